@@ -1,0 +1,1 @@
+//! Codecs: what a layer keeps of its input for the backward pass.

@@ -1,0 +1,1 @@
+//! Numeric kernels on candle tensors, and the counter-based random generator.

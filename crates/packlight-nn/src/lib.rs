@@ -1,0 +1,1 @@
+//! Layers, models with PyTorch parameter names, plans and optimizers.

@@ -1,0 +1,1 @@
+//! Exact and compressed gradients side by side, and the fidelity metrics computed from them.

@@ -1,0 +1,194 @@
+//! Append-only files of one checksummed JSON value a line.
+//!
+//! A line is `{"crc":"1a2b3c4d","value":{...}}`, where `crc` is the CRC-32 of the value's bytes as
+//! they stand in the line. A process that is killed while it writes leaves at most a torn last
+//! line, which readers drop with a word; a damaged line elsewhere is an error.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{Error, Result};
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    crc: String,
+    #[serde(borrow)]
+    value: &'a RawValue,
+}
+
+/// Appends values to a log.
+#[derive(Debug)]
+pub struct Appender {
+    path: PathBuf,
+    file: BufWriter<File>,
+    length: u64,
+}
+
+impl Appender {
+    /// Opens the log at `path`, created where it is missing, and cuts it to `length` bytes, so
+    /// that what a checkpoint does not know of is written anew.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or is shorter than `length`.
+    pub fn open(path: &Path, length: u64) -> Result<Self> {
+        let io = |e| Error::io(path, e);
+        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
+        let found = file.metadata().map_err(io)?.len();
+        if found < length {
+            return Err(Error::Damaged {
+                path: path.to_path_buf(),
+                line: 0,
+                reason: format!("the checkpoint knows {length} bytes of it, {found} are there"),
+            });
+        }
+        file.set_len(length).map_err(io)?;
+        Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), length })
+    }
+
+    /// Appends one value as a line.
+    ///
+    /// # Errors
+    /// If the value has no JSON form or the line cannot be written.
+    pub fn append<T: Serialize>(&mut self, value: &T) -> Result<()> {
+        let value = serde_json::to_string(value)
+            .map_err(|e| Error::Json { path: self.path.clone(), source: e })?;
+        let line = format!(
+            "{{\"crc\":\"{:08x}\",\"value\":{value}}}\n",
+            crc32fast::hash(value.as_bytes())
+        );
+        self.file.write_all(line.as_bytes()).map_err(|e| Error::io(&self.path, e))?;
+        self.length += line.len() as u64;
+        Ok(())
+    }
+
+    /// Brings all lines to the disk and returns the log's length in bytes.
+    ///
+    /// # Errors
+    /// If they cannot be written, as on a full disk.
+    pub fn sync(&mut self) -> Result<u64> {
+        let io = |e| Error::io(&self.path, e);
+        self.file.flush().map_err(io)?;
+        self.file.get_ref().sync_data().map_err(io)?;
+        Ok(self.length)
+    }
+}
+
+/// What a log holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contents<T> {
+    /// Its values in order.
+    pub values: Vec<T>,
+    /// Whether a torn last line was dropped.
+    pub torn: bool,
+}
+
+/// Reads the log at `path`; one that does not exist is empty.
+///
+/// # Errors
+/// If the file cannot be read, or a line that is not the last is damaged.
+pub fn read_log<T: DeserializeOwned>(path: &Path) -> Result<Contents<T>> {
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(Error::io(path, e)),
+    };
+    let mut values = Vec::new();
+    let mut lines = bytes.split_inclusive(|&b| b == b'\n').enumerate().peekable();
+    while let Some((index, line)) = lines.next() {
+        match parse_line(line) {
+            Ok(value) => values.push(value),
+            Err(_) if lines.peek().is_none() => return Ok(Contents { values, torn: true }),
+            Err(reason) => {
+                return Err(Error::Damaged { path: path.to_path_buf(), line: index + 1, reason });
+            }
+        }
+    }
+    Ok(Contents { values, torn: false })
+}
+
+fn parse_line<T: DeserializeOwned>(line: &[u8]) -> std::result::Result<T, String> {
+    let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
+    let text = text.strip_suffix('\n').ok_or("the line has no end")?;
+    let line: Line<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    let crc = format!("{:08x}", crc32fast::hash(line.value.get().as_bytes()));
+    if crc != line.crc {
+        return Err(format!("checksum {} expected, {crc} found", line.crc));
+    }
+    serde_json::from_str(line.value.get()).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Record;
+
+    fn finished(step: u64) -> Record {
+        Record::Finished { step }
+    }
+
+    #[test]
+    fn values_come_back_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = Appender::open(&path, 0).unwrap();
+        for step in 0..3 {
+            log.append(&finished(step)).unwrap();
+        }
+        assert_eq!(log.sync().unwrap(), std::fs::metadata(&path).unwrap().len());
+        let contents = read_log::<Record>(&path).unwrap();
+        assert_eq!(contents.values, (0..3).map(finished).collect::<Vec<_>>());
+        assert!(!contents.torn);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_dropped_wherever_it_is_torn() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = Appender::open(&path, 0).unwrap();
+        log.append(&finished(1)).unwrap();
+        let first = log.sync().unwrap() as usize;
+        log.append(&finished(2)).unwrap();
+        log.sync().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for cut in first + 1..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let contents = read_log::<Record>(&path).unwrap();
+            assert_eq!((contents.values, contents.torn), (vec![finished(1)], true), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_in_the_middle_is_an_error_that_names_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = Appender::open(&path, 0).unwrap();
+        log.append(&finished(17)).unwrap();
+        log.append(&finished(2)).unwrap();
+        log.sync().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap().replacen("17", "18", 1);
+        std::fs::write(&path, text).unwrap();
+        let error = read_log::<Record>(&path).unwrap_err().to_string();
+        assert!(error.contains("line 1: checksum"), "{error}");
+    }
+
+    #[test]
+    fn opening_at_a_length_drops_what_follows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = Appender::open(&path, 0).unwrap();
+        log.append(&finished(1)).unwrap();
+        let kept = log.sync().unwrap();
+        log.append(&finished(2)).unwrap();
+        log.sync().unwrap();
+        let mut log = Appender::open(&path, kept).unwrap();
+        log.append(&finished(3)).unwrap();
+        log.sync().unwrap();
+        assert_eq!(read_log::<Record>(&path).unwrap().values, vec![finished(1), finished(3)]);
+        assert!(Appender::open(&path, 1 << 20).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! What a run was made from, and how far it got.
+
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// The name of a run's manifest within its folder.
+pub const MANIFEST: &str = "manifest.json";
+/// The name of a run's records within its folder.
+pub const RECORDS: &str = "records.jsonl";
+/// The name of a run's measurements within its folder.
+pub const MEASUREMENTS: &str = "measurements.jsonl";
+
+/// How far a run got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RunState {
+    /// Started and not ended: in progress, interrupted or killed.
+    Unfinished,
+    /// Came to its planned end.
+    Finished,
+    /// Ended with an error, which is given.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// `manifest.json` of a run's folder: written when it starts, updated when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The study's name.
+    pub study: String,
+    /// The study's title, as a person would say it.
+    pub title: String,
+    /// The plan's name within the study.
+    pub plan: String,
+    /// The plan itself, as on a command line.
+    pub plan_spec: String,
+    /// The seed.
+    pub seed: u64,
+    /// Epochs that the run is to train.
+    pub epochs: u64,
+    /// The model in a few words.
+    pub model: String,
+    /// Number of trainable scalars.
+    pub parameters: u64,
+    /// The data set in a few words.
+    pub data: String,
+    /// Training samples.
+    pub train_samples: u64,
+    /// Test samples.
+    pub test_samples: u64,
+    /// Samples in a batch.
+    pub batch: u64,
+    /// SHA-256 of what in the study determines this run.
+    pub study_hash: String,
+    /// SHA-256 of the data as loaded.
+    pub data_hash: String,
+    /// The version of Packlight.
+    pub version: String,
+    /// The processor's name.
+    pub cpu: String,
+    /// Threads used for computing.
+    pub threads: u64,
+    /// How far it got.
+    #[serde(flatten)]
+    pub state: RunState,
+}
+
+impl Manifest {
+    /// Reads the manifest of the run in `folder`.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is no manifest; the error names it.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        serde_json::from_str(&text).map_err(|e| Error::Json { path, source: e })
+    }
+}

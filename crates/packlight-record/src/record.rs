@@ -1,0 +1,224 @@
+//! What a run finds out, in the order in which it finds it out.
+
+use serde::{Deserialize, Serialize};
+
+/// What a layer computes; plans address layers by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerKind {
+    /// A convolution.
+    Conv,
+    /// A fully connected layer.
+    Linear,
+    /// A batch or layer normalisation.
+    Norm,
+    /// A pointwise non-linearity.
+    Activation,
+    /// Max-pooling.
+    Pool,
+    /// Dropout.
+    Dropout,
+    /// The loss.
+    Loss,
+}
+
+impl LayerKind {
+    /// All kinds, in the order in which they are listed to users.
+    pub const ALL: [LayerKind; 7] = [
+        LayerKind::Conv,
+        LayerKind::Linear,
+        LayerKind::Norm,
+        LayerKind::Activation,
+        LayerKind::Pool,
+        LayerKind::Dropout,
+        LayerKind::Loss,
+    ];
+
+    /// The name by which plans and records call this kind.
+    pub fn name(self) -> &'static str {
+        match self {
+            LayerKind::Conv => "conv",
+            LayerKind::Linear => "linear",
+            LayerKind::Norm => "norm",
+            LayerKind::Activation => "activation",
+            LayerKind::Pool => "pool",
+            LayerKind::Dropout => "dropout",
+            LayerKind::Loss => "loss",
+        }
+    }
+}
+
+/// What a kept tensor is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptKind {
+    /// A layer's input, packed by its codec.
+    Input,
+    /// A bit mask or window indices.
+    Mask,
+    /// Means, deviations and the like.
+    Statistics,
+}
+
+impl KeptKind {
+    /// The name used in records and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            KeptKind::Input => "input",
+            KeptKind::Mask => "mask",
+            KeptKind::Statistics => "statistics",
+        }
+    }
+}
+
+/// How close a compressed gradient is to the exact one.
+///
+/// A quantity that the exact gradient leaves undefined (it is zero, or not finite) is `None`,
+/// never 0 or 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Fidelity {
+    /// `<g, h> / (|g| |h|)` over the flattened tensors.
+    pub cosine: Option<f64>,
+    /// `|g - h| / |g|`.
+    pub relative_error: Option<f64>,
+    /// `|h| / |g|`.
+    pub norm_ratio: Option<f64>,
+    /// `10 log10(|g|^2 / |g - h|^2)`; `None` also where the two are equal, since it is infinite.
+    pub snr_db: Option<f64>,
+    /// `|g|`, the exact gradient's Euclidean norm.
+    pub exact_norm: f64,
+}
+
+/// The distribution of a quantity over samples or tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// How many samples or tokens had a defined value.
+    pub count: u64,
+    /// Their mean.
+    pub mean: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The 5th percentile.
+    pub p05: f64,
+    /// The 25th percentile.
+    pub p25: f64,
+    /// The median.
+    pub median: f64,
+    /// The 75th percentile.
+    pub p75: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The largest.
+    pub max: f64,
+    /// The fraction at or below 0.
+    pub nonpositive: f64,
+}
+
+/// One line of a run's `records.jsonl`.
+///
+/// `step` counts optimizer steps from 0 at the start of the run, `epoch` from 0; a quantity
+/// recorded "after" an epoch carries the number of that epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Record {
+    /// A layer of the model, once at the start of a run, in forward order.
+    Layer {
+        /// Its PyTorch name.
+        layer: String,
+        /// What it computes.
+        kind: LayerKind,
+        /// The codec that the plan gives it.
+        codec: String,
+    },
+    /// One pass over the training data, after evaluation on the test data.
+    Epoch {
+        /// Which epoch has ended.
+        epoch: u64,
+        /// Optimizer steps done so far.
+        step: u64,
+        /// The learning rate of its last step.
+        learning_rate: f64,
+        /// Mean loss over the epoch's training batches.
+        train_loss: f64,
+        /// Fraction of training samples classified correctly (as they were trained on).
+        train_accuracy: f64,
+        /// Mean loss over the test data.
+        test_loss: f64,
+        /// Fraction of the test data classified correctly.
+        test_accuracy: f64,
+    },
+    /// Exact and compressed weight gradient of one layer, from the same batch in one backward pass.
+    Gradient {
+        /// The epoch of the step.
+        epoch: u64,
+        /// The step.
+        step: u64,
+        /// The layer.
+        layer: String,
+        /// How close the two are.
+        fidelity: Fidelity,
+        /// The learning indicator per sample (conv) or token (linear).
+        learning_indicator: Option<Spread>,
+        /// Payload and metadata bytes that the codec keeps of this layer's input.
+        kept_bytes: u64,
+        /// Bytes of the same input uncompressed.
+        raw_bytes: u64,
+    },
+    /// Gradient of one parameter from two whole backward passes over the same batch, one of them
+    /// with everything kept exactly.
+    WholeGradient {
+        /// The epoch of the step.
+        epoch: u64,
+        /// The step.
+        step: u64,
+        /// The parameter.
+        parameter: String,
+        /// How close the two are.
+        fidelity: Fidelity,
+    },
+    /// What one layer keeps for the backward pass of one step, by the ledger.
+    Kept {
+        /// The step.
+        step: u64,
+        /// The layer.
+        layer: String,
+        /// What it is kept for.
+        kind: KeptKind,
+        /// Data bytes kept.
+        payload: u64,
+        /// Bytes of scales, indices and the like.
+        metadata: u64,
+        /// What keeping it uncompressed would take.
+        raw: u64,
+    },
+    /// Bytes kept over one forward and backward pass, by the ledger.
+    Timeline {
+        /// The step.
+        step: u64,
+        /// One point for each time something was kept or freed.
+        points: Vec<TimelinePoint>,
+    },
+    /// The loss or a gradient was no longer finite, and the run ended there.
+    Diverged {
+        /// The step.
+        step: u64,
+        /// What was seen.
+        reason: String,
+    },
+    /// The run came to its planned end.
+    Finished {
+        /// Optimizer steps done.
+        step: u64,
+    },
+}
+
+/// One event in the memory timeline of a pass.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimelinePoint {
+    /// The layer that kept or freed something.
+    pub layer: String,
+    /// Whether this happened in the backward pass.
+    pub backward: bool,
+    /// Bytes kept after it.
+    pub kept: u64,
+}

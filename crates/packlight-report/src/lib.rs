@@ -1,0 +1,1 @@
+//! Records into tables, figures and one self-contained page.

@@ -1,0 +1,1 @@
+//! Data sets, studies, training runs, checkpoints and resume.
