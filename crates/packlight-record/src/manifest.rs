@@ -36,6 +36,8 @@ pub struct Manifest {
     pub title: String,
     /// The plan's name within the study.
     pub plan: String,
+    /// The plan's place in the study file, from 0; reports show plans in this order.
+    pub plan_index: u64,
     /// The plan itself, as on a command line.
     pub plan_spec: String,
     /// The seed.
