@@ -1,0 +1,105 @@
+# Everything builds in the release profile, so that the dependencies are compiled once for tests,
+# benchmarks and reports alike. `./justw RECIPE` runs a recipe after installing what is missing.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+just := quote(just_executable()) + " --justfile " + quote(justfile())
+
+# List what can be done.
+[private]
+default:
+    @{{ just }} --list --unsorted
+
+# Run a study and turn its records into a report; a run that fails is in the report, too.
+report study="reports/quickstart":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo build --release -p packlight
+    failed=0
+    cargo run --release --quiet -p packlight -- run {{ quote(study) }} || failed=$?
+    cargo run --release --quiet -p packlight -- report {{ quote(study) }}
+    echo "The report: "{{ quote(study) }}/index.html
+    exit $failed
+
+# Remove what a study's runs and its report have left.
+clean-report study="reports/quickstart":
+    rm -rf {{ quote(study) }}/runs {{ quote(study) }}/figures {{ quote(study) }}/index.html
+
+# Run every test, documentation examples included.
+test *args:
+    cargo test --release --workspace {{ args }}
+
+# Check formatting and clippy's lints.
+lint: format clippy
+
+# Check formatting.
+[private]
+format:
+    cargo fmt --all --check
+
+# Check clippy's lints; a warning is an error.
+[private]
+clippy:
+    cargo clippy --release --workspace --all-targets -- -D warnings
+
+# Build the documentation; a warning is an error.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+# Compare a training step with candle's own: time and peak memory.
+bench *args:
+    cargo bench -p packlight {{ args }}
+
+# Run the notebooks headless and write them as pages to notebooks/html.
+notebooks *names:
+    notebooks/setup.sh
+    notebooks/.cache/venv/bin/python notebooks/run.py {{ names }}
+
+# Type-check the `cuda` feature, where there is a CUDA compiler (on the PATH, or named by NVCC).
+cuda-check:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if [ -z "${NVCC:-}" ] && ! command -v nvcc >/dev/null; then
+        echo "cuda-check: skipped, there is no nvcc on the PATH and NVCC is not set"
+        exit 0
+    fi
+    # Build scripts ask for both where no card and no nvcc on the PATH can tell them.
+    export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-80}"
+    command -v nvcc >/dev/null || export CUDARC_CUDA_VERSION="${CUDARC_CUDA_VERSION:-13000}"
+    # A target folder of its own: CUDA's build caches do not notice a change of compiler.
+    cargo check --release --workspace --features cuda --target-dir target/cuda-check
+
+# Check licences, advisories and sources of the dependencies, where cargo-deny is installed.
+deny:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    if ! command -v cargo-deny >/dev/null; then
+        echo "deny: skipped, cargo-deny is not installed (cargo install cargo-deny --locked)"
+        exit 0
+    fi
+    cargo deny --all-features check
+
+# Everything that a change must pass, each stage timed.
+ci:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    times=()
+    stage() {
+        local start=$SECONDS
+        echo "=== $1"
+        {{ just }} "$@"
+        times+=("$(printf '%6d s  %s' $((SECONDS - start)) "$1")")
+    }
+    stage format
+    stage clippy
+    stage test
+    stage doc
+    stage report
+    if command -v evcxr_jupyter >/dev/null; then
+        stage notebooks
+    else
+        echo "=== notebooks: skipped, evcxr_jupyter is not installed (\`just notebooks\` installs it)"
+    fi
+    stage deny
+    echo "=== all passed"
+    printf '%s\n' "${times[@]}"
