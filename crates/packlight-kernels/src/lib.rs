@@ -1,1 +1,34 @@
 //! Numeric kernels on candle tensors, and the counter-based random generator.
+//!
+//! A kernel is a function from tensors to tensors: one file each, no gradient of its own, no
+//! knowledge of what is saved or why. Kernels take any layout (they make a contiguous copy where
+//! they need one), compute in f32 or f64, and give the same bits whatever the number of threads:
+//! work is cut into pieces by the shapes alone, and every sum is taken within one piece or over
+//! the pieces in order.
+//!
+//! On a device other than the CPU a kernel without a version for it answers
+//! [`Error::NoDeviceKernel`].
+
+pub mod accumulate;
+pub mod avg_pool2d;
+pub mod batch_norm;
+pub mod block_pool;
+pub mod conv2d;
+pub mod dropout;
+pub mod gelu;
+pub mod layer_norm;
+pub mod linear;
+pub mod max_pool2d;
+pub mod optimizer;
+pub mod relu;
+pub mod rng;
+pub mod softmax;
+pub mod subsample;
+
+mod element;
+mod elements;
+mod error;
+mod matmul;
+mod sum;
+
+pub use error::{Error, Result};

@@ -1,0 +1,227 @@
+//! Batch normalisation over all axes but the second: (N,C) or (N,C,...).
+
+use candle_core::Tensor;
+use num_traits::Zero;
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::sum::{dot, sum, sum_by};
+use crate::{Error, Result};
+
+const KERNEL: &str = "batch_norm";
+
+/// Mean and biased variance of each channel, both (C).
+///
+/// # Errors
+/// If the rank is below 2, there is nothing to average, or type or device have no kernel.
+pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
+    let sizes = Sizes::of(input)?;
+    let device = input.device();
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let count = (sizes.samples * sizes.pixels) as f64;
+        let (means, variances): (Vec<T>, Vec<T>) = (0..sizes.channels)
+            .into_par_iter()
+            .map(|channel| {
+                let mean = sizes.planes(input, channel).map(sum).sum::<f64>() / count;
+                let center = T::narrow(mean);
+                let squares = sizes.planes(input, channel).map(|plane| {
+                    sum_by(plane.len(), |i| (plane[i] - center) * (plane[i] - center))
+                });
+                // What rounding the mean leaves behind is taken off again.
+                let variance = squares.sum::<f64>() / count - (mean - center.wide()).powi(2);
+                (center, T::narrow(variance.max(0.0)))
+            })
+            .unzip();
+        let channels = sizes.channels;
+        Ok((Tensor::from_vec(means, channels, device)?, Tensor::from_vec(variances, channels, device)?))
+    })
+}
+
+/// `(x - mean) / deviation * weight + bias`, with `inverse` = 1 / deviation; all of them (C).
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn normalise(
+    input: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Tensor> {
+    let sizes = Sizes::of(input)?;
+    sizes.check_channels(&[mean, inverse, weight, bias])?;
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);
+        let mut output = vec![T::zero(); input.len()];
+        sizes.by_plane(&mut output, |plane, channel, at| {
+            let scale = inverse[channel] * weight[channel];
+            let shift = bias[channel];
+            let mean = mean[channel];
+            for (y, &x) in plane.iter_mut().zip(&input[at..]) {
+                *y = (x - mean) * scale + shift;
+            }
+        });
+        Ok(Tensor::from_vec(output, shape, device)?)
+    })
+}
+
+/// Gradients of the input, the weight and the bias, with the batch statistics as functions of the
+/// (exact or restored) input.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn backward(
+    input: &Tensor,
+    grad: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let sizes = Sizes::of(input)?;
+    sizes.check_channels(&[mean, inverse, weight])?;
+    if input.dims() != grad.dims() {
+        return Err(Error::shape(
+            KERNEL,
+            format!("input {:?} and output gradient {:?} differ", input.dims(), grad.dims()),
+        ));
+    }
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
+        let (by_bias, by_weight): (Vec<f64>, Vec<f64>) = (0..sizes.channels)
+            .into_par_iter()
+            .map(|channel| {
+                let pairs = || sizes.planes(grad, channel).zip(sizes.planes(input, channel));
+                let mean = mean[channel];
+                let total: f64 = pairs().map(|(grad, _)| sum(grad)).sum();
+                let product: f64 = pairs()
+                    .map(|(grad, input)| sum_by(grad.len(), |i| grad[i] * (input[i] - mean)))
+                    .sum();
+                (total, product * inverse[channel].wide())
+            })
+            .unzip();
+        let count = (sizes.samples * sizes.pixels) as f64;
+        let mut result = vec![T::zero(); input.len()];
+        sizes.by_plane(&mut result, |plane, channel, at| {
+            let inverse = inverse[channel];
+            let scale = weight[channel] * inverse;
+            let offset = T::narrow(by_bias[channel] / count);
+            let slope = T::narrow(by_weight[channel] / count) * inverse;
+            let mean = mean[channel];
+            for ((r, &g), &x) in plane.iter_mut().zip(&grad[at..]).zip(&input[at..]) {
+                *r = scale * (g - offset - (x - mean) * slope);
+            }
+        });
+        let narrow = |values: Vec<f64>| -> Vec<T> { values.into_iter().map(T::narrow).collect() };
+        Ok((
+            Tensor::from_vec(result, shape, device)?,
+            Tensor::from_vec(narrow(by_weight), sizes.channels, device)?,
+            Tensor::from_vec(narrow(by_bias), sizes.channels, device)?,
+        ))
+    })
+}
+
+/// Gradients of the input, the weight and the bias with fixed statistics, as in evaluation.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn backward_fixed(
+    input: &Tensor,
+    grad: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    let sizes = Sizes::of(input)?;
+    sizes.check_channels(&[mean, inverse, weight])?;
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
+        let (by_bias, by_weight): (Vec<T>, Vec<T>) = (0..sizes.channels)
+            .into_par_iter()
+            .map(|channel| {
+                let planes = sizes.planes(grad, channel).zip(sizes.planes(input, channel));
+                let (mut total, mut product) = (0.0, 0.0);
+                for (grad, input) in planes {
+                    let plane = sum(grad);
+                    total += plane;
+                    product += dot(grad, input) - plane * mean[channel].wide();
+                }
+                (T::narrow(total), T::narrow(product * inverse[channel].wide()))
+            })
+            .unzip();
+        let mut result = vec![T::zero(); grad.len()];
+        sizes.by_plane(&mut result, |plane, channel, at| {
+            let scale = weight[channel] * inverse[channel];
+            for (r, &g) in plane.iter_mut().zip(&grad[at..]) {
+                *r = scale * g;
+            }
+        });
+        Ok((
+            Tensor::from_vec(result, shape, device)?,
+            Tensor::from_vec(by_weight, sizes.channels, device)?,
+            Tensor::from_vec(by_bias, sizes.channels, device)?,
+        ))
+    })
+}
+
+#[derive(Clone, Copy)]
+struct Sizes {
+    samples: usize,
+    channels: usize,
+    pixels: usize,
+}
+
+impl Sizes {
+    fn of(input: &Tensor) -> Result<Self> {
+        match input.dims() {
+            &[samples, channels, ref pixels @ ..] if input.elem_count() > 0 => {
+                Ok(Self { samples, channels, pixels: pixels.iter().product() })
+            }
+            other => Err(Error::shape(
+                KERNEL,
+                format!("input (N,C,...) with elements expected, {other:?} found"),
+            )),
+        }
+    }
+
+    fn check_channels(&self, tensors: &[&Tensor]) -> Result<()> {
+        match tensors.iter().find(|tensor| tensor.dims() != [self.channels]) {
+            None => Ok(()),
+            Some(other) => Err(Error::shape(
+                KERNEL,
+                format!(
+                    "statistics and parameters ({}) expected, {:?} found",
+                    self.channels,
+                    other.dims()
+                ),
+            )),
+        }
+    }
+
+    /// The planes of one channel, sample by sample.
+    fn planes<'a, T>(
+        &self,
+        data: &'a [T],
+        channel: usize,
+    ) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
+        let Self { samples, channels, pixels } = *self;
+        (0..samples).map(move |sample| {
+            let start = (sample * channels + channel) * pixels;
+            &data[start..start + pixels]
+        })
+    }
+
+    /// Calls `f` with each plane of `target`, its channel and the index of its first element.
+    fn by_plane<T: Element>(&self, target: &mut [T], f: impl Fn(&mut [T], usize, usize) + Sync) {
+        let sample = self.channels * self.pixels;
+        target.par_chunks_mut(sample).enumerate().for_each(|(index, target)| {
+            for (channel, plane) in target.chunks_exact_mut(self.pixels).enumerate() {
+                f(plane, channel, index * sample + channel * self.pixels);
+            }
+        });
+    }
+}

@@ -1,0 +1,142 @@
+//! Two-dimensional convolution and its gradients.
+//!
+//! With input `A` (N,C,H,W), weight `W` (C',C/groups,Kh,Kw), output `Y` and output gradient `G`
+//! (N,C',H',W'), stride s, padding p and dilation d:
+//!
+//! ```text
+//! Y[b,o,h,w]  = bias[o] + sum_{c,i,j} W[o,c,i,j] A[b,c,s h + d i - p, s w + d j - p]
+//! dW[o,c,i,j] = sum_{b,h,w} G[b,o,h,w] A[b,c,s h + d i - p, s w + d j - p]
+//! ```
+//!
+//! Every pass is a matrix product with the unfolded input, which is built a few rows at a time so
+//! that it stays in the cache.
+
+mod forward;
+mod input_grad;
+mod pooled;
+mod problem;
+mod unfold;
+mod weight_grad;
+
+use candle_core::Tensor;
+
+use crate::Result;
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::sum::sum;
+pub use problem::Conv2dGeometry;
+use problem::Problem;
+
+const KERNEL: &str = "conv2d";
+
+/// The output (N,C',H',W') for input (N,C,H,W), weight (C',C/groups,Kh,Kw) and bias (C').
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn forward(
+    input: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    geometry: &Conv2dGeometry,
+) -> Result<Tensor> {
+    let problem = Problem::new(input.dims(), weight.dims(), geometry)?;
+    let device = input.device();
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, weight: T);
+        let output = match bias {
+            Some(bias) => {
+                problem.check_bias(bias.dims())?;
+                read!(KERNEL; bias: T);
+                forward::forward(&problem, input, weight, Some(bias))
+            }
+            None => forward::forward(&problem, input, weight, None),
+        };
+        Ok(Tensor::from_vec(output, problem.output_shape(), device)?)
+    })
+}
+
+/// The gradient of the input, of shape `input_shape`, for output gradient `grad`.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn input_grad(
+    grad: &Tensor,
+    weight: &Tensor,
+    input_shape: &[usize],
+    geometry: &Conv2dGeometry,
+) -> Result<Tensor> {
+    let problem = Problem::new(input_shape, weight.dims(), geometry)?;
+    problem.check_grad(grad.dims())?;
+    let device = grad.device();
+    by_dtype!(KERNEL, grad, T => {
+        read!(KERNEL; grad: T, weight: T);
+        Ok(Tensor::from_vec(input_grad::input_grad(&problem, grad, weight), input_shape, device)?)
+    })
+}
+
+/// The gradient of the weight, of shape `weight_shape`, for the exact or restored input.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn weight_grad(
+    input: &Tensor,
+    grad: &Tensor,
+    weight_shape: &[usize],
+    geometry: &Conv2dGeometry,
+) -> Result<Tensor> {
+    let problem = Problem::new(input.dims(), weight_shape, geometry)?;
+    problem.check_grad(grad.dims())?;
+    let device = input.device();
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, grad: T);
+        Ok(Tensor::from_vec(weight_grad::weight_grad(&problem, input, grad), weight_shape, device)?)
+    })
+}
+
+/// The gradient of the weight for an input of shape `input_shape` of which only the means over
+/// `block` x `block` pixels are left, as [`crate::block_pool::pool`] gives them.
+///
+/// Equal to unpooling and then calling [`weight_grad`], but the unpooled input is never built: the
+/// output gradient is summed over the pixels that each block meets at each tap, which leaves a
+/// product with 1/block^2 of the multiplications.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn weight_grad_from_pooled(
+    pooled: &Tensor,
+    block: usize,
+    input_shape: &[usize],
+    grad: &Tensor,
+    weight_shape: &[usize],
+    geometry: &Conv2dGeometry,
+) -> Result<Tensor> {
+    let problem = Problem::new(input_shape, weight_shape, geometry)?;
+    problem.check_grad(grad.dims())?;
+    problem.check_pooled(pooled.dims(), block)?;
+    let device = grad.device();
+    by_dtype!(KERNEL, grad, T => {
+        read!(KERNEL; pooled: T, grad: T);
+        let result = pooled::weight_grad(&problem, pooled, block, grad);
+        Ok(Tensor::from_vec(result, weight_shape, device)?)
+    })
+}
+
+/// The gradient of the bias: the sum of `grad` (N,C',H',W') over samples and pixels.
+///
+/// # Errors
+/// If `grad` has another rank, or type or device have no kernel.
+pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
+    let (samples, channels, height, width) = grad.dims4()?;
+    let device = grad.device();
+    by_dtype!(KERNEL, grad, T => {
+        read!(KERNEL; grad: T);
+        let pixels = height * width;
+        let sums: Vec<T> = (0..channels)
+            .map(|channel| {
+                let planes = (0..samples).map(|sample| (sample * channels + channel) * pixels);
+                T::narrow(planes.map(|start| sum(&grad[start..start + pixels])).sum())
+            })
+            .collect();
+        Ok(Tensor::from_vec(sums, channels, device)?)
+    })
+}

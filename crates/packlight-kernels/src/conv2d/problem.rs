@@ -1,0 +1,172 @@
+//! The sizes of one convolution, checked once.
+
+use super::KERNEL;
+use crate::{Error, Result};
+
+/// Stride, padding and dilation as (vertical, horizontal), and the number of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2dGeometry {
+    /// Distance between the input pixels of neighbouring output pixels.
+    pub stride: (usize, usize),
+    /// Zeros around the input, on each side.
+    pub padding: (usize, usize),
+    /// Distance between the input pixels of neighbouring taps.
+    pub dilation: (usize, usize),
+    /// Groups of channels that do not see one another; as many as channels is depthwise.
+    pub groups: usize,
+}
+
+impl Default for Conv2dGeometry {
+    /// Stride 1, no padding, no dilation, one group.
+    fn default() -> Self {
+        Self { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 }
+    }
+}
+
+/// All sizes of one convolution.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Problem {
+    pub(crate) batch: usize,
+    pub(crate) in_channels: usize,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) out_channels: usize,
+    pub(crate) kernel: (usize, usize),
+    pub(crate) out_height: usize,
+    pub(crate) out_width: usize,
+    pub(crate) geometry: Conv2dGeometry,
+}
+
+impl Problem {
+    /// Checks that an input, a weight and a geometry fit together.
+    pub(crate) fn new(
+        input: &[usize],
+        weight: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> Result<Self> {
+        let fail = |reason: String| Err(Error::shape(KERNEL, reason));
+        let (&[batch, in_channels, height, width], &[out_channels, depth, kh, kw]) =
+            (input, weight)
+        else {
+            return fail(format!(
+                "input (N,C,H,W) and weight (O,C,Kh,Kw) expected, {input:?} and {weight:?} found"
+            ));
+        };
+        let Conv2dGeometry { stride, padding, dilation, groups } = *geometry;
+        if groups == 0 || in_channels % groups != 0 || out_channels % groups != 0 {
+            return fail(format!(
+                "{in_channels} input and {out_channels} output channels do not divide into {groups} groups"
+            ));
+        }
+        if depth * groups != in_channels {
+            return fail(format!(
+                "weight {weight:?} with {groups} groups needs {} input channels, the input {input:?} has {in_channels}",
+                depth * groups
+            ));
+        }
+        if input.contains(&0) || weight.contains(&0) {
+            return fail(format!("input {input:?} or weight {weight:?} holds no elements"));
+        }
+        if [stride.0, stride.1, dilation.0, dilation.1].contains(&0) {
+            return fail(format!("stride {stride:?} and dilation {dilation:?} must be at least 1"));
+        }
+        let reach = |size: usize, pad: usize, dilation: usize, k: usize, stride: usize| {
+            (size + 2 * pad).checked_sub(dilation * (k - 1) + 1).map(|room| room / stride + 1)
+        };
+        let (Some(out_height), Some(out_width)) = (
+            reach(height, padding.0, dilation.0, kh, stride.0),
+            reach(width, padding.1, dilation.1, kw, stride.1),
+        ) else {
+            return fail(format!(
+                "the kernel of {weight:?} with {geometry:?} is larger than the padded input {input:?}"
+            ));
+        };
+        Ok(Self {
+            batch,
+            in_channels,
+            height,
+            width,
+            out_channels,
+            kernel: (kh, kw),
+            out_height,
+            out_width,
+            geometry: *geometry,
+        })
+    }
+
+    /// Input channels that one output channel sees.
+    pub(crate) fn depth(&self) -> usize {
+        self.in_channels / self.geometry.groups
+    }
+
+    /// Output channels of one group.
+    pub(crate) fn group_outputs(&self) -> usize {
+        self.out_channels / self.geometry.groups
+    }
+
+    pub(crate) fn taps(&self) -> usize {
+        self.kernel.0 * self.kernel.1
+    }
+
+    pub(crate) fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    pub(crate) fn out_pixels(&self) -> usize {
+        self.out_height * self.out_width
+    }
+
+    pub(crate) fn output_shape(&self) -> (usize, usize, usize, usize) {
+        (self.batch, self.out_channels, self.out_height, self.out_width)
+    }
+
+    /// Whether the unfolded input is the input itself.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        self.kernel == (1, 1) && self.geometry.stride == (1, 1) && self.geometry.padding == (0, 0)
+    }
+
+    pub(crate) fn check_grad(&self, grad: &[usize]) -> Result<()> {
+        let (n, c, h, w) = self.output_shape();
+        if grad == [n, c, h, w] {
+            return Ok(());
+        }
+        Err(Error::shape(
+            KERNEL,
+            format!("output gradient ({n}, {c}, {h}, {w}) expected, {grad:?} found"),
+        ))
+    }
+
+    pub(crate) fn check_bias(&self, bias: &[usize]) -> Result<()> {
+        if bias == [self.out_channels] {
+            return Ok(());
+        }
+        Err(Error::shape(KERNEL, format!("bias ({}) expected, {bias:?} found", self.out_channels)))
+    }
+
+    pub(crate) fn check_pooled(&self, pooled: &[usize], block: usize) -> Result<()> {
+        let expected = [
+            self.batch,
+            self.in_channels,
+            self.height.div_ceil(block.max(1)),
+            self.width.div_ceil(block.max(1)),
+        ];
+        if block > 0 && pooled == expected {
+            return Ok(());
+        }
+        Err(Error::shape(
+            KERNEL,
+            format!("pooled input {expected:?} for blocks of {block} expected, {pooled:?} found"),
+        ))
+    }
+}
+
+/// Output pixels below which several samples share one matrix product, which would otherwise be
+/// too narrow to be fast.
+const NARROW: usize = 256;
+
+impl Problem {
+    /// Samples that one matrix product takes together; depends on the shapes alone.
+    pub(crate) fn samples_together(&self, pixels: usize) -> usize {
+        (NARROW / pixels.max(1)).clamp(1, self.batch.max(1))
+    }
+}

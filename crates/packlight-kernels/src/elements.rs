@@ -1,0 +1,71 @@
+//! From tensors to slices and back.
+
+use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
+
+use crate::{Error, Result};
+
+/// A contiguous tensor on the CPU, held for reading.
+pub(crate) struct Reader<'a> {
+    storage: StorageRef<'a>,
+    range: (usize, usize),
+}
+
+impl<'a> Reader<'a> {
+    /// Holds `tensor`, which must be contiguous.
+    pub(crate) fn new(tensor: &'a Tensor, kernel: &'static str) -> Result<Self> {
+        on_cpu(tensor, kernel)?;
+        let (storage, layout) = tensor.storage_and_layout();
+        let range = layout
+            .contiguous_offsets()
+            .ok_or_else(|| Error::shape(kernel, "the tensor is not contiguous"))?;
+        Ok(Self { storage, range })
+    }
+
+    /// Its elements in row-major order.
+    pub(crate) fn elements<T: WithDType>(&self) -> Result<&[T]> {
+        match &*self.storage {
+            Storage::Cpu(storage) => Ok(&storage.as_slice::<T>()?[self.range.0..self.range.1]),
+            _ => Ok(&[]), // `new` lets no other device through
+        }
+    }
+}
+
+/// Answers an error where `tensor` is not on the CPU.
+pub(crate) fn on_cpu(tensor: &Tensor, kernel: &'static str) -> Result<()> {
+    let device = match tensor.device() {
+        Device::Cpu => return Ok(()),
+        Device::Cuda(_) => "CUDA",
+        Device::Metal(_) => "Metal",
+    };
+    Err(Error::NoDeviceKernel { kernel, device })
+}
+
+/// Binds each tensor's elements to its own name: `read!(KERNEL; x: T, labels: u32)`.
+macro_rules! read {
+    ($kernel:expr; $($tensor:ident : $element:ty),+) => {
+        $(
+            let contiguous = $tensor.contiguous()?;
+            let reader = $crate::elements::Reader::new(&contiguous, $kernel)?;
+            let $tensor: &[$element] = reader.elements::<$element>()?;
+        )+
+    };
+}
+
+/// Runs the body with `T` standing for the element type of a tensor.
+macro_rules! by_dtype {
+    ($kernel:expr, $tensor:expr, $element:ident => $body:expr) => {
+        match $tensor.dtype() {
+            candle_core::DType::F32 => {
+                type $element = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $element = f64;
+                $body
+            }
+            found => Err($crate::Error::DType { kernel: $kernel, found }),
+        }
+    };
+}
+
+pub(crate) use {by_dtype, read};

@@ -1,0 +1,120 @@
+//! Matrix products on slices, through the `gemm` crate.
+
+use crate::element::Element;
+use gemm::Parallelism;
+
+/// A matrix within a slice.
+#[derive(Clone, Copy)]
+pub(crate) struct Matrix<'a, T> {
+    pub(crate) data: &'a [T],
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// Distance between neighbours in a column.
+    pub(crate) row_stride: usize,
+    /// Distance between neighbours in a row.
+    pub(crate) column_stride: usize,
+}
+
+impl<'a, T> Matrix<'a, T> {
+    /// Rows one after the other.
+    pub(crate) fn row_major(data: &'a [T], rows: usize, columns: usize) -> Self {
+        Self { data, rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// Rows of `columns` neighbouring elements that start `row_stride` apart.
+    pub(crate) fn strided(data: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
+        Self { data, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// The same elements with rows and columns exchanged.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    fn span(&self) -> usize {
+        span(self.rows, self.columns, self.row_stride, self.column_stride)
+    }
+}
+
+/// Elements from the first to the last of a matrix, both included.
+fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> usize {
+    if rows == 0 || columns == 0 {
+        0
+    } else {
+        (rows - 1) * row_stride + (columns - 1) * column_stride + 1
+    }
+}
+
+/// `target = left * right`, or `target += left * right`, on this thread.
+///
+/// The rows of `target` start `row_stride` apart and hold `right.columns` neighbouring elements.
+/// The order of the sums depends on the shapes alone.
+#[allow(unsafe_code)]
+pub(crate) fn multiply<T: Element>(
+    target: &mut [T],
+    row_stride: usize,
+    accumulate: bool,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+) {
+    let (m, k, n) = (left.rows, left.columns, right.columns);
+    assert_eq!(k, right.rows, "inner dimensions of a matrix product");
+    assert!(row_stride >= n && target.len() >= span(m, n, row_stride, 1), "target too small");
+    assert!(
+        left.data.len() >= left.span() && right.data.len() >= right.span(),
+        "operand too small"
+    );
+    if m == 0 || n == 0 {
+        return;
+    }
+    let beta = if accumulate { T::one() } else { T::zero() };
+    // SAFETY: the asserts above keep every element that the strides reach within its slice, the
+    // rows of the target do not overlap, and the target is borrowed exclusively. `T` is f32 or
+    // f64, both of which `gemm` knows. Without `read_dst` the target is only written.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            target.as_mut_ptr(),
+            1,
+            row_stride as isize,
+            accumulate,
+            left.data.as_ptr(),
+            left.column_stride as isize,
+            left.row_stride as isize,
+            right.data.as_ptr(),
+            right.column_stride as isize,
+            right.row_stride as isize,
+            beta,
+            T::one(),
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_with_every_orientation() {
+        let a: Vec<f64> = (0..6).map(f64::from).collect();
+        let b: Vec<f64> = (0..6).map(|i| f64::from(i) - 2.0).collect();
+        let mut target = vec![1.0; 8];
+        multiply(&mut target, 4, false, Matrix::row_major(&a, 2, 3), Matrix::row_major(&b, 3, 2));
+        assert_eq!(target, [4.0, 7.0, 1.0, 1.0, 4.0, 16.0, 1.0, 1.0]);
+        let (a, b) = (Matrix::row_major(&a, 3, 2), Matrix::row_major(&b, 2, 3));
+        multiply(&mut target, 4, true, a.transposed(), b.transposed());
+        assert_eq!(target, [2.0, 23.0, 1.0, 1.0, -1.0, 38.0, 1.0, 1.0]);
+    }
+}

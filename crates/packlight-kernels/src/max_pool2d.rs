@@ -1,0 +1,179 @@
+//! Max-pooling, which keeps for its gradient where in its window each maximum stood.
+
+use candle_core::{DType, Tensor, WithDType};
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::{Error, Result};
+
+const KERNEL: &str = "max_pool2d";
+
+/// Windows of `kernel` pixels that start `stride` apart, with `padding` on each side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// Height and width of a window.
+    pub kernel: (usize, usize),
+    /// Distance between neighbouring windows.
+    pub stride: (usize, usize),
+    /// Pixels beyond each edge, which are never the maximum.
+    pub padding: (usize, usize),
+}
+
+impl Windows {
+    /// Output height and width for an image.
+    ///
+    /// # Errors
+    /// If kernel or stride are 0, the padding is more than half the kernel, or no window fits.
+    pub fn output_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
+        let axis = |size: usize, kernel: usize, stride: usize, padding: usize| {
+            let fits = kernel > 0 && stride > 0 && 2 * padding <= kernel;
+            fits.then(|| (size + 2 * padding).checked_sub(kernel))
+                .flatten()
+                .map(|room| room / stride + 1)
+        };
+        match (
+            axis(height, self.kernel.0, self.stride.0, self.padding.0),
+            axis(width, self.kernel.1, self.stride.1, self.padding.1),
+        ) {
+            (Some(rows), Some(columns)) => Ok((rows, columns)),
+            _ => Err(Error::shape(
+                KERNEL,
+                format!("{self:?} do not fit an image of {height} x {width}"),
+            )),
+        }
+    }
+}
+
+/// The maxima (N,C,H',W') of images (N,C,H,W), and the index within its window of each: u8 where
+/// the window has at most 256 pixels, u32 otherwise. Of equal values the first counts; NaN wins.
+///
+/// # Errors
+/// If the windows do not fit, or type or device have no kernel.
+pub fn forward(images: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
+    if windows.kernel.0 * windows.kernel.1 <= 256 {
+        by_dtype!(KERNEL, images, T => maxima::<T, u8>(images, windows))
+    } else {
+        by_dtype!(KERNEL, images, T => maxima::<T, u32>(images, windows))
+    }
+}
+
+/// The gradient of the images, of shape `shape`, for output gradient and indices (N,C,H',W').
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn backward(
+    grad: &Tensor,
+    indices: &Tensor,
+    shape: &[usize],
+    windows: &Windows,
+) -> Result<Tensor> {
+    let &[_, _, height, width] = shape else {
+        return Err(Error::shape(KERNEL, format!("images (N,C,H,W) expected, {shape:?} found")));
+    };
+    let size = windows.output_size(height, width)?;
+    if grad.dims() != indices.dims() || grad.dims() != [shape[0], shape[1], size.0, size.1] {
+        return Err(Error::shape(
+            KERNEL,
+            format!(
+                "output gradient {:?} and indices {:?} do not fit {shape:?}",
+                grad.dims(),
+                indices.dims()
+            ),
+        ));
+    }
+    match indices.dtype() {
+        DType::U8 => by_dtype!(KERNEL, grad, T => spread::<T, u8>(grad, indices, shape, windows)),
+        _ => by_dtype!(KERNEL, grad, T => spread::<T, u32>(grad, indices, shape, windows)),
+    }
+}
+
+fn maxima<T: Element, I: WithDType>(
+    images: &Tensor,
+    windows: &Windows,
+) -> Result<(Tensor, Tensor)> {
+    let (n, c, height, width) = images.dims4()?;
+    let (rows, columns) = windows.output_size(height, width)?;
+    let device = images.device();
+    read!(KERNEL; images: T);
+    let mut values = vec![T::zero(); n * c * rows * columns];
+    let mut indices = vec![I::from_f64(0.0); values.len()];
+    if !values.is_empty() {
+        values
+            .par_chunks_mut(rows * columns)
+            .zip(indices.par_chunks_mut(rows * columns))
+            .zip(images.par_chunks(height * width))
+            .for_each(|((values, indices), plane)| {
+                for (at, (value, index)) in values.iter_mut().zip(indices).enumerate() {
+                    let (mut best, mut place) = (T::neg_infinity(), None);
+                    for (tap, pixel) in pixels(windows, at / columns, at % columns, height, width) {
+                        let x = plane[pixel];
+                        if place.is_none() || x > best || (x.is_nan() && !best.is_nan()) {
+                            (best, place) = (x, Some(tap));
+                        }
+                    }
+                    *value = best;
+                    *index = I::from_f64(place.unwrap_or(0) as f64);
+                }
+            });
+    }
+    let shape = (n, c, rows, columns);
+    Ok((Tensor::from_vec(values, shape, device)?, Tensor::from_vec(indices, shape, device)?))
+}
+
+fn spread<T: Element, I: WithDType>(
+    grad: &Tensor,
+    indices: &Tensor,
+    shape: &[usize],
+    windows: &Windows,
+) -> Result<Tensor> {
+    let (_, _, rows, columns) = grad.dims4()?;
+    let (height, width) = (shape[2], shape[3]);
+    let device = grad.device();
+    read!(KERNEL; grad: T, indices: I);
+    let mut result = vec![T::zero(); shape.iter().product()];
+    if !result.is_empty() {
+        result
+            .par_chunks_mut(height * width)
+            .zip(grad.par_chunks(rows * columns).zip(indices.par_chunks(rows * columns)))
+            .for_each(|(plane, (grad, indices))| {
+                for (at, (g, index)) in grad.iter().zip(indices).enumerate() {
+                    let tap = index.to_f64() as usize;
+                    let place = pixel(windows, at / columns, at % columns, tap, height, width);
+                    if let Some(place) = place {
+                        plane[place] += *g;
+                    }
+                }
+            });
+    }
+    Ok(Tensor::from_vec(result, shape, device)?)
+}
+
+/// The pixel that tap `tap` of a window meets, unless it lies in the padding.
+fn pixel(
+    windows: &Windows,
+    row: usize,
+    column: usize,
+    tap: usize,
+    height: usize,
+    width: usize,
+) -> Option<usize> {
+    let (i, j) = (tap / windows.kernel.1, tap % windows.kernel.1);
+    let y = (row * windows.stride.0 + i).checked_sub(windows.padding.0).filter(|&y| y < height)?;
+    let x =
+        (column * windows.stride.1 + j).checked_sub(windows.padding.1).filter(|&x| x < width)?;
+    Some(y * width + x)
+}
+
+/// The taps of a window that meet a pixel, with the pixel.
+fn pixels(
+    windows: &Windows,
+    row: usize,
+    column: usize,
+    height: usize,
+    width: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    (0..windows.kernel.0 * windows.kernel.1).filter_map(move |tap| {
+        pixel(windows, row, column, tap, height, width).map(|pixel| (tap, pixel))
+    })
+}

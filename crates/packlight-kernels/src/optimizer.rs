@@ -1,0 +1,150 @@
+//! Optimizer updates in place, one pass over each tensor.
+
+use candle_core::{CpuStorage, InplaceOp3, Layout, Tensor};
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::elements::on_cpu;
+use crate::{Error, Result};
+
+const KERNEL: &str = "sgd";
+
+/// Elements that one piece of work takes.
+const PIECE: usize = 32 * 1024;
+
+/// Stochastic gradient descent by PyTorch's rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sgd {
+    /// Learning rate.
+    pub learning_rate: f64,
+    /// Share of the velocity that is kept.
+    pub momentum: f64,
+    /// Share of the parameter that is added to its gradient.
+    pub weight_decay: f64,
+    /// Whether to look ahead (Nesterov).
+    pub nesterov: bool,
+}
+
+impl Sgd {
+    /// One step, with `d = grad + weight_decay * parameter`: `velocity = momentum * velocity + d`,
+    /// then `parameter -= learning_rate * velocity` (Nesterov: `d + momentum * velocity`).
+    ///
+    /// # Errors
+    /// If the shapes or types differ, or the device has no kernel.
+    pub fn step(&self, parameter: &Tensor, velocity: &Tensor, grad: &Tensor) -> Result<()> {
+        for other in [velocity, grad] {
+            if parameter.dims() != other.dims() || parameter.dtype() != other.dtype() {
+                return Err(Error::shape(
+                    KERNEL,
+                    format!(
+                        "parameter {:?} {:?} and its gradient or velocity {:?} {:?} differ",
+                        parameter.dtype(),
+                        parameter.dims(),
+                        other.dtype(),
+                        other.dims()
+                    ),
+                ));
+            }
+        }
+        on_cpu(parameter, KERNEL)?;
+        let grad = grad.contiguous()?;
+        velocity.inplace_op3(&grad, parameter, &Velocity(*self))?;
+        // Without momentum the velocity is the decayed gradient itself.
+        Ok(parameter.inplace_op3(velocity, &grad, &Parameter(*self))?)
+    }
+}
+
+struct Velocity(Sgd);
+
+impl InplaceOp3 for Velocity {
+    fn name(&self) -> &'static str {
+        KERNEL
+    }
+
+    fn cpu_fwd(
+        &self,
+        velocity: &mut CpuStorage,
+        velocity_layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+        parameter: &CpuStorage,
+        parameter_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let all = (velocity, velocity_layout, grad, grad_layout, parameter, parameter_layout);
+        match grad {
+            CpuStorage::F32(_) => update::<f32>(all, |v, g, p| self.velocity(v, g, p)),
+            _ => update::<f64>(all, |v, g, p| self.velocity(v, g, p)),
+        }
+    }
+}
+
+impl Velocity {
+    fn velocity<T: Element>(&self, velocity: T, grad: T, parameter: T) -> T {
+        let decayed = grad + T::narrow(self.0.weight_decay) * parameter;
+        T::narrow(self.0.momentum) * velocity + decayed
+    }
+}
+
+struct Parameter(Sgd);
+
+impl InplaceOp3 for Parameter {
+    fn name(&self) -> &'static str {
+        KERNEL
+    }
+
+    fn cpu_fwd(
+        &self,
+        parameter: &mut CpuStorage,
+        parameter_layout: &Layout,
+        velocity: &CpuStorage,
+        velocity_layout: &Layout,
+        grad: &CpuStorage,
+        grad_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let all = (parameter, parameter_layout, velocity, velocity_layout, grad, grad_layout);
+        match grad {
+            CpuStorage::F32(_) => update::<f32>(all, |p, v, g| self.parameter(p, v, g)),
+            _ => update::<f64>(all, |p, v, g| self.parameter(p, v, g)),
+        }
+    }
+}
+
+impl Parameter {
+    fn parameter<T: Element>(&self, parameter: T, velocity: T, grad: T) -> T {
+        let direction = if self.0.nesterov {
+            let decayed = grad + T::narrow(self.0.weight_decay) * parameter;
+            decayed + T::narrow(self.0.momentum) * velocity
+        } else {
+            velocity
+        };
+        parameter - T::narrow(self.0.learning_rate) * direction
+    }
+}
+
+type Operands<'a> =
+    (&'a mut CpuStorage, &'a Layout, &'a CpuStorage, &'a Layout, &'a CpuStorage, &'a Layout);
+
+/// `target = f(target, a, b)` for each element.
+fn update<T: Element>(
+    (target, target_layout, a, a_layout, b, b_layout): Operands<'_>,
+    f: impl Fn(T, T, T) -> T + Sync,
+) -> candle_core::Result<()> {
+    let (a, b) = (a.as_slice::<T>()?, b.as_slice::<T>()?);
+    let (Some(target), Some(to), Some(from_a), Some(from_b)) = (
+        T::elements_mut(target),
+        target_layout.contiguous_offsets(),
+        a_layout.contiguous_offsets(),
+        b_layout.contiguous_offsets(),
+    ) else {
+        candle_core::bail!("{KERNEL}: contiguous tensors of one type expected")
+    };
+    target[to.0..to.1]
+        .par_chunks_mut(PIECE)
+        .zip(a[from_a.0..from_a.1].par_chunks(PIECE).zip(b[from_b.0..from_b.1].par_chunks(PIECE)))
+        .for_each(|(target, (a, b))| {
+            for (target, (&a, &b)) in target.iter_mut().zip(a.iter().zip(b)) {
+                *target = f(*target, a, b);
+            }
+        });
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The one source of randomness: Philox4x32-10, a counter-based generator.
+//!
+//! What a stream yields is a pure function of its key (seed, purpose, layer, step), so nothing has
+//! to be saved to resume a run, threads may draw in any order, and two runs with the same seed see
+//! the same numbers. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+
+/// What random numbers are for; streams of different purposes are independent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Initial parameters.
+    Initialise = 1,
+    /// The order of the samples.
+    Shuffle = 2,
+    /// Crops and flips.
+    Augment = 3,
+    /// Dropout masks.
+    Dropout = 4,
+    /// Stochastic codecs.
+    Codec = 5,
+    /// Inputs of tests and benchmarks.
+    Sample = 6,
+}
+
+/// Names a stream of random numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    key: u64,
+    step: u64,
+}
+
+impl Key {
+    /// The key for `purpose` under `seed`, at step 0 of no particular layer.
+    pub fn new(seed: u64, purpose: Purpose) -> Self {
+        Self { key: mix(mix(seed) ^ purpose as u64), step: 0 }
+    }
+
+    /// The key of one layer (or parameter, or any other named thing) under this one.
+    pub fn layer(self, name: &str) -> Self {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3) // FNV-1a
+        });
+        Self { key: mix(self.key ^ hash), ..self }
+    }
+
+    /// The key of one step under this one.
+    pub fn step(self, step: u64) -> Self {
+        Self { step, ..self }
+    }
+
+    /// The stream from its beginning.
+    pub fn stream(self) -> Stream {
+        self.stream_at(0)
+    }
+
+    /// The stream from its `block`-th group of four numbers on, so that threads can share one.
+    pub fn stream_at(self, block: u64) -> Stream {
+        Stream { key: self, block, buffer: [0; 4], used: 4 }
+    }
+}
+
+/// SplitMix64's finaliser: spreads every bit of `value` over all.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// A stream of random numbers.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    key: Key,
+    block: u64,
+    buffer: [u32; 4],
+    used: usize,
+}
+
+impl Stream {
+    /// A uniform 32-bit number.
+    pub fn next_u32(&mut self) -> u32 {
+        if self.used == 4 {
+            let counter = [
+                self.block as u32,
+                (self.block >> 32) as u32,
+                self.key.step as u32,
+                (self.key.step >> 32) as u32,
+            ];
+            self.buffer = philox(counter, [self.key.key as u32, (self.key.key >> 32) as u32]);
+            self.block += 1;
+            self.used = 0;
+        }
+        self.used += 1;
+        self.buffer[self.used - 1]
+    }
+
+    /// A uniform number in [0, 1), with 53 random bits.
+    pub fn uniform(&mut self) -> f64 {
+        let high = u64::from(self.next_u32());
+        let low = u64::from(self.next_u32());
+        ((high << 32 | low) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A number from the standard normal distribution (Box and Muller).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
+    /// A uniform number below `bound`, which must not be 0 (Lemire's multiplication, unbiased).
+    pub fn below(&mut self, bound: u32) -> u32 {
+        loop {
+            let product = u64::from(self.next_u32()) * u64::from(bound);
+            if product as u32 >= bound.wrapping_neg() % bound.max(1) {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// Puts `items` into a uniformly random order (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.below(last as u32 + 1) as usize);
+        }
+    }
+}
+
+fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    for _ in 0..10 {
+        let first = u64::from(counter[0]) * 0xd251_1f53;
+        let second = u64::from(counter[2]) * 0xcd9e_8d57;
+        counter = [
+            (second >> 32) as u32 ^ counter[1] ^ key[0],
+            second as u32,
+            (first >> 32) as u32 ^ counter[3] ^ key[1],
+            first as u32,
+        ];
+        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+    }
+    counter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The known answers that Random123 ships for philox4x32-10.
+    #[test]
+    fn philox_gives_the_known_answers() {
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+        assert_eq!(
+            philox([u32::MAX; 4], [u32::MAX; 2]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn streams_differ_by_each_part_of_their_key() {
+        let key = Key::new(7, Purpose::Dropout);
+        let keys = [
+            key,
+            key.step(1),
+            key.layer("a"),
+            key.layer("b"),
+            Key::new(8, Purpose::Dropout),
+            Key::new(7, Purpose::Shuffle),
+        ];
+        let mut firsts: Vec<u32> = keys.iter().map(|key| key.stream().next_u32()).collect();
+        firsts.sort_unstable();
+        firsts.dedup();
+        assert_eq!(firsts.len(), keys.len());
+    }
+
+    #[test]
+    fn a_stream_can_be_entered_anywhere() {
+        let key = Key::new(1, Purpose::Sample);
+        let mut whole = key.stream();
+        let all: Vec<u32> = (0..12).map(|_| whole.next_u32()).collect();
+        assert_eq!(key.stream_at(2).next_u32(), all[8]);
+    }
+
+    #[test]
+    fn moments_and_bounds() {
+        let mut stream = Key::new(3, Purpose::Sample).stream();
+        let n = 20_000;
+        let normals: Vec<f64> = (0..n).map(|_| stream.normal()).collect();
+        let mean = normals.iter().sum::<f64>() / f64::from(n);
+        let variance = normals.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / f64::from(n);
+        assert!(mean.abs() < 4.0 / f64::from(n).sqrt(), "{mean}");
+        assert!((variance - 1.0).abs() < 4.0 * (2.0 / f64::from(n)).sqrt(), "{variance}");
+        let mut counts = [0u32; 5];
+        for _ in 0..n {
+            counts[stream.below(5) as usize] += 1;
+        }
+        let expected = f64::from(n) / 5.0;
+        assert!(counts.iter().all(|&c| (f64::from(c) - expected).abs() < 4.5 * expected.sqrt()));
+        let mut items: Vec<u32> = (0..50).collect();
+        stream.shuffle(&mut items);
+        assert_ne!(items, (0..50).collect::<Vec<_>>());
+        items.sort_unstable();
+        assert_eq!(items, (0..50).collect::<Vec<_>>());
+    }
+}

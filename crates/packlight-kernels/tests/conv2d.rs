@@ -1,0 +1,194 @@
+//! Convolution and its gradients against the sums that define them, over random shapes.
+
+use candle_core::{DType, Device, Tensor};
+use packlight_kernels::block_pool;
+use packlight_kernels::conv2d::{self, Conv2dGeometry};
+use packlight_kernels::rng::{Key, Purpose};
+use proptest::prelude::*;
+
+fn sample(shape: &[usize], name: &str) -> Tensor {
+    let mut stream = Key::new(5, Purpose::Sample).layer(name).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// Calls `f` with each (output, weight, input) index triple of the sum that defines a convolution.
+fn triples(
+    input: &[usize],
+    weight: &[usize],
+    output: &[usize],
+    g: &Conv2dGeometry,
+    mut f: impl FnMut(usize, usize, usize),
+) {
+    let (depth, outputs) = (weight[1], weight[0] / g.groups);
+    for b in 0..output[0] {
+        for o in 0..output[1] {
+            for y in 0..output[2] {
+                for x in 0..output[3] {
+                    for c in 0..depth {
+                        for i in 0..weight[2] {
+                            for j in 0..weight[3] {
+                                let row =
+                                    (y * g.stride.0 + i * g.dilation.0).wrapping_sub(g.padding.0);
+                                let column =
+                                    (x * g.stride.1 + j * g.dilation.1).wrapping_sub(g.padding.1);
+                                if row < input[2] && column < input[3] {
+                                    let channel = o / outputs * depth + c;
+                                    f(
+                                        ((b * output[1] + o) * output[2] + y) * output[3] + x,
+                                        ((o * depth + c) * weight[2] + i) * weight[3] + j,
+                                        ((b * input[1] + channel) * input[2] + row) * input[3]
+                                            + column,
+                                    );
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn assert_close(found: &Tensor, expected: &[f64], tolerance: f64) {
+    let scale = expected.iter().fold(1.0f64, |top, x| top.max(x.abs()));
+    for (found, expected) in values(found).iter().zip(expected) {
+        assert!(
+            (found - expected).abs() <= tolerance * scale,
+            "{found} found, {expected} expected"
+        );
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    input: [usize; 4],
+    weight: [usize; 4],
+    geometry: Conv2dGeometry,
+}
+
+fn cases() -> impl Strategy<Value = Case> {
+    let pair = |low: usize, high: usize| (low..=high, low..=high);
+    (
+        1usize..5,
+        (1usize..4, 1usize..4, 1usize..4),
+        pair(1, 19),
+        pair(1, 3),
+        pair(1, 3),
+        pair(0, 3),
+        pair(1, 2),
+    )
+        .prop_map(|(batch, (groups, depth, outputs), size, kernel, stride, padding, dilation)| {
+            Case {
+                input: [batch, groups * depth, size.0, size.1],
+                weight: [groups * outputs, depth, kernel.0, kernel.1],
+                geometry: Conv2dGeometry { stride, padding, dilation, groups },
+            }
+        })
+        .prop_filter("the kernel fits", |case| {
+            let g = &case.geometry;
+            g.dilation.0 * (case.weight[2] - 1) < case.input[2] + 2 * g.padding.0
+                && g.dilation.1 * (case.weight[3] - 1) < case.input[3] + 2 * g.padding.1
+        })
+}
+
+fn check(case: &Case) {
+    let Case { input: x_shape, weight: w_shape, geometry } = case;
+    let (x, w) = (sample(x_shape, "x"), sample(w_shape, "w"));
+    let bias = sample(&[w_shape[0]], "b");
+    let (xs, ws, bs) = (values(&x), values(&w), values(&bias));
+
+    let y = conv2d::forward(&x, &w, Some(&bias), geometry).unwrap();
+    let plane = y.dims()[2] * y.dims()[3];
+    let mut expected: Vec<f64> =
+        (0..y.elem_count()).map(|at| bs[at / plane % w_shape[0]]).collect();
+    triples(x_shape, w_shape, y.dims(), geometry, |y, w, x| expected[y] += ws[w] * xs[x]);
+    assert_close(&y, &expected, 1e-12);
+
+    let grad = sample(y.dims(), "g");
+    let gs = values(&grad);
+    let mut dx = vec![0.0; xs.len()];
+    triples(x_shape, w_shape, y.dims(), geometry, |y, w, x| dx[x] += ws[w] * gs[y]);
+    assert_close(&conv2d::input_grad(&grad, &w, x_shape, geometry).unwrap(), &dx, 1e-12);
+    let mut dw = vec![0.0; ws.len()];
+    triples(x_shape, w_shape, y.dims(), geometry, |y, w, x| dw[w] += xs[x] * gs[y]);
+    assert_close(&conv2d::weight_grad(&x, &grad, w_shape, geometry).unwrap(), &dw, 1e-12);
+    let db = values(&grad.sum((0, 2, 3)).unwrap());
+    assert_close(&conv2d::bias_grad(&grad).unwrap(), &db, 1e-12);
+
+    for block in [1, 2, 3, 4] {
+        let pooled = block_pool::pool(&x, block).unwrap();
+        let restored = block_pool::unpool(&pooled, block, (x_shape[2], x_shape[3])).unwrap();
+        let expected = values(&conv2d::weight_grad(&restored, &grad, w_shape, geometry).unwrap());
+        let found =
+            conv2d::weight_grad_from_pooled(&pooled, block, x_shape, &grad, w_shape, geometry)
+                .unwrap();
+        assert_close(&found, &expected, 1e-12);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn every_pass_is_the_sum_that_defines_it(case in cases()) {
+        check(&case);
+    }
+}
+
+#[test]
+fn sizes_that_need_several_bands_pieces_and_samples_at_once() {
+    let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+    for (input, weight) in [
+        ([2, 40, 40, 40], [20, 40, 3, 3]),
+        ([19, 33, 5, 4], [18, 33, 3, 3]),
+        ([3, 6, 16, 18], [6, 1, 3, 3]),
+    ] {
+        let groups = input[1] / weight[1];
+        for stride in [(1, 1), (2, 2)] {
+            check(&Case { input, weight, geometry: Conv2dGeometry { stride, groups, ..geometry } });
+        }
+    }
+}
+
+#[test]
+fn one_thread_and_many_give_the_same_bits() {
+    let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+    let x = sample(&[8, 24, 20, 20], "x").to_dtype(DType::F32).unwrap();
+    let w = sample(&[32, 24, 3, 3], "w").to_dtype(DType::F32).unwrap();
+    let all = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let y = conv2d::forward(&x, &w, None, &geometry).unwrap();
+            let dx = conv2d::input_grad(&y, &w, x.dims(), &geometry).unwrap();
+            let dw = conv2d::weight_grad(&x, &y, w.dims(), &geometry).unwrap();
+            let pooled = block_pool::pool(&x, 2).unwrap();
+            let dp = conv2d::weight_grad_from_pooled(&pooled, 2, x.dims(), &y, w.dims(), &geometry)
+                .unwrap();
+            [y, dx, dw, dp].map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        })
+    };
+    assert_eq!(all(1), all(2));
+    assert_eq!(all(1), all(7));
+}
+
+#[test]
+fn misfits_are_named() {
+    let geometry = Conv2dGeometry::default();
+    let x = sample(&[1, 3, 4, 4], "x");
+    let error = |w: &[usize], g: &Conv2dGeometry| {
+        conv2d::forward(&x, &sample(w, "w"), None, g).unwrap_err().to_string()
+    };
+    assert!(error(&[2, 4, 3, 3], &geometry).contains("needs 4 input channels"));
+    assert!(error(&[2, 3, 5, 5], &geometry).contains("larger than the padded input"));
+    assert!(error(&[2, 3, 3, 3], &Conv2dGeometry { groups: 2, ..geometry }).contains("2 groups"));
+    assert!(
+        error(&[2, 3, 3, 3], &Conv2dGeometry { stride: (0, 1), ..geometry }).contains("at least 1")
+    );
+    let labels = x.to_dtype(DType::U8).unwrap();
+    let error = conv2d::forward(&labels, &x, None, &geometry).unwrap_err().to_string();
+    assert!(error.contains("f32 and f64"), "{error}");
+}
