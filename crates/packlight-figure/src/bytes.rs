@@ -1,0 +1,124 @@
+//! Bytes that each layer keeps for the backward pass, predicted and counted.
+
+use crate::axis::{Axis, binary};
+use crate::canvas::{Anchor, Key, draw};
+use crate::csv::{Csv, number};
+use crate::rows::Rows;
+use crate::theme::{self, Look};
+use crate::{Caption, Error, Figure, Result, not_empty};
+
+/// One tensor, or several of one part, that a layer keeps.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KeptBytes {
+    /// Which layer: its place in the slice of layers.
+    pub layer: usize,
+    /// Which part: its place in the slice of parts.
+    pub part: usize,
+    /// Bytes by the ledger.
+    pub predicted: f64,
+    /// Bytes by the counting allocator; NaN where they were not counted.
+    pub counted: f64,
+}
+
+/// What one plan keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptColumn<'a> {
+    /// The plan's name.
+    pub name: &'a str,
+    /// What it keeps.
+    pub kept: &'a [KeptBytes],
+}
+
+const HOW_TO_READ: &str = "Each bar is what one layer keeps between the forward and the backward \
+    pass of one training step, the input at the top. The filled parts are bytes that the counting \
+    allocator saw given back when the layer's kept tensors were freed, stacked by what they are \
+    for; the outline is what the ledger predicted from shapes and codecs. Where the two agree, the \
+    outline encloses the fill exactly. Only kept activations are counted: not parameters, their \
+    gradients, the optimizer's state or workspace. A tensor that two layers need is counted once, \
+    at the layer that keeps it.";
+
+/// Draws a row for each layer, in forward order, and a column for each plan, all with the same
+/// axis; `parts` names what bytes are kept for (at most six).
+///
+/// # Errors
+/// If there is no layer or column, or an entry names a layer or part that there is not.
+pub fn kept_bytes(
+    caption: &Caption,
+    layers: &[&str],
+    parts: &[&str],
+    columns: &[KeptColumn<'_>],
+) -> Result<Figure> {
+    not_empty(caption, "layer", layers.len())?;
+    not_empty(caption, "plan", columns.len())?;
+    let mut csv = Csv::new(&["plan", "layer", "part", "predicted_bytes", "counted_bytes"]);
+    let mut longest: f64 = 0.0;
+    for column in columns {
+        for kept in column.kept {
+            for (what, index, len) in
+                [("layer", kept.layer, layers.len()), ("part", kept.part, parts.len())]
+            {
+                if index >= len {
+                    return Err(Error::Length {
+                        figure: caption.id.clone(),
+                        what: format!("{what} {index} of {}", column.name),
+                        expected: index + 1,
+                        found: len,
+                    });
+                }
+            }
+            let names = [column.name, layers[kept.layer], parts[kept.part]].map(String::from);
+            csv.row(names.into_iter().chain([kept.predicted, kept.counted].map(number)));
+        }
+        for row in 0..layers.len() {
+            let (predicted, counted) = totals(column.kept.iter().filter(|k| k.layer == row));
+            longest = longest.max(predicted).max(counted);
+        }
+    }
+    let look = |part: usize| theme::layer([0, 3, 2, 5, 4, 1][part % 6]);
+    let outline = Look { ink: theme::TEXT, ..look(0) };
+    let mut legend: Vec<_> = parts
+        .iter()
+        .enumerate()
+        .map(|(i, name)| ((*name).to_string(), look(i), Key::Fill))
+        .collect();
+    legend.push(("predicted by the ledger".to_string(), outline, Key::Outline));
+    let rows = Rows { layers, columns: columns.len(), row_height: 14, aside: 66 };
+    let x = Axis::bytes("kept", longest, 3);
+    let svg = draw(caption, rows.height(), &legend, |canvas| {
+        let headings: Vec<_> = columns
+            .iter()
+            .map(|c| format!("{}: {}", c.name, binary(totals(c.kept.iter()).0)))
+            .collect();
+        rows.draw(canvas, &x, &headings, |panel, column| {
+            let half = rows.half(panel);
+            for row in 0..layers.len() {
+                let y = rows.middle(panel, row);
+                let mut from = 0.0;
+                let here = || columns[column].kept.iter().filter(move |k| k.layer == row);
+                for part in 0..parts.len() {
+                    let (_, bytes) = totals(here().filter(|k| k.part == part));
+                    let (a, b) = (panel.at(from, 0.0).0, panel.at(from + bytes, 0.0).0);
+                    canvas.rectangle((a, y - half), (b, y + half), look(part).ink)?;
+                    from += bytes;
+                }
+                let (predicted, _) = totals(here());
+                if predicted > 0.0 {
+                    let (a, b) = (panel.at(0.0, 0.0).0, panel.at(predicted, 0.0).0);
+                    canvas.outline((a, y - half), (b.max(a + 1), y + half), theme::TEXT)?;
+                    let at = (panel.inside().right + 64, y);
+                    let size = theme::TICK - 1.0;
+                    canvas.print(at, &binary(predicted), size, theme::MUTED, Anchor::End)?;
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(caption.figure(svg, csv, HOW_TO_READ))
+}
+
+/// Predicted and counted bytes; what was not counted counts as nothing.
+fn totals<'a>(kept: impl Iterator<Item = &'a KeptBytes>) -> (f64, f64) {
+    kept.fold((0.0, 0.0), |(predicted, counted), k| {
+        (predicted + k.predicted, counted + if k.counted.is_finite() { k.counted } else { 0.0 })
+    })
+}

@@ -1,0 +1,169 @@
+//! Quantities against epoch or step, one line per plan, mean and spread over seeds.
+
+use crate::axis::Axis;
+use crate::canvas::{Key, draw};
+use crate::csv::{Csv, number};
+use crate::{Caption, Figure, Result, check, not_empty, spread, theme};
+
+const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
+    reaches from the lowest to the highest seed, and n is their number. Dashed lines belong to the \
+    plan of the same colour. Nothing is smoothed, and where a value is missing the line is broken.";
+
+/// One plan's course in a panel.
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    name: &'a str,
+    x: &'a [f64],
+    seeds: &'a [Vec<f64>],
+    dashed: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// The values of each seed at each of `x`; NaN where a seed has none.
+    #[must_use]
+    pub fn new(name: &'a str, x: &'a [f64], seeds: &'a [Vec<f64>]) -> Self {
+        Self { name, x, seeds, dashed: None }
+    }
+
+    /// The same, dashed and without a band: a second quantity of the same plan, named here.
+    #[must_use]
+    pub fn dashed(mut self, quantity: &'a str) -> Self {
+        self.dashed = Some(quantity);
+        self
+    }
+}
+
+/// One pair of axes with its lines.
+#[derive(Debug, Clone)]
+pub struct Panel<'a> {
+    x_label: &'a str,
+    y_label: &'a str,
+    lines: Vec<Line<'a>>,
+    log: bool,
+    unit_range: bool,
+}
+
+impl<'a> Panel<'a> {
+    /// An empty panel; the labels name quantity and unit.
+    #[must_use]
+    pub fn new(x_label: &'a str, y_label: &'a str) -> Self {
+        Self { x_label, y_label, lines: Vec::new(), log: false, unit_range: false }
+    }
+
+    /// Adds a line; lines of one name share a colour, given out in the order of the names.
+    #[must_use]
+    pub fn line(mut self, line: Line<'a>) -> Self {
+        self.lines.push(line);
+        self
+    }
+
+    /// With a logarithmic y axis.
+    #[must_use]
+    pub fn log(mut self) -> Self {
+        self.log = true;
+        self
+    }
+
+    /// With a y axis that does not pass 1, for fractions.
+    #[must_use]
+    pub fn fraction(mut self) -> Self {
+        self.unit_range = true;
+        self
+    }
+
+    fn axes(&self) -> (Axis, Axis) {
+        let x = self.lines.iter().flat_map(|l| l.x.iter().copied());
+        let (_, first, last) = spread(x);
+        let y = self.lines.iter().flat_map(|l| l.seeds.iter().flatten().copied());
+        let (_, low, high) = spread(y.filter(|y| !self.log || *y > 0.0));
+        let mut y = if self.log {
+            Axis::log(self.y_label, low, high)
+        } else {
+            Axis::linear(self.y_label, low, high, 6)
+        };
+        if self.unit_range && y.high > 1.0 {
+            y.ticks.retain(|(at, _)| *at <= 1.0);
+            y.high = 1.0;
+        }
+        (Axis::whole(self.x_label, first, last, 7), y)
+    }
+}
+
+/// Draws panels side by side with one legend; each plan keeps its colour and marker in all.
+///
+/// # Errors
+/// If there is no panel, a panel has no line, or a seed's values and their `x` differ in number.
+pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
+    not_empty(caption, "panel", panels.len())?;
+    let mut names: Vec<&str> = Vec::new();
+    let mut csv = Csv::new(&["quantity", "plan", "seed_index", "x", "value"]);
+    for panel in panels {
+        not_empty(caption, "line", panel.lines.len())?;
+        for line in &panel.lines {
+            if !names.contains(&line.name) {
+                names.push(line.name);
+            }
+            let quantity = line.dashed.unwrap_or(panel.y_label);
+            for (seed, values) in line.seeds.iter().enumerate() {
+                check(caption, line.name, line.x.len(), values.len())?;
+                for (x, value) in line.x.iter().zip(values) {
+                    csv.row([
+                        quantity.to_string(),
+                        line.name.to_string(),
+                        seed.to_string(),
+                        number(*x),
+                        number(*value),
+                    ]);
+                }
+            }
+        }
+    }
+    let seeds = |name: &str| {
+        let lines = panels.iter().flat_map(|p| &p.lines);
+        lines.filter(|l| l.name == name).map(|l| l.seeds.len()).max().unwrap_or(0)
+    };
+    let legend: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(i, name)| (format!("{name} (n = {})", seeds(name)), theme::plan(i), Key::Line))
+        .collect();
+    let look = |name: &str| theme::plan(names.iter().position(|n| *n == name).unwrap_or_default());
+    let svg = draw(caption, theme::HEIGHT, &legend, |canvas| {
+        for (frame, spec) in canvas.free.grid(1, panels.len(), 28).into_iter().zip(panels) {
+            let (x, y) = spec.axes();
+            let panel = canvas.panel(frame, &x, &y, 0)?;
+            let means: Vec<(Vec<f64>, Vec<f64>, Vec<f64>)> = spec
+                .lines
+                .iter()
+                .map(|line| {
+                    let at = |i: usize| spread(line.seeds.iter().map(|s| drawable(s[i], spec.log)));
+                    let all: Vec<_> = (0..line.x.len()).map(at).collect();
+                    (
+                        all.iter().map(|s| s.0).collect(),
+                        all.iter().map(|s| s.1).collect(),
+                        all.iter().map(|s| s.2).collect(),
+                    )
+                })
+                .collect();
+            for (line, (_, low, high)) in spec.lines.iter().zip(&means) {
+                if line.dashed.is_none() {
+                    panel.band(line.x, low, high, look(line.name).ink)?;
+                }
+            }
+            for (line, (mean, ..)) in spec.lines.iter().zip(&means) {
+                let (width, dashed) = if line.dashed.is_some() { (1, true) } else { (2, false) };
+                panel.line(line.x, mean, look(line.name).ink, width, dashed)?;
+                if line.dashed.is_none() {
+                    panel.marks(line.x, mean, look(line.name), 9)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    Ok(caption.figure(svg, csv, HOW_TO_READ))
+}
+
+/// A logarithm needs a positive value.
+fn drawable(value: f64, log: bool) -> f64 {
+    if log && value <= 0.0 { f64::NAN } else { value }
+}

@@ -1,0 +1,40 @@
+//! What can go wrong while a figure is drawn.
+
+use plotters::drawing::DrawingAreaErrorKind;
+
+/// This crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong while a figure is drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is nothing to draw.
+    #[error("figure {figure}: no {what} to draw; give at least one")]
+    Empty {
+        /// The figure's id.
+        figure: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// Two slices that belong together differ in length.
+    #[error("figure {figure}: {what}: {expected} values expected, {found} found")]
+    Length {
+        /// The figure's id.
+        figure: String,
+        /// Which slice.
+        what: String,
+        /// The length that it should have.
+        expected: usize,
+        /// The length that it has.
+        found: usize,
+    },
+    /// The drawing backend gave up.
+    #[error("a figure could not be drawn: {0}")]
+    Draw(String),
+}
+
+impl<E: std::error::Error + Send + Sync> From<DrawingAreaErrorKind<E>> for Error {
+    fn from(error: DrawingAreaErrorKind<E>) -> Self {
+        Error::Draw(error.to_string())
+    }
+}

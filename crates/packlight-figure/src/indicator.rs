@@ -1,0 +1,127 @@
+//! The learning indicator of each layer with its spread over samples.
+
+use crate::axis::Axis;
+use crate::canvas::{Anchor, Canvas, Panel, draw};
+use crate::csv::{Csv, number};
+use crate::rows::Rows;
+use crate::{Caption, Figure, Result, check, layers, not_empty, text, theme};
+
+/// What is known of the distribution of a layer's learning indicator over samples or tokens.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Quantiles {
+    /// The 5th percentile.
+    pub p05: f64,
+    /// The 25th percentile.
+    pub p25: f64,
+    /// The median.
+    pub median: f64,
+    /// The 75th percentile.
+    pub p75: f64,
+    /// The 95th percentile.
+    pub p95: f64,
+    /// The fraction at or below 0.
+    pub nonpositive: f64,
+}
+
+/// One plan's learning indicators.
+#[derive(Debug, Clone, Copy)]
+pub struct IndicatorColumn<'a> {
+    /// The plan's name.
+    pub name: &'a str,
+    /// One for each layer; `None` where none is defined.
+    pub layers: &'a [Option<Quantiles>],
+}
+
+/// Where the axis ends at the left, however far the values go.
+const FLOOR: f64 = -2.0;
+
+const HOW_TO_READ: &str = "The learning indicator LI = 1 - |h - r|^2 / |h|^2 compares, sample by \
+    sample, a layer's true input h with what the backward pass restores, r: 1 is exact, 0 is no \
+    better than dropping the activation, and below 0 (left of the dashed line) the step is no \
+    longer sure to reduce the loss. Thick bar: the middle half of the samples; thin line: 5th to \
+    95th percentile; white tick: the median. All plans share the axis. At the right of each row \
+    stands the share of samples at or below 0, where there are any. Percentiles are averaged over \
+    the probed steps and the seeds.";
+
+/// Draws a row for each layer, in forward order, and a column for each plan, all with the same
+/// axis; what lies below -2 is cut off there and marked by a triangle.
+///
+/// # Errors
+/// If there is no layer or no column, or a column does not have one entry for each layer.
+pub fn learning_indicator(
+    caption: &Caption,
+    layers: &[&str],
+    columns: &[IndicatorColumn<'_>],
+) -> Result<Figure> {
+    not_empty(caption, "layer", layers.len())?;
+    not_empty(caption, "plan", columns.len())?;
+    let header = ["plan", "layer", "p05", "p25", "median", "p75", "p95", "nonpositive_fraction"];
+    let mut csv = Csv::new(&header);
+    let mut low: f64 = 0.0;
+    for column in columns {
+        check(caption, column.name, layers.len(), column.layers.len())?;
+        for (layer, quantiles) in layers.iter().zip(column.layers) {
+            let name = [column.name.to_string(), (*layer).to_string()];
+            let values = quantiles.map_or([f64::NAN; 6], |q| {
+                low = low.min(q.p05);
+                [q.p05, q.p25, q.median, q.p75, q.p95, q.nonpositive]
+            });
+            csv.row(name.into_iter().chain(values.map(number)));
+        }
+    }
+    let rows = Rows { layers, columns: columns.len(), row_height: 17, aside: 44 };
+    let low = if low < 0.0 { low.max(FLOOR) } else { 0.0 };
+    let x = Axis::linear("learning indicator", low, 1.0, 4);
+    let looks = layers::looks(layers);
+    let svg = draw(caption, rows.height(), &[], |canvas| {
+        let headings: Vec<_> = columns.iter().map(|c| c.name.to_string()).collect();
+        rows.draw(canvas, &x, &headings, |panel, column| {
+            panel.upright(0.0, theme::MUTED, true)?;
+            let inside = panel.inside();
+            let head = (inside.right + 40, inside.top - 11);
+            canvas.print(head, "≤ 0", theme::TICK, theme::MUTED, Anchor::End)?;
+            for (row, quantiles) in columns[column].layers.iter().enumerate() {
+                let y = rows.middle(panel, row);
+                let half = rows.half(panel);
+                match quantiles {
+                    Some(q) => summary(canvas, panel, q, (y, half), looks[row].ink)?,
+                    None => canvas.hatch((inside.left, y - half), (inside.right, y + half))?,
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(caption.figure(svg, csv, HOW_TO_READ))
+}
+
+/// One row: thin line, thick bar, median.
+fn summary(
+    canvas: &Canvas<'_>,
+    panel: &Panel<'_, '_>,
+    q: &Quantiles,
+    (y, half): (i32, i32),
+    ink: plotters::style::RGBColor,
+) -> Result<()> {
+    let inside = panel.inside();
+    let at = |value: f64| panel.at(value, 0.0).0.clamp(inside.left, inside.right);
+    canvas.path(&[(at(q.p05), y), (at(q.p95), y)], ink, 1, false)?;
+    let (from, to) = (at(q.p25), at(q.p75).max(at(q.p25) + 2));
+    canvas.rectangle((from, y - half), (to, y + half), ink)?;
+    let median = at(q.median);
+    canvas.rectangle((median - 1, y - half), (median + 1, y + half), theme::SURFACE)?;
+    canvas.outline((median - 2, y - half - 1), (median + 2, y + half + 1), theme::TEXT)?;
+    if panel.at(q.p05, 0.0).0 < inside.left {
+        let tip = inside.left + 1;
+        canvas.polygon(&[(tip, y), (tip + 6, y - 4), (tip + 6, y + 4)], theme::TEXT, 1.0)?;
+    }
+    if q.nonpositive > 0.0 {
+        let percent = q.nonpositive * 100.0;
+        let label = if percent < 1.0 {
+            "< 1 %".to_string()
+        } else {
+            format!("{} %", text::decimal(percent, 1.0))
+        };
+        canvas.print((inside.right + 40, y), &label, theme::TICK, theme::TEXT, Anchor::End)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Cosine of exact and compressed gradient against step, in small panels of a few layers each.
+
+use crate::axis::Axis;
+use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::csv::{Csv, number};
+use crate::layers::{layer_groups, looks};
+use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+
+const HOW_TO_READ: &str = "One panel for each group of layers in forward order, one line for each \
+    layer: the cosine between its exact and its compressed weight gradient, mean over the seeds, \
+    with a band from the lowest to the highest seed. ";
+const PLAIN: &str = "The axis is always the whole range from -1 to 1; the thin line at 1 is the \
+    exact direction. Lines are broken where the cosine is undefined or was not recorded.";
+const ZOOMED: &str = "All cosines are above 0.9, so the figure shows their distance from 1 on a \
+    logarithmic axis: lower is better, and each decade down is a gradient ten times closer. \
+    A cosine of exactly 1 has no place on such an axis and leaves a gap.";
+
+/// Draws `cosine`, which holds for each layer, in forward order, and each seed the value at each
+/// of `steps`: NaN where it is undefined or was not recorded.
+///
+/// # Errors
+/// If there is no layer or step, or the slices do not match in length.
+pub fn cosine_multiples(
+    caption: &Caption,
+    layers: &[&str],
+    steps: &[f64],
+    cosine: &[Vec<Vec<f64>>],
+) -> Result<Figure> {
+    not_empty(caption, "layer", layers.len())?;
+    not_empty(caption, "step", steps.len())?;
+    check(caption, "layers of cosine", layers.len(), cosine.len())?;
+    let mut csv = Csv::new(&["layer", "seed_index", "step", "cosine"]);
+    for (layer, seeds) in layers.iter().zip(cosine) {
+        for (seed, values) in seeds.iter().enumerate() {
+            check(caption, format!("cosine of {layer}"), steps.len(), values.len())?;
+            for (step, value) in steps.iter().zip(values) {
+                let layer = (*layer).to_string();
+                csv.row([layer, seed.to_string(), number(*step), number(*value)]);
+            }
+        }
+    }
+    let (_, low, _) = spread(cosine.iter().flatten().flatten().copied());
+    let zoomed = low > 0.9;
+    let groups = layer_groups(layers);
+    let columns = groups.len().min(2);
+    let rows = groups.len().div_ceil(columns);
+    let height = theme::HEIGHT.max(110 + 200 * rows as u32);
+    let all_looks = looks(layers);
+    let svg = draw(caption, height, &[], |canvas| {
+        let mut free = canvas.free;
+        free.top += 16;
+        for (frame, group) in free.grid(rows, columns, 30).into_iter().zip(&groups) {
+            let names = &layers[group.clone()];
+            let last_row = free.bottom - frame.bottom < 30;
+            let (x, y) = axes(steps, cosine, zoomed, last_row);
+            let key = names.iter().map(|n| text::width(n, theme::TICK)).max().unwrap_or(0) + 28;
+            let panel = canvas.panel(Frame { right: frame.right - key, ..frame }, &x, &y, 0)?;
+            if !zoomed {
+                panel.level(1.0, theme::AXIS, false)?;
+                panel.level(0.0, theme::AXIS, true)?;
+            }
+            for (i, look) in group.clone().zip(&all_looks[group.clone()]) {
+                let value = |c: f64| match zoomed {
+                    false => c,
+                    true if c < 1.0 => 1.0 - c,
+                    true => f64::NAN,
+                };
+                let at = |s: usize| spread(cosine[i].iter().map(|seed| value(seed[s])));
+                let all: Vec<_> = (0..steps.len()).map(at).collect();
+                let mean: Vec<f64> = all.iter().map(|a| a.0).collect();
+                let low: Vec<f64> = all.iter().map(|a| a.1).collect();
+                let high: Vec<f64> = all.iter().map(|a| a.2).collect();
+                panel.band(steps, &low, &high, look.ink)?;
+                panel.line(steps, &mean, look.ink, 2, false)?;
+                panel.marks(steps, &mean, *look, 7)?;
+            }
+            let inside = panel.inside();
+            key_beside(canvas, inside, names, &all_looks[group.clone()])?;
+        }
+        Ok(())
+    })?;
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", if zoomed { ZOOMED } else { PLAIN })))
+}
+
+fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool, last_row: bool) -> (Axis, Axis) {
+    let (_, first, last) = spread(steps.iter().copied());
+    let x = Axis::whole(if last_row { "training step" } else { "" }, first, last, 4);
+    if !zoomed {
+        return (x, Axis::cosine("cosine"));
+    }
+    let distances = cosine.iter().flatten().flatten().map(|c| 1.0 - c).filter(|d| *d > 0.0);
+    let (_, low, high) = spread(distances);
+    (x, Axis::log("1 − cosine", low, high))
+}
+
+/// The names of a panel's lines at its right.
+fn key_beside(
+    canvas: &Canvas<'_>,
+    inside: Frame,
+    names: &[&str],
+    looks: &[theme::Look],
+) -> Result<()> {
+    for (i, (name, look)) in names.iter().zip(looks).enumerate() {
+        let y = inside.top + 8 + 18 * i as i32;
+        canvas.mark((inside.right + 14, y), *look, 4)?;
+        let at = (inside.right + 26, y);
+        canvas.print(at, name, theme::TICK, theme::TEXT, Anchor::Start)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+//! A table of small charts: a row for each layer in forward order, a column for each plan.
+
+use crate::axis::Axis;
+use crate::canvas::{Anchor, Canvas, Frame, Panel};
+use crate::{Result, layers, text, theme};
+
+/// Columns that stand beside each other before the next ones go below.
+const ACROSS: usize = 3;
+/// Pixels that a column needs above and below its rows.
+const AROUND: i32 = 78;
+
+/// The layout of `layers` x `columns` small charts with `aside` pixels for text at each's right.
+pub(crate) struct Rows<'a> {
+    pub(crate) layers: &'a [&'a str],
+    pub(crate) columns: usize,
+    pub(crate) row_height: i32,
+    pub(crate) aside: i32,
+}
+
+impl Rows<'_> {
+    fn tiers(&self) -> usize {
+        self.columns.div_ceil(ACROSS)
+    }
+
+    /// The height that the figure needs, header included.
+    pub(crate) fn height(&self) -> u32 {
+        let tier = self.layers.len() as i32 * self.row_height + AROUND;
+        theme::HEIGHT.max((150 + tier * self.tiers() as i32) as u32)
+    }
+
+    /// The size of the layers' names.
+    fn name_size(&self) -> f64 {
+        f64::from(self.row_height - 3).clamp(10.0, theme::TICK)
+    }
+
+    /// Draws each column's axes and heading and the layers' names, and hands the column's panel
+    /// with its number to `body`; rows are at `y = row + 0.5` from the bottom of [`Rows::y`].
+    pub(crate) fn draw(
+        &self,
+        canvas: &Canvas<'_>,
+        x: &Axis,
+        headings: &[String],
+        mut body: impl FnMut(&Panel<'_, '_>, usize) -> Result<()>,
+    ) -> Result<()> {
+        let size = self.name_size();
+        let names = self.layers.iter().map(|l| text::width(l, size)).max().unwrap_or(0) + 10;
+        let across = self.columns.min(ACROSS);
+        let free = Frame { left: canvas.free.left + names, ..canvas.free };
+        let frames = free.grid(self.tiers(), across, 14);
+        let mut y = Axis::within("", 0.0, self.layers.len() as f64, 1);
+        y.ticks.clear();
+        for (column, frame) in frames.into_iter().enumerate().take(self.columns) {
+            let inner = Frame { top: frame.top + 24, right: frame.right - self.aside, ..frame };
+            let panel = canvas.panel(inner, x, &y, 0)?;
+            panel.heading(&headings[column])?;
+            let inside = panel.inside();
+            if column % across == 0 {
+                for (row, name) in self.layers.iter().enumerate() {
+                    let at = (inside.left - 6, self.middle(&panel, row));
+                    canvas.print(at, name, size, theme::TEXT, Anchor::End)?;
+                }
+            }
+            for row in layers::separators(self.layers) {
+                let at = panel.at(x.low, (self.layers.len() - row) as f64).1;
+                canvas.path(&[(inside.left, at), (inside.right, at)], theme::GRID, 1, false)?;
+            }
+            body(&panel, column)?;
+        }
+        Ok(())
+    }
+
+    /// The pixel of a row's middle.
+    pub(crate) fn middle(&self, panel: &Panel<'_, '_>, row: usize) -> i32 {
+        let inside = panel.inside();
+        let height = f64::from(inside.bottom - inside.top) / self.layers.len() as f64;
+        inside.top + ((row as f64 + 0.5) * height).round() as i32
+    }
+
+    /// Half the height in pixels that a bar may take of its row.
+    pub(crate) fn half(&self, panel: &Panel<'_, '_>) -> i32 {
+        let inside = panel.inside();
+        let height = f64::from(inside.bottom - inside.top) / self.layers.len() as f64;
+        ((height * 0.34) as i32).clamp(2, 8)
+    }
+}

@@ -1,0 +1,94 @@
+//! Text without a font at hand: estimated widths, wrapping, numbers.
+
+/// Estimated width in pixels of `text` set in a sans-serif font of `size` pixels.
+///
+/// The estimate follows the wide fonts among those that a viewer may choose (DejaVu Sans), so that
+/// what is laid out by it is not clipped in a narrower one.
+pub(crate) fn width(text: &str, size: f64) -> i32 {
+    let ems: f64 = text
+        .chars()
+        .map(|c| match c {
+            'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '\'' | '|' | '!' => 0.32,
+            ' ' | 'f' | 't' | 'r' | '(' | ')' | '[' | ']' | '-' | '/' => 0.41,
+            'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.96,
+            'A'..='Z' => 0.70,
+            '±' | '×' | '→' | '≤' | '≥' | '+' | '=' | '<' | '>' | '−' | '–' => 0.84,
+            _ => 0.62,
+        })
+        .sum();
+    (ems * size).ceil() as i32
+}
+
+/// Breaks `text` into lines of at most `room` pixels, at spaces only.
+pub(crate) fn wrap(text: &str, size: f64, room: i32) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if width(line, size) + width(" ", size) + width(word, size) <= room => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_string()),
+        }
+    }
+    lines
+}
+
+/// `value` with as many decimals as `step` needs to be told from its neighbours.
+pub(crate) fn decimal(value: f64, step: f64) -> String {
+    let decimals = if step >= 1.0 { 0 } else { (-step.log10()).ceil().min(9.0) as usize };
+    let text = format!("{value:.decimals$}");
+    if text.trim_start_matches('-').chars().all(|c| matches!(c, '0' | '.')) {
+        text.trim_start_matches('-').to_string()
+    } else {
+        text.replace('-', "−")
+    }
+}
+
+/// `value` to three significant digits, in scientific notation where it is far from 1.
+pub(crate) fn significant(value: f64) -> String {
+    if value == 0.0 {
+        return "0".to_string();
+    }
+    let exponent = value.abs().log10().floor() as i32;
+    if !(-3..=5).contains(&exponent) {
+        return format!("{value:.1e}").replace('-', "−");
+    }
+    decimal(value, 10f64.powi((exponent - 2).min(0)))
+}
+
+/// As [`significant`], without trailing zeros after the point.
+pub(crate) fn significant_trimmed(value: f64) -> String {
+    let text = significant(value);
+    if text.contains('.') && !text.contains('e') {
+        text.trim_end_matches('0').trim_end_matches('.').to_string()
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapped_lines_fit_and_lose_no_word() {
+        let text =
+            "pool2 keeps 61 % fewer bytes than none and reaches its accuracy one epoch later";
+        let lines = wrap(text, 20.0, 300);
+        assert!(lines.len() > 1);
+        assert!(lines.iter().all(|l| width(l, 20.0) <= 300));
+        assert_eq!(lines.join(" "), text);
+    }
+
+    #[test]
+    fn numbers_have_the_digits_they_need() {
+        assert_eq!(decimal(0.25, 0.05), "0.25");
+        assert_eq!(decimal(-0.0, 0.5), "0.0");
+        assert_eq!(decimal(-1.0, 0.5), "−1.0");
+        assert_eq!(significant(0.012345), "0.0123");
+        assert_eq!(significant(1234.5), "1234");
+        assert_eq!(significant(0.0), "0");
+        assert_eq!(significant(1.234e-7), "1.2e−7");
+    }
+}

@@ -1,0 +1,141 @@
+//! Memory kept over one forward and backward pass, with its peak.
+
+use crate::axis::{Axis, binary};
+use crate::canvas::{Anchor, Key, draw};
+use crate::csv::{Csv, number};
+use crate::{Caption, Figure, Result, check, not_empty, text, theme};
+
+/// One plan's pass.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    /// The plan's name.
+    pub name: &'a str,
+    /// Bytes kept after each event, by the ledger.
+    pub kept: &'a [f64],
+    /// Live bytes by the counting allocator after each event; empty where they were not counted.
+    pub live: &'a [f64],
+    /// The first event of the backward pass.
+    pub backward: usize,
+}
+
+const HOW_TO_READ: &str = "From left to right one training step: the forward pass, in which layer \
+    after layer keeps what its backward needs, and the backward pass, which frees it again. Each \
+    event is one tensor kept or freed, counted from the turn at 0. Solid lines are bytes kept by \
+    the ledger, and the marker is their peak; dashed lines of the same colour are the bytes that \
+    the counting allocator had live at the same events, beyond those that were live before the \
+    step: they include the tensors in flight, gradients and workspace.";
+
+/// Draws one line for each plan; `stages` gives the event of the first course at which a part of
+/// the model begins, and its name.
+///
+/// # Errors
+/// If there is no course, or one is empty, or `live` is neither empty nor as long as `kept`.
+pub fn memory_timeline(
+    caption: &Caption,
+    stages: &[(usize, &str)],
+    courses: &[Course<'_>],
+) -> Result<Figure> {
+    not_empty(caption, "plan", courses.len())?;
+    let mut csv = Csv::new(&["plan", "event", "kept_bytes", "live_bytes"]);
+    let (mut first, mut last, mut highest) = (0.0f64, 0.0f64, 0.0f64);
+    let mut legend = Vec::new();
+    for (i, course) in courses.iter().enumerate() {
+        not_empty(caption, "event", course.kept.len())?;
+        if !course.live.is_empty() {
+            check(
+                caption,
+                format!("live bytes of {}", course.name),
+                course.kept.len(),
+                course.live.len(),
+            )?;
+        }
+        for (event, kept) in course.kept.iter().enumerate() {
+            let live = course.live.get(event).copied().unwrap_or(f64::NAN);
+            highest = highest.max(*kept).max(live);
+            let x = position(course, event);
+            csv.row([course.name.to_string(), number(x), number(*kept), number(live)]);
+        }
+        first = first.min(position(course, 0));
+        last = last.max(position(course, course.kept.len() - 1));
+        let name = format!("{}: peak {}", course.name, binary(peak(course).1));
+        legend.push((name, theme::plan(i), Key::Line));
+    }
+    if courses.iter().any(|c| !c.live.is_empty()) {
+        legend.push(("live, counting allocator".to_string(), theme::plan(0), Key::Dashed));
+    }
+    let svg = draw(caption, theme::HEIGHT, &legend, |canvas| {
+        let mut frame = canvas.free;
+        frame.top += 22;
+        let x = Axis::whole("event of the step, from the turn between the passes", first, last, 8);
+        let y = Axis::bytes("bytes", highest, 5);
+        let panel = canvas.panel(frame, &x, &y, 0)?;
+        let inside = panel.inside();
+        panel.upright(0.0, theme::MUTED, true)?;
+        let turn = panel.at(0.0, 0.0).0;
+        let head = inside.top - 11;
+        for (name, from, to) in
+            [("forward pass", inside.left, turn), ("backward pass", turn, inside.right)]
+        {
+            let at = ((from + to) / 2, head);
+            canvas.print(at, name, theme::LABEL, theme::MUTED, Anchor::Middle)?;
+        }
+        let mut free_from = inside.left;
+        for (event, name) in stages {
+            let at = panel.at(position(&courses[0], *event), 0.0).0;
+            if at >= free_from && at < turn {
+                canvas.path(
+                    &[(at, inside.bottom - 5), (at, inside.bottom)],
+                    theme::TEXT,
+                    1,
+                    false,
+                )?;
+                let label = (at + 3, inside.bottom - 9);
+                canvas.print(label, name, theme::TICK, theme::MUTED, Anchor::Start)?;
+                free_from = at + text::width(name, theme::TICK) + 10;
+            }
+        }
+        for (i, course) in courses.iter().enumerate() {
+            let look = theme::plan(i);
+            let xs: Vec<f64> = (0..course.kept.len()).map(|e| position(course, e)).collect();
+            if !course.live.is_empty() {
+                panel.line(&xs, course.live, look.ink, 1, true)?;
+            }
+            let (xs, ys) = steps(&xs, course.kept);
+            panel.line(&xs, &ys, look.ink, 2, false)?;
+            let (event, bytes) = peak(course);
+            canvas.mark(panel.at(position(course, event), bytes), look, 5)?;
+        }
+        Ok(())
+    })?;
+    Ok(caption.figure(svg, csv, HOW_TO_READ))
+}
+
+/// Events before the turn are negative.
+fn position(course: &Course<'_>, event: usize) -> f64 {
+    event as f64 - course.backward as f64
+}
+
+/// The event with the most kept bytes, and how many.
+fn peak(course: &Course<'_>) -> (usize, f64) {
+    let start = (0, f64::NEG_INFINITY);
+    course.kept.iter().enumerate().fold(
+        start,
+        |best, (event, kept)| {
+            if *kept > best.1 { (event, *kept) } else { best }
+        },
+    )
+}
+
+/// Kept bytes change at events and at no other time.
+fn steps(xs: &[f64], ys: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let mut stepped = (Vec::new(), Vec::new());
+    for (i, (x, y)) in xs.iter().zip(ys).enumerate() {
+        if i > 0 {
+            stepped.0.push(*x);
+            stepped.1.push(ys[i - 1]);
+        }
+        stepped.0.push(*x);
+        stepped.1.push(*y);
+    }
+    stepped
+}
