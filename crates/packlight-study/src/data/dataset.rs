@@ -1,0 +1,199 @@
+//! A loaded data set.
+
+use sha2::{Digest, Sha256};
+
+use super::raw::{Raw, RawSet};
+use super::resize::Resize;
+use super::{Augment, DataSpec, Error, Normalise, Result, SetName, Split};
+
+/// A loaded data set, ready to hand out batches.
+#[derive(Debug, Clone)]
+pub struct DataSet {
+    /// What a model is trained on.
+    pub train: Split,
+    /// What it is judged by.
+    pub test: Split,
+    /// The number of classes; labels are below it.
+    pub classes: usize,
+    /// Their names, by label.
+    pub class_names: Vec<String>,
+    /// The channels of a batch.
+    pub channels: usize,
+    /// Its height in pixels.
+    pub height: usize,
+    /// Its width in pixels.
+    pub width: usize,
+    /// What its pixels were normalised with, for each channel.
+    pub normalise: Normalise,
+    /// SHA-256 over the pixels and labels of both parts as they were loaded, before resizing and
+    /// normalisation, in hexadecimal.
+    pub checksum: String,
+}
+
+impl DataSet {
+    /// Brings what a loader read into the form that `spec` asks for.
+    pub(super) fn new(mut set: RawSet, spec: &DataSpec) -> Result<Self> {
+        set.train.truncate(spec.train_limit);
+        set.test.truncate(spec.test_limit);
+        let [own_channels, own_height, own_width] = set.train.shape;
+        if set.test.shape != set.train.shape {
+            return Err(Error::setting(
+                "name",
+                format!("a set whose test images are {:?} as its training images", set.train.shape),
+                format!("{:?}", set.test.shape),
+            ));
+        }
+        let channels = spec.channels.unwrap_or(own_channels);
+        if channels < own_channels {
+            return Err(Error::setting(
+                "channels",
+                format!("{own_channels}, since {} has colours,", spec.name),
+                channels.to_string(),
+            ));
+        }
+        let usual = (spec.name == SetName::Digits).then_some(32);
+        let (height, width) =
+            spec.size.or(usual).map_or((own_height, own_width), |size| (size, size));
+        if spec.augment.pad >= height.min(width) {
+            return Err(Error::setting(
+                "augment.pad",
+                format!("less than the images' {height} x {width} pixels"),
+                spec.augment.pad.to_string(),
+            ));
+        }
+        let checksum = checksum(&[&set.train, &set.test]);
+        let normalise = match spec.normalise.clone().or(spec.name.normalise()) {
+            Some(normalise) => normalise,
+            None => {
+                let resize = Resize::new((own_height, own_width), (height, width));
+                let count = set.train.labels.len();
+                let images = (0..count).map(|index| resize.image(&set.train.values(index)));
+                Normalise::of(images, own_channels)?
+            }
+        }
+        .for_channels(channels)?;
+        let split = |raw, augment| Split::new(raw, (height, width), normalise.clone(), augment);
+        Ok(Self {
+            train: split(set.train, spec.augment),
+            test: split(set.test, Augment::default()),
+            classes: set.class_names.len(),
+            class_names: set.class_names,
+            channels,
+            height,
+            width,
+            normalise,
+            checksum,
+        })
+    }
+}
+
+fn checksum(parts: &[&Raw]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        for length in part.shape.iter().chain([&part.labels.len()]) {
+            hasher.update((*length as u64).to_le_bytes());
+        }
+        hasher.update(&part.pixels);
+        part.labels.iter().for_each(|label| hasher.update(label.to_le_bytes()));
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+    use packlight_kernels::rng::{Key, Purpose};
+
+    use super::super::load;
+    use super::*;
+
+    fn digits(change: impl Fn(&mut DataSpec)) -> Result<DataSet> {
+        let mut spec = DataSpec::new(SetName::Digits);
+        change(&mut spec);
+        load(&spec, None)
+    }
+
+    fn values(split: &Split, indices: &[usize], key: Option<Key>) -> Vec<f32> {
+        let (images, _) = split.batch(indices, key, &Device::Cpu).unwrap();
+        images.flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn digits_are_32_by_32_and_normalised() {
+        let set = digits(|_| ()).unwrap();
+        assert_eq!((set.train.len(), set.test.len(), set.classes), (1437, 360, 10));
+        let all: Vec<usize> = (0..set.train.len()).collect();
+        let (images, labels) = set.train.batch(&all, None, &Device::Cpu).unwrap();
+        assert_eq!(images.dims(), [1437, 1, 32, 32]);
+        assert_eq!(labels.to_vec1::<u32>().unwrap(), set.train.labels());
+        let mean = images.mean_all().unwrap().to_scalar::<f32>().unwrap();
+        let square = images.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+        assert!(mean.abs() < 1e-3 && (square - 1.0).abs() < 1e-3, "{mean} {square}");
+    }
+
+    #[test]
+    fn plain_digits_are_their_pixels_in_sixteenths() {
+        let plain = Normalise { mean: vec![0.0], std: vec![1.0] };
+        let set = digits(|spec| {
+            spec.size = Some(8);
+            spec.channels = Some(3);
+            spec.normalise = Some(plain.clone());
+        })
+        .unwrap();
+        let image = values(&set.train, &[0], None);
+        assert_eq!(image.len(), 192);
+        assert_eq!(
+            image[..6].iter().map(|v| v * 16.0).collect::<Vec<_>>(),
+            [0., 0., 5., 13., 9., 1.]
+        );
+        assert_eq!((&image[..64], &image[..64]), (&image[64..128], &image[128..]));
+    }
+
+    #[test]
+    fn a_batch_does_not_depend_on_its_neighbours() {
+        let set = digits(|_| ()).unwrap();
+        let (one, two) = (values(&set.test, &[7], None), values(&set.test, &[9], None));
+        assert_eq!(values(&set.test, &[7, 9, 7], None), [one.clone(), two, one].concat());
+    }
+
+    #[test]
+    fn only_training_images_are_varied_and_only_with_a_key() {
+        let set = digits(|spec| spec.augment = Augment { pad: 4, flip: true }).unwrap();
+        let key = Key::new(5, Purpose::Augment);
+        let indices: Vec<usize> = (0..32).collect();
+        let varied = values(&set.train, &indices, Some(key.step(1)));
+        assert_eq!(varied, values(&set.train, &indices, Some(key.step(1))));
+        assert_ne!(varied, values(&set.train, &indices, Some(key.step(2))));
+        assert_ne!(varied, values(&set.train, &indices, None));
+        assert_eq!(values(&set.test, &indices, Some(key)), values(&set.test, &indices, None));
+        // What the window shows beside the image is black before it is normalised.
+        let black = -set.normalise.mean[0] / set.normalise.std[0];
+        assert!(varied.iter().all(|&value| value >= black - 1e-6));
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_what_was_loaded() {
+        let whole = digits(|_| ()).unwrap().checksum;
+        assert_eq!(whole.len(), 64);
+        assert_eq!(whole, digits(|spec| spec.size = Some(16)).unwrap().checksum);
+        let cut = digits(|spec| spec.test_limit = Some(359)).unwrap();
+        assert_eq!(cut.test.len(), 359);
+        assert_ne!(whole, cut.checksum);
+    }
+
+    #[test]
+    fn what_does_not_fit_the_set_is_refused() {
+        let refused = |change: &dyn Fn(&mut DataSpec), word: &str| {
+            let error = digits(change).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
+        };
+        refused(&|spec| spec.augment.pad = 32, "`augment.pad`");
+        refused(
+            &|spec| spec.normalise = Some(Normalise { mean: vec![0.0; 3], std: vec![1.0] }),
+            "`normalise.mean`: 1 finite numbers",
+        );
+        let set = digits(|_| ()).unwrap();
+        assert!(set.test.batch(&[360], None, &Device::Cpu).is_err());
+        assert!(set.test.batch(&[], None, &Device::Cpu).is_err());
+    }
+}

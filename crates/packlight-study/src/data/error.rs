@@ -1,0 +1,132 @@
+//! What can go wrong with data.
+
+use std::path::{Path, PathBuf};
+
+/// The result of this module.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with data: each variant says where, what was expected, what was found and
+/// what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No set has this name.
+    #[error(
+        "no data set is called \"{name}\"{}; there are digits (built in), mnist, fashion-mnist, \
+         cifar-10, cifar-100 and folder:PATH",
+        nearest.map(|n| format!(", did you mean \"{n}\"?")).unwrap_or_default()
+    )]
+    UnknownSet {
+        /// The name asked for.
+        name: String,
+        /// The nearest name there is.
+        nearest: Option<&'static str>,
+    },
+    /// The set is read from a data folder, and none was given.
+    #[error(
+        "{set} is not built in: set PACKLIGHT_DATA or --data-dir to a folder that holds {looked_for}"
+    )]
+    NoDataDir {
+        /// The set asked for.
+        set: String,
+        /// What that folder should hold.
+        looked_for: String,
+    },
+    /// The data folder does not hold the set.
+    #[error(
+        "{set} is not in {}: {looked_for} expected, {found} found; put it there, or set \
+         PACKLIGHT_DATA or --data-dir to the folder that holds it",
+        dir.display()
+    )]
+    NoSuchSet {
+        /// The set asked for.
+        set: String,
+        /// The folder searched.
+        dir: PathBuf,
+        /// What it should hold.
+        looked_for: String,
+        /// What it holds.
+        found: String,
+    },
+    /// A file or folder could not be read.
+    #[error("{}: cannot be read: {source}; check that it exists and may be read", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file or folder is not what its name promises.
+    #[error("{}: {expected} expected, {found} found; {remedy}", path.display())]
+    Corrupt {
+        /// The file or folder.
+        path: PathBuf,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// An image could not be decoded.
+    #[error("{}: a whole PNG or JPEG image expected, but {source}; replace or remove it", path.display())]
+    Image {
+        /// The image file.
+        path: PathBuf,
+        /// What the decoder says.
+        source: image::ImageError,
+    },
+    /// A setting is out of its range or does not fit the set.
+    #[error("data setting `{key}`: {expected} expected, {found} found")]
+    Setting {
+        /// The key in the study.
+        key: &'static str,
+        /// What it may be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A batch asks for samples that are not there.
+    #[error("a batch of one or more samples below {len} expected, {found} found")]
+    NoSuchSample {
+        /// The number of samples in the split.
+        len: usize,
+        /// What was asked for.
+        found: String,
+    },
+    /// A tensor could not be made.
+    #[error(transparent)]
+    Tensor(#[from] candle_core::Error),
+}
+
+impl Error {
+    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
+        Error::Io { path: path.to_path_buf(), source }
+    }
+
+    /// A damaged download or copy.
+    pub(super) fn damaged(
+        path: &Path,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Self::corrupt(path, expected, found, "fetch the file again")
+    }
+
+    pub(super) fn corrupt(
+        path: &Path,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+        remedy: &'static str,
+    ) -> Self {
+        let path = path.to_path_buf();
+        Error::Corrupt { path, expected: expected.into(), found: found.into(), remedy }
+    }
+
+    pub(super) fn setting(
+        key: &'static str,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        Error::Setting { key, expected: expected.into(), found: found.into() }
+    }
+}

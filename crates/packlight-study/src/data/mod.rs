@@ -1,0 +1,38 @@
+//! Data sets: loading, checking, and handing out batches.
+//!
+//! A [`DataSpec`] says which set is wanted and in what form, [`load`] reads and checks it, and a
+//! [`Split`] hands out normalised batches. Pixels stay bytes at their own size until then, so a
+//! set takes no more memory than its files.
+//!
+//! Each loader refuses what is not whole: a header, size, label or checksum that does not fit is
+//! an [`Error`] that names the file, what was expected, what was found, and what to do.
+
+mod augment;
+mod cifar;
+mod dataset;
+mod digits;
+mod error;
+mod folder;
+mod idx;
+mod jpeg;
+mod load;
+mod normalise;
+mod raw;
+mod resize;
+mod set;
+mod spec;
+mod split;
+
+#[cfg(test)]
+mod real_sets;
+#[cfg(test)]
+mod robustness;
+
+pub use augment::Augment;
+pub use dataset::DataSet;
+pub use error::{Error, Result};
+pub use load::{data_dir, load};
+pub use normalise::Normalise;
+pub use set::SetName;
+pub use spec::DataSpec;
+pub use split::Split;

@@ -1,0 +1,70 @@
+//! The sets that are too large to ship, where `PACKLIGHT_DATA` points to them.
+
+use candle_core::Device;
+
+use super::{DataSet, DataSpec, Normalise, data_dir, load};
+
+/// The set with pixels from 0 to 1, or nothing, with a word, where it is not at hand.
+fn plain(name: &str) -> Option<DataSet> {
+    let Some(dir) = data_dir(None) else {
+        println!("skipped: {name} needs PACKLIGHT_DATA");
+        return None;
+    };
+    if !dir.join(name).is_dir() {
+        println!("skipped: {name} is not in {}", dir.display());
+        return None;
+    }
+    let normalise = Some(Normalise { mean: vec![0.0], std: vec![1.0] });
+    let spec = DataSpec { normalise, ..DataSpec::new(name.parse().unwrap()) };
+    Some(load(&spec, Some(&dir)).unwrap())
+}
+
+/// The mean and standard deviation of channel `channel` of the training images.
+fn moments(set: &DataSet, channel: usize) -> (f64, f64) {
+    let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    let all: Vec<usize> = (0..set.train.len()).collect();
+    for indices in all.chunks(1000) {
+        let (images, _) = set.train.batch(indices, None, &Device::Cpu).unwrap();
+        let plane = images.narrow(1, channel, 1).unwrap().flatten_all().unwrap();
+        for value in plane.to_vec1::<f32>().unwrap() {
+            count += 1.0;
+            sum += f64::from(value);
+            squares += f64::from(value).powi(2);
+        }
+    }
+    let mean = sum / count;
+    (mean, (squares / count - mean * mean).sqrt())
+}
+
+fn per_class(labels: &[u32]) -> Vec<usize> {
+    (0..10).map(|class| labels.iter().filter(|&&label| label == class).count()).collect()
+}
+
+#[test]
+fn fashion_mnist_is_whole() {
+    let Some(set) = plain("fashion-mnist") else { return };
+    assert_eq!((set.train.len(), set.test.len(), set.classes), (60_000, 10_000, 10));
+    assert_eq!((set.channels, set.height, set.width), (1, 28, 28));
+    assert_eq!(per_class(set.train.labels()), [6000; 10]);
+    assert_eq!(per_class(set.test.labels()), [1000; 10]);
+    let (mean, std) = moments(&set, 0);
+    assert!((mean - 0.2860).abs() < 5e-5 && (std - 0.3530).abs() < 5e-5, "{mean} {std}");
+}
+
+#[test]
+fn cifar_10_is_whole() {
+    let Some(set) = plain("cifar-10") else { return };
+    assert_eq!((set.channels, set.height, set.width, set.classes), (3, 32, 32, 10));
+    assert_eq!(set.class_names[6], "frog");
+    // A smaller copy is fine too, as long as each class has its share.
+    for split in [&set.train, &set.test] {
+        assert_eq!(per_class(split.labels()), [split.len() / 10; 10]);
+    }
+    // The original's figures; a copy of a part of it, packed as JPEG once, comes within 1 %.
+    for (channel, (mean, std)) in
+        [(0.4914, 0.2470), (0.4822, 0.2435), (0.4465, 0.2616)].into_iter().enumerate()
+    {
+        let found = moments(&set, channel);
+        assert!((found.0 - mean).abs() < 0.01 && (found.1 - std).abs() < 0.01, "{found:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Random bytes into every parser: an error or a set that is whole, never a panic.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::raw::Raw;
+use super::{cifar, folder, idx, jpeg};
+
+fn whole(raw: &Raw, classes: u32) -> bool {
+    raw.pixels.len() == raw.labels.len() * raw.stride()
+        && !raw.labels.is_empty()
+        && raw.labels.iter().all(|&label| label < classes)
+}
+
+/// A file whose bytes are replaced at a few places, and that is cut or grown.
+fn damaged(file: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
+    let length = file.len();
+    let edits = prop::collection::vec((0..length, any::<u8>()), 0..4);
+    (edits, 0..length + 8).prop_map(move |(edits, kept)| {
+        let mut file = file.clone();
+        edits.into_iter().for_each(|(place, byte)| file[place] = byte);
+        file.resize(kept, 0);
+        file
+    })
+}
+
+fn path() -> &'static Path {
+    Path::new("file")
+}
+
+proptest! {
+    #[test]
+    fn idx_takes_any_bytes(
+        images in damaged(idx::tests::idx(&[3, 4, 5], &[8; 60])),
+        labels in damaged(idx::tests::gzip(&idx::tests::idx(&[3], &[1, 2, 3]))),
+    ) {
+        if let Ok(raw) = idx::parse_pair((&images, path()), (&labels, path()), 10, 255) {
+            prop_assert!(whole(&raw, 10));
+        }
+    }
+
+    #[test]
+    fn idx_takes_random_bytes(file in prop::collection::vec(any::<u8>(), 0..200), packed: bool) {
+        let magic: &[u8] = if packed { &[0x1f, 0x8b, 8] } else { &[0, 0, 8, 3, 0, 0, 0] };
+        let images = [magic, &file].concat();
+        let labels = idx::tests::idx(&[1], &[0]);
+        if let Ok(raw) = idx::parse_pair((&images, path()), (&labels, path()), 10, 255) {
+            prop_assert!(whole(&raw, 10));
+        }
+    }
+
+    #[test]
+    fn cifar_takes_any_bytes(file in damaged(cifar::tests::records(&[&[3, 50], &[19, 99]]))) {
+        if let Ok(raw) = cifar::parse(&file, &[20, 100], path()) {
+            prop_assert!(whole(&raw, 100));
+        }
+        if let Ok(raw) = cifar::parse(&file, &[10], path()) {
+            prop_assert!(whole(&raw, 10));
+        }
+    }
+
+    #[test]
+    fn images_take_any_bytes(
+        png in damaged(folder::tests::encoded(image::ImageFormat::Png, [1, 2, 3])),
+        jpeg in damaged(folder::tests::encoded(image::ImageFormat::Jpeg, [1, 2, 3])),
+        random in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        for file in [png, jpeg, random] {
+            let _ = folder::decode_bytes(&file, path());
+        }
+    }
+
+    #[test]
+    fn markers_take_any_bytes(file in prop::collection::vec(any::<u8>(), 0..300)) {
+        jpeg::reaches_end(&[&[0xff, 0xd8, 0xff][..], &file].concat());
+    }
+}

@@ -1,0 +1,174 @@
+//! The sets that can be asked for by name, and what is known of each.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Normalise};
+
+/// Names a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or
+/// `folder:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum SetName {
+    /// UCI handwritten digits, 8 x 8 grey, built in.
+    Digits,
+    /// MNIST, 28 x 28 grey.
+    Mnist,
+    /// Fashion-MNIST, 28 x 28 grey.
+    FashionMnist,
+    /// CIFAR-10, 32 x 32 colour.
+    Cifar10,
+    /// CIFAR-100 with its 100 fine labels, 32 x 32 colour.
+    Cifar100,
+    /// A folder of PNG and JPEG images by class.
+    Folder(PathBuf),
+}
+
+/// All sets but the folders.
+const NAMED: [SetName; 5] =
+    [SetName::Digits, SetName::Mnist, SetName::FashionMnist, SetName::Cifar10, SetName::Cifar100];
+
+impl SetName {
+    /// The name as a study says it; for a folder what stands before its path.
+    fn name(&self) -> &'static str {
+        match self {
+            SetName::Digits => "digits",
+            SetName::Mnist => "mnist",
+            SetName::FashionMnist => "fashion-mnist",
+            SetName::Cifar10 => "cifar-10",
+            SetName::Cifar100 => "cifar-100",
+            SetName::Folder(_) => "folder:",
+        }
+    }
+
+    /// The folders inside the data folder that may hold the set: its own name, and the one that
+    /// its archive or torchvision makes.
+    pub(super) fn folders(&self) -> &'static [&'static str] {
+        match self {
+            SetName::Mnist => &["mnist", "MNIST/raw"],
+            SetName::FashionMnist => &["fashion-mnist", "FashionMNIST/raw"],
+            SetName::Cifar10 => &["cifar-10", "cifar-10-batches-bin"],
+            SetName::Cifar100 => &["cifar-100", "cifar-100-binary"],
+            SetName::Digits | SetName::Folder(_) => &[],
+        }
+    }
+
+    /// The mean and standard deviation of the set's training images as everybody uses them; `None`
+    /// where they are computed.
+    pub(super) fn normalise(&self) -> Option<Normalise> {
+        let (mean, std): (&[f32], &[f32]) = match self {
+            SetName::Mnist => (&[0.1307], &[0.3081]),
+            SetName::FashionMnist => (&[0.2860], &[0.3530]),
+            SetName::Cifar10 => (&[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]),
+            SetName::Cifar100 => (&[0.5071, 0.4865, 0.4409], &[0.2673, 0.2564, 0.2762]),
+            SetName::Digits | SetName::Folder(_) => return None,
+        };
+        Some(Normalise { mean: mean.to_vec(), std: std.to_vec() })
+    }
+
+    /// The names of the classes where they do not stand in the set's own files.
+    pub(super) fn class_names(&self) -> Vec<String> {
+        let names: &[&str] = match self {
+            SetName::FashionMnist => &[
+                "T-shirt/top",
+                "Trouser",
+                "Pullover",
+                "Dress",
+                "Coat",
+                "Sandal",
+                "Shirt",
+                "Sneaker",
+                "Bag",
+                "Ankle boot",
+            ],
+            SetName::Cifar10 => &[
+                "airplane",
+                "automobile",
+                "bird",
+                "cat",
+                "deer",
+                "dog",
+                "frog",
+                "horse",
+                "ship",
+                "truck",
+            ],
+            SetName::Digits | SetName::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+            SetName::Cifar100 => return (0..100).map(|class| class.to_string()).collect(),
+            SetName::Folder(_) => &[],
+        };
+        names.iter().map(ToString::to_string).collect()
+    }
+}
+
+impl FromStr for SetName {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        if let Some(path) = name.strip_prefix("folder:").filter(|path| !path.is_empty()) {
+            return Ok(SetName::Folder(path.into()));
+        }
+        if let Some(set) = NAMED.iter().find(|set| set.name() == name) {
+            return Ok(set.clone());
+        }
+        let wanted = name.to_lowercase();
+        let nearest = NAMED
+            .iter()
+            .map(|set| (strsim::normalized_damerau_levenshtein(set.name(), &wanted), set.name()))
+            .filter(|(likeness, _)| *likeness >= 0.5)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, name)| name);
+        Err(Error::UnknownSet { name: name.to_owned(), nearest })
+    }
+}
+
+impl fmt::Display for SetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            SetName::Folder(path) => path.display().fmt(f),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TryFrom<String> for SetName {
+    type Error = Error;
+
+    fn try_from(name: String) -> Result<Self, Error> {
+        name.parse()
+    }
+}
+
+impl From<SetName> for String {
+    fn from(name: SetName) -> String {
+        name.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_back() {
+        for name in
+            ["digits", "mnist", "fashion-mnist", "cifar-10", "cifar-100", "folder:pets/small"]
+        {
+            assert_eq!(name.parse::<SetName>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_and_suggests_the_nearest() {
+        let error = "CIFAR10".parse::<SetName>().unwrap_err().to_string();
+        assert!(error.contains("did you mean \"cifar-10\"?"), "{error}");
+        assert!(error.contains("folder:PATH"), "{error}");
+        let error = "imagenet".parse::<SetName>().unwrap_err().to_string();
+        assert!(!error.contains("did you mean"), "{error}");
+        assert!("folder:".parse::<SetName>().is_err());
+    }
+}
