@@ -1,1 +1,16 @@
 //! Codecs: what a layer keeps of its input for the backward pass.
+//!
+//! A [`Codec`] packs a saved tensor; what it keeps is a [`Packed`], which knows its bytes, can be
+//! unpacked, and may give a layer's weight gradient straight from the packed form. A new codec is
+//! one file here and one line in [`registry`].
+
+pub mod identity;
+pub mod pool;
+pub mod registry;
+
+mod codec;
+mod error;
+
+pub use codec::{Bytes, Codec, InputForm, Packed};
+pub use error::{Error, Result};
+pub use registry::parse;

@@ -1,0 +1,41 @@
+//! What can go wrong with a codec.
+
+/// This crate's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What can go wrong with a codec.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No codec has this name.
+    #[error("unknown codec `{spec}`; there are:\n{known}")]
+    Unknown {
+        /// What was asked for.
+        spec: String,
+        /// All codecs, a line each.
+        known: String,
+    },
+    /// The codec exists but not with this parameter.
+    #[error("codec `{spec}`: {reason}")]
+    Parameter {
+        /// What was asked for.
+        spec: String,
+        /// What was expected.
+        reason: String,
+    },
+    /// The codec cannot pack tensors of this shape.
+    #[error("codec `{codec}` cannot pack a tensor of shape {shape:?}: {reason}")]
+    Shape {
+        /// The codec.
+        codec: String,
+        /// The tensor's shape.
+        shape: Vec<usize>,
+        /// What was expected.
+        reason: String,
+    },
+    /// A kernel failed.
+    #[error(transparent)]
+    Kernel(#[from] packlight_kernels::Error),
+    /// Candle's own error.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}

@@ -1,0 +1,40 @@
+//! `none`: the tensor itself, shared and not copied.
+
+use candle_core::{DType, Tensor};
+use packlight_record::LayerKind;
+
+use crate::{Bytes, Codec, InputForm, Packed, Result};
+
+/// Keeps the tensor as it is.
+#[derive(Debug)]
+pub struct Identity;
+
+impl Codec for Identity {
+    fn name(&self) -> String {
+        "none".into()
+    }
+
+    fn scope(&self) -> &'static [LayerKind] {
+        &LayerKind::ALL
+    }
+
+    fn bytes(&self, shape: &[usize], dtype: DType, _: InputForm) -> Result<Bytes> {
+        Ok(Bytes { payload: shape.iter().product::<usize>() * dtype.size_in_bytes(), metadata: 0 })
+    }
+
+    fn pack(&self, input: &Tensor, _: InputForm) -> Result<Box<dyn Packed>> {
+        Ok(Box::new(Whole(input.clone())))
+    }
+}
+
+struct Whole(Tensor);
+
+impl Packed for Whole {
+    fn bytes(&self) -> Bytes {
+        Bytes { payload: self.0.elem_count() * self.0.dtype().size_in_bytes(), metadata: 0 }
+    }
+
+    fn unpack(&self) -> Result<Tensor> {
+        Ok(self.0.clone())
+    }
+}

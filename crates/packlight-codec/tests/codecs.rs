@@ -1,0 +1,76 @@
+//! What every codec promises, over random shapes and values.
+
+use candle_core::{DType, Device, Tensor};
+use packlight_codec::registry::CODECS;
+use packlight_codec::{InputForm, parse};
+use packlight_kernels::conv2d::{self, Conv2dGeometry};
+use packlight_kernels::linear;
+use packlight_kernels::rng::{Key, Purpose};
+use proptest::prelude::*;
+
+fn sample(shape: &[usize], seed: u64) -> Tensor {
+    let mut stream = Key::new(seed, Purpose::Sample).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// |a - b| / |b|, or |a| where b is 0.
+fn distance(a: &Tensor, b: &Tensor) -> f64 {
+    let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap().sqrt();
+    let (gap, size) = (norm(&(a - b).unwrap()), norm(b));
+    if size == 0.0 { gap } else { gap / size }
+}
+
+fn names() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(
+        CODECS.iter().map(|entry| entry.example).chain(["pool3", "pool4"]).collect::<Vec<_>>(),
+    )
+}
+
+proptest! {
+    #[test]
+    fn images(name in names(), n in 1usize..3, c in 1usize..4, h in 1usize..10, w in 1usize..10, seed in 0u64..50) {
+        let codec = parse(name).unwrap();
+        let x = sample(&[n, c, h, w], seed);
+        let packed = codec.pack(&x, InputForm::Images).unwrap();
+        prop_assert_eq!(packed.bytes(), codec.bytes(x.dims(), DType::F64, InputForm::Images).unwrap());
+        let restored = packed.unpack().unwrap();
+        prop_assert_eq!(restored.dims(), x.dims());
+        prop_assert_eq!(restored.dtype(), x.dtype());
+
+        let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+        let weight_shape = [2, c, 3, 3];
+        let grad = sample(&[n, 2, h, w], seed + 1);
+        let expected = conv2d::weight_grad(&restored, &grad, &weight_shape, &geometry).unwrap();
+        let found = packed.conv2d_weight_grad(&grad, &weight_shape, &geometry).unwrap();
+        prop_assert!(distance(&found, &expected) < 1e-12);
+    }
+
+    #[test]
+    fn tokens(name in names(), shape in prop::collection::vec(1usize..6, 1..4), n in 1usize..12, seed in 0u64..50) {
+        let codec = parse(name).unwrap();
+        let x = sample(&[&shape[..], &[n]].concat(), seed);
+        let packed = codec.pack(&x, InputForm::Tokens).unwrap();
+        prop_assert_eq!(packed.bytes(), codec.bytes(x.dims(), DType::F64, InputForm::Tokens).unwrap());
+        let restored = packed.unpack().unwrap();
+        prop_assert_eq!(restored.dims(), x.dims());
+        let grad = sample(&[&shape[..], &[3]].concat(), seed + 1);
+        let expected = linear::weight_grad(&restored, &grad).unwrap();
+        prop_assert!(distance(&packed.linear_weight_grad(&grad).unwrap(), &expected) < 1e-12);
+    }
+}
+
+#[test]
+fn pooling_resnet18_conv_inputs_keeps_the_published_number_of_elements() {
+    // 1,831,424 elements of 224 x 224 images become 463,616 and 119,744.
+    // Distinct conv inputs of ResNet-18: (channels, side, how many).
+    let inputs = [(3, 224, 1), (64, 56, 5), (128, 28, 4), (256, 14, 4), (512, 7, 3)];
+    let count = |name: &str| -> usize {
+        let codec = parse(name).unwrap();
+        let bytes = |(c, side, times): (usize, usize, usize)| {
+            times * codec.bytes(&[1, c, side, side], DType::U8, InputForm::Images).unwrap().total()
+        };
+        inputs.into_iter().map(bytes).sum()
+    };
+    assert_eq!((count("none"), count("pool2"), count("pool4")), (1_831_424, 463_616, 119_744));
+}
