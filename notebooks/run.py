@@ -1,0 +1,195 @@
+"""Runs notebooks headless and writes each as a page to html/.
+
+    run.py            every notebook of this folder
+    run.py 01 02      those whose names start so
+
+The kernel calls a cell good that panicked or returned an error: it only says so on the standard
+error. So whatever a cell writes there fails the run, as does one that does not compile.
+
+The kernel compiles each cell by itself and loads it into one process, where a library that is
+linked twice has two copies of its state: candle's tensor numbers would collide and gradients go
+wrong without a word. So each notebook is also built and run as one ordinary program, and both must
+print the same.
+"""
+
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from jupyter_client.manager import start_new_kernel
+from nbconvert import HTMLExporter
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE / ".cache"
+STARTUP_SECONDS = 600
+CELL_SECONDS = 1500  # the first `:dep` cell builds candle
+LATE_SECONDS = 0.2  # the standard error may arrive after the cell has ended
+
+
+class Failed(Exception):
+    """A notebook's run went wrong; the text says where and how."""
+
+
+def outputs_of(manager, client, source):
+    """The outputs of one cell, as the notebook format has them."""
+    request = client.execute(source)
+    deadline = time.monotonic() + CELL_SECONDS
+    outputs, idle = [], False
+    while True:
+        try:
+            message = client.get_iopub_msg(timeout=LATE_SECONDS)
+        except queue.Empty:
+            if idle:
+                return outputs
+            if not manager.is_alive():
+                raise Failed("the kernel died") from None
+            if time.monotonic() > deadline:
+                raise Failed(f"no end after {CELL_SECONDS} s") from None
+            continue
+        kind, content = message["msg_type"], message["content"]
+        if kind == "status" and content["execution_state"] == "idle":
+            idle = idle or message["parent_header"].get("msg_id") == request
+        elif kind in ("stream", "display_data", "execute_result", "error"):
+            output = nbformat.v4.output_from_msg(message)
+            last = outputs[-1] if outputs else None
+            if last and kind == "stream" and last.get("name") == output.name:
+                last.text += output.text
+            else:
+                outputs.append(output)
+
+
+def complaints(outputs):
+    """What in a cell's outputs says that it failed."""
+    for output in outputs:
+        if output.output_type == "error":
+            yield "\n".join(output.traceback) or f"{output.ename}: {output.evalue}"
+        elif output.get("name") == "stderr":
+            yield output.text
+
+
+def printed(cells):
+    """What the cells wrote to the standard output, figures and tables aside."""
+    return "".join(o.text for c in cells for o in c.outputs if o.get("name") == "stdout")
+
+
+def run_cells(cells):
+    """Runs the cells in one kernel, keeping their outputs; stops at the first that fails."""
+    manager, client = start_new_kernel(
+        startup_timeout=STARTUP_SECONDS, kernel_name="rust", cwd=str(HERE)
+    )
+    try:
+        for number, cell in enumerate(cells, 1):
+            start = time.monotonic()
+            cell.execution_count = number
+            cell.outputs = outputs_of(manager, client, cell.source)
+            print(f"  cell {number:2}: {time.monotonic() - start:6.1f} s", flush=True)
+            if text := "\n".join(complaints(cell.outputs)):
+                raise Failed(f"cell {number} failed:\n\n{cell.source}\n\n{text}")
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def build_library():
+    """Builds the library that notebooks depend on; returns the path of its shared object."""
+    command = ["cargo", "build", "--release", "-p", "packlight-notebook"]
+    build = subprocess.run(
+        [*command, "--message-format", "json-render-diagnostics"],
+        cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=True,
+    )
+    messages = [json.loads(line) for line in build.stdout.splitlines()]
+    return next(
+        Path(message["filenames"][0])
+        for message in messages
+        if message["reason"] == "compiler-artifact"
+        and message["target"]["name"] == "packlight_notebook"
+    )
+
+
+def run_as_program(name, cells):
+    """Builds the cells as one program, runs it, and returns what it printed."""
+    body = "\n;\n".join(
+        "\n".join(line for line in cell.source.splitlines() if not line.startswith(":"))
+        for cell in cells
+    )
+    folder = CACHE / "programs"
+    folder.mkdir(parents=True, exist_ok=True)
+    source, program = folder / f"{name}.rs", folder / name
+    source.write_text(
+        "fn main() -> Result<(), Box<dyn std::error::Error>> {\n" + body + "\n;Ok(())\n}\n"
+    )
+    library = build_library()
+    compiled = subprocess.run(
+        ["rustc", "--edition", "2024", "--cap-lints", "allow", "-O", "-o", program, source,
+         "--extern", f"packlight_notebook={library}", "-L", f"dependency={library.parent / 'deps'}"],
+        cwd=HERE, capture_output=True, text=True,
+    )
+    if compiled.returncode != 0:
+        raise Failed(f"as one program it does not build:\n\n{compiled.stderr}")
+    sysroot = subprocess.run(
+        ["rustc", "--print", "sysroot"], cwd=HERE, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    folders = [str(library.parent), f"{sysroot}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
+    ran = subprocess.run(
+        [program], cwd=HERE, capture_output=True, text=True,
+        env={**os.environ, "LD_LIBRARY_PATH": ":".join(folders)},
+    )
+    if ran.returncode != 0 or ran.stderr:
+        raise Failed(f"as one program it fails:\n\n{ran.stdout}\n{ran.stderr}")
+    lines, shown = [], False  # between the kernel's markers stand figures and tables
+    for line in ran.stdout.splitlines(keepends=True):
+        shown = shown or line.startswith("EVCXR_BEGIN_CONTENT")
+        if not shown:
+            lines.append(line)
+        shown = shown and line.rstrip() != "EVCXR_END_CONTENT"
+    return "".join(lines)
+
+
+def run(path):
+    """Runs one notebook both ways and writes its page, also when a cell failed."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
+    try:
+        run_cells(cells)
+    finally:
+        page, _ = HTMLExporter().from_notebook_node(
+            notebook, resources={"metadata": {"name": path.stem}}
+        )
+        (HERE / "html").mkdir(exist_ok=True)
+        (HERE / "html" / f"{path.stem}.html").write_text(page, encoding="utf-8")
+    in_cells, in_program = printed(cells), run_as_program(path.stem, cells)
+    if in_cells != in_program:
+        raise Failed(
+            f"its cells print\n\n{in_cells}\nbut the same code as one program prints\n\n{in_program}"
+        )
+
+
+def main(names):
+    paths = sorted(p for p in HERE.glob("*.ipynb") if not names or p.name.startswith(tuple(names)))
+    if not paths:
+        sys.exit(f"notebooks: none matches {' '.join(names)}" if names else "notebooks: there are none")
+    # The kernel's own crate takes the versions of the workspace.
+    (CACHE / "evcxr").mkdir(parents=True, exist_ok=True)
+    shutil.copy(HERE.parent / "Cargo.lock", CACHE / "evcxr" / "Cargo.lock")
+    failed = 0
+    for path in paths:
+        print(f"{path.name}", flush=True)
+        start = time.monotonic()
+        try:
+            run(path)
+            print(f"  passed in {time.monotonic() - start:.0f} s: notebooks/html/{path.stem}.html")
+        except Failed as error:
+            failed += 1
+            print(f"{path.name}: {error}", file=sys.stderr)
+    print(f"notebooks: {len(paths) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
