@@ -44,7 +44,7 @@ pub(super) fn parse(file: &[u8], classes: &[usize], path: &Path) -> Result<Raw> 
             path,
             format!("one or more whole records of {record} bytes"),
             format!(
-                "{} bytes, {} and {} over",
+                "{} bytes ({} records and {} bytes)",
                 file.len(),
                 file.len() / record,
                 file.len() % record
@@ -164,7 +164,7 @@ pub(super) mod tests {
         assert_eq!(
             error,
             "batch: one or more whole records of 3073 bytes expected, \
-             4000 bytes, 1 and 927 over found; fetch the file again"
+             4000 bytes (1 records and 927 bytes) found; fetch the file again"
         );
     }
 

@@ -209,6 +209,7 @@ pub(super) mod tests {
             error,
             "l: labels from 0 to 9 expected, label 10 at sample 1 found; fetch the file again"
         );
+        assert!(pair(&[3], 255).is_err());
         assert!(pair(&[3, 9], 254).is_err());
     }
 

@@ -1,7 +1,7 @@
 //! Data sets: loading, checking, and handing out batches.
 //!
-//! A [`DataSpec`] says which set is wanted and in what form, [`load`] reads and checks it, and a
-//! [`Split`] hands out normalised batches. Pixels stay bytes at their own size until then, so a
+//! A [`DataSpec`] says which set is wanted and in what form, [`load()`] reads and checks it, and
+//! a [`Split`] hands out normalised batches. Pixels stay bytes at their own size until then, so a
 //! set takes no more memory than its files.
 //!
 //! Each loader refuses what is not whole: a header, size, label or checksum that does not fit is

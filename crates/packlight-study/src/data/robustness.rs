@@ -13,11 +13,12 @@ fn whole(raw: &Raw, classes: u32) -> bool {
         && raw.labels.iter().all(|&label| label < classes)
 }
 
-/// A file whose bytes are replaced at a few places, and that is cut or grown.
+/// A file whose bytes are replaced at a few places, and half of which are cut or grown.
 fn damaged(file: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let length = file.len();
     let edits = prop::collection::vec((0..length, any::<u8>()), 0..4);
-    (edits, 0..length + 8).prop_map(move |(edits, kept)| {
+    let kept = prop_oneof![Just(length), 0..length + 8];
+    (edits, kept).prop_map(move |(edits, kept)| {
         let mut file = file.clone();
         edits.into_iter().for_each(|(place, byte)| file[place] = byte);
         file.resize(kept, 0);

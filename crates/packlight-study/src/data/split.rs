@@ -37,7 +37,7 @@ impl Split {
         self.raw.labels.len()
     }
 
-    /// Whether there are none; no set that [`load`](super::load) returns has an empty part.
+    /// Whether there are none; no set that [`load`](super::load()) returns has an empty part.
     pub fn is_empty(&self) -> bool {
         self.raw.labels.is_empty()
     }
