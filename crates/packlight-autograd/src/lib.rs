@@ -1,1 +1,47 @@
-//! Activations and links: differentiable operations that keep only packed tensors for the backward pass.
+//! Activations and links: differentiable operations that keep only packed tensors for the
+//! backward pass, inside candle's own autograd.
+//!
+//! Candle's graph keeps the input of every operation until the loss is dropped. So the data stays
+//! out of it: an [`Activation`] holds its data as a detached tensor, and a *link*, a scalar tensor
+//! that stands for it in candle's graph. What an operation needs for its gradient it packs and
+//! owns itself, and frees as soon as the backward pass has used it. `loss.backward()` is candle's
+//! own, and so is the `GradStore` that it returns.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor, Var};
+//! use packlight_autograd::{Activation, Layer, Pass, op};
+//! use packlight_record::LayerKind;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let weight = Var::from_tensor(&Tensor::ones((3, 4), DType::F32, &Device::Cpu)?)?;
+//! let layer = Layer::new("fc", LayerKind::Linear);
+//! let input = Tensor::ones((2, 4), DType::F32, &Device::Cpu)?;
+//!
+//! let x = Activation::from_tensor(&input, &Pass::training())?;
+//! let y = op::linear(&x, &weight, None, &layer)?.into_tensor()?;
+//! let grads = y.sum_all()?.backward()?;
+//! assert_eq!(grads.get(&weight).map(|grad| grad.dims().to_vec()), Some(vec![3, 4]));
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod allocator;
+pub mod gradcheck;
+pub mod op;
+
+mod activation;
+mod error;
+mod gradient;
+mod kept;
+mod layer;
+mod ledger;
+mod link;
+mod observer;
+mod pass;
+
+pub use activation::Activation;
+pub use error::{Error, Result};
+pub use layer::Layer;
+pub use ledger::{Entry, Event, Ledger};
+pub use observer::{Observer, WeightGradient};
+pub use pass::Pass;

@@ -6,6 +6,9 @@ use crate::identity::Identity;
 use crate::pool::Pool;
 use crate::{Codec, Error, Result};
 
+/// The codec of a spec, `None` where the spec is not of this kind.
+type Parser = fn(&str) -> Option<Result<Arc<dyn Codec>>>;
+
 /// How a codec is written and what it does.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -15,7 +18,7 @@ pub struct Entry {
     pub summary: &'static str,
     /// One that can be parsed.
     pub example: &'static str,
-    parse: fn(&str) -> Option<Result<Arc<dyn Codec>>>,
+    parse: Parser,
 }
 
 /// Every codec, a line each.

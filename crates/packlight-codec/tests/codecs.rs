@@ -1,5 +1,7 @@
 //! What every codec promises, over random shapes and values.
 
+#![allow(clippy::unwrap_used)]
+
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::registry::CODECS;
 use packlight_codec::{InputForm, parse};

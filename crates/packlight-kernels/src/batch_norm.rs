@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::sum::{dot, sum, sum_by};
+use crate::sum::{sum, sum_by};
 use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";
@@ -120,50 +120,6 @@ pub fn backward(
             Tensor::from_vec(result, shape, device)?,
             Tensor::from_vec(narrow(by_weight), sizes.channels, device)?,
             Tensor::from_vec(narrow(by_bias), sizes.channels, device)?,
-        ))
-    })
-}
-
-/// Gradients of the input, the weight and the bias with fixed statistics, as in evaluation.
-///
-/// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
-pub fn backward_fixed(
-    input: &Tensor,
-    grad: &Tensor,
-    mean: &Tensor,
-    inverse: &Tensor,
-    weight: &Tensor,
-) -> Result<(Tensor, Tensor, Tensor)> {
-    let sizes = Sizes::of(input)?;
-    sizes.check_channels(&[mean, inverse, weight])?;
-    let (device, shape) = (input.device(), input.shape());
-    by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
-        let (by_bias, by_weight): (Vec<T>, Vec<T>) = (0..sizes.channels)
-            .into_par_iter()
-            .map(|channel| {
-                let planes = sizes.planes(grad, channel).zip(sizes.planes(input, channel));
-                let (mut total, mut product) = (0.0, 0.0);
-                for (grad, input) in planes {
-                    let plane = sum(grad);
-                    total += plane;
-                    product += dot(grad, input) - plane * mean[channel].wide();
-                }
-                (T::narrow(total), T::narrow(product * inverse[channel].wide()))
-            })
-            .unzip();
-        let mut result = vec![T::zero(); grad.len()];
-        sizes.by_plane(&mut result, |plane, channel, at| {
-            let scale = weight[channel] * inverse[channel];
-            for (r, &g) in plane.iter_mut().zip(&grad[at..]) {
-                *r = scale * g;
-            }
-        });
-        Ok((
-            Tensor::from_vec(result, shape, device)?,
-            Tensor::from_vec(by_weight, sizes.channels, device)?,
-            Tensor::from_vec(by_bias, sizes.channels, device)?,
         ))
     })
 }

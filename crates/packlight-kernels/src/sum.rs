@@ -34,9 +34,3 @@ pub(crate) fn sum_by<T: Element>(len: usize, f: impl Fn(usize) -> T) -> f64 {
 pub(crate) fn sum<T: Element>(values: &[T]) -> f64 {
     sum_by(values.len(), |i| values[i])
 }
-
-/// Sum of the products of `a` and `b`, which are equally long.
-pub(crate) fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
-    let b = &b[..a.len()];
-    sum_by(a.len(), |i| a[i] * b[i])
-}

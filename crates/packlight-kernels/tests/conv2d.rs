@@ -1,5 +1,7 @@
 //! Convolution and its gradients against the sums that define them, over random shapes.
 
+#![allow(clippy::unwrap_used)]
+
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::block_pool;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};

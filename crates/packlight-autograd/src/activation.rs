@@ -1,0 +1,114 @@
+//! A value flowing forward.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use candle_core::Tensor;
+use packlight_codec::{InputForm, Packed};
+use packlight_record::KeptKind;
+
+use crate::kept::Kept;
+use crate::link::{self, Link};
+use crate::{Layer, Pass, Result};
+
+/// A value flowing forward: its data as a detached tensor, and its link in candle's graph.
+///
+/// Cloning is cheap. In evaluation, and where no parameter lies behind it, there is no link.
+#[derive(Clone)]
+pub struct Activation(Arc<Inner>);
+
+struct Inner {
+    data: Tensor,
+    pass: Arc<Pass>,
+    link: Option<Link>,
+    /// What layers keep of this activation, so that two with the same codec share one copy.
+    kept: Mutex<Vec<Shared>>,
+}
+
+/// A packed copy for as long as someone keeps it.
+struct Shared {
+    codec: String,
+    form: InputForm,
+    packed: Weak<Kept<Box<dyn Packed>>>,
+}
+
+impl Activation {
+    /// Enters from an ordinary tensor; gradients pass back to it where candle tracks it.
+    ///
+    /// # Errors
+    /// If candle cannot make the link.
+    pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
+        let tracked = pass.is_training() && link::is_tracked(tensor);
+        let link = tracked.then(|| link::enter(tensor)).transpose()?;
+        Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link))
+    }
+
+    /// Leaves to an ordinary tensor, through which gradients pass back.
+    ///
+    /// # Errors
+    /// If candle cannot copy the data.
+    pub fn into_tensor(self) -> Result<Tensor> {
+        match &self.0.link {
+            Some(link) => link::leave(link, &self.0.data),
+            None => Ok(self.0.data.clone()),
+        }
+    }
+
+    pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>) -> Self {
+        Self(Arc::new(Inner { data, pass, link, kept: Mutex::default() }))
+    }
+
+    /// Its value, outside candle's graph.
+    pub fn data(&self) -> &Tensor {
+        &self.0.data
+    }
+
+    /// The pass that it belongs to.
+    pub fn pass(&self) -> &Pass {
+        &self.0.pass
+    }
+
+    /// Its shape.
+    pub fn dims(&self) -> &[usize] {
+        self.0.data.dims()
+    }
+
+    pub(crate) fn shared_pass(&self) -> Arc<Pass> {
+        self.0.pass.clone()
+    }
+
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.0.link.as_ref()
+    }
+
+    /// Packs this activation with the layer's codec, or shares the copy of another layer that
+    /// packed it alike.
+    pub(crate) fn keep(
+        &self,
+        layer: &Layer,
+        form: InputForm,
+    ) -> Result<Arc<Kept<Box<dyn Packed>>>> {
+        let codec = layer.codec();
+        let name = codec.name();
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = kept.iter().filter(|shared| shared.codec == name && shared.form == form);
+        if let Some(packed) = alike.filter_map(|shared| shared.packed.upgrade()).next() {
+            return Ok(packed);
+        }
+        let packed = codec.pack(&self.0.data, form).map_err(|e| layer.codec_failed(e))?;
+        let raw = self.0.data.elem_count() * self.0.data.dtype().size_in_bytes();
+        let bytes = packed.bytes();
+        let packed = Arc::new(Kept::new(packed, self.pass(), layer, KeptKind::Input, bytes, raw));
+        kept.push(Shared { codec: name, form, packed: Arc::downgrade(&packed) });
+        Ok(packed)
+    }
+
+    /// Keeps a mask or statistics that a layer made itself.
+    pub(crate) fn keep_tensor(
+        &self,
+        layer: &Layer,
+        kind: KeptKind,
+        tensor: Tensor,
+    ) -> Kept<Tensor> {
+        Kept::of_tensor(tensor, self.pass(), layer, kind)
+    }
+}

@@ -1,0 +1,92 @@
+//! An allocator that counts.
+//!
+//! ```
+//! use packlight_autograd::allocator::{self, Counting};
+//!
+//! #[global_allocator]
+//! static ALLOCATOR: Counting<std::alloc::System> = Counting::new(std::alloc::System);
+//!
+//! let before = allocator::live();
+//! let bytes = vec![0u8; 1 << 20];
+//! assert!(allocator::live() - before >= bytes.len());
+//! ```
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes asked for and not yet given back, by the whole process; 0 where no [`Counting`] allocator
+/// is installed.
+pub fn live() -> usize {
+    LIVE.load(Ordering::Relaxed)
+}
+
+/// The most live bytes since the last [`reset_peak`], or since the start.
+pub fn peak() -> usize {
+    PEAK.load(Ordering::Relaxed)
+}
+
+/// Lets the peak start again from what is live now.
+pub fn reset_peak() {
+    PEAK.store(live(), Ordering::Relaxed);
+}
+
+/// A global allocator that hands everything on to `A` and counts the bytes.
+pub struct Counting<A>(A);
+
+impl<A> Counting<A> {
+    /// Counts what goes through `inner`.
+    pub const fn new(inner: A) -> Self {
+        Self(inner)
+    }
+}
+
+fn add(size: usize) {
+    let live = LIVE.fetch_add(size, Ordering::Relaxed) + size;
+    PEAK.fetch_max(live, Ordering::Relaxed);
+}
+
+fn remove(size: usize) {
+    LIVE.fetch_sub(size, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes on to the inner allocator unchanged, and its answer comes back
+// unchanged; counting neither allocates nor panics.
+#[allow(unsafe_code)]
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+        let pointer = unsafe { self.0.alloc(layout) };
+        if !pointer.is_null() {
+            add(layout.size());
+        }
+        pointer
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc_zeroed`.
+        let pointer = unsafe { self.0.alloc_zeroed(layout) };
+        if !pointer.is_null() {
+            add(layout.size());
+        }
+        pointer
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
+        unsafe { self.0.dealloc(pointer, layout) };
+        remove(layout.size());
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`.
+        let new = unsafe { self.0.realloc(pointer, layout, size) };
+        if !new.is_null() {
+            add(size);
+            remove(layout.size());
+        }
+        new
+    }
+}

@@ -1,0 +1,31 @@
+//! Where a probe sees exact and compressed weight gradients.
+
+use candle_core::Tensor;
+use packlight_codec::Bytes;
+
+use crate::Layer;
+
+/// Both weight gradients of one layer, from the same batch in one backward pass.
+pub struct WeightGradient<'a> {
+    /// The conv or linear layer.
+    pub layer: &'a Layer,
+    /// Its exact input.
+    pub input: &'a Tensor,
+    /// Its input as the backward pass restores it.
+    pub restored: &'a Tensor,
+    /// The weight gradient from the exact input.
+    pub exact: &'a Tensor,
+    /// The weight gradient from what was kept; the one that training uses.
+    pub compressed: &'a Tensor,
+    /// What was kept.
+    pub kept: Bytes,
+}
+
+/// Sees each conv and linear layer's weight gradients as the backward pass comes to it.
+pub trait Observer: Send + Sync {
+    /// Takes one layer's gradients.
+    ///
+    /// # Errors
+    /// With a reason, which ends the backward pass.
+    fn weight_gradient(&self, seen: &WeightGradient<'_>) -> Result<(), String>;
+}

@@ -1,0 +1,43 @@
+//! Average pooling. Keeps nothing.
+
+use packlight_kernels::avg_pool2d;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Result};
+
+/// The mean of each window of images (N,C,H,W); windows lie wholly within the image.
+///
+/// # Errors
+/// If no window fits, or a kernel is missing.
+pub fn avg_pool2d(
+    x: &Activation,
+    kernel: (usize, usize),
+    stride: (usize, usize),
+) -> Result<Activation> {
+    let data = avg_pool2d::forward(x.data(), kernel, stride)?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let shape = x.dims().to_vec();
+    output("avg_pool2d", data, &[x], &[], move |grad| {
+        let grad = avg_pool2d::backward(&grad.tensor, &shape, kernel, stride)?;
+        Ok(Gradients::input(Gradient::own(grad)))
+    })
+}
+
+/// The mean (N,C) of images (N,C,H,W) over all their pixels.
+///
+/// # Errors
+/// If the images hold no pixels, or a kernel is missing.
+pub fn global_avg_pool2d(x: &Activation) -> Result<Activation> {
+    let data = avg_pool2d::global(x.data())?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let size = (x.dims()[2], x.dims()[3]);
+    output("global_avg_pool2d", data, &[x], &[], move |grad| {
+        let grad = avg_pool2d::global_backward(&grad.tensor, size)?;
+        Ok(Gradients::input(Gradient::own(grad)))
+    })
+}

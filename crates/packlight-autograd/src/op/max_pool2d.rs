@@ -1,0 +1,28 @@
+//! Max-pooling. Keeps where in its window each maximum stood, in one byte.
+
+use std::sync::Arc;
+
+use packlight_kernels::max_pool2d::{self, Windows};
+use packlight_record::KeptKind;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Layer, Result};
+
+/// The maximum of each window of images (N,C,H,W).
+///
+/// # Errors
+/// If the windows do not fit, or a kernel is missing.
+pub fn max_pool2d(x: &Activation, windows: Windows, layer: &Arc<Layer>) -> Result<Activation> {
+    let (data, indices) = max_pool2d::forward(x.data(), &windows).map_err(|e| layer.failed(e))?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let indices = x.keep_tensor(layer, KeptKind::Mask, indices);
+    let (shape, layer) = (x.dims().to_vec(), layer.clone());
+    output("max_pool2d", data, &[x], &[], move |grad| {
+        let grad = max_pool2d::backward(&grad.tensor, indices.value(), &shape, &windows)
+            .map_err(|e| layer.failed(e))?;
+        Ok(Gradients::input(Gradient::own(grad)))
+    })
+}

@@ -1,0 +1,24 @@
+//! The shortcut without parameters of CIFAR ResNets. Keeps nothing.
+
+use packlight_kernels::subsample;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Result};
+
+/// Every `stride`-th pixel of images (N,C,H,W), with zero channels before and after them to make up
+/// `channels`: option A of He et al., arXiv 1512.03385.
+///
+/// # Errors
+/// If an odd number of channels is missing, or a kernel is missing.
+pub fn subsample_pad(x: &Activation, stride: usize, channels: usize) -> Result<Activation> {
+    let data = subsample::forward(x.data(), stride, channels)?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let shape = x.dims().to_vec();
+    output("subsample_pad", data, &[x], &[], move |grad| {
+        let grad = subsample::backward(&grad.tensor, &shape, stride)?;
+        Ok(Gradients::input(Gradient::own(grad)))
+    })
+}

@@ -1,0 +1,80 @@
+//! One forward pass, and the backward pass that may follow.
+
+use std::sync::Arc;
+
+use packlight_kernels::rng::{Key, Purpose};
+
+use crate::{Ledger, Observer};
+
+/// What all operations of one forward and backward pass share.
+#[derive(Clone)]
+pub struct Pass {
+    training: bool,
+    seed: u64,
+    step: u64,
+    update_statistics: bool,
+    ledger: Option<Ledger>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl Pass {
+    /// A pass that keeps what its backward pass needs, normalises with the batch's own statistics
+    /// and drops out.
+    pub fn training() -> Self {
+        Self {
+            training: true,
+            seed: 0,
+            step: 0,
+            update_statistics: true,
+            ledger: None,
+            observer: None,
+        }
+    }
+
+    /// A pass that keeps nothing, normalises with running statistics and drops nothing out.
+    pub fn evaluation() -> Self {
+        Self { training: false, ..Self::training() }
+    }
+
+    /// Keys the random numbers of this pass, which are a function of seed and step.
+    pub fn with_seed(self, seed: u64, step: u64) -> Self {
+        Self { seed, step, ..self }
+    }
+
+    /// Has the ledger count what is kept.
+    pub fn with_ledger(self, ledger: &Ledger) -> Self {
+        Self { ledger: Some(ledger.clone()), ..self }
+    }
+
+    /// Has each conv and linear layer compute its exact weight gradient too, and show both to the
+    /// observer. The gradients that the pass returns are those of the plan.
+    pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// Leaves running statistics as they are, as a second pass over the same batch must.
+    pub fn freeze_statistics(self) -> Self {
+        Self { update_statistics: false, ..self }
+    }
+
+    /// Whether a backward pass may follow.
+    pub fn is_training(&self) -> bool {
+        self.training
+    }
+
+    pub(crate) fn updates_statistics(&self) -> bool {
+        self.training && self.update_statistics
+    }
+
+    pub(crate) fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
+    }
+
+    pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
+        self.observer.as_ref()
+    }
+
+    pub(crate) fn key(&self, purpose: Purpose, layer: &str) -> Key {
+        Key::new(self.seed, purpose).layer(layer).step(self.step)
+    }
+}

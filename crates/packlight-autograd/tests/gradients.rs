@@ -1,0 +1,297 @@
+//! Every operation's gradient against central differences in f64, and against candle's own
+//! autograd where candle has the same operation.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Windows};
+use packlight_autograd::{Activation, Layer, Pass, Result, gradcheck};
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_record::LayerKind;
+
+fn sample(shape: &[usize], name: &str) -> Tensor {
+    let mut stream = Key::new(11, Purpose::Sample).layer(name).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn layer(kind: LayerKind) -> Arc<Layer> {
+    Layer::new("layer", kind)
+}
+
+/// The sum of the output's products with fixed random numbers.
+fn projected(output: &Tensor) -> candle_core::Result<Tensor> {
+    (output * sample(output.dims(), "projection"))?.sum_all()
+}
+
+fn enter(tensor: &Tensor) -> Result<Activation> {
+    Activation::from_tensor(tensor, &Pass::training().with_seed(3, 5))
+}
+
+/// Checks `ours` against central differences, and against candle's autograd of `theirs`.
+fn check(
+    inputs: &[Tensor],
+    ours: impl Fn(&Activation, &[Var]) -> Result<Activation>,
+    theirs: Option<&dyn Fn(&[Var]) -> candle_core::Result<Tensor>>,
+) {
+    let run = |vars: &[Var]| Ok(projected(&ours(&enter(&vars[0])?, vars)?.into_tensor()?)?);
+    gradcheck::check(inputs, run).unwrap();
+    let Some(theirs) = theirs else { return };
+    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+    let own = run(&vars).unwrap().backward().unwrap();
+    let candle = projected(&theirs(&vars).unwrap()).unwrap().backward().unwrap();
+    for (number, var) in vars.iter().enumerate() {
+        let gap = (own.get(var).unwrap() - candle.get(var).unwrap()).unwrap().abs().unwrap();
+        let gap = gap.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+        assert!(gap < 1e-10, "input {number} differs from candle by {gap}");
+    }
+}
+
+#[test]
+fn conv2d() {
+    let plain = Conv2dGeometry::default();
+    for (input, weight, geometry) in [
+        ([2, 3, 5, 6], [4, 3, 3, 3], Conv2dGeometry { padding: (1, 1), ..plain }),
+        ([2, 2, 7, 7], [3, 2, 3, 3], Conv2dGeometry { stride: (2, 2), padding: (1, 1), ..plain }),
+        ([1, 4, 6, 6], [4, 2, 1, 1], Conv2dGeometry { stride: (2, 2), groups: 2, ..plain }),
+        (
+            [2, 3, 7, 7],
+            [3, 1, 3, 3],
+            Conv2dGeometry { padding: (2, 2), dilation: (2, 2), groups: 3, ..plain },
+        ),
+    ] {
+        check(
+            &[sample(&input, "x"), sample(&weight, "w"), sample(&[weight[0]], "b")],
+            |x, vars| op::conv2d(x, &vars[1], Some(&vars[2]), geometry, &layer(LayerKind::Conv)),
+            Some(&|vars: &[Var]| {
+                let g = &geometry;
+                let y =
+                    vars[0].conv2d(&vars[1], g.padding.0, g.stride.0, g.dilation.0, g.groups)?;
+                y.broadcast_add(&vars[2].reshape((1, (), 1, 1))?)
+            }),
+        );
+    }
+    let uneven = Conv2dGeometry { stride: (1, 2), padding: (0, 3), dilation: (2, 1), groups: 1 };
+    check(
+        &[sample(&[1, 2, 6, 5], "x"), sample(&[2, 2, 2, 3], "w")],
+        |x, vars| op::conv2d(x, &vars[1], None, uneven, &layer(LayerKind::Conv)),
+        None,
+    );
+}
+
+#[test]
+fn linear_with_any_leading_axes() {
+    for leading in [vec![3], vec![2, 3], vec![2, 1, 3]] {
+        let shape = [&leading[..], &[5]].concat();
+        check(
+            &[sample(&shape, "x"), sample(&[4, 5], "w"), sample(&[4], "b")],
+            |x, vars| op::linear(x, &vars[1], Some(&vars[2]), &layer(LayerKind::Linear)),
+            Some(&|vars: &[Var]| vars[0].broadcast_matmul(&vars[1].t()?)?.broadcast_add(&vars[2])),
+        );
+    }
+}
+
+fn running(channels: usize) -> RunningStatistics {
+    let zeros = Tensor::zeros(channels, DType::F64, &Device::Cpu).unwrap();
+    let ones = zeros.ones_like().unwrap();
+    RunningStatistics {
+        mean: Var::from_tensor(&zeros).unwrap(),
+        variance: Var::from_tensor(&ones).unwrap(),
+        momentum: 0.1,
+    }
+}
+
+#[test]
+fn batch_norm() {
+    for shape in [vec![3, 2, 3, 2], vec![5, 3]] {
+        let c = shape[1];
+        let statistics = running(c);
+        check(
+            &[sample(&shape, "x"), sample(&[c], "w"), sample(&[c], "b")],
+            |x, vars| {
+                op::batch_norm(x, &vars[1], &vars[2], &statistics, 1e-5, &layer(LayerKind::Norm))
+            },
+            Some(&|vars: &[Var]| {
+                let axes: Vec<usize> = (0..shape.len()).filter(|&axis| axis != 1).collect();
+                let per_channel = |t: &Tensor| {
+                    let mut dims = vec![1; shape.len()];
+                    dims[1] = c;
+                    t.reshape(dims)
+                };
+                let centered = vars[0].broadcast_sub(&vars[0].mean_keepdim(axes.clone())?)?;
+                let variance = centered.sqr()?.mean_keepdim(axes)?;
+                centered
+                    .broadcast_div(&(variance + 1e-5)?.sqrt()?)?
+                    .broadcast_mul(&per_channel(&vars[1])?)?
+                    .broadcast_add(&per_channel(&vars[2])?)
+            }),
+        );
+    }
+}
+
+#[test]
+fn batch_norm_keeps_running_statistics_as_pytorch_does() {
+    let statistics = running(1);
+    let x = Tensor::new(&[[1f64], [2.], [3.], [6.]], &Device::Cpu).unwrap();
+    let (w, b) = (sample(&[1], "w"), sample(&[1], "b"));
+    let norm = |pass: &Pass| {
+        let x = Activation::from_tensor(&x, pass).unwrap();
+        op::batch_norm(&x, &w, &b, &statistics, 0.0, &layer(LayerKind::Norm)).unwrap()
+    };
+    norm(&Pass::training().freeze_statistics());
+    assert_eq!(statistics.mean.to_vec1::<f64>().unwrap(), [0.0]);
+    norm(&Pass::training());
+    // Mean 3, unbiased variance 14 / 3; a tenth of each.
+    let close =
+        |var: &Var, expected: f64| (var.to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-12;
+    assert!(close(&statistics.mean, 0.3) && close(&statistics.variance, 0.9 + 1.4 / 3.0));
+    let y = norm(&Pass::evaluation()).into_tensor().unwrap().flatten_all().unwrap();
+    let (w, b) = (w.to_vec1::<f64>().unwrap()[0], b.to_vec1::<f64>().unwrap()[0]);
+    let expected = (1.0 - 0.3) / (0.9f64 + 1.4 / 3.0).sqrt() * w + b;
+    assert!((y.to_vec1::<f64>().unwrap()[0] - expected).abs() < 1e-12);
+}
+
+#[test]
+fn layer_norm() {
+    check(
+        &[sample(&[2, 3, 5], "x"), sample(&[5], "w"), sample(&[5], "b")],
+        |x, vars| op::layer_norm(x, &vars[1], &vars[2], 1e-6, &layer(LayerKind::Norm)),
+        Some(&|vars: &[Var]| {
+            let centered = vars[0].broadcast_sub(&vars[0].mean_keepdim(2)?)?;
+            let variance = centered.sqr()?.mean_keepdim(2)?;
+            let normal = centered.broadcast_div(&(variance + 1e-6)?.sqrt()?)?;
+            normal.broadcast_mul(&vars[1])?.broadcast_add(&vars[2])
+        }),
+    );
+}
+
+#[test]
+fn relu() {
+    check(
+        &[sample(&[3, 7], "x")],
+        |x, _| op::relu(x, &layer(LayerKind::Activation)),
+        Some(&|vars: &[Var]| vars[0].relu()),
+    );
+}
+
+#[test]
+fn gelu() {
+    check(
+        &[sample(&[3, 7], "x")],
+        |x, _| op::gelu(x, &layer(LayerKind::Activation)),
+        None, // candle's erf is a polynomial of lower accuracy
+    );
+}
+
+#[test]
+fn max_pool2d() {
+    let kind = LayerKind::Pool;
+    let windows = Windows { kernel: (2, 2), stride: (2, 2), padding: (0, 0) };
+    // Not against candle 0.11, whose own gradient is divided by the number of pixels in a window.
+    check(&[sample(&[2, 2, 4, 6], "x")], |x, _| op::max_pool2d(x, windows, &layer(kind)), None);
+    let overlapping = Windows { kernel: (3, 3), stride: (2, 2), padding: (1, 1) };
+    check(&[sample(&[2, 2, 7, 6], "x")], |x, _| op::max_pool2d(x, overlapping, &layer(kind)), None);
+    let large = Windows { kernel: (17, 17), stride: (1, 1), padding: (0, 0) };
+    check(&[sample(&[1, 1, 18, 17], "x")], |x, _| op::max_pool2d(x, large, &layer(kind)), None);
+}
+
+#[test]
+fn average_pools() {
+    check(
+        &[sample(&[2, 2, 4, 6], "x")],
+        |x, _| op::avg_pool2d(x, (2, 2), (2, 2)),
+        Some(&|vars: &[Var]| vars[0].avg_pool2d(2)),
+    );
+    check(&[sample(&[1, 2, 5, 6], "x")], |x, _| op::avg_pool2d(x, (3, 2), (1, 2)), None);
+    check(
+        &[sample(&[2, 3, 4, 5], "x")],
+        |x, _| op::global_avg_pool2d(x),
+        Some(&|vars: &[Var]| vars[0].mean((2, 3))),
+    );
+}
+
+#[test]
+fn an_activation_used_three_times_gets_the_sum_of_its_gradients() {
+    check(
+        &[sample(&[2, 3], "x"), sample(&[3, 3], "w")],
+        |x, vars| {
+            let y = op::linear(x, &vars[1], None, &layer(LayerKind::Linear))?;
+            op::add(&op::add(&y, x)?, &op::relu(x, &layer(LayerKind::Activation))?)
+        },
+        Some(&|vars: &[Var]| {
+            (vars[0].matmul(&vars[1].t()?)? + vars[0].as_tensor())? + vars[0].relu()?
+        }),
+    );
+    // The sum of an activation with itself: the shared gradient must not be added to in place.
+    check(
+        &[sample(&[2, 3], "x")],
+        |x, _| op::add(&op::add(x, x)?, x),
+        Some(&|vars: &[Var]| vars[0].as_tensor() * 3.0),
+    );
+}
+
+#[test]
+fn dropout() {
+    check(&[sample(&[4, 5], "x")], |x, _| op::dropout(x, 0.4, &layer(LayerKind::Dropout)), None);
+}
+
+#[test]
+fn shapes_and_shortcuts() {
+    check(
+        &[sample(&[2, 3, 4], "x")],
+        |x, _| op::reshape(&op::flatten(x)?, &[4, 6]),
+        Some(&|vars: &[Var]| vars[0].reshape((4, 6))),
+    );
+    check(
+        &[sample(&[2, 3, 5, 4], "x")],
+        |x, _| op::subsample_pad(x, 2, 7),
+        Some(&|vars: &[Var]| {
+            let rows = Tensor::new(&[0u32, 2, 4], &Device::Cpu)?;
+            let columns = Tensor::new(&[0u32, 2], &Device::Cpu)?;
+            vars[0].index_select(&rows, 2)?.index_select(&columns, 3)?.pad_with_zeros(1, 2, 2)
+        }),
+    );
+}
+
+#[test]
+fn softmax_cross_entropy() {
+    for labels in [
+        Tensor::new(&[1u32, 0, 3], &Device::Cpu).unwrap(),
+        Tensor::new(&[1i64, 0, 3], &Device::Cpu).unwrap(),
+    ] {
+        check(
+            &[sample(&[3, 4], "x")],
+            |x, _| op::softmax_cross_entropy(x, &labels, &layer(LayerKind::Loss)),
+            Some(&|vars: &[Var]| {
+                let logs = (vars[0].broadcast_sub(&vars[0].exp()?.sum_keepdim(1)?.log()?))?;
+                let labels = labels.to_dtype(DType::U32)?.unsqueeze(1)?;
+                logs.gather(&labels, 1)?.mean_all()?.neg()
+            }),
+        );
+    }
+}
+
+#[test]
+fn a_wrong_gradient_is_found() {
+    let error = gradcheck::check(&[sample(&[2, 2], "x")], |vars| {
+        // The detached factor hides half of the derivative.
+        Ok((vars[0].as_tensor() * vars[0].detach())?.sum_all()?)
+    });
+    assert!(error.unwrap_err().to_string().contains("element 0"));
+}
+
+#[test]
+fn two_backward_passes_over_equal_graphs_give_the_same_bits() {
+    let x = sample(&[4, 8, 12, 12], "x").to_dtype(DType::F32).unwrap();
+    let w = Var::from_tensor(&sample(&[8, 8, 3, 3], "w").to_dtype(DType::F32).unwrap()).unwrap();
+    let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+    let run = || {
+        let y =
+            op::conv2d(&enter(&x).unwrap(), &w, None, geometry, &layer(LayerKind::Conv)).unwrap();
+        let grads = y.into_tensor().unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        grads.get(&w).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+    };
+    assert_eq!(run(), run());
+}
