@@ -30,11 +30,14 @@ fn enter(tensor: &Tensor) -> Result<Activation> {
     Activation::from_tensor(tensor, &Pass::training().with_seed(3, 5))
 }
 
+/// The same operation in candle alone.
+type Theirs<'a> = &'a dyn Fn(&[Var]) -> candle_core::Result<Tensor>;
+
 /// Checks `ours` against central differences, and against candle's autograd of `theirs`.
 fn check(
     inputs: &[Tensor],
     ours: impl Fn(&Activation, &[Var]) -> Result<Activation>,
-    theirs: Option<&dyn Fn(&[Var]) -> candle_core::Result<Tensor>>,
+    theirs: Option<Theirs<'_>>,
 ) {
     let run = |vars: &[Var]| Ok(projected(&ours(&enter(&vars[0])?, vars)?.into_tensor()?)?);
     gradcheck::check(inputs, run).unwrap();

@@ -130,8 +130,11 @@ fn a_codec_changes_the_weights_gradient_alone() {
     assert_ne!(bits(exact.get(&w).unwrap()), bits(pooled.get(&w).unwrap()));
 }
 
+/// Layer, exact and compressed gradient, bytes kept.
+type Row = (String, Vec<f32>, Vec<f32>, usize);
+
 #[derive(Default)]
-struct Seen(Mutex<Vec<(String, Vec<f32>, Vec<f32>, usize)>>);
+struct Seen(Mutex<Vec<Row>>);
 
 impl Observer for Seen {
     fn weight_gradient(&self, seen: &WeightGradient<'_>) -> Result<(), String> {
