@@ -1,1 +1,53 @@
-//! Layers, models with PyTorch parameter names, plans and optimizers.
+//! Layers, models with PyTorch's parameter names, plans, optimizers and schedules.
+//!
+//! A [`Model`] is made from a [`ModelSpec`] and a seed. Its [`Parameters`] hold candle `Var`s, so
+//! that candle's `loss.backward()` and candle-nn's optimizers work on them as on any others; its
+//! layers are what a [`Plan`] gives codecs to.
+//!
+//! This crate knows nothing of data sets and of no file but weights.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use candle_nn::Optimizer;
+//! use packlight_autograd::{Activation, Pass};
+//! use packlight_nn::model::{Architecture, Model, ModelSpec};
+//! use packlight_nn::optimizer::{Sgd, SgdConfig};
+//! use packlight_nn::{Module, Plan};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+//! let model = Model::new(&spec.for_images(1, 16, 10)?, 0, DType::F32, &Device::Cpu)?;
+//! Plan::parse("layer3.*=pool4,default=pool2")?.apply(model.layers())?;
+//! let mut sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
+//!
+//! let images = Tensor::zeros((2, 1, 16, 16), DType::F32, &Device::Cpu)?;
+//! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
+//! let input = Activation::from_tensor(&images, &Pass::training())?;
+//! let loss = model.loss(&model.forward(&input)?, &labels)?.into_tensor()?;
+//! sgd.step(&loss.backward()?)?;
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod builder;
+pub mod layer;
+pub mod model;
+pub mod optimizer;
+pub mod parameters;
+pub mod plan;
+pub mod schedule;
+pub mod weights;
+
+mod error;
+mod glob;
+mod init;
+mod nearest;
+
+pub use builder::Builder;
+pub use error::{Error, Result};
+pub use init::{Fan, Init};
+pub use layer::Module;
+pub use model::{Model, ModelSpec};
+pub use parameters::Parameters;
+pub use plan::Plan;
+pub use schedule::Schedule;

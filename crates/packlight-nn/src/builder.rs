@@ -1,0 +1,146 @@
+//! Parameters under construction.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+use packlight_autograd::Layer;
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_record::LayerKind;
+
+use crate::{Error, Init, Parameters, Result};
+
+/// Makes the named parameters, buffers and layers of a model under a name prefix.
+///
+/// Each parameter's initial values depend on the seed and on its own name, so neither the order of
+/// creation nor another part of the model changes them.
+#[derive(Clone)]
+pub struct Builder {
+    made: Rc<RefCell<Parameters>>,
+    prefix: String,
+    initial: Key,
+    dtype: DType,
+    device: Device,
+}
+
+impl Builder {
+    /// A builder for a model in `dtype` (f32 or f64) on `device`, with nothing made yet.
+    ///
+    /// # Errors
+    /// If `dtype` is another.
+    pub fn new(seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        if !matches!(dtype, DType::F32 | DType::F64) {
+            return Err(Error::ModelType { found: dtype });
+        }
+        Ok(Self {
+            made: Rc::default(),
+            prefix: String::new(),
+            initial: Key::new(seed, Purpose::Initialise),
+            dtype,
+            device: device.clone(),
+        })
+    }
+
+    /// The builder of the part called `name` ("push prefix", as in candle-nn's `VarBuilder`).
+    pub fn pp(&self, name: impl Display) -> Self {
+        Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
+    }
+
+    /// A new trainable parameter of this part.
+    ///
+    /// # Errors
+    /// If its name is taken.
+    pub fn parameter(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
+        let (name, var) = self.variable(name, shape, init)?;
+        self.made.borrow_mut().trainable.push((name, var.clone()));
+        Ok(var)
+    }
+
+    /// A new buffer of this part: saved with the parameters, not trained.
+    ///
+    /// # Errors
+    /// If its name is taken.
+    pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
+        let (name, var) = self.variable(name, shape, init)?;
+        self.made.borrow_mut().buffers.push((name, var.clone()));
+        Ok(var)
+    }
+
+    /// Registers this part as a layer, next in the forward order.
+    ///
+    /// # Errors
+    /// If it already is one.
+    pub fn layer(&self, kind: LayerKind) -> Result<Arc<Layer>> {
+        let mut made = self.made.borrow_mut();
+        if made.layers.iter().any(|layer| layer.name() == self.prefix) {
+            return Err(Error::DuplicateName { name: self.prefix.clone() });
+        }
+        let layer = Layer::new(self.prefix.as_str(), kind);
+        made.layers.push(layer.clone());
+        Ok(layer)
+    }
+
+    /// What has been made.
+    pub fn finish(&self) -> Parameters {
+        self.made.borrow().clone()
+    }
+
+    fn variable(&self, name: &str, shape: &[usize], init: Init) -> Result<(String, Var)> {
+        let name = self.full_name(name);
+        let made = self.made.borrow();
+        if made.trainable.iter().chain(&made.buffers).any(|(taken, _)| *taken == name) {
+            return Err(Error::DuplicateName { name });
+        }
+        let values = init.values(shape, self.initial.layer(&name).stream());
+        let values = Tensor::from_vec(values, shape, &Device::Cpu)?;
+        let var = Var::from_tensor(&values.to_dtype(self.dtype)?.to_device(&self.device)?)?;
+        Ok((name, var))
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INIT: Init = Init::Uniform { bound: 1.0 };
+
+    fn values(builder: &Builder, name: &str) -> Vec<f64> {
+        builder.parameter(name, &[5], INIT).unwrap().to_vec1().unwrap()
+    }
+
+    #[test]
+    fn initial_values_depend_on_seed_and_name_alone() {
+        let builder = |seed| Builder::new(seed, DType::F64, &Device::Cpu).unwrap();
+        let (first, second, other) = (builder(1), builder(1), builder(2));
+        let (a, b) = (values(&first, "a"), values(&first, "b"));
+        let (b_first, a_second) = (values(&second, "b"), values(&second, "a"));
+        assert_eq!((&a, &b), (&a_second, &b_first));
+        assert_ne!(a, b);
+        assert_ne!(a, values(&other, "a"));
+    }
+
+    #[test]
+    fn names_are_joined_and_refused_twice() {
+        let builder = Builder::new(1, DType::F32, &Device::Cpu).unwrap();
+        let part = builder.pp("layer1").pp(0);
+        part.parameter("weight", &[1], INIT).unwrap();
+        part.layer(LayerKind::Conv).unwrap();
+        let error = part.buffer("weight", &[1], INIT).unwrap_err().to_string();
+        assert!(error.contains("`layer1.0.weight`"), "{error}");
+        assert!(part.layer(LayerKind::Norm).is_err());
+        let made = builder.finish();
+        assert_eq!(made.named().next().unwrap().0, "layer1.0.weight");
+        assert_eq!(made.layers()[0].name(), "layer1.0");
+    }
+
+    #[test]
+    fn half_precision_is_refused() {
+        assert!(Builder::new(1, DType::F16, &Device::Cpu).is_err());
+    }
+}

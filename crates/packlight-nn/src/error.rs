@@ -1,0 +1,154 @@
+//! What can go wrong with models, plans and weights.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with models, plans and weights.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Candle's own error.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+    /// An op's error.
+    #[error(transparent)]
+    Autograd(Box<packlight_autograd::Error>),
+    /// A kernel's error.
+    #[error(transparent)]
+    Kernel(#[from] packlight_kernels::Error),
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file is not in the safetensors format.
+    #[error("{}: not a safetensors file: {reason}; it is damaged or of another format", path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Weights lack a tensor.
+    #[error("{from}: the tensor `{tensor}`, of shape {shape:?}, is missing{hint}")]
+    MissingTensor {
+        /// Where the weights come from.
+        from: String,
+        /// The tensor.
+        tensor: String,
+        /// The shape that it should have.
+        shape: Vec<usize>,
+        /// The nearest name among those that are there and not expected, or nothing.
+        hint: String,
+    },
+    /// Weights hold a tensor that nothing here is called by.
+    #[error("{from}: the tensor `{tensor}` belongs to no parameter of this model{hint}")]
+    ExtraTensor {
+        /// Where the weights come from.
+        from: String,
+        /// The tensor.
+        tensor: String,
+        /// The nearest name that the model knows, or nothing.
+        hint: String,
+    },
+    /// A tensor of another shape.
+    #[error(
+        "{from}: the tensor `{tensor}` has shape {found:?}, expected {expected:?}; was it made for another width, stem or number of classes?"
+    )]
+    TensorShape {
+        /// Where the weights come from.
+        from: String,
+        /// The tensor.
+        tensor: String,
+        /// The model's shape.
+        expected: Vec<usize>,
+        /// The given shape.
+        found: Vec<usize>,
+    },
+    /// A tensor that does not hold floating-point numbers.
+    #[error("{from}: the tensor `{tensor}` holds {found:?}, expected f16, bf16, f32 or f64")]
+    TensorType {
+        /// Where the weights come from.
+        from: String,
+        /// The tensor.
+        tensor: String,
+        /// The given type.
+        found: DType,
+    },
+    /// A tensor with a value that is not finite.
+    #[error(
+        "{from}: the tensor `{tensor}` holds a value that is not finite ({value}); the file is damaged or the training had diverged"
+    )]
+    NotFinite {
+        /// Where the weights come from.
+        from: String,
+        /// The tensor.
+        tensor: String,
+        /// The first such value.
+        value: f64,
+    },
+    /// A model in a type that the kernels do not compute in.
+    #[error("a model computes in f32 or f64, not in {found:?}")]
+    ModelType {
+        /// The type asked for.
+        found: DType,
+    },
+    /// Two parameters, buffers or layers of one name.
+    #[error("two parts of the model are called `{name}`")]
+    DuplicateName {
+        /// The name.
+        name: String,
+    },
+    /// A model specification that makes no sense.
+    #[error("model: {key}: {reason}")]
+    Spec {
+        /// The key.
+        key: &'static str,
+        /// What is wrong with its value and what to write instead.
+        reason: String,
+    },
+    /// A layer's dimensions that make no sense.
+    #[error("layer `{layer}`: {reason}")]
+    Layer {
+        /// The layer.
+        layer: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A plan that cannot be read or does not fit the model.
+    #[error("plan `{plan}`: {reason}")]
+    Plan {
+        /// The plan as written.
+        plan: String,
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+    /// An optimizer's or schedule's setting that makes no sense.
+    #[error("{key} = {value}: {expected}")]
+    Setting {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+impl From<packlight_autograd::Error> for Error {
+    fn from(error: packlight_autograd::Error) -> Self {
+        Error::Autograd(Box::new(error))
+    }
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Error::Io { path: path.to_path_buf(), source }
+    }
+}

@@ -1,0 +1,95 @@
+//! Initial values of parameters.
+
+use packlight_kernels::rng::Stream;
+
+/// How a parameter starts.
+///
+/// Random values are drawn in f64 and rounded to the model's type, so that a model in f32 starts
+/// where the same model in f64 does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Every element the same.
+    Constant(f64),
+    /// Uniform in `[-bound, bound)`.
+    Uniform {
+        /// The bound.
+        bound: f64,
+    },
+    /// Normal with deviation `sqrt(2 / fan)`, for layers before a ReLU (He et al., "Delving deep
+    /// into rectifiers", ICCV 2015, equation 10).
+    KaimingNormal(Fan),
+}
+
+/// Which side of a weight of shape (out, in, kernel...) the variance is kept on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fan {
+    /// `in x kernel`: the forward pass.
+    In,
+    /// `out x kernel`: the backward pass. As in PyTorch, groups are not divided out.
+    Out,
+}
+
+impl Init {
+    /// PyTorch's default for the weight and the bias of a convolution or linear layer: uniform
+    /// within `1 / sqrt(fan_in)`.
+    pub fn pytorch(fan_in: usize) -> Self {
+        Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
+    }
+
+    /// The values of a tensor of `shape` in row-major order.
+    pub(crate) fn values(self, shape: &[usize], mut stream: Stream) -> Vec<f64> {
+        let count = shape.iter().product();
+        match self {
+            Init::Constant(value) => vec![value; count],
+            Init::Uniform { bound } => {
+                (0..count).map(|_| bound * (2.0 * stream.uniform() - 1.0)).collect()
+            }
+            Init::KaimingNormal(fan) => {
+                let deviation = (2.0 / fan.of(shape) as f64).sqrt();
+                (0..count).map(|_| deviation * stream.normal()).collect()
+            }
+        }
+    }
+}
+
+impl Fan {
+    fn of(self, shape: &[usize]) -> usize {
+        let kernel: usize = shape.iter().skip(2).product();
+        let side = match self {
+            Fan::In => shape.get(1),
+            Fan::Out => shape.first(),
+        };
+        side.unwrap_or(&1) * kernel
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use packlight_kernels::rng::{Key, Purpose};
+
+    fn deviation(init: Init, shape: &[usize]) -> f64 {
+        let values = init.values(shape, Key::new(1, Purpose::Initialise).stream());
+        (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt()
+    }
+
+    #[test]
+    fn deviations_are_those_of_pytorch() {
+        let shape = [64, 32, 3, 3];
+        for (init, expected) in [
+            (Init::KaimingNormal(Fan::In), (2.0f64 / 288.0).sqrt()),
+            (Init::KaimingNormal(Fan::Out), (2.0f64 / 576.0).sqrt()),
+            (Init::pytorch(288), (1.0f64 / 288.0 / 3.0).sqrt()),
+        ] {
+            let found = deviation(init, &shape);
+            assert!((found / expected - 1.0).abs() < 0.03, "{init:?}: {found} {expected}");
+        }
+    }
+
+    #[test]
+    fn uniform_stays_within_its_bound() {
+        let values = Init::pytorch(4).values(&[1000], Key::new(1, Purpose::Initialise).stream());
+        assert!(values.iter().all(|v| (-0.5..0.5).contains(v)));
+        assert!(values.iter().any(|&v| v > 0.45) && values.iter().any(|&v| v < -0.45));
+    }
+}

@@ -1,0 +1,41 @@
+//! Layers: an op with its parameters and the name under which plans and records know it.
+
+mod activation;
+mod batch_norm;
+mod conv2d;
+mod dropout;
+mod layer_norm;
+mod linear;
+mod max_pool2d;
+
+pub use activation::{Gelu, Relu};
+pub use batch_norm::BatchNorm2d;
+pub use conv2d::{Conv2d, Conv2dConfig};
+pub use dropout::Dropout;
+pub use layer_norm::LayerNorm;
+pub use linear::{Linear, LinearConfig};
+pub use max_pool2d::MaxPool2d;
+
+use packlight_autograd::Activation;
+
+use crate::{Error, Result};
+
+/// Anything that an activation can pass through.
+pub trait Module: Send + Sync {
+    /// The output for `x`, linked to it where the pass is for training.
+    ///
+    /// # Errors
+    /// If the shape of `x` does not fit.
+    fn forward(&self, x: &Activation) -> Result<Activation>;
+}
+
+/// Answers an error that names the layer unless all of its dimensions are positive.
+fn require_positive(layer: &str, dimensions: &[(&str, usize)]) -> Result<()> {
+    match dimensions.iter().find(|(_, size)| *size == 0) {
+        None => Ok(()),
+        Some((dimension, _)) => Err(Error::Layer {
+            layer: layer.to_owned(),
+            reason: format!("{dimension} is 0, expected at least 1"),
+        }),
+    }
+}
