@@ -89,6 +89,15 @@ impl Axis {
         axis
     }
 
+    /// The same, ending at `high`.
+    pub(crate) fn until(mut self, high: f64) -> Self {
+        if high > self.low && high < self.high {
+            self.high = high;
+            self.ticks.retain(|(at, _)| *at <= high);
+        }
+        self
+    }
+
     /// Where `value` stands on the axis.
     pub(crate) fn at(&self, value: f64) -> f64 {
         if self.log { value.log10() } else { value }

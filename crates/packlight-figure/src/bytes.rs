@@ -83,7 +83,7 @@ pub fn kept_bytes(
         .collect();
     legend.push(("predicted by the ledger".to_string(), outline, Key::Outline));
     let rows = Rows { layers, columns: columns.len(), row_height: 14, aside: 66 };
-    let x = Axis::bytes("kept", longest, 3);
+    let x = Axis::bytes("kept", longest, 3).until(longest * 1.03);
     let svg = draw(caption, rows.height(), &legend, |canvas| {
         let headings: Vec<_> = columns
             .iter()

@@ -173,7 +173,7 @@ impl<'a> Canvas<'a> {
             self.print((x + 34, y), name, theme::LABEL, theme::TEXT, Anchor::Start)?;
             x += width;
         }
-        self.free.top = y + 8;
+        self.free.top = y + 14;
         Ok(())
     }
 
@@ -247,10 +247,16 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    /// A grey cell with a diagonal: what is undefined.
+    /// A grey cell with diagonals: what is undefined.
     pub(crate) fn hatch(&self, a: (i32, i32), b: (i32, i32)) -> Result<()> {
         self.rectangle(a, b, theme::UNDEFINED)?;
-        self.path(&[(a.0, b.1), (b.0, a.1)], theme::MUTED, 1, false)
+        let (width, height) = (b.0 - a.0, b.1 - a.1);
+        let count = (width / (height * 2).max(1)).max(1);
+        for i in 0..count {
+            let (left, right) = (a.0 + width * i / count, a.0 + width * (i + 1) / count);
+            self.path(&[(left, b.1), (right, a.1)], theme::MUTED, 1, false)?;
+        }
+        Ok(())
     }
 
     /// A marker of `radius` pixels.

@@ -81,9 +81,8 @@ impl<'a> Panel<'a> {
         } else {
             Axis::linear(self.y_label, low, high, 6)
         };
-        if self.unit_range && y.high > 1.0 {
-            y.ticks.retain(|(at, _)| *at <= 1.0);
-            y.high = 1.0;
+        if self.unit_range {
+            y = y.until(1.0);
         }
         (Axis::whole(self.x_label, first, last, 7), y)
     }

@@ -39,7 +39,7 @@ const HOW_TO_READ: &str = "The learning indicator LI = 1 - |h - r|^2 / |h|^2 com
     sample, a layer's true input h with what the backward pass restores, r: 1 is exact, 0 is no \
     better than dropping the activation, and below 0 (left of the dashed line) the step is no \
     longer sure to reduce the loss. Thick bar: the middle half of the samples; thin line: 5th to \
-    95th percentile; white tick: the median. All plans share the axis. At the right of each row \
+    95th percentile; tick: the median. All plans share the axis. At the right of each row \
     stands the share of samples at or below 0, where there are any. Percentiles are averaged over \
     the probed steps and the seeds.";
 
@@ -104,12 +104,11 @@ fn summary(
 ) -> Result<()> {
     let inside = panel.inside();
     let at = |value: f64| panel.at(value, 0.0).0.clamp(inside.left, inside.right);
-    canvas.path(&[(at(q.p05), y), (at(q.p95), y)], ink, 1, false)?;
+    canvas.path(&[(at(q.p05), y), (at(q.p95), y)], ink, 2, false)?;
     let (from, to) = (at(q.p25), at(q.p75).max(at(q.p25) + 2));
     canvas.rectangle((from, y - half), (to, y + half), ink)?;
     let median = at(q.median);
-    canvas.rectangle((median - 1, y - half), (median + 1, y + half), theme::SURFACE)?;
-    canvas.outline((median - 2, y - half - 1), (median + 2, y + half + 1), theme::TEXT)?;
+    canvas.path(&[(median, y - half - 2), (median, y + half + 2)], theme::TEXT, 2, false)?;
     if panel.at(q.p05, 0.0).0 < inside.left {
         let tip = inside.left + 1;
         canvas.polygon(&[(tip, y), (tip + 6, y - 4), (tip + 6, y + 4)], theme::TEXT, 1.0)?;

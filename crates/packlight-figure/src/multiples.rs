@@ -44,16 +44,15 @@ pub fn cosine_multiples(
     let groups = layer_groups(layers);
     let columns = groups.len().min(2);
     let rows = groups.len().div_ceil(columns);
-    let height = theme::HEIGHT.max(110 + 200 * rows as u32);
+    let height = theme::HEIGHT.max(100 + 220 * rows as u32);
     let all_looks = looks(layers);
+    let (x, y) = axes(steps, cosine, zoomed);
+    let key = layers.iter().map(|n| text::width(n, theme::TICK)).max().unwrap_or(0) + 28;
     let svg = draw(caption, height, &[], |canvas| {
         let mut free = canvas.free;
         free.top += 16;
-        for (frame, group) in free.grid(rows, columns, 30).into_iter().zip(&groups) {
+        for (frame, group) in free.grid(rows, columns, 20).into_iter().zip(&groups) {
             let names = &layers[group.clone()];
-            let last_row = free.bottom - frame.bottom < 30;
-            let (x, y) = axes(steps, cosine, zoomed, last_row);
-            let key = names.iter().map(|n| text::width(n, theme::TICK)).max().unwrap_or(0) + 28;
             let panel = canvas.panel(Frame { right: frame.right - key, ..frame }, &x, &y, 0)?;
             if !zoomed {
                 panel.level(1.0, theme::AXIS, false)?;
@@ -82,9 +81,9 @@ pub fn cosine_multiples(
     Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", if zoomed { ZOOMED } else { PLAIN })))
 }
 
-fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool, last_row: bool) -> (Axis, Axis) {
+fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool) -> (Axis, Axis) {
     let (_, first, last) = spread(steps.iter().copied());
-    let x = Axis::whole(if last_row { "training step" } else { "" }, first, last, 4);
+    let x = Axis::whole("training step", first, last, 4);
     if !zoomed {
         return (x, Axis::cosine("cosine"));
     }

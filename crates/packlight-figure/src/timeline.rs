@@ -65,14 +65,14 @@ pub fn memory_timeline(
     }
     let svg = draw(caption, theme::HEIGHT, &legend, |canvas| {
         let mut frame = canvas.free;
-        frame.top += 22;
+        frame.top += 38;
         let x = Axis::whole("event of the step, from the turn between the passes", first, last, 8);
         let y = Axis::bytes("bytes", highest, 5);
         let panel = canvas.panel(frame, &x, &y, 0)?;
         let inside = panel.inside();
         panel.upright(0.0, theme::MUTED, true)?;
         let turn = panel.at(0.0, 0.0).0;
-        let head = inside.top - 11;
+        let head = inside.top - 28;
         for (name, from, to) in
             [("forward pass", inside.left, turn), ("backward pass", turn, inside.right)]
         {
@@ -82,16 +82,12 @@ pub fn memory_timeline(
         let mut free_from = inside.left;
         for (event, name) in stages {
             let at = panel.at(position(&courses[0], *event), 0.0).0;
-            if at >= free_from && at < turn {
-                canvas.path(
-                    &[(at, inside.bottom - 5), (at, inside.bottom)],
-                    theme::TEXT,
-                    1,
-                    false,
-                )?;
-                let label = (at + 3, inside.bottom - 9);
+            let end = at + 4 + text::width(name, theme::TICK);
+            if at >= free_from && end < turn {
+                canvas.path(&[(at, inside.top - 16), (at, inside.top)], theme::AXIS, 1, false)?;
+                let label = (at + 4, inside.top - 10);
                 canvas.print(label, name, theme::TICK, theme::MUTED, Anchor::Start)?;
-                free_from = at + text::width(name, theme::TICK) + 10;
+                free_from = end + 6;
             }
         }
         for (i, course) in courses.iter().enumerate() {

@@ -51,8 +51,8 @@ pub fn tradeoff(
     let mut y = Axis::linear("test accuracy (fraction)", low - pad, high + pad, 6);
     if y.high > 1.0 {
         // Room above 1 keeps a marker there whole; it gets no tick.
-        y.ticks.retain(|(at, _)| *at <= 1.0 + 1e-9);
-        y.high = 1.0 + (y.high - y.low) * 0.02;
+        let high = 1.0 + (y.high - y.low) * 0.02;
+        y = y.until(high);
     }
     let svg = draw(caption, theme::HEIGHT, &[], |canvas| {
         let panel = canvas.panel(canvas.free, &x, &y, 0)?;

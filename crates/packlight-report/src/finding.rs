@@ -1,0 +1,225 @@
+//! The three findings of Barley and Fröning (arXiv 2409.11902) on pooled activations, held
+//! against the records: memory is saved, the accuracy is kept with more epochs, and the 1x1
+//! downsample layers stand compression best.
+
+use serde::Serialize;
+
+use crate::plan::{LayerRow, PlanRow, mean};
+use crate::words::{bytes, change, count, list, percent, thousandths};
+
+/// What the records say to a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// They show it.
+    Confirmed,
+    /// They show it for some plans, or in part.
+    Partly,
+    /// They show the contrary.
+    Denied,
+    /// They do not hold what it takes.
+    Open,
+}
+
+impl Verdict {
+    /// The word on the page.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Confirmed => "confirmed",
+            Verdict::Partly => "partly",
+            Verdict::Denied => "denied",
+            Verdict::Open => "open",
+        }
+    }
+
+    fn of(shown: &[bool]) -> Self {
+        match (shown.iter().all(|s| *s), shown.iter().any(|s| *s)) {
+            _ if shown.is_empty() => Verdict::Open,
+            (true, _) => Verdict::Confirmed,
+            (false, true) => Verdict::Partly,
+            (false, false) => Verdict::Denied,
+        }
+    }
+}
+
+/// One finding with its verdict and the numbers behind it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What the paper claims.
+    pub claim: String,
+    /// Whether the records agree.
+    pub verdict: Verdict,
+    /// What they show, as a sentence for a title.
+    pub headline: String,
+    /// The numbers, a sentence for each plan.
+    pub details: Vec<String>,
+}
+
+/// All three findings.
+pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3] {
+    let baseline = baseline.and_then(|name| plans.iter().find(|p| p.plan.name == name));
+    let others: Vec<&PlanRow> =
+        plans.iter().filter(|p| baseline.is_none_or(|b| b.plan.name != p.plan.name)).collect();
+    [memory(baseline, &others), accuracy(baseline, &others), downsample(&others)]
+}
+
+fn open(claim: &str, why: &str) -> Finding {
+    let headline = format!("Not shown: {why}");
+    Finding { claim: claim.to_string(), verdict: Verdict::Open, headline, details: Vec::new() }
+}
+
+fn memory(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
+    let claim = "Pooling saved activations saves memory (the paper: 29 % of the peak with 2x2, \
+                 36 % with 4x4, ResNet-18 on ImageNet).";
+    let Some(base) = baseline else {
+        return open(claim, "the study has no plan that keeps everything exactly");
+    };
+    // The allocator's peak is what a user's machine must hold; the ledger's is the next best.
+    let peak = |p: &PlanRow| match (base.peak_allocated, p.peak_allocated) {
+        (Some(base), Some(peak)) => Some((base, peak, "the counting allocator")),
+        _ => base.peak_kept.zip(p.peak_kept).map(|(base, peak)| (base, peak, "the ledger")),
+    };
+    let mut short = Vec::new();
+    let mut details = Vec::new();
+    let mut shown = Vec::new();
+    for plan in others {
+        let Some((from, to, by)) = peak(plan) else { continue };
+        shown.push(to < 0.99 * from);
+        let name = &plan.plan.name;
+        short.push(format!("{name} {}", change(to, from, "less", "more")));
+        let mut detail = format!(
+            "{name}: peak of a training step by {by} {} instead of {} ({})",
+            bytes(Some(to)),
+            bytes(Some(from)),
+            change(to, from, "less", "more"),
+        );
+        if let (Some(kept), Some(all)) = (plan.kept, base.kept) {
+            detail += &format!(
+                "; kept for the backward pass {} instead of {} ({})",
+                bytes(Some(kept)),
+                bytes(Some(all)),
+                change(kept, all, "less", "more"),
+            );
+        }
+        details.push(detail + ".");
+    }
+    if shown.is_empty() {
+        return open(claim, "no step's memory was recorded for two plans");
+    }
+    let headline = format!("Peak memory of a step against {}: {}", base.plan.name, list(&short));
+    Finding { claim: claim.to_string(), verdict: Verdict::of(&shown), headline, details }
+}
+
+fn accuracy(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
+    let claim = "The accuracy of exact training is kept, at the cost of more epochs.";
+    let Some((base, target)) = baseline.and_then(|b| Some((b, b.accuracy?))) else {
+        return open(claim, "no run of a plan that keeps everything exactly has finished");
+    };
+    let reached =
+        |p: &PlanRow| p.course.iter().find(|(_, a)| *a >= target.mean).map(|(e, _)| e + 1);
+    let name = &base.plan.name;
+    let first = reached(base);
+    let mut details = vec![format!(
+        "{name} ends at {} (n = {}, seeds {} to {}) after {} and is there for the first time after \
+         epoch {}.",
+        percent(target.mean),
+        target.n,
+        percent(target.low),
+        percent(target.high),
+        count(base.planned_epochs, "epoch"),
+        first.map_or_else(|| "–".to_string(), |e| e.to_string()),
+    )];
+    let mut short = Vec::new();
+    let mut shown = Vec::new();
+    let mut longer = false;
+    for plan in others.iter().filter(|p| !p.course.is_empty()) {
+        let plan_name = &plan.plan.name;
+        let ends = plan.accuracy.map_or_else(
+            || "has no finished run".to_string(),
+            |a| {
+                let overlap = a.high >= target.low && a.low <= target.high;
+                let beside = if overlap { "within" } else { "outside" };
+                let (end, difference) = (percent(a.mean), (a.mean - target.mean) * 100.0);
+                let difference = format!("{difference:+.1}").replace('-', "−");
+                format!(
+                    "ends at {end} ({difference} points, {beside} the seeds' spread, n = {})",
+                    a.n
+                )
+            },
+        );
+        let epochs = plan.course.len() as u64;
+        if let Some(epoch) = reached(plan) {
+            shown.push(true);
+            longer |= first.is_some_and(|first| epoch > first);
+            short.push(format!("{plan_name} after epoch {epoch}"));
+            details.push(format!(
+                "{plan_name} reaches {} for the first time after epoch {epoch} and {ends}.",
+                percent(target.mean)
+            ));
+        } else {
+            // A run that is still going may yet get there.
+            if plan.finished == plan.started {
+                shown.push(false);
+            }
+            short.push(format!("{plan_name} not within {epochs}"));
+            details.push(format!(
+                "{plan_name} does not reach {} within {} and {ends}.",
+                percent(target.mean),
+                count(epochs, "epoch")
+            ));
+        }
+    }
+    if !shown.is_empty() && shown.iter().all(|s| *s) && !longer {
+        details.push("No plan needed more epochs than exact training for it.".to_string());
+    }
+    let target = percent(target.mean);
+    let from = first.map_or_else(String::new, |e| format!(" (after epoch {e})"));
+    let headline = format!("{name}'s final accuracy of {target}{from}: {}", list(&short));
+    Finding { claim: claim.to_string(), verdict: Verdict::of(&shown), headline, details }
+}
+
+fn downsample(others: &[&PlanRow]) -> Finding {
+    let claim = "Downsample layers (1x1, stride 2) are the most resilient: their compressed \
+                 gradients are closest to the exact ones.";
+    let mut short = Vec::new();
+    let mut details = Vec::new();
+    let (mut higher, mut highest) = (Vec::new(), Vec::new());
+    for plan in others.iter().filter(|p| p.compresses()) {
+        let is_downsample = |l: &&LayerRow| l.layer.contains("downsample");
+        let down: Vec<&LayerRow> = plan.compressed().filter(is_downsample).collect();
+        let rest = plan.compressed().filter(|l| !is_downsample(l));
+        let (Some(inside), Some(outside)) =
+            (mean(down.iter().map(|l| l.cosine)), mean(rest.map(|l| l.cosine)))
+        else {
+            continue;
+        };
+        let mut ranked: Vec<&LayerRow> =
+            plan.compressed().filter(|l| l.cosine.is_finite()).collect();
+        ranked.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
+        let top = ranked.iter().take(down.len()).filter(|l| is_downsample(l)).count();
+        higher.push(inside > outside);
+        highest.push(inside > outside && top == down.len());
+        let name = &plan.plan.name;
+        short.push(format!("{} against {} with {name}", thousandths(inside), thousandths(outside)));
+        details.push(format!(
+            "{name}: mean cosine {} over {} and {} over the other compressed layers; {top} of the \
+             {} layers with the highest cosine are downsample layers (the highest is {}).",
+            thousandths(inside),
+            count(down.len() as u64, "downsample layer"),
+            thousandths(outside),
+            down.len(),
+            ranked.first().map_or("–", |l| l.layer.as_str()),
+        ));
+    }
+    if higher.is_empty() {
+        return open(claim, "no gradient of a compressed downsample layer was recorded");
+    }
+    let verdict = match (Verdict::of(&highest), Verdict::of(&higher)) {
+        (Verdict::Confirmed, _) => Verdict::Confirmed,
+        (_, Verdict::Confirmed | Verdict::Partly) => Verdict::Partly,
+        (_, verdict) => verdict,
+    };
+    let headline = format!("Cosine of downsample layers against the others: {}", list(&short));
+    Finding { claim: claim.to_string(), verdict, headline, details }
+}

@@ -1,0 +1,77 @@
+//! Small helpers on data frames: columns as plain slices, groups and their spread.
+
+use polars::prelude::*;
+
+use crate::Result;
+
+/// The numbers of a column; NaN where there is none.
+pub(crate) fn numbers(frame: &DataFrame, column: &str) -> Result<Vec<f64>> {
+    let column = frame.column(column)?.cast(&DataType::Float64)?;
+    Ok(column.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+}
+
+/// The texts of a column; empty where there is none.
+pub(crate) fn texts(frame: &DataFrame, column: &str) -> Result<Vec<String>> {
+    let column = frame.column(column)?;
+    Ok(column.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
+}
+
+/// The rows whose text in `column` is `value`.
+pub(crate) fn only(frame: &DataFrame, column: &str, value: &str) -> Result<DataFrame> {
+    let mask = frame.column(column)?.str()?.equal(value);
+    Ok(frame.filter(&mask)?)
+}
+
+/// Distinct values of a column of numbers, ascending.
+pub(crate) fn distinct(frame: &DataFrame, column: &str) -> Result<Vec<f64>> {
+    let mut values = numbers(frame, column)?;
+    values.retain(|v| v.is_finite());
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    Ok(values)
+}
+
+/// One row for each group of rows with the same `keys`, in order of first appearance: the keys,
+/// and `n`, `mean`, `sd` (n - 1), `median`, `low` and `high` of `value`, nulls left out.
+///
+/// Only the eager interface is used: polars' lazy one would treble the time of a cold build.
+pub(crate) fn describe(frame: &DataFrame, keys: &[&str], value: &str) -> Result<DataFrame> {
+    let described = frame.group_by_stable(keys.iter().copied())?.apply(|group| {
+        let column = group.column(value)?.cast(&DataType::Float64)?;
+        let values = column.f64()?;
+        let mut row = group.head(Some(1)).select(keys.iter().copied())?;
+        let statistics = df!(
+            "n" => [(values.len() - values.null_count()) as u64],
+            "mean" => [values.mean()],
+            "sd" => [values.std(1)],
+            "median" => [values.median()],
+            "low" => [values.min()],
+            "high" => [values.max()],
+        )?;
+        row.hstack_mut(statistics.columns())?;
+        Ok(row)
+    })?;
+    Ok(described)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_keep_their_order_and_leave_out_nulls() {
+        let frame = df!(
+            "plan" => ["b", "a", "b", "a"],
+            "value" => [Some(1.0), Some(5.0), Some(3.0), None],
+        )
+        .unwrap();
+        let described = describe(&frame, &["plan"], "value").unwrap();
+        assert_eq!(texts(&described, "plan").unwrap(), ["b", "a"]);
+        assert_eq!(numbers(&described, "n").unwrap(), [2.0, 1.0]);
+        assert_eq!(numbers(&described, "mean").unwrap(), [2.0, 5.0]);
+        assert!((numbers(&described, "sd").unwrap()[0] - 2f64.sqrt()).abs() < 1e-12);
+        assert!(numbers(&described, "sd").unwrap()[1].is_nan());
+        assert_eq!(only(&frame, "plan", "a").unwrap().height(), 2);
+        assert_eq!(distinct(&frame, "value").unwrap(), [1.0, 3.0, 5.0]);
+    }
+}

@@ -1,0 +1,243 @@
+//! The tables of the page.
+
+use maud::{Markup, html};
+
+use crate::drawings::{Source, gap};
+use crate::plan::PlanRow;
+use crate::study::{State, Study};
+use crate::words::{bytes, change, milliseconds, percent, thousandths};
+
+/// One row for each plan.
+pub(crate) fn comparison(source: &Source<'_>) -> Markup {
+    let base = source.study.baseline().map(|b| b.name.as_str());
+    let base = source.plans.iter().find(|p| Some(p.plan.name.as_str()) == base);
+    html! {
+        div .wide {
+            table {
+                thead {
+                    tr {
+                        th rowspan="2" { "plan" }
+                        th rowspan="2" .number { "runs" br; "finished" }
+                        th rowspan="2" .number { "test accuracy" br; "mean ± sd (n)" }
+                        th colspan="3" .group { "kept for one backward pass" }
+                        th colspan="3" .group { "peak" }
+                        th colspan="2" .group { "time per step" }
+                        th colspan="2" .group { "cosine" }
+                        th rowspan="2" .number.first { "LI" br; "median" }
+                    }
+                    tr {
+                        th .number.first { "ledger" }
+                        th .number { "counted" }
+                        th .number { "gap" }
+                        th .number.first { "ledger" }
+                        th .number { "allocator" }
+                        th .number { "resident" }
+                        th .number.first { "median" }
+                        th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number.first { "mean" }
+                        th { "worst layer" }
+                    }
+                }
+                tbody { @for plan in source.plans { (comparison_row(plan, base)) } }
+            }
+        }
+        p .small.muted {
+            b { "What is counted. " }
+            "Kept, ledger: what the layers keep of their inputs, masks and statistics between forward \
+             and backward pass of one step, predicted from shapes and codecs; not parameters, \
+             gradients, optimizer state or workspace. Kept, counted: what the counting allocator got \
+             back when the same tensors were freed. Peak, ledger: the most kept at once. Peak, \
+             allocator: the most live bytes during a step beyond those before it, so with gradients, \
+             tensors in flight and workspace. Peak, resident: the process's largest resident set until \
+             the plan's last run ended; a study's runs share a process, so it is an upper bound that \
+             never falls from run to run. Cosine and LI (learning indicator): mean over the layers \
+             that the plan compresses, all probed steps and seeds. Time: median over the epochs of \
+             the mean time of a training step, probed steps left out."
+        }
+    }
+}
+
+fn comparison_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+    let accuracy = plan.accuracy.map_or_else(
+        || "–".to_string(),
+        |a| {
+            let sd = if a.sd.is_nan() { "–".to_string() } else { percent(a.sd) };
+            format!("{} ± {sd} ({})", percent(a.mean), a.n)
+        },
+    );
+    let ratio = |of: fn(&PlanRow) -> Option<f64>| {
+        let (value, from) = (of(plan)?, of(base?)?);
+        base.is_some_and(|b| b.plan.name != plan.plan.name)
+            .then(|| change(value, from, "less", "more"))
+    };
+    let with_change = |value: Option<f64>, change: Option<String>| {
+        html! { (bytes(value)) @if let Some(change) = change { br; span .muted { (change) } } }
+    };
+    html! {
+        tr {
+            td {
+                b { (plan.plan.name) }
+                @if plan.plan.spec != plan.plan.name { br; code { (plan.plan.spec) } }
+            }
+            td .number { (plan.finished) " of " (plan.started) }
+            td .number { (accuracy) }
+            td .number.first { (with_change(plan.kept, ratio(|p| p.kept))) }
+            td .number { (bytes(plan.counted)) }
+            td .number { (gap(plan.kept, plan.counted).unwrap_or_else(|| "–".to_string())) }
+            td .number.first { (with_change(plan.peak_kept, ratio(|p| p.peak_kept))) }
+            td .number { (with_change(plan.peak_allocated, ratio(|p| p.peak_allocated))) }
+            td .number { (bytes(plan.resident)) }
+            td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
+            td .number {
+                @match (plan.step_seconds, base.and_then(|b| b.step_seconds)) {
+                    (Some(own), Some(from)) if from > 0.0 => { (format!("{:.2}×", own / from)) }
+                    _ => "–",
+                }
+            }
+            @if plan.layers.is_empty() {
+                td .number.first { "–" } td { "–" } td .number.first { "–" }
+            } @else if !plan.compresses() {
+                td .number.first { "exact" } td { "–" } td .number.first { "exact" }
+            } @else {
+                td .number.first { (thousandths(plan.cosine().unwrap_or(f64::NAN))) }
+                td {
+                    @if let Some(worst) = plan.worst() {
+                        (thousandths(worst.cosine)) " " code { (worst.layer) }
+                    }
+                }
+                td .number.first { (thousandths(plan.indicator().unwrap_or(f64::NAN))) }
+            }
+        }
+    }
+}
+
+/// One row for each probed layer in forward order, a group of columns for each plan that
+/// compresses.
+pub(crate) fn layers(source: &Source<'_>) -> Markup {
+    let plans: Vec<&PlanRow> = source.plans.iter().filter(|p| p.compresses()).collect();
+    if plans.is_empty() {
+        return html! { p { "No gradient of a compressed layer has been recorded." } };
+    }
+    let names = source
+        .tables
+        .layers
+        .iter()
+        .filter(|(name, _)| plans.iter().any(|p| p.layers.iter().any(|l| l.layer == *name)));
+    html! {
+        p .small.muted {
+            "In forward order; mean over probed steps and seeds. Lowest: the lowest cosine of any \
+             step and seed. LI: median over samples. A layer that a plan leaves exact says so; an en \
+             dash stands for undefined."
+        }
+        div .wide {
+            table {
+                thead {
+                    tr {
+                        th rowspan="2" { "layer" }
+                        th rowspan="2" { "kind" }
+                        th rowspan="2" .number { "input" br; "uncompressed" }
+                        @for plan in &plans { th colspan="5" .group { (plan.plan.name) } }
+                    }
+                    tr {
+                        @for _ in &plans {
+                            th .number.first { "kept" }
+                            th .number { "cosine" }
+                            th .number { "lowest" }
+                            th .number { "LI" }
+                            th .number { "LI ≤ 0" }
+                        }
+                    }
+                }
+                tbody {
+                    @for (name, kind) in names {
+                        tr {
+                            td { code { (name) } }
+                            td { (kind.name()) }
+                            td .number {
+                                (bytes(plans.iter().find_map(|p| row(p, name)).map(|l| l.raw)))
+                            }
+                            @for plan in &plans {
+                                @match row(plan, name) {
+                                    Some(layer) if layer.compressed() => {
+                                        td .number.first { (bytes(Some(layer.kept))) }
+                                        td .number { (thousandths(layer.cosine)) }
+                                        td .number { (thousandths(layer.lowest_cosine)) }
+                                        td .number { (thousandths(layer.indicator)) }
+                                        td .number { (percent(layer.nonpositive)) }
+                                    }
+                                    Some(_) => { td .first colspan="5" { span .muted { "exact" } } }
+                                    None => { td .first colspan="5" { "–" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn row<'a>(plan: &'a PlanRow, layer: &str) -> Option<&'a crate::plan::LayerRow> {
+    plan.layers.iter().find(|l| l.layer == layer)
+}
+
+/// One row for each run: what it was made from, and where.
+pub(crate) fn provenance(study: &Study) -> Markup {
+    html! {
+        div .wide {
+            table {
+                thead {
+                    tr {
+                        th { "plan" }
+                        th { "codecs" }
+                        th .number { "seed" }
+                        th { "state" }
+                        th .number { "epochs" }
+                        th { "study hash" }
+                        th { "data hash" }
+                        th { "version" }
+                        th { "processor" }
+                        th .number { "threads" }
+                    }
+                }
+                tbody {
+                    @for run in &study.runs {
+                        @let m = &run.manifest;
+                        tr {
+                            td { (m.plan) }
+                            td { code { (m.plan_spec) } }
+                            td .number { (m.seed) }
+                            td {
+                                @match &run.state {
+                                    State::Finished => "finished",
+                                    State::Unfinished => "unfinished",
+                                    State::Failed(_) => "failed",
+                                    State::Damaged(_) => "damaged",
+                                }
+                            }
+                            td .number { (run.epochs()) " of " (m.epochs) }
+                            td { code title=(m.study_hash) { (short(&m.study_hash)) } }
+                            td { code title=(m.data_hash) { (short(&m.data_hash)) } }
+                            td { (m.version) }
+                            td { (m.cpu) }
+                            td .number { (m.threads) }
+                        }
+                    }
+                }
+            }
+        }
+        p .small.muted {
+            "Hashes are SHA-256, shortened; the whole ones show on hovering and stand in each run's "
+            code { "manifest.json" } ". "
+            @if let Some(m) = study.runs.first().map(|r| &r.manifest) {
+                (m.model) " has " (m.parameters) " trainable parameters. "
+            }
+            "The same study, data, seed and version on the same kind of machine give the same records \
+             byte for byte; times and counted bytes are measurements and do not."
+        }
+    }
+}
+
+fn short(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}

@@ -1,0 +1,176 @@
+//! The page: one file that needs nothing else.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use packlight_figure::Figure;
+
+use crate::drawings::Source;
+use crate::finding::Finding;
+use crate::study::{State, Study};
+use crate::{lists, words};
+
+const STYLE: &str = include_str!("style.css");
+
+/// The page of a study.
+pub(crate) fn page(source: &Source<'_>, figures: &[Figure], tables: &[String]) -> String {
+    let first = source.study.runs.first().map(|r| &r.manifest);
+    let title = first.map_or("A study without readable runs", |m| m.title.as_str());
+    let name = first.map_or("", |m| m.study.as_str());
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="generator" content={ "Packlight " (env!("CARGO_PKG_VERSION")) };
+                title { (title) " – Packlight report" }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { (title) }
+                    p .muted { "Study " code { (name) } ". " (source.setting()) "." }
+                    nav {
+                        a href="#summary" { "Summary" }
+                        a href="#plans" { "Plans head to head" }
+                        a href="#figures" { "Figures" }
+                        a href="#layers" { "Layers" }
+                        a href="#provenance" { "Provenance" }
+                        a href="#data" { "Data" }
+                    }
+                }
+                main {
+                    (notice(source.study))
+                    (summary(source.findings))
+                    section #plans {
+                        h2 { "Plans head to head" }
+                        (lists::comparison(source))
+                    }
+                    section #figures {
+                        h2 { "Figures" }
+                        (exact_plans(source))
+                        @for figure in figures { (drawing(figure)) }
+                        @if figures.is_empty() { p { "No run has recorded anything to draw yet." } }
+                    }
+                    section #layers {
+                        h2 { "Layer by layer" }
+                        (lists::layers(source))
+                    }
+                    section #provenance {
+                        h2 { "Provenance" }
+                        (lists::provenance(source.study))
+                    }
+                    section #data {
+                        h2 { "Data" }
+                        p {
+                            "The records as tables, one row a fact: "
+                            @for (i, table) in tables.iter().enumerate() {
+                                @if i > 0 { ", " }
+                                a href={ "tables/" (table) } { (table) }
+                            }
+                            ". Every figure's own numbers are beside it. Undefined values are empty."
+                        }
+                    }
+                }
+            }
+        }
+    };
+    markup.into_string()
+}
+
+/// What is not as it should be, at the top where nobody overlooks it.
+fn notice(study: &Study) -> Markup {
+    let odd: Vec<_> = study.runs.iter().filter(|r| !r.finished()).collect();
+    let total = study.runs.len() + study.unreadable.len() + study.missing.len();
+    let finished = study.runs.len() - odd.len();
+    if finished == total {
+        return html! {};
+    }
+    html! {
+        div .notice role="status" {
+            strong { "This report is incomplete: " (finished) " of " (total) " runs have finished." }
+            " Figures show what was recorded; accuracies, peaks against accuracy and verdicts count \
+             finished runs only."
+            ul {
+                @for run in odd {
+                    li {
+                        (run.manifest.plan) ", seed " (run.manifest.seed) ": "
+                        @match &run.state {
+                            State::Finished => {}
+                            State::Unfinished => {
+                                "unfinished, " (run.epochs()) " of "
+                                (words::count(run.manifest.epochs, "epoch"))
+                                " recorded; start the study again to resume it"
+                            }
+                            State::Failed(reason) => {
+                                "failed after " (words::count(run.epochs(), "epoch")) ": " (reason)
+                            }
+                            State::Damaged(reason) => { "its records are left out: " (reason) }
+                        }
+                    }
+                }
+                @for (plan, seed) in &study.missing { li { (plan) ", seed " (seed) ": not started" } }
+                @for (folder, reason) in &study.unreadable {
+                    li { "folder " code { (folder) } ": left out: " (reason) }
+                }
+            }
+        }
+    }
+}
+
+fn summary(findings: &[Finding]) -> Markup {
+    html! {
+        section #summary {
+            h2 { "Summary" }
+            p {
+                "Three findings on pooled activations by Barley and Fröning (arXiv 2409.11902), held \
+                 against this study:"
+            }
+            @for finding in findings {
+                div .finding {
+                    h3 {
+                        span .verdict.(finding.verdict.word()) { (finding.verdict.word()) }
+                        (finding.headline)
+                    }
+                    p .muted { (finding.claim) }
+                    @if !finding.details.is_empty() {
+                        ul { @for detail in &finding.details { li { (detail) } } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Plans that have no figure of their own, and why.
+fn exact_plans(source: &Source<'_>) -> Markup {
+    let exact: Vec<String> = source
+        .plans
+        .iter()
+        .filter(|p| !p.layers.is_empty() && !p.compresses())
+        .map(|p| p.plan.name.clone())
+        .collect();
+    html! {
+        @if !exact.is_empty() {
+            p .muted {
+                "Not drawn where fidelity is shown: " (words::list(&exact))
+                ", which keeps every probed layer's input exactly, so that cosine and learning \
+                 indicator are 1."
+            }
+        }
+    }
+}
+
+fn drawing(figure: &Figure) -> Markup {
+    // Inside a page the namespace is understood.
+    let svg = figure.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    let file = |kind: &str| format!("figures/{}.{kind}", figure.id);
+    html! {
+        figure id=(figure.id) {
+            (PreEscaped(svg))
+            figcaption {
+                b { "How to read this. " } (figure.how_to_read) " "
+                a href=(file("svg")) { "SVG" } " · " a href=(file("csv")) { "CSV" }
+            }
+        }
+    }
+}

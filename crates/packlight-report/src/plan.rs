@@ -1,0 +1,231 @@
+//! What the records say of each plan, in one row.
+
+use polars::prelude::{ChunkQuantile, DataFrame};
+
+use crate::Result;
+use crate::frame::{describe, numbers, only, texts};
+use crate::study::{Plan, Study};
+use crate::tables::Tables;
+use packlight_record::Measurement;
+
+/// Mean and spread of a quantity over seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) n: u64,
+    pub(crate) mean: f64,
+    /// Standard deviation (n - 1); NaN for one seed.
+    pub(crate) sd: f64,
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+}
+
+/// How one layer fares under one plan, over all probed steps and seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LayerRow {
+    pub(crate) layer: String,
+    /// NaN where every cosine is undefined.
+    pub(crate) cosine: f64,
+    pub(crate) lowest_cosine: f64,
+    pub(crate) relative_error: f64,
+    /// The median learning indicator, averaged over steps and seeds.
+    pub(crate) indicator: f64,
+    /// The fraction of samples at or below 0.
+    pub(crate) nonpositive: f64,
+    pub(crate) kept: f64,
+    pub(crate) raw: f64,
+}
+
+impl LayerRow {
+    /// Whether the plan's codec keeps less than the exact input.
+    pub(crate) fn compressed(&self) -> bool {
+        self.kept < self.raw
+    }
+}
+
+/// One plan's row of the comparison; `None` where the records do not hold it.
+#[derive(Debug, Clone)]
+pub(crate) struct PlanRow {
+    pub(crate) plan: Plan,
+    pub(crate) planned_epochs: u64,
+    pub(crate) started: u64,
+    pub(crate) finished: u64,
+    /// Test accuracy after the last epoch of the finished runs.
+    pub(crate) accuracy: Option<Spread>,
+    /// Final accuracy and peak bytes of each finished run that has both.
+    pub(crate) runs: Vec<RunPoint>,
+    /// Mean test accuracy after each epoch, over the runs that got there.
+    pub(crate) course: Vec<(u64, f64)>,
+    /// Bytes kept in one step, predicted and counted.
+    pub(crate) kept: Option<f64>,
+    pub(crate) counted: Option<f64>,
+    /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
+    pub(crate) peak_kept: Option<f64>,
+    pub(crate) peak_allocated: Option<f64>,
+    /// The process's resident peak when its last run ended.
+    pub(crate) resident: Option<f64>,
+    /// Median time of a training step in seconds.
+    pub(crate) step_seconds: Option<f64>,
+    pub(crate) layers: Vec<LayerRow>,
+}
+
+/// A finished run's final accuracy and its peaks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct RunPoint {
+    pub(crate) accuracy: f64,
+    pub(crate) peak_kept: Option<f64>,
+    pub(crate) peak_allocated: Option<f64>,
+}
+
+impl PlanRow {
+    /// Layers whose input is kept compressed.
+    pub(crate) fn compressed(&self) -> impl Iterator<Item = &LayerRow> {
+        self.layers.iter().filter(|l| l.compressed())
+    }
+
+    /// Whether the probe saw any layer kept compressed.
+    pub(crate) fn compresses(&self) -> bool {
+        self.compressed().next().is_some()
+    }
+
+    /// Mean cosine over the compressed layers.
+    pub(crate) fn cosine(&self) -> Option<f64> {
+        mean(self.compressed().map(|l| l.cosine))
+    }
+
+    /// The compressed layer with the lowest mean cosine.
+    pub(crate) fn worst(&self) -> Option<&LayerRow> {
+        let defined = self.compressed().filter(|l| l.cosine.is_finite());
+        defined.min_by(|a, b| a.cosine.total_cmp(&b.cosine))
+    }
+
+    /// The mean over the compressed layers of their median learning indicators.
+    pub(crate) fn indicator(&self) -> Option<f64> {
+        mean(self.compressed().map(|l| l.indicator))
+    }
+}
+
+/// The mean of the finite values, if there is one.
+pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let finite: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+    (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
+}
+
+/// One row for each plan.
+///
+/// # Errors
+/// If a table lacks a column, which those of this crate do not.
+pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
+    study.plans.iter().map(|plan| row(study, tables, plan)).collect()
+}
+
+fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
+    let here = |table: &DataFrame| only(table, "plan", &plan.name);
+    let epochs = here(&tables.epochs)?;
+    let kept = here(&tables.kept)?;
+    let peaks = here(&tables.peaks)?;
+    let times = here(&tables.times)?;
+    let mut points = Vec::new();
+    for run in study.of(&plan.name).filter(|r| r.finished()) {
+        let seed = run.manifest.seed;
+        let accuracy = numbers(&epochs, "test_accuracy")?;
+        let of_seed = |frame: &DataFrame| -> Result<Vec<usize>> {
+            let seeds = numbers(frame, "seed")?;
+            Ok((0..seeds.len()).filter(|&i| seeds[i] == seed as f64).collect())
+        };
+        let highest = |column: &str| -> Result<Option<f64>> {
+            let values = numbers(&peaks, column)?;
+            Ok(maximum(of_seed(&peaks)?.into_iter().map(|i| values[i])))
+        };
+        if let Some(last) = of_seed(&epochs)?.last() {
+            points.push(RunPoint {
+                accuracy: accuracy[*last],
+                peak_kept: highest("kept")?,
+                peak_allocated: highest("allocated")?,
+            });
+        }
+    }
+    let resident = study.of(&plan.name).flat_map(|r| &r.measurements).filter_map(|m| match m {
+        Measurement::Resident { peak, .. } => Some(*peak as f64),
+        _ => None,
+    });
+    Ok(PlanRow {
+        planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
+        started: study.of(&plan.name).count() as u64,
+        finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
+        accuracy: spread(points.iter().map(|p| p.accuracy)),
+        runs: points,
+        course: course(&epochs)?,
+        kept: per_step(&kept, "kept")?,
+        counted: per_step(&kept, "counted")?,
+        peak_kept: maximum(numbers(&peaks, "kept")?.into_iter()),
+        peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
+        resident: maximum(resident),
+        step_seconds: times.column("step_seconds")?.f64()?.median(),
+        layers: layers(&here(&tables.gradients)?)?,
+        plan: plan.clone(),
+    })
+}
+
+fn maximum(values: impl Iterator<Item = f64>) -> Option<f64> {
+    values.filter(|v| v.is_finite()).reduce(f64::max)
+}
+
+fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
+    let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+    let n = values.len();
+    let mean = mean(values.iter().copied())?;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let sd = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    Some(Spread { n: n as u64, mean, sd, low, high })
+}
+
+fn course(epochs: &DataFrame) -> Result<Vec<(u64, f64)>> {
+    if epochs.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let means = describe(epochs, &["epoch"], "test_accuracy")?;
+    let epoch = numbers(&means, "epoch")?.into_iter().map(|e| e as u64);
+    let mut course: Vec<_> = epoch.zip(numbers(&means, "mean")?).collect();
+    course.sort_by_key(|(epoch, _)| *epoch);
+    Ok(course)
+}
+
+/// The sum of a column over one step, mean over steps and seeds; `None` where a value is missing.
+fn per_step(kept: &DataFrame, column: &str) -> Result<Option<f64>> {
+    if kept.height() == 0 {
+        return Ok(None);
+    }
+    let values = numbers(kept, column)?;
+    if values.iter().any(|v| v.is_nan()) {
+        return Ok(None);
+    }
+    let steps = describe(kept, &["seed", "step"], column)?.height();
+    Ok(Some(values.iter().sum::<f64>() / steps as f64))
+}
+
+fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
+    if gradients.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let by = |value: &str| describe(gradients, &["layer"], value);
+    let cosine = by("cosine")?;
+    let names = texts(&cosine, "layer")?;
+    let (means, lows) = (numbers(&cosine, "mean")?, numbers(&cosine, "low")?);
+    let column = |value: &str| numbers(&by(value)?, "mean");
+    let (error, indicator) = (column("relative_error")?, column("li_median")?);
+    let nonpositive = column("li_nonpositive")?;
+    let (kept, raw) = (column("kept_bytes")?, column("raw_bytes")?);
+    let row = |(i, layer)| LayerRow {
+        layer,
+        cosine: means[i],
+        lowest_cosine: lows[i],
+        relative_error: error[i],
+        indicator: indicator[i],
+        nonpositive: nonpositive[i],
+        kept: kept[i],
+        raw: raw[i],
+    };
+    Ok(names.into_iter().enumerate().map(row).collect())
+}

@@ -1,0 +1,164 @@
+//! The runs of a study as they lie on disk.
+
+use std::path::Path;
+
+use packlight_record::manifest::{MEASUREMENTS, RECORDS};
+use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
+
+use crate::{Error, Result};
+
+/// The name of the folder that holds a study's runs, each in its own.
+const RUNS: &str = "runs";
+
+/// How a run stands, as far as the report is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum State {
+    Finished,
+    Unfinished,
+    Failed(String),
+    Damaged(String),
+}
+
+/// One run with all that it recorded.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) manifest: Manifest,
+    pub(crate) state: State,
+    pub(crate) records: Vec<Record>,
+    pub(crate) measurements: Vec<Measurement>,
+}
+
+impl Run {
+    /// Epochs that it has recorded.
+    pub(crate) fn epochs(&self) -> u64 {
+        self.records.iter().filter(|r| matches!(r, Record::Epoch { .. })).count() as u64
+    }
+
+    pub(crate) fn finished(&self) -> bool {
+        self.state == State::Finished
+    }
+}
+
+/// A plan of the study, in the order in which reports show plans.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) spec: String,
+}
+
+/// A study's runs, sorted by plan and seed: the plan that keeps everything first, the others as
+/// the study file has them.
+#[derive(Debug)]
+pub(crate) struct Study {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) plans: Vec<Plan>,
+    /// Folders without a readable manifest, and why it is not.
+    pub(crate) unreadable: Vec<(String, String)>,
+    /// Plan and seed of runs that the grid of plans and seeds asks for and that are not there.
+    pub(crate) missing: Vec<(String, u64)>,
+}
+
+impl Study {
+    /// Reads all runs of the study in `folder`.
+    ///
+    /// # Errors
+    /// If there is not one run, or the folder cannot be listed.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let runs_folder = folder.join(RUNS);
+        let no_runs = || Error::NoRuns { study: folder.to_path_buf(), runs: runs_folder.clone() };
+        let entries = match std::fs::read_dir(&runs_folder) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(no_runs()),
+            Err(e) => return Err(Error::io(&runs_folder, e)),
+        };
+        let mut runs = Vec::new();
+        let mut unreadable = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| Error::io(&runs_folder, e))?.path();
+            if !path.is_dir() {
+                continue;
+            }
+            match Manifest::read(&path) {
+                Ok(manifest) => runs.push(read_run(&path, manifest)),
+                Err(e) => {
+                    let name = path.file_name().unwrap_or_default().to_string_lossy();
+                    unreadable.push((name.into_owned(), e.to_string()));
+                }
+            }
+        }
+        if runs.is_empty() && unreadable.is_empty() {
+            return Err(no_runs());
+        }
+        unreadable.sort();
+        runs.sort_by(|a, b| key(&a.manifest).cmp(&key(&b.manifest)));
+        let mut plans: Vec<Plan> = Vec::new();
+        let mut seeds: Vec<u64> = Vec::new();
+        for Run { manifest, .. } in &runs {
+            if plans.iter().all(|p| p.name != manifest.plan) {
+                plans.push(Plan { name: manifest.plan.clone(), spec: manifest.plan_spec.clone() });
+            }
+            if !seeds.contains(&manifest.seed) {
+                seeds.push(manifest.seed);
+            }
+        }
+        seeds.sort_unstable();
+        let mut missing = Vec::new();
+        for plan in &plans {
+            for seed in &seeds {
+                if !runs.iter().any(|r| r.manifest.plan == plan.name && r.manifest.seed == *seed) {
+                    missing.push((plan.name.clone(), *seed));
+                }
+            }
+        }
+        Ok(Self { runs, plans, unreadable, missing })
+    }
+
+    /// The runs of one plan.
+    pub(crate) fn of<'a>(&'a self, plan: &'a str) -> impl Iterator<Item = &'a Run> {
+        self.runs.iter().filter(move |r| r.manifest.plan == plan)
+    }
+
+    /// The plan that keeps everything exactly, against which the others are held.
+    pub(crate) fn baseline(&self) -> Option<&Plan> {
+        self.plans.iter().find(|p| p.spec == "none")
+    }
+}
+
+fn key(manifest: &Manifest) -> (bool, u64, &str, u64) {
+    (manifest.plan_spec != "none", manifest.plan_index, &manifest.plan, manifest.seed)
+}
+
+fn read_run(folder: &Path, manifest: Manifest) -> Run {
+    let mut state = match &manifest.state {
+        RunState::Finished => State::Finished,
+        RunState::Unfinished => State::Unfinished,
+        RunState::Failed { reason } => State::Failed(reason.clone()),
+    };
+    let records = match read_log::<Record>(&folder.join(RECORDS)) {
+        Ok(log) => log.values,
+        Err(e) => {
+            state = State::Damaged(e.to_string());
+            Vec::new()
+        }
+    };
+    let measurements = match read_log::<Measurement>(&folder.join(MEASUREMENTS)) {
+        Ok(log) => log.values,
+        Err(e) => {
+            state = State::Damaged(e.to_string());
+            Vec::new()
+        }
+    };
+    if let (State::Unfinished | State::Failed(_), Some(reason)) =
+        (&state, records.iter().find_map(divergence))
+    {
+        state = State::Failed(reason);
+    }
+    Run { manifest, state, records, measurements }
+}
+
+fn divergence(record: &Record) -> Option<String> {
+    match record {
+        Record::Diverged { step, reason } => Some(format!("diverged at step {step}: {reason}")),
+        _ => None,
+    }
+}

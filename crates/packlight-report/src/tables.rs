@@ -1,0 +1,334 @@
+//! Records as tables: one row a fact, plan and seed in front.
+
+use std::path::Path;
+
+use packlight_record::{KeptKind, LayerKind, Measurement, Record, Spread};
+use polars::prelude::*;
+
+use crate::study::{Run, Study};
+use crate::{Result, file};
+
+/// The tables of a study, in long form; floats that are undefined are null.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    /// Loss and accuracy: plan, seed, epoch, ...
+    pub(crate) epochs: DataFrame,
+    /// Fidelity of gradients: plan, seed, epoch, step, layer, ...
+    pub(crate) gradients: DataFrame,
+    /// Fidelity of gradients from two whole passes: plan, seed, epoch, step, parameter, ...
+    pub(crate) whole_gradients: DataFrame,
+    /// Bytes kept: plan, seed, step, layer, part, ...
+    pub(crate) kept: DataFrame,
+    /// Memory over a step: plan, seed, step, event, ...
+    pub(crate) timeline: DataFrame,
+    /// Peaks of a step: plan, seed, step, kept, allocated.
+    pub(crate) peaks: DataFrame,
+    /// Times: plan, seed, epoch, ...
+    pub(crate) times: DataFrame,
+    /// The layers in forward order, with their kinds.
+    pub(crate) layers: Vec<(String, LayerKind)>,
+}
+
+impl Tables {
+    /// Makes the tables of all runs.
+    ///
+    /// # Errors
+    /// If polars refuses a column, which records of this version give no cause for.
+    pub(crate) fn new(study: &Study) -> Result<Self> {
+        let mut layers: Vec<(String, LayerKind)> = Vec::new();
+        for record in study.runs.iter().flat_map(|r| &r.records) {
+            if let Record::Layer { layer, kind, .. } = record
+                && layers.iter().all(|(l, _)| l != layer)
+            {
+                layers.push((layer.clone(), *kind));
+            }
+        }
+        Ok(Self {
+            epochs: epochs(study)?,
+            gradients: gradients(study)?,
+            whole_gradients: whole_gradients(study)?,
+            kept: kept(study, &layers)?,
+            timeline: timeline(study)?,
+            peaks: peaks(study)?,
+            times: times(study)?,
+            layers,
+        })
+    }
+
+    /// Writes each table that has rows to `folder` as CSV and returns the files' names.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub(crate) fn write(&self, folder: &Path) -> Result<Vec<String>> {
+        let tables = [
+            ("epochs", &self.epochs),
+            ("gradients", &self.gradients),
+            ("whole-gradients", &self.whole_gradients),
+            ("kept", &self.kept),
+            ("timeline", &self.timeline),
+            ("peaks", &self.peaks),
+            ("times", &self.times),
+        ];
+        let mut written = Vec::new();
+        for (name, table) in tables.into_iter().filter(|(_, t)| t.height() > 0) {
+            let mut csv = Vec::new();
+            CsvWriter::new(&mut csv).finish(&mut table.clone())?;
+            let name = format!("{name}.csv");
+            file::write(&folder.join(&name), &csv)?;
+            written.push(name);
+        }
+        Ok(written)
+    }
+}
+
+/// Every record of every run, with the run that it is of.
+fn records(study: &Study) -> impl Iterator<Item = (&Run, &Record)> {
+    study.runs.iter().flat_map(|run| run.records.iter().map(move |record| (run, record)))
+}
+
+/// A data frame with a column for each `name: value`, where `value` is made from each row.
+macro_rules! table {
+    ($rows:expr, |$row:pat_param| $($name:ident: $value:expr),+ $(,)?) => {{
+        let rows = $rows;
+        df!($(stringify!($name) => rows.iter().map(|#[allow(unused_variables)] $row| $value).collect::<Vec<_>>()),+)
+    }};
+}
+
+/// polars' null stands for what is undefined; NaN would spoil every mean.
+fn finite(value: f64) -> Option<f64> {
+    Some(value).filter(|v| v.is_finite())
+}
+
+fn epochs(study: &Study) -> PolarsResult<DataFrame> {
+    let rows: Vec<_> = records(study)
+        .filter_map(|(run, record)| match record {
+            Record::Epoch {
+                epoch,
+                step,
+                learning_rate,
+                train_loss,
+                train_accuracy,
+                test_loss,
+                test_accuracy,
+            } => {
+                let values = [train_loss, train_accuracy, test_loss, test_accuracy];
+                Some((run, *epoch, *step, *learning_rate, values.map(|v| finite(*v))))
+            }
+            _ => None,
+        })
+        .collect();
+    table!(rows, |(run, epoch, step, rate, values)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        epoch: *epoch,
+        step: *step,
+        learning_rate: *rate,
+        train_loss: values[0],
+        train_accuracy: values[1],
+        test_loss: values[2],
+        test_accuracy: values[3],
+    )
+}
+
+fn gradients(study: &Study) -> PolarsResult<DataFrame> {
+    let rows: Vec<_> = records(study)
+        .filter_map(|(run, record)| match record {
+            Record::Gradient {
+                epoch,
+                step,
+                layer,
+                fidelity,
+                learning_indicator,
+                kept_bytes,
+                raw_bytes,
+            } => {
+                let at = (*epoch, *step, layer.clone());
+                Some((run, at, *fidelity, *learning_indicator, (*kept_bytes, *raw_bytes)))
+            }
+            _ => None,
+        })
+        .collect();
+    let of =
+        |li: &Option<Spread>, field: fn(&Spread) -> f64| li.as_ref().map(field).and_then(finite);
+    table!(rows, |(run, at, fidelity, li, bytes)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        epoch: at.0,
+        step: at.1,
+        layer: at.2.clone(),
+        cosine: fidelity.cosine,
+        relative_error: fidelity.relative_error,
+        norm_ratio: fidelity.norm_ratio,
+        snr_db: fidelity.snr_db,
+        exact_norm: finite(fidelity.exact_norm),
+        li_mean: of(li, |s| s.mean),
+        li_p05: of(li, |s| s.p05),
+        li_p25: of(li, |s| s.p25),
+        li_median: of(li, |s| s.median),
+        li_p75: of(li, |s| s.p75),
+        li_p95: of(li, |s| s.p95),
+        li_nonpositive: of(li, |s| s.nonpositive),
+        kept_bytes: bytes.0,
+        raw_bytes: bytes.1,
+    )
+}
+
+fn whole_gradients(study: &Study) -> PolarsResult<DataFrame> {
+    let rows: Vec<_> = records(study)
+        .filter_map(|(run, record)| match record {
+            Record::WholeGradient { epoch, step, parameter, fidelity } => {
+                Some((run, *epoch, *step, parameter.clone(), *fidelity))
+            }
+            _ => None,
+        })
+        .collect();
+    table!(rows, |(run, epoch, step, parameter, fidelity)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        epoch: *epoch,
+        step: *step,
+        parameter: parameter.clone(),
+        cosine: fidelity.cosine,
+        relative_error: fidelity.relative_error,
+        norm_ratio: fidelity.norm_ratio,
+        snr_db: fidelity.snr_db,
+        exact_norm: finite(fidelity.exact_norm),
+    )
+}
+
+/// What a kept tensor is called in figures and tables.
+fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
+    match (kept, layer) {
+        (KeptKind::Input, Some(LayerKind::Conv | LayerKind::Linear)) => "conv and linear inputs",
+        (KeptKind::Input, Some(LayerKind::Norm)) => "norm inputs",
+        (KeptKind::Input, _) => "other inputs",
+        (KeptKind::Mask, _) => "masks and indices",
+        (KeptKind::Statistics, _) => "statistics",
+    }
+}
+
+/// The parts in the order in which bars are stacked.
+pub(crate) const PARTS: [&str; 5] =
+    ["conv and linear inputs", "norm inputs", "other inputs", "masks and indices", "statistics"];
+
+/// One row for each layer and part; of several kept tensors their sum.
+fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for run in &study.runs {
+        let counted = |at: (u64, &str, KeptKind)| {
+            let mut all = run.measurements.iter().filter_map(|m| match m {
+                Measurement::Counted { step, layer, kind, bytes }
+                    if (*step, layer.as_str(), *kind) == at =>
+                {
+                    Some(*bytes)
+                }
+                _ => None,
+            });
+            let first = all.next()?;
+            Some(all.fold(first, |sum, bytes| sum + bytes))
+        };
+        let start = rows.len();
+        for record in &run.records {
+            let Record::Kept { step, layer, kind, payload, metadata, raw } = record else {
+                continue;
+            };
+            let bytes = [*payload, *metadata, *raw];
+            let same = rows[start..].iter_mut().find(
+                |(_, at, _, _): &&mut (&Run, (u64, &str, KeptKind), [u64; 3], _)| {
+                    *at == (*step, layer.as_str(), *kind)
+                },
+            );
+            match same {
+                Some((_, _, sum, _)) => {
+                    sum.iter_mut().zip(bytes).for_each(|(sum, bytes)| *sum += bytes);
+                }
+                None => {
+                    let at = (*step, layer.as_str(), *kind);
+                    rows.push((run, at, bytes, counted(at)));
+                }
+            }
+        }
+    }
+    let layer_kind = |name: &str| layers.iter().find(|(l, _)| l == name).map(|(_, kind)| *kind);
+    table!(rows, |(run, at, bytes, counted)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        step: at.0,
+        layer: at.1.to_string(),
+        part: part(at.2, layer_kind(at.1)),
+        payload: bytes[0],
+        metadata: bytes[1],
+        kept: bytes[0] + bytes[1],
+        raw: bytes[2],
+        counted: *counted,
+    )
+}
+
+/// The counting allocator's figures for the step of a timeline.
+fn allocated(run: &Run, at: u64) -> Option<(&[i64], i64)> {
+    run.measurements.iter().find_map(|m| match m {
+        Measurement::Allocated { step, points, peak } if *step == at => Some((&points[..], *peak)),
+        _ => None,
+    })
+}
+
+fn timeline(study: &Study) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for (run, record) in records(study) {
+        if let Record::Timeline { step, points } = record {
+            let live = allocated(run, *step).map(|(live, _)| live);
+            let live = live.filter(|live| live.len() == points.len());
+            for (event, point) in points.iter().enumerate() {
+                rows.push((run, (*step, event as u64), point, live.map(|live| live[event])));
+            }
+        }
+    }
+    table!(rows, |(run, at, point, live)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        step: at.0,
+        event: at.1,
+        layer: point.layer.clone(),
+        backward: point.backward,
+        kept: point.kept,
+        live: *live,
+    )
+}
+
+fn peaks(study: &Study) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for (run, record) in records(study) {
+        if let Record::Timeline { step, points } = record {
+            let kept = points.iter().map(|p| p.kept).max().unwrap_or(0);
+            rows.push((run, *step, kept, allocated(run, *step).map(|(_, peak)| peak)));
+        }
+    }
+    table!(rows, |(run, step, kept, allocated)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        step: *step,
+        kept: *kept,
+        allocated: *allocated,
+    )
+}
+
+fn times(study: &Study) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for run in &study.runs {
+        for measurement in &run.measurements {
+            if let Measurement::Time { epoch, steps, train_seconds, test_seconds } = measurement {
+                let step = (*steps > 0).then(|| train_seconds / *steps as f64).and_then(finite);
+                rows.push((run, *epoch, *steps, [*train_seconds, *test_seconds], step));
+            }
+        }
+    }
+    table!(rows, |(run, epoch, steps, seconds, step)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        epoch: *epoch,
+        steps: *steps,
+        train_seconds: seconds[0],
+        test_seconds: seconds[1],
+        step_seconds: *step,
+    )
+}

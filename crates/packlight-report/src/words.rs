@@ -1,0 +1,61 @@
+//! How numbers are said in titles and tables.
+
+/// A fraction in per cent with one decimal, such as `97.1 %`.
+pub(crate) fn percent(fraction: f64) -> String {
+    if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { "–".to_string() }
+}
+
+/// A number to three decimals; an en dash where there is none.
+pub(crate) fn thousandths(value: f64) -> String {
+    if value.is_finite() { format!("{value:.3}").replace('-', "−") } else { "–".to_string() }
+}
+
+/// Bytes in binary units; an en dash where there are none.
+pub(crate) fn bytes(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_string(), packlight_figure::binary)
+}
+
+/// A time in milliseconds.
+pub(crate) fn milliseconds(seconds: f64) -> String {
+    format!("{:.1} ms", seconds * 1000.0)
+}
+
+/// Items as a list in a sentence: `a, b and c`.
+pub(crate) fn list(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+/// `1 seed`, `2 seeds`.
+pub(crate) fn count(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// How much less `value` is than `base`, such as `23.0 % less`.
+pub(crate) fn change(value: f64, base: f64, less: &str, more: &str) -> String {
+    let change = value / base - 1.0;
+    match change {
+        c if !c.is_finite() => "–".to_string(),
+        c if c.abs() < 0.0005 => "no difference".to_string(),
+        c if c < 0.0 => format!("{} {less}", percent(-c)),
+        c => format!("{} {more}", percent(c)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_they_should() {
+        assert_eq!(percent(0.9712), "97.1 %");
+        assert_eq!(percent(f64::NAN), "–");
+        assert_eq!(change(77.0, 100.0, "less", "more"), "23.0 % less");
+        assert_eq!(change(100.0, 100.0, "less", "more"), "no difference");
+        assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
+        assert_eq!(count(1, "seed"), "1 seed");
+    }
+}

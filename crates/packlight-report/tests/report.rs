@@ -1,0 +1,234 @@
+//! Reports from complete, partial, failed and corrupt records.
+
+mod support;
+
+use std::path::Path;
+
+use packlight_record::RunState;
+use packlight_report::{Error, Verdict, write};
+use support::complete;
+
+fn page(study: &Path) -> String {
+    std::fs::read_to_string(study.join("index.html")).unwrap()
+}
+
+/// No temporary file is left anywhere below `folder`.
+fn no_leftovers(folder: &Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        assert!(path.extension().is_none_or(|e| e != "tmp"), "{}", path.display());
+        if path.is_dir() {
+            no_leftovers(&path);
+        }
+    }
+}
+
+#[test]
+fn a_complete_study_gives_every_figure_and_three_findings() {
+    // Left in cargo's folder for tests' files, to be looked at.
+    let study = Path::new(env!("CARGO_TARGET_TMPDIR")).join("made-up");
+    let _ = std::fs::remove_dir_all(&study);
+    support::write(&study, &complete());
+    let summary = write(&study).unwrap();
+    assert_eq!((summary.finished, summary.unfinished, summary.failed), (6, 0, 0));
+    assert_eq!(summary.missing, 0);
+    let names: Vec<_> =
+        summary.figures.iter().map(|f| f.file_stem().unwrap().to_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "loss-and-accuracy",
+            "accuracy-and-memory",
+            "memory-timeline",
+            "kept-bytes",
+            "cosine-pool2",
+            "cosine-by-layer-pool2",
+            "cosine-pool4",
+            "cosine-by-layer-pool4",
+            "learning-indicator",
+        ]
+    );
+    let page = page(&study);
+    for (path, name) in summary.figures.iter().zip(names) {
+        let svg = std::fs::read_to_string(path).unwrap();
+        roxmltree::Document::parse(&svg).unwrap();
+        let csv = std::fs::read_to_string(path.with_extension("csv")).unwrap();
+        assert!(csv.lines().count() > 1, "{name}");
+        for link in [format!("figures/{name}.svg"), format!("figures/{name}.csv")] {
+            assert!(page.contains(&format!("href=\"{link}\"")), "{link}");
+        }
+    }
+    assert_eq!(page.matches("How to read this.").count(), summary.figures.len());
+    assert!(!page.contains("This report is incomplete"));
+    let verdicts: Vec<_> = summary.findings.iter().map(|f| f.verdict).collect();
+    assert_eq!(verdicts[0], Verdict::Confirmed);
+    assert_eq!(verdicts[2], Verdict::Confirmed);
+    for finding in &summary.findings {
+        assert!(!finding.details.is_empty(), "{finding:?}");
+    }
+    no_leftovers(&study);
+}
+
+#[test]
+fn the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let page = page(study.path());
+    for forbidden in ["http:", "https:", "//cdn", "<script", "<link", "@import", "url("] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    assert!(page.contains("Pooled &lt;activations&gt; &amp; &quot;friends&quot;"));
+    assert!(!page.contains("<activations>"));
+}
+
+#[test]
+fn plans_stand_in_the_study_s_order_with_the_exact_one_first() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let page = page(study.path());
+    let table = &page[page.find("id=\"plans\"").unwrap()..];
+    let places: Vec<_> =
+        ["none", "pool2", "pool4"].map(|p| table.find(&format!("<b>{p}</b>")).unwrap()).to_vec();
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn a_figure_s_csv_holds_what_the_records_hold() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(study.path().join(name)).unwrap();
+    // One seed's accuracy in the figure's data is the recorded one, digit for digit.
+    let table = read("tables/epochs.csv");
+    let recorded = table.lines().find(|l| l.starts_with("pool2,2,3,")).unwrap();
+    let recorded: f64 = recorded.rsplit(',').next().unwrap().parse().unwrap();
+    let figure = read("figures/loss-and-accuracy.csv");
+    let drawn = figure.lines().find(|l| l.starts_with("test accuracy (fraction),pool2,1,4,"));
+    let drawn: f64 = drawn.unwrap().rsplit(',').next().unwrap().parse().unwrap();
+    assert_eq!(drawn, recorded);
+    // The one undefined gradient is empty, not 0 or 1.
+    let cosine = read("figures/cosine-pool2.csv");
+    assert!(cosine.lines().any(|l| l == "layer1.1.conv2,11,,0"), "{cosine}");
+    // Bytes are those of the ledger and of the counting allocator.
+    let kept = read("figures/kept-bytes.csv");
+    let bytes = 64 * 4 * 3 * 1024 / 4;
+    let row = format!("pool2,conv1,conv and linear inputs,{},{}", bytes + 16, bytes + 48);
+    assert!(kept.lines().any(|l| l == row), "{kept}");
+}
+
+#[test]
+fn the_same_records_give_the_same_report() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let first = page(study.path());
+    write(study.path()).unwrap();
+    assert_eq!(page(study.path()), first);
+}
+
+#[test]
+fn unfinished_failed_and_missing_runs_are_named_at_the_top() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs[1].state = RunState::Unfinished;
+    runs[1].epochs = 2;
+    runs[4].state = RunState::Failed { reason: "the disk <is> full".into() };
+    runs[4].epochs = 3;
+    runs.remove(5);
+    support::write(study.path(), &runs);
+    let summary = write(study.path()).unwrap();
+    assert_eq!((summary.finished, summary.unfinished, summary.failed), (3, 1, 1));
+    assert_eq!(summary.missing, 1);
+    let page = page(study.path());
+    let notice = &page[..page.find("id=\"summary\"").unwrap()];
+    assert!(notice.contains("This report is incomplete: 3 of 6 runs have finished."), "{notice}");
+    assert!(notice.contains("pool2, seed 2: unfinished, 2 of 6 epochs recorded"), "{notice}");
+    assert!(notice.contains("pool4, seed 1: failed after 3 epochs: the disk &lt;is&gt; full"));
+    assert!(notice.contains("pool4, seed 2: not started"));
+    assert!(page.contains("pool4 has no finished run") || page.contains("has no finished run"));
+}
+
+#[test]
+fn damaged_records_are_left_out_with_a_word() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    let records = folders[0].join("records.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    std::fs::write(&records, text.replacen("conv1", "conv9", 1)).unwrap();
+    std::fs::write(folders[2].join("manifest.json"), "{").unwrap();
+    let summary = write(study.path()).unwrap();
+    assert_eq!((summary.finished, summary.failed), (4, 2));
+    let page = page(study.path());
+    assert!(page.contains("pool2, seed 1: its records are left out:"));
+    assert!(page.contains("checksum"));
+    assert!(page.contains("none-seed1"));
+}
+
+#[test]
+fn a_torn_last_line_of_a_run_that_was_killed_is_no_damage() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs[0].state = RunState::Unfinished;
+    let folders = support::write(study.path(), &runs);
+    let records = folders[0].join("records.jsonl");
+    let bytes = std::fs::read(&records).unwrap();
+    std::fs::write(&records, &bytes[..bytes.len() - 7]).unwrap();
+    let summary = write(study.path()).unwrap();
+    assert_eq!((summary.unfinished, summary.failed), (1, 0));
+}
+
+#[test]
+fn runs_that_have_recorded_nothing_yet_give_a_page_that_says_so() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs.truncate(2);
+    let folders = support::write(study.path(), &runs);
+    for folder in folders {
+        std::fs::remove_file(folder.join("records.jsonl")).unwrap();
+        std::fs::remove_file(folder.join("measurements.jsonl")).unwrap();
+    }
+    let summary = write(study.path()).unwrap();
+    assert!(summary.figures.is_empty());
+    assert!(summary.findings.iter().all(|f| f.verdict == Verdict::Open));
+    assert!(page(study.path()).contains("No run has recorded anything to draw yet."));
+}
+
+#[test]
+fn a_study_without_runs_says_what_to_do() {
+    let study = tempfile::tempdir().unwrap();
+    let error = write(study.path()).unwrap_err();
+    assert!(matches!(error, Error::NoRuns { .. }));
+    assert!(error.to_string().contains("packlight run"), "{error}");
+    std::fs::create_dir(study.path().join("runs")).unwrap();
+    assert!(matches!(write(study.path()).unwrap_err(), Error::NoRuns { .. }));
+}
+
+#[test]
+fn the_summary_is_plain_data() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    let summary = serde_json::to_value(write(study.path()).unwrap()).unwrap();
+    assert_eq!(summary["finished"], 6);
+    assert_eq!(summary["findings"][0]["verdict"], "confirmed");
+}
+
+/// The invariant of the architecture: reports are made without candle, figures without polars too.
+#[test]
+fn candle_is_not_among_the_dependencies() {
+    let tree = |package: &str| {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let report = tree("packlight-report");
+    assert!(report.contains("polars") && !report.contains("candle"), "{report}");
+    let figure = tree("packlight-figure");
+    assert!(figure.contains("plotters"), "{figure}");
+    assert!(!figure.contains("candle") && !figure.contains("polars"), "{figure}");
+}

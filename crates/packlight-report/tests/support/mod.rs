@@ -1,0 +1,232 @@
+//! Plausible records of a small study, for tests of the report only: the numbers are made up.
+
+use std::path::{Path, PathBuf};
+
+use packlight_record::{
+    Appender, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record, RunState, Spread,
+    TimelinePoint,
+};
+
+pub(crate) const EPOCHS: u64 = 6;
+pub(crate) const STEPS: u64 = 23;
+
+/// A number in `[0, 1)` that looks random.
+fn noise(a: u64, b: u64, c: u64) -> f64 {
+    let mut x = a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ b.wrapping_mul(0xD1B5_4A32_D192_ED03);
+    x = (x ^ c.wrapping_add(0x94D0_49BB_1331_11EB)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 31)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (x >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// ResNet-18's layers in forward order with the elements of each one's input.
+fn layers() -> Vec<(String, LayerKind, u64)> {
+    let mut all = vec![
+        ("conv1".to_string(), LayerKind::Conv, 3 * 1024),
+        ("bn1".to_string(), LayerKind::Norm, 8 * 1024),
+        ("relu".to_string(), LayerKind::Activation, 8 * 1024),
+    ];
+    for stage in 1..=4u64 {
+        let (channels, side) = (8 << (stage - 1), 32 >> (stage - 1));
+        for block in 0..2 {
+            let size = channels * side * side;
+            let first = block == 0 && stage > 1;
+            let input = if first { size * 2 } else { size };
+            let name = |part: &str| format!("layer{stage}.{block}.{part}");
+            all.push((name("conv1"), LayerKind::Conv, input));
+            all.push((name("bn1"), LayerKind::Norm, size));
+            all.push((name("relu1"), LayerKind::Activation, size));
+            all.push((name("conv2"), LayerKind::Conv, size));
+            all.push((name("bn2"), LayerKind::Norm, size));
+            if first {
+                all.push((name("downsample.0"), LayerKind::Conv, input));
+                all.push((name("downsample.1"), LayerKind::Norm, size));
+            }
+            all.push((name("relu2"), LayerKind::Activation, size));
+        }
+    }
+    all.push(("fc".to_string(), LayerKind::Linear, 64));
+    all.push(("loss".to_string(), LayerKind::Loss, 10));
+    all
+}
+
+/// A run to be made up.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) plan: &'static str,
+    pub(crate) index: u64,
+    pub(crate) seed: u64,
+    /// By how much the codec shrinks a side of a convolution's input.
+    pub(crate) factor: u64,
+    pub(crate) epochs: u64,
+    pub(crate) state: RunState,
+}
+
+/// The runs of a complete study.
+pub(crate) fn complete() -> Vec<Made> {
+    let plans = [("pool2", 2), ("none", 1), ("pool4", 4)];
+    let mut runs = Vec::new();
+    for (index, (plan, factor)) in plans.into_iter().enumerate() {
+        for seed in [1, 2] {
+            let index = index as u64;
+            let state = RunState::Finished;
+            runs.push(Made { plan, index, seed, factor, epochs: EPOCHS, state });
+        }
+    }
+    runs
+}
+
+/// Writes runs below `study` and returns their folders.
+pub(crate) fn write(study: &Path, runs: &[Made]) -> Vec<PathBuf> {
+    runs.iter().map(|run| write_run(study, run)).collect()
+}
+
+fn write_run(study: &Path, run: &Made) -> PathBuf {
+    let folder = study.join("runs").join(format!("{}-seed{}", run.plan, run.seed));
+    std::fs::create_dir_all(&folder).unwrap();
+    let manifest = Manifest {
+        study: "made-up".into(),
+        title: "Pooled <activations> & \"friends\"".into(),
+        plan: run.plan.into(),
+        plan_index: run.index,
+        plan_spec: run.plan.into(),
+        seed: run.seed,
+        epochs: EPOCHS,
+        model: "ResNet-18, width 8".into(),
+        parameters: 175_258,
+        data: "handwritten digits".into(),
+        train_samples: 1438,
+        test_samples: 359,
+        batch: 64,
+        study_hash: "0123456789abcdef".repeat(4),
+        data_hash: "fedcba9876543210".repeat(4),
+        version: "0.1.0".into(),
+        cpu: "A made-up processor".into(),
+        threads: 2,
+        state: run.state.clone(),
+    };
+    let manifest = serde_json::to_string_pretty(&manifest).unwrap();
+    std::fs::write(folder.join("manifest.json"), manifest).unwrap();
+    let mut records = Appender::open(&folder.join("records.jsonl"), 0).unwrap();
+    let mut measurements = Appender::open(&folder.join("measurements.jsonl"), 0).unwrap();
+    for (layer, kind, _) in layers() {
+        let codec = if kind == LayerKind::Conv { run.plan } else { "none" };
+        records.append(&Record::Layer { layer, kind, codec: codec.into() }).unwrap();
+    }
+    memory(run, &mut records, &mut measurements);
+    for epoch in 0..run.epochs {
+        for step in [0, STEPS / 2] {
+            gradients(run, epoch, epoch * STEPS + step, &mut records);
+        }
+        let left = (-(0.9 - 0.1 * run.factor as f64) * (epoch + 1) as f64).exp();
+        let jitter = 0.01 * noise(run.seed, epoch, run.factor);
+        records
+            .append(&Record::Epoch {
+                epoch,
+                step: (epoch + 1) * STEPS,
+                learning_rate: 0.05 * (1.0 - epoch as f64 / EPOCHS as f64),
+                train_loss: 2.3 * left + jitter,
+                train_accuracy: 1.0 - left - jitter,
+                test_loss: 2.4 * left + 0.05 + jitter,
+                test_accuracy: 0.985 - 0.9 * left - jitter,
+            })
+            .unwrap();
+        let train_seconds = (0.9 - 0.03 * run.factor as f64) + jitter;
+        let time = Measurement::Time { epoch, steps: STEPS - 2, train_seconds, test_seconds: 0.1 };
+        measurements.append(&time).unwrap();
+        let peak = (120 << 20) + (epoch << 16);
+        measurements.append(&Measurement::Resident { epoch, peak }).unwrap();
+    }
+    if run.state == RunState::Finished {
+        records.append(&Record::Finished { step: run.epochs * STEPS }).unwrap();
+    }
+    records.sync().unwrap();
+    measurements.sync().unwrap();
+    folder
+}
+
+fn kept_bytes(run: &Made, kind: LayerKind, elements: u64) -> (KeptKind, u64) {
+    match kind {
+        LayerKind::Conv => (KeptKind::Input, 64 * 4 * elements / (run.factor * run.factor)),
+        LayerKind::Activation => (KeptKind::Mask, 64 * elements / 8),
+        _ => (KeptKind::Input, 64 * 4 * elements),
+    }
+}
+
+fn memory(run: &Made, records: &mut Appender, measurements: &mut Appender) {
+    let mut points = Vec::new();
+    let mut live = 0;
+    for (layer, kind, elements) in layers() {
+        let (what, payload) = kept_bytes(run, kind, elements);
+        let raw = 64 * 4 * elements;
+        let kept =
+            Record::Kept { step: 0, layer: layer.clone(), kind: what, payload, metadata: 16, raw };
+        records.append(&kept).unwrap();
+        live += payload + 16;
+        points.push(TimelinePoint { layer: layer.clone(), backward: false, kept: live });
+        let bytes = payload + 48;
+        let counted = Measurement::Counted { step: 0, layer, kind: what, bytes };
+        measurements.append(&counted).unwrap();
+    }
+    for (layer, kind, elements) in layers().into_iter().rev() {
+        live -= kept_bytes(run, kind, elements).1 + 16;
+        points.push(TimelinePoint { layer, backward: true, kept: live });
+    }
+    let flight = |i: usize| (400_000.0 * (1.0 + noise(i as u64, 3, run.factor))) as i64;
+    let counted: Vec<i64> =
+        points.iter().enumerate().map(|(i, p)| p.kept as i64 + flight(i)).collect();
+    let peak = counted.iter().max().unwrap() + 500_000 + run.seed as i64 * 10_000;
+    records.append(&Record::Timeline { step: 0, points }).unwrap();
+    measurements.append(&Measurement::Allocated { step: 0, points: counted, peak }).unwrap();
+}
+
+fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
+    let probed = layers()
+        .into_iter()
+        .filter(|(_, kind, _)| matches!(kind, LayerKind::Conv | LayerKind::Linear));
+    for (i, (layer, kind, elements)) in probed.enumerate() {
+        let exact = run.factor == 1 || kind == LayerKind::Linear;
+        let loss = if exact {
+            0.0
+        } else {
+            let depth = 0.05 + 0.012 * i as f64;
+            let ease = if layer.contains("downsample") { 0.05 } else { 1.0 };
+            ease * depth * run.factor as f64 * (0.7 + 0.5 * noise(run.seed, step, i as u64))
+        };
+        // The exact gradient of one layer vanishes at one step.
+        let defined = !(i == 4 && step == STEPS / 2);
+        let some = |value: f64| defined.then_some(value);
+        let fidelity = Fidelity {
+            cosine: some(1.0 - loss),
+            relative_error: some((2.0 * loss).sqrt()),
+            norm_ratio: some(1.0 - 0.5 * loss),
+            snr_db: some(-10.0 * (2.0 * loss).log10()).filter(|_| loss > 0.0),
+            exact_norm: if defined { 0.3 / (1.0 + i as f64) } else { 0.0 },
+        };
+        let median = 1.0 - 1.2 * loss;
+        let learning_indicator = Some(Spread {
+            count: 64,
+            mean: median,
+            min: median - 4.0 * loss,
+            p05: median - 2.0 * loss,
+            p25: median - 0.5 * loss,
+            median,
+            p75: median + 0.4 * loss,
+            p95: median + 0.8 * loss,
+            max: 1.0,
+            nonpositive: if median - 2.0 * loss < 0.0 { 0.07 } else { 0.0 },
+        });
+        let kept_bytes = 64 * 4 * elements / if exact { 1 } else { run.factor * run.factor };
+        let raw_bytes = 64 * 4 * elements;
+        records
+            .append(&Record::Gradient {
+                epoch,
+                step,
+                layer,
+                fidelity,
+                learning_indicator,
+                kept_bytes,
+                raw_bytes,
+            })
+            .unwrap();
+    }
+}
