@@ -12,9 +12,9 @@ wrong without a word. So each notebook is also built and run as one ordinary pro
 print the same.
 """
 
-import json
 import os
 import queue
+import re
 import shutil
 import subprocess
 import sys
@@ -96,59 +96,34 @@ def run_cells(cells):
         manager.shutdown_kernel(now=True)
 
 
-def build_library():
-    """Builds the library that notebooks depend on; returns the path of its shared object."""
-    command = ["cargo", "build", "--release", "-p", "packlight-notebook"]
-    build = subprocess.run(
-        [*command, "--message-format", "json-render-diagnostics"],
-        cwd=HERE.parent, stdout=subprocess.PIPE, text=True, check=True,
-    )
-    messages = [json.loads(line) for line in build.stdout.splitlines()]
-    return next(
-        Path(message["filenames"][0])
-        for message in messages
-        if message["reason"] == "compiler-artifact"
-        and message["target"]["name"] == "packlight_notebook"
-    )
-
-
 def run_as_program(name, cells):
-    """Builds the cells as one program, runs it, and returns what it printed."""
+    """Runs the cells as one program, built as the kernel builds; returns what it printed."""
     body = "\n;\n".join(
         "\n".join(line for line in cell.source.splitlines() if not line.startswith(":"))
         for cell in cells
     )
-    folder = CACHE / "programs"
+    folder = CACHE / "program"
     folder.mkdir(parents=True, exist_ok=True)
-    source, program = folder / f"{name}.rs", folder / name
-    source.write_text(
+    (folder / "main.rs").write_text(
+        "#![allow(warnings)]\n"
         "fn main() -> Result<(), Box<dyn std::error::Error>> {\n" + body + "\n;Ok(())\n}\n"
     )
-    library = build_library()
-    compiled = subprocess.run(
-        ["rustc", "--edition", "2024", "--cap-lints", "allow", "-O", "-o", program, source,
-         "--extern", f"packlight_notebook={library}", "-L", f"dependency={library.parent / 'deps'}"],
-        cwd=HERE, capture_output=True, text=True,
-    )
-    if compiled.returncode != 0:
-        raise Failed(f"as one program it does not build:\n\n{compiled.stderr}")
-    sysroot = subprocess.run(
-        ["rustc", "--print", "sysroot"], cwd=HERE, capture_output=True, text=True, check=True
-    ).stdout.strip()
-    folders = [str(library.parent), f"{sysroot}/lib", os.environ.get("LD_LIBRARY_PATH", "")]
+    # The kernel's manifest has the dependencies and the profile; only the target is another.
+    manifest = (CACHE / "evcxr" / "Cargo.toml").read_text()
+    target = f'[[bin]]\nname = "{name}"\npath = "main.rs"\n\n'
+    (folder / "Cargo.toml").write_text(re.sub(r"\[lib\].*?(?=\[)", target, manifest, flags=re.S))
+    shutil.copy(HERE.parent / "Cargo.lock", folder / "Cargo.lock")
+    version = subprocess.run(["rustc", "-vV"], cwd=HERE, capture_output=True, text=True, check=True)
+    host = re.search(r"^host: (.*)$", version.stdout, flags=re.M)[1]
     ran = subprocess.run(
-        [program], cwd=HERE, capture_output=True, text=True,
-        env={**os.environ, "LD_LIBRARY_PATH": ":".join(folders)},
+        ["cargo", "run", "--quiet", "--target", host], cwd=folder, capture_output=True, text=True,
+        env={**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr" / "target"),
+             "RUSTFLAGS": "-Cprefer-dynamic"},
     )
-    if ran.returncode != 0 or ran.stderr:
+    if ran.returncode != 0:
         raise Failed(f"as one program it fails:\n\n{ran.stdout}\n{ran.stderr}")
-    lines, shown = [], False  # between the kernel's markers stand figures and tables
-    for line in ran.stdout.splitlines(keepends=True):
-        shown = shown or line.startswith("EVCXR_BEGIN_CONTENT")
-        if not shown:
-            lines.append(line)
-        shown = shown and line.rstrip() != "EVCXR_END_CONTENT"
-    return "".join(lines)
+    # Between the kernel's markers stand figures and tables.
+    return re.sub(r"^EVCXR_BEGIN_CONTENT.*?^EVCXR_END_CONTENT\n", "", ran.stdout, flags=re.M | re.S)
 
 
 def run(path):

@@ -1,0 +1,57 @@
+//! What appears below a cell.
+
+mod figure;
+#[cfg(feature = "polars")]
+mod frame;
+pub mod table;
+
+use std::io::{self, Write};
+
+/// Something that a notebook shows as HTML.
+///
+/// The kernel calls [`Show::evcxr_display`] on the value of a cell's last expression. It keeps only
+/// the last piece of HTML of a cell, so show one thing per cell.
+pub trait Show {
+    /// The HTML that appears below the cell.
+    fn html(&self) -> String;
+
+    /// Hands the HTML to the kernel.
+    ///
+    /// It is written at once, since what another thread prints in between would become part of it.
+    /// Where the standard output is closed nobody looks, and nothing is shown.
+    fn evcxr_display(&self) {
+        let message = message(&self.html());
+        let mut stdout = io::stdout().lock();
+        // The kernel calls this by name and has no use for a result.
+        let _ = stdout.write_all(message.as_bytes()).and_then(|()| stdout.flush());
+    }
+}
+
+/// The kernel's protocol: everything between the two markers, each on its own line, is content.
+fn message(html: &str) -> String {
+    format!("EVCXR_BEGIN_CONTENT text/html\n{html}\nEVCXR_END_CONTENT\n")
+}
+
+/// Text as HTML.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_ends_its_last_line() {
+        // An unfinished line would keep the kernel waiting for ever.
+        assert_eq!(
+            message("<b>x</b>"),
+            "EVCXR_BEGIN_CONTENT text/html\n<b>x</b>\nEVCXR_END_CONTENT\n"
+        );
+    }
+
+    #[test]
+    fn text_cannot_become_markup() {
+        assert_eq!(escape("a<b & \"c\">"), "a&lt;b &amp; &quot;c&quot;&gt;");
+    }
+}
