@@ -16,6 +16,9 @@ pub struct Heatmap<'a> {
     pub cosine: &'a [Vec<f64>],
     /// For each layer the norm of the exact gradient at each step.
     pub norm: &'a [Vec<f64>],
+    /// Whether to use the diverging scale though no cosine is negative, so that the figure
+    /// compares with one where some are.
+    pub signed: bool,
 }
 
 const HOW_TO_READ: &str = "Each row is a layer, the input at the top, and each column a probed \
@@ -46,7 +49,7 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
     }
     let height = theme::HEIGHT.max(180 + 16 * rows as u32);
     let svg = draw(caption, height, &[], |canvas| {
-        let negative = map.cosine.iter().flatten().any(|c| *c < 0.0);
+        let negative = map.signed || map.cosine.iter().flatten().any(|c| *c < 0.0);
         let mut free = canvas.free;
         color_bar(canvas, free, negative)?;
         free.top += 40;

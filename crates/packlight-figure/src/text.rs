@@ -19,16 +19,27 @@ pub(crate) fn width(text: &str, size: f64) -> i32 {
     (ems * size).ceil() as i32
 }
 
-/// Breaks `text` into lines of at most `room` pixels, at spaces only.
+/// Breaks `text` into lines of at most `room` pixels, at spaces only and not before a unit.
 pub(crate) fn wrap(text: &str, size: f64, room: i32) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
+    let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
+        let unit = word.trim_end_matches([',', ';', '.', ':', ')']);
+        match words.last_mut() {
+            Some(last) if matches!(unit, "%" | "B" | "KiB" | "MiB" | "GiB" | "ms") => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => words.push(word.to_string()),
+        }
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for word in &words {
         match lines.last_mut() {
             Some(line) if width(line, size) + width(" ", size) + width(word, size) <= room => {
                 line.push(' ');
                 line.push_str(word);
             }
-            _ => lines.push(word.to_string()),
+            _ => lines.push(word.clone()),
         }
     }
     lines
@@ -79,6 +90,8 @@ mod tests {
         assert!(lines.len() > 1);
         assert!(lines.iter().all(|l| width(l, 20.0) <= 300));
         assert_eq!(lines.join(" "), text);
+        let narrow = wrap(text, 20.0, 60);
+        assert!(narrow.contains(&"61 %".to_string()), "{narrow:?}");
     }
 
     #[test]

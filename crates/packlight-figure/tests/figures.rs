@@ -2,6 +2,8 @@
 //!
 //! The drawings are left in cargo's folder for tests' files, to be looked at.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
+
 use packlight_figure::{
     Candidate, Caption, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes, KeptColumn,
     Line, Panel, Quantiles, cosine_heatmap, cosine_multiples, curves, kept_bytes,
@@ -141,7 +143,8 @@ fn the_heatmap_keeps_forward_order_and_marks_the_undefined() {
         .collect();
     cosine[3][2] = f64::NAN;
     let norm = vec![vec![0.012; 16]; 21];
-    let map = Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm };
+    let map =
+        Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed: false };
     let figure = cosine_heatmap(&caption("heatmap"), &map).unwrap();
     let text = checked(&figure);
     let places: Vec<_> = layers.iter().map(|l| text.find(&format!("{l}\n")).unwrap()).collect();
@@ -150,7 +153,8 @@ fn the_heatmap_keeps_forward_order_and_marks_the_undefined() {
     assert!(figure.csv.lines().any(|l| l == "layer1.1.conv1,24,,0.012"), "{}", figure.csv);
 
     cosine[4][4] = -0.3;
-    let map = Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm };
+    let map =
+        Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed: false };
     let text = checked(&cosine_heatmap(&caption("heatmap-negative"), &map).unwrap());
     assert!(text.contains("−1.0"), "the scale reaches down to -1");
 }

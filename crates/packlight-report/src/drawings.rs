@@ -16,7 +16,7 @@ use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{PlanRow, mean};
 use crate::study::Study;
 use crate::tables::{PARTS, Tables};
-use crate::words::{bytes, change, count, list, percent, thousandths};
+use crate::words::{bytes, change, count, list, thousandths};
 
 /// All that a figure is drawn from.
 pub(crate) struct Source<'a> {
@@ -167,14 +167,15 @@ impl Source<'_> {
                     .map(|(p, (peak, accuracy))| {
                         let points = (average(accuracy) - average(right)) * 100.0;
                         let points = format!("{points:+.1}").replace('-', "−");
-                        format!(
-                            "{} {} and {points} points",
-                            p.plan.name,
-                            change(average(peak), average(from), "less", "more"),
-                        )
+                        let peak = change(average(peak), average(from), "less", "more");
+                        format!("{} {peak}, {points} points", p.plan.name)
                     })
                     .collect();
-                format!("Peak memory and accuracy against {}: {}", base.plan.name, list(&changes))
+                format!(
+                    "Peak memory and accuracy against {}: {}",
+                    base.plan.name,
+                    changes.join("; ")
+                )
             }
             None => "Accuracy against peak memory".to_string(),
         };
@@ -308,7 +309,9 @@ impl Source<'_> {
         };
         let (cosine, norm) = (grid("cosine")?, grid("exact_norm")?);
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
-        let map = Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm };
+        // All plans share one scale.
+        let signed = numbers(&self.tables.gradients, "cosine")?.iter().any(|c| *c < 0.0);
+        let map = Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed };
         let title = match (plan.cosine(), plan.worst()) {
             (Some(mean), Some(worst)) => format!(
                 "{}: mean cosine {} over the {} layers it compresses, lowest in {} ({})",
@@ -359,7 +362,7 @@ impl Source<'_> {
     fn indicator(&self) -> Result<Option<Figure>> {
         let layers = self.probed()?;
         let mut columns = Vec::new();
-        let mut said = Vec::new();
+        let (mut said, mut below) = (Vec::new(), Vec::new());
         for plan in self.plans.iter().filter(|p| p.compresses()) {
             let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
             let mut of: HashMap<String, Vec<f64>> = HashMap::new();
@@ -384,16 +387,13 @@ impl Source<'_> {
             let negative = column.iter().flatten().filter(|q| q.nonpositive > 0.0).count();
             let lowest = plan.compressed().filter(|l| l.indicator.is_finite());
             if let Some(lowest) = lowest.min_by(|a, b| a.indicator.total_cmp(&b.indicator)) {
-                let samples = match negative {
-                    0 => "no sample at or below 0".to_string(),
-                    _ => format!("samples at or below 0 in {}", count(negative as u64, "layer")),
-                };
                 said.push(format!(
-                    "{} lowest in {} (median {}), {samples}",
+                    "{} {} ({})",
                     plan.plan.name,
-                    lowest.layer,
                     thousandths(lowest.indicator),
+                    lowest.layer
                 ));
+                below.push(negative.to_string());
             }
             columns.push((plan.plan.name.as_str(), column));
         }
@@ -403,8 +403,12 @@ impl Source<'_> {
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let columns: Vec<IndicatorColumn<'_>> =
             columns.iter().map(|(name, layers)| IndicatorColumn { name, layers }).collect();
-        let caption =
-            self.caption("learning-indicator", format!("Learning indicator: {}", said.join("; ")));
+        let title = format!(
+            "Lowest median LI: {}; samples at or below 0 in {} layers",
+            list(&said),
+            list(&below),
+        );
+        let caption = self.caption("learning-indicator", title);
         Ok(Some(learning_indicator(&caption, &layers, &columns)?))
     }
 }
@@ -419,10 +423,4 @@ fn by_seed(frame: &DataFrame, at: &str, x: &[f64], value: &str) -> Result<Vec<Ve
     };
     let all = distinct(frame, "seed")?;
     Ok(all.iter().map(|seed| x.iter().map(|x| find(*seed, *x)).collect()).collect())
-}
-
-/// The per cent of bytes that a prediction and a count differ by.
-pub(crate) fn gap(predicted: Option<f64>, counted: Option<f64>) -> Option<String> {
-    let (predicted, counted) = predicted.zip(counted)?;
-    (predicted > 0.0).then(|| percent(counted / predicted - 1.0).replace('-', "−"))
 }

@@ -131,52 +131,64 @@ fn accuracy(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
         first.map_or_else(|| "–".to_string(), |e| e.to_string()),
     )];
     let mut short = Vec::new();
-    let mut shown = Vec::new();
+    let mut missed: Vec<String> = Vec::new();
+    let (mut shown, mut near) = (Vec::new(), Vec::new());
     let mut longer = false;
     for plan in others.iter().filter(|p| !p.course.is_empty()) {
         let plan_name = &plan.plan.name;
+        let overlap = plan.accuracy.is_some_and(|a| a.high >= target.low && a.low <= target.high);
         let ends = plan.accuracy.map_or_else(
             || "has no finished run".to_string(),
             |a| {
-                let overlap = a.high >= target.low && a.low <= target.high;
                 let beside = if overlap { "within" } else { "outside" };
-                let (end, difference) = (percent(a.mean), (a.mean - target.mean) * 100.0);
-                let difference = format!("{difference:+.1}").replace('-', "−");
+                let difference = format!("{:+.1}", (a.mean - target.mean) * 100.0);
                 format!(
-                    "ends at {end} ({difference} points, {beside} the seeds' spread, n = {})",
+                    "ends at {} ({} points, {beside} the seeds' spread, n = {})",
+                    percent(a.mean),
+                    difference.replace('-', "−"),
                     a.n
                 )
             },
         );
-        let epochs = plan.course.len() as u64;
-        if let Some(epoch) = reached(plan) {
-            shown.push(true);
-            longer |= first.is_some_and(|first| epoch > first);
-            short.push(format!("{plan_name} after epoch {epoch}"));
-            details.push(format!(
-                "{plan_name} reaches {} for the first time after epoch {epoch} and {ends}.",
-                percent(target.mean)
-            ));
-        } else {
-            // A run that is still going may yet get there.
-            if plan.finished == plan.started {
-                shown.push(false);
+        let reached = reached(plan);
+        // A run that is still going may yet get there.
+        if reached.is_some() || plan.finished == plan.started {
+            shown.push(reached.is_some());
+            near.push(reached.is_some() || overlap);
+        }
+        match reached {
+            Some(epoch) => {
+                longer |= first.is_some_and(|first| epoch > first);
+                short.push(format!("{plan_name} gets there after epoch {epoch}"));
+                details.push(format!(
+                    "{plan_name} reaches {} for the first time after epoch {epoch} and {ends}.",
+                    percent(target.mean)
+                ));
             }
-            short.push(format!("{plan_name} not within {epochs}"));
-            details.push(format!(
-                "{plan_name} does not reach {} within {} and {ends}.",
-                percent(target.mean),
-                count(epochs, "epoch")
-            ));
+            None => {
+                missed.push(plan_name.clone());
+                details.push(format!(
+                    "{plan_name} does not reach {} within {} and {ends}.",
+                    percent(target.mean),
+                    count(plan.course.len() as u64, "epoch")
+                ));
+            }
         }
     }
     if !shown.is_empty() && shown.iter().all(|s| *s) && !longer {
         details.push("No plan needed more epochs than exact training for it.".to_string());
     }
-    let target = percent(target.mean);
-    let from = first.map_or_else(String::new, |e| format!(" (after epoch {e})"));
-    let headline = format!("{name}'s final accuracy of {target}{from}: {}", list(&short));
-    Finding { claim: claim.to_string(), verdict: Verdict::of(&shown), headline, details }
+    if !missed.is_empty() {
+        let verb = if missed.len() == 1 { "does" } else { "do" };
+        short.push(format!("{} {verb} not in the epochs recorded", list(&missed)));
+    }
+    let verdict = match (Verdict::of(&shown), Verdict::of(&near)) {
+        (Verdict::Denied, Verdict::Confirmed | Verdict::Partly) => Verdict::Partly,
+        (verdict, _) => verdict,
+    };
+    let from = first.map_or_else(String::new, |e| format!(" (first there after epoch {e})"));
+    let headline = format!("{name} ends at {}{from}; {}", percent(target.mean), short.join(", "));
+    Finding { claim: claim.to_string(), verdict, headline, details }
 }
 
 fn downsample(others: &[&PlanRow]) -> Finding {

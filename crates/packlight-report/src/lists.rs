@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::drawings::{Source, gap};
+use crate::drawings::Source;
 use crate::plan::PlanRow;
 use crate::study::{State, Study};
 use crate::words::{bytes, change, milliseconds, percent, thousandths};
@@ -19,11 +19,27 @@ pub(crate) fn comparison(source: &Source<'_>) -> Markup {
                         th rowspan="2" { "plan" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± sd (n)" }
-                        th colspan="3" .group { "kept for one backward pass" }
-                        th colspan="3" .group { "peak" }
                         th colspan="2" .group { "time per step" }
                         th colspan="2" .group { "cosine" }
                         th rowspan="2" .number.first { "LI" br; "median" }
+                    }
+                    tr {
+                        th .number.first { "median" }
+                        th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number.first { "mean" }
+                        th { "worst layer" }
+                    }
+                }
+                tbody { @for plan in source.plans { (quality(plan, base)) } }
+            }
+        }
+        div .wide {
+            table {
+                thead {
+                    tr {
+                        th rowspan="2" { "plan" }
+                        th colspan="3" .group { "kept for one backward pass" }
+                        th colspan="3" .group { "peak" }
                     }
                     tr {
                         th .number.first { "ledger" }
@@ -32,13 +48,9 @@ pub(crate) fn comparison(source: &Source<'_>) -> Markup {
                         th .number.first { "ledger" }
                         th .number { "allocator" }
                         th .number { "resident" }
-                        th .number.first { "median" }
-                        th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
-                        th .number.first { "mean" }
-                        th { "worst layer" }
                     }
                 }
-                tbody { @for plan in source.plans { (comparison_row(plan, base)) } }
+                tbody { @for plan in source.plans { (memory(plan, base)) } }
             }
         }
         p .small.muted {
@@ -57,7 +69,17 @@ pub(crate) fn comparison(source: &Source<'_>) -> Markup {
     }
 }
 
-fn comparison_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+fn name(plan: &PlanRow) -> Markup {
+    html! {
+        td {
+            b { (plan.plan.name) }
+            @if plan.plan.spec != plan.plan.name { br; code { (plan.plan.spec) } }
+        }
+    }
+}
+
+/// Accuracy, time and fidelity of one plan.
+fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let accuracy = plan.accuracy.map_or_else(
         || "–".to_string(),
         |a| {
@@ -65,28 +87,11 @@ fn comparison_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
             format!("{} ± {sd} ({})", percent(a.mean), a.n)
         },
     );
-    let ratio = |of: fn(&PlanRow) -> Option<f64>| {
-        let (value, from) = (of(plan)?, of(base?)?);
-        base.is_some_and(|b| b.plan.name != plan.plan.name)
-            .then(|| change(value, from, "less", "more"))
-    };
-    let with_change = |value: Option<f64>, change: Option<String>| {
-        html! { (bytes(value)) @if let Some(change) = change { br; span .muted { (change) } } }
-    };
     html! {
         tr {
-            td {
-                b { (plan.plan.name) }
-                @if plan.plan.spec != plan.plan.name { br; code { (plan.plan.spec) } }
-            }
+            (name(plan))
             td .number { (plan.finished) " of " (plan.started) }
             td .number { (accuracy) }
-            td .number.first { (with_change(plan.kept, ratio(|p| p.kept))) }
-            td .number { (bytes(plan.counted)) }
-            td .number { (gap(plan.kept, plan.counted).unwrap_or_else(|| "–".to_string())) }
-            td .number.first { (with_change(plan.peak_kept, ratio(|p| p.peak_kept))) }
-            td .number { (with_change(plan.peak_allocated, ratio(|p| p.peak_allocated))) }
-            td .number { (bytes(plan.resident)) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
             td .number {
                 @match (plan.step_seconds, base.and_then(|b| b.step_seconds)) {
@@ -107,6 +112,26 @@ fn comparison_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
                 }
                 td .number.first { (thousandths(plan.indicator().unwrap_or(f64::NAN))) }
             }
+        }
+    }
+}
+
+/// Kept and peak bytes of one plan.
+fn memory(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+    let base = base.filter(|b| b.plan.name != plan.plan.name);
+    let with_change = |of: fn(&PlanRow) -> Option<f64>| {
+        let change = of(plan).zip(base.and_then(of)).map(|(v, b)| change(v, b, "less", "more"));
+        html! { (bytes(of(plan))) @if let Some(change) = change { br; span .muted { (change) } } }
+    };
+    html! {
+        tr {
+            (name(plan))
+            td .number.first { (with_change(|p| p.kept)) }
+            td .number { (with_change(|p| p.counted)) }
+            td .number { (gap(plan.kept, plan.counted).unwrap_or_else(|| "–".to_string())) }
+            td .number.first { (with_change(|p| p.peak_kept)) }
+            td .number { (with_change(|p| p.peak_allocated)) }
+            td .number { (bytes(plan.resident)) }
         }
     }
 }
@@ -240,4 +265,11 @@ pub(crate) fn provenance(study: &Study) -> Markup {
 
 fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
+}
+
+/// The per cent by which the count differs from the prediction.
+fn gap(predicted: Option<f64>, counted: Option<f64>) -> Option<String> {
+    let (predicted, counted) = predicted.zip(counted)?;
+    (predicted > 0.0)
+        .then(|| format!("{:+.2} %", (counted / predicted - 1.0) * 100.0).replace('-', "−"))
 }

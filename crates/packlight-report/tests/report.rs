@@ -1,5 +1,7 @@
 //! Reports from complete, partial, failed and corrupt records.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
+
 mod support;
 
 use std::path::Path;
