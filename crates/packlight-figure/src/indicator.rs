@@ -35,7 +35,7 @@ pub struct IndicatorColumn<'a> {
 /// Where the axis ends at the left, however far the values go.
 const FLOOR: f64 = -2.0;
 
-const HOW_TO_READ: &str = "The learning indicator LI = 1 - |h - r|^2 / |h|^2 compares, sample by \
+const HOW_TO_READ: &str = "The learning indicator LI = 1 − |h − r|² / |h|² compares, sample by \
     sample, a layer's true input h with what the backward pass restores, r: 1 is exact, 0 is no \
     better than dropping the activation, and below 0 (left of the dashed line) the step is no \
     longer sure to reduce the loss. Thick bar: the middle half of the samples; thin line: 5th to \

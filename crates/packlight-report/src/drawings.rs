@@ -403,11 +403,12 @@ impl Source<'_> {
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let columns: Vec<IndicatorColumn<'_>> =
             columns.iter().map(|(name, layers)| IndicatorColumn { name, layers }).collect();
-        let title = format!(
-            "Lowest median LI: {}; samples at or below 0 in {} layers",
-            list(&said),
-            list(&below),
-        );
+        let below = if below.iter().all(|layers| layers == "0") {
+            "no sample at or below 0".to_string()
+        } else {
+            format!("samples at or below 0 in {} layers", list(&below))
+        };
+        let title = format!("Lowest median LI: {}; {below}", list(&said));
         let caption = self.caption("learning-indicator", title);
         Ok(Some(learning_indicator(&caption, &layers, &columns)?))
     }

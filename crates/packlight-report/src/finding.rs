@@ -120,13 +120,14 @@ fn accuracy(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
         |p: &PlanRow| p.course.iter().find(|(_, a)| *a >= target.mean).map(|(e, _)| e + 1);
     let name = &base.plan.name;
     let first = reached(base);
+    let seeds = match target.n {
+        1 => String::new(),
+        _ => format!(", seeds from {} to {}", percent(target.low), percent(target.high)),
+    };
     let mut details = vec![format!(
-        "{name} ends at {} (n = {}, seeds {} to {}) after {} and is there for the first time after \
-         epoch {}.",
+        "{name} ends at {} (n = {}{seeds}) after {} and is there for the first time after epoch {}.",
         percent(target.mean),
         target.n,
-        percent(target.low),
-        percent(target.high),
         count(base.planned_epochs, "epoch"),
         first.map_or_else(|| "–".to_string(), |e| e.to_string()),
     )];
@@ -140,10 +141,15 @@ fn accuracy(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
         let ends = plan.accuracy.map_or_else(
             || "has no finished run".to_string(),
             |a| {
-                let beside = if overlap { "within" } else { "outside" };
+                // One seed has no spread to stand in or out of.
+                let beside = match (a.n.min(target.n) > 1, overlap) {
+                    (false, _) => "",
+                    (true, true) => "within the seeds' spread, ",
+                    (true, false) => "outside the seeds' spread, ",
+                };
                 let difference = format!("{:+.1}", (a.mean - target.mean) * 100.0);
                 format!(
-                    "ends at {} ({} points, {beside} the seeds' spread, n = {})",
+                    "ends at {} ({} points, {beside}n = {})",
                     percent(a.mean),
                     difference.replace('-', "−"),
                     a.n
@@ -175,14 +181,16 @@ fn accuracy(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
             }
         }
     }
-    if !shown.is_empty() && shown.iter().all(|s| *s) && !longer {
-        details.push("No plan needed more epochs than exact training for it.".to_string());
-    }
     if !missed.is_empty() {
         let verb = if missed.len() == 1 { "does" } else { "do" };
-        short.push(format!("{} {verb} not in the epochs recorded", list(&missed)));
+        short.push(format!("{} {verb} not get there in the epochs recorded", list(&missed)));
     }
     let verdict = match (Verdict::of(&shown), Verdict::of(&near)) {
+        (Verdict::Confirmed, _) if !longer => {
+            details
+                .push("The accuracy is kept, but no plan needed more epochs for it.".to_string());
+            Verdict::Partly
+        }
         (Verdict::Denied, Verdict::Confirmed | Verdict::Partly) => Verdict::Partly,
         (verdict, _) => verdict,
     };
@@ -234,4 +242,99 @@ fn downsample(others: &[&PlanRow]) -> Finding {
     };
     let headline = format!("Cosine of downsample layers against the others: {}", list(&short));
     Finding { claim: claim.to_string(), verdict, headline, details }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Spread;
+    use crate::study::Plan;
+
+    fn plan(name: &str, peak: f64, course: &[f64], layers: &[(&str, f64)]) -> PlanRow {
+        let last = course.last().copied();
+        PlanRow {
+            plan: Plan { name: name.into(), spec: name.into() },
+            planned_epochs: course.len() as u64,
+            started: 2,
+            finished: 2,
+            accuracy: last.map(|mean| Spread {
+                n: 2,
+                mean,
+                sd: 0.001,
+                low: mean - 0.001,
+                high: mean + 0.001,
+            }),
+            runs: Vec::new(),
+            course: course.iter().enumerate().map(|(e, a)| (e as u64, *a)).collect(),
+            kept: None,
+            counted: None,
+            peak_kept: Some(peak),
+            peak_allocated: None,
+            resident: None,
+            step_seconds: None,
+            layers: layers
+                .iter()
+                .map(|(layer, cosine)| LayerRow {
+                    layer: (*layer).into(),
+                    cosine: *cosine,
+                    lowest_cosine: *cosine,
+                    relative_error: 0.0,
+                    indicator: 0.0,
+                    nonpositive: 0.0,
+                    kept: 1.0,
+                    raw: 4.0,
+                })
+                .collect(),
+        }
+    }
+
+    fn verdicts(plans: &[PlanRow]) -> [Verdict; 3] {
+        findings(plans, Some("none")).map(|f| f.verdict)
+    }
+
+    const BASE: [f64; 3] = [0.5, 0.8, 0.9];
+
+    #[test]
+    fn what_the_records_show_is_confirmed() {
+        let down = [("conv1", 0.7), ("layer2.0.downsample.0", 0.9), ("fc", f64::NAN)];
+        let plans =
+            [plan("none", 100.0, &BASE, &[]), plan("pool2", 70.0, &[0.5, 0.7, 0.8, 0.91], &down)];
+        assert_eq!(verdicts(&plans), [Verdict::Confirmed; 3]);
+    }
+
+    #[test]
+    fn what_they_contradict_is_denied() {
+        let down = [("conv1", 0.9), ("layer2.0.downsample.0", 0.7)];
+        let plans =
+            [plan("none", 100.0, &BASE, &[]), plan("pool2", 110.0, &[0.5, 0.6, 0.7], &down)];
+        assert_eq!(verdicts(&plans), [Verdict::Denied; 3]);
+        let finding = &findings(&plans, Some("none"))[1];
+        assert!(finding.details[1].contains("−20.0 points, outside the seeds' spread"));
+    }
+
+    #[test]
+    fn what_holds_for_some_plans_or_without_the_cost_is_partly_so() {
+        let higher = [("a", 0.9), ("b", 0.1), ("c", 0.1), ("layer2.0.downsample.0", 0.8)];
+        let plans = [
+            plan("none", 100.0, &BASE, &[]),
+            plan("pool2", 70.0, &[0.6, 0.95], &higher),
+            plan("pool4", 110.0, &[0.6, 0.95], &higher),
+        ];
+        assert_eq!(verdicts(&plans), [Verdict::Partly; 3]);
+    }
+
+    #[test]
+    fn a_run_that_is_still_going_denies_nothing() {
+        let mut going = plan("pool2", 70.0, &[0.5], &[]);
+        going.finished = 0;
+        going.accuracy = None;
+        let plans = [plan("none", 100.0, &BASE, &[]), going];
+        assert_eq!(verdicts(&plans)[1..], [Verdict::Open, Verdict::Open]);
+    }
+
+    #[test]
+    fn without_a_baseline_nothing_is_compared_with_it() {
+        let findings = findings(&[plan("pool2", 70.0, &BASE, &[("conv1", 0.5)])], None);
+        assert!(findings.iter().all(|f| f.verdict == Verdict::Open));
+    }
 }

@@ -83,8 +83,8 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let accuracy = plan.accuracy.map_or_else(
         || "–".to_string(),
         |a| {
-            let sd = if a.sd.is_nan() { "–".to_string() } else { percent(a.sd) };
-            format!("{} ± {sd} ({})", percent(a.mean), a.n)
+            let sd = if a.n > 1 { format!(" ± {}", percent(a.sd)) } else { String::new() };
+            format!("{}{sd} ({})", percent(a.mean), a.n)
         },
     );
     html! {
@@ -154,7 +154,7 @@ pub(crate) fn layers(source: &Source<'_>) -> Markup {
              step and seed. LI: median over samples. A layer that a plan leaves exact says so; an en \
              dash stands for undefined."
         }
-        div .wide {
+        div .wide.dense {
             table {
                 thead {
                     tr {
