@@ -1,0 +1,88 @@
+//! The learning indicator of a restored activation.
+
+use candle_core::Tensor;
+use packlight_record::{LayerKind, Spread};
+
+use super::{ratio, spread, values};
+use crate::{Error, Result};
+
+/// `LI = r.(2h - r) / |h|^2 = 1 - |h - r|^2 / |h|^2` of a restored activation `r` of an exact `h`
+/// (Auxiliary Activation Learning, ICLR 2023): 1 where they are equal, 0 where keeping nothing
+/// would serve as well, below 0 where it would serve better.
+///
+/// One value per sample for a conv layer (over C, H and W), one per token for a linear layer (over
+/// the features); rows whose exact activation is zero or not finite are left out. `None` if there
+/// is no other row.
+///
+/// # Errors
+/// If the shapes differ or a tensor cannot be read.
+pub fn learning_indicator(
+    kind: LayerKind,
+    exact: &Tensor,
+    restored: &Tensor,
+) -> Result<Option<Spread>> {
+    if exact.dims() != restored.dims() {
+        return Err(Error::Shape {
+            what: "activations".into(),
+            expected: exact.dims().to_vec(),
+            found: restored.dims().to_vec(),
+        });
+    }
+    let row: usize = match kind {
+        LayerKind::Linear => exact.dims().last().copied().unwrap_or(1),
+        _ => exact.dims().iter().skip(1).product(),
+    };
+    if row == 0 {
+        return Ok(None);
+    }
+    let (exact, restored) = (values(exact)?, values(restored)?);
+    let rows = exact.chunks_exact(row).zip(restored.chunks_exact(row));
+    let indicators: Vec<f64> = rows.filter_map(|(h, r)| of_row(h, r)).collect();
+    Ok(spread(&indicators))
+}
+
+fn of_row(exact: &[f64], restored: &[f64]) -> Option<f64> {
+    let (mut numerator, mut reference) = (0.0, 0.0);
+    for (h, r) in exact.iter().zip(restored) {
+        numerator += r * (2.0 * h - r);
+        reference += h * h;
+    }
+    ratio(numerator, reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
+        Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
+    }
+
+    #[test]
+    fn rows_are_samples_for_conv_and_tokens_for_linear() {
+        let x = tensor(&[1.0; 24], &[2, 3, 4]);
+        let count = |kind| learning_indicator(kind, &x, &x).unwrap().unwrap().count;
+        assert_eq!(count(LayerKind::Conv), 2);
+        assert_eq!(count(LayerKind::Linear), 6);
+    }
+
+    #[test]
+    fn exact_is_1_nothing_is_0_worse_is_negative() {
+        let h = tensor(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 0.0, 0.0], &[4, 2]);
+        let r = tensor(&[1.0, 2.0, 0.0, 0.0, -1.0, -2.0, 3.0, 0.0], &[4, 2]);
+        let li = learning_indicator(LayerKind::Linear, &h, &r).unwrap().unwrap();
+        // The last row has a zero reference and does not count.
+        assert_eq!((li.count, li.min, li.median, li.max), (3, -3.0, 0.0, 1.0));
+        assert!((li.nonpositive - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn undefined_without_a_reference() {
+        let zero = tensor(&[0.0; 4], &[2, 2]);
+        assert_eq!(learning_indicator(LayerKind::Conv, &zero, &zero).unwrap(), None);
+        let wrong = tensor(&[0.0; 4], &[4, 1]);
+        assert!(learning_indicator(LayerKind::Conv, &zero, &wrong).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Fidelity metrics, one file each, over flattened tensors.
+//!
+//! All accumulate in f64 in the order of the elements, so that the same tensors give the same
+//! bits; all answer `None` where the reference leaves them undefined (it is zero, or something is
+//! not finite), never 0 or 1.
+
+pub mod cosine;
+pub mod learning_indicator;
+pub mod norm_ratio;
+pub mod relative_error;
+pub mod snr;
+
+mod spread;
+
+pub use cosine::cosine;
+pub use learning_indicator::learning_indicator;
+pub use norm_ratio::norm_ratio;
+pub use relative_error::relative_error;
+pub use snr::snr_db;
+pub use spread::spread;
+
+use candle_core::{DType, Tensor};
+use packlight_record::Fidelity;
+
+use crate::{Error, Result};
+
+/// How close `compressed` is to `exact`: all gradient metrics of one parameter.
+///
+/// # Errors
+/// If the shapes differ or a tensor cannot be read.
+pub fn fidelity(exact: &Tensor, compressed: &Tensor) -> Result<Fidelity> {
+    if exact.dims() != compressed.dims() {
+        return Err(Error::Shape {
+            what: "gradients".into(),
+            expected: exact.dims().to_vec(),
+            found: compressed.dims().to_vec(),
+        });
+    }
+    let (exact, compressed) = (values(exact)?, values(compressed)?);
+    Ok(Fidelity {
+        cosine: cosine(&exact, &compressed),
+        relative_error: relative_error(&exact, &compressed),
+        norm_ratio: norm_ratio(&exact, &compressed),
+        snr_db: snr_db(&exact, &compressed),
+        exact_norm: norm(&exact),
+    })
+}
+
+/// The elements of a tensor in row-major order, as f64.
+pub(crate) fn values(tensor: &Tensor) -> Result<Vec<f64>> {
+    Ok(tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()?)
+}
+
+/// Euclidean norm.
+pub(crate) fn norm(x: &[f64]) -> f64 {
+    dot(x, x).sqrt()
+}
+
+/// Euclidean norm of `x - y`.
+pub(crate) fn distance(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
+}
+
+/// Inner product.
+pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| x * y).sum()
+}
+
+/// `numerator / reference`, where that is defined: a positive finite reference and a finite result.
+pub(crate) fn ratio(numerator: f64, reference: f64) -> Option<f64> {
+    let defined = reference > 0.0 && reference.is_finite();
+    defined.then(|| numerator / reference).filter(|r| r.is_finite())
+}

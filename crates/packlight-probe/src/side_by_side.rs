@@ -1,0 +1,73 @@
+//! Exact and compressed weight gradients of one backward pass.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use packlight_autograd::{Layer, Observer, WeightGradient};
+use packlight_record::{Fidelity, LayerKind, Record, Spread};
+
+use crate::Result;
+use crate::metric::{fidelity, learning_indicator};
+
+/// Collects, for every conv and linear layer that one backward pass goes through, how close its
+/// compressed weight gradient is to the exact one.
+///
+/// Give it to a pass as its observer; afterwards [`SideBySide::records`] hands the findings on.
+/// What it takes up is a few numbers a layer: the tensors are looked at and let go.
+#[derive(Debug, Default)]
+pub struct SideBySide {
+    findings: Mutex<Vec<Finding>>,
+}
+
+#[derive(Debug)]
+struct Finding {
+    layer: String,
+    fidelity: Fidelity,
+    learning_indicator: Option<Spread>,
+    kept_bytes: u64,
+    raw_bytes: u64,
+}
+
+impl SideBySide {
+    /// A recorder for one pass.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// The findings as records of `step`, ordered as `layers` are (the model's forward order); a
+    /// layer that the pass went through twice has two.
+    pub fn records(&self, layers: &[Arc<Layer>], epoch: u64, step: u64) -> Vec<Record> {
+        let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        layers
+            .iter()
+            .flat_map(|layer| findings.iter().filter(|f| f.layer == layer.name()))
+            .map(|finding| Record::Gradient {
+                epoch,
+                step,
+                layer: finding.layer.clone(),
+                fidelity: finding.fidelity,
+                learning_indicator: finding.learning_indicator,
+                kept_bytes: finding.kept_bytes,
+                raw_bytes: finding.raw_bytes,
+            })
+            .collect()
+    }
+
+    fn examine(&self, seen: &WeightGradient<'_>) -> Result<()> {
+        let kind: LayerKind = seen.layer.kind();
+        let finding = Finding {
+            layer: seen.layer.name().to_owned(),
+            fidelity: fidelity(seen.exact, seen.compressed)?,
+            learning_indicator: learning_indicator(kind, seen.input, seen.restored)?,
+            kept_bytes: seen.kept.total() as u64,
+            raw_bytes: (seen.input.elem_count() * seen.input.dtype().size_in_bytes()) as u64,
+        };
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner).push(finding);
+        Ok(())
+    }
+}
+
+impl Observer for SideBySide {
+    fn weight_gradient(&self, seen: &WeightGradient<'_>) -> std::result::Result<(), String> {
+        self.examine(seen).map_err(|e| e.to_string())
+    }
+}

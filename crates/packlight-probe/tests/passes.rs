@@ -1,0 +1,144 @@
+//! Probing passes through a real network.
+
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use packlight_autograd::{Activation, Pass};
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::model::Architecture;
+use packlight_nn::{Model, ModelSpec, Module, Plan};
+use packlight_probe::{SideBySide, whole_pass};
+use packlight_record::{Fidelity, LayerKind, Record};
+
+fn model(plan: &str) -> Model {
+    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = spec.for_images(3, 16, 5).unwrap();
+    let model = Model::new(&spec, 3, DType::F32, &Device::Cpu).unwrap();
+    Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+    model
+}
+
+fn loss(model: &Model, pass: &Pass) -> packlight_nn::Result<Tensor> {
+    let mut stream = Key::new(1, Purpose::Sample).stream();
+    let pixels: Vec<f32> = (0..4 * 3 * 16 * 16).map(|_| stream.normal() as f32).collect();
+    let images = Tensor::from_vec(pixels, (4, 3, 16, 16), &Device::Cpu)?;
+    let labels = Tensor::new(&[0u32, 4, 2, 1], &Device::Cpu)?;
+    let logits = model.forward(&Activation::from_tensor(&images, pass)?)?;
+    Ok(model.loss(&logits, &labels)?.into_tensor()?)
+}
+
+fn side_by_side(model: &Model) -> Vec<Record> {
+    let recorder = SideBySide::new();
+    let pass = Pass::training().with_observer(recorder.clone());
+    loss(model, &pass).unwrap().backward().unwrap();
+    recorder.records(model.layers(), 2, 40)
+}
+
+fn whole(model: &Model) -> Vec<(String, Fidelity)> {
+    let pass = Pass::training();
+    let records = whole_pass(model.parameters(), &pass, |pass| loss(model, pass), 2, 40).unwrap();
+    let of = |record| match record {
+        Record::WholeGradient { epoch: 2, step: 40, parameter, fidelity } => (parameter, fidelity),
+        other => panic!("{other:?}"),
+    };
+    records.into_iter().map(of).collect()
+}
+
+#[test]
+fn every_conv_and_linear_layer_is_recorded_in_forward_order() {
+    let model = model("pool2");
+    let expected: Vec<String> = model
+        .layers()
+        .iter()
+        .filter(|layer| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear))
+        .map(|layer| layer.name().to_owned())
+        .collect();
+    let mut found = Vec::new();
+    for record in side_by_side(&model) {
+        let Record::Gradient {
+            epoch,
+            step,
+            layer,
+            fidelity,
+            learning_indicator,
+            kept_bytes,
+            raw_bytes,
+        } = record
+        else {
+            panic!("{record:?}")
+        };
+        assert_eq!((epoch, step), (2, 40));
+        let (cosine, li) = (fidelity.cosine.unwrap(), learning_indicator.unwrap());
+        if layer == "fc" {
+            assert_eq!((cosine, li.count, kept_bytes), (1.0, 4, raw_bytes));
+        } else {
+            assert!(0.0 < cosine && cosine < 1.0, "{layer}: {cosine}");
+            assert!(0.0 < li.mean && li.mean < 1.0, "{layer}: {li:?}");
+            assert_eq!(li.count, 4);
+            assert!(kept_bytes < raw_bytes / 2, "{layer}: {kept_bytes} of {raw_bytes}");
+        }
+        found.push(layer);
+    }
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn the_identity_codec_is_exact() {
+    for record in side_by_side(&model("none")) {
+        let Record::Gradient { fidelity, learning_indicator, kept_bytes, raw_bytes, .. } = record
+        else {
+            panic!("{record:?}")
+        };
+        assert_eq!(fidelity.cosine, Some(1.0));
+        assert_eq!(fidelity.relative_error, Some(0.0));
+        assert!((learning_indicator.unwrap().min - 1.0).abs() < 1e-12);
+        assert_eq!(kept_bytes, raw_bytes);
+    }
+    assert!(whole(&model("none")).iter().all(|(_, fidelity)| fidelity.cosine == Some(1.0)));
+}
+
+/// Errors in conv inputs do not travel: one pass or two, the weight gradients are the same.
+#[test]
+fn pooled_conv_inputs_change_their_own_weight_gradients_alone() {
+    let model = model("pool2");
+    let layers: Vec<(String, Fidelity)> = side_by_side(&model)
+        .into_iter()
+        .map(|record| match record {
+            Record::Gradient { layer, fidelity, .. } => (format!("{layer}.weight"), fidelity),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    for (parameter, fidelity) in whole(&model) {
+        let cosine = fidelity.cosine.unwrap();
+        match layers.iter().find(|(name, _)| *name == parameter) {
+            Some((_, side)) => assert!((cosine - side.cosine.unwrap()).abs() < 1e-6, "{parameter}"),
+            None => assert_eq!(cosine, 1.0, "{parameter}"),
+        }
+    }
+}
+
+#[test]
+fn pooled_norm_inputs_change_what_lies_before_them() {
+    let model = model("norm=pool2");
+    let whole = whole(&model);
+    let cosine = |name: &str| whole.iter().find(|(n, _)| n == name).unwrap().1.cosine.unwrap();
+    assert!(cosine("conv1.weight") < 1.0);
+    assert_eq!(cosine("fc.weight"), 1.0);
+}
+
+#[test]
+fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
+    let model = model("layer1.*=pool4,default=pool2");
+    let codecs = || model.layers().iter().map(|layer| layer.codec().name()).collect::<Vec<_>>();
+    let buffers = || {
+        let values = |(_, var): (&str, &candle_core::Var)| var.to_vec1::<f32>().unwrap();
+        model.parameters().buffers().map(values).collect::<Vec<_>>()
+    };
+    let (codecs_before, buffers_before) = (codecs(), buffers());
+    whole(&model);
+    assert_eq!(codecs(), codecs_before);
+    assert_eq!(buffers(), buffers_before);
+    let failing = |_: &Pass| Err(candle_core::Error::Msg("no".into()).into());
+    assert!(whole_pass(model.parameters(), &Pass::training(), failing, 0, 0).is_err());
+    assert_eq!(codecs(), codecs_before);
+}
