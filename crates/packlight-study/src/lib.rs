@@ -1,1 +1,36 @@
 //! Data sets, studies, training runs, checkpoints and resume.
+//!
+//! A [`Study`] is read from `study.toml`; [`run_study`] trains each of its plans with each of its
+//! seeds and leaves one folder of records a run. Records are a function of the study, the data and
+//! the seed alone: a run that was killed at any moment and started again ends with the same bytes
+//! as one that was not.
+//!
+//! This crate knows nothing of charts and of no terminal: it tells a [`Progress`] what happens.
+
+pub mod data;
+
+mod atomic_file;
+mod checkpoint;
+mod error;
+mod evaluation;
+mod lock;
+mod logs;
+mod machine;
+mod progress;
+mod run;
+mod spec;
+mod step;
+mod sweep;
+mod trainer;
+
+pub use checkpoint::CHECKPOINT;
+pub use error::{Error, Result};
+pub use evaluation::{Evaluation, evaluate};
+pub use progress::{Event, Progress, Silent};
+pub use spec::{NamedPlan, OptimizerSpec, ProbeSpec, STUDY, Study};
+pub use sweep::{Options, Outcome, RUNS, RunSummary, StudySummary, run_study};
+
+/// Bytes as lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,204 @@
+//! Where a run stands, so that it can go on after a crash as if nothing had happened.
+//!
+//! One safetensors file: the model's parameters and buffers under `model.`, the optimizer's state
+//! under `optimizer.`, and the position in the header. Random numbers need no state: they are a
+//! function of the seed and the position.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use safetensors::tensor::View;
+use safetensors::{SafeTensors, serialize};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result, atomic_file};
+
+/// The name of a run's checkpoint within its folder.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// Where a run stands between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Position {
+    /// The epoch in progress.
+    pub(crate) epoch: u64,
+    /// Batches of it that are done.
+    pub(crate) batch: u64,
+    /// Optimizer steps done in all.
+    pub(crate) step: u64,
+    /// Sums over the epoch's batches so far.
+    pub(crate) sums: Sums,
+    /// Bytes of the records that belong to this position.
+    pub(crate) records: u64,
+    /// Bytes of the measurements that belong to this position.
+    pub(crate) measurements: u64,
+}
+
+/// Sums over an epoch's batches.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct Sums {
+    /// Of the losses of all samples.
+    pub(crate) loss: f64,
+    /// The last batch's mean loss.
+    pub(crate) last_loss: f64,
+    /// Samples classified correctly.
+    pub(crate) correct: u64,
+    /// Samples.
+    pub(crate) samples: u64,
+    /// Steps that were timed.
+    pub(crate) timed_steps: u64,
+    /// Their wall time.
+    pub(crate) seconds: f64,
+}
+
+/// A position with the tensors that belong to it.
+#[derive(Debug)]
+pub(crate) struct Checkpoint {
+    pub(crate) position: Position,
+    pub(crate) model: BTreeMap<String, Tensor>,
+    pub(crate) optimizer: BTreeMap<String, Tensor>,
+}
+
+const MODEL: &str = "model.";
+const OPTIMIZER: &str = "optimizer.";
+const POSITION: &str = "position";
+const CHECKSUM: &str = "sha256";
+
+impl Checkpoint {
+    /// Writes the checkpoint to `path`, replacing an older one atomically.
+    ///
+    /// # Errors
+    /// If a tensor has no safetensors form or the file cannot be written.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let model = self.model.iter().map(|(name, tensor)| (format!("{MODEL}{name}"), tensor));
+        let optimizer =
+            self.optimizer.iter().map(|(name, tensor)| (format!("{OPTIMIZER}{name}"), tensor));
+        let tensors: BTreeMap<String, &Tensor> = model.chain(optimizer).collect();
+        let position = serde_json::to_string(&self.position)
+            .map_err(|e| Error::checkpoint(path, e.to_string()))?;
+        let contents = tensors.iter().map(|(name, tensor)| (name.as_str(), View::data(*tensor)));
+        let checksum = checksum(&position, contents);
+        let header =
+            HashMap::from([(POSITION.to_owned(), position), (CHECKSUM.to_owned(), checksum)]);
+        let bytes =
+            serialize(tensors, Some(header)).map_err(|e| Error::checkpoint(path, e.to_string()))?;
+        atomic_file::write(path, &bytes)
+    }
+
+    /// Reads the checkpoint at `path`; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// If the file cannot be read or is damaged.
+    pub(crate) fn load(path: &Path, device: &Device) -> Result<Option<Self>> {
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Error::io(path, e)),
+        };
+        let damaged = |reason: String| Error::checkpoint(path, reason);
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let header = metadata.metadata().as_ref();
+        let entry = |key: &str| {
+            header
+                .and_then(|header| header.get(key))
+                .ok_or_else(|| damaged(format!("its header has no `{key}`")))
+        };
+        let (position, expected) = (entry(POSITION)?, entry(CHECKSUM)?);
+        let views = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let contents: BTreeMap<_, _> =
+            views.iter().map(|(name, view)| (name, Cow::Borrowed(view.data()))).collect();
+        let found = checksum(position, contents);
+        if found != *expected {
+            return Err(damaged(format!("checksum {expected} expected, {found} found")));
+        }
+        let position = serde_json::from_str(position).map_err(|e| damaged(e.to_string()))?;
+        let (mut model, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
+        for (name, tensor) in candle_core::safetensors::load_buffer(&bytes, device)? {
+            if let Some(name) = name.strip_prefix(MODEL) {
+                model.insert(name.to_owned(), tensor);
+            } else if let Some(name) = name.strip_prefix(OPTIMIZER) {
+                optimizer.insert(name.to_owned(), tensor);
+            }
+        }
+        Ok(Some(Self { position, model, optimizer }))
+    }
+}
+
+/// SHA-256 of the position and all tensors, which `contents` gives ordered by name.
+fn checksum<'a>(
+    position: &str,
+    contents: impl IntoIterator<Item = (&'a str, Cow<'a, [u8]>)>,
+) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(position);
+    for (name, bytes) in contents {
+        hasher.update(name);
+        hasher.update(&bytes);
+    }
+    crate::hex(&hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let tensor = |values: &[f32]| Tensor::new(values, &Device::Cpu).unwrap();
+        Checkpoint {
+            position: Position {
+                epoch: 2,
+                batch: 3,
+                step: 43,
+                sums: Sums { loss: 0.1 + 0.2, correct: 7, samples: 64, ..Sums::default() },
+                records: 1234,
+                measurements: 567,
+            },
+            model: BTreeMap::from([
+                ("conv1.weight".to_owned(), tensor(&[1.0, f32::MIN_POSITIVE, -0.0])),
+                ("bn1.running_mean".to_owned(), tensor(&[0.5])),
+            ]),
+            optimizer: BTreeMap::from([("conv1.weight".to_owned(), tensor(&[3.0, 2.0, 1.0]))]),
+        }
+    }
+
+    fn bits(tensors: &BTreeMap<String, Tensor>) -> Vec<(String, Vec<u32>)> {
+        let bits = |t: &Tensor| {
+            t.to_vec1::<f32>().unwrap().into_iter().map(f32::to_bits).collect::<Vec<_>>()
+        };
+        tensors.iter().map(|(name, t)| (name.clone(), bits(t))).collect()
+    }
+
+    #[test]
+    fn comes_back_bit_by_bit() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CHECKPOINT);
+        assert!(Checkpoint::load(&path, &Device::Cpu).unwrap().is_none());
+        let saved = checkpoint();
+        saved.save(&path).unwrap();
+        let loaded = Checkpoint::load(&path, &Device::Cpu).unwrap().unwrap();
+        assert_eq!(loaded.position, saved.position);
+        assert_eq!(bits(&loaded.model), bits(&saved.model));
+        assert_eq!(bits(&loaded.optimizer), bits(&saved.optimizer));
+    }
+
+    #[test]
+    fn truncation_anywhere_and_a_flipped_bit_are_errors_that_name_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(CHECKPOINT);
+        checkpoint().save(&path).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for length in 0..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
+            assert!(error.contains(CHECKPOINT), "{error}");
+        }
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains("checksum"), "{error}");
+    }
+}

@@ -1,0 +1,120 @@
+//! What can go wrong with a study.
+
+use std::path::{Path, PathBuf};
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with a study; each variant says where and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder could not be opened, read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// The study's description makes no sense.
+    #[error("{}: {reason}", path.display())]
+    Study {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+    /// A plan does not fit the study's model.
+    #[error("plan {plan} of the study: {source}")]
+    Plan {
+        /// The plan's name in the study.
+        plan: String,
+        /// What is wrong with it.
+        source: Box<packlight_nn::Error>,
+    },
+    /// Another process writes the same study.
+    #[error(
+        "{}: another packlight is running this study; wait for it to end, or stop it",
+        folder.display()
+    )]
+    Locked {
+        /// The study's folder.
+        folder: PathBuf,
+    },
+    /// A run was begun under other conditions than it would now go on with.
+    #[error(
+        "{}: {what} changed since this run was begun ({found} then, {expected} now); undo the \
+         change, choose another folder, or start all runs of the study anew with --overwrite",
+        folder.display()
+    )]
+    Changed {
+        /// The run's folder.
+        folder: PathBuf,
+        /// What changed: "the study", "the data" or "the version of Packlight".
+        what: &'static str,
+        /// What it is now.
+        expected: String,
+        /// What the run was begun with.
+        found: String,
+    },
+    /// A checkpoint cannot be used.
+    #[error(
+        "{}: the checkpoint cannot be used: {reason}; remove it, and the run starts anew",
+        path.display()
+    )]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The user stopped the study.
+    #[error("interrupted; every finished step is kept, and the same command goes on from here")]
+    Interrupted,
+    /// A data set's error.
+    #[error(transparent)]
+    Data(#[from] crate::data::Error),
+    /// A record's error.
+    #[error(transparent)]
+    Record(#[from] packlight_record::Error),
+    /// A model's error.
+    #[error(transparent)]
+    Model(Box<packlight_nn::Error>),
+    /// An op's error.
+    #[error(transparent)]
+    Autograd(Box<packlight_autograd::Error>),
+    /// A probe's error.
+    #[error(transparent)]
+    Probe(Box<packlight_probe::Error>),
+    /// Candle's own error.
+    #[error(transparent)]
+    Candle(#[from] candle_core::Error),
+}
+
+impl From<packlight_nn::Error> for Error {
+    fn from(source: packlight_nn::Error) -> Self {
+        Error::Model(Box::new(source))
+    }
+}
+
+impl From<packlight_autograd::Error> for Error {
+    fn from(source: packlight_autograd::Error) -> Self {
+        Error::Autograd(Box::new(source))
+    }
+}
+
+impl From<packlight_probe::Error> for Error {
+    fn from(source: packlight_probe::Error) -> Self {
+        Error::Probe(Box::new(source))
+    }
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        Error::Io { path: path.to_path_buf(), source }
+    }
+
+    pub(crate) fn checkpoint(path: &Path, reason: impl Into<String>) -> Self {
+        Error::Checkpoint { path: path.to_path_buf(), reason: reason.into() }
+    }
+}

@@ -1,0 +1,44 @@
+//! The two logs of a run, opened and synced together.
+
+use std::path::Path;
+
+use packlight_record::manifest::{MEASUREMENTS, RECORDS};
+use packlight_record::{Appender, Measurement, Record};
+
+use crate::Result;
+use crate::checkpoint::Position;
+
+/// A run's records and measurements.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    records: Appender,
+    measurements: Appender,
+}
+
+impl Logs {
+    /// Opens the logs of the run in `folder` as they were at `position`; what was written after it
+    /// is cut off.
+    pub(crate) fn open(folder: &Path, position: &Position) -> Result<Self> {
+        Ok(Self {
+            records: Appender::open(&folder.join(RECORDS), position.records)?,
+            measurements: Appender::open(&folder.join(MEASUREMENTS), position.measurements)?,
+        })
+    }
+
+    /// Appends a fact.
+    pub(crate) fn record(&mut self, record: &Record) -> Result<()> {
+        Ok(self.records.append(record)?)
+    }
+
+    /// Appends a measurement.
+    pub(crate) fn measure(&mut self, measurement: &Measurement) -> Result<()> {
+        Ok(self.measurements.append(measurement)?)
+    }
+
+    /// Brings both to the disk and notes their lengths in `position`.
+    pub(crate) fn sync(&mut self, position: &mut Position) -> Result<()> {
+        position.records = self.records.sync()?;
+        position.measurements = self.measurements.sync()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,70 @@
+//! What a study tells while it runs.
+
+/// Listens to a study; the library knows no terminal.
+pub trait Progress {
+    /// Takes note of one event.
+    fn event(&mut self, event: Event<'_>);
+}
+
+/// Something that happened in a study.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Event<'a> {
+    /// A run starts, or goes on where its checkpoint left it.
+    Started {
+        /// The run's name, such as `pool2-seed0`.
+        run: &'a str,
+        /// Its number among the study's runs, from 1.
+        number: usize,
+        /// How many runs the study has.
+        of: usize,
+        /// Steps that were done before.
+        step: u64,
+        /// Steps that it has in all.
+        steps: u64,
+    },
+    /// A run is left as it is.
+    Skipped {
+        /// The run's name.
+        run: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A training step was done.
+    Step {
+        /// Steps done so far.
+        step: u64,
+        /// Its loss.
+        loss: f64,
+    },
+    /// An epoch ended.
+    Epoch {
+        /// Which, from 1.
+        epoch: u64,
+        /// How many there are.
+        of: u64,
+        /// Mean training loss.
+        train_loss: f64,
+        /// Fraction of the test data classified correctly.
+        test_accuracy: f64,
+    },
+    /// A run came to its planned end.
+    Finished {
+        /// The run's name.
+        run: &'a str,
+    },
+    /// A run ended with an error.
+    Failed {
+        /// The run's name.
+        run: &'a str,
+        /// What went wrong.
+        reason: &'a str,
+    },
+}
+
+/// Listens to nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn event(&mut self, _: Event<'_>) {}
+}

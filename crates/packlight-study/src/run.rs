@@ -1,0 +1,170 @@
+//! One run of a study: its folder, its manifest, and whether there is anything left to do.
+
+use std::path::{Path, PathBuf};
+
+use packlight_nn::ModelSpec;
+use packlight_record::manifest::{MANIFEST, RECORDS};
+use packlight_record::{Manifest, Record, RunState, read_log};
+
+use crate::data::DataSet;
+use crate::progress::Event;
+use crate::spec::{NamedPlan, Study};
+use crate::trainer::{Ending, Trainer, Watch};
+use crate::{Error, Result, atomic_file, machine};
+
+/// How far a run had got before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Its folder does not exist, or nothing in it is known of.
+    New,
+    /// It was begun and can go on.
+    Unfinished,
+    /// It came to its planned end.
+    Finished,
+    /// It diverged, and would again.
+    Diverged(String),
+}
+
+/// One plan with one seed.
+pub(crate) struct Run<'a> {
+    pub(crate) study: &'a Study,
+    pub(crate) data: &'a DataSet,
+    pub(crate) model: &'a ModelSpec,
+    pub(crate) plan_index: usize,
+    pub(crate) plan: &'a NamedPlan,
+    pub(crate) seed: u64,
+    pub(crate) threads: usize,
+    pub(crate) folder: PathBuf,
+    /// Its number among the study's runs, from 1, and how many there are.
+    pub(crate) place: (usize, usize),
+}
+
+impl Run<'_> {
+    /// The run's name, which is its folder's.
+    pub(crate) fn name(&self) -> String {
+        run_name(self.plan, self.seed)
+    }
+
+    /// Looks at what is on disk.
+    ///
+    /// # Errors
+    /// If the run was begun with another study, other data or another version.
+    pub(crate) fn standing(&self) -> Result<Standing> {
+        if !self.folder.join(MANIFEST).exists() {
+            return Ok(Standing::New);
+        }
+        let found = Manifest::read(&self.folder)?;
+        self.refuse("the study", self.study.hash(self.plan, self.seed)?, found.study_hash)?;
+        self.refuse("the data", self.data.checksum.clone(), found.data_hash)?;
+        match found.state {
+            RunState::Finished => return Ok(Standing::Finished),
+            RunState::Unfinished | RunState::Failed { .. } => {}
+        }
+        let records = read_log::<Record>(&self.folder.join(RECORDS))?;
+        if let Some(Record::Diverged { reason, .. }) = records.values.last() {
+            return Ok(Standing::Diverged(reason.clone()));
+        }
+        self.refuse("the version of Packlight", VERSION.to_owned(), found.version)?;
+        Ok(Standing::Unfinished)
+    }
+
+    /// Trains to the end, from the checkpoint if there is one, and notes in the manifest how it
+    /// ended.
+    ///
+    /// # Errors
+    /// If the run could not be brought to an end; but for an interruption the manifest says why.
+    pub(crate) fn train(&self, watch: &mut Watch<'_>) -> Result<Ending> {
+        if !self.folder.join(MANIFEST).exists() {
+            remove(&self.folder)?; // nothing says what a checkpoint without a manifest belongs to
+        }
+        std::fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
+        let mut trainer = Trainer::new(self.study, self.data, self.model, self.plan, self.seed)?;
+        self.note(&trainer, RunState::Unfinished)?;
+        let ending = self.go_on(&mut trainer, watch);
+        let state = match &ending {
+            Ok(Ending::Finished) => RunState::Finished,
+            Ok(Ending::Diverged(reason)) => RunState::Failed { reason: reason.clone() },
+            Err(Error::Interrupted) => RunState::Unfinished,
+            Err(error) => RunState::Failed { reason: error.to_string() },
+        };
+        self.note(&trainer, state)?;
+        ending
+    }
+
+    fn go_on(&self, trainer: &mut Trainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
+        let position = trainer.restore(&self.folder)?;
+        let (number, of) = self.place;
+        let (step, steps) = (position.step, trainer.total_steps());
+        watch.progress.event(Event::Started { run: &self.name(), number, of, step, steps });
+        trainer.train(&self.folder, position, watch)
+    }
+
+    fn refuse(&self, what: &'static str, expected: String, found: String) -> Result<()> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(Error::Changed { folder: self.folder.clone(), what, expected, found })
+    }
+
+    fn data_in_words(&self) -> String {
+        let DataSet { channels, height, width, classes, .. } = self.data;
+        format!("{}, {channels} x {height} x {width}, {classes} classes", self.study.data.name)
+    }
+
+    fn note(&self, trainer: &Trainer<'_>, state: RunState) -> Result<()> {
+        let manifest = Manifest {
+            study: self.study.name.clone(),
+            title: self.study.title.clone(),
+            plan: self.plan.name.clone(),
+            plan_index: self.plan_index as u64,
+            plan_spec: self.plan.spec.clone(),
+            seed: self.seed,
+            epochs: self.study.epochs,
+            model: model_in_words(self.model),
+            parameters: trainer.model.parameters().count() as u64,
+            data: self.data_in_words(),
+            train_samples: self.data.train.len() as u64,
+            test_samples: self.data.test.len() as u64,
+            batch: self.study.batch as u64,
+            study_hash: self.study.hash(self.plan, self.seed)?,
+            data_hash: self.data.checksum.clone(),
+            version: VERSION.to_owned(),
+            cpu: machine::processor(),
+            threads: self.threads as u64,
+            state,
+        };
+        let path = self.folder.join(MANIFEST);
+        let json = serde_json::to_vec_pretty(&manifest)
+            .map_err(|source| packlight_record::Error::Json { path: path.clone(), source })?;
+        atomic_file::write(&path, &json)
+    }
+}
+
+fn model_in_words(model: &ModelSpec) -> String {
+    let mut words = model.name.name().to_owned();
+    if let Some(width) = model.width {
+        words += &format!(", width {width}");
+    }
+    if let Some(stem) = model.stem {
+        words += &format!(", {} stem", stem.name());
+    }
+    if let Some(hidden) = &model.hidden {
+        words += &format!(", hidden {hidden:?}");
+    }
+    words
+}
+
+/// What a run is called: the plan's name and the seed.
+pub(crate) fn run_name(plan: &NamedPlan, seed: u64) -> String {
+    format!("{}-seed{seed}", plan.name)
+}
+
+/// Removes a run's folder and all that is in it.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, e)),
+        _ => Ok(()),
+    }
+}
+
+const VERSION: &str = env!("CARGO_PKG_VERSION");

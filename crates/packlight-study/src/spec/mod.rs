@@ -1,0 +1,271 @@
+//! `study.toml`: one reproducible experiment.
+
+mod optimizer;
+mod probe;
+mod suggestion;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use packlight_nn::{ModelSpec, Plan, Schedule};
+use serde::{Deserialize, Deserializer, Serialize};
+use sha2::{Digest, Sha256};
+use toml::Spanned;
+
+pub use optimizer::OptimizerSpec;
+pub(crate) use optimizer::Updates;
+pub use probe::ProbeSpec;
+
+use crate::data::DataSpec;
+use crate::{Error, Result};
+
+/// The name of a study's description within its folder.
+pub const STUDY: &str = "study.toml";
+
+/// One reproducible experiment: model x data x plans x seeds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study {
+    /// A short name.
+    pub name: String,
+    /// What the study is about, as a person would say it.
+    pub title: String,
+    /// Each plan is run once with each seed.
+    pub seeds: Vec<u64>,
+    /// Passes over the training data.
+    pub epochs: u64,
+    /// Samples in a batch; the last one of an epoch may be smaller.
+    pub batch: usize,
+    /// Threads to compute with; all that the machine has where it is not given. It changes no
+    /// record.
+    #[serde(default)]
+    pub threads: Option<usize>,
+    /// The network.
+    pub model: ModelSpec,
+    /// The data.
+    pub data: DataSpec,
+    /// The plans to compare, in the order of the file.
+    #[serde(deserialize_with = "in_order")]
+    pub plans: Vec<NamedPlan>,
+    /// How parameters are updated.
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate changes.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// When gradients are recorded side by side.
+    #[serde(default)]
+    pub probe: ProbeSpec,
+}
+
+/// A plan under the name that the study gives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedPlan {
+    /// Its name, which is also the first part of its runs' folder names.
+    pub name: String,
+    /// The plan, as on a command line.
+    pub spec: String,
+}
+
+/// TOML tables have no order of their own; where each plan stands in the file gives them one.
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamedPlan>, D::Error> {
+    let table = BTreeMap::<String, Spanned<String>>::deserialize(deserializer)?;
+    let mut plans: Vec<_> = table.into_iter().collect();
+    plans.sort_by_key(|(_, spec)| spec.span().start);
+    let named =
+        |(name, spec): (String, Spanned<String>)| NamedPlan { name, spec: spec.into_inner() };
+    Ok(plans.into_iter().map(named).collect())
+}
+
+impl Study {
+    /// Reads and checks the study in `folder`.
+    ///
+    /// # Errors
+    /// If `study.toml` is missing, is no TOML, has an unknown key (the nearest valid one is
+    /// suggested), or a value that makes no sense.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(STUDY);
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        Self::parse(&text).map_err(|reason| Error::Study { path, reason })
+    }
+
+    /// Reads and checks a study's text; the error says what is wrong with it.
+    fn parse(text: &str) -> Result<Self, String> {
+        let study: Self = toml::from_str(text).map_err(|e| {
+            let hint = suggestion::suggestion(e.message())
+                .map(|name| format!("did you mean `{name}`?\n"))
+                .unwrap_or_default();
+            format!("{e}{hint}")
+        })?;
+        match study.fault() {
+            Some((key, reason)) => Err(format!("{key}: {reason}")),
+            None => Ok(study),
+        }
+    }
+
+    /// The first key whose value makes no sense, and why.
+    fn fault(&self) -> Option<(String, String)> {
+        let fault = |key: &str, reason: &str| Some((key.to_owned(), reason.to_owned()));
+        let below = |table: &str, fault: Option<(&'static str, String)>| {
+            fault.map(|(key, reason)| (format!("{table}.{key}"), reason))
+        };
+        if self.name.trim().is_empty() {
+            return fault("name", "is empty; give the study a short name");
+        }
+        if self.seeds.is_empty() {
+            return fault("seeds", "is empty; give at least one, as in `seeds = [0, 1]`");
+        }
+        let mut seeds = self.seeds.clone();
+        seeds.sort_unstable();
+        if let Some(pair) = seeds.windows(2).find(|pair| pair[0] == pair[1]) {
+            return fault("seeds", &format!("{} stands there twice", pair[0]));
+        }
+        for (key, value) in [
+            ("epochs", self.epochs),
+            ("batch", self.batch as u64),
+            ("threads", self.threads() as u64),
+        ] {
+            if value == 0 {
+                return fault(key, "0 given, expected at least 1");
+            }
+        }
+        if self.plans.is_empty() {
+            return fault("plans", "is empty; give at least one, as in `none = \"none\"`");
+        }
+        for plan in &self.plans {
+            let key = format!("plans.{}", plan.name);
+            if !is_file_name(&plan.name) {
+                return fault(
+                    &key,
+                    "a plan's name becomes part of a folder's name: use letters, digits, `-` and `_`",
+                );
+            }
+            if let Err(e) = Plan::parse(&plan.spec) {
+                return fault(&key, &e.to_string());
+            }
+        }
+        if let Err(e) = self.model.validate() {
+            return fault("model", &e.to_string());
+        }
+        if let Err(e) = self.schedule.validate() {
+            return fault("schedule", &e.to_string());
+        }
+        below("optimizer", self.optimizer.fault()).or_else(|| below("probe", self.probe.fault()))
+    }
+
+    /// The threads asked for, or all that the machine has.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(all)
+    }
+
+    /// SHA-256 of what determines the records of a run: of all but the study's name and title, the
+    /// threads, and the other plans and seeds.
+    pub(crate) fn hash(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
+        #[derive(Serialize)]
+        struct Determining<'a> {
+            plan: &'a str,
+            seed: u64,
+            epochs: u64,
+            batch: usize,
+            model: &'a ModelSpec,
+            data: &'a DataSpec,
+            optimizer: &'a OptimizerSpec,
+            schedule: &'a Schedule,
+            probe: &'a ProbeSpec,
+        }
+        let determining = Determining {
+            plan: &plan.spec,
+            seed,
+            epochs: self.epochs,
+            batch: self.batch,
+            model: &self.model,
+            data: &self.data,
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+            probe: &self.probe,
+        };
+        let text = serde_json::to_string(&determining)
+            .map_err(|e| Error::Study { path: STUDY.into(), reason: e.to_string() })?;
+        Ok(crate::hex(&Sha256::digest(text)))
+    }
+}
+
+fn is_file_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    !name.is_empty() && name.len() <= 100 && name.chars().all(fits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+name = "study"
+title = "A title"
+seeds = [0, 1]
+epochs = 2
+batch = 8
+
+[model]
+name = "resnet18"
+
+[data]
+name = "digits"
+
+[plans]
+none = "none"
+b = "pool4"
+a = "layer1.*=pool2"
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+"#;
+
+    #[test]
+    fn plans_keep_the_order_of_the_file() {
+        let study = Study::parse(TEXT).unwrap();
+        let names: Vec<&str> = study.plans.iter().map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names, ["none", "b", "a"]);
+        assert_eq!(study.plans[2].spec, "layer1.*=pool2");
+    }
+
+    #[test]
+    fn the_hash_covers_what_determines_the_records_and_nothing_else() {
+        let hash = |text: &str| {
+            let study = Study::parse(text).unwrap();
+            study.hash(&study.plans[0], study.seeds[0]).unwrap()
+        };
+        let expected = hash(TEXT);
+        assert_eq!(expected.len(), 64);
+        for same in [
+            TEXT.replace("A title", "Another"),
+            TEXT.replace("[0, 1]", "[0]"),
+            TEXT.replace("b = \"pool4\"", ""),
+            TEXT.replace("batch = 8", "batch = 8 # a comment\nthreads = 2"),
+        ] {
+            assert_eq!(hash(&same), expected, "{same}");
+        }
+        for other in [
+            TEXT.replace("epochs = 2", "epochs = 3"),
+            TEXT.replace("[0, 1]", "[1]"),
+            TEXT.replace("none = \"none\"", "none = \"pool3\""),
+            TEXT.replace("resnet18", "resnet20"),
+            TEXT.replace("0.1", "0.2"),
+            TEXT.replace("\"digits\"", "\"digits\"\nsize = 16"),
+            format!("{TEXT}\n[probe]\nevery = 5"),
+        ] {
+            assert_ne!(hash(&other), expected, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_its_key() {
+        let fault = |from: &str, to: &str| Study::parse(&TEXT.replacen(from, to, 1)).unwrap_err();
+        assert!(fault("none =", "\"a/b\" =").starts_with("plans.a/b: "));
+        assert!(fault("[0, 1]", "[]").starts_with("seeds: is empty"));
+        assert!(fault("\"study\"", "\" \"").starts_with("name: is empty"));
+        let unknown = fault("learning_rate", "learn_rate");
+        assert!(unknown.contains("did you mean `learning_rate`?"), "{unknown}");
+    }
+}

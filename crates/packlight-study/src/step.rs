@@ -1,0 +1,177 @@
+//! One training step, and what is looked at on the way.
+
+use std::time::Instant;
+
+use candle_core::Tensor;
+use packlight_autograd::{Activation, Ledger, Pass, allocator};
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::Module;
+use packlight_probe::{SideBySide, whole_pass};
+use packlight_record::{Measurement, Record, TimelinePoint};
+
+use crate::Result;
+use crate::evaluation::{correct, scalar};
+use crate::trainer::Trainer;
+
+/// What a step is looked at with; never with both, since probing takes memory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Nothing: the step is timed.
+    Nothing,
+    /// The probe.
+    Probe,
+    /// The ledger, with its timeline or without.
+    Ledger { timeline: bool },
+}
+
+/// What a step found out.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Mean loss over the batch.
+    pub(crate) loss: f64,
+    /// Samples of the batch classified correctly.
+    pub(crate) correct: u64,
+    /// Seconds from the beginning of the forward pass to the end of the update.
+    pub(crate) seconds: f64,
+    pub(crate) records: Vec<Record>,
+    pub(crate) measurements: Vec<Measurement>,
+    /// Why training cannot go on, if it cannot; the parameters are then as they were.
+    pub(crate) diverged: Option<String>,
+}
+
+impl Trainer<'_> {
+    /// Trains on the samples at `indices` as step `step` of epoch `epoch`.
+    pub(crate) fn step(
+        &mut self,
+        indices: &[usize],
+        epoch: u64,
+        step: u64,
+        look: Look,
+    ) -> Result<Step> {
+        let live_before = allocator::live();
+        let augment = Key::new(self.seed, Purpose::Augment).step(step);
+        let (images, labels) = self.data.train.batch(indices, Some(augment), &self.device)?;
+        let pass = Pass::training().with_seed(self.seed, step);
+
+        let mut records = Vec::new();
+        if look == Look::Probe && self.study.probe.whole {
+            let loss = |pass: &Pass| self.loss(images.clone(), &labels, pass).map(|(loss, _)| loss);
+            records = whole_pass(self.model.parameters(), &pass, loss, epoch, step)?;
+        }
+
+        let recorder = SideBySide::new();
+        let ledger = if counting() { Ledger::with_counter(allocator::live) } else { Ledger::new() };
+        let pass = match look {
+            Look::Nothing => pass,
+            Look::Probe => pass.with_observer(recorder.clone()),
+            Look::Ledger { .. } => pass.with_ledger(&ledger),
+        };
+        allocator::reset_peak();
+        let begun = Instant::now();
+        let (loss, logits) = self.loss(images, &labels, &pass)?;
+        let value = scalar(&loss)?;
+        let mut found = Step {
+            loss: value,
+            correct: correct(&logits, &labels)?,
+            seconds: 0.0,
+            records,
+            measurements: Vec::new(),
+            diverged: (!value.is_finite()).then(|| format!("the loss is {value} at step {step}")),
+        };
+        if found.diverged.is_some() {
+            return Ok(found);
+        }
+        drop(logits);
+        let gradients = loss.backward()?;
+        let peak = allocator::peak();
+        drop(loss);
+        found.records.extend(recorder.records(self.model.layers(), epoch, step));
+        found.diverged = found.records.iter().find_map(not_finite);
+        if found.diverged.is_some() {
+            return Ok(found);
+        }
+        self.optimizer.update(&gradients, self.learning_rate(step))?;
+        found.seconds = begun.elapsed().as_secs_f64();
+        if let Look::Ledger { timeline } = look {
+            account(&ledger, step, &mut found);
+            if timeline {
+                draw_timeline(&ledger, step, live_before, peak, &mut found);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The scalar loss of a batch, and its logits without their graph.
+    ///
+    /// Takes the images, so that only what the layers keep of them stays.
+    fn loss(
+        &self,
+        images: Tensor,
+        labels: &Tensor,
+        pass: &Pass,
+    ) -> packlight_nn::Result<(Tensor, Tensor)> {
+        let input = Activation::from_tensor(&images, pass)?;
+        drop(images);
+        let logits = self.model.forward(&input)?;
+        drop(input);
+        let loss = self.model.loss(&logits, labels)?.into_tensor()?;
+        Ok((loss, logits.data().clone()))
+    }
+}
+
+/// Whether the process's allocator counts: where it does not, nothing is ever live.
+fn counting() -> bool {
+    allocator::live() > 0
+}
+
+/// The reason to stop that a record of a gradient gives, if any.
+fn not_finite(record: &Record) -> Option<String> {
+    let (name, step, fidelity) = match record {
+        Record::Gradient { layer, step, fidelity, .. } => (layer, step, fidelity),
+        Record::WholeGradient { parameter, step, fidelity, .. } => (parameter, step, fidelity),
+        _ => return None,
+    };
+    let norm = fidelity.exact_norm;
+    (!norm.is_finite()).then(|| format!("the gradient of {name} has norm {norm} at step {step}"))
+}
+
+/// One record for each tensor that was kept, and one measurement where its bytes were counted.
+fn account(ledger: &Ledger, step: u64, found: &mut Step) {
+    for entry in ledger.entries() {
+        if let Some(counted) = entry.counted {
+            found.measurements.push(Measurement::Counted {
+                step,
+                layer: entry.layer.to_string(),
+                kind: entry.kind,
+                bytes: counted.max(0) as u64,
+            });
+        }
+        found.records.push(Record::Kept {
+            step,
+            layer: entry.layer.to_string(),
+            kind: entry.kind,
+            payload: entry.bytes.payload as u64,
+            metadata: entry.bytes.metadata as u64,
+            raw: entry.raw as u64,
+        });
+    }
+}
+
+/// The bytes kept over the pass, and the live bytes beside them.
+fn draw_timeline(ledger: &Ledger, step: u64, live_before: usize, peak: usize, found: &mut Step) {
+    let events = ledger.timeline();
+    let above = |live: usize| live as i64 - live_before as i64;
+    let live: Option<Vec<i64>> = events.iter().map(|event| event.live.map(above)).collect();
+    if let Some(points) = live.filter(|_| counting()) {
+        found.measurements.push(Measurement::Allocated { step, points, peak: above(peak) });
+    }
+    let points = events
+        .into_iter()
+        .map(|event| TimelinePoint {
+            layer: event.layer.to_string(),
+            backward: event.backward,
+            kept: event.kept as u64,
+        })
+        .collect();
+    found.records.push(Record::Timeline { step, points });
+}

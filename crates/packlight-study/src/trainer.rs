@@ -1,0 +1,256 @@
+//! The training loop of one run.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use candle_core::{DType, Device};
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::{Model, ModelSpec, Plan};
+use packlight_record::{Measurement, Record};
+
+use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
+use crate::data::DataSet;
+use crate::evaluation::evaluate;
+use crate::logs::Logs;
+use crate::progress::{Event, Progress};
+use crate::spec::{NamedPlan, Study, Updates};
+use crate::step::Look;
+use crate::{Error, Result, machine};
+
+/// How a run came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// All epochs are done.
+    Finished,
+    /// The loss or a gradient was no longer finite.
+    Diverged(String),
+}
+
+/// Who looks on while a run trains.
+pub(crate) struct Watch<'a> {
+    pub(crate) progress: &'a mut dyn Progress,
+    pub(crate) interrupted: &'a AtomicBool,
+    pub(crate) checkpoint_every: Duration,
+}
+
+/// Trains one model with one plan and one seed.
+///
+/// Which samples a step sees, how they are augmented and what dropout drops are functions of the
+/// seed, the epoch and the step, so a position and the tensors are all that a resumed run needs.
+pub(crate) struct Trainer<'a> {
+    pub(crate) study: &'a Study,
+    pub(crate) data: &'a DataSet,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
+    pub(crate) model: Model,
+    pub(crate) optimizer: Box<dyn Updates>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A model made from `seed` with the codecs of `plan`, and its optimizer.
+    pub(crate) fn new(
+        study: &'a Study,
+        data: &'a DataSet,
+        model: &ModelSpec,
+        plan: &NamedPlan,
+        seed: u64,
+    ) -> Result<Self> {
+        let device = Device::Cpu;
+        let model = Model::new(model, seed, DType::F32, &device)?;
+        Plan::parse(&plan.spec)
+            .and_then(|parsed| parsed.apply(model.layers()))
+            .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
+        let optimizer = study.optimizer.build(model.parameters())?;
+        Ok(Self { study, data, seed, device, model, optimizer })
+    }
+
+    /// Goes back to the checkpoint in `folder`, if there is one, and answers where that is.
+    ///
+    /// # Errors
+    /// If the checkpoint is damaged or does not fit the model.
+    pub(crate) fn restore(&mut self, folder: &Path) -> Result<Position> {
+        let path = folder.join(CHECKPOINT);
+        let Some(saved) = Checkpoint::load(&path, &self.device)? else {
+            return Ok(Position::default());
+        };
+        let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
+        self.model.parameters().set(&saved.model).map_err(unfit)?;
+        self.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
+        Ok(saved.position)
+    }
+
+    /// Trains from `position` to the end.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] when asked to stop, after a checkpoint; otherwise if something
+    /// cannot be computed, read or written.
+    pub(crate) fn train(
+        &mut self,
+        folder: &Path,
+        mut position: Position,
+        watch: &mut Watch<'_>,
+    ) -> Result<Ending> {
+        let mut logs = Logs::open(folder, &position)?;
+        if position.step == 0 {
+            self.record_layers(&mut logs)?;
+        }
+        let mut saved = Instant::now();
+        while position.epoch < self.study.epochs {
+            let order = self.order(position.epoch);
+            for indices in order.chunks(self.study.batch).skip(position.batch as usize) {
+                if let Some(reason) = self.advance(indices, &mut position, &mut logs)? {
+                    return diverged(reason, &mut position, &mut logs);
+                }
+                let loss = position.sums.last_loss;
+                watch.progress.event(Event::Step { step: position.step, loss });
+                let interrupted = watch.interrupted.load(Ordering::Relaxed);
+                if interrupted || saved.elapsed() >= watch.checkpoint_every {
+                    self.save(folder, &mut position, &mut logs)?;
+                    saved = Instant::now();
+                }
+                if interrupted {
+                    return Err(Error::Interrupted);
+                }
+            }
+            if let Some(reason) = self.end_epoch(&mut position, &mut logs, watch.progress)? {
+                return diverged(reason, &mut position, &mut logs);
+            }
+            self.save(folder, &mut position, &mut logs)?;
+            saved = Instant::now();
+        }
+        logs.record(&Record::Finished { step: position.step })?;
+        logs.sync(&mut position)?;
+        Ok(Ending::Finished)
+    }
+
+    /// Optimizer steps of the whole run.
+    pub(crate) fn total_steps(&self) -> u64 {
+        self.study.epochs * self.steps_per_epoch()
+    }
+
+    /// The learning rate of `step`.
+    pub(crate) fn learning_rate(&self, step: u64) -> f64 {
+        let factor = self.study.schedule.factor(step as usize, self.total_steps() as usize);
+        self.study.optimizer.learning_rate() * factor
+    }
+
+    fn steps_per_epoch(&self) -> u64 {
+        self.data.train.len().div_ceil(self.study.batch) as u64
+    }
+
+    /// The order in which an epoch goes through the training samples.
+    fn order(&self, epoch: u64) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.data.train.len()).collect();
+        Key::new(self.seed, Purpose::Shuffle).step(epoch).stream().shuffle(&mut order);
+        order
+    }
+
+    /// What step `step` of `epoch` is looked at with: the probe where the study says so, the ledger
+    /// at the first other step of each epoch, its timeline at the first such step of the run.
+    fn look(&self, epoch: u64, step: u64) -> Look {
+        let probe = &self.study.probe;
+        let epoch_start = epoch * self.steps_per_epoch();
+        if probe.includes(step) {
+            Look::Probe
+        } else if probe.first_outside(epoch_start..step + 1) == Some(step) {
+            Look::Ledger { timeline: probe.first_outside(0..step + 1) == Some(step) }
+        } else {
+            Look::Nothing
+        }
+    }
+
+    fn record_layers(&self, logs: &mut Logs) -> Result<()> {
+        for layer in self.model.layers() {
+            logs.record(&Record::Layer {
+                layer: layer.name().to_owned(),
+                kind: layer.kind(),
+                codec: layer.codec().name(),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Does one step; answers why training cannot go on, if it cannot.
+    fn advance(
+        &mut self,
+        indices: &[usize],
+        position: &mut Position,
+        logs: &mut Logs,
+    ) -> Result<Option<String>> {
+        let look = self.look(position.epoch, position.step);
+        let found = self.step(indices, position.epoch, position.step, look)?;
+        if found.diverged.is_some() {
+            return Ok(found.diverged);
+        }
+        found.records.iter().try_for_each(|record| logs.record(record))?;
+        found.measurements.iter().try_for_each(|measurement| logs.measure(measurement))?;
+        position.batch += 1;
+        position.step += 1;
+        let sums = &mut position.sums;
+        sums.loss += found.loss * indices.len() as f64;
+        sums.last_loss = found.loss;
+        sums.correct += found.correct;
+        sums.samples += indices.len() as u64;
+        if look == Look::Nothing {
+            sums.timed_steps += 1;
+            sums.seconds += found.seconds;
+        }
+        Ok(None)
+    }
+
+    /// Evaluates and records the epoch that has ended, and moves on to the next.
+    fn end_epoch(
+        &self,
+        position: &mut Position,
+        logs: &mut Logs,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<String>> {
+        let Position { epoch, step, sums, .. } = *position;
+        let begun = Instant::now();
+        let test = evaluate(&self.model, &self.data.test, self.study.batch, &self.device)?;
+        let test_seconds = begun.elapsed().as_secs_f64();
+        if !test.loss.is_finite() {
+            return Ok(Some(format!("the test loss is {} after step {step}", test.loss)));
+        }
+        let train_loss = sums.loss / sums.samples as f64;
+        logs.record(&Record::Epoch {
+            epoch,
+            step,
+            learning_rate: self.learning_rate(step.saturating_sub(1)),
+            train_loss,
+            train_accuracy: sums.correct as f64 / sums.samples as f64,
+            test_loss: test.loss,
+            test_accuracy: test.accuracy(),
+        })?;
+        let (steps, train_seconds) = (sums.timed_steps, sums.seconds);
+        logs.measure(&Measurement::Time { epoch, steps, train_seconds, test_seconds })?;
+        if let Some(peak) = machine::resident_peak() {
+            logs.measure(&Measurement::Resident { epoch, peak })?;
+        }
+        progress.event(Event::Epoch {
+            epoch: epoch + 1,
+            of: self.study.epochs,
+            train_loss,
+            test_accuracy: test.accuracy(),
+        });
+        *position = Position { epoch: epoch + 1, batch: 0, sums: Sums::default(), ..*position };
+        Ok(None)
+    }
+
+    fn save(&self, folder: &Path, position: &mut Position, logs: &mut Logs) -> Result<()> {
+        logs.sync(position)?;
+        let checkpoint = Checkpoint {
+            position: *position,
+            model: self.model.parameters().tensors()?,
+            optimizer: self.optimizer.state()?,
+        };
+        checkpoint.save(&folder.join(CHECKPOINT))
+    }
+}
+
+fn diverged(reason: String, position: &mut Position, logs: &mut Logs) -> Result<Ending> {
+    logs.record(&Record::Diverged { step: position.step, reason: reason.clone() })?;
+    logs.sync(position)?;
+    Ok(Ending::Diverged(reason))
+}

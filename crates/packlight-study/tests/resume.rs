@@ -1,0 +1,157 @@
+//! A run that stops after any step and goes on ends with the bytes of one that did not stop.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use packlight_record::{Manifest, Record, RunState, read_log};
+use packlight_study::{
+    Error, Event, Options, Outcome, Progress, RUNS, STUDY, Silent, StudySummary, run_study,
+};
+
+const TEXT: &str = r#"
+name = "tiny"
+title = "A study for tests"
+seeds = [3]
+epochs = 2
+batch = 16
+
+[model]
+name = "mlp"
+hidden = [24, 12]
+
+[data]
+name = "digits"
+size = 8
+train_limit = 72
+test_limit = 20
+augment = { pad = 1 }
+
+[plans]
+pooled = "linear=pool2"
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.01
+
+[probe]
+steps = [0, 3, 7]
+whole = true
+"#;
+
+const STEPS: u64 = 10;
+const RUN: &str = "pooled-seed3";
+
+fn study() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(STUDY), TEXT).unwrap();
+    dir
+}
+
+fn run(
+    dir: &Path,
+    interrupted: &AtomicBool,
+    checkpoint_every: Duration,
+    progress: &mut dyn Progress,
+) -> Result<StudySummary, Error> {
+    let options =
+        Options { overwrite: false, data_dir: None, threads: 1, checkpoint_every, interrupted };
+    run_study(dir, &options, progress)
+}
+
+fn run_to_the_end(dir: &Path, checkpoint_every: Duration) {
+    let summary = run(dir, &AtomicBool::new(false), checkpoint_every, &mut Silent).unwrap();
+    assert_eq!(summary.runs[0].outcome, Outcome::Finished);
+}
+
+fn records(dir: &Path) -> Vec<u8> {
+    std::fs::read(dir.join(RUNS).join(RUN).join("records.jsonl")).unwrap()
+}
+
+/// Asks to stop once a step is done.
+struct StopAfter<'a> {
+    step: u64,
+    interrupted: &'a AtomicBool,
+}
+
+impl Progress for StopAfter<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        if matches!(event, Event::Step { step, .. } if step == self.step) {
+            self.interrupted.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+#[test]
+fn stopped_after_any_step_it_goes_on_to_the_same_bytes() {
+    let whole = study();
+    run_to_the_end(whole.path(), Duration::MAX);
+    let expected = records(whole.path());
+    for step in 1..=STEPS {
+        let dir = study();
+        let interrupted = AtomicBool::new(false);
+        let mut stop = StopAfter { step, interrupted: &interrupted };
+        let stopped = run(dir.path(), &interrupted, Duration::MAX, &mut stop);
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+        let folder = dir.path().join(RUNS).join(RUN);
+        assert_eq!(Manifest::read(&folder).unwrap().state, RunState::Unfinished);
+        run_to_the_end(dir.path(), Duration::ZERO);
+        assert!(records(dir.path()) == expected, "stopped after step {step}");
+        assert_eq!(Manifest::read(&folder).unwrap().state, RunState::Finished);
+    }
+}
+
+#[test]
+fn records_hold_all_that_the_study_asks_for() {
+    let dir = study();
+    run_to_the_end(dir.path(), Duration::MAX);
+    let path = dir.path().join(RUNS).join(RUN).join("records.jsonl");
+    let records = read_log::<Record>(&path).unwrap().values;
+    let steps = |which: fn(&Record) -> Option<u64>| {
+        let mut steps: Vec<u64> = records.iter().filter_map(which).collect();
+        steps.dedup();
+        steps
+    };
+    let codecs: Vec<&str> = records
+        .iter()
+        .filter_map(|r| match r {
+            Record::Layer { codec, kind, .. } if kind.name() == "linear" => Some(codec.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(codecs, ["pool2"; 3]);
+    let probed = |r: &Record| match r {
+        Record::Gradient { step, .. } => Some(*step),
+        _ => None,
+    };
+    assert_eq!(steps(probed), [0, 3, 7]);
+    let whole = |r: &Record| match r {
+        Record::WholeGradient { step, .. } => Some(*step),
+        _ => None,
+    };
+    assert_eq!(steps(whole), [0, 3, 7]);
+    let kept = |r: &Record| match r {
+        Record::Kept { step, .. } => Some(*step),
+        _ => None,
+    };
+    assert_eq!(steps(kept), [1, 5], "the first step of each epoch that is not probed");
+    let timeline = |r: &Record| match r {
+        Record::Timeline { step, .. } => Some(*step),
+        _ => None,
+    };
+    assert_eq!(steps(timeline), [1]);
+    let epochs: Vec<(u64, u64)> = records
+        .iter()
+        .filter_map(|r| match r {
+            Record::Epoch { epoch, step, train_loss, test_accuracy, .. } => {
+                assert!(train_loss.is_finite() && (0.0..=1.0).contains(test_accuracy));
+                Some((*epoch, *step))
+            }
+            _ => None,
+        })
+        .collect();
+    assert_eq!(epochs, [(0, 5), (1, 10)]);
+    assert_eq!(records.last(), Some(&Record::Finished { step: STEPS }));
+}
