@@ -1,0 +1,58 @@
+//! `packlight codecs`.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use packlight::codec::registry::CODECS;
+use serde::Serialize;
+
+use super::print_json;
+
+/// List the codecs that a plan can give a layer.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  packlight codecs
+  packlight codecs --json")]
+pub(crate) struct Arguments {
+    /// Print them as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Codec {
+    /// How a plan writes it, with placeholders in angle brackets.
+    pattern: &'static str,
+    example: &'static str,
+    /// The kinds of layer that it covers as a plan's default.
+    scope: Vec<&'static str>,
+    keeps: &'static str,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let codecs = CODECS
+            .iter()
+            .map(|entry| {
+                let codec = packlight::codec::parse(entry.example)?;
+                Ok(Codec {
+                    pattern: entry.pattern,
+                    example: entry.example,
+                    scope: codec.scope().iter().map(|kind| kind.name()).collect(),
+                    keeps: entry.summary,
+                })
+            })
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        if self.json {
+            print_json(&codecs)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        println!("{:<10} {:<10} keeps", "codec", "such as");
+        for codec in &codecs {
+            println!("{:<10} {:<10} {}", codec.pattern, codec.example, codec.keeps);
+        }
+        println!("\nA plan is a codec, or rules such as `layer3.*=pool4,default=pool2`.");
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,84 @@
+//! `packlight eval`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use candle_core::{DType, Device};
+use clap::{Args, ValueEnum};
+use packlight::nn::Model;
+use packlight::study::data::{DataSpec, Normalise, SetName, data_dir, load};
+use packlight::study::evaluate;
+use serde::Serialize;
+
+use super::print_json;
+use crate::model_options::ModelOptions;
+
+/// Count how many test images a model with given weights gets right.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  packlight eval --model resnet20 --weights resnet20.safetensors --data cifar-10 --json
+  packlight eval --model resnet18 --width 16 --weights FILE --data digits --normalise data")]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    model: ModelOptions,
+    /// The weights, as safetensors with PyTorch's names
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100 or folder:PATH
+    #[arg(long, value_name = "SET")]
+    data: SetName,
+    /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// How images were normalised when the weights were trained
+    #[arg(long, value_enum, default_value_t = Normalisation::Imagenet)]
+    normalise: Normalisation,
+    /// Images to evaluate at a time
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// Print the result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Normalisation {
+    /// By ImageNet's mean and deviation, as most weights published for PyTorch
+    Imagenet,
+    /// By the data set's own, as weights that packlight trained
+    Data,
+}
+
+#[derive(Serialize)]
+struct Found {
+    correct: u64,
+    total: u64,
+    accuracy: f64,
+    loss: f64,
+}
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let normalise = match self.normalise {
+            Normalisation::Imagenet => {
+                Some(Normalise { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] })
+            }
+            Normalisation::Data => None,
+        };
+        let spec = DataSpec { normalise, ..DataSpec::new(self.data) };
+        let data = load(&spec, data_dir(self.data_dir).as_deref())?;
+        let spec = self.model.spec().for_images(data.channels, data.height, data.classes)?;
+        let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
+        model.parameters().load(&self.weights)?;
+        let found = evaluate(&model, &data.test, self.batch as usize, &Device::Cpu)?;
+        let (correct, total, accuracy, loss) =
+            (found.correct, found.total, found.accuracy(), found.loss);
+        if self.json {
+            print_json(&Found { correct, total, accuracy, loss })?;
+        } else {
+            println!("{correct} of {total} correct ({:.2} %), loss {loss:.4}", 100.0 * accuracy);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,85 @@
+//! `packlight run`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::{Args, value_parser};
+use packlight::study::{Options, Outcome, RUNS, Study, StudySummary, data, run_study};
+
+use super::{INTERRUPTED, SOME_FAILED, print_json, use_threads};
+use crate::progress_bar::ProgressBar;
+
+/// Train every plan of a study with every seed.
+///
+/// Reads DIR/study.toml and writes a folder of records for each run into DIR/runs. Finished runs
+/// are left as they are, unfinished ones go on where they were stopped or killed.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  packlight run reports/quickstart
+  packlight run reports/quickstart --overwrite --threads 2
+  PACKLIGHT_DATA=~/data packlight run reports/cifar --json")]
+pub(crate) struct Arguments {
+    /// The study's folder, which holds study.toml
+    dir: PathBuf,
+    /// Remove the runs that exist and do them anew
+    #[arg(long)]
+    overwrite: bool,
+    /// Threads to compute with; changes no record [default: as study.toml says, or all]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+    /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Print what became of each run as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Ctrl-C sets it; the study stops after the step in progress.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+impl Arguments {
+    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+        let threads = match self.threads {
+            Some(threads) => threads.into(),
+            None => Study::read(&self.dir)?.threads(),
+        };
+        use_threads(threads)?;
+        ctrlc::set_handler(|| {
+            // Nothing is lost by a kill, so a second Ctrl-C need not wait for a checkpoint.
+            if STOP.swap(true, Ordering::Relaxed) {
+                std::process::exit(INTERRUPTED.into());
+            }
+        })?;
+        let options = Options {
+            overwrite: self.overwrite,
+            data_dir: data::data_dir(self.data_dir),
+            threads,
+            checkpoint_every: Duration::from_secs(20),
+            interrupted: &STOP,
+        };
+        let mut progress = ProgressBar::new();
+        let summary = run_study(&self.dir, &options, &mut progress)?;
+        progress.finish();
+        if self.json {
+            print_json(&summary)?;
+        } else {
+            print_summary(&summary, &self.dir.join(RUNS));
+        }
+        Ok(if summary.any_failed() { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+    }
+}
+
+fn print_summary(summary: &StudySummary, folder: &std::path::Path) {
+    for run in &summary.runs {
+        match &run.outcome {
+            Outcome::Finished => println!("{}: finished", run.run),
+            Outcome::AlreadyFinished => println!("{}: was finished before", run.run),
+            Outcome::Failed { reason } => println!("{}: failed: {reason}", run.run),
+        }
+    }
+    println!("records are in {}", folder.display());
+}

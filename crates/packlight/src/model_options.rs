@@ -1,0 +1,53 @@
+//! Options that say which model is meant.
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use packlight::nn::ModelSpec;
+use packlight::nn::model::{Architecture, Stem};
+
+/// Which model.
+#[derive(Args)]
+pub(crate) struct ModelOptions {
+    /// The architecture
+    #[arg(long, value_parser = architectures())]
+    model: Architecture,
+    /// Channels of the first stage [default: 64 for resnet18, 16 for resnet20]
+    #[arg(long)]
+    width: Option<usize>,
+    /// What a resnet18 begins with [default: cifar]
+    #[arg(long, value_parser = stems())]
+    stem: Option<Stem>,
+    /// Sizes of an mlp's hidden layers, as in 128,64 [default: 128]
+    #[arg(long, value_delimiter = ',')]
+    hidden: Option<Vec<usize>>,
+}
+
+impl ModelOptions {
+    /// The model's description, for data that is not known yet.
+    pub(crate) fn spec(&self) -> ModelSpec {
+        ModelSpec {
+            width: self.width,
+            stem: self.stem,
+            hidden: self.hidden.clone(),
+            ..ModelSpec::new(self.model)
+        }
+    }
+}
+
+fn architectures() -> impl TypedValueParser<Value = Architecture> {
+    named(Architecture::ALL, Architecture::name)
+}
+
+fn stems() -> impl TypedValueParser<Value = Stem> {
+    named([Stem::Cifar, Stem::Imagenet], Stem::name)
+}
+
+/// One of `values`, written by its name.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [T; N],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(values.map(name)).try_map(move |written| {
+        values.into_iter().find(|&value| name(value) == written).ok_or("not one of the names")
+    })
+}

@@ -1,0 +1,60 @@
+//! Crash safety: a run that is killed anywhere and started again ends with the same record bytes
+//! as one that was not.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use common::{STUDY, packlight, records, run, stderr, study};
+use packlight::kernels::rng::{Key, Purpose};
+
+const KILLS: u32 = 20;
+
+#[test]
+fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
+    let whole = study(STUDY);
+    let begun = Instant::now();
+    let output = run(whole.path());
+    let took = begun.elapsed();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let expected = records(whole.path());
+    assert!(expected.iter().all(|records| !records.is_empty()));
+
+    let mut random = Key::new(0, Purpose::Sample).stream();
+    let mut killed = 0;
+    for kill in 0..KILLS {
+        let after = took.mul_f64((f64::from(kill) + random.uniform()) / f64::from(KILLS));
+        let dir = study(STUDY);
+        killed += usize::from(run_and_kill(dir.path(), after));
+        let output = run(dir.path());
+        assert!(output.status.success(), "killed after {after:?}: {}", stderr(&output));
+        assert!(records(dir.path()) == expected, "killed after {after:?}");
+    }
+    assert!(killed > KILLS as usize / 2, "only {killed} of {KILLS} were killed in time");
+}
+
+#[test]
+fn killed_again_and_again_it_still_comes_to_the_same_end() {
+    let whole = study(STUDY);
+    run(whole.path());
+    let dir = study(STUDY);
+    let mut patience = Duration::from_millis(60);
+    while run_and_kill(dir.path(), patience) {
+        patience += Duration::from_millis(30);
+    }
+    assert!(records(dir.path()) == records(whole.path()));
+}
+
+/// Starts the study and kills it with -9 after a while; whether it was still running then.
+fn run_and_kill(dir: &std::path::Path, after: Duration) -> bool {
+    let mut child =
+        packlight(["run"]).arg(dir).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(after);
+    let running = child.try_wait().unwrap().is_none();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    running
+}

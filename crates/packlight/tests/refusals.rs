@@ -1,0 +1,162 @@
+//! What a study refuses, and what it says.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{RUNS, STUDY, packlight, records, run, stderr, study};
+
+/// Asserts that `packlight run` ends with 1, says `words`, and trains nothing.
+fn refused(dir: &Path, words: &[&str]) {
+    let output = run(dir);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is missing in: {said}");
+    }
+}
+
+#[test]
+fn a_study_that_makes_no_sense_is_refused_with_a_reason() {
+    for (from, to, words) in [
+        ("epochs = 3", "epoch = 3", &["unknown field `epoch`", "did you mean `epochs`?"][..]),
+        ("width = 4", "widht = 4", &["did you mean `width`?"]),
+        ("momentum", "momemtum", &["did you mean `momentum`?"]),
+        ("every = 5", "evry = 5", &["did you mean `every`?"]),
+        ("\"resnet18\"", "\"resnet81\"", &["did you mean `resnet18`?"]),
+        ("\"digits\"", "\"digit\"", &["did you mean", "digits"]),
+        ("\"pool2\"", "\"pull2\"", &["plans.pool2", "unknown codec `pull2`", "pool<k>"]),
+        ("layer1.*", "layer7.*", &["plan mixed", "layer1.0.conv1"]),
+        ("epochs = 3", "epochs = 0", &["epochs: 0 given, expected at least 1"]),
+        ("batch = 32", "batch = 0", &["batch: 0 given"]),
+        ("seeds = [7]", "seeds = [7, 7]", &["seeds: 7 stands there twice"]),
+        ("seeds = [7]", "seeds = [-1]", &["-1"]),
+        ("0.05", "nan", &["optimizer.learning_rate: NaN given"]),
+        ("momentum = 0.9", "momentum = 1.5", &["optimizer.momentum: 1.5 given"]),
+        ("every = 5", "every = 1", &["probe.every: 1 given, expected at least 2"]),
+        ("warmup = 0.1", "warmup = 2.0", &["schedule", "warmup"]),
+        ("pool2 =", "\"../out\" =", &["plans.../out", "folder's name"]),
+        ("title = \"A study for tests\"", "", &["missing field `title`"]),
+    ] {
+        assert!(STUDY.contains(from), "{from}");
+        let dir = study(&STUDY.replacen(from, to, 1));
+        refused(dir.path(), &[words, &["study"]].concat());
+        assert!(!dir.path().join("runs").exists());
+    }
+}
+
+#[test]
+fn a_folder_without_a_study_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    refused(dir.path(), &["study.toml", "No such file"]);
+}
+
+#[test]
+fn a_changed_study_or_changed_data_is_not_mixed_with_what_was_begun() {
+    let dir = study(STUDY);
+    assert!(run(dir.path()).status.success());
+    let before = records(dir.path());
+    let change = |from, to| {
+        std::fs::write(dir.path().join("study.toml"), STUDY.replacen(from, to, 1)).unwrap();
+    };
+
+    change("0.05", "0.06");
+    refused(dir.path(), &["the study changed", RUNS[0], "--overwrite"]);
+    change("threads = 2", "threads = 1");
+    assert!(run(dir.path()).status.success(), "threads change no record");
+    assert!(records(dir.path()) == before);
+
+    change("", "");
+    let manifest = dir.path().join("runs").join(RUNS[1]).join("manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let hash = serde_json::from_str::<serde_json::Value>(&text).unwrap()["data_hash"].clone();
+    std::fs::write(&manifest, text.replace(hash.as_str().unwrap(), "0123")).unwrap();
+    refused(dir.path(), &["the data changed", RUNS[1], "0123"]);
+}
+
+#[test]
+fn finished_runs_are_left_alone_unless_they_are_to_be_overwritten() {
+    let dir = study(STUDY);
+    assert!(run(dir.path()).status.success());
+    let log = dir.path().join("runs").join(RUNS[0]).join("measurements.jsonl");
+    let written = || std::fs::metadata(&log).unwrap().modified().unwrap();
+    let (first, expected) = (written(), records(dir.path()));
+    let again = run(dir.path());
+    assert!(stderr(&again).contains("left as it is: it is finished"), "{}", stderr(&again));
+    assert_eq!(written(), first);
+    let anew = packlight(["run", "--overwrite"]).arg(dir.path()).output().unwrap();
+    assert!(anew.status.success());
+    assert!(written() > first);
+    assert!(records(dir.path()) == expected);
+}
+
+#[test]
+fn a_second_process_is_refused_while_the_first_one_runs() {
+    let dir = study(&STUDY.replace("epochs = 3", "epochs = 500"));
+    let mut first = packlight(["run"])
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !dir.path().join("runs").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    refused(dir.path(), &["another packlight is running this study"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a_damaged_checkpoint_fails_its_run_and_the_others_go_on() {
+    let dir = study(STUDY);
+    assert!(run(dir.path()).status.success());
+    let folder = dir.path().join("runs").join(RUNS[0]);
+    let expected = records(dir.path());
+    let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();
+    std::fs::write(
+        folder.join("manifest.json"),
+        manifest.replace("\"finished\"", "\"unfinished\""),
+    )
+    .unwrap();
+    let checkpoint = folder.join("checkpoint.safetensors");
+    let bytes = std::fs::read(&checkpoint).unwrap();
+    std::fs::write(&checkpoint, &bytes[..bytes.len() / 2]).unwrap();
+    let output = run(dir.path());
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("checkpoint.safetensors: the checkpoint cannot be used"));
+    assert!(std::fs::read_to_string(folder.join("manifest.json")).unwrap().contains("failed"));
+
+    std::fs::remove_file(&checkpoint).unwrap();
+    assert!(run(dir.path()).status.success(), "as the message advises");
+    assert!(records(dir.path()) == expected);
+}
+
+#[test]
+fn a_run_that_diverges_is_recorded_and_the_others_go_on() {
+    let dir = study(&STUDY.replace("0.05", "1e30"));
+    let output = run(dir.path());
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("mixed-seed7: failed: the "), "{}", stderr(&output));
+    for records in records(dir.path()) {
+        let text = String::from_utf8(records).unwrap();
+        assert!(text.lines().last().unwrap().contains("\"type\":\"diverged\""), "{text}");
+    }
+    let again = run(dir.path());
+    assert_eq!(again.status.code(), Some(3));
+    assert!(stderr(&again).contains("left as it is"), "{}", stderr(&again));
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_ends_with_2() {
+    for arguments in
+        [&["run"][..], &["fly"], &["run", "x", "--threads", "0"], &["codecs", "--jsno"]]
+    {
+        let output = packlight(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+}
