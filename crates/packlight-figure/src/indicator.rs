@@ -1,8 +1,9 @@
 //! The learning indicator of each layer with its spread over samples.
 
 use crate::axis::Axis;
-use crate::canvas::{Anchor, Canvas, Panel, draw};
+use crate::canvas::{Anchor, Canvas, draw};
 use crate::csv::{Csv, number};
+use crate::panel::Panel;
 use crate::rows::Rows;
 use crate::{Caption, Figure, Result, check, layers, not_empty, text, theme};
 

@@ -27,6 +27,7 @@ mod heatmap;
 mod indicator;
 mod layers;
 mod multiples;
+mod panel;
 mod rows;
 mod text;
 mod theme;

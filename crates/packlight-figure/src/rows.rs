@@ -1,7 +1,8 @@
 //! A table of small charts: a row for each layer in forward order, a column for each plan.
 
 use crate::axis::Axis;
-use crate::canvas::{Anchor, Canvas, Frame, Panel};
+use crate::canvas::{Anchor, Canvas, Frame};
+use crate::panel::Panel;
 use crate::{Result, layers, text, theme};
 
 /// Columns that stand beside each other before the next ones go below.

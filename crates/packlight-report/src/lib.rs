@@ -1,6 +1,6 @@
 //! Records into tables, figures and one self-contained page.
 //!
-//! [`write`] reads the runs of a study from disk (`runs/<run>/manifest.json`, `records.jsonl`,
+//! [`write()`] reads the runs of a study from disk (`runs/<run>/manifest.json`, `records.jsonl`,
 //! `measurements.jsonl`) and nothing else, and writes beside them `index.html`, `figures/` (each
 //! figure as SVG with its data as CSV) and `tables/` (the records as CSV). The page needs neither
 //! network nor scripts. Runs that failed, are unfinished or damaged are named at its top.

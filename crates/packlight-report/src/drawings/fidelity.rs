@@ -1,0 +1,138 @@
+//! How close compressed gradients and activations are to the exact ones, layer by layer.
+
+use std::collections::HashMap;
+
+use packlight_figure::{
+    Figure, Heatmap, IndicatorColumn, Quantiles, cosine_heatmap, cosine_multiples,
+    learning_indicator,
+};
+
+use super::{Source, by_seed, slug};
+use crate::Result;
+use crate::frame::{describe, distinct, numbers, only, texts};
+use crate::plan::{PlanRow, mean};
+use crate::words::{list, thousandths};
+
+impl Source<'_> {
+    pub(super) fn heatmap(&self, plan: &PlanRow) -> Result<Figure> {
+        let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
+        let layers = self.probed()?;
+        let steps = distinct(&gradients, "step")?;
+        let grid = |value: &str| -> Result<Vec<Vec<f64>>> {
+            let means = describe(&gradients, &["layer", "step"], value)?;
+            let places = texts(&means, "layer")?.into_iter().zip(numbers(&means, "step")?);
+            let at: HashMap<(String, u64), f64> = places
+                .map(|(layer, step)| (layer, step as u64))
+                .zip(numbers(&means, "mean")?)
+                .collect();
+            let cell = |layer: &String, step: f64| {
+                at.get(&(layer.clone(), step as u64)).copied().unwrap_or(f64::NAN)
+            };
+            Ok(layers.iter().map(|l| steps.iter().map(|s| cell(l, *s)).collect()).collect())
+        };
+        let (cosine, norm) = (grid("cosine")?, grid("exact_norm")?);
+        let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
+        // All plans share one scale.
+        let signed = numbers(&self.tables.gradients, "cosine")?.iter().any(|c| *c < 0.0);
+        let map = Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed };
+        let title = match (plan.cosine(), plan.worst()) {
+            (Some(mean), Some(worst)) => format!(
+                "{}: mean cosine {} over the {} layers it compresses, lowest in {} ({})",
+                plan.plan.name,
+                thousandths(mean),
+                plan.compressed().count(),
+                worst.layer,
+                thousandths(worst.cosine),
+            ),
+            _ => {
+                format!("{}: the exact gradients were zero wherever it compresses", plan.plan.name)
+            }
+        };
+        let id = format!("cosine-{}", slug(self, &plan.plan.name));
+        Ok(cosine_heatmap(&self.caption(id, title), &map)?)
+    }
+
+    pub(super) fn multiples(&self, plan: &PlanRow) -> Result<Figure> {
+        let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
+        let layers = self.probed()?;
+        let steps = distinct(&gradients, "step")?;
+        let mut cosine = Vec::new();
+        for layer in &layers {
+            cosine.push(by_seed(&only(&gradients, "layer", layer)?, "step", &steps, "cosine")?);
+        }
+        let compressed: Vec<&str> = plan.compressed().map(|l| l.layer.as_str()).collect();
+        let at = |step: usize| {
+            let rows = layers.iter().zip(&cosine).filter(|(l, _)| compressed.contains(&l.as_str()));
+            mean(rows.flat_map(|(_, seeds)| seeds.iter().map(move |s| s[step])))
+        };
+        let last = steps.len() - 1;
+        let title = match (at(0), at(last)) {
+            (Some(from), Some(to)) if last > 0 => format!(
+                "{}: over training the mean cosine goes from {} at step {} to {} at step {}",
+                plan.plan.name,
+                thousandths(from),
+                steps[0],
+                thousandths(to),
+                steps[last],
+            ),
+            _ => format!("{}: cosine of each layer's gradient", plan.plan.name),
+        };
+        let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
+        let id = format!("cosine-by-layer-{}", slug(self, &plan.plan.name));
+        Ok(cosine_multiples(&self.caption(id, title), &layers, &steps, &cosine)?)
+    }
+
+    pub(super) fn indicator(&self) -> Result<Option<Figure>> {
+        let layers = self.probed()?;
+        let mut columns = Vec::new();
+        let (mut said, mut below) = (Vec::new(), Vec::new());
+        for plan in self.plans.iter().filter(|p| p.compresses()) {
+            let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
+            let mut of: HashMap<String, Vec<f64>> = HashMap::new();
+            for value in ["li_p05", "li_p25", "li_median", "li_p75", "li_p95", "li_nonpositive"] {
+                let means = describe(&gradients, &["layer"], value)?;
+                for (layer, mean) in
+                    texts(&means, "layer")?.into_iter().zip(numbers(&means, "mean")?)
+                {
+                    of.entry(layer).or_default().push(mean);
+                }
+            }
+            let quantiles = |layer: &String| match of.get(layer).map(Vec::as_slice) {
+                Some(&[p05, p25, median, p75, p95, nonpositive]) if median.is_finite() => {
+                    Some(Quantiles { p05, p25, median, p75, p95, nonpositive })
+                }
+                _ => None,
+            };
+            let column: Vec<Option<Quantiles>> = layers.iter().map(quantiles).collect();
+            if column.iter().all(Option::is_none) {
+                continue;
+            }
+            let negative = column.iter().flatten().filter(|q| q.nonpositive > 0.0).count();
+            let lowest = plan.compressed().filter(|l| l.indicator.is_finite());
+            if let Some(lowest) = lowest.min_by(|a, b| a.indicator.total_cmp(&b.indicator)) {
+                said.push(format!(
+                    "{} {} ({})",
+                    plan.plan.name,
+                    thousandths(lowest.indicator),
+                    lowest.layer
+                ));
+                below.push(negative.to_string());
+            }
+            columns.push((plan.plan.name.as_str(), column));
+        }
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
+        let columns: Vec<IndicatorColumn<'_>> =
+            columns.iter().map(|(name, layers)| IndicatorColumn { name, layers }).collect();
+        let below = if below.iter().all(|layers| layers == "0") {
+            "no sample at or below 0".to_string()
+        } else {
+            format!("samples at or below 0 in {} layers", list(&below))
+        };
+        let title = format!("Lowest median LI: {}; {below}", list(&said));
+        let caption = self.caption("learning-indicator", title);
+        Ok(Some(learning_indicator(&caption, &layers, &columns)?))
+    }
+}

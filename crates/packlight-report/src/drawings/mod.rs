@@ -1,0 +1,107 @@
+//! The figures of a report: from tables to the slices that the figures take.
+
+mod fidelity;
+mod memory;
+mod training;
+
+use packlight_figure::{Caption, Figure};
+use polars::prelude::DataFrame;
+
+use crate::Result;
+use crate::finding::Finding;
+use crate::frame::{distinct, numbers, texts};
+use crate::plan::PlanRow;
+use crate::study::Study;
+use crate::tables::Tables;
+use crate::words::count;
+
+/// All that a figure is drawn from.
+pub(crate) struct Source<'a> {
+    pub(crate) study: &'a Study,
+    pub(crate) tables: &'a Tables,
+    pub(crate) plans: &'a [PlanRow],
+    pub(crate) findings: &'a [Finding; 3],
+}
+
+/// Every figure for which there are records, in the order of the page.
+///
+/// # Errors
+/// If a figure cannot be drawn.
+pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    figures.extend(source.curves()?);
+    figures.extend(source.tradeoff()?);
+    figures.extend(source.timeline()?);
+    figures.extend(source.kept()?);
+    for plan in source.plans.iter().filter(|p| p.compresses()) {
+        figures.push(source.heatmap(plan)?);
+        figures.push(source.multiples(plan)?);
+    }
+    figures.extend(source.indicator()?);
+    Ok(figures)
+}
+
+/// A plan's name as part of a file's name; plans that would collide get their number.
+fn slug(source: &Source<'_>, name: &str) -> String {
+    let plain = |name: &str| -> String {
+        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+    };
+    let index = source.plans.iter().position(|p| p.plan.name == name).unwrap_or_default();
+    let alike = source.plans.iter().filter(|p| plain(&p.plan.name) == plain(name)).count();
+    if alike > 1 { format!("{}-{index}", plain(name)) } else { plain(name) }
+}
+
+impl Source<'_> {
+    /// Model, data, seeds and epochs, as every subtitle has them.
+    pub(crate) fn setting(&self) -> String {
+        let Some(first) = self.study.runs.first().map(|r| &r.manifest) else {
+            return String::new();
+        };
+        let seeds = self.plans.iter().map(|p| p.started).max().unwrap_or(0);
+        let epochs = self.plans.iter().map(|p| p.planned_epochs).max().unwrap_or(0);
+        format!(
+            "{}; {}, {} training and {} test samples; {}, {}, batch {}",
+            first.model,
+            first.data,
+            first.train_samples,
+            first.test_samples,
+            count(seeds, "seed"),
+            count(epochs, "epoch"),
+            first.batch,
+        )
+    }
+
+    fn caption(&self, id: impl Into<String>, title: impl Into<String>) -> Caption {
+        Caption::new(id, title).subtitle(self.setting())
+    }
+
+    /// The layers that the probe saw, in forward order.
+    fn probed(&self) -> Result<Vec<String>> {
+        let seen = texts(&self.tables.gradients, "layer")?;
+        Ok(self.in_order(&seen))
+    }
+
+    /// Distinct names of `seen` in forward order; one that the model does not list comes last.
+    fn in_order(&self, seen: &[String]) -> Vec<String> {
+        let known = self.tables.layers.iter().map(|(layer, _)| layer);
+        let mut names: Vec<String> = known.filter(|l| seen.contains(l)).cloned().collect();
+        for name in seen {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
+    }
+}
+
+/// For each seed, in ascending order, its value at each of `x`; NaN where it has none.
+fn by_seed(frame: &DataFrame, at: &str, x: &[f64], value: &str) -> Result<Vec<Vec<f64>>> {
+    let (seeds, places) = (numbers(frame, "seed")?, numbers(frame, at)?);
+    let values = numbers(frame, value)?;
+    let find = |seed: f64, x: f64| {
+        let row = (0..values.len()).find(|&i| seeds[i] == seed && places[i] == x);
+        row.map_or(f64::NAN, |i| values[i])
+    };
+    let all = distinct(frame, "seed")?;
+    Ok(all.iter().map(|seed| x.iter().map(|x| find(*seed, *x)).collect()).collect())
+}
