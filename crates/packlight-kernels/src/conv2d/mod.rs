@@ -8,13 +8,18 @@
 //! dW[o,c,i,j] = sum_{b,h,w} G[b,o,h,w] A[b,c,s h + d i - p, s w + d j - p]
 //! ```
 //!
-//! Every pass is a matrix product with the unfolded input, which is built a few rows at a time so
-//! that it stays in the cache.
+//! At stride 1 each tap is the whole image at another offset, and the sums are taken directly;
+//! otherwise every pass is a matrix product with the unfolded input, which
+//! is built a few rows at a time so that it stays in the cache.
 
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod direct;
 mod forward;
 mod input_grad;
 mod pooled;
 mod problem;
+mod simd;
 mod unfold;
 mod weight_grad;
 

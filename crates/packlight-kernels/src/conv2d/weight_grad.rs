@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::direct;
 use super::forward::UNFOLDED;
 use super::problem::Problem;
 use super::unfold::unfold;
@@ -47,6 +48,9 @@ fn pieces(problem: &Problem) -> Vec<Piece> {
 }
 
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
+    if direct::takes(problem) {
+        return direct::weight_grad(problem, input, grad);
+    }
     let pieces = pieces(problem);
     let blocks: Vec<Vec<T>> =
         pieces.par_iter().map(|piece| piece_grad(problem, piece, input, grad)).collect();
