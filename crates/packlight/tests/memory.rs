@@ -13,7 +13,7 @@ use packlight::nn::{Model, ModelSpec, Module, Plan};
 #[global_allocator]
 static ALLOCATOR: Counting<MiMalloc> = Counting::new(MiMalloc);
 
-const BATCH: usize = 16;
+const BATCH: usize = 64;
 
 /// One forward and backward pass: the ledger's peak, the sums over its entries of predicted and
 /// counted bytes, and how much more was live between the passes than before them.

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 /// Two runs of twelve steps that take about a second together: convolutions, norms, momentum,
 /// augmentation, both kinds of probe, and an epoch that ends with a short batch.
-pub const STUDY: &str = r#"
+pub(crate) const STUDY: &str = r#"
 name = "tiny"
 title = "A study for tests"
 seeds = [7]
@@ -46,40 +46,42 @@ whole = true
 "#;
 
 /// The names of the runs of [`STUDY`].
-pub const RUNS: [&str; 2] = ["pool2-seed7", "mixed-seed7"];
+pub(crate) const RUNS: [&str; 2] = ["pool2-seed7", "mixed-seed7"];
 
 /// A folder with a study in it.
-pub fn study(text: &str) -> tempfile::TempDir {
+pub(crate) fn study(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("study.toml"), text).unwrap();
     dir
 }
 
 /// The program with these arguments, not started yet.
-pub fn packlight<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn packlight<S: AsRef<std::ffi::OsStr>>(
+    arguments: impl IntoIterator<Item = S>,
+) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_packlight"));
     command.args(arguments);
     command
 }
 
 /// Runs the study in `dir` to its end.
-pub fn run(dir: &Path) -> Output {
+pub(crate) fn run(dir: &Path) -> Output {
     packlight(["run"]).arg(dir).output().unwrap()
 }
 
 /// What a process said on standard error.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// What a process printed, as JSON.
-pub fn json(output: &Output) -> serde_json::Value {
+pub(crate) fn json(output: &Output) -> serde_json::Value {
     assert!(output.status.success(), "{}", stderr(output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// The bytes of the records of all runs of [`STUDY`].
-pub fn records(dir: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn records(dir: &Path) -> Vec<Vec<u8>> {
     RUNS.iter()
         .map(|run| std::fs::read(dir.join("runs").join(run).join("records.jsonl")).unwrap())
         .collect()
@@ -87,7 +89,7 @@ pub fn records(dir: &Path) -> Vec<Vec<u8>> {
 
 /// The folder that an environment variable names; where it is not set, says that the test is
 /// skipped.
-pub fn folder_from(variable: &str) -> Option<PathBuf> {
+pub(crate) fn folder_from(variable: &str) -> Option<PathBuf> {
     let folder = std::env::var_os(variable).filter(|folder| !folder.is_empty());
     if folder.is_none() {
         eprintln!("skipped: {variable} is not set");
