@@ -3,6 +3,8 @@
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
+# Data frames in notebooks are a feature, so that notebooks need not wait for them.
+everything := "--release --workspace --features packlight-notebook/polars"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # List what can be done.
@@ -23,11 +25,11 @@ report study="reports/quickstart":
 
 # Remove what a study's runs and its report have left.
 clean-report study="reports/quickstart":
-    rm -rf {{ quote(study) }}/runs {{ quote(study) }}/figures {{ quote(study) }}/index.html
+    rm -rf {{ quote(study) }}/runs {{ quote(study) }}/figures {{ quote(study) }}/tables {{ quote(study) }}/index.html
 
 # Run every test, documentation examples included.
 test *args:
-    cargo test --release --workspace {{ args }}
+    cargo test {{ everything }} {{ args }}
 
 # Check formatting and clippy's lints.
 lint: format clippy
@@ -40,7 +42,7 @@ format:
 # Check clippy's lints; a warning is an error.
 [private]
 clippy:
-    cargo clippy --release --workspace --all-targets -- -D warnings
+    cargo clippy {{ everything }} --all-targets -- -D warnings
 
 # Build the documentation; a warning is an error.
 doc:

@@ -86,7 +86,9 @@ pub(super) fn takes(problem: &Problem) -> bool {
 fn samples_together(problem: &Problem) -> usize {
     let g = &problem.geometry;
     let sample = (problem.height + g.padding.0) * (problem.width + g.padding.1);
-    (POSITIONS / sample).clamp(1, problem.batch)
+    let most = (POSITIONS / sample).clamp(1, problem.batch);
+    // As many to each buffer, so that the last one is not half empty.
+    problem.batch.div_ceil(problem.batch.div_ceil(most))
 }
 
 pub(super) fn forward<T: Element>(
