@@ -2,7 +2,7 @@
 //!
 //! [`SideBySide`] looks at one backward pass and compares, layer by layer, the weight gradient of
 //! the exact input with that of the compressed one: what a codec on a conv or linear layer changes
-//! is just that. [`whole_pass`] compares two complete backward passes, so that codecs on layers
+//! is just that. [`whole_pass()`] compares two complete backward passes, so that codecs on layers
 //! whose input gradient depends on what was kept (norms, non-linear functions) can be judged too.
 
 pub mod metric;
