@@ -100,6 +100,8 @@ fn labels_may_be_any_integers() {
     assert!(losses.iter().all(|loss| *loss == losses[0] && loss.as_f64().unwrap() > 0.0));
 }
 
+type Change = Box<dyn Fn(&mut BTreeMap<String, Tensor>)>;
+
 #[test]
 fn missing_and_misshapen_tensors_are_named() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +112,7 @@ fn missing_and_misshapen_tensors_are_named() {
             tensors.insert(name.into(), tensor.clone());
         }
     };
-    let cases: Vec<(Box<dyn Fn(&mut BTreeMap<String, Tensor>)>, &str)> = vec![
+    let cases: Vec<(Change, &str)> = vec![
         (Box::new(|t| drop(t.remove("input"))), "`input`"),
         (Box::new(|t| drop(t.remove("labels"))), "`labels`"),
         (
