@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::forward::group_input;
 use super::problem::Problem;
-use super::simd::{Lanes, correlate, products};
+use super::simd::{CHANNELS, Lanes, accumulate, correlate};
 use crate::element::Element;
 
 /// Positions that one piece of work takes at least.
@@ -31,6 +31,8 @@ struct Grid {
     plane: usize,
     /// Positions of all samples, rounded up to whole blocks.
     positions: usize,
+    /// Pixels of an output plane.
+    out_pixels: usize,
 }
 
 impl Grid {
@@ -41,7 +43,21 @@ impl Grid {
         let sample = (problem.height + g.padding.0) * pitch;
         let positions = (samples * sample).next_multiple_of(lanes);
         let reach = Self::offset(problem, pitch, problem.taps() - 1);
-        Self { pitch, sample, plane: positions + reach, positions }
+        Self {
+            pitch,
+            sample,
+            plane: positions + reach,
+            positions,
+            out_pixels: problem.out_pixels(),
+        }
+    }
+
+    /// Distances from a position to the pixels that the taps meet there, channel by channel.
+    fn offsets(&self, problem: &Problem) -> Vec<usize> {
+        let taps = problem.taps();
+        (0..problem.depth() * taps)
+            .map(|k| k / taps * self.plane + Self::offset(problem, self.pitch, k % taps))
+            .collect()
     }
 
     /// Distance from a position to the pixel that `tap` meets there.
@@ -70,6 +86,27 @@ impl Grid {
                 target[..width].copy_from_slice(row);
             }
         }
+    }
+
+    /// Copies planes of pixels `width` wide of one sample to its positions, channels side by side.
+    fn interleave<T: Element>(
+        &self,
+        planes: &[T],
+        width: usize,
+        sample: usize,
+        buffer: &mut [[T; CHANNELS]],
+    ) {
+        let pixels = self.out_pixels;
+        for (channel, plane) in planes.chunks_exact(pixels).enumerate() {
+            let rows = buffer[sample * self.sample..].chunks_mut(self.pitch);
+            for (row, target) in plane.chunks_exact(width).zip(rows) {
+                for (target, pixel) in target.iter_mut().zip(row) {
+                    target[channel] = *pixel;
+                }
+            }
+        }
+        // A last block of fewer channels leaves those of another block in the rest, whose sums are
+        // thrown away.
     }
 }
 
@@ -101,9 +138,7 @@ pub(super) fn forward<T: Element>(
     let (depth, taps, outputs) = (problem.depth(), problem.taps(), problem.group_outputs());
     let together = samples_together(problem);
     let grid = Grid::new(problem, together, lanes.positions());
-    let offsets: Vec<usize> = (0..depth * taps)
-        .map(|k| k / taps * grid.plane + Grid::offset(problem, grid.pitch, k % taps))
-        .collect();
+    let offsets = grid.offsets(problem);
     let packed = pack(weight, outputs, depth * taps, lanes.outputs());
     let group_weights = packed.len() / problem.geometry.groups;
     let pixels = problem.out_pixels();
@@ -220,41 +255,47 @@ fn add_weight_grad<T: Element>(
 ) {
     let lanes = Lanes::of_this_machine::<T>();
     let (depth, taps, outputs) = (problem.depth(), problem.taps(), problem.group_outputs());
+    let size = depth * taps;
     let together = samples_together(problem);
     let grid = Grid::new(problem, together, lanes.run());
     let (pixels, out_pixels) = (problem.pixels(), problem.out_pixels());
     let (sample_in, sample_out) = (problem.in_channels * pixels, problem.out_channels * out_pixels);
-    let offsets: Vec<usize> = (0..taps).map(|tap| Grid::offset(problem, grid.pitch, tap)).collect();
+    // Rounded up to whole blocks of weights; those too many repeat the first.
+    let mut offsets = grid.offsets(problem);
+    offsets.resize(size.next_multiple_of(lanes.weights()), 0);
     let mut padded = vec![T::zero(); depth * grid.plane];
-    let mut grads = vec![T::zero(); lanes.outputs() * grid.plane];
-    for (input, grad) in input.chunks(together * sample_in).zip(grad.chunks(together * sample_out))
-    {
-        if input.len() < together * sample_in {
-            grads.fill(T::zero()); // fewer samples than the buffer holds
-        }
-        for (part, result) in result.chunks_mut(outputs * depth * taps).enumerate() {
-            let first = first + part * outputs;
+    let mut grads = vec![[T::zero(); CHANNELS]; grid.positions];
+    for (part, result) in result.chunks_mut(outputs * size).enumerate() {
+        let first = first + part * outputs;
+        // Weights in blocks of output channels, which the inner loop takes side by side.
+        let mut sums =
+            vec![[T::zero(); CHANNELS]; (result.len() / size).div_ceil(CHANNELS) * offsets.len()];
+        for (input, grad) in
+            input.chunks(together * sample_in).zip(grad.chunks(together * sample_out))
+        {
             for (sample, input) in input.chunks_exact(sample_in).enumerate() {
                 let planes = group_input(problem, input, first / outputs);
                 let size = (problem.height, problem.width);
                 grid.place(planes, size, problem.geometry.padding, sample, &mut padded);
             }
-            for (block, result) in result.chunks_mut(lanes.outputs() * depth * taps).enumerate() {
-                let output = first + block * lanes.outputs();
-                let count = result.len() / (depth * taps);
+            if input.len() < together * sample_in {
+                grads.fill([T::zero(); CHANNELS]); // fewer samples than the buffer holds
+            }
+            for (block, sums) in sums.chunks_exact_mut(offsets.len()).enumerate() {
+                let output = first + block * CHANNELS;
+                let count = (result.len() / size - block * CHANNELS).min(CHANNELS);
                 for (sample, grad) in grad.chunks_exact(sample_out).enumerate() {
                     let planes = &grad[output * out_pixels..(output + count) * out_pixels];
-                    let size = (problem.out_height, problem.out_width);
-                    grid.place(planes, size, (0, 0), sample, &mut grads);
+                    grid.interleave(planes, problem.out_width, sample, &mut grads);
                 }
-                grads[count * grid.plane..].fill(T::zero());
-                for (channel, plane) in padded.chunks_exact(grid.plane).enumerate() {
-                    let add = |output: usize, tap: usize, sum| {
-                        if output < count {
-                            result[(output * depth + channel) * taps + tap] += sum;
-                        }
-                    };
-                    products(lanes, &grads, grid.plane, grid.positions, plane, &offsets, add);
+                accumulate(lanes, &grads, &padded, &offsets, sums);
+            }
+        }
+        for (block, sums) in sums.chunks_exact(offsets.len()).enumerate() {
+            let rows = result[block * CHANNELS * size..].chunks_exact_mut(size).take(CHANNELS);
+            for (channel, row) in rows.enumerate() {
+                for (weight, sums) in row.iter_mut().zip(sums) {
+                    *weight += sums[channel];
                 }
             }
         }

@@ -24,8 +24,10 @@ pub(super) enum Lanes {
 const OUTPUTS: usize = 4;
 /// Positions that a block of [`correlate_in`] holds.
 const POSITIONS: usize = 16;
-/// Positions that [`products_in`] takes at a time.
-const RUN: usize = 8;
+/// Weights that a block of [`accumulate_in`] holds.
+const WEIGHTS: usize = 4;
+/// Output channels that [`accumulate`] takes side by side.
+pub(super) const CHANNELS: usize = 16;
 
 impl Lanes {
     /// The widest that this machine has for `T`.
@@ -42,7 +44,7 @@ impl Lanes {
         Self::Baseline
     }
 
-    /// Output channels that [`correlate`] and [`products`] take at a time.
+    /// Output channels that [`correlate`] computes at a time.
     pub(super) fn outputs(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -60,12 +62,21 @@ impl Lanes {
         }
     }
 
-    /// Positions that [`products`] takes at a time.
+    /// Positions that [`accumulate`] takes at a time.
     pub(super) fn run(self) -> usize {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => avx512::RUN,
-            _ => RUN,
+            _ => 1,
+        }
+    }
+
+    /// Weights that [`accumulate`] takes at a time.
+    pub(super) fn weights(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => avx512::WEIGHTS,
+            _ => WEIGHTS,
         }
     }
 }
@@ -126,46 +137,32 @@ fn correlate_in<T: Element, const FUSED: bool>(
     }
 }
 
-/// For each of [`Lanes::outputs`] planes `o` and each tap `t`, calls `add(o, t, sum)` with the sum
-/// over the first `positions` positions `q` of `grads[o][q] * padded[q + offsets[t]]`.
+/// For each weight `k` and channel `o`: `sums[k][o] += sum over q of padded[q + offsets[k]] *
+/// grads[q][o]`. There are as many weights as offsets, a multiple of [`Lanes::weights`], and a
+/// multiple of [`Lanes::run`] positions.
 #[allow(unsafe_code)]
-pub(super) fn products<T: Element>(
+pub(super) fn accumulate<T: Element>(
     lanes: Lanes,
-    grads: &[T],
-    plane: usize,
-    positions: usize,
+    grads: &[[T; CHANNELS]],
     padded: &[T],
     offsets: &[usize],
-    mut add: impl FnMut(usize, usize, T),
+    sums: &mut [[T; CHANNELS]],
 ) {
-    for (three, taps) in offsets.chunks(3).enumerate() {
-        // Taps beyond the last repeat it; their sums are not handed on.
-        let starts = [0, 1, 2].map(|tap| taps[tap.min(taps.len() - 1)]);
-        let mut hand_on = |output: usize, sums: [T; 3]| {
-            for (tap, sum) in sums.into_iter().take(taps.len()).enumerate() {
-                add(output, 3 * three + tap, sum);
-            }
-        };
-        match lanes {
-            Lanes::Baseline => {
-                let sums = products_in::<T, false>(grads, plane, positions, padded, starts);
-                sums.into_iter().enumerate().for_each(|(output, sums)| hand_on(output, sums));
-            }
-            #[cfg(target_arch = "x86_64")]
-            Lanes::Avx2 => {
+    match lanes {
+        Lanes::Baseline => accumulate_in::<T, false>(grads, padded, offsets, sums),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `of_this_machine` found these instructions.
+        Lanes::Avx2 => unsafe { accumulate_avx2(grads, padded, offsets, sums) },
+        #[cfg(target_arch = "x86_64")]
+        Lanes::Avx512 => {
+            let f32s = (
+                T::as_f32(grads.as_flattened()),
+                T::as_f32(padded),
+                T::as_f32_mut(sums.as_flattened_mut()),
+            );
+            if let (Some(grads), Some(padded), Some(sums)) = f32s {
                 // SAFETY: `of_this_machine` found these instructions.
-                let sums = unsafe { products_avx2(grads, plane, positions, padded, starts) };
-                sums.into_iter().enumerate().for_each(|(output, sums)| hand_on(output, sums));
-            }
-            #[cfg(target_arch = "x86_64")]
-            Lanes::Avx512 => {
-                if let (Some(grads), Some(padded)) = (T::as_f32(grads), T::as_f32(padded)) {
-                    // SAFETY: `of_this_machine` found these instructions.
-                    let sums = unsafe { avx512::products(grads, plane, positions, padded, starts) };
-                    for (output, sums) in sums.into_iter().enumerate() {
-                        hand_on(output, sums.map(|sum| T::narrow(sum.wide())));
-                    }
-                }
+                unsafe { avx512::accumulate(grads, padded, offsets, sums) }
             }
         }
     }
@@ -173,37 +170,36 @@ pub(super) fn products<T: Element>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn products_avx2<T: Element>(
-    grads: &[T],
-    plane: usize,
-    positions: usize,
+fn accumulate_avx2<T: Element>(
+    grads: &[[T; CHANNELS]],
     padded: &[T],
-    starts: [usize; 3],
-) -> [[T; 3]; OUTPUTS] {
-    products_in::<T, true>(grads, plane, positions, padded, starts)
+    offsets: &[usize],
+    sums: &mut [[T; CHANNELS]],
+) {
+    accumulate_in::<T, true>(grads, padded, offsets, sums);
 }
 
 #[inline(always)]
-fn products_in<T: Element, const FUSED: bool>(
-    grads: &[T],
-    plane: usize,
-    positions: usize,
+fn accumulate_in<T: Element, const FUSED: bool>(
+    grads: &[[T; CHANNELS]],
     padded: &[T],
-    starts: [usize; 3],
-) -> [[T; 3]; OUTPUTS] {
-    let mut lanes = [[[T::zero(); RUN]; 3]; OUTPUTS];
-    for at in (0..positions).step_by(RUN) {
-        let pixels = starts.map(|start| &padded[start + at..][..RUN]);
-        for (output, lanes) in lanes.iter_mut().enumerate() {
-            let grads = &grads[output * plane + at..][..RUN];
-            for (lanes, pixels) in lanes.iter_mut().zip(pixels) {
-                for ((lane, &grad), &pixel) in lanes.iter_mut().zip(grads).zip(pixels) {
-                    *lane = multiply_add::<T, FUSED>(grad, pixel, *lane);
+    offsets: &[usize],
+    sums: &mut [[T; CHANNELS]],
+) {
+    let blocks = sums.as_chunks_mut::<WEIGHTS>().0.iter_mut().zip(offsets.as_chunks::<WEIGHTS>().0);
+    for (sums, offsets) in blocks {
+        let pixels = offsets.map(|offset| &padded[offset..offset + grads.len()]);
+        let mut block = *sums;
+        for (q, grads) in grads.iter().enumerate() {
+            for (sums, pixels) in block.iter_mut().zip(&pixels) {
+                let pixel = pixels[q];
+                for (sum, &grad) in sums.iter_mut().zip(grads) {
+                    *sum = multiply_add::<T, FUSED>(grad, pixel, *sum);
                 }
             }
         }
+        *sums = block;
     }
-    lanes.map(|lanes| lanes.map(|lanes| lanes.into_iter().fold(T::zero(), |sum, lane| sum + lane)))
 }
 
 /// `a * b + c`, rounded once where the machine does so in one instruction.
