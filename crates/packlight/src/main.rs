@@ -56,10 +56,19 @@ fn main() -> ExitCode {
         Command::Codecs(arguments) => arguments.run(),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("packlight: {error:#}");
+        eprintln!("packlight: {}", told_once(&error));
         match error.downcast_ref() {
             Some(packlight::study::Error::Interrupted) => ExitCode::from(command::INTERRUPTED),
             _ => ExitCode::FAILURE,
         }
+    })
+}
+
+/// An error with its causes, leaving out those that it names itself.
+fn told_once(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
+        "" => cause,
+        already if already.contains(&cause) => told,
+        _ => format!("{told}: {cause}"),
     })
 }
