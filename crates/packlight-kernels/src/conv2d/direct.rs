@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::simd::{CHANNELS, Lanes, accumulate, correlate};
 use crate::element::Element;
 
-/// Positions that one piece of work takes at least.
+/// Positions that a buffer holds at most, unless one sample alone has more.
 const POSITIONS: usize = 1024;
 /// Pieces of work that the weight gradient is cut into, by samples or by output channels.
 const PIECES: usize = 8;
