@@ -22,13 +22,18 @@ struct Inner {
     link: Option<Link>,
     /// What layers keep of this activation, so that two with the same codec share one copy.
     kept: Mutex<Vec<Shared>>,
+    /// What layers keep in the place of this activation.
+    stand_in: Option<Activation>,
 }
+
+/// A packed tensor on the ledger's account.
+pub(crate) type KeptPacked = Kept<Box<dyn Packed>>;
 
 /// A packed copy for as long as someone keeps it.
 struct Shared {
     codec: String,
     form: InputForm,
-    packed: Weak<Kept<Box<dyn Packed>>>,
+    packed: Weak<KeptPacked>,
 }
 
 impl Activation {
@@ -37,7 +42,7 @@ impl Activation {
     /// # Errors
     /// If candle cannot make the link.
     pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
-        let tracked = pass.is_training() && link::is_tracked(tensor);
+        let tracked = pass.differentiates() && link::is_tracked(tensor);
         let link = tracked.then(|| link::enter(tensor)).transpose()?;
         Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link))
     }
@@ -54,7 +59,7 @@ impl Activation {
     }
 
     pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>) -> Self {
-        Self(Arc::new(Inner { data, pass, link, kept: Mutex::default() }))
+        Self(Arc::new(Inner { data, pass, link, kept: Mutex::default(), stand_in: None }))
     }
 
     /// Its value, outside candle's graph.
@@ -80,26 +85,60 @@ impl Activation {
         self.0.link.as_ref()
     }
 
+    /// Its value and its gradient, but what layers keep of it is `kept`'s: the auxiliary residual
+    /// activation of Woo and Jeon (ICLR 2023).
+    pub fn keeping(&self, kept: &Activation) -> Self {
+        Self(Arc::new(Inner {
+            data: self.0.data.clone(),
+            pass: self.shared_pass(),
+            link: self.0.link.clone(),
+            kept: Mutex::default(),
+            stand_in: Some(kept.clone()),
+        }))
+    }
+
     /// Packs this activation with the layer's codec, or shares the copy of another layer that
     /// packed it alike.
-    pub(crate) fn keep(
-        &self,
-        layer: &Layer,
-        form: InputForm,
-    ) -> Result<Arc<Kept<Box<dyn Packed>>>> {
-        let codec = layer.codec();
-        let name = codec.name();
-        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike = kept.iter().filter(|shared| shared.codec == name && shared.form == form);
-        if let Some(packed) = alike.filter_map(|shared| shared.packed.upgrade()).next() {
+    pub(crate) fn keep(&self, layer: &Layer, form: InputForm) -> Result<Arc<KeptPacked>> {
+        if let Some(stand_in) = &self.0.stand_in {
+            return stand_in.keep(layer, form);
+        }
+        if let Some(packed) = self.kept_alike(layer, form) {
             return Ok(packed);
         }
-        let packed = codec.pack(&self.0.data, form).map_err(|e| layer.codec_failed(e))?;
+        let codec = layer.codec();
+        let packed =
+            layer.with_context(self.pass(), form, |context| codec.pack(&self.0.data, context))?;
+        Ok(self.offer(packed, layer, form))
+    }
+
+    /// What another layer with the same codec has kept of this activation.
+    pub(crate) fn kept_alike(&self, layer: &Layer, form: InputForm) -> Option<Arc<KeptPacked>> {
+        let codec = layer.codec().name();
+        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let alike = kept.iter().filter(|shared| shared.codec == codec && shared.form == form);
+        alike.filter_map(|shared| shared.packed.upgrade()).next()
+    }
+
+    /// Keeps a packed form of this activation, which layers with the same codec will share.
+    pub(crate) fn offer(
+        &self,
+        packed: Box<dyn Packed>,
+        layer: &Layer,
+        form: InputForm,
+    ) -> Arc<KeptPacked> {
         let raw = self.0.data.elem_count() * self.0.data.dtype().size_in_bytes();
         let bytes = packed.bytes();
         let packed = Arc::new(Kept::new(packed, self.pass(), layer, KeptKind::Input, bytes, raw));
-        kept.push(Shared { codec: name, form, packed: Arc::downgrade(&packed) });
-        Ok(packed)
+        self.share(&packed, layer, form);
+        packed
+    }
+
+    /// Has layers with the codec of `layer` keep `packed` in the place of packing this activation.
+    pub(crate) fn share(&self, packed: &Arc<KeptPacked>, layer: &Layer, form: InputForm) {
+        let codec = layer.codec().name();
+        let shared = Shared { codec, form, packed: Arc::downgrade(packed) };
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
     }
 
     /// Keeps a mask or statistics that a layer made itself.

@@ -1,23 +1,51 @@
 //! Who keeps something for the backward pass.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use packlight_codec::Codec;
 use packlight_codec::identity::Identity;
+use packlight_codec::{Codec, Context, InputForm, Memory, Scope};
+use packlight_kernels::rng::Purpose;
 use packlight_record::LayerKind;
+
+use crate::Pass;
 
 /// A layer as plans, ledgers and probes know it: its name, its kind and its codec.
 #[derive(Debug)]
 pub struct Layer {
     name: Arc<str>,
     kind: LayerKind,
+    auxiliary_level: Option<u8>,
     codec: Mutex<Arc<dyn Codec>>,
+    memory: Mutex<Memory>,
+    frozen: AtomicBool,
 }
 
 impl Layer {
     /// A layer that keeps its whole input.
     pub fn new(name: impl Into<Arc<str>>, kind: LayerKind) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), kind, codec: Mutex::new(Arc::new(Identity)) })
+        Self::with_level(name, kind, None)
+    }
+
+    /// A linear layer of a transformer or mixer, which auxiliary sign activation covers from
+    /// `level` on; see [`packlight_codec::Scope::Auxiliary`].
+    pub fn auxiliary(name: impl Into<Arc<str>>, level: u8) -> Arc<Self> {
+        Self::with_level(name, LayerKind::Linear, Some(level))
+    }
+
+    fn with_level(
+        name: impl Into<Arc<str>>,
+        kind: LayerKind,
+        auxiliary_level: Option<u8>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.into(),
+            kind,
+            auxiliary_level,
+            codec: Mutex::new(Arc::new(Identity)),
+            memory: Mutex::default(),
+            frozen: AtomicBool::new(false),
+        })
     }
 
     /// Its name within the model, such as `layer1.0.conv1`.
@@ -30,14 +58,57 @@ impl Layer {
         self.kind
     }
 
-    /// What it packs its input with.
-    pub fn codec(&self) -> Arc<dyn Codec> {
-        self.codec.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether `scope` covers it.
+    pub fn is_in(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Kinds(kinds) => kinds.contains(&self.kind),
+            Scope::Auxiliary(level) => self.auxiliary_level.is_some_and(|own| own <= level),
+        }
     }
 
-    /// Has it pack its input with `codec` from the next forward pass on.
+    /// What it packs its input with.
+    pub fn codec(&self) -> Arc<dyn Codec> {
+        lock(&self.codec).clone()
+    }
+
+    /// Has it pack its input with `codec` from the next forward pass on; what another codec
+    /// remembers of it is forgotten.
     pub fn set_codec(&self, codec: Arc<dyn Codec>) {
-        *self.codec.lock().unwrap_or_else(PoisonError::into_inner) = codec;
+        let mut own = lock(&self.codec);
+        if own.name() != codec.name() {
+            *lock(&self.memory) = Memory::default();
+        }
+        *own = codec;
+    }
+
+    /// What its codec remembers of it.
+    pub fn memory(&self) -> MutexGuard<'_, Memory> {
+        lock(&self.memory)
+    }
+
+    /// Whether its parameters stay as they are: it then keeps nothing for them.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Freezes its parameters, or has them train again, from the next forward pass on.
+    pub fn freeze(&self, frozen: bool) {
+        self.frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Does something with the codec's context at this layer in `pass`; what the codec leaves in
+    /// its memory stays there unless the pass looks on only.
+    pub(crate) fn with_context<T>(
+        &self,
+        pass: &Pass,
+        form: InputForm,
+        act: impl FnOnce(&mut Context<'_>) -> packlight_codec::Result<T>,
+    ) -> crate::Result<T> {
+        let key = pass.key(Purpose::Codec, &self.name);
+        let mut memory = self.memory();
+        let mut copy = (!pass.updates_statistics()).then(|| memory.clone());
+        let memory = copy.as_mut().unwrap_or(&mut memory);
+        act(&mut Context { form, key, memory }).map_err(|e| self.codec_failed(e))
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
@@ -53,4 +124,8 @@ impl Layer {
     pub(crate) fn codec_failed(&self, source: packlight_codec::Error) -> crate::Error {
         crate::Error::Codec { layer: self.name.to_string(), source }
     }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

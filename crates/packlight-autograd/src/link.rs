@@ -1,4 +1,4 @@
-//! Links: the scalars that stand for activations in candle's graph.
+//! Links: the one-element tensors that stand for activations in candle's graph.
 //!
 //! Candle calls a custom op's `bwd` once, after all consumers of its result. The real gradients do
 //! not travel with candle's: a link's own gradient is a zero that only keeps candle going, while
@@ -7,8 +7,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::backend::{BackendDevice, BackendStorage};
+use candle_core::backprop::GradStore;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, DType, Layout, Shape, Storage, Tensor,
+    CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, Var,
 };
 
 use crate::gradient::{Gradient, Slot};
@@ -34,6 +35,19 @@ pub(crate) struct Gradients {
     pub(crate) parameters: Vec<Option<Tensor>>,
 }
 
+impl Link {
+    /// Runs the backward pass from here, given the gradient of this link's activation.
+    pub(crate) fn backward(&self, gradient: Gradient) -> Result<GradStore> {
+        self.slot.add(gradient)?;
+        Ok(self.scalar.backward()?)
+    }
+
+    /// The gradient that has arrived here, which leaves none.
+    pub(crate) fn take_gradient(&self) -> Option<Gradient> {
+        self.slot.take()
+    }
+}
+
 impl Gradients {
     /// For an operation of one input without parameters.
     pub(crate) fn input(gradient: Gradient) -> Self {
@@ -49,7 +63,7 @@ pub(crate) struct Needs {
 
 impl Needs {
     pub(crate) fn of(inputs: &[&Activation], parameters: &[&Tensor]) -> Self {
-        let training = inputs.iter().all(|input| input.pass().is_training());
+        let training = inputs.iter().all(|input| input.pass().differentiates());
         Self {
             inputs: inputs.iter().map(|input| training && input.link().is_some()).collect(),
             parameters: parameters.iter().map(|p| training && is_tracked(p)).collect(),
@@ -72,30 +86,28 @@ pub(crate) fn output(
     parameters: &[&Tensor],
     backward: impl FnOnce(Gradient) -> Result<Gradients> + Send + 'static,
 ) -> Result<Activation> {
+    let of_inputs: Vec<Option<Link>> = inputs.iter().map(|input| input.link().cloned()).collect();
+    let of_parameters: Vec<Option<Link>> = parameters
+        .iter()
+        .map(|parameter| is_tracked(parameter).then(|| enter(parameter)).transpose())
+        .collect::<Result<_>>()?;
+    let scalars: Vec<&Tensor> =
+        of_inputs.iter().chain(&of_parameters).flatten().map(|link| &link.scalar).collect();
+    let argument = match scalars[..] {
+        [scalar] => scalar.clone(),
+        _ => Tensor::cat(&scalars, 0)?,
+    };
+    let slots = |links: Vec<Option<Link>>| links.into_iter().map(|l| l.map(|l| l.slot)).collect();
     let slot = Slot::default();
-    let links: Vec<Option<&Link>> = inputs.iter().map(|input| input.link()).collect();
     let op = Operation {
         name,
         output: slot.clone(),
-        inputs: links.iter().map(|link| link.map(|link| link.slot.clone())).collect(),
-        tracked: parameters.iter().map(|parameter| is_tracked(parameter)).collect(),
+        inputs: slots(of_inputs),
+        parameters: slots(of_parameters),
         backward: Mutex::new(Some(Box::new(backward))),
     };
-    let scalars = links.iter().flatten().map(|link| &link.scalar);
-    let parameters = parameters.iter().copied().filter(|parameter| is_tracked(parameter));
-    let arguments: Vec<&Tensor> = scalars.chain(parameters).collect();
-    let scalar = match arguments[..] {
-        [a] => a.apply_op1(op)?,
-        [a, b] => a.apply_op2(b, op)?,
-        [a, b, c] => a.apply_op3(b, c, op)?,
-        _ => {
-            let reason =
-                format!("one to three tracked arguments expected, {} found", arguments.len());
-            return Err(Error::Shape { op: name, reason });
-        }
-    };
-    let pass = inputs[0].shared_pass();
-    Ok(Activation::new(data, pass, Some(Link { scalar, slot })))
+    let link = Link { scalar: argument.apply_op1(op)?, slot };
+    Ok(Activation::new(data, inputs[0].shared_pass(), Some(link)))
 }
 
 /// The output of an operation that has no gradients to give.
@@ -105,25 +117,22 @@ pub(crate) fn constant(data: Tensor, input: &Activation) -> Activation {
 
 type Backward = Box<dyn FnOnce(Gradient) -> Result<Gradients> + Send>;
 
-/// An operation in candle's graph. Its arguments are the links of those inputs that have one, then
-/// the tracked parameters.
+/// An operation in candle's graph. Its argument is the links of all that has gradients to get.
 struct Operation {
     name: &'static str,
     output: Slot,
     inputs: Vec<Option<Slot>>,
-    tracked: Vec<bool>,
+    parameters: Vec<Option<Slot>>,
     backward: Mutex<Option<Backward>>,
 }
 
 impl Operation {
-    /// The gradients of the arguments; those of the inputs themselves go to their slots.
-    fn run(&self, arguments: &[&Tensor]) -> Result<Vec<Tensor>> {
+    /// Turns the gradient in the output's slot into those in the slots of inputs and parameters.
+    fn run(&self) -> Result<()> {
         let backward = self.backward.lock().unwrap_or_else(PoisonError::into_inner).take();
         let backward = backward.ok_or(Error::SecondBackward { op: self.name })?;
-        let zeros = |tensor: &&Tensor| Ok(tensor.zeros_like()?);
         let Some(gradient) = self.output.take() else {
-            // Nothing reached this output: all its gradients are zero.
-            return arguments.iter().map(zeros).collect();
+            return Ok(()); // Nothing reached this output: all its gradients are zero.
         };
         let gradients = backward(gradient)?;
         for (slot, gradient) in self.inputs.iter().zip(gradients.inputs) {
@@ -131,28 +140,23 @@ impl Operation {
                 slot.add(gradient)?;
             }
         }
-        let links = self.inputs.iter().flatten().count();
-        let mut results: Vec<Tensor> =
-            arguments[..links].iter().map(zeros).collect::<Result<_>>()?;
-        let parameters = gradients.parameters.into_iter().zip(&self.tracked);
-        for (gradient, _) in parameters.filter(|(_, tracked)| **tracked) {
-            match gradient {
-                Some(gradient) => results.push(gradient),
-                None => results.push(arguments[results.len()].zeros_like()?),
+        for (slot, gradient) in self.parameters.iter().zip(gradients.parameters) {
+            if let (Some(slot), Some(gradient)) = (slot, gradient) {
+                slot.add(Gradient::own(gradient))?;
             }
         }
-        Ok(results)
+        Ok(())
     }
 }
 
 /// The value of every link.
 fn zero() -> candle_core::Result<(CpuStorage, Shape)> {
-    Ok((CpuStorage::F32(vec![0.0]), Shape::from(())))
+    Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
 }
 
 /// The value of every link, on a GPU.
 fn zero_beside(storage: &CudaStorage) -> candle_core::Result<(CudaStorage, Shape)> {
-    let shape = Shape::from(());
+    let shape = Shape::from(1);
     Ok((storage.device().zeros_impl(&shape, DType::F32)?, shape))
 }
 
@@ -169,88 +173,16 @@ impl CustomOp1 for Operation {
         zero_beside(s)
     }
 
-    fn bwd(&self, a: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(self.run(&[a])?.pop())
+    fn bwd(&self, links: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        self.run()?;
+        Ok(Some(links.zeros_like()?))
     }
 }
 
-impl CustomOp2 for Operation {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        zero()
-    }
-
-    fn cuda_fwd(
-        &self,
-        s: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CudaStorage, Shape)> {
-        zero_beside(s)
-    }
-
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>)> {
-        let mut results = self.run(&[a, b])?.into_iter();
-        Ok((results.next(), results.next()))
-    }
-}
-
-impl CustomOp3 for Operation {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn cpu_fwd(
-        &self,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-        _: &CpuStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CpuStorage, Shape)> {
-        zero()
-    }
-
-    fn cuda_fwd(
-        &self,
-        s: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-        _: &CudaStorage,
-        _: &Layout,
-    ) -> candle_core::Result<(CudaStorage, Shape)> {
-        zero_beside(s)
-    }
-
-    fn bwd(
-        &self,
-        a: &Tensor,
-        b: &Tensor,
-        c: &Tensor,
-        _: &Tensor,
-        _: &Tensor,
-    ) -> candle_core::Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let mut results = self.run(&[a, b, c])?.into_iter();
-        Ok((results.next(), results.next(), results.next()))
-    }
+/// The link of a constant whose gradient is wanted all the same, from its slot.
+pub(crate) fn root(device: &Device) -> Result<Link> {
+    let scalar = Var::zeros(1, DType::F32, device)?.into_inner();
+    Ok(Link { scalar, slot: Slot::default() })
 }
 
 /// The link of a tensor that candle tracks.

@@ -10,6 +10,7 @@ use crate::{Ledger, Observer};
 #[derive(Clone)]
 pub struct Pass {
     training: bool,
+    differentiate: bool,
     seed: u64,
     step: u64,
     update_statistics: bool,
@@ -23,6 +24,7 @@ impl Pass {
     pub fn training() -> Self {
         Self {
             training: true,
+            differentiate: true,
             seed: 0,
             step: 0,
             update_statistics: true,
@@ -33,7 +35,7 @@ impl Pass {
 
     /// A pass that keeps nothing, normalises with running statistics and drops nothing out.
     pub fn evaluation() -> Self {
-        Self { training: false, ..Self::training() }
+        Self { training: false, differentiate: false, ..Self::training() }
     }
 
     /// Keys the random numbers of this pass, which are a function of seed and step.
@@ -57,9 +59,20 @@ impl Pass {
         Self { update_statistics: false, ..self }
     }
 
-    /// Whether a backward pass may follow.
+    /// Whether layers behave as in training: batch statistics, dropout.
     pub fn is_training(&self) -> bool {
         self.training
+    }
+
+    /// This pass for a part of the network that will be computed again: nothing is kept, and no
+    /// backward pass may follow.
+    pub(crate) fn keeping_nothing(self) -> Self {
+        Self { differentiate: false, ..self }
+    }
+
+    /// Whether a backward pass may follow.
+    pub(crate) fn differentiates(&self) -> bool {
+        self.differentiate
     }
 
     pub(crate) fn updates_statistics(&self) -> bool {

@@ -135,6 +135,23 @@ fn batch_norm() {
 }
 
 #[test]
+fn frozen_batch_norm() {
+    let frozen = layer(LayerKind::Norm);
+    frozen.freeze(true);
+    let running = op::RunningStatistics {
+        mean: Var::from_tensor(&sample(&[3], "mean")).unwrap(),
+        variance: Var::ones(3, DType::F64, &Device::Cpu).unwrap(),
+        momentum: 0.1,
+    };
+    let (weight, bias) = (sample(&[3], "weight"), sample(&[3], "bias"));
+    check(
+        &[sample(&[2, 3, 4, 4], "x")],
+        |x, _| op::batch_norm(x, &weight, &bias, &running, 1e-5, &frozen),
+        None,
+    );
+}
+
+#[test]
 fn batch_norm_keeps_running_statistics_as_pytorch_does() {
     let statistics = running(1);
     let x = Tensor::new(&[[1f64], [2.], [3.], [6.]], &Device::Cpu).unwrap();
@@ -174,7 +191,7 @@ fn layer_norm() {
 fn relu() {
     check(
         &[sample(&[3, 7], "x")],
-        |x, _| op::relu(x, &layer(LayerKind::Activation)),
+        |x, _| op::relu(x, &layer(LayerKind::Relu)),
         Some(&|vars: &[Var]| vars[0].relu()),
     );
 }
@@ -221,7 +238,7 @@ fn an_activation_used_three_times_gets_the_sum_of_its_gradients() {
         &[sample(&[2, 3], "x"), sample(&[3, 3], "w")],
         |x, vars| {
             let y = op::linear(x, &vars[1], None, &layer(LayerKind::Linear))?;
-            op::add(&op::add(&y, x)?, &op::relu(x, &layer(LayerKind::Activation))?)
+            op::add(&op::add(&y, x)?, &op::relu(x, &layer(LayerKind::Relu))?)
         },
         Some(&|vars: &[Var]| {
             (vars[0].matmul(&vars[1].t()?)? + vars[0].as_tensor())? + vars[0].relu()?

@@ -23,12 +23,12 @@ fn sample(shape: &[usize], name: &str) -> Tensor {
 
 /// Four convolutions with ReLUs, from images that nothing else holds to their means.
 fn forward(weights: &[Var], codec: &str, pass: &Pass) -> Activation {
-    let mut x = Activation::from_tensor(&sample(&[16, 16, 32, 32], "x"), pass).unwrap();
+    let mut x = Activation::from_tensor(&sample(&[64, 16, 32, 32], "x"), pass).unwrap();
     for (number, weight) in weights.iter().enumerate() {
         let conv = Layer::new(format!("conv{number}"), LayerKind::Conv);
         conv.set_codec(packlight_codec::parse(codec).unwrap());
         let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
-        let relu = Layer::new(format!("relu{number}"), LayerKind::Activation);
+        let relu = Layer::new(format!("relu{number}"), LayerKind::Relu);
         x = op::relu(&op::conv2d(&x, weight, None, geometry, &conv).unwrap(), &relu).unwrap();
     }
     op::global_avg_pool2d(&x).unwrap()

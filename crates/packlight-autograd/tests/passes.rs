@@ -73,7 +73,7 @@ fn candles_adamw_steps_on_the_gradients_unchanged() {
 fn evaluation_and_frozen_layers_keep_nothing() {
     let (w, frozen) = (var(&[3, 3, 3, 3], "w"), sample(&[3, 3, 3, 3], "frozen"));
     let layer = Layer::new("conv", LayerKind::Conv);
-    let relu = Layer::new("relu", LayerKind::Activation);
+    let relu = Layer::new("relu", LayerKind::Relu);
     let x = sample(&[2, 3, 8, 8], "x");
     for (pass, weight) in [(Pass::evaluation(), w.as_tensor()), (Pass::training(), &frozen)] {
         let ledger = Ledger::new();

@@ -4,10 +4,11 @@ use std::fmt;
 
 use candle_core::{DType, Tensor};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
-use packlight_kernels::linear;
+use packlight_kernels::rng::Key;
+use packlight_kernels::{gelu, linear};
 use packlight_record::LayerKind;
 
-use crate::Result;
+use crate::{Memory, Result};
 
 /// Bytes that a packed tensor takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,25 +35,107 @@ pub enum InputForm {
     Tokens,
 }
 
+/// Where a codec is at work: for which tensor of which layer, at which step.
+pub struct Context<'a> {
+    /// What the axes of the saved tensor mean.
+    pub form: InputForm,
+    /// The random numbers of this layer at this step.
+    pub key: Key,
+    /// What the codec remembers of this layer.
+    pub memory: &'a mut Memory,
+}
+
+/// Which layers a codec is for where a plan does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All layers of these kinds.
+    Kinds(&'static [LayerKind]),
+    /// The linear layers of a transformer or mixer up to this level of auxiliary sign activation:
+    /// 1 the second of a feed-forward pair, 2 both, 3 the attention's output projection too, 4 its
+    /// query, key and value projections too (Woo and Jeon, ICLR 2023).
+    Auxiliary(u8),
+}
+
 /// Turns a saved tensor into something smaller.
+///
+/// `pack` is all that most codecs are. The methods after it are for those that act elsewhere than
+/// on the saved input, too; by default they change nothing. The forward pass stays exact unless a
+/// codec overrides [`Codec::input`] or [`Codec::weight`], which only those do whose papers say so.
 pub trait Codec: fmt::Debug + Send + Sync {
     /// The codec as a plan writes it, such as `pool2`; two codecs of the same name pack alike.
     fn name(&self) -> String;
 
-    /// The kinds of layer that a plan's `default` gives this codec to: those of its paper.
-    fn scope(&self) -> &'static [LayerKind];
+    /// The layers that a plan's `default` gives this codec to: those of its paper.
+    fn scope(&self) -> Scope;
 
-    /// The bytes that packing a tensor of this shape will take.
+    /// The bytes that packing a tensor of this shape will take; `None` where that depends on the
+    /// tensor's values.
     ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Bytes>;
+    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>>;
 
     /// Packs a tensor.
     ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
-    fn pack(&self, input: &Tensor, form: InputForm) -> Result<Box<dyn Packed>>;
+    fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>>;
+
+    /// What a conv or linear layer computes with in the place of its input, in training and in
+    /// evaluation; `None` for the input itself.
+    ///
+    /// # Errors
+    /// If a kernel fails.
+    fn input(&self, _input: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// What a conv or linear layer computes with in the place of its weight, in training and in
+    /// evaluation; `None` for the weight itself. The weight's gradient goes to all of it.
+    ///
+    /// # Errors
+    /// If a kernel fails.
+    fn weight(&self, _weight: &Tensor) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// What a conv or linear layer's backward pass works with in the place of the gradient of its
+    /// output; `None` for the gradient itself.
+    ///
+    /// # Errors
+    /// If a kernel fails.
+    fn output_grad(&self, _grad: &Tensor, _context: &mut Context<'_>) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+
+    /// The gradient of a convolution's input (N,C,H,W), from the gradient of its output.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or a kernel fails.
+    fn conv2d_input_grad(
+        &self,
+        grad: &Tensor,
+        weight: &Tensor,
+        input_shape: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> Result<Tensor> {
+        Ok(conv2d::input_grad(grad, weight, input_shape, geometry)?)
+    }
+
+    /// Whether a norm packs its output in the place of its input, and that one copy also serves the
+    /// ReLU behind it and the layer behind that: so each packed value must keep its exact sign.
+    fn packs_cells(&self) -> bool {
+        false
+    }
+
+    /// Shares out what all layers with this codec may take, after each step of training, by what
+    /// each one's memory says. In forward order.
+    ///
+    /// # Errors
+    /// If a kernel fails.
+    fn allocate(&self, _layers: &mut [&mut Memory]) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What a codec keeps of a tensor.
@@ -85,5 +168,13 @@ pub trait Packed: Send + Sync {
     /// If the shapes do not fit or a kernel fails.
     fn linear_weight_grad(&self, grad: &Tensor) -> Result<Tensor> {
         Ok(linear::weight_grad(&self.unpack()?, grad)?)
+    }
+
+    /// The gradient of the input of the GELU whose input was packed.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or a kernel fails.
+    fn gelu_grad(&self, grad: &Tensor) -> Result<Tensor> {
+        Ok(gelu::backward(&self.unpack()?, grad)?)
     }
 }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Tensor};
 use packlight_record::LayerKind;
 
-use crate::{Bytes, Codec, InputForm, Packed, Result};
+use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 
 /// Keeps the tensor as it is.
 #[derive(Debug)]
@@ -14,15 +14,16 @@ impl Codec for Identity {
         "none".into()
     }
 
-    fn scope(&self) -> &'static [LayerKind] {
-        &LayerKind::ALL
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&LayerKind::ALL)
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, _: InputForm) -> Result<Bytes> {
-        Ok(Bytes { payload: shape.iter().product::<usize>() * dtype.size_in_bytes(), metadata: 0 })
+    fn bytes(&self, shape: &[usize], dtype: DType, _: InputForm) -> Result<Option<Bytes>> {
+        let payload = shape.iter().product::<usize>() * dtype.size_in_bytes();
+        Ok(Some(Bytes { payload, metadata: 0 }))
     }
 
-    fn pack(&self, input: &Tensor, _: InputForm) -> Result<Box<dyn Packed>> {
+    fn pack(&self, input: &Tensor, _: &mut Context<'_>) -> Result<Box<dyn Packed>> {
         Ok(Box::new(Whole(input.clone())))
     }
 }

@@ -10,7 +10,9 @@ pub mod registry;
 
 mod codec;
 mod error;
+mod memory;
 
-pub use codec::{Bytes, Codec, InputForm, Packed};
+pub use codec::{Bytes, Codec, Context, InputForm, Packed, Scope};
 pub use error::{Error, Result};
+pub use memory::Memory;
 pub use registry::parse;

@@ -11,7 +11,7 @@ use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::{block_pool, linear};
 use packlight_record::LayerKind;
 
-use crate::{Bytes, Codec, Error, InputForm, Packed, Result};
+use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
 
 /// Average pooling over blocks of this many pixels each way, or features.
 #[derive(Debug)]
@@ -46,11 +46,11 @@ impl Codec for Pool {
     }
 
     /// Convolutions: the scope that explains the paper's figures.
-    fn scope(&self) -> &'static [LayerKind] {
-        &[LayerKind::Conv]
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&[LayerKind::Conv])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Bytes> {
+    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
         let elements = match (form, shape) {
             (InputForm::Images, &[n, c, h, w]) => {
                 n * c * h.div_ceil(self.block) * w.div_ceil(self.block)
@@ -61,10 +61,11 @@ impl Codec for Pool {
             }
             (InputForm::Tokens, []) => return Err(self.misfit(shape, "a scalar has no features")),
         };
-        Ok(Bytes { payload: elements * dtype.size_in_bytes(), metadata: 0 })
+        Ok(Some(Bytes { payload: elements * dtype.size_in_bytes(), metadata: 0 }))
     }
 
-    fn pack(&self, input: &Tensor, form: InputForm) -> Result<Box<dyn Packed>> {
+    fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
+        let form = context.form;
         let means = match form {
             InputForm::Images => block_pool::pool(input, self.block)?,
             InputForm::Tokens => block_pool::pool_features(input, self.block)?,

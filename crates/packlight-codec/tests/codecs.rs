@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{InputForm, parse};
+use packlight_codec::{Codec, Context, InputForm, Memory, Packed, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::linear;
 use packlight_kernels::rng::{Key, Purpose};
@@ -23,6 +23,18 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     if size == 0.0 { gap } else { gap / size }
 }
 
+/// Packs at step 0 of a layer of which nothing is remembered.
+fn pack(codec: &dyn Codec, x: &Tensor, form: InputForm) -> Box<dyn Packed> {
+    let key = Key::new(1, Purpose::Codec);
+    codec.pack(x, &mut Context { form, key, memory: &mut Memory::default() }).unwrap()
+}
+
+/// What packing took is what the codec had said, where it can say.
+fn predicted(codec: &dyn Codec, packed: &dyn Packed, shape: &[usize], form: InputForm) -> bool {
+    let said = codec.bytes(shape, DType::F64, form).unwrap();
+    said.is_none_or(|bytes| bytes == packed.bytes())
+}
+
 fn names() -> impl Strategy<Value = &'static str> {
     prop::sample::select(
         CODECS.iter().map(|entry| entry.example).chain(["pool3", "pool4"]).collect::<Vec<_>>(),
@@ -34,8 +46,8 @@ proptest! {
     fn images(name in names(), n in 1usize..3, c in 1usize..4, h in 1usize..10, w in 1usize..10, seed in 0u64..50) {
         let codec = parse(name).unwrap();
         let x = sample(&[n, c, h, w], seed);
-        let packed = codec.pack(&x, InputForm::Images).unwrap();
-        prop_assert_eq!(packed.bytes(), codec.bytes(x.dims(), DType::F64, InputForm::Images).unwrap());
+        let packed = pack(&*codec, &x, InputForm::Images);
+        prop_assert!(predicted(&*codec, &*packed, x.dims(), InputForm::Images));
         let restored = packed.unpack().unwrap();
         prop_assert_eq!(restored.dims(), x.dims());
         prop_assert_eq!(restored.dtype(), x.dtype());
@@ -52,8 +64,8 @@ proptest! {
     fn tokens(name in names(), shape in prop::collection::vec(1usize..6, 1..4), n in 1usize..12, seed in 0u64..50) {
         let codec = parse(name).unwrap();
         let x = sample(&[&shape[..], &[n]].concat(), seed);
-        let packed = codec.pack(&x, InputForm::Tokens).unwrap();
-        prop_assert_eq!(packed.bytes(), codec.bytes(x.dims(), DType::F64, InputForm::Tokens).unwrap());
+        let packed = pack(&*codec, &x, InputForm::Tokens);
+        prop_assert!(predicted(&*codec, &*packed, x.dims(), InputForm::Tokens));
         let restored = packed.unpack().unwrap();
         prop_assert_eq!(restored.dims(), x.dims());
         let grad = sample(&[&shape[..], &[3]].concat(), seed + 1);
@@ -70,7 +82,12 @@ fn pooling_resnet18_conv_inputs_keeps_the_published_number_of_elements() {
     let count = |name: &str| -> usize {
         let codec = parse(name).unwrap();
         let bytes = |(c, side, times): (usize, usize, usize)| {
-            times * codec.bytes(&[1, c, side, side], DType::U8, InputForm::Images).unwrap().total()
+            times
+                * codec
+                    .bytes(&[1, c, side, side], DType::U8, InputForm::Images)
+                    .unwrap()
+                    .unwrap()
+                    .total()
         };
         inputs.into_iter().map(bytes).sum()
     };

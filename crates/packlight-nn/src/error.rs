@@ -16,6 +16,9 @@ pub enum Error {
     /// An op's error.
     #[error(transparent)]
     Autograd(Box<packlight_autograd::Error>),
+    /// A codec's error.
+    #[error(transparent)]
+    Codec(#[from] packlight_codec::Error),
     /// A kernel's error.
     #[error(transparent)]
     Kernel(#[from] packlight_kernels::Error),

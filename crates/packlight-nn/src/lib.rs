@@ -31,6 +31,7 @@
 
 pub mod builder;
 pub mod layer;
+pub mod memory;
 pub mod model;
 pub mod optimizer;
 pub mod parameters;

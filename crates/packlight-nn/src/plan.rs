@@ -5,14 +5,21 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use packlight_autograd::Layer;
-use packlight_codec::Codec;
+use packlight_codec::{Codec, Scope};
 use packlight_record::LayerKind;
 
 use crate::nearest::nearest;
 use crate::{Error, Result, glob};
 
 /// The kinds of layers that keep an input which a codec can pack.
-const PACKABLE: [LayerKind; 3] = [LayerKind::Conv, LayerKind::Linear, LayerKind::Norm];
+const PACKABLE: [LayerKind; 6] = [
+    LayerKind::Conv,
+    LayerKind::Linear,
+    LayerKind::Norm,
+    LayerKind::Activation,
+    LayerKind::Attention,
+    LayerKind::Segment,
+];
 
 /// Which codec each layer packs its input with, as a user writes it: `pool2`, or rules such as
 /// `layer3.*=pool4,default=pool2`.
@@ -23,7 +30,7 @@ const PACKABLE: [LayerKind; 3] = [LayerKind::Conv, LayerKind::Linear, LayerKind:
 /// - a layer's name, such as `layer1.0.conv1`;
 /// - a pattern of names with `*` and `?`, such as `layer3.*`: of the layers that fit, those whose
 ///   kind is in the codec's scope (see [`Codec::scope`]), or all where none is;
-/// - a kind: `conv`, `linear` or `norm`;
+/// - a kind, such as `conv`, `linear`, `norm` or `activation`;
 /// - `default`: all layers whose kind is in the codec's scope.
 ///
 /// The most specific rule wins, and the later of two equally specific ones. Other layers keep
@@ -132,9 +139,8 @@ impl Rule {
     /// For each layer how specifically this rule covers it, if it does; or why it covers none.
     fn covers(&self, layers: &[Arc<Layer>]) -> Result<Vec<Option<Rank>>, String> {
         let fits: Vec<_> = layers.iter().map(|layer| self.which.fits(layer)).collect();
-        let among = |kinds: &[LayerKind]| -> Vec<Option<Rank>> {
-            let kept = |layer: &Layer| kinds.contains(&layer.kind());
-            fits.iter().zip(layers).map(|(rank, layer)| rank.filter(|_| kept(layer))).collect()
+        let among = |covered: &dyn Fn(&Layer) -> bool| -> Vec<Option<Rank>> {
+            fits.iter().zip(layers).map(|(rank, layer)| rank.filter(|_| covered(layer))).collect()
         };
         let any = |covered: &Vec<Option<Rank>>| covered.iter().any(Option::is_some);
 
@@ -142,7 +148,7 @@ impl Rule {
             return Err(self.fits_nothing(layers));
         }
         let scope = self.codec.scope();
-        let scoped = among(scope);
+        let scoped = among(&|layer| layer.is_in(scope));
         match self.which {
             Which::Default if any(&scoped) => return Ok(scoped),
             Which::Default => return Err(self.default_covers_nothing(layers)),
@@ -150,7 +156,7 @@ impl Rule {
             _ => {}
         }
         // What is in scope by default may go beyond the kinds that pack, as for `none`.
-        let packable = among(&[scope, &PACKABLE].concat());
+        let packable = among(&|layer| layer.is_in(scope) || PACKABLE.contains(&layer.kind()));
         match any(&packable) {
             true => Ok(packable),
             false => Err(self.packs_nothing(layers, &fits)),
@@ -173,7 +179,7 @@ impl Rule {
 
     fn default_covers_nothing(&self, layers: &[Arc<Layer>]) -> String {
         let codec = self.codec.name();
-        let scope: Vec<&str> = self.codec.scope().iter().map(|kind| kind.name()).collect();
+        let scope = scope_in_words(self.codec.scope());
         let present = kinds(layers);
         let instead: Vec<String> = PACKABLE
             .iter()
@@ -181,8 +187,7 @@ impl Rule {
             .map(|kind| format!("`{}={codec}`", kind.name()))
             .collect();
         format!(
-            "by default {codec} is for {} layers, of which this model has none; write {}",
-            scope.join(" and "),
+            "by default {codec} is for {scope}, of which this model has none; write {}",
             instead.join(" or ")
         )
     }
@@ -196,6 +201,19 @@ impl Rule {
             self.which.written(),
             PACKABLE.map(LayerKind::name).join(", ")
         )
+    }
+}
+
+/// What a scope covers, for errors and lists.
+pub fn scope_in_words(scope: Scope) -> String {
+    match scope {
+        Scope::Kinds(kinds) => {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            format!("{} layers", names.join(" and "))
+        }
+        Scope::Auxiliary(level) => {
+            format!("linear layers of a transformer or mixer up to level {level}")
+        }
     }
 }
 

@@ -13,7 +13,7 @@ fn layers() -> Vec<Arc<Layer>> {
     [
         ("conv1", LayerKind::Conv),
         ("bn1", LayerKind::Norm),
-        ("relu", LayerKind::Activation),
+        ("relu", LayerKind::Relu),
         ("layer1.0.conv1", LayerKind::Conv),
         ("layer1.0.bn1", LayerKind::Norm),
         ("layer2.0.conv1", LayerKind::Conv),
@@ -129,7 +129,7 @@ fn incomplete_rules_are_shown() {
 
 #[test]
 fn layers_without_an_input_to_pack_are_refused() {
-    for plan in ["relu=pool2", "activation=pool2", "loss=pool2", "re*=pool2"] {
+    for plan in ["relu=pool2", "loss=pool2", "re*=pool2"] {
         let error = refused(plan);
         assert!(error.contains("keeps no input that a codec could pack"), "{error}");
     }
@@ -138,7 +138,7 @@ fn layers_without_an_input_to_pack_are_refused() {
 
 #[test]
 fn a_default_that_covers_nothing_says_what_to_write() {
-    let layers = [("fc1", LayerKind::Linear), ("relu1", LayerKind::Activation)];
+    let layers = [("fc1", LayerKind::Linear), ("relu1", LayerKind::Relu)];
     let layers = layers.map(|(name, kind)| Layer::new(name, kind));
     let error = Plan::parse("pool2").unwrap().apply(&layers).unwrap_err().to_string();
     assert!(

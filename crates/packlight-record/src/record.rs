@@ -12,8 +12,16 @@ pub enum LayerKind {
     Linear,
     /// A batch or layer normalisation.
     Norm,
-    /// A pointwise non-linearity.
+    /// A pointwise non-linearity whose gradient needs its input, such as GELU.
     Activation,
+    /// A ReLU, whose gradient needs one bit for each element of its input.
+    Relu,
+    /// A matrix product or softmax within attention.
+    Attention,
+    /// A look-up of token embeddings.
+    Embedding,
+    /// A part of the network that is computed again in the backward pass.
+    Segment,
     /// Max-pooling.
     Pool,
     /// Dropout.
@@ -24,11 +32,15 @@ pub enum LayerKind {
 
 impl LayerKind {
     /// All kinds, in the order in which they are listed to users.
-    pub const ALL: [LayerKind; 7] = [
+    pub const ALL: [LayerKind; 11] = [
         LayerKind::Conv,
         LayerKind::Linear,
         LayerKind::Norm,
         LayerKind::Activation,
+        LayerKind::Relu,
+        LayerKind::Attention,
+        LayerKind::Embedding,
+        LayerKind::Segment,
         LayerKind::Pool,
         LayerKind::Dropout,
         LayerKind::Loss,
@@ -41,6 +53,10 @@ impl LayerKind {
             LayerKind::Linear => "linear",
             LayerKind::Norm => "norm",
             LayerKind::Activation => "activation",
+            LayerKind::Relu => "relu",
+            LayerKind::Attention => "attention",
+            LayerKind::Embedding => "embedding",
+            LayerKind::Segment => "segment",
             LayerKind::Pool => "pool",
             LayerKind::Dropout => "dropout",
             LayerKind::Loss => "loss",
@@ -58,6 +74,8 @@ pub enum KeptKind {
     Mask,
     /// Means, deviations and the like.
     Statistics,
+    /// What a codec remembers from step to step.
+    Memory,
 }
 
 impl KeptKind {
@@ -67,6 +85,7 @@ impl KeptKind {
             KeptKind::Input => "input",
             KeptKind::Mask => "mask",
             KeptKind::Statistics => "statistics",
+            KeptKind::Memory => "memory",
         }
     }
 }

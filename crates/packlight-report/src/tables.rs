@@ -204,6 +204,7 @@ fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
         (KeptKind::Input, _) => "other inputs",
         (KeptKind::Mask, _) => "masks and indices",
         (KeptKind::Statistics, _) => "statistics",
+        (KeptKind::Memory, _) => "codecs' memory",
     }
 }
 

@@ -59,10 +59,13 @@ pub(crate) struct Checkpoint {
     pub(crate) position: Position,
     pub(crate) model: BTreeMap<String, Tensor>,
     pub(crate) optimizer: BTreeMap<String, Tensor>,
+    /// What codecs remember of their layers.
+    pub(crate) memory: BTreeMap<String, Tensor>,
 }
 
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
+const MEMORY: &str = "memory.";
 const POSITION: &str = "position";
 const CHECKSUM: &str = "sha256";
 
@@ -72,10 +75,13 @@ impl Checkpoint {
     /// # Errors
     /// If a tensor has no safetensors form or the file cannot be written.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
-        let model = self.model.iter().map(|(name, tensor)| (format!("{MODEL}{name}"), tensor));
-        let optimizer =
-            self.optimizer.iter().map(|(name, tensor)| (format!("{OPTIMIZER}{name}"), tensor));
-        let tensors: BTreeMap<String, &Tensor> = model.chain(optimizer).collect();
+        let parts = [(MODEL, &self.model), (OPTIMIZER, &self.optimizer), (MEMORY, &self.memory)];
+        let tensors: BTreeMap<String, &Tensor> = parts
+            .into_iter()
+            .flat_map(|(part, tensors)| {
+                tensors.iter().map(move |(name, tensor)| (format!("{part}{name}"), tensor))
+            })
+            .collect();
         let position = serde_json::to_string(&self.position)
             .map_err(|e| Error::checkpoint(path, e.to_string()))?;
         let contents = tensors.iter().map(|(name, tensor)| (name.as_str(), View::data(*tensor)));
@@ -115,15 +121,15 @@ impl Checkpoint {
             return Err(damaged(format!("checksum {expected} expected, {found} found")));
         }
         let position = serde_json::from_str(position).map_err(|e| damaged(e.to_string()))?;
-        let (mut model, mut optimizer) = (BTreeMap::new(), BTreeMap::new());
-        for (name, tensor) in candle_core::safetensors::load_buffer(&bytes, device)? {
-            if let Some(name) = name.strip_prefix(MODEL) {
-                model.insert(name.to_owned(), tensor);
-            } else if let Some(name) = name.strip_prefix(OPTIMIZER) {
-                optimizer.insert(name.to_owned(), tensor);
-            }
-        }
-        Ok(Some(Self { position, model, optimizer }))
+        let tensors = candle_core::safetensors::load_buffer(&bytes, device)?;
+        let part = |part: &str| {
+            let named = |(name, tensor): (&String, &Tensor)| {
+                name.strip_prefix(part).map(|name| (name.to_owned(), tensor.clone()))
+            };
+            tensors.iter().filter_map(named).collect()
+        };
+        let (model, optimizer, memory) = (part(MODEL), part(OPTIMIZER), part(MEMORY));
+        Ok(Some(Self { position, model, optimizer, memory }))
     }
 }
 
@@ -161,6 +167,7 @@ mod tests {
                 ("bn1.running_mean".to_owned(), tensor(&[0.5])),
             ]),
             optimizer: BTreeMap::from([("conv1.weight".to_owned(), tensor(&[3.0, 2.0, 1.0]))]),
+            memory: BTreeMap::from([("conv1/range".to_owned(), tensor(&[0.25, 4.0]))]),
         }
     }
 
@@ -182,6 +189,7 @@ mod tests {
         assert_eq!(loaded.position, saved.position);
         assert_eq!(bits(&loaded.model), bits(&saved.model));
         assert_eq!(bits(&loaded.optimizer), bits(&saved.optimizer));
+        assert_eq!(bits(&loaded.memory), bits(&saved.memory));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use candle_core::Tensor;
-use packlight_autograd::{Activation, Ledger, Pass, allocator};
+use packlight_autograd::{Activation, Layer, Ledger, Pass, allocator};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::Module;
+use packlight_nn::{Module, memory};
 use packlight_probe::{SideBySide, whole_pass};
-use packlight_record::{Measurement, Record, TimelinePoint};
+use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
 use crate::Result;
 use crate::evaluation::{correct, scalar};
@@ -91,9 +91,11 @@ impl Trainer<'_> {
             return Ok(found);
         }
         self.optimizer.update(&gradients, self.learning_rate(step))?;
+        memory::allocate(self.model.layers())?;
         found.seconds = begun.elapsed().as_secs_f64();
         if let Look::Ledger { timeline } = look {
             account(&ledger, step, &mut found);
+            found.records.extend(self.model.layers().iter().filter_map(|l| remembered(l, step)));
             if timeline {
                 draw_timeline(&ledger, step, live_before, peak, &mut found);
             }
@@ -155,6 +157,19 @@ fn account(ledger: &Ledger, step: u64, found: &mut Step) {
             raw: entry.raw as u64,
         });
     }
+}
+
+/// A record of what a layer's codec remembers between steps, if anything.
+fn remembered(layer: &Layer, step: u64) -> Option<Record> {
+    let bytes = layer.memory().bytes() as u64;
+    (bytes > 0).then(|| Record::Kept {
+        step,
+        layer: layer.name().to_owned(),
+        kind: KeptKind::Memory,
+        payload: bytes,
+        metadata: 0,
+        raw: 0,
+    })
 }
 
 /// The bytes kept over the pass, and the live bytes beside them.

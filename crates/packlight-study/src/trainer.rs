@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::{Model, ModelSpec, Plan};
+use packlight_nn::{Model, ModelSpec, Plan, memory};
 use packlight_record::{Measurement, Record};
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
@@ -77,6 +77,7 @@ impl<'a> Trainer<'a> {
         let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
         self.model.parameters().set(&saved.model).map_err(unfit)?;
         self.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
+        memory::restore(self.model.layers(), &saved.memory).map_err(unfit)?;
         Ok(saved.position)
     }
 
@@ -244,6 +245,7 @@ impl<'a> Trainer<'a> {
             position: *position,
             model: self.model.parameters().tensors()?,
             optimizer: self.optimizer.state()?,
+            memory: memory::tensors(self.model.layers()),
         };
         checkpoint.save(&folder.join(CHECKPOINT))
     }

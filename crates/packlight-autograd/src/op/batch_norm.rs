@@ -38,7 +38,8 @@ impl RunningStatistics {
 /// Normalises each channel of `x` (N,C,...), then applies weight and bias (C).
 ///
 /// With a codec, the gradients of the input and the weight are those for the restored input and
-/// the exact statistics, so that earlier layers see an approximation too.
+/// the exact statistics, so that earlier layers see an approximation too. A frozen layer normalises
+/// with its running statistics and leaves them as they are.
 ///
 /// # Errors
 /// If the shapes do not fit, the codec cannot pack the input, or a kernel is missing.
@@ -58,6 +59,11 @@ pub fn batch_norm(
         let data = normalise(&running.mean, &inverse(&running.variance)?)?;
         return Ok(constant(data, x));
     }
+    if layer.is_frozen() {
+        let inverse = inverse(&running.variance)?.detach();
+        let data = normalise(&running.mean, &inverse)?;
+        return frozen(x, data, (weight.detach() * inverse)?, layer);
+    }
     let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| layer.failed(e))?;
     if x.pass().updates_statistics() {
         let count = x.data().elem_count() / mean.elem_count().max(1);
@@ -70,19 +76,61 @@ pub fn batch_norm(
         return Ok(constant(data, x));
     }
     let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
-    let input = x.keep(layer, form)?;
+    let cell = layer.codec().packs_cells();
+    let kept = if cell { constant(data.clone(), x) } else { x.clone() };
+    let packed = kept.keep(layer, form)?;
     let mean = x.keep_tensor(layer, KeptKind::Statistics, mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
-    let (detached, layer) = (weight.detach(), layer.clone());
-    output("batch_norm", data, &[x], &[weight, bias], move |grad| {
-        let restored = input.value().unpack().map_err(|e| layer.codec_failed(e))?;
+    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let (shared, by) = (packed.clone(), layer.clone());
+    let y = output("batch_norm", data, &[x], &[weight, bias], move |grad| {
         let (mean, inverse) = (mean.value(), inverse.value());
-        let (by_input, by_weight, by_bias) =
-            batch_norm::backward(&restored, &grad.tensor, mean, inverse, &detached)
-                .map_err(|e| layer.failed(e))?;
+        let unpacked = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
+        let restored = match cell {
+            true => input_of(&unpacked, mean, inverse, &weight_now, &bias_now),
+            false => Ok(unpacked),
+        };
+        let (by_input, by_weight, by_bias) = restored
+            .and_then(|x| batch_norm::backward(&x, &grad.tensor, mean, inverse, &weight_now))
+            .map_err(|e| by.failed(e))?;
         Ok(Gradients {
             inputs: vec![Some(Gradient::own(by_input))],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
+    })?;
+    if cell {
+        y.share(&shared, layer, form);
+    }
+    Ok(y)
+}
+
+/// The input that was normalised to `output`; the channel's mean where the weight is 0.
+fn input_of(
+    output: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> packlight_kernels::Result<Tensor> {
+    let scale = (weight * inverse)?;
+    let used = scale.ne(0.0)?;
+    let back = used.where_cond(&scale.recip()?, &scale)?;
+    batch_norm::normalise(output, bias, &back, &scale.ones_like()?, mean)
+}
+
+/// With running statistics and parameters that stay as they are, all that the gradient needs is
+/// one factor a channel.
+fn frozen(x: &Activation, data: Tensor, factor: Tensor, layer: &Arc<Layer>) -> Result<Activation> {
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let factor = x.keep_tensor(layer, KeptKind::Statistics, factor);
+    let layer = layer.clone();
+    output("batch_norm", data, &[x], &[], move |grad| {
+        let factor = factor.value();
+        let (zeros, ones) = (factor.zeros_like()?, factor.ones_like()?);
+        let grad = batch_norm::normalise(&grad.tensor, &zeros, factor, &ones, &zeros)
+            .map_err(|e| layer.failed(e))?;
+        Ok(Gradients::input(Gradient::own(grad)))
     })
 }

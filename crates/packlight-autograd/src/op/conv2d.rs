@@ -6,14 +6,15 @@ use candle_core::Tensor;
 use packlight_codec::InputForm;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
-use super::weighted::KeptInput;
+use super::weighted::{KeptInput, Operands, output_grad};
 use crate::gradient::Gradient;
-use crate::link::{Gradients, Needs, constant, output};
+use crate::link::{Gradients, constant, output};
 use crate::{Activation, Layer, Result};
 
 /// Convolution of images (N,C,H,W) with weight (C',C/groups,Kh,Kw) and bias (C').
 ///
-/// A codec changes the weight's gradient alone: those of the input and the bias need no input.
+/// A codec that only packs changes the weight's gradient alone: those of the input and the bias
+/// need no input.
 ///
 /// # Errors
 /// If the shapes do not fit, the codec cannot pack the input, or a kernel is missing.
@@ -24,30 +25,37 @@ pub fn conv2d(
     geometry: Conv2dGeometry,
     layer: &Arc<Layer>,
 ) -> Result<Activation> {
-    let data = conv2d::forward(x.data(), weight, bias, &geometry).map_err(|e| layer.failed(e))?;
-    let parameters: Vec<&Tensor> = [weight].into_iter().chain(bias).collect();
-    let needs = Needs::of(&[x], &parameters);
+    let operands = Operands::new(x, weight, bias, layer)?;
+    let data = conv2d::forward(&operands.input, &operands.weight, bias, &geometry)
+        .map_err(|e| layer.failed(e))?;
+    let needs = operands.needs(x);
     if !needs.any() {
         return Ok(constant(data, x));
     }
-    let kept =
-        needs.parameters[0].then(|| KeptInput::new(x, layer, InputForm::Images)).transpose()?;
-    let (shape, detached, layer) = (x.dims().to_vec(), weight.detach(), layer.clone());
+    let kept = needs.parameters[0]
+        .then(|| KeptInput::new(x, &operands.input, layer, InputForm::Images))
+        .transpose()?;
+    let (shape, by, pass) = (x.dims().to_vec(), layer.clone(), x.shared_pass());
+    let Operands { weight, parameters, .. } = operands;
+    let parameters: Vec<&Tensor> = parameters.iter().collect();
     output("conv2d", data, &[x], &parameters, move |grad| {
-        let (grad, weight) = (grad.tensor, detached);
+        let exact = grad.tensor;
+        let grad = output_grad(&exact, &by, &pass, InputForm::Images)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
                 |packed| packed.conv2d_weight_grad(&grad, weight.dims(), &geometry),
-                |input| conv2d::weight_grad(input, &grad, weight.dims(), &geometry),
+                |input| conv2d::weight_grad(input, &exact, weight.dims(), &geometry),
             )
         });
         let mut gradients = vec![by_weight.transpose()?];
         let by_bias = needs.parameters.get(1).map(|&need| {
-            need.then(|| conv2d::bias_grad(&grad).map_err(|e| layer.failed(e))).transpose()
+            need.then(|| conv2d::bias_grad(&grad).map_err(|e| by.failed(e))).transpose()
         });
         gradients.extend(by_bias.transpose()?);
         let by_input = needs.inputs[0].then(|| {
-            conv2d::input_grad(&grad, &weight, &shape, &geometry).map_err(|e| layer.failed(e))
+            let codec = by.codec();
+            let by_input = codec.conv2d_input_grad(&grad, &weight, &shape, &geometry);
+            by_input.map_err(|e| by.codec_failed(e))
         });
         let by_input = by_input.transpose()?.map(Gradient::own);
         Ok(Gradients { inputs: vec![by_input], parameters: gradients })

@@ -22,8 +22,7 @@ pub fn gelu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
     let input = x.keep(layer, form)?;
     let layer = layer.clone();
     output("gelu", data, &[x], &[], move |grad| {
-        let restored = input.value().unpack().map_err(|e| layer.codec_failed(e))?;
-        let grad = gelu::backward(&restored, &grad.tensor).map_err(|e| layer.failed(e))?;
+        let grad = input.value().gelu_grad(&grad.tensor).map_err(|e| layer.codec_failed(e))?;
         Ok(Gradients::input(Gradient::own(grad)))
     })
 }

@@ -27,6 +27,10 @@ pub fn layer_norm(
 ) -> Result<Activation> {
     let normalised =
         layer_norm::forward(x.data(), weight, bias, epsilon).map_err(|e| layer.failed(e))?;
+    let (weight, bias) = match layer.is_frozen() {
+        true => (&weight.detach(), &bias.detach()),
+        false => (weight, bias),
+    };
     let needs = Needs::of(&[x], &[weight, bias]);
     if !needs.any() {
         return Ok(constant(normalised.output, x));

@@ -4,6 +4,7 @@
 mod add;
 mod avg_pool2d;
 mod batch_norm;
+mod checkpoint;
 mod conv2d;
 mod dropout;
 mod gelu;
@@ -19,6 +20,7 @@ mod weighted;
 pub use add::add;
 pub use avg_pool2d::{avg_pool2d, global_avg_pool2d};
 pub use batch_norm::{RunningStatistics, batch_norm};
+pub use checkpoint::checkpoint;
 pub use conv2d::conv2d;
 pub use dropout::dropout;
 pub use gelu::gelu;

@@ -6,24 +6,76 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use packlight_codec::{InputForm, Packed};
 
-use crate::kept::Kept;
-use crate::{Activation, Layer, Observer, Result, WeightGradient};
+use crate::activation::KeptPacked;
+use crate::link::Needs;
+use crate::{Activation, Layer, Observer, Pass, Result, WeightGradient};
+
+/// What a layer with a weight computes with.
+pub(super) struct Operands {
+    pub(super) input: Tensor,
+    /// Outside candle's graph.
+    pub(super) weight: Tensor,
+    /// Weight and bias as parameters; those of a frozen layer are constants.
+    pub(super) parameters: Vec<Tensor>,
+}
+
+impl Operands {
+    pub(super) fn new(
+        x: &Activation,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+        layer: &Layer,
+    ) -> Result<Self> {
+        let codec = layer.codec();
+        let input = codec.input(x.data()).map_err(|e| layer.codec_failed(e))?;
+        let used = codec.weight(weight).map_err(|e| layer.codec_failed(e))?;
+        let parameter =
+            |tensor: &Tensor| if layer.is_frozen() { tensor.detach() } else { tensor.clone() };
+        Ok(Self {
+            input: input.unwrap_or_else(|| x.data().clone()),
+            weight: used.unwrap_or_else(|| weight.clone()).detach(),
+            parameters: [weight].into_iter().chain(bias).map(parameter).collect(),
+        })
+    }
+
+    pub(super) fn needs(&self, x: &Activation) -> Needs {
+        Needs::of(&[x], &self.parameters.iter().collect::<Vec<_>>())
+    }
+}
+
+/// The output gradient that a layer's codec works with.
+pub(super) fn output_grad(
+    exact: &Tensor,
+    layer: &Layer,
+    pass: &Pass,
+    form: InputForm,
+) -> Result<Tensor> {
+    let codec = layer.codec();
+    let replaced = layer.with_context(pass, form, |context| codec.output_grad(exact, context))?;
+    Ok(replaced.unwrap_or_else(|| exact.clone()))
+}
 
 /// The kept input of a layer with a weight.
 pub(super) struct KeptInput {
-    packed: Arc<Kept<Box<dyn Packed>>>,
+    packed: Arc<KeptPacked>,
     layer: Arc<Layer>,
     /// The exact input, and who is to see both gradients.
     probe: Option<(Tensor, Arc<dyn Observer>)>,
 }
 
 impl KeptInput {
-    pub(super) fn new(input: &Activation, layer: &Arc<Layer>, form: InputForm) -> Result<Self> {
-        let observer = input.pass().observer().cloned();
+    /// Packs `x`; `input` is what the layer computes with.
+    pub(super) fn new(
+        x: &Activation,
+        input: &Tensor,
+        layer: &Arc<Layer>,
+        form: InputForm,
+    ) -> Result<Self> {
+        let observer = x.pass().observer().cloned();
         Ok(Self {
-            packed: input.keep(layer, form)?,
+            packed: x.keep(layer, form)?,
             layer: layer.clone(),
-            probe: observer.map(|observer| (input.data().clone(), observer)),
+            probe: observer.map(|observer| (input.clone(), observer)),
         })
     }
 

@@ -19,7 +19,7 @@ impl Relu {
     /// # Errors
     /// If the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.layer(LayerKind::Activation)? })
+        Ok(Self { layer: builder.layer(LayerKind::Relu)? })
     }
 }
 

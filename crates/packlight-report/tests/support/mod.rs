@@ -23,7 +23,7 @@ fn layers() -> Vec<(String, LayerKind, u64)> {
     let mut all = vec![
         ("conv1".to_string(), LayerKind::Conv, 3 * 1024),
         ("bn1".to_string(), LayerKind::Norm, 8 * 1024),
-        ("relu".to_string(), LayerKind::Activation, 8 * 1024),
+        ("relu".to_string(), LayerKind::Relu, 8 * 1024),
     ];
     for stage in 1..=4u64 {
         let (channels, side) = (8 << (stage - 1), 32 >> (stage - 1));
@@ -34,14 +34,14 @@ fn layers() -> Vec<(String, LayerKind, u64)> {
             let name = |part: &str| format!("layer{stage}.{block}.{part}");
             all.push((name("conv1"), LayerKind::Conv, input));
             all.push((name("bn1"), LayerKind::Norm, size));
-            all.push((name("relu1"), LayerKind::Activation, size));
+            all.push((name("relu1"), LayerKind::Relu, size));
             all.push((name("conv2"), LayerKind::Conv, size));
             all.push((name("bn2"), LayerKind::Norm, size));
             if first {
                 all.push((name("downsample.0"), LayerKind::Conv, input));
                 all.push((name("downsample.1"), LayerKind::Norm, size));
             }
-            all.push((name("relu2"), LayerKind::Activation, size));
+            all.push((name("relu2"), LayerKind::Relu, size));
         }
     }
     all.push(("fc".to_string(), LayerKind::Linear, 64));
@@ -147,7 +147,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
 fn kept_bytes(run: &Made, kind: LayerKind, elements: u64) -> (KeptKind, u64) {
     match kind {
         LayerKind::Conv => (KeptKind::Input, 64 * 4 * elements / (run.factor * run.factor)),
-        LayerKind::Activation => (KeptKind::Mask, 64 * elements / 8),
+        LayerKind::Relu => (KeptKind::Mask, 64 * elements / 8),
         _ => (KeptKind::Input, 64 * 4 * elements),
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use packlight::codec::registry::CODECS;
+use packlight::nn::plan::scope_in_words;
 use serde::Serialize;
 
 use super::print_json;
@@ -25,8 +26,8 @@ struct Codec {
     /// How a plan writes it, with placeholders in angle brackets.
     pattern: &'static str,
     example: &'static str,
-    /// The kinds of layer that it covers as a plan's default.
-    scope: Vec<&'static str>,
+    /// The layers that it covers as a plan's default.
+    scope: String,
     keeps: &'static str,
 }
 
@@ -39,7 +40,7 @@ impl Arguments {
                 Ok(Codec {
                     pattern: entry.pattern,
                     example: entry.example,
-                    scope: codec.scope().iter().map(|kind| kind.name()).collect(),
+                    scope: scope_in_words(codec.scope()),
                     keeps: entry.summary,
                 })
             })
