@@ -1,9 +1,20 @@
 //! `none`: the tensor itself, shared and not copied.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 use packlight_record::LayerKind;
 
+use crate::registry::Entry;
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+
+/// How plans write it.
+pub const ENTRY: Entry = Entry {
+    pattern: "none",
+    summary: "the whole input",
+    examples: &["none"],
+    parse: |spec| (spec == "none").then(|| Ok(Arc::new(Identity) as _)),
+};
 
 /// Keeps the tensor as it is.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 //!
 //! A [`Codec`] packs a saved tensor; what it keeps is a [`Packed`], which knows its bytes, can be
 //! unpacked, and may give a layer's weight gradient straight from the packed form. A new codec is
-//! one file here and one line in [`registry`].
+//! one file here and one line in [`registry::CODECS`].
 
 pub mod identity;
 pub mod pool;
@@ -11,6 +11,7 @@ pub mod registry;
 mod codec;
 mod error;
 mod memory;
+mod spec;
 
 pub use codec::{Bytes, Codec, Context, InputForm, Packed, Scope};
 pub use error::{Error, Result};

@@ -6,12 +6,31 @@
 //! block, so that the restored tensor is the orthogonal projection of the saved one, and the
 //! learning indicator equals the share of energy that is kept.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Tensor};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::{block_pool, linear};
 use packlight_record::LayerKind;
 
+use crate::registry::Entry;
+use crate::spec::number;
 use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+
+/// How plans write it.
+pub const ENTRY: Entry = Entry {
+    pattern: "pool<k>",
+    summary: "means over k x k pixels (conv inputs) or k features (linear inputs)",
+    examples: &["pool2", "pool3", "pool4"],
+    parse,
+};
+
+fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
+    let block = spec.strip_prefix("pool")?;
+    let expected =
+        "a block size of at least 2 after `pool`, as in `pool2` (`none` keeps everything),";
+    Some(number(spec, block, 2.., expected).map(|block| Arc::new(Pool { block }) as _))
+}
 
 /// Average pooling over blocks of this many pixels each way, or features.
 #[derive(Debug)]
@@ -20,21 +39,6 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Pooling over blocks of `block` x `block` pixels, or `block` features.
-    ///
-    /// # Errors
-    /// If `block` is below 2, which would keep everything.
-    pub fn new(block: usize) -> Result<Self> {
-        if block < 2 {
-            return Err(Error::Parameter {
-                spec: format!("pool{block}"),
-                reason: "blocks of at least 2 expected, as in `pool2`; `none` keeps everything"
-                    .into(),
-            });
-        }
-        Ok(Self { block })
-    }
-
     fn misfit(&self, shape: &[usize], reason: &str) -> Error {
         Error::Shape { codec: self.name(), shape: shape.to_vec(), reason: reason.into() }
     }

@@ -2,34 +2,25 @@
 
 use std::sync::Arc;
 
-use crate::identity::Identity;
-use crate::pool::Pool;
-use crate::{Codec, Error, Result};
+use crate::{Codec, Error, Result, identity, pool};
 
-/// The codec of a spec, `None` where the spec is not of this kind.
-type Parser = fn(&str) -> Option<Result<Arc<dyn Codec>>>;
-
-/// How a codec is written and what it does.
+/// How a codec is written and what it does; each codec's file has one.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
     /// What a plan writes, with placeholders in angle brackets.
     pub pattern: &'static str,
     /// One line on what is kept.
     pub summary: &'static str,
-    /// One that can be parsed.
-    pub example: &'static str,
-    parse: Parser,
+    /// Some that can be parsed, the usual one first.
+    pub examples: &'static [&'static str],
+    /// The codec of a spec, `None` where the spec is of another.
+    pub parse: fn(&str) -> Option<Result<Arc<dyn Codec>>>,
 }
 
 /// Every codec, a line each.
 pub const CODECS: &[Entry] = &[
-    Entry { pattern: "none", summary: "the whole input", example: "none", parse: identity },
-    Entry {
-        pattern: "pool<k>",
-        summary: "means over k x k pixels (conv inputs) or k features (linear inputs)",
-        example: "pool2",
-        parse: pool,
-    },
+    identity::ENTRY, //
+    pool::ENTRY,
 ];
 
 /// The codec that `spec` names, such as `none` or `pool2`.
@@ -46,29 +37,14 @@ pub fn parse(spec: &str) -> Result<Arc<dyn Codec>> {
     })
 }
 
-fn identity(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    (spec == "none").then(|| Ok(Arc::new(Identity) as _))
-}
-
-fn pool(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let block = spec.strip_prefix("pool")?;
-    Some(match block.parse() {
-        Ok(block) => Pool::new(block).map(|pool| Arc::new(pool) as _),
-        Err(_) => Err(Error::Parameter {
-            spec: spec.into(),
-            reason: format!("a block size expected after `pool`, as in `pool2`; `{block}` found"),
-        }),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_example_parses_to_itself() {
-        for entry in CODECS {
-            assert_eq!(parse(entry.example).unwrap().name(), entry.example);
+        for example in CODECS.iter().flat_map(|entry| entry.examples) {
+            assert_eq!(parse(example).unwrap().name(), *example);
         }
     }
 
@@ -79,7 +55,7 @@ mod tests {
             unknown.contains("unknown codec `pull2`") && unknown.contains("pool<k>"),
             "{unknown}"
         );
-        assert!(parse("pool").unwrap_err().to_string().contains("a block size expected"));
+        assert!(parse("pool").unwrap_err().to_string().contains("a block size of at least 2"));
         assert!(parse("pool1").unwrap_err().to_string().contains("at least 2"));
         assert!(parse("pool-2").unwrap_err().to_string().contains("`-2` found"));
         assert!(parse("pool99999999999999999999").is_err());

@@ -36,9 +36,8 @@ fn predicted(codec: &dyn Codec, packed: &dyn Packed, shape: &[usize], form: Inpu
 }
 
 fn names() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(
-        CODECS.iter().map(|entry| entry.example).chain(["pool3", "pool4"]).collect::<Vec<_>>(),
-    )
+    let examples = CODECS.iter().flat_map(|entry| entry.examples.iter().copied());
+    prop::sample::select(examples.collect::<Vec<_>>())
 }
 
 proptest! {

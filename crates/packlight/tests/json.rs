@@ -22,7 +22,7 @@ fn run_tells_what_became_of_each_run() {
 fn codecs_have_a_line_each() {
     let codecs = json(&packlight(["codecs", "--json"]).output().unwrap());
     let pool = codecs.as_array().unwrap().iter().find(|c| c["pattern"] == "pool<k>").unwrap();
-    assert_eq!((&pool["example"], &pool["scope"][0]), (&"pool2".into(), &"conv".into()));
+    assert_eq!((&pool["examples"][0], &pool["scope"]), (&"pool2".into(), &"conv layers".into()));
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 struct Codec {
     /// How a plan writes it, with placeholders in angle brackets.
     pattern: &'static str,
-    example: &'static str,
+    examples: &'static [&'static str],
     /// The layers that it covers as a plan's default.
     scope: String,
     keeps: &'static str,
@@ -36,10 +36,10 @@ impl Arguments {
         let codecs = CODECS
             .iter()
             .map(|entry| {
-                let codec = packlight::codec::parse(entry.example)?;
+                let codec = packlight::codec::parse(entry.examples[0])?;
                 Ok(Codec {
                     pattern: entry.pattern,
-                    example: entry.example,
+                    examples: entry.examples,
                     scope: scope_in_words(codec.scope()),
                     keeps: entry.summary,
                 })
@@ -49,9 +49,9 @@ impl Arguments {
             print_json(&codecs)?;
             return Ok(ExitCode::SUCCESS);
         }
-        println!("{:<10} {:<10} keeps", "codec", "such as");
+        println!("{:<28} {:<14} keeps", "codec", "such as");
         for codec in &codecs {
-            println!("{:<10} {:<10} {}", codec.pattern, codec.example, codec.keeps);
+            println!("{:<28} {:<14} {}", codec.pattern, codec.examples[0], codec.keeps);
         }
         println!("\nA plan is a codec, or rules such as `layer3.*=pool4,default=pool2`.");
         Ok(ExitCode::SUCCESS)

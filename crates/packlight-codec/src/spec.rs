@@ -1,0 +1,34 @@
+//! How a codec's name and parameters are written: `pool2`, `hosvd:0.8`.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use crate::{Error, Result};
+
+/// The parameters of a spec such as `NAME:A:B`; `None` where it is of another codec.
+pub(crate) fn parameters<'a>(spec: &'a str, name: &str) -> Option<Vec<&'a str>> {
+    let rest = spec.strip_prefix(name)?;
+    if rest.is_empty() {
+        return Some(Vec::new());
+    }
+    Some(rest.strip_prefix(':')?.split(':').collect())
+}
+
+/// The number that `text`, a part of `spec`, stands for.
+///
+/// # Errors
+/// If it is none or not within `range`; `expected` says what it should be.
+pub(crate) fn number<T: FromStr + PartialOrd>(
+    spec: &str,
+    text: &str,
+    range: impl std::ops::RangeBounds<T>,
+    expected: &str,
+) -> Result<T> {
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| wrong(spec, format!("{expected} expected; `{text}` found")))
+}
+
+/// An error about the parameters of `spec`.
+pub(crate) fn wrong(spec: &str, reason: impl Display) -> Error {
+    Error::Parameter { spec: spec.into(), reason: reason.to_string() }
+}
