@@ -28,7 +28,7 @@ impl<T> Kept<T> {
         raw: usize,
     ) -> Self {
         let account = pass.ledger().map(|ledger| {
-            let entry = ledger.keep(layer.shared_name(), kind, bytes, raw);
+            let entry = ledger.keep(layer.shared_name(), kind, bytes, raw, pass.is_again());
             Arc::new(Account { ledger: ledger.clone(), entry, live_before: AtomicUsize::new(0) })
         });
         Self { _before: Before(account.clone()), value, _after: After(account) }

@@ -34,6 +34,8 @@ pub struct Entry {
     /// The bytes that the allocator got back when it was freed, where a counter is set and it has
     /// been freed. Less than `bytes` where someone else still held the same tensor.
     pub counted: Option<i64>,
+    /// Whether it was kept in the backward pass, by a part that is computed again.
+    pub again: bool,
 }
 
 /// One point of the timeline: something was kept or freed.
@@ -41,7 +43,7 @@ pub struct Entry {
 pub struct Event {
     /// The layer.
     pub layer: Arc<str>,
-    /// Whether it was freed, which happens in the backward pass.
+    /// Whether this was in the backward pass.
     pub backward: bool,
     /// Bytes kept after it, by the ledger.
     pub kept: usize,
@@ -86,15 +88,22 @@ impl Ledger {
         self.counter.map(|counter| counter())
     }
 
-    /// Enters something kept and returns its number.
-    pub(crate) fn keep(&self, layer: Arc<str>, kind: KeptKind, bytes: Bytes, raw: usize) -> usize {
+    /// Enters something kept, in the backward pass where it is kept `again`, and returns its number.
+    pub(crate) fn keep(
+        &self,
+        layer: Arc<str>,
+        kind: KeptKind,
+        bytes: Bytes,
+        raw: usize,
+        again: bool,
+    ) -> usize {
         let live = self.live();
         let mut account = self.lock();
         account.kept += bytes.total();
         account.peak = account.peak.max(account.kept);
-        let event = Event { layer: layer.clone(), backward: false, kept: account.kept, live };
+        let event = Event { layer: layer.clone(), backward: again, kept: account.kept, live };
         account.timeline.push(event);
-        account.entries.push(Entry { layer, kind, bytes, raw, counted: None });
+        account.entries.push(Entry { layer, kind, bytes, raw, counted: None, again });
         account.entries.len() - 1
     }
 

@@ -11,6 +11,7 @@ use crate::{Ledger, Observer};
 pub struct Pass {
     training: bool,
     differentiate: bool,
+    again: bool,
     seed: u64,
     step: u64,
     update_statistics: bool,
@@ -25,6 +26,7 @@ impl Pass {
         Self {
             training: true,
             differentiate: true,
+            again: false,
             seed: 0,
             step: 0,
             update_statistics: true,
@@ -68,6 +70,15 @@ impl Pass {
     /// backward pass may follow.
     pub(crate) fn keeping_nothing(self) -> Self {
         Self { differentiate: false, ..self }
+    }
+
+    /// This pass for computing such a part again.
+    pub(crate) fn again(self) -> Self {
+        Self { again: true, ..self }.freeze_statistics()
+    }
+
+    pub(crate) fn is_again(&self) -> bool {
+        self.again
     }
 
     /// Whether a backward pass may follow.

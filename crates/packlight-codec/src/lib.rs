@@ -7,6 +7,7 @@
 pub mod identity;
 pub mod pool;
 pub mod registry;
+pub mod sign;
 
 mod codec;
 mod error;

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{Codec, Error, Result, identity, pool};
+use crate::{Codec, Error, Result, identity, pool, sign};
+
+/// The codec of a spec, `None` where the spec is of another.
+pub type Parser = fn(&str) -> Option<Result<Arc<dyn Codec>>>;
 
 /// How a codec is written and what it does; each codec's file has one.
 #[derive(Debug, Clone, Copy)]
@@ -13,15 +16,12 @@ pub struct Entry {
     pub summary: &'static str,
     /// Some that can be parsed, the usual one first.
     pub examples: &'static [&'static str],
-    /// The codec of a spec, `None` where the spec is of another.
-    pub parse: fn(&str) -> Option<Result<Arc<dyn Codec>>>,
+    /// What reads it.
+    pub parse: Parser,
 }
 
 /// Every codec, a line each.
-pub const CODECS: &[Entry] = &[
-    identity::ENTRY, //
-    pool::ENTRY,
-];
+pub const CODECS: &[Entry] = &[identity::ENTRY, pool::ENTRY, sign::AUXILIARY, sign::ALTERNATIVE];
 
 /// The codec that `spec` names, such as `none` or `pool2`.
 ///

@@ -22,6 +22,7 @@ pub mod max_pool2d;
 pub mod optimizer;
 pub mod relu;
 pub mod rng;
+pub mod sign;
 pub mod softmax;
 pub mod subsample;
 

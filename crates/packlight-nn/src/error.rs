@@ -132,6 +132,12 @@ pub enum Error {
         /// What is wrong and what to write instead.
         reason: String,
     },
+    /// A network that cannot be put together as a plan says.
+    #[error("{reason}")]
+    Arrangement {
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
     /// An optimizer's or schedule's setting that makes no sense.
     #[error("{key} = {value}: {expected}")]
     Setting {

@@ -16,8 +16,8 @@
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
-//! let model = Model::new(&spec.for_images(1, 16, 10)?, 0, DType::F32, &Device::Cpu)?;
-//! Plan::parse("layer3.*=pool4,default=pool2")?.apply(model.layers())?;
+//! let plan = Plan::parse("layer3.*=pool4,default=pool2")?;
+//! let model = Model::planned(&spec.for_images(1, 16, 10)?, &plan, 0, DType::F32, &Device::Cpu)?;
 //! let mut sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
 //!
 //! let images = Tensor::zeros((2, 1, 16, 16), DType::F32, &Device::Cpu)?;
@@ -29,6 +29,7 @@
 //! # }
 //! ```
 
+pub mod arrangement;
 pub mod builder;
 pub mod layer;
 pub mod memory;
@@ -43,7 +44,9 @@ mod error;
 mod glob;
 mod init;
 mod nearest;
+mod part;
 
+pub use arrangement::{Arrangement, Checkpointing};
 pub use builder::Builder;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};

@@ -9,7 +9,7 @@ use packlight_codec::{Codec, Scope};
 use packlight_record::LayerKind;
 
 use crate::nearest::nearest;
-use crate::{Error, Result, glob};
+use crate::{Arrangement, Error, Result, glob};
 
 /// The kinds of layers that keep an input which a codec can pack.
 const PACKABLE: [LayerKind; 6] = [
@@ -35,10 +35,20 @@ const PACKABLE: [LayerKind; 6] = [
 ///
 /// The most specific rule wins, and the later of two equally specific ones. Other layers keep
 /// their inputs exactly.
+///
+/// Three words in the place of WHICH are for methods that are no codecs (see [`Arrangement`]):
+///
+/// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
+/// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
+/// - `last=4`: trains the last four conv and linear layers before the classifier, and it; norms
+///   and all layers before are frozen.
 #[derive(Debug, Clone)]
 pub struct Plan {
     text: String,
     rules: Vec<Rule>,
+    arrangement: Arrangement,
+    /// How many layers before the classifier train, where not all do.
+    last: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +82,7 @@ impl Plan {
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let fail = |reason: String| Error::Plan { plan: text.to_owned(), reason };
-        let mut rules = Vec::new();
+        let (mut rules, mut arrangement, mut last) = (Vec::new(), Arrangement::default(), None);
         for rule in text.split(',') {
             let (which, codec) = rule.split_once('=').unwrap_or(("default", rule));
             let (which, codec) = (which.trim(), codec.trim());
@@ -83,6 +93,19 @@ impl Plan {
                 )));
             }
             let which = match which {
+                "ara" => {
+                    arrangement.auxiliary_residual = Some(group_sizes(codec).map_err(fail)?);
+                    continue;
+                }
+                "checkpoint" => {
+                    arrangement.checkpoint = Some(codec.parse().map_err(fail)?);
+                    continue;
+                }
+                "last" => {
+                    let expected = || format!("`last={codec}`: a number of layers expected");
+                    last = Some(codec.parse().map_err(|_| fail(expected()))?);
+                    continue;
+                }
                 "default" => Which::Default,
                 pattern if pattern.contains(['*', '?']) => Which::Pattern(pattern.to_owned()),
                 name => Which::Name(name.to_owned()),
@@ -90,10 +113,16 @@ impl Plan {
             let codec = packlight_codec::parse(codec).map_err(|e| fail(e.to_string()))?;
             rules.push(Rule { which, codec });
         }
-        Ok(Self { text: text.to_owned(), rules })
+        Ok(Self { text: text.to_owned(), rules, arrangement, last })
     }
 
-    /// Gives each of a model's layers its codec; those that no rule covers get `none`.
+    /// How the network is to be put together.
+    pub fn arrangement(&self) -> &Arrangement {
+        &self.arrangement
+    }
+
+    /// Gives each of a model's layers its codec and freezes those that are not to train; layers
+    /// that no rule covers get `none`. The arrangement is for [`crate::Model::planned`].
     ///
     /// # Errors
     /// If a rule covers no layer; the error lists what exists, and no layer is changed.
@@ -113,6 +142,17 @@ impl Plan {
         }
         let none = packlight_codec::parse("none")
             .map_err(|e| Error::Plan { plan: self.text.clone(), reason: e.to_string() })?;
+        let weighted =
+            |layer: &Arc<Layer>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
+        let frozen = self.last.map_or(0, |last| {
+            layers.iter().filter(|layer| weighted(layer)).count().saturating_sub(last + 1)
+        });
+        let mut seen = 0;
+        for layer in layers {
+            seen += usize::from(weighted(layer));
+            let trains = weighted(layer) && seen > frozen;
+            layer.freeze(self.last.is_some() && !trains);
+        }
         for (layer, best) in layers.iter().zip(best) {
             layer.set_codec(best.map_or_else(|| none.clone(), |(_, rule)| rule.codec.clone()));
         }
@@ -202,6 +242,12 @@ impl Rule {
             PACKABLE.map(LayerKind::name).join(", ")
         )
     }
+}
+
+/// The sizes in `2:2:2:2`.
+fn group_sizes(text: &str) -> Result<Vec<usize>, String> {
+    let sizes: Result<_, _> = text.split(':').map(str::parse).collect();
+    sizes.map_err(|_| format!("`ara={text}`: a group size for each stage expected, as in 2:2:2:2"))
 }
 
 /// What a scope covers, for errors and lists.

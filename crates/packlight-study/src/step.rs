@@ -137,9 +137,10 @@ fn not_finite(record: &Record) -> Option<String> {
     (!norm.is_finite()).then(|| format!("the gradient of {name} has norm {norm} at step {step}"))
 }
 
-/// One record for each tensor that was kept, and one measurement where its bytes were counted.
+/// One record for each tensor that the forward pass kept, and one measurement where its bytes were
+/// counted.
 fn account(ledger: &Ledger, step: u64, found: &mut Step) {
-    for entry in ledger.entries() {
+    for entry in ledger.entries().into_iter().filter(|entry| !entry.again) {
         if let Some(counted) = entry.counted {
             found.measurements.push(Measurement::Counted {
                 step,

@@ -57,9 +57,8 @@ impl<'a> Trainer<'a> {
         seed: u64,
     ) -> Result<Self> {
         let device = Device::Cpu;
-        let model = Model::new(model, seed, DType::F32, &device)?;
-        Plan::parse(&plan.spec)
-            .and_then(|parsed| parsed.apply(model.layers()))
+        let model = Plan::parse(&plan.spec)
+            .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
         let optimizer = study.optimizer.build(model.parameters())?;
         Ok(Self { study, data, seed, device, model, optimizer })

@@ -31,7 +31,7 @@ pub fn checkpoint(
     let once = Activation::from_tensor(x.data(), &x.pass().clone().keeping_nothing())?;
     let data = part(&once)?.data().clone();
     let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
-    let (kept, pass) = (x.keep(layer, form)?, x.pass().clone().freeze_statistics());
+    let (kept, pass) = (x.keep(layer, form)?, x.pass().clone().again());
     let (layer, used) = (layer.clone(), parameters.to_vec());
     output("checkpoint", data, &[x], &tracked, move |grad| {
         let restored = kept.value().unpack().map_err(|e| layer.codec_failed(e))?;

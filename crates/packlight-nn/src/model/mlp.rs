@@ -4,40 +4,52 @@ use packlight_autograd::{Activation, op};
 
 use super::spec::MlpSizes;
 use crate::layer::{Linear, LinearConfig, Relu};
-use crate::{Builder, Module, Result};
+use crate::part::Chain;
+use crate::{Arrangement, Builder, Module, Result};
 
 /// A multi-layer perceptron: `fc1`, `relu1`, `fc2`, `relu2`, ... and a last `fc` to the classes,
 /// numbered on.
 pub struct Mlp {
-    hidden: Vec<(Linear, Relu)>,
+    hidden: Chain<Hidden>,
     classifier: Linear,
 }
 
+struct Hidden {
+    linear: Linear,
+    relu: Relu,
+}
+
 impl Mlp {
-    pub(super) fn new(builder: &Builder, sizes: &MlpSizes) -> Result<Self> {
-        let mut features = sizes.inputs;
-        let mut linear = |number: usize, out| {
+    pub(super) fn new(
+        builder: &Builder,
+        sizes: &MlpSizes,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
+        arrangement.refuse_residual("mlp")?;
+        let linear = |number: usize, features: usize, out: usize| {
             let config = LinearConfig::pytorch(features);
-            let layer = Linear::new(&builder.pp(format!("fc{number}")), features, out, config);
-            features = out;
-            layer
+            Linear::new(&builder.pp(format!("fc{number}")), features, out, config)
         };
-        let mut hidden = Vec::with_capacity(sizes.hidden.len());
-        for (number, &size) in (1..).zip(&sizes.hidden) {
-            let relu = builder.pp(format!("relu{number}"));
-            hidden.push((linear(number, size)?, Relu::new(&relu)?));
-        }
-        let classifier = linear(hidden.len() + 1, sizes.classes)?;
-        Ok(Self { hidden, classifier })
+        let widths = [&[sizes.inputs], &sizes.hidden[..]].concat();
+        let count = sizes.hidden.len();
+        let hidden = Chain::new(builder, count, arrangement.checkpoint, |index| {
+            Ok(Hidden {
+                linear: linear(index + 1, widths[index], widths[index + 1])?,
+                relu: Relu::new(&builder.pp(format!("relu{}", index + 1)))?,
+            })
+        })?;
+        Ok(Self { hidden, classifier: linear(count + 1, widths[count], sizes.classes)? })
+    }
+}
+
+impl Module for Hidden {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        self.relu.forward(&self.linear.forward(x)?)
     }
 }
 
 impl Module for Mlp {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let mut x = op::flatten(x)?;
-        for (linear, relu) in &self.hidden {
-            x = relu.forward(&linear.forward(&x)?)?;
-        }
-        self.classifier.forward(&x)
+        self.classifier.forward(&self.hidden.forward(&op::flatten(x)?)?)
     }
 }

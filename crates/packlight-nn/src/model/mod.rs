@@ -14,7 +14,7 @@ pub use mlp::Mlp;
 pub use resnet::ResNet;
 pub use spec::{Architecture, ModelSpec, Stem};
 
-use crate::{Builder, Module, Parameters, Result};
+use crate::{Arrangement, Builder, Module, Parameters, Plan, Result};
 
 /// A classifier made from a specification: its network, its parameters and its loss.
 pub struct Model {
@@ -31,11 +31,41 @@ impl Model {
     /// # Errors
     /// If the specification makes no sense; the error names the key.
     pub fn new(spec: &ModelSpec, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
+        Self::arranged(spec, &Arrangement::default(), seed, dtype, device)
+    }
+
+    /// As [`Model::new`], put together and with the codecs and frozen layers as `plan` says.
+    ///
+    /// # Errors
+    /// As [`Model::new`], or if the plan does not fit the model.
+    pub fn planned(
+        spec: &ModelSpec,
+        plan: &Plan,
+        seed: u64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let model = Self::arranged(spec, plan.arrangement(), seed, dtype, device)?;
+        plan.apply(model.layers())?;
+        Ok(model)
+    }
+
+    fn arranged(
+        spec: &ModelSpec,
+        arrangement: &Arrangement,
+        seed: u64,
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
         let builder = Builder::new(seed, dtype, device)?;
         let network: Box<dyn Module> = match spec.checked()? {
-            spec::Checked::Resnet18(sizes) => Box::new(ResNet::resnet18(&builder, &sizes)?),
-            spec::Checked::Resnet20(sizes) => Box::new(ResNet::resnet20(&builder, &sizes)?),
-            spec::Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes)?),
+            spec::Checked::Resnet18(sizes) => {
+                Box::new(ResNet::resnet18(&builder, &sizes, arrangement)?)
+            }
+            spec::Checked::Resnet20(sizes) => {
+                Box::new(ResNet::resnet20(&builder, &sizes, arrangement)?)
+            }
+            spec::Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, arrangement)?),
         };
         let loss = builder.pp("loss").layer(LayerKind::Loss)?;
         Ok(Self { spec: spec.clone(), network, parameters: builder.finish(), loss })

@@ -6,7 +6,8 @@ use packlight_kernels::conv2d::Conv2dGeometry;
 
 use super::spec::{ResNetSizes, Stem};
 use crate::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu};
-use crate::{Builder, Fan, Init, Module, Result};
+use crate::part::{Chain, Part};
+use crate::{Arrangement, Builder, Checkpointing, Error, Fan, Init, Module, Result};
 
 /// A residual network: stem, stages of basic blocks, global mean and classifier.
 pub struct ResNet {
@@ -14,7 +15,8 @@ pub struct ResNet {
     bn1: BatchNorm2d,
     relu: Relu,
     max_pool: Option<MaxPool2d>,
-    blocks: Vec<BasicBlock>,
+    blocks: Chain<BasicBlock>,
+    auxiliary_residual: bool,
     classifier: Linear,
 }
 
@@ -34,28 +36,41 @@ enum ShortcutKind {
 
 impl ResNet {
     /// ResNet-18 with torchvision's names and initial distributions.
-    pub(super) fn resnet18(builder: &Builder, sizes: &ResNetSizes) -> Result<Self> {
+    pub(super) fn resnet18(
+        builder: &Builder,
+        sizes: &ResNetSizes,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
         let family = Family {
             blocks: &[2, 2, 2, 2],
             shortcut: ShortcutKind::Projection,
             fan: Fan::Out,
             classifier: "fc",
         };
-        Self::new(builder, sizes, &family)
+        Self::new(builder, sizes, &family, arrangement)
     }
 
     /// ResNet-20 for CIFAR with the names and initial distributions of Idelbayev's implementation.
-    pub(super) fn resnet20(builder: &Builder, sizes: &ResNetSizes) -> Result<Self> {
+    pub(super) fn resnet20(
+        builder: &Builder,
+        sizes: &ResNetSizes,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
         let family = Family {
             blocks: &[3, 3, 3],
             shortcut: ShortcutKind::Subsample,
             fan: Fan::In,
             classifier: "linear",
         };
-        Self::new(builder, sizes, &family)
+        Self::new(builder, sizes, &family, arrangement)
     }
 
-    fn new(builder: &Builder, sizes: &ResNetSizes, family: &Family) -> Result<Self> {
+    fn new(
+        builder: &Builder,
+        sizes: &ResNetSizes,
+        family: &Family,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
         let &ResNetSizes { in_channels, width, stem, classes } = sizes;
         let init = Init::KaimingNormal(family.fan);
         let (kernel, stride) = match stem {
@@ -71,24 +86,21 @@ impl ResNet {
             Stem::Imagenet => Some(MaxPool2d::new(&builder.pp("maxpool"), 3, 2, 1)?),
         };
 
-        let mut blocks = Vec::new();
-        let mut channels = width;
-        for (stage, &count) in family.blocks.iter().enumerate() {
-            for index in 0..count {
-                let block = builder.pp(format!("layer{}", stage + 1)).pp(index);
-                let out = width << stage;
-                let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-                blocks.push(BasicBlock::new(&block, channels, out, stride, family)?);
-                channels = out;
-            }
-        }
+        let layout = layout(width, family, arrangement)?;
+        let blocks = Chain::new(builder, layout.len(), arrangement.checkpoint, |index| {
+            let at = &layout[index];
+            let builder = builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
+            BasicBlock::new(&builder, at, family, arrangement.checkpoint)
+        })?;
 
+        let channels = layout.last().map_or(width, |last| last.out);
         let mut config = LinearConfig::pytorch(channels);
         if let ShortcutKind::Subsample = family.shortcut {
             config.init = init; // the CIFAR family's initialisation covers the classifier too
         }
         let classifier = Linear::new(&builder.pp(family.classifier), channels, classes, config)?;
-        Ok(Self { conv1, bn1, relu, max_pool, blocks, classifier })
+        let auxiliary_residual = arrangement.auxiliary_residual.is_some();
+        Ok(Self { conv1, bn1, relu, max_pool, blocks, auxiliary_residual, classifier })
     }
 }
 
@@ -98,22 +110,94 @@ impl Module for ResNet {
         if let Some(max_pool) = &self.max_pool {
             x = max_pool.forward(&x)?;
         }
-        for block in &self.blocks {
-            x = block.forward(&x)?;
-        }
+        x = match self.auxiliary_residual {
+            true => self.forward_in_groups(x)?,
+            false => self.blocks.forward(&x)?,
+        };
         self.classifier.forward(&op::global_avg_pool2d(&x)?)
     }
+}
+
+impl ResNet {
+    /// The blocks with auxiliary residual activation: within a group, what the first block keeps of
+    /// its input serves the others.
+    fn forward_in_groups(&self, mut x: Activation) -> Result<Activation> {
+        let mut group_input = x.clone();
+        for block in self.blocks.blocks() {
+            if !block.shares_input {
+                group_input = x.clone();
+            }
+            x = block.forward_keeping(&x, &x.keeping(&group_input))?;
+        }
+        Ok(x)
+    }
+}
+
+/// Where a block stands and what it makes of how many channels.
+struct Place {
+    stage: usize,
+    index: usize,
+    channels: usize,
+    out: usize,
+    stride: usize,
+    /// Whether its first convolutions keep their group's first input instead of their own.
+    shares_input: bool,
+}
+
+fn layout(width: usize, family: &Family, arrangement: &Arrangement) -> Result<Vec<Place>> {
+    let mut places = Vec::new();
+    let mut channels = width;
+    for (stage, &count) in family.blocks.iter().enumerate() {
+        for index in 0..count {
+            let out = width << stage;
+            let stride = if stage > 0 && index == 0 { 2 } else { 1 };
+            places.push(Place { stage, index, channels, out, stride, shares_input: false });
+            channels = out;
+        }
+    }
+    let Some(groups) = &arrangement.auxiliary_residual else { return Ok(places) };
+    let stages = family.blocks.len();
+    if groups.len() != stages || groups.contains(&0) {
+        return Err(Error::Arrangement {
+            reason: format!(
+                "`ara`: {stages} group sizes of at least 1 expected, one for each stage, as in \
+                 `ara={}`; {groups:?} found",
+                vec!["2"; stages].join(":")
+            ),
+        });
+    }
+    if arrangement.checkpoint.is_some_and(|checkpoint| checkpoint != Checkpointing::Cells) {
+        let reason = "`ara` goes with `checkpoint=cell`: other segments would cut its groups";
+        return Err(Error::Arrangement { reason: reason.into() });
+    }
+    // A block of stride 2 reads the resolution of the stage before it, and belongs there.
+    let mut last_stage = 0;
+    let mut in_stage = 0;
+    for place in &mut places {
+        let reads = place.stage - usize::from(place.stride == 2);
+        in_stage = if reads == last_stage { in_stage } else { 0 };
+        last_stage = reads;
+        place.shares_input = in_stage % groups[reads] != 0;
+        in_stage += 1;
+    }
+    Ok(places)
 }
 
 /// Two 3x3 convolutions and a shortcut around them.
 struct BasicBlock {
     conv1: Conv2d,
+    rest: Part<Rest>,
+    shortcut: Shortcut,
+    relu2: Relu,
+    shares_input: bool,
+}
+
+/// What lies between a block's first convolution and its sum.
+struct Rest {
     bn1: BatchNorm2d,
     relu1: Relu,
     conv2: Conv2d,
     bn2: BatchNorm2d,
-    shortcut: Shortcut,
-    relu2: Relu,
 }
 
 enum Shortcut {
@@ -130,19 +214,28 @@ enum Shortcut {
 impl BasicBlock {
     fn new(
         builder: &Builder,
-        channels: usize,
-        out: usize,
-        stride: usize,
+        place: &Place,
         family: &Family,
+        checkpoint: Option<Checkpointing>,
     ) -> Result<Self> {
+        let &Place { channels, out, stride, shares_input, .. } = place;
         let init = Init::KaimingNormal(family.fan);
         let (first, second) = (convolution(3, stride, init), convolution(3, 1, init));
+        let conv1 = Conv2d::new(&builder.pp("conv1"), channels, out, first)?;
+        let rest = || {
+            Ok(Rest {
+                bn1: BatchNorm2d::new(&builder.pp("bn1"), out)?,
+                relu1: Relu::new(&builder.pp("relu1"))?,
+                conv2: Conv2d::new(&builder.pp("conv2"), out, out, second)?,
+                bn2: BatchNorm2d::new(&builder.pp("bn2"), out)?,
+            })
+        };
         Ok(Self {
-            conv1: Conv2d::new(&builder.pp("conv1"), channels, out, first)?,
-            bn1: BatchNorm2d::new(&builder.pp("bn1"), out)?,
-            relu1: Relu::new(&builder.pp("relu1"))?,
-            conv2: Conv2d::new(&builder.pp("conv2"), out, out, second)?,
-            bn2: BatchNorm2d::new(&builder.pp("bn2"), out)?,
+            conv1,
+            rest: match checkpoint {
+                Some(Checkpointing::Cells) => Part::checkpointed(&builder.pp("cell"), rest)?,
+                _ => Part::plain(rest()?),
+            },
             shortcut: match family.shortcut {
                 _ if stride == 1 && channels == out => Shortcut::Identity,
                 ShortcutKind::Subsample => Shortcut::Subsample { stride, channels: out },
@@ -156,22 +249,35 @@ impl BasicBlock {
                 }
             },
             relu2: Relu::new(&builder.pp("relu2"))?,
+            shares_input,
         })
     }
-}
 
-impl Module for BasicBlock {
-    fn forward(&self, x: &Activation) -> Result<Activation> {
-        let y = self.relu1.forward(&self.bn1.forward(&self.conv1.forward(x)?)?)?;
-        let y = self.bn2.forward(&self.conv2.forward(&y)?)?;
+    /// The output for `x`, where the convolutions that read it keep `kept`: the same activation,
+    /// or one that stands in for it.
+    fn forward_keeping(&self, x: &Activation, kept: &Activation) -> Result<Activation> {
+        let y = self.rest.forward(&self.conv1.forward(kept)?)?;
         let sum = match &self.shortcut {
             Shortcut::Identity => op::add(&y, x)?,
-            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(x)?)?)?,
+            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(kept)?)?)?,
             Shortcut::Subsample { stride, channels } => {
                 op::add(&y, &op::subsample_pad(x, *stride, *channels)?)?
             }
         };
         self.relu2.forward(&sum)
+    }
+}
+
+impl Module for BasicBlock {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        self.forward_keeping(x, x)
+    }
+}
+
+impl Module for Rest {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let y = self.relu1.forward(&self.bn1.forward(x)?)?;
+        self.bn2.forward(&self.conv2.forward(&y)?)
     }
 }
 

@@ -93,8 +93,7 @@ fn packlight_step(width: usize, plan: &str) -> Result<Step, packlight::nn::Error
     let (images, labels) = batch()?;
     let spec = ModelSpec { width: Some(width), ..ModelSpec::new(Architecture::Resnet18) };
     let spec = spec.for_images(3, 32, CLASSES)?;
-    let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
-    Plan::parse(plan)?.apply(model.layers())?;
+    let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
     let mut optimizer = sgd(model.parameters().vars())?;
     let loss = move || {
         let logits = model.forward(&Activation::from_tensor(&images, &Pass::training())?)?;

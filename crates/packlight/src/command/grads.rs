@@ -78,8 +78,8 @@ impl Arguments {
         let (last, _) = smallest.parameters().named().last().context("the model is empty")?;
         let classes = batch.parameter(last)?.dim(0)?;
         let spec = spec.for_images(channels, height, classes)?;
-        let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
-        Plan::parse(&self.plan)?.apply(model.layers())?;
+        let plan = Plan::parse(&self.plan)?;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         batch.set_parameters(&model)?;
         let labels = batch.labels(samples, classes)?;
 

@@ -43,8 +43,8 @@ impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         // Layers do not depend on the data; any will do.
         let spec = self.model.spec().for_images(3, 32, 10)?;
-        let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
-        Plan::parse(&self.plan)?.apply(model.layers())?;
+        let plan = Plan::parse(&self.plan)?;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         let layers: Vec<Layer> = model
             .layers()
             .iter()

@@ -1,0 +1,193 @@
+//! Auxiliary residual activation, checkpointing and fine-tuning: what is kept, and which
+//! gradients change.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
+use packlight_autograd::{Activation, Ledger, Pass};
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::model::{Architecture, Model, ModelSpec};
+use packlight_nn::{Module, Plan};
+use packlight_record::KeptKind;
+
+const BATCH: usize = 4;
+const SIDE: usize = 16;
+const WIDTH: usize = 4;
+
+fn sample(shape: &[usize]) -> Tensor {
+    let mut stream = Key::new(2, Purpose::Sample).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+struct Step {
+    logits: Vec<f64>,
+    gradients: BTreeMap<String, Vec<f64>>,
+    buffers: Vec<f64>,
+    ledger: Ledger,
+}
+
+impl Step {
+    fn inputs(&self) -> usize {
+        let entries = self.ledger.entries();
+        let of = entries.iter().filter(|entry| entry.kind == KeptKind::Input && !entry.again);
+        of.map(|entry| entry.bytes.total()).sum()
+    }
+}
+
+fn values(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn spec(architecture: Architecture) -> ModelSpec {
+    let spec = ModelSpec { width: Some(WIDTH), ..ModelSpec::new(architecture) };
+    spec.for_images(3, SIDE, 10).unwrap()
+}
+
+fn step_of(spec: &ModelSpec, plan: &str) -> Step {
+    let plan = Plan::parse(plan).unwrap();
+    let model = Model::planned(spec, &plan, 3, DType::F64, &Device::Cpu).unwrap();
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_seed(3, 0).with_ledger(&ledger);
+    let x = Activation::from_tensor(&sample(&[BATCH, 3, SIDE, SIDE]), &pass).unwrap();
+    let logits = model.forward(&x).unwrap();
+    let labels = Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu).unwrap();
+    let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
+    let store = loss.backward().unwrap();
+    let gradients = model.parameters().named().filter_map(|(name, var)| {
+        store.get(var).map(|gradient| (name.to_owned(), values(gradient)))
+    });
+    Step {
+        logits: values(logits.data()),
+        gradients: gradients.collect(),
+        buffers: model.parameters().buffers().flat_map(|(_, var)| values(var)).collect(),
+        ledger,
+    }
+}
+
+fn step(plan: &str) -> Step {
+    step_of(&spec(Architecture::Resnet18), plan)
+}
+
+#[test]
+fn checkpointing_changes_no_bit() {
+    let plain = step("none");
+    for plan in ["sqrt", "block", "cell", "1", "5"] {
+        let again = step(&format!("checkpoint={plan}"));
+        assert_eq!(plain.logits, again.logits, "{plan}");
+        assert_eq!(plain.gradients, again.gradients, "{plan}");
+        assert_eq!(plain.buffers, again.buffers, "{plan}");
+        assert!(again.ledger.peak() < plain.ledger.peak(), "{plan}");
+        assert_eq!(again.ledger.kept(), 0, "{plan}");
+    }
+}
+
+#[test]
+fn square_root_segments_keep_least_beside_the_largest_segment() {
+    let kept = |plan: &str| {
+        let step = step(plan);
+        let entries = step.ledger.entries();
+        let of = entries.iter().filter(|entry| entry.layer.starts_with("segment"));
+        of.map(|entry| entry.bytes.total()).collect::<Vec<_>>()
+    };
+    // Eight blocks in three segments, which begin at layer1.0, layer2.0 and layer3.1.
+    let pixel = BATCH * 8;
+    let maps = [WIDTH * 16 * 16, WIDTH * 16 * 16, 4 * WIDTH * 4 * 4];
+    assert_eq!(kept("checkpoint=sqrt"), maps.map(|elements| pixel * elements));
+    assert_eq!(kept("checkpoint=block").len(), 8);
+}
+
+#[test]
+fn an_mlp_is_checkpointed_too() {
+    let spec = ModelSpec { hidden: Some(vec![9, 8, 7, 6]), ..ModelSpec::new(Architecture::Mlp) };
+    let spec = spec.for_images(3, SIDE, 10).unwrap();
+    let (plain, again) = (step_of(&spec, "none"), step_of(&spec, "checkpoint=sqrt"));
+    assert_eq!(plain.gradients, again.gradients);
+    let refused = Plan::parse("ara=2").unwrap();
+    let error = Model::planned(&spec, &refused, 3, DType::F64, &Device::Cpu).err().unwrap();
+    assert!(error.to_string().contains("residual networks"), "{error}");
+}
+
+/// Parameters whose gradients differ.
+fn changed(a: &Step, b: &Step) -> Vec<String> {
+    let differs = |(name, gradient): (&String, &Vec<f64>)| {
+        (b.gradients[name] != *gradient).then(|| name.clone())
+    };
+    a.gradients.iter().filter_map(differs).collect()
+}
+
+#[test]
+fn auxiliary_residual_activation_changes_first_convolutions_of_its_blocks_alone() {
+    let (plain, auxiliary) = (step("none"), step("ara=3:2:2:1"));
+    assert_eq!(plain.logits, auxiliary.logits);
+    // Stages are shifted: layer2.0 ends the first, layer3.0 the second, layer4.0 the third.
+    let expected = [
+        "layer1.1.conv1.weight",
+        "layer2.0.conv1.weight",
+        "layer2.0.downsample.0.weight",
+        "layer3.0.conv1.weight",
+        "layer3.0.downsample.0.weight",
+        "layer4.0.conv1.weight",
+        "layer4.0.downsample.0.weight",
+    ];
+    assert_eq!(changed(&plain, &auxiliary), expected);
+    // The inputs of those four blocks are no longer kept.
+    let maps = [WIDTH * 256, WIDTH * 256, 2 * WIDTH * 64, 4 * WIDTH * 16];
+    let freed = BATCH * 8 * maps.iter().sum::<usize>();
+    assert_eq!(plain.inputs() - auxiliary.inputs(), freed);
+    assert!(changed(&plain, &step("ara=1:1:1:1")).is_empty());
+}
+
+#[test]
+fn auxiliary_residual_activation_goes_with_checkpointed_cells() {
+    let (auxiliary, both) = (step("ara=3:2:2:1"), step("ara=3:2:2:1,checkpoint=cell"));
+    assert!(changed(&auxiliary, &both).is_empty());
+    assert!(both.ledger.peak() < auxiliary.ledger.peak());
+    assert!(both.ledger.entries().iter().any(|entry| entry.again));
+    for (plan, part) in [
+        ("ara=2:2:2:2,checkpoint=block", "`checkpoint=cell`"),
+        ("ara=2:2", "4 group sizes"),
+        ("ara=2:0:2:2", "at least 1"),
+    ] {
+        let plan = Plan::parse(plan).unwrap();
+        let model =
+            Model::planned(&spec(Architecture::Resnet18), &plan, 3, DType::F64, &Device::Cpu);
+        let error = model.err().unwrap().to_string();
+        assert!(error.contains(part), "{error}");
+    }
+    for plan in ["ara=2:x", "ara=", "checkpoint=often", "checkpoint=0", "last=few"] {
+        assert!(Plan::parse(plan).is_err(), "{plan}");
+    }
+}
+
+#[test]
+fn resnet20_has_three_shifted_stages() {
+    let spec = spec(Architecture::Resnet20);
+    let changed = changed(&step_of(&spec, "none"), &step_of(&spec, "ara=2:2:2"));
+    let expected = ["layer1.1.conv1", "layer2.0.conv1", "layer2.2.conv1", "layer3.2.conv1"];
+    assert_eq!(changed, expected.map(|name| format!("{name}.weight")));
+}
+
+#[test]
+fn fine_tuning_keeps_what_the_last_layers_need_and_no_more() {
+    let (whole, tuned) = (step("none"), step("last=4"));
+    let trained: Vec<_> = tuned.gradients.keys().map(String::as_str).collect();
+    let expected = [
+        "fc.bias",
+        "fc.weight",
+        "layer4.0.conv2.weight",
+        "layer4.0.downsample.0.weight",
+        "layer4.1.conv1.weight",
+        "layer4.1.conv2.weight",
+    ];
+    assert_eq!(trained, expected);
+    // The inputs of the four convolutions, one of them of the stage before, and of the classifier.
+    let maps = 8 * WIDTH * 2 * 2;
+    let inputs = 3 * maps + 4 * WIDTH * 4 * 4 + 8 * WIDTH;
+    assert_eq!(tuned.inputs(), BATCH * 8 * inputs);
+    assert!(tuned.ledger.peak() * 5 < whole.ledger.peak());
+    // Running statistics stay as they were made: means 0, variances 1.
+    assert!(tuned.buffers.iter().all(|&value| value == 0.0 || value == 1.0));
+}
