@@ -14,6 +14,7 @@ pub struct Pass {
     again: bool,
     seed: u64,
     step: u64,
+    draw: u64,
     update_statistics: bool,
     ledger: Option<Ledger>,
     observer: Option<Arc<dyn Observer>>,
@@ -29,6 +30,7 @@ impl Pass {
             again: false,
             seed: 0,
             step: 0,
+            draw: 0,
             update_statistics: true,
             ledger: None,
             observer: None,
@@ -43,6 +45,12 @@ impl Pass {
     /// Keys the random numbers of this pass, which are a function of seed and step.
     pub fn with_seed(self, seed: u64, step: u64) -> Self {
         Self { seed, step, ..self }
+    }
+
+    /// Has codecs draw other random numbers, the `draw`-th of this seed and step; everything else
+    /// stays as it is.
+    pub fn with_codec_draw(self, draw: u64) -> Self {
+        Self { draw, ..self }
     }
 
     /// Has the ledger count what is kept.
@@ -99,6 +107,10 @@ impl Pass {
     }
 
     pub(crate) fn key(&self, purpose: Purpose, layer: &str) -> Key {
-        Key::new(self.seed, purpose).layer(layer).step(self.step)
+        let key = Key::new(self.seed, purpose).layer(layer).step(self.step);
+        match (purpose, self.draw) {
+            (Purpose::Codec, draw @ 1..) => key.layer(&draw.to_string()),
+            _ => key,
+        }
     }
 }

@@ -31,6 +31,15 @@ impl Parameters {
         self.trainable.iter().map(|(name, var)| (name.as_str(), var))
     }
 
+    /// The trainable variables of layers that are not frozen, with PyTorch's names.
+    pub fn trained(&self) -> impl Iterator<Item = (&str, &Var)> {
+        let frozen = |name: &str| {
+            let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            self.layers.iter().any(|other| other.is_frozen() && other.name() == layer)
+        };
+        self.named().filter(move |(name, _)| !frozen(name))
+    }
+
     /// The buffers with PyTorch's names.
     pub fn buffers(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.buffers.iter().map(|(name, var)| (name.as_str(), var))

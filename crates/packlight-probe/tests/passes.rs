@@ -36,9 +36,12 @@ fn side_by_side(model: &Model) -> Vec<Record> {
 
 fn whole(model: &Model) -> Vec<(String, Fidelity)> {
     let pass = Pass::training();
-    let records = whole_pass(model.parameters(), &pass, |pass| loss(model, pass), 2, 40).unwrap();
+    let records =
+        whole_pass(model.parameters(), &pass, |pass| loss(model, pass), 3, 2, 40).unwrap();
     let of = |record| match record {
-        Record::WholeGradient { epoch: 2, step: 40, parameter, fidelity } => (parameter, fidelity),
+        Record::WholeGradient { epoch: 2, step: 40, parameter, fidelity, .. } => {
+            (parameter, fidelity)
+        }
         other => panic!("{other:?}"),
     };
     records.into_iter().map(of).collect()
@@ -139,6 +142,6 @@ fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
     assert_eq!(codecs(), codecs_before);
     assert_eq!(buffers(), buffers_before);
     let failing = |_: &Pass| Err(candle_core::Error::Msg("no".into()).into());
-    assert!(whole_pass(model.parameters(), &Pass::training(), failing, 0, 0).is_err());
+    assert!(whole_pass(model.parameters(), &Pass::training(), failing, 1, 0, 0).is_err());
     assert_eq!(codecs(), codecs_before);
 }

@@ -133,6 +133,18 @@ pub struct Spread {
     pub nonpositive: f64,
 }
 
+/// A compressed gradient over repeated draws of the codecs' random numbers, the batch being the
+/// same.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Draws {
+    /// How many draws.
+    pub count: u64,
+    /// `|mean(h) - g| / |g|`; of an unbiased codec it falls with the square root of the count.
+    pub bias: Option<f64>,
+    /// `E|h - mean(h)|^2 / |g|^2`, with the count less one in the denominator.
+    pub variance: Option<f64>,
+}
+
 /// One line of a run's `records.jsonl`.
 ///
 /// `step` counts optimizer steps from 0 at the start of the run, `epoch` from 0; a quantity
@@ -194,6 +206,9 @@ pub enum Record {
         parameter: String,
         /// How close the two are.
         fidelity: Fidelity,
+        /// What repeating the compressed pass showed, where it was repeated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        draws: Option<Draws>,
     },
     /// What one layer keeps for the backward pass of one step, by the ledger.
     Kept {

@@ -176,7 +176,7 @@ fn gradients(study: &Study) -> PolarsResult<DataFrame> {
 fn whole_gradients(study: &Study) -> PolarsResult<DataFrame> {
     let rows: Vec<_> = records(study)
         .filter_map(|(run, record)| match record {
-            Record::WholeGradient { epoch, step, parameter, fidelity } => {
+            Record::WholeGradient { epoch, step, parameter, fidelity, .. } => {
                 Some((run, *epoch, *step, parameter.clone(), *fidelity))
             }
             _ => None,

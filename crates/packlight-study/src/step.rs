@@ -56,7 +56,8 @@ impl Trainer<'_> {
         let mut records = Vec::new();
         if look == Look::Probe && self.study.probe.whole {
             let loss = |pass: &Pass| self.loss(images.clone(), &labels, pass).map(|(loss, _)| loss);
-            records = whole_pass(self.model.parameters(), &pass, loss, epoch, step)?;
+            let draws = self.study.probe.draws;
+            records = whole_pass(self.model.parameters(), &pass, loss, draws, epoch, step)?;
         }
 
         let recorder = SideBySide::new();

@@ -4,6 +4,7 @@
 //! bits; all answer `None` where the reference leaves them undefined (it is zero, or something is
 //! not finite), never 0 or 1.
 
+pub mod bias_and_variance;
 pub mod cosine;
 pub mod learning_indicator;
 pub mod norm_ratio;
@@ -12,6 +13,7 @@ pub mod snr;
 
 mod spread;
 
+pub use bias_and_variance::bias_and_variance;
 pub use cosine::cosine;
 pub use learning_indicator::learning_indicator;
 pub use norm_ratio::norm_ratio;

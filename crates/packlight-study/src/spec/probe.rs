@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// At which steps exact and compressed gradients are recorded side by side.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeSpec {
     /// Every so many steps, the first included.
@@ -15,6 +15,23 @@ pub struct ProbeSpec {
     /// Whether two whole backward passes are compared too, parameter by parameter.
     #[serde(default)]
     pub whole: bool,
+    /// How often the compressed one of these passes is drawn, to tell bias from variance.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub draws: u64,
+}
+
+impl Default for ProbeSpec {
+    fn default() -> Self {
+        Self { every: None, steps: None, whole: false, draws: once() }
+    }
+}
+
+fn once() -> u64 {
+    1
+}
+
+fn is_once(draws: &u64) -> bool {
+    *draws == 1
 }
 
 impl ProbeSpec {
@@ -43,6 +60,10 @@ impl ProbeSpec {
                      training takes in memory and time"
                 ),
             )),
+            _ if self.draws == 0 => Some(("draws", "0 given, expected at least 1".into())),
+            _ if self.draws > 1 && !self.whole => {
+                Some(("draws", "given without `whole = true`, whose passes it repeats".into()))
+            }
             (None, None) if self.whole => {
                 Some(("whole", "given without `every` or `steps`, which say when".into()))
             }
@@ -73,11 +94,13 @@ mod tests {
 
     #[test]
     fn contradictions_are_named() {
-        let both = ProbeSpec { every: Some(5), steps: Some(vec![1]), whole: false };
+        let both = ProbeSpec { every: Some(5), steps: Some(vec![1]), ..ProbeSpec::default() };
         assert_eq!(both.fault().unwrap().0, "every");
         let always = ProbeSpec { every: Some(1), ..ProbeSpec::default() };
         assert!(always.fault().unwrap().1.contains("at least 2"));
         let when = ProbeSpec { whole: true, ..ProbeSpec::default() };
         assert_eq!(when.fault().unwrap().0, "whole");
+        let draws = ProbeSpec { every: Some(5), draws: 3, ..ProbeSpec::default() };
+        assert_eq!(draws.fault().unwrap().0, "draws");
     }
 }

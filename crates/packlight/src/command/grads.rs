@@ -90,7 +90,7 @@ impl Arguments {
             let gradient = store.get(var).with_context(|| format!("`{name}` has no gradient"))?;
             Ok((name.to_owned(), gradient.clone()))
         };
-        let gradients = model.parameters().named().map(of).collect::<anyhow::Result<_>>()?;
+        let gradients = model.parameters().trained().map(of).collect::<anyhow::Result<_>>()?;
         Ok((loss.detach().reshape(1)?, gradients))
     }
 }
