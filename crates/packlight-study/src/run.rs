@@ -119,7 +119,7 @@ impl Run<'_> {
             plan_index: self.plan_index as u64,
             plan_spec: self.plan.spec.clone(),
             seed: self.seed,
-            epochs: self.study.epochs,
+            epochs: self.study.epochs_of(self.plan),
             model: model_in_words(self.model),
             parameters: trainer.model.parameters().count() as u64,
             data: self.data_in_words(),

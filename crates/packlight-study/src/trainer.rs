@@ -41,6 +41,7 @@ pub(crate) struct Watch<'a> {
 pub(crate) struct Trainer<'a> {
     pub(crate) study: &'a Study,
     pub(crate) data: &'a DataSet,
+    pub(crate) epochs: u64,
     pub(crate) seed: u64,
     pub(crate) device: Device,
     pub(crate) model: Model,
@@ -61,7 +62,8 @@ impl<'a> Trainer<'a> {
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
         let optimizer = study.optimizer.build(model.parameters())?;
-        Ok(Self { study, data, seed, device, model, optimizer })
+        let epochs = study.epochs_of(plan);
+        Ok(Self { study, data, epochs, seed, device, model, optimizer })
     }
 
     /// Goes back to the checkpoint in `folder`, if there is one, and answers where that is.
@@ -96,7 +98,7 @@ impl<'a> Trainer<'a> {
             self.record_layers(&mut logs)?;
         }
         let mut saved = Instant::now();
-        while position.epoch < self.study.epochs {
+        while position.epoch < self.epochs {
             let order = self.order(position.epoch);
             for indices in order.chunks(self.study.batch).skip(position.batch as usize) {
                 if let Some(reason) = self.advance(indices, &mut position, &mut logs)? {
@@ -126,7 +128,7 @@ impl<'a> Trainer<'a> {
 
     /// Optimizer steps of the whole run.
     pub(crate) fn total_steps(&self) -> u64 {
-        self.study.epochs * self.steps_per_epoch()
+        self.epochs * self.steps_per_epoch()
     }
 
     /// The learning rate of `step`.
@@ -230,7 +232,7 @@ impl<'a> Trainer<'a> {
         }
         progress.event(Event::Epoch {
             epoch: epoch + 1,
-            of: self.study.epochs,
+            of: self.epochs,
             train_loss,
             test_accuracy: test.accuracy(),
         });

@@ -1,17 +1,17 @@
 //! `study.toml`: one reproducible experiment.
 
+mod named_plan;
 mod optimizer;
 mod probe;
 mod suggestion;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use packlight_nn::{ModelSpec, Plan, Schedule};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use toml::Spanned;
 
+pub use named_plan::NamedPlan;
 pub use optimizer::OptimizerSpec;
 pub(crate) use optimizer::Updates;
 pub use probe::ProbeSpec;
@@ -32,7 +32,7 @@ pub struct Study {
     pub title: String,
     /// Each plan is run once with each seed.
     pub seeds: Vec<u64>,
-    /// Passes over the training data.
+    /// Passes over the training data, for each plan that does not say otherwise.
     pub epochs: u64,
     /// Samples in a batch; the last one of an epoch may be smaller.
     pub batch: usize,
@@ -45,7 +45,7 @@ pub struct Study {
     /// The data.
     pub data: DataSpec,
     /// The plans to compare, in the order of the file.
-    #[serde(deserialize_with = "in_order")]
+    #[serde(deserialize_with = "named_plan::in_order")]
     pub plans: Vec<NamedPlan>,
     /// How parameters are updated.
     pub optimizer: OptimizerSpec,
@@ -55,25 +55,6 @@ pub struct Study {
     /// When gradients are recorded side by side.
     #[serde(default)]
     pub probe: ProbeSpec,
-}
-
-/// A plan under the name that the study gives it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NamedPlan {
-    /// Its name, which is also the first part of its runs' folder names.
-    pub name: String,
-    /// The plan, as on a command line.
-    pub spec: String,
-}
-
-/// TOML tables have no order of their own; where each plan stands in the file gives them one.
-fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamedPlan>, D::Error> {
-    let table = BTreeMap::<String, Spanned<String>>::deserialize(deserializer)?;
-    let mut plans: Vec<_> = table.into_iter().collect();
-    plans.sort_by_key(|(_, spec)| spec.span().start);
-    let named =
-        |(name, spec): (String, Spanned<String>)| NamedPlan { name, spec: spec.into_inner() };
-    Ok(plans.into_iter().map(named).collect())
 }
 
 impl Study {
@@ -139,6 +120,9 @@ impl Study {
                     "a plan's name becomes part of a folder's name: use letters, digits, `-` and `_`",
                 );
             }
+            if plan.epochs == Some(0) {
+                return fault(&format!("{key}.epochs"), "0 given, expected at least 1");
+            }
             if let Err(e) = Plan::parse(&plan.spec) {
                 return fault(&key, &e.to_string());
             }
@@ -150,6 +134,11 @@ impl Study {
             return fault("schedule", &e.to_string());
         }
         below("optimizer", self.optimizer.fault()).or_else(|| below("probe", self.probe.fault()))
+    }
+
+    /// Passes over the training data with `plan`; the schedule stretches over them.
+    pub fn epochs_of(&self, plan: &NamedPlan) -> u64 {
+        plan.epochs.unwrap_or(self.epochs)
     }
 
     /// The threads asked for, or all that the machine has.
@@ -176,7 +165,7 @@ impl Study {
         let determining = Determining {
             plan: &plan.spec,
             seed,
-            epochs: self.epochs,
+            epochs: self.epochs_of(plan),
             batch: self.batch,
             model: &self.model,
             data: &self.data,
@@ -215,7 +204,7 @@ name = "digits"
 [plans]
 none = "none"
 b = "pool4"
-a = "layer1.*=pool2"
+a = { plan = "layer1.*=pool2", epochs = 3 }
 
 [optimizer]
 name = "sgd"
@@ -231,6 +220,13 @@ learning_rate = 0.1
     }
 
     #[test]
+    fn a_plan_may_have_epochs_of_its_own() {
+        let study = Study::parse(TEXT).unwrap();
+        let epochs: Vec<u64> = study.plans.iter().map(|plan| study.epochs_of(plan)).collect();
+        assert_eq!(epochs, [2, 2, 3]);
+    }
+
+    #[test]
     fn the_hash_covers_what_determines_the_records_and_nothing_else() {
         let hash = |text: &str| {
             let study = Study::parse(text).unwrap();
@@ -242,6 +238,8 @@ learning_rate = 0.1
             TEXT.replace("A title", "Another"),
             TEXT.replace("[0, 1]", "[0]"),
             TEXT.replace("b = \"pool4\"", ""),
+            TEXT.replace("none = \"none\"", "none = { plan = \"none\" }"),
+            TEXT.replace("none = \"none\"", "none = { plan = \"none\", epochs = 2 }"),
             TEXT.replace("batch = 8", "batch = 8 # a comment\nthreads = 2"),
         ] {
             assert_eq!(hash(&same), expected, "{same}");
@@ -250,6 +248,7 @@ learning_rate = 0.1
             TEXT.replace("epochs = 2", "epochs = 3"),
             TEXT.replace("[0, 1]", "[1]"),
             TEXT.replace("none = \"none\"", "none = \"pool3\""),
+            TEXT.replace("none = \"none\"", "none = { plan = \"none\", epochs = 3 }"),
             TEXT.replace("resnet18", "resnet20"),
             TEXT.replace("0.1", "0.2"),
             TEXT.replace("\"digits\"", "\"digits\"\nsize = 16"),
@@ -265,6 +264,13 @@ learning_rate = 0.1
         assert!(fault("none =", "\"a/b\" =").starts_with("plans.a/b: "));
         assert!(fault("[0, 1]", "[]").starts_with("seeds: is empty"));
         assert!(fault("\"study\"", "\" \"").starts_with("name: is empty"));
+        assert!(fault("epochs = 3", "epochs = 0").starts_with("plans.a.epochs: 0 given"));
+        let unknown = fault("epochs = 3", "epoch = 3");
+        assert!(unknown.contains("did you mean `epochs`?"), "{unknown}");
+        let missing = fault("plan = \"layer1.*=pool2\", ", "");
+        assert!(missing.contains("missing field `plan`"), "{missing}");
+        let number = fault("\"pool4\"", "4");
+        assert!(number.contains("a plan, as in"), "{number}");
         let unknown = fault("learning_rate", "learn_rate");
         assert!(unknown.contains("did you mean `learning_rate`?"), "{unknown}");
     }

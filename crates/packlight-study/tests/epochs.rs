@@ -1,0 +1,104 @@
+//! A plan with epochs of its own trains for as long, over a schedule that stretches with them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use packlight_record::{Manifest, Record, read_log};
+use packlight_study::{Options, Outcome, RUNS, STUDY, Silent, StudySummary, run_study};
+
+const TEXT: &str = r#"
+name = "tiny"
+title = "A study for tests"
+seeds = [3]
+epochs = 2
+batch = 16
+
+[model]
+name = "mlp"
+hidden = [24]
+
+[data]
+name = "digits"
+size = 8
+train_limit = 72
+test_limit = 20
+
+[plans]
+short = "linear=pool2"
+long = { plan = "linear=pool2", epochs = 4 }
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+
+[schedule]
+name = "cosine"
+warmup = 0.2
+
+[probe]
+every = 5
+"#;
+
+const STEPS_PER_EPOCH: u64 = 5;
+
+fn run(dir: &Path, text: &str) -> StudySummary {
+    std::fs::write(dir.join(STUDY), text).unwrap();
+    let interrupted = AtomicBool::new(false);
+    let options = Options {
+        overwrite: false,
+        data_dir: None,
+        threads: 1,
+        checkpoint_every: Duration::MAX,
+        interrupted: &interrupted,
+    };
+    run_study(dir, &options, &mut Silent).unwrap()
+}
+
+#[test]
+fn the_schedule_and_the_probe_last_as_long_as_the_plan() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), TEXT);
+    for (name, epochs) in [("short-seed3", 2), ("long-seed3", 4)] {
+        let folder = dir.path().join(RUNS).join(name);
+        assert_eq!(Manifest::read(&folder).unwrap().epochs, epochs);
+        let records = read_log::<Record>(&folder.join("records.jsonl")).unwrap().values;
+        let steps = epochs * STEPS_PER_EPOCH;
+        assert_eq!(records.last(), Some(&Record::Finished { step: steps }));
+        let rates: Vec<f64> = records
+            .iter()
+            .filter_map(|r| match r {
+                Record::Epoch { learning_rate, .. } => Some(*learning_rate),
+                _ => None,
+            })
+            .collect();
+        let warmup = 0.2 * steps as f64;
+        let cosine = |epoch: u64| {
+            let done = ((epoch * STEPS_PER_EPOCH - 1) as f64 - warmup) / (steps as f64 - warmup);
+            0.05 * (1.0 + (std::f64::consts::PI * done).cos())
+        };
+        assert_eq!(rates.len() as u64, epochs);
+        for (rate, epoch) in rates.iter().zip(1..) {
+            assert!((rate - cosine(epoch)).abs() < 1e-12, "{name}, epoch {epoch}: {rate}");
+        }
+        let mut probed: Vec<u64> = records
+            .iter()
+            .filter_map(|r| match r {
+                Record::Gradient { step, .. } => Some(*step),
+                _ => None,
+            })
+            .collect();
+        probed.dedup();
+        assert_eq!(probed, (0..steps).step_by(5).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_longer_plan_can_join_a_study_that_is_finished() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), &TEXT.replace("long = { plan = \"linear=pool2\", epochs = 4 }", ""));
+    let outcomes: Vec<_> = run(dir.path(), TEXT).runs.into_iter().map(|r| r.outcome).collect();
+    assert_eq!(outcomes, [Outcome::AlreadyFinished, Outcome::Finished]);
+}
