@@ -30,3 +30,14 @@ fn a_missing_file_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("no-such-file.safetensors"), "{}", stderr(&output));
 }
+
+#[test]
+fn grey_images_under_imagenet_s_normalisation_are_told_what_fits_them() {
+    let output = packlight(["eval", "--model", "mlp", "--data", "digits"])
+        .args(["--weights", "no-such-file.safetensors"])
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("digits is grey") && said.contains("`--normalise data`"), "{said}");
+}

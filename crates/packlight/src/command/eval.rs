@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::anyhow;
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use packlight::nn::Model;
-use packlight::study::data::{DataSpec, Normalise, SetName, data_dir, load};
+use packlight::study::data::{DataSpec, Error, Normalise, SetName, data_dir, load};
 use packlight::study::evaluate;
 use serde::Serialize;
 
@@ -67,7 +68,8 @@ impl Arguments {
             Normalisation::Data => None,
         };
         let spec = DataSpec { normalise, ..DataSpec::new(self.data) };
-        let data = load(&spec, data_dir(self.data_dir).as_deref())?;
+        let data = load(&spec, data_dir(self.data_dir).as_deref())
+            .map_err(|e| with_remedy(e, &spec.name))?;
         let spec = self.model.spec().for_images(data.channels, data.height, data.classes)?;
         let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
         model.parameters().load(&self.weights)?;
@@ -80,5 +82,16 @@ impl Arguments {
             println!("{correct} of {total} correct ({:.2} %), loss {loss:.4}", 100.0 * accuracy);
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// ImageNet's three means do not fit grey images; says what does.
+fn with_remedy(error: Error, set: &SetName) -> anyhow::Error {
+    match error {
+        Error::Setting { key, .. } if key.starts_with("normalise.") => anyhow!(
+            "ImageNet's normalisation is for colours, and {set} is grey: \
+             give `--normalise data`, which is how packlight normalises it when it trains"
+        ),
+        other => other.into(),
     }
 }
