@@ -33,7 +33,8 @@ impl Axis {
     /// An axis of whole numbers, such as epochs, that begins and ends where it is told to.
     pub(crate) fn whole(label: impl Into<String>, low: f64, high: f64, count: usize) -> Self {
         let (low, high) = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
-        let step = nice_step((high - low) / count as f64).max(1.0);
+        let nice = nice_step((high - low) / count as f64).max(1.0);
+        let step = if nice.fract() > 0.0 { 2.0 * nice } else { nice }; // 2.5 is no whole number
         let ticks = ticks((low / step - 1e-9).ceil(), (high / step + 1e-9).floor(), step);
         Self { label: label.into(), low, high, ticks, log: false }
     }
@@ -184,6 +185,7 @@ mod tests {
         assert!(axis.low <= 0.03 && axis.high >= 0.97);
         assert_eq!(labels(&Axis::cosine("c")), ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
         assert_eq!(labels(&Axis::whole("epoch", 1.0, 8.0, 4)), ["2", "4", "6", "8"]);
+        assert_eq!(labels(&Axis::whole("epoch", 1.0, 18.0, 7)), ["5", "10", "15"]);
     }
 
     #[test]
