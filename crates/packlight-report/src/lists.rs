@@ -17,6 +17,7 @@ pub(crate) fn comparison(source: &Source<'_>) -> Markup {
                 thead {
                     tr {
                         th rowspan="2" { "plan" }
+                        th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± sd (n)" }
                         th colspan="2" .group { "time per step" }
@@ -90,7 +91,8 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     html! {
         tr {
             (name(plan))
-            td .number { (plan.finished) " of " (plan.started) }
+            td .number { (plan.planned_epochs) }
+            td .number { (plan.finished) " of " (plan.planned) }
             td .number { (accuracy) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
             td .number {

@@ -47,14 +47,13 @@ impl LayerRow {
 pub(crate) struct PlanRow {
     pub(crate) plan: Plan,
     pub(crate) planned_epochs: u64,
-    pub(crate) started: u64,
+    /// Runs that the study asks for.
+    pub(crate) planned: u64,
     pub(crate) finished: u64,
     /// Test accuracy after the last epoch of the finished runs.
     pub(crate) accuracy: Option<Spread>,
     /// Final accuracy and peak bytes of each finished run that has both.
     pub(crate) runs: Vec<RunPoint>,
-    /// Mean test accuracy after each epoch, over the runs that got there.
-    pub(crate) course: Vec<(u64, f64)>,
     /// Bytes kept in one step, predicted and counted.
     pub(crate) kept: Option<f64>,
     pub(crate) counted: Option<f64>,
@@ -104,6 +103,12 @@ impl PlanRow {
     }
 }
 
+/// The first plan of each codec: plans that differ in their epochs alone keep the same.
+pub(crate) fn codecs(plans: &[PlanRow]) -> impl Iterator<Item = &PlanRow> {
+    let first = |spec: &str| plans.iter().position(|p| p.plan.spec == spec);
+    plans.iter().enumerate().filter(move |(i, p)| first(&p.plan.spec) == Some(*i)).map(|(_, p)| p)
+}
+
 /// The mean of the finite values, if there is one.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let finite: Vec<f64> = values.filter(|v| v.is_finite()).collect();
@@ -148,13 +153,13 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         Measurement::Resident { peak, .. } => Some(*peak as f64),
         _ => None,
     });
+    let missing = study.missing.iter().filter(|(name, _)| *name == plan.name);
     Ok(PlanRow {
         planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
-        started: study.of(&plan.name).count() as u64,
+        planned: (study.of(&plan.name).count() + missing.count()) as u64,
         finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
         accuracy: spread(points.iter().map(|p| p.accuracy)),
         runs: points,
-        course: course(&epochs)?,
         kept: per_step(&kept, "kept")?,
         counted: per_step(&kept, "counted")?,
         peak_kept: maximum(numbers(&peaks, "kept")?.into_iter()),
@@ -179,17 +184,6 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     Some(Spread { n: n as u64, mean, sd, low, high })
-}
-
-fn course(epochs: &DataFrame) -> Result<Vec<(u64, f64)>> {
-    if epochs.height() == 0 {
-        return Ok(Vec::new());
-    }
-    let means = describe(epochs, &["epoch"], "test_accuracy")?;
-    let epoch = numbers(&means, "epoch")?.into_iter().map(|e| e as u64);
-    let mut course: Vec<_> = epoch.zip(numbers(&means, "mean")?).collect();
-    course.sort_by_key(|(epoch, _)| *epoch);
-    Ok(course)
 }
 
 /// The sum of a column over one step, mean over steps and seeds; `None` where a value is missing.

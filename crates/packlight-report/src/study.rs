@@ -47,7 +47,8 @@ pub(crate) struct Plan {
 }
 
 /// A study's runs, sorted by plan and seed: the plan that keeps everything first, the others as
-/// the study file has them.
+/// the study file has them. Among the plans those that repeat another's codecs come last, so that a
+/// figure that leaves them out gives the others their usual colours.
 #[derive(Debug)]
 pub(crate) struct Study {
     pub(crate) runs: Vec<Run>,
@@ -101,6 +102,7 @@ impl Study {
                 seeds.push(manifest.seed);
             }
         }
+        let plans = repeats_last(plans);
         seeds.sort_unstable();
         let mut missing = Vec::new();
         for plan in &plans {
@@ -122,6 +124,17 @@ impl Study {
     pub(crate) fn baseline(&self) -> Option<&Plan> {
         self.plans.iter().find(|p| p.spec == "none")
     }
+}
+
+/// The plans in their order, but those that repeat the codecs of another after all others.
+fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
+    let (mut first, mut again) = (Vec::<Plan>::new(), Vec::new());
+    for plan in plans {
+        let repeats = first.iter().any(|earlier| earlier.spec == plan.spec);
+        if repeats { again.push(plan) } else { first.push(plan) }
+    }
+    first.extend(again);
+    first
 }
 
 fn key(manifest: &Manifest) -> (bool, u64, &str, u64) {

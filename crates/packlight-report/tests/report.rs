@@ -8,7 +8,7 @@ use std::path::Path;
 
 use packlight_record::RunState;
 use packlight_report::{Error, Verdict, write};
-use support::complete;
+use support::{Made, complete};
 
 fn page(study: &Path) -> String {
     std::fs::read_to_string(study.join("index.html")).unwrap()
@@ -150,6 +150,38 @@ fn unfinished_failed_and_missing_runs_are_named_at_the_top() {
     assert!(notice.contains("pool4, seed 1: failed after 3 epochs: the disk &lt;is&gt; full"));
     assert!(notice.contains("pool4, seed 2: not started"));
     assert!(page.contains("pool4 has no finished run") || page.contains("has no finished run"));
+}
+
+#[test]
+fn a_longer_plan_is_drawn_for_as_long_as_it_trained() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    for seed in [1, 2] {
+        let planned = support::EPOCHS + 3;
+        let state = RunState::Finished;
+        let (plan, spec) = ("pool4-long", "pool4");
+        runs.push(Made { plan, spec, index: 3, seed, factor: 4, epochs: planned, planned, state });
+    }
+    support::write(study.path(), &runs);
+    let summary = write(study.path()).unwrap();
+    let page = page(study.path());
+    assert!(page.contains("2 seeds, 6 to 9 epochs"), "{page}");
+    let headline = &summary.findings[1].headline;
+    assert!(headline.contains("Test accuracy after 6 epochs: none "), "{headline}");
+    assert!(headline.contains("; pool4-long ") && headline.ends_with("after 9"), "{headline}");
+    let read = |name: &str| std::fs::read_to_string(study.path().join("figures").join(name));
+    let curves = read("loss-and-accuracy.csv").unwrap();
+    let last = |plan: &str| {
+        let of = format!("test accuracy (fraction),{plan},0,");
+        let mut epochs = curves.lines().filter_map(|l| l.strip_prefix(&of)?.split(',').next());
+        epochs.next_back().unwrap().to_string()
+    };
+    assert_eq!((last("pool4").as_str(), last("pool4-long").as_str()), ("6", "9"));
+    // What is kept does not depend on the epochs, so it is drawn once for each codec.
+    for once in ["kept-bytes.csv", "memory-timeline.csv"] {
+        assert!(!read(once).unwrap().contains("pool4-long"), "{once}");
+    }
+    assert!(read("cosine-pool4-long.csv").is_ok());
 }
 
 #[test]

@@ -6,13 +6,14 @@ use packlight_record::LayerKind;
 use super::Source;
 use crate::Result;
 use crate::frame::{describe, distinct, numbers, only, texts};
+use crate::plan::codecs;
 use crate::tables::PARTS;
 use crate::words::{bytes, change, list};
 
 impl Source<'_> {
     pub(super) fn timeline(&self) -> Result<Option<Figure>> {
         let mut courses = Vec::new();
-        for plan in self.plans {
+        for plan in codecs(self.plans) {
             let mut events = only(&self.tables.timeline, "plan", &plan.plan.name)?;
             for column in ["seed", "step"] {
                 let Some(first) = distinct(&events, column)?.first().copied() else { break };
@@ -75,7 +76,7 @@ impl Source<'_> {
         let parts: Vec<&str> =
             PARTS.into_iter().filter(|p| parts_seen.iter().any(|s| s == p)).collect();
         let mut columns = Vec::new();
-        for plan in self.plans {
+        for plan in codecs(self.plans) {
             let kept = only(&self.tables.kept, "plan", &plan.plan.name)?;
             if kept.height() == 0 {
                 continue;

@@ -4,6 +4,8 @@ mod fidelity;
 mod memory;
 mod training;
 
+use std::collections::BTreeSet;
+
 use packlight_figure::{Caption, Figure};
 use polars::prelude::DataFrame;
 
@@ -57,16 +59,20 @@ impl Source<'_> {
         let Some(first) = self.study.runs.first().map(|r| &r.manifest) else {
             return String::new();
         };
-        let seeds = self.plans.iter().map(|p| p.started).max().unwrap_or(0);
-        let epochs = self.plans.iter().map(|p| p.planned_epochs).max().unwrap_or(0);
+        let seeds: BTreeSet<u64> = self.study.runs.iter().map(|r| r.manifest.seed).collect();
+        let planned = || self.plans.iter().map(|p| p.planned_epochs);
+        let epochs = match (planned().min(), planned().max()) {
+            (Some(fewest), Some(most)) if fewest < most => format!("{fewest} to {most} epochs"),
+            (_, most) => count(most.unwrap_or(0), "epoch"),
+        };
         format!(
             "{}; {}, {} training and {} test samples; {}, {}, batch {}",
             first.model,
             first.data,
             first.train_samples,
             first.test_samples,
-            count(seeds, "seed"),
-            count(epochs, "epoch"),
+            count(seeds.len() as u64, "seed"),
+            epochs,
             first.batch,
         )
     }

@@ -53,11 +53,14 @@ fn layers() -> Vec<(String, LayerKind, u64)> {
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
     pub(crate) plan: &'static str,
+    pub(crate) spec: &'static str,
     pub(crate) index: u64,
     pub(crate) seed: u64,
     /// By how much the codec shrinks a side of a convolution's input.
     pub(crate) factor: u64,
+    /// Epochs that it recorded, of those planned.
     pub(crate) epochs: u64,
+    pub(crate) planned: u64,
     pub(crate) state: RunState,
 }
 
@@ -69,7 +72,8 @@ pub(crate) fn complete() -> Vec<Made> {
         for seed in [1, 2] {
             let index = index as u64;
             let state = RunState::Finished;
-            runs.push(Made { plan, index, seed, factor, epochs: EPOCHS, state });
+            let (epochs, planned) = (EPOCHS, EPOCHS);
+            runs.push(Made { plan, spec: plan, index, seed, factor, epochs, planned, state });
         }
     }
     runs
@@ -88,9 +92,9 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         title: "Pooled <activations> & \"friends\"".into(),
         plan: run.plan.into(),
         plan_index: run.index,
-        plan_spec: run.plan.into(),
+        plan_spec: run.spec.into(),
         seed: run.seed,
-        epochs: EPOCHS,
+        epochs: run.planned,
         model: "ResNet-18, width 8".into(),
         parameters: 175_258,
         data: "handwritten digits".into(),
@@ -109,7 +113,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
     let mut records = Appender::open(&folder.join("records.jsonl"), 0).unwrap();
     let mut measurements = Appender::open(&folder.join("measurements.jsonl"), 0).unwrap();
     for (layer, kind, _) in layers() {
-        let codec = if kind == LayerKind::Conv { run.plan } else { "none" };
+        let codec = if kind == LayerKind::Conv { run.spec } else { "none" };
         records.append(&Record::Layer { layer, kind, codec: codec.into() }).unwrap();
     }
     memory(run, &mut records, &mut measurements);
@@ -123,7 +127,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
             .append(&Record::Epoch {
                 epoch,
                 step: (epoch + 1) * STEPS,
-                learning_rate: 0.05 * (1.0 - epoch as f64 / EPOCHS as f64),
+                learning_rate: 0.05 * (1.0 - epoch as f64 / run.planned as f64),
                 train_loss: 2.3 * left + jitter,
                 train_accuracy: 1.0 - left - jitter,
                 test_loss: 2.4 * left + 0.05 + jitter,
