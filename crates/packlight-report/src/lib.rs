@@ -1,9 +1,10 @@
 //! Records into tables, figures and one self-contained page.
 //!
 //! [`write()`] reads the runs of a study from disk (`runs/<run>/manifest.json`, `records.jsonl`,
-//! `measurements.jsonl`) and nothing else, and writes beside them `index.html`, `figures/` (each
-//! figure as SVG with its data as CSV) and `tables/` (the records as CSV). The page needs neither
-//! network nor scripts. Runs that failed, are unfinished or damaged are named at its top.
+//! `measurements.jsonl`), and from `study.toml` which runs there are to be, and writes beside them
+//! `index.html`, `figures/` (each figure as SVG with its data as CSV) and `tables/` (the records as
+//! CSV). The page needs neither network nor scripts. Runs that failed, are unfinished, damaged or
+//! not started are named at its top.
 //!
 //! This crate knows nothing of candle: a report can be made where no network is trained.
 
@@ -12,6 +13,7 @@ mod error;
 mod file;
 mod finding;
 mod frame;
+mod grid;
 mod lists;
 mod page;
 mod plan;
@@ -41,7 +43,7 @@ pub struct Summary {
     pub unfinished: usize,
     /// Runs that ended with an error, or whose records are damaged.
     pub failed: usize,
-    /// Runs that the grid of plans and seeds asks for and that have not been started.
+    /// Runs that the study asks for and that have not been started.
     pub missing: usize,
     /// What the study shows.
     pub findings: Vec<Finding>,

@@ -82,12 +82,15 @@ fn notice(study: &Study) -> Markup {
     let odd: Vec<_> = study.runs.iter().filter(|r| !r.finished()).collect();
     let total = study.runs.len() + study.unreadable.len() + study.missing.len();
     let finished = study.runs.len() - odd.len();
-    if finished == total {
+    if finished == total && study.no_grid.is_none() {
         return html! {};
     }
     html! {
         div .notice role="status" {
-            strong { "This report is incomplete: " (finished) " of " (total) " runs have finished." }
+            strong {
+                "This report " @if finished == total { "may be" } @else { "is" } " incomplete: "
+                (finished) " of " (total) " runs have finished."
+            }
             " Figures show what was recorded; accuracies, peaks against accuracy and verdicts count \
              finished runs only."
             ul {
@@ -109,6 +112,9 @@ fn notice(study: &Study) -> Markup {
                     }
                 }
                 @for (plan, seed) in &study.missing { li { (plan) ", seed " (seed) ": not started" } }
+                @if let Some(reason) = &study.no_grid {
+                    li { (reason) "; which runs are still to be started is not known" }
+                }
                 @for (folder, reason) in &study.unreadable {
                     li { "folder " code { (folder) } ": left out: " (reason) }
                 }

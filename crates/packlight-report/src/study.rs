@@ -5,6 +5,7 @@ use std::path::Path;
 use packlight_record::manifest::{MEASUREMENTS, RECORDS};
 use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
 
+use crate::grid::Grid;
 use crate::{Error, Result};
 
 /// The name of the folder that holds a study's runs, each in its own.
@@ -55,8 +56,10 @@ pub(crate) struct Study {
     pub(crate) plans: Vec<Plan>,
     /// Folders without a readable manifest, and why it is not.
     pub(crate) unreadable: Vec<(String, String)>,
-    /// Plan and seed of runs that the grid of plans and seeds asks for and that are not there.
+    /// Plan and seed of runs that the study asks for and that are not there.
     pub(crate) missing: Vec<(String, u64)>,
+    /// Why the study does not tell which runs it asks for, where its description is damaged.
+    pub(crate) no_grid: Option<String>,
 }
 
 impl Study {
@@ -93,26 +96,27 @@ impl Study {
         unreadable.sort();
         runs.sort_by(|a, b| key(&a.manifest).cmp(&key(&b.manifest)));
         let mut plans: Vec<Plan> = Vec::new();
-        let mut seeds: Vec<u64> = Vec::new();
         for Run { manifest, .. } in &runs {
             if plans.iter().all(|p| p.name != manifest.plan) {
                 plans.push(Plan { name: manifest.plan.clone(), spec: manifest.plan_spec.clone() });
             }
-            if !seeds.contains(&manifest.seed) {
-                seeds.push(manifest.seed);
-            }
         }
         let plans = repeats_last(plans);
-        seeds.sort_unstable();
-        let mut missing = Vec::new();
-        for plan in &plans {
-            for seed in &seeds {
-                if !runs.iter().any(|r| r.manifest.plan == plan.name && r.manifest.seed == *seed) {
-                    missing.push((plan.name.clone(), *seed));
-                }
-            }
-        }
-        Ok(Self { runs, plans, unreadable, missing })
+        let (grid, no_grid) = match Grid::read(folder) {
+            Ok(grid) => (grid, None),
+            Err(reason) => (None, Some(reason)),
+        };
+        let grid = grid.unwrap_or_else(|| grid_of(&runs, &plans));
+        let begun = |plan: &str, seed: u64| {
+            runs.iter().any(|r| r.manifest.plan == plan && r.manifest.seed == seed)
+                || unreadable.iter().any(|(run, _)| *run == format!("{plan}-seed{seed}"))
+        };
+        let cells = grid.plans.iter().flat_map(|p| grid.seeds.iter().map(move |&s| (p, s)));
+        let missing = cells
+            .filter(|(plan, seed)| !begun(plan, *seed))
+            .map(|(plan, seed)| (plan.clone(), seed))
+            .collect();
+        Ok(Self { runs, plans, unreadable, missing, no_grid })
     }
 
     /// The runs of one plan.
@@ -135,6 +139,14 @@ fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
     }
     first.extend(again);
     first
+}
+
+/// Every plan with every seed that there is a run of.
+fn grid_of(runs: &[Run], plans: &[Plan]) -> Grid {
+    let mut seeds: Vec<u64> = runs.iter().map(|r| r.manifest.seed).collect();
+    seeds.sort_unstable();
+    seeds.dedup();
+    Grid { plans: plans.iter().map(|p| p.name.clone()).collect(), seeds }
 }
 
 fn key(manifest: &Manifest) -> (bool, u64, &str, u64) {

@@ -153,6 +153,34 @@ fn unfinished_failed_and_missing_runs_are_named_at_the_top() {
 }
 
 #[test]
+fn runs_that_the_study_asks_for_and_nobody_started_are_named() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs.retain(|run| run.seed == 1 && run.plan != "pool4");
+    support::write(study.path(), &runs);
+    let asks = |seeds: &str, plans: &str| {
+        let text = format!("name = \"made-up\"\nseeds = [{seeds}]\n[plans]\n{plans}");
+        std::fs::write(study.path().join("study.toml"), text).unwrap();
+        (write(study.path()).unwrap(), page(study.path()))
+    };
+    let plans = "pool2 = 'pool2'\nnone = 'none'\npool4 = { plan = 'pool4', epochs = 9 }";
+    let (summary, page) = asks("1, 2", plans);
+    assert_eq!((summary.finished, summary.missing), (2, 4));
+    assert!(page.contains("This report is incomplete: 2 of 6 runs have finished."), "{page}");
+    for run in ["pool2, seed 2", "none, seed 2", "pool4, seed 1", "pool4, seed 2"] {
+        assert!(page.contains(&format!("<li>{run}: not started</li>")), "{run}");
+    }
+    assert!(page.contains("<td class=\"number\">1 of 2</td>"), "runs finished of a plan");
+
+    let (summary, _) = asks("1", "none = 'none'");
+    assert_eq!(summary.missing, 0, "a run of a plan that is gone from the study lacks nothing");
+    let (summary, page) = asks("1,, 2", plans);
+    assert_eq!((summary.finished, summary.missing), (2, 0));
+    assert!(page.contains("This report may be incomplete: 2 of 2 runs have finished."));
+    assert!(page.contains("which runs are still to be started is not known"));
+}
+
+#[test]
 fn a_longer_plan_is_drawn_for_as_long_as_it_trained() {
     let study = tempfile::tempdir().unwrap();
     let mut runs = complete();
