@@ -17,6 +17,7 @@ mod grid;
 mod lists;
 mod page;
 mod plan;
+mod stale;
 mod study;
 mod tables;
 mod words;
@@ -49,7 +50,8 @@ pub struct Summary {
     pub findings: Vec<Finding>,
 }
 
-/// Writes the report of the study in `study_dir`, over an earlier one.
+/// Writes the report of the study in `study_dir`, over an earlier one, of whose figures and tables
+/// those are removed that the new one does not have.
 ///
 /// # Errors
 /// If the study has no runs, a folder cannot be read or a file cannot be written. Failed and
@@ -71,7 +73,10 @@ pub fn write(study_dir: &Path) -> Result<Summary> {
         drawings.push(svg);
     }
     let page = study_dir.join("index.html");
-    file::write(&page, page::page(&source, &figures, &table_files).as_bytes())?;
+    let html = page::page(&source, &figures, &table_files);
+    let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
+    file::write(&page, html.as_bytes())?;
+    stale::remove(study_dir, &old, &html)?;
     let count =
         |wanted: fn(&study::State) -> bool| study.runs.iter().filter(|r| wanted(&r.state)).count();
     Ok(Summary {

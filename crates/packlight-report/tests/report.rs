@@ -181,6 +181,40 @@ fn runs_that_the_study_asks_for_and_nobody_started_are_named() {
 }
 
 #[test]
+fn a_plan_that_is_gone_leaves_no_figure_and_nobody_else_s_file_is_touched() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let figure = |name: &str| study.path().join("figures").join(name);
+    for own in ["notes.svg", "cosine-pool4-mine.csv"] {
+        std::fs::write(figure(own), "mine").unwrap();
+    }
+    assert!(figure("cosine-pool4.svg").exists());
+    for folder in folders.iter().filter(|f| f.to_string_lossy().contains("pool4")) {
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+    let summary = write(study.path()).unwrap();
+    for gone in [
+        "whole-passes-pool4.svg",
+        "cosine-pool4.svg",
+        "cosine-pool4.csv",
+        "cosine-by-layer-pool4.svg",
+    ] {
+        assert!(!figure(gone).exists(), "{gone}");
+    }
+    assert!(figure("notes.svg").exists() && figure("cosine-pool4-mine.csv").exists());
+    assert!(summary.figures.iter().chain(&summary.tables).all(|file| file.exists()));
+
+    for folder in folders.iter().filter(|f| f.exists()) {
+        std::fs::remove_file(folder.join("measurements.jsonl")).unwrap();
+    }
+    let times = study.path().join("tables/times.csv");
+    assert!(times.exists());
+    write(study.path()).unwrap();
+    assert!(!times.exists());
+}
+
+#[test]
 fn a_longer_plan_is_drawn_for_as_long_as_it_trained() {
     let study = tempfile::tempdir().unwrap();
     let mut runs = complete();
