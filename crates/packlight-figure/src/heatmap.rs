@@ -1,14 +1,25 @@
-//! Cosine of exact and compressed gradient, layer against step, as a heatmap.
+//! Cosine of exact and compressed gradient, layer or parameter against step, as a heatmap.
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::csv::{Csv, number};
 use crate::{Caption, Figure, Result, check, layers, not_empty, spread, text, theme};
 
+/// Which two gradients a heatmap compares, and so what its rows are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// A row for each layer: its exact and its compressed weight gradient from one backward pass.
+    SideBySide,
+    /// A row for each parameter: its gradients from two whole backward passes, one of them exact.
+    WholePasses,
+}
+
 /// The cosines of one plan, mean over its seeds.
 #[derive(Debug, Clone, Copy)]
 pub struct Heatmap<'a> {
-    /// The layers in forward order.
+    /// What is compared.
+    pub compared: Compared,
+    /// The layers, or the parameters, in forward order.
     pub layers: &'a [&'a str],
     /// The probed steps.
     pub steps: &'a [f64],
@@ -21,12 +32,19 @@ pub struct Heatmap<'a> {
     pub signed: bool,
 }
 
-const HOW_TO_READ: &str = "Each row is a layer, the input at the top, and each column a probed \
+const SIDE_BY_SIDE: &str = "Each row is a layer, the input at the top, and each column a probed \
     training step. The colour is the cosine between the layer's exact weight gradient and the one \
-    computed from the compressed activation of the same batch, mean over the seeds: 1 means the \
-    same direction, 0 no relation, below 0 that a step along it would undo the exact one. Hatched \
-    cells are undefined, because the exact gradient is zero there. A cosine says nothing about \
-    length, and little where the exact gradient is tiny: its mean norm |g| stands at the right.";
+    computed from the compressed activation of the same batch in the same backward pass";
+
+const WHOLE_PASSES: &str = "Each row is a parameter, the input at the top, and each column a probed \
+    training step. The colour is the cosine between the parameter's gradients from two whole \
+    backward passes over the same batch, one with every activation kept exactly and one as the \
+    plan keeps them, so that what one layer gets wrong reaches those before it";
+
+const HOW_TO_READ: &str = ", mean over the seeds: 1 means the same direction, 0 no relation, below \
+    0 that a step along it would undo the exact one. Hatched cells are undefined, because the exact \
+    gradient is zero there. A cosine says nothing about length, and little where the exact gradient \
+    is tiny: its mean norm |g| stands at the right.";
 
 /// Draws the heatmap: viridis over `[0, 1]`, or a diverging scale over `[-1, 1]` where a cosine
 /// is negative.
@@ -39,7 +57,11 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
     not_empty(caption, "step", map.steps.len())?;
     check(caption, "layers of cosine", rows, map.cosine.len())?;
     check(caption, "layers of norm", rows, map.norm.len())?;
-    let mut csv = Csv::new(&["layer", "step", "cosine", "exact_norm"]);
+    let (row, read) = match map.compared {
+        Compared::SideBySide => ("layer", SIDE_BY_SIDE),
+        Compared::WholePasses => ("parameter", WHOLE_PASSES),
+    };
+    let mut csv = Csv::new(&[row, "step", "cosine", "exact_norm"]);
     for (layer, (cosine, norm)) in map.layers.iter().zip(map.cosine.iter().zip(map.norm)) {
         check(caption, format!("cosine of {layer}"), map.steps.len(), cosine.len())?;
         check(caption, format!("norm of {layer}"), map.steps.len(), norm.len())?;
@@ -55,7 +77,7 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
         free.top += 40;
         cells(canvas, free, map, negative)
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{read}{HOW_TO_READ}")))
 }
 
 fn color(value: f64, negative: bool) -> plotters::style::RGBColor {

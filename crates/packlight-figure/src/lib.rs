@@ -38,7 +38,7 @@ pub use axis::binary;
 pub use bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use curves::{Line, Panel, curves};
 pub use error::{Error, Result};
-pub use heatmap::{Heatmap, cosine_heatmap};
+pub use heatmap::{Compared, Heatmap, cosine_heatmap};
 pub use indicator::{IndicatorColumn, Quantiles, learning_indicator};
 pub use layers::{LINES, layer_groups};
 pub use multiples::cosine_multiples;

@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
 
 use packlight_figure::{
-    Candidate, Caption, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes, KeptColumn,
-    Line, Panel, Quantiles, cosine_heatmap, cosine_multiples, curves, kept_bytes,
+    Candidate, Caption, Compared, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
+    KeptColumn, Line, Panel, Quantiles, cosine_heatmap, cosine_multiples, curves, kept_bytes,
     learning_indicator, memory_timeline, tradeoff,
 };
 
@@ -143,8 +143,9 @@ fn the_heatmap_keeps_forward_order_and_marks_the_undefined() {
         .collect();
     cosine[3][2] = f64::NAN;
     let norm = vec![vec![0.012; 16]; 21];
-    let map =
-        Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed: false };
+    let compared = Compared::SideBySide;
+    let (layers, steps) = (&layers[..], &steps[..]);
+    let map = Heatmap { compared, layers, steps, cosine: &cosine, norm: &norm, signed: false };
     let figure = cosine_heatmap(&caption("heatmap"), &map).unwrap();
     let text = checked(&figure);
     let places: Vec<_> = layers.iter().map(|l| text.find(&format!("{l}\n")).unwrap()).collect();
@@ -152,9 +153,15 @@ fn the_heatmap_keeps_forward_order_and_marks_the_undefined() {
     assert!(text.contains("undefined"));
     assert!(figure.csv.lines().any(|l| l == "layer1.1.conv1,24,,0.012"), "{}", figure.csv);
 
+    let compared = Compared::WholePasses;
+    let whole = cosine_heatmap(&caption("heatmap-whole"), &Heatmap { compared, ..map }).unwrap();
+    checked(&whole);
+    assert!(whole.csv.starts_with("parameter,step,"), "{}", whole.csv);
+    assert!(whole.how_to_read.contains("two whole") && !figure.how_to_read.contains("two whole"));
+
+    let mut cosine = cosine.clone();
     cosine[4][4] = -0.3;
-    let map =
-        Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed: false };
+    let map = Heatmap { cosine: &cosine, ..map };
     let text = checked(&cosine_heatmap(&caption("heatmap-negative"), &map).unwrap());
     assert!(text.contains("−1.0"), "the scale reaches down to -1");
 }

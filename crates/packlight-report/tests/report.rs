@@ -45,8 +45,10 @@ fn a_complete_study_gives_every_figure_and_three_findings() {
             "kept-bytes",
             "cosine-pool2",
             "cosine-by-layer-pool2",
+            "whole-passes-pool2",
             "cosine-pool4",
             "cosine-by-layer-pool4",
+            "whole-passes-pool4",
             "learning-indicator",
         ]
     );
@@ -113,6 +115,14 @@ fn a_figure_s_csv_holds_what_the_records_hold() {
     // The one undefined gradient is empty, not 0 or 1.
     let cosine = read("figures/cosine-pool2.csv");
     assert!(cosine.lines().any(|l| l == "layer1.1.conv2,11,,0"), "{cosine}");
+    // Of whole passes only what changes is drawn, in forward order.
+    let whole = read("figures/whole-passes-pool2.csv");
+    let first = |name: &str| whole.lines().position(|l| l.starts_with(name)).unwrap();
+    assert!(first("conv1.weight") < first("layer1.0.conv1.weight"), "{whole}");
+    assert!(first("layer2.0.conv2.weight") < first("layer2.0.downsample.0.weight"), "{whole}");
+    assert!(
+        !whole.contains("fc.weight") && read("tables/whole-gradients.csv").contains("fc.weight")
+    );
     // Bytes are those of the ledger and of the counting allocator.
     let kept = read("figures/kept-bytes.csv");
     let bytes = 64 * 4 * 3 * 1024 / 4;

@@ -1,11 +1,8 @@
-//! How close compressed gradients and activations are to the exact ones, layer by layer.
+//! How close compressed gradients and activations are to the exact ones: their course and spread.
 
 use std::collections::HashMap;
 
-use packlight_figure::{
-    Figure, Heatmap, IndicatorColumn, Quantiles, cosine_heatmap, cosine_multiples,
-    learning_indicator,
-};
+use packlight_figure::{Figure, IndicatorColumn, Quantiles, cosine_multiples, learning_indicator};
 
 use super::{Source, by_seed, slug};
 use crate::Result;
@@ -14,44 +11,6 @@ use crate::plan::{PlanRow, mean};
 use crate::words::{list, thousandths};
 
 impl Source<'_> {
-    pub(super) fn heatmap(&self, plan: &PlanRow) -> Result<Figure> {
-        let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
-        let layers = self.probed()?;
-        let steps = distinct(&gradients, "step")?;
-        let grid = |value: &str| -> Result<Vec<Vec<f64>>> {
-            let means = describe(&gradients, &["layer", "step"], value)?;
-            let places = texts(&means, "layer")?.into_iter().zip(numbers(&means, "step")?);
-            let at: HashMap<(String, u64), f64> = places
-                .map(|(layer, step)| (layer, step as u64))
-                .zip(numbers(&means, "mean")?)
-                .collect();
-            let cell = |layer: &String, step: f64| {
-                at.get(&(layer.clone(), step as u64)).copied().unwrap_or(f64::NAN)
-            };
-            Ok(layers.iter().map(|l| steps.iter().map(|s| cell(l, *s)).collect()).collect())
-        };
-        let (cosine, norm) = (grid("cosine")?, grid("exact_norm")?);
-        let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
-        // All plans share one scale.
-        let signed = numbers(&self.tables.gradients, "cosine")?.iter().any(|c| *c < 0.0);
-        let map = Heatmap { layers: &layers, steps: &steps, cosine: &cosine, norm: &norm, signed };
-        let title = match (plan.cosine(), plan.worst()) {
-            (Some(mean), Some(worst)) => format!(
-                "{}: mean cosine {} over the {} layers it compresses, lowest in {} ({})",
-                plan.plan.name,
-                thousandths(mean),
-                plan.compressed().count(),
-                worst.layer,
-                thousandths(worst.cosine),
-            ),
-            _ => {
-                format!("{}: the exact gradients were zero wherever it compresses", plan.plan.name)
-            }
-        };
-        let id = format!("cosine-{}", slug(self, &plan.plan.name));
-        Ok(cosine_heatmap(&self.caption(id, title), &map)?)
-    }
-
     pub(super) fn multiples(&self, plan: &PlanRow) -> Result<Figure> {
         let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
         let layers = self.probed()?;

@@ -1,6 +1,7 @@
 //! The figures of a report: from tables to the slices that the figures take.
 
 mod fidelity;
+mod heatmaps;
 mod memory;
 mod training;
 
@@ -38,6 +39,7 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Figure>> {
     for plan in source.plans.iter().filter(|p| p.compresses()) {
         figures.push(source.heatmap(plan)?);
         figures.push(source.multiples(plan)?);
+        figures.extend(source.whole(plan)?);
     }
     figures.extend(source.indicator()?);
     Ok(figures)

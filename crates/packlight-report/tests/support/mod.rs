@@ -206,6 +206,8 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
             snr_db: some(-10.0 * (2.0 * loss).log10()).filter(|_| loss > 0.0),
             exact_norm: if defined { 0.3 / (1.0 + i as f64) } else { 0.0 },
         };
+        let parameter = format!("{layer}.weight");
+        records.append(&Record::WholeGradient { epoch, step, parameter, fidelity }).unwrap();
         let median = 1.0 - 1.2 * loss;
         let learning_indicator = Some(Spread {
             count: 64,

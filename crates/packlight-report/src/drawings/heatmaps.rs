@@ -1,0 +1,134 @@
+//! How close compressed gradients are to the exact ones, over the whole model and training at once.
+
+use std::collections::HashMap;
+
+use packlight_figure::{Compared, Figure, Heatmap, cosine_heatmap};
+use polars::prelude::DataFrame;
+
+use super::{Source, slug};
+use crate::Result;
+use crate::frame::{describe, distinct, numbers, only, texts};
+use crate::plan::{PlanRow, mean};
+use crate::words::thousandths;
+
+impl Source<'_> {
+    /// Each layer's two gradients from one backward pass.
+    pub(super) fn heatmap(&self, plan: &PlanRow) -> Result<Figure> {
+        let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
+        let title = match (plan.cosine(), plan.worst()) {
+            (Some(mean), Some(worst)) => format!(
+                "{}: mean cosine {} over the {} layers it compresses, lowest in {} ({})",
+                plan.plan.name,
+                thousandths(mean),
+                plan.compressed().count(),
+                worst.layer,
+                thousandths(worst.cosine),
+            ),
+            _ => {
+                format!("{}: the exact gradients were zero wherever it compresses", plan.plan.name)
+            }
+        };
+        let layers = self.probed()?;
+        let rows = Rows { compared: Compared::SideBySide, key: "layer", names: &layers };
+        // All plans share one scale.
+        let signed = any_negative(&self.tables.gradients)?;
+        let id = format!("cosine-{}", slug(self, &plan.plan.name));
+        self.cosines(id, title, &gradients, &rows, signed)
+    }
+
+    /// Each parameter's gradients from two whole backward passes; `None` where none were recorded,
+    /// or none differ. Parameters whose gradients are the same throughout are counted, not drawn.
+    pub(super) fn whole(&self, plan: &PlanRow) -> Result<Option<Figure>> {
+        let gradients = only(&self.tables.whole_gradients, "plan", &plan.plan.name)?;
+        if gradients.height() == 0 {
+            return Ok(None);
+        }
+        let errors = describe(&gradients, &["parameter"], "relative_error")?;
+        let cosines = numbers(&describe(&gradients, &["parameter"], "cosine")?, "mean")?;
+        let rows = texts(&errors, "parameter")?.into_iter().zip(numbers(&errors, "high")?);
+        let mut changed: Vec<(String, f64)> =
+            rows.zip(cosines).filter(|((_, e), _)| *e > 0.0).map(|((p, _), c)| (p, c)).collect();
+        let Some(mean) = mean(changed.iter().map(|(_, cosine)| *cosine)) else {
+            return Ok(None);
+        };
+        changed.sort_by_key(|(parameter, _)| self.place(parameter));
+        let defined = changed.iter().filter(|(_, cosine)| cosine.is_finite());
+        let lowest = defined.min_by(|a, b| a.1.total_cmp(&b.1));
+        let title = format!(
+            "{}, whole passes: mean cosine {} over the {} of {} parameters whose gradient changes{}",
+            plan.plan.name,
+            thousandths(mean),
+            changed.len(),
+            errors.height(),
+            lowest.map_or_else(String::new, |(parameter, cosine)| {
+                format!(", lowest in {parameter} ({})", thousandths(*cosine))
+            }),
+        );
+        let names: Vec<String> = changed.into_iter().map(|(parameter, _)| parameter).collect();
+        let rows = Rows { compared: Compared::WholePasses, key: "parameter", names: &names };
+        let signed = any_negative(&self.tables.whole_gradients)?;
+        let id = format!("whole-passes-{}", slug(self, &plan.plan.name));
+        self.cosines(id, title, &gradients, &rows, signed).map(Some)
+    }
+
+    /// The place of a parameter's layer in forward order; one that the model does not list comes
+    /// last.
+    fn place(&self, parameter: &str) -> usize {
+        let layer = parameter.rsplit_once('.').map_or(parameter, |(layer, _)| layer);
+        let known = self.tables.layers.iter().position(|(name, _)| name == layer);
+        known.unwrap_or(self.tables.layers.len())
+    }
+
+    /// The heatmap of one plan's `gradients`.
+    fn cosines(
+        &self,
+        id: String,
+        title: String,
+        gradients: &DataFrame,
+        rows: &Rows<'_>,
+        signed: bool,
+    ) -> Result<Figure> {
+        let steps = distinct(gradients, "step")?;
+        let (cosine, norm) = (
+            grid(gradients, rows, &steps, "cosine")?,
+            grid(gradients, rows, &steps, "exact_norm")?,
+        );
+        let names: Vec<&str> = rows.names.iter().map(String::as_str).collect();
+        let map = Heatmap {
+            compared: rows.compared,
+            layers: &names,
+            steps: &steps,
+            cosine: &cosine,
+            norm: &norm,
+            signed,
+        };
+        Ok(cosine_heatmap(&self.caption(id, title), &map)?)
+    }
+}
+
+/// What a heatmap has a row for each of, and the column of the table that names it.
+struct Rows<'a> {
+    compared: Compared,
+    key: &'static str,
+    names: &'a [String],
+}
+
+fn any_negative(gradients: &DataFrame) -> Result<bool> {
+    Ok(numbers(gradients, "cosine")?.iter().any(|c| *c < 0.0))
+}
+
+/// The mean over the seeds of `value` for each row at each step; NaN where there is none.
+fn grid(
+    gradients: &DataFrame,
+    rows: &Rows<'_>,
+    steps: &[f64],
+    value: &str,
+) -> Result<Vec<Vec<f64>>> {
+    let means = describe(gradients, &[rows.key, "step"], value)?;
+    let places = texts(&means, rows.key)?.into_iter().zip(numbers(&means, "step")?);
+    let at: HashMap<(String, u64), f64> =
+        places.map(|(row, step)| (row, step as u64)).zip(numbers(&means, "mean")?).collect();
+    let cell =
+        |row: &String, step: f64| at.get(&(row.clone(), step as u64)).copied().unwrap_or(f64::NAN);
+    Ok(rows.names.iter().map(|row| steps.iter().map(|s| cell(row, *s)).collect()).collect())
+}
