@@ -207,7 +207,9 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
             exact_norm: if defined { 0.3 / (1.0 + i as f64) } else { 0.0 },
         };
         let parameter = format!("{layer}.weight");
-        records.append(&Record::WholeGradient { epoch, step, parameter, fidelity }).unwrap();
+        records
+            .append(&Record::WholeGradient { epoch, step, parameter, fidelity, draws: None })
+            .unwrap();
         let median = 1.0 - 1.2 * loss;
         let learning_indicator = Some(Spread {
             count: 64,
