@@ -35,6 +35,22 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
+    /// NaN or infinity, which would reach every result.
+    #[error("{kernel}: {what} is not finite; has training diverged?")]
+    NotFinite {
+        /// The kernel.
+        kernel: &'static str,
+        /// What is not finite.
+        what: &'static str,
+    },
+    /// LAPACK did not find a result.
+    #[error("LAPACK's {routine} failed: {reason}")]
+    Lapack {
+        /// The routine.
+        routine: &'static str,
+        /// What it answered.
+        reason: String,
+    },
     /// A label that is no class.
     #[error(
         "{kernel}: label {label} of sample {sample} is not below the number of classes, {classes}"

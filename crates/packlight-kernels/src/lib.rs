@@ -16,20 +16,26 @@ pub mod block_pool;
 pub mod conv2d;
 pub mod dropout;
 pub mod gelu;
+pub mod gram;
 pub mod layer_norm;
 pub mod linear;
 pub mod max_pool2d;
+pub mod mode_product;
 pub mod optimizer;
+pub mod orthonormalise;
 pub mod relu;
 pub mod rng;
 pub mod sign;
 pub mod softmax;
 pub mod subsample;
+pub mod symmetric_eigen;
 
 mod element;
 mod elements;
 mod error;
+mod lapack;
 mod matmul;
 mod sum;
+mod unfolding;
 
 pub use error::{Error, Result};

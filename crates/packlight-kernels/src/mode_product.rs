@@ -1,0 +1,101 @@
+//! The product of a tensor with a matrix along one axis.
+
+use candle_core::Tensor;
+use num_traits::Zero;
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::matmul::{Matrix, multiply};
+use crate::unfolding::{Unfolding, lengths};
+use crate::{Error, Result};
+
+const KERNEL: &str = "mode_product";
+
+/// Columns of the unfolding that one piece of work takes.
+const COLUMNS: usize = 1024;
+
+/// `tensor` with its `axis`, of length d, contracted with `matrix` (r,d): the axis becomes r long,
+/// and its element i is the sum over j of `matrix[i,j]` times element j (Kolda and Bader, SIAM
+/// Review 51, 2009, section 2.5).
+///
+/// Of a factor `u` (d,k), `u.t()` projects onto its columns and `u` leads back.
+///
+/// # Errors
+/// If there is no such axis, the shapes or types do not fit, or type or device have no kernel.
+pub fn mode_product(tensor: &Tensor, matrix: &Tensor, axis: usize) -> Result<Tensor> {
+    let lengths = lengths(KERNEL, tensor.dims(), axis)?;
+    let (rows, columns) = matrix.dims2()?;
+    if columns != lengths.1 {
+        return Err(Error::shape(
+            KERNEL,
+            format!(
+                "a matrix (..., {}) for axis {axis} expected, {:?} found",
+                lengths.1,
+                matrix.dims()
+            ),
+        ));
+    }
+    let mut shape = tensor.dims().to_vec();
+    shape[axis] = rows;
+    let device = tensor.device();
+    by_dtype!(KERNEL, tensor, T => {
+        read!(KERNEL; tensor: T, matrix: T);
+        let mut result = vec![T::zero(); shape.iter().product()];
+        if !result.is_empty() && columns > 0 {
+            let matrix = Matrix::row_major(matrix, rows, columns);
+            product(&mut result, &Unfolding::new(tensor, lengths), matrix);
+        }
+        Ok(Tensor::from_vec(result, shape, device)?)
+    })
+}
+
+fn product<T: Element>(result: &mut [T], unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) {
+    let (rows, inner) = (matrix.rows, unfolding.inner);
+    let Some(together) = unfolding.together(COLUMNS) else {
+        return by_columns(result, unfolding, matrix);
+    };
+    let pieces = result.par_chunks_mut(together * rows * inner).enumerate();
+    pieces.for_each_init(Vec::new, |buffer, (piece, result)| {
+        let (first, entries) = (piece * together, result.len() / (rows * inner));
+        let block = unfolding.block(0, first * inner..(first + entries) * inner, buffer);
+        if inner == 1 {
+            return multiply(result, rows, false, block.transposed(), matrix.transposed());
+        }
+        let mut product = vec![T::zero(); result.len()];
+        multiply(&mut product, entries * inner, false, matrix, block);
+        for (entry, result) in result.chunks_exact_mut(rows * inner).enumerate() {
+            let product = product[entry * inner..].chunks(entries * inner);
+            for (run, product) in result.chunks_exact_mut(inner).zip(product) {
+                run.copy_from_slice(&product[..inner]);
+            }
+        }
+    });
+}
+
+/// Where the axes behind are long: block by block of columns, although their rows lie apart.
+fn by_columns<T: Element>(result: &mut [T], unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) {
+    let (rows, inner) = (matrix.rows, unfolding.inner);
+    let blocks = unfolding.blocks(COLUMNS);
+    let per_entry = blocks.len() / unfolding.outer;
+    let mut targets: Vec<Vec<&mut [T]>> = blocks.iter().map(|_| Vec::with_capacity(rows)).collect();
+    for (row, result) in result.chunks_exact_mut(inner).enumerate() {
+        let first = row / rows * per_entry;
+        let mut rest = result;
+        for (target, block) in targets[first..].iter_mut().zip(&blocks[first..first + per_entry]) {
+            let (run, after) = rest.split_at_mut(block.len());
+            target.push(run);
+            rest = after;
+        }
+    }
+    blocks.into_par_iter().zip(targets).for_each(|(columns, target)| {
+        let width = columns.len();
+        let mut product = vec![T::zero(); rows * width];
+        let mut buffer = Vec::new();
+        let block = unfolding.block(0, columns, &mut buffer);
+        multiply(&mut product, width, false, matrix, block);
+        for (run, product) in target.into_iter().zip(product.chunks_exact(width)) {
+            run.copy_from_slice(product);
+        }
+    });
+}

@@ -1,0 +1,49 @@
+//! An orthonormal basis of what the columns of a matrix span.
+
+use candle_core::{DType, Device, Tensor};
+use ndarray::Array2;
+use ndarray_linalg::QRInto;
+
+use crate::elements::{on_cpu, read};
+use crate::{Error, Result, lapack};
+
+const KERNEL: &str = "orthonormalise";
+
+/// The Q of a thin QR factorisation by Householder reflections: (m,k) for `matrix` (m,k), m >= k,
+/// in its type; computes in f64.
+///
+/// The columns are orthonormal whatever the rank. Those that a deficient rank leaves free, all of
+/// them if the matrix is 0, complete the basis arbitrarily, but the same on each call.
+///
+/// # Errors
+/// If there are more columns than rows, or an element is not finite, or type or device have no
+/// kernel.
+pub fn orthonormalise(matrix: &Tensor) -> Result<Tensor> {
+    on_cpu(matrix, KERNEL)?;
+    let (m, k) = matrix.dims2()?;
+    if k > m {
+        return Err(Error::shape(
+            KERNEL,
+            format!("at most {m} vectors of {m} elements are orthonormal, {k} found"),
+        ));
+    }
+    let dtype = matrix.dtype();
+    if !matches!(dtype, DType::F32 | DType::F64) {
+        return Err(Error::DType { kernel: KERNEL, found: dtype });
+    }
+    if k == 0 {
+        return Ok(matrix.copy()?);
+    }
+    let matrix = matrix.to_dtype(DType::F64)?;
+    read!(KERNEL; matrix: f64);
+    if !matrix.iter().all(|x| x.is_finite()) {
+        return Err(Error::NotFinite { kernel: KERNEL, what: "the matrix" });
+    }
+    lapack::on_this_thread();
+    let failed = |reason: String| Error::Lapack { routine: "dgeqrf", reason };
+    let matrix =
+        Array2::from_shape_vec((m, k), matrix.to_vec()).map_err(|e| failed(e.to_string()))?;
+    let (q, _) = matrix.qr_into().map_err(|e| failed(e.to_string()))?;
+    let q: Vec<f64> = q.iter().copied().collect();
+    Ok(Tensor::from_vec(q, (m, k), &Device::Cpu)?.to_dtype(dtype)?)
+}

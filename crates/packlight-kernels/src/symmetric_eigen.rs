@@ -1,0 +1,135 @@
+//! Eigenvalues and leading eigenvectors of a symmetric matrix, and how many of them an energy needs.
+//!
+//! With the Gram matrix of an unfolding ([`crate::gram`]) this gives the truncated SVD and HOSVD:
+//! the eigenvectors are the left singular vectors, the eigenvalues the squared singular values.
+//! Nguyen et al., NeurIPS 2024.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::elements::{on_cpu, read};
+use crate::lapack::Tridiagonal;
+use crate::{Error, Result};
+
+const KERNEL: &str = "symmetric_eigen";
+
+/// Eigenvalues and eigenvectors, each in the order of descending eigenvalues.
+#[derive(Debug, Clone)]
+pub struct Eigen {
+    /// All n eigenvalues.
+    pub values: Vec<f64>,
+    /// The leading k eigenvectors: the columns, orthonormal, of a matrix (n,k) in f64.
+    pub vectors: Tensor,
+}
+
+/// All eigenvalues of a symmetric `matrix` (n,n), and as many leading eigenvectors as `keep` makes
+/// of the eigenvalues, at most n. Computes in f64.
+///
+/// Vectors that are not kept are not computed to the end: of 512, keeping 64 takes two thirds of
+/// the time. Only the triangle above the diagonal is read. The sign of a vector is arbitrary, but
+/// the same on each call.
+///
+/// # Errors
+/// If the matrix is not square or has an element that is not finite, or `keep` fails, or type or
+/// device have no kernel.
+pub fn symmetric_eigen(
+    matrix: &Tensor,
+    keep: impl FnOnce(&[f64]) -> Result<usize>,
+) -> Result<Eigen> {
+    on_cpu(matrix, KERNEL)?;
+    let (n, columns) = matrix.dims2()?;
+    if n != columns {
+        return Err(Error::shape(
+            KERNEL,
+            format!("a square matrix expected, ({n}, {columns}) found"),
+        ));
+    }
+    if !matches!(matrix.dtype(), DType::F32 | DType::F64) {
+        return Err(Error::DType { kernel: KERNEL, found: matrix.dtype() });
+    }
+    let matrix = matrix.to_dtype(DType::F64)?;
+    read!(KERNEL; matrix: f64);
+    if !matrix.iter().all(|x| x.is_finite()) {
+        return Err(Error::NotFinite { kernel: KERNEL, what: "the matrix" });
+    }
+    let scale = power_of_two(matrix);
+    let mut reduced = Tridiagonal::new(matrix.iter().map(|x| x / scale).collect(), n)?;
+    let (mut values, mut ascending) = reduced.eigen()?;
+    values.reverse();
+    values.iter_mut().for_each(|value| *value *= scale);
+    let kept = keep(&values)?.min(n);
+    ascending.drain(..(n - kept) * n);
+    reduced.turn_back(&mut ascending)?;
+    let mut vectors = vec![0.0; n * kept];
+    for (column, vector) in ascending.chunks_exact(n.max(1)).rev().enumerate() {
+        for (row, value) in vector.iter().enumerate() {
+            vectors[row * kept + column] = *value;
+        }
+    }
+    Ok(Eigen { values, vectors: Tensor::from_vec(vectors, (n, kept), &Device::Cpu)? })
+}
+
+/// The largest power of two that is no larger than the largest element, by which nothing is
+/// rounded: divided by it, squares neither overflow nor vanish.
+fn power_of_two(matrix: &[f64]) -> f64 {
+    let top = matrix.iter().fold(0.0f64, |top, x| top.max(x.abs()));
+    if top < f64::MIN_POSITIVE { 1.0 } else { top.log2().floor().exp2() }
+}
+
+/// The smallest k for which the first k of the descending `eigenvalues` sum up to at least
+/// `energy` of the sum of all, and at least 1. Eigenvalues below 0, which in a Gram matrix are
+/// rounding, count as 0.
+///
+/// From an energy of 1 on, k is the number of eigenvalues above 0.
+///
+/// # Errors
+/// If an eigenvalue or `energy` is not finite, or there is no eigenvalue.
+pub fn rank_for_energy(eigenvalues: &[f64], energy: f64) -> Result<usize> {
+    if !energy.is_finite() {
+        return Err(Error::NotFinite { kernel: KERNEL, what: "the energy to keep" });
+    }
+    if !eigenvalues.iter().all(|value| value.is_finite()) {
+        return Err(Error::NotFinite { kernel: KERNEL, what: "an eigenvalue" });
+    }
+    if eigenvalues.is_empty() {
+        return Err(Error::shape(KERNEL, "without eigenvalues there is no rank"));
+    }
+    let positive = eigenvalues.iter().take_while(|value| **value > 0.0);
+    let rank = positive.clone().count().max(1);
+    if energy >= 1.0 {
+        return Ok(rank);
+    }
+    let total: f64 = positive.clone().sum();
+    let mut sum = 0.0;
+    let below = positive.take_while(|value| {
+        sum += **value;
+        sum < energy * total
+    });
+    Ok((below.count() + 1).min(rank))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranks() {
+        let rank = |values: &[f64], energy| rank_for_energy(values, energy).unwrap();
+        let values = [4.0, 2.0, 1.0, 1.0, 0.0, -1e-9];
+        assert_eq!(rank(&values, 0.5), 1);
+        assert_eq!(rank(&values, 0.5001), 2);
+        assert_eq!(rank(&values, 0.75), 2);
+        assert_eq!(rank(&values, 0.876), 4);
+        assert_eq!(rank(&values, 1.0), 4);
+        assert_eq!(rank(&values, 2.0), 4);
+        assert_eq!(rank(&values, 0.0), 1);
+        assert_eq!(rank(&[1.0, 1e-20], 0.999_999), 1);
+        assert_eq!(rank(&[1.0, 1e-20], 1.0), 2);
+        assert_eq!(rank(&[0.0, 0.0], 0.9), 1);
+        assert_eq!(rank(&[0.0, 0.0], 1.0), 1);
+        for bad in [f64::NAN, f64::INFINITY] {
+            assert!(matches!(rank_for_energy(&[bad, 1.0], 0.5), Err(Error::NotFinite { .. })));
+            assert!(matches!(rank_for_energy(&[1.0], bad), Err(Error::NotFinite { .. })));
+        }
+        assert!(rank_for_energy(&[], 0.5).is_err());
+    }
+}
