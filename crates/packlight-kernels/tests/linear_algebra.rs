@@ -172,11 +172,11 @@ fn a_tucker_decomposition_of_low_rank_is_exact() {
 #[test]
 fn rounding_does_not_grow_with_the_size() {
     // All of one sign, as after a ReLU, where rounding in a long f32 sum is worst.
-    let x = sample(&[4, 300_000], "long", DType::F32).abs().unwrap();
+    let x = sample(&[2, 1_000_000], "long", DType::F32).abs().unwrap();
     let wide = x.to_dtype(DType::F64).unwrap();
     let (found, expected) = (gram(&x, 0).unwrap(), gram(&wide, 0).unwrap());
     for (found, expected) in values(&found).iter().zip(values(&expected)) {
-        assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+        assert!((found / expected - 1.0).abs() < 2e-7, "{found} {expected}");
     }
 }
 
