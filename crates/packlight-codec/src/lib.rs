@@ -5,6 +5,7 @@
 //! one file here and one line in [`registry::CODECS`].
 
 pub mod identity;
+pub mod merged_norm;
 pub mod pool;
 pub mod registry;
 pub mod sign;

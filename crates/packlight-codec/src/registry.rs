@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Codec, Error, Result, identity, pool, sign};
+use crate::{Codec, Error, Result, identity, merged_norm, pool, sign};
 
 /// The codec of a spec, `None` where the spec is of another.
 pub type Parser = fn(&str) -> Option<Result<Arc<dyn Codec>>>;
@@ -21,7 +21,8 @@ pub struct Entry {
 }
 
 /// Every codec, a line each.
-pub const CODECS: &[Entry] = &[identity::ENTRY, pool::ENTRY, sign::AUXILIARY, sign::ALTERNATIVE];
+pub const CODECS: &[Entry] =
+    &[identity::ENTRY, merged_norm::ENTRY, pool::ENTRY, sign::AUXILIARY, sign::ALTERNATIVE];
 
 /// The codec that `spec` names, such as `none` or `pool2`.
 ///

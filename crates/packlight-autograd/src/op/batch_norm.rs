@@ -113,8 +113,7 @@ fn input_of(
     bias: &Tensor,
 ) -> packlight_kernels::Result<Tensor> {
     let scale = (weight * inverse)?;
-    let used = scale.ne(0.0)?;
-    let back = used.where_cond(&scale.recip()?, &scale)?;
+    let back = scale.ne(0.0)?.where_cond(&scale.recip()?, &scale)?;
     batch_norm::normalise(output, bias, &back, &scale.ones_like()?, mean)
 }
 

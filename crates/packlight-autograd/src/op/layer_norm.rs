@@ -35,18 +35,45 @@ pub fn layer_norm(
     if !needs.any() {
         return Ok(constant(normalised.output, x));
     }
-    let input = x.keep(layer, InputForm::Tokens)?;
+    let cell = layer.codec().packs_cells();
+    let kept = if cell { constant(normalised.output.clone(), x) } else { x.clone() };
+    let packed = kept.keep(layer, InputForm::Tokens)?;
     let mean = x.keep_tensor(layer, KeptKind::Statistics, normalised.mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, normalised.inverse);
-    let (detached, layer) = (weight.detach(), layer.clone());
-    output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
-        let restored = input.value().unpack().map_err(|e| layer.codec_failed(e))?;
+    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let (shared, by) = (packed.clone(), layer.clone());
+    let y = output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
+        let (mean, inverse) = (mean.value(), inverse.value());
+        let unpacked = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
+        let restored = match cell {
+            true => input_of(&unpacked, mean, inverse, &weight_now, &bias_now)?,
+            false => unpacked,
+        };
         let (by_input, by_weight, by_bias) =
-            layer_norm::backward(&restored, &grad.tensor, mean.value(), inverse.value(), &detached)
-                .map_err(|e| layer.failed(e))?;
+            layer_norm::backward(&restored, &grad.tensor, mean, inverse, &weight_now)
+                .map_err(|e| by.failed(e))?;
         Ok(Gradients {
             inputs: vec![Some(Gradient::own(by_input))],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
-    })
+    })?;
+    if cell {
+        y.share(&shared, layer, InputForm::Tokens);
+    }
+    Ok(y)
+}
+
+/// The input that was normalised to `output`; the token's mean where the weight is 0.
+fn input_of(
+    output: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<Tensor> {
+    let back = weight.ne(0.0)?.where_cond(&weight.recip()?, &weight.zeros_like()?)?;
+    let normal = output.broadcast_sub(bias)?.broadcast_mul(&back)?;
+    let leading = &output.dims()[..output.rank() - 1];
+    let tokens = |statistic: &Tensor| statistic.reshape([leading, &[1]].concat());
+    Ok(normal.broadcast_div(&tokens(inverse)?)?.broadcast_add(&tokens(mean)?)?)
 }

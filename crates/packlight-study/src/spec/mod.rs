@@ -227,6 +227,16 @@ learning_rate = 0.1
     }
 
     #[test]
+    fn group_sizes_of_auxiliary_activations_join_the_plan() {
+        let plan = |entry: &str| {
+            Study::parse(&TEXT.replace("\"pool4\"", entry)).map(|study| study.plans[1].spec.clone())
+        };
+        assert_eq!(plan("{ ara = [3, 2, 2, 1] }").unwrap(), "ara=3:2:2:1");
+        assert_eq!(plan("{ plan = \"pool2\", ara = [2, 2] }").unwrap(), "pool2,ara=2:2");
+        assert!(plan("{ ara = [] }").is_err());
+    }
+
+    #[test]
     fn the_hash_covers_what_determines_the_records_and_nothing_else() {
         let hash = |text: &str| {
             let study = Study::parse(text).unwrap();

@@ -44,9 +44,10 @@ struct Entry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
-    plan: String,
-    #[serde(default)]
+    plan: Option<String>,
     epochs: Option<u64>,
+    /// Group sizes of auxiliary residual activation, which the plan may also say itself.
+    ara: Option<Vec<usize>>,
 }
 
 impl<'de> Deserialize<'de> for Entry {
@@ -69,7 +70,15 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-        let Table { plan, epochs } = Table::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Entry { plan, epochs })
+        let Table { plan, epochs, ara } = Table::deserialize(MapAccessDeserializer::new(map))?;
+        let groups = ara.map(|sizes| {
+            let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
+            format!("ara={}", sizes.join(":"))
+        });
+        let plan: Vec<_> = plan.into_iter().chain(groups).collect();
+        if plan.is_empty() {
+            return Err(serde::de::Error::missing_field("plan"));
+        }
+        Ok(Entry { plan: plan.join(","), epochs })
     }
 }
