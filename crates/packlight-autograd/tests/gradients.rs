@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
-use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Windows};
+use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Targets, Windows};
 use packlight_autograd::{Activation, Layer, Pass, Result, gradcheck};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
@@ -283,7 +283,9 @@ fn softmax_cross_entropy() {
     ] {
         check(
             &[sample(&[3, 4], "x")],
-            |x, _| op::softmax_cross_entropy(x, &labels, &layer(LayerKind::Loss)),
+            |x, _| {
+                op::softmax_cross_entropy(x, &labels, Targets::default(), &layer(LayerKind::Loss))
+            },
             Some(&|vars: &[Var]| {
                 let logs = (vars[0].broadcast_sub(&vars[0].exp()?.sum_keepdim(1)?.log()?))?;
                 let labels = labels.to_dtype(DType::U32)?.unsqueeze(1)?;
@@ -291,6 +293,26 @@ fn softmax_cross_entropy() {
             }),
         );
     }
+}
+
+#[test]
+fn smoothed_cross_entropy_of_labels_that_count() {
+    let labels = Tensor::new(&[[1u32, 0], [3, 2]], &Device::Cpu).unwrap();
+    let targets = Targets { smoothing: 0.2, ignored: Some(0) };
+    check(
+        &[sample(&[2, 2, 4], "x")],
+        |x, _| op::softmax_cross_entropy(x, &labels, targets, &layer(LayerKind::Loss)),
+        Some(&|vars: &[Var]| {
+            let x = vars[0].reshape((4, 4))?;
+            let logs = x.broadcast_sub(&x.exp()?.sum_keepdim(1)?.log()?)?;
+            // Each class gets 0.2 / 4, the label 0.8 on top.
+            let mut wanted = vec![0.05; 16];
+            wanted[4..8].fill(0.0);
+            [1, 11, 14].into_iter().for_each(|place| wanted[place] += 0.8);
+            let wanted = Tensor::from_vec(wanted, (4, 4), &Device::Cpu)?;
+            (logs * wanted)?.sum_all()? / -3.0
+        }),
+    );
 }
 
 #[test]

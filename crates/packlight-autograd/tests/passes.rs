@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor, Var};
-use packlight_autograd::op::{self, Conv2dGeometry};
+use packlight_autograd::op::{self, Conv2dGeometry, Targets};
 use packlight_autograd::{Activation, Layer, Ledger, Observer, Pass, WeightGradient};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
@@ -187,7 +187,10 @@ fn errors_name_the_layer() {
     assert!(error.to_string().contains("layer `layer1.0.conv1`: conv2d"), "{error}");
     let labels = Tensor::new(&[0u32, 7], &Device::Cpu).unwrap();
     let logits = Activation::from_tensor(&sample(&[2, 3], "x"), &Pass::training()).unwrap();
-    let error = op::softmax_cross_entropy(&logits, &labels, &layer).err().unwrap().to_string();
+    let error = op::softmax_cross_entropy(&logits, &labels, Targets::default(), &layer)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(error.contains("label 7 of sample 1"), "{error}");
     let half = sample(&[2, 3, 8, 8], "x").to_dtype(DType::BF16).unwrap();
     let half = Activation::from_tensor(&half, &Pass::training()).unwrap();

@@ -4,16 +4,25 @@
 //! unpacked, and may give a layer's weight gradient straight from the packed form. A new codec is
 //! one file here and one line in [`registry::CODECS`].
 
+pub mod alam;
+pub mod compact;
+pub mod fp8;
+pub mod half;
 pub mod identity;
 pub mod merged_norm;
+pub mod pamm;
 pub mod pool;
+pub mod quantised;
 pub mod registry;
 pub mod sign;
+pub mod velora;
 
 mod codec;
 mod error;
+mod grouped;
 mod memory;
 mod spec;
+mod tokens;
 
 pub use codec::{Bytes, Codec, Context, InputForm, Packed, Scope};
 pub use error::{Error, Result};

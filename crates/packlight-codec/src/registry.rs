@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Codec, Error, Result, identity, merged_norm, pool, sign};
+use crate::{Codec, Error, Result};
 
 /// The codec of a spec, `None` where the spec is of another.
 pub type Parser = fn(&str) -> Option<Result<Arc<dyn Codec>>>;
@@ -21,8 +21,20 @@ pub struct Entry {
 }
 
 /// Every codec, a line each.
-pub const CODECS: &[Entry] =
-    &[identity::ENTRY, merged_norm::ENTRY, pool::ENTRY, sign::AUXILIARY, sign::ALTERNATIVE];
+pub const CODECS: &[Entry] = &[
+    crate::identity::ENTRY,
+    crate::merged_norm::ENTRY,
+    crate::pool::ENTRY,
+    crate::sign::AUXILIARY,
+    crate::sign::ALTERNATIVE,
+    crate::quantised::ENTRY,
+    crate::half::ENTRY,
+    crate::fp8::ENTRY,
+    crate::alam::ENTRY,
+    crate::velora::ENTRY,
+    crate::compact::ENTRY,
+    crate::pamm::ENTRY,
+];
 
 /// The codec that `spec` names, such as `none` or `pool2`.
 ///

@@ -29,6 +29,15 @@ fn pack(codec: &dyn Codec, x: &Tensor, form: InputForm) -> Box<dyn Packed> {
     codec.pack(x, &mut Context { form, key, memory: &mut Memory::default() }).unwrap()
 }
 
+/// Whether the codec is not for such tensors, in which case packing says so as well.
+fn refused(codec: &dyn Codec, x: &Tensor, form: InputForm) -> bool {
+    let Err(said) = codec.bytes(x.dims(), DType::F64, form) else { return false };
+    let key = Key::new(1, Purpose::Codec);
+    let packed = codec.pack(x, &mut Context { form, key, memory: &mut Memory::default() });
+    assert_eq!(packed.err().unwrap().to_string(), said.to_string());
+    true
+}
+
 /// What packing took is what the codec had said, where it can say.
 fn predicted(codec: &dyn Codec, packed: &dyn Packed, shape: &[usize], form: InputForm) -> bool {
     let said = codec.bytes(shape, DType::F64, form).unwrap();
@@ -52,6 +61,9 @@ proptest! {
     fn images(name in names(), n in 1usize..3, c in 1usize..4, h in 1usize..10, w in 1usize..10, seed in 0u64..50) {
         let codec = parse(name).unwrap();
         let x = sample(&[n, c, h, w], seed);
+        if refused(&*codec, &x, InputForm::Images) {
+            return Ok(());
+        }
         let packed = pack(&*codec, &x, InputForm::Images);
         prop_assert!(predicted(&*codec, &*packed, x.dims(), InputForm::Images));
         let restored = packed.unpack().unwrap();
@@ -72,6 +84,9 @@ proptest! {
     fn tokens(name in names(), shape in prop::collection::vec(1usize..6, 1..4), n in 1usize..12, seed in 0u64..50) {
         let codec = parse(name).unwrap();
         let x = sample(&[&shape[..], &[n]].concat(), seed);
+        if refused(&*codec, &x, InputForm::Tokens) {
+            return Ok(());
+        }
         let packed = pack(&*codec, &x, InputForm::Tokens);
         prop_assert!(predicted(&*codec, &*packed, x.dims(), InputForm::Tokens));
         let restored = packed.unpack().unwrap();

@@ -56,6 +56,31 @@ impl Key {
     pub fn stream_at(self, block: u64) -> Stream {
         Stream { key: self, block, buffer: [0; 4], used: 4 }
     }
+
+    /// The four numbers of each of `N` blocks from the `first` on, as `[number][block]`: those of a
+    /// stream, computed side by side in vectors.
+    #[inline(always)]
+    pub(crate) fn blocks<const N: usize>(self, first: u64) -> [[u32; N]; 4] {
+        // Each word sits in the lower half of a lane; what its upper half holds does not matter.
+        let mut words = [[0; N], [0; N], [self.step; N], [self.step >> 32; N]];
+        for lane in 0..N {
+            words[0][lane] = first.wrapping_add(lane as u64);
+            words[1][lane] = first.wrapping_add(lane as u64) >> 32;
+        }
+        let mut key = [self.key as u32, (self.key >> 32) as u32];
+        for _ in 0..ROUNDS {
+            for lane in 0..N {
+                let first = (words[0][lane] & LOW) * MULTIPLIERS[0];
+                let second = (words[2][lane] & LOW) * MULTIPLIERS[1];
+                words[0][lane] = (second >> 32) ^ words[1][lane] ^ u64::from(key[0]);
+                words[1][lane] = second;
+                words[2][lane] = (first >> 32) ^ words[3][lane] ^ u64::from(key[1]);
+                words[3][lane] = first;
+            }
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        words.map(|lanes| lanes.map(|word| word as u32))
+    }
 }
 
 /// SplitMix64's finaliser: spreads every bit of `value` over all.
@@ -124,17 +149,23 @@ impl Stream {
     }
 }
 
+const ROUNDS: usize = 10;
+const MULTIPLIERS: [u64; 2] = [0xd251_1f53, 0xcd9e_8d57];
+const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
+/// The lower half of a 64-bit lane.
+const LOW: u64 = 0xffff_ffff;
+
 fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
-    for _ in 0..10 {
-        let first = u64::from(counter[0]) * 0xd251_1f53;
-        let second = u64::from(counter[2]) * 0xcd9e_8d57;
+    for _ in 0..ROUNDS {
+        let first = u64::from(counter[0]) * MULTIPLIERS[0];
+        let second = u64::from(counter[2]) * MULTIPLIERS[1];
         counter = [
             (second >> 32) as u32 ^ counter[1] ^ key[0],
             second as u32,
             (first >> 32) as u32 ^ counter[3] ^ key[1],
             first as u32,
         ];
-        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+        key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
     }
     counter
 }
@@ -183,6 +214,20 @@ mod tests {
         let mut whole = key.stream();
         let all: Vec<u32> = (0..12).map(|_| whole.next_u32()).collect();
         assert_eq!(key.stream_at(2).next_u32(), all[8]);
+    }
+
+    #[test]
+    fn blocks_side_by_side_are_the_streams() {
+        let key = Key::new(5, Purpose::Codec).layer("a").step(u64::MAX - 3);
+        for first in [0, 7, u64::from(u32::MAX) - 2] {
+            let blocks = key.blocks::<8>(first);
+            let mut stream = key.stream_at(first);
+            for block in 0..8 {
+                for numbers in &blocks {
+                    assert_eq!(numbers[block], stream.next_u32());
+                }
+            }
+        }
     }
 
     #[test]

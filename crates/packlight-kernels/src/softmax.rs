@@ -1,77 +1,109 @@
-//! Softmax cross-entropy with class labels, averaged over the batch.
+//! Softmax over the last axis, of those elements that a row may see.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
+use num_traits::{Float, Zero};
+use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::sum::{sum, sum_by};
 use crate::{Error, Result};
 
-const KERNEL: &str = "softmax_cross_entropy";
+const KERNEL: &str = "softmax";
 
-/// The mean loss (a scalar) and the probabilities (N,C), for logits (N,C) and integer labels (N).
+/// Rows that one piece of work takes.
+const ROWS: usize = 64;
+
+/// Which elements of scores (B, ..., queries, keys) count: a first part of each row. The others get
+/// probability 0.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Visible {
+    /// For each of the B sequences, its number of keys that are no padding.
+    pub lengths: Option<Vec<usize>>,
+    /// Whether a query sees only the keys up to its own position.
+    pub causal: bool,
+}
+
+impl Visible {
+    /// How many elements row `row` of a tensor of shape `dims` may see.
+    fn of_row(&self, row: usize, dims: &[usize]) -> usize {
+        let keys = dims[dims.len() - 1];
+        let queries = if dims.len() < 2 { 1 } else { dims[dims.len() - 2] };
+        let rows = dims[..dims.len() - 1].iter().product::<usize>();
+        let of_sequence = |lengths: &Vec<usize>| lengths[row / (rows / lengths.len())];
+        let length = self.lengths.as_ref().map_or(keys, of_sequence).min(keys);
+        if self.causal { length.min(row % queries + 1) } else { length }
+    }
+
+    fn check(&self, dims: &[usize]) -> Result<()> {
+        let misfit = |reason: String| Err(Error::shape(KERNEL, reason));
+        match &self.lengths {
+            _ if dims.is_empty() => misfit("a scalar has no last axis".into()),
+            Some(lengths) if dims.len() < 2 || lengths.len() != dims[0] => {
+                misfit(format!("{} lengths do not fit scores of shape {dims:?}", lengths.len()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The probabilities for scores (..., n).
 ///
 /// # Errors
-/// If the shapes do not fit, a label is no class, or type or device have no kernel.
-pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (samples, classes) = logits.dims2()?;
-    let labels = class_indices(labels, samples, classes)?;
-    let device = logits.device();
-    by_dtype!(KERNEL, logits, T => {
-        read!(KERNEL; logits: T);
-        let mut probabilities = Vec::with_capacity(logits.len());
-        let mut loss = 0.0;
-        for (row, &label) in logits.chunks_exact(classes).zip(&labels) {
-            let top = row.iter().fold(f64::NEG_INFINITY, |top, x| top.max(x.wide()));
-            let total: f64 = row.iter().map(|x| (x.wide() - top).exp()).sum();
-            loss += total.ln() + top - row[label].wide();
-            probabilities.extend(row.iter().map(|x| T::narrow((x.wide() - top).exp() / total)));
-        }
-        let loss = T::narrow(loss / samples as f64);
-        Ok((
-            Tensor::from_vec(vec![loss], (), device)?,
-            Tensor::from_vec(probabilities, (samples, classes), device)?,
-        ))
+/// If the lengths do not fit the scores, or type or device have no kernel.
+pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
+    visible.check(scores.dims())?;
+    let (device, shape) = (scores.device(), scores.dims());
+    let n = shape[shape.len() - 1].max(1);
+    by_dtype!(KERNEL, scores, T => {
+        read!(KERNEL; scores: T);
+        let mut result = vec![T::zero(); scores.len()];
+        let pieces = result.par_chunks_mut(ROWS * n).zip(scores.par_chunks(ROWS * n)).enumerate();
+        pieces.for_each(|(piece, (result, scores))| {
+            let lines = result.chunks_exact_mut(n).zip(scores.chunks_exact(n)).enumerate();
+            for (line, (result, scores)) in lines {
+                let seen = visible.of_row(piece * ROWS + line, shape);
+                let (result, scores) = (&mut result[..seen], &scores[..seen]);
+                let top = scores.iter().fold(T::neg_infinity(), |top, &x| top.max(x));
+                for (p, &x) in result.iter_mut().zip(scores) {
+                    *p = (x - top).exp();
+                }
+                let scale = T::narrow(1.0 / sum(result));
+                result.iter_mut().for_each(|p| *p *= scale);
+            }
+        });
+        Ok(Tensor::from_vec(result, shape, device)?)
     })
 }
 
-/// The gradient of the logits (N,C) for the gradient (a scalar) of the mean loss.
+/// The gradient of the scores for the exact or restored probabilities `p`: `p (g - p.g)`.
 ///
 /// # Errors
-/// If the shapes do not fit, a label is no class, or type or device have no kernel.
-pub fn backward(probabilities: &Tensor, labels: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    let (samples, classes) = probabilities.dims2()?;
-    let labels = class_indices(labels, samples, classes)?;
-    let device = probabilities.device();
-    by_dtype!(KERNEL, probabilities, T => {
-        let scale = grad.to_scalar::<T>()? / T::narrow(samples as f64);
-        read!(KERNEL; probabilities: T);
-        let mut result: Vec<T> = probabilities.iter().map(|&p| p * scale).collect();
-        for (row, &label) in result.chunks_exact_mut(classes).zip(&labels) {
-            row[label] -= scale;
-        }
-        Ok(Tensor::from_vec(result, (samples, classes), device)?)
-    })
-}
-
-/// Labels as indices, each checked to be a class.
-fn class_indices(labels: &Tensor, samples: usize, classes: usize) -> Result<Vec<usize>> {
-    if labels.dims() != [samples] || samples == 0 || !labels.dtype().is_int() {
+/// If the shapes differ, or type or device have no kernel.
+pub fn backward(probabilities: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    if probabilities.dims() != grad.dims() || grad.dims().is_empty() {
         return Err(Error::shape(
             KERNEL,
-            format!(
-                "{samples} integer labels expected, {:?} {:?} found",
-                labels.dims(),
-                labels.dtype()
-            ),
+            format!("output {:?} and gradient {:?} differ", probabilities.dims(), grad.dims()),
         ));
     }
-    let labels = labels.to_dtype(DType::I64)?.to_vec1::<i64>()?;
-    labels
-        .into_iter()
-        .enumerate()
-        .map(|(sample, label)| match usize::try_from(label) {
-            Ok(index) if index < classes => Ok(index),
-            _ => Err(Error::Label { kernel: KERNEL, label, sample, classes }),
-        })
-        .collect()
+    let (device, shape) = (grad.device(), grad.dims());
+    let n = shape[shape.len() - 1].max(1);
+    by_dtype!(KERNEL, grad, T => {
+        read!(KERNEL; probabilities: T, grad: T);
+        let mut result = vec![T::zero(); grad.len()];
+        result
+            .par_chunks_mut(ROWS * n)
+            .zip(grad.par_chunks(ROWS * n).zip(probabilities.par_chunks(ROWS * n)))
+            .for_each(|(result, (grad, probabilities))| {
+                let inputs = grad.chunks_exact(n).zip(probabilities.chunks_exact(n));
+                for (result, (grad, probabilities)) in result.chunks_exact_mut(n).zip(inputs) {
+                    let mean = T::narrow(sum_by(n, |i| grad[i] * probabilities[i]));
+                    for (r, (&g, &p)) in result.iter_mut().zip(grad.iter().zip(probabilities)) {
+                        *r = p * (g - mean);
+                    }
+                }
+            });
+        Ok(Tensor::from_vec(result, shape, device)?)
+    })
 }

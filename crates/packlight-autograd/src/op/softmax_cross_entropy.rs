@@ -3,31 +3,32 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_kernels::softmax;
+use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_record::KeptKind;
 
 use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
-/// The loss of logits (N,C) for integer labels (N), averaged over the batch: a scalar.
+/// The loss of logits (..., C) for integer labels (...), averaged over those that count: a scalar.
 ///
 /// # Errors
-/// If the shapes do not fit, a label is no class, or a kernel is missing.
+/// If the shapes do not fit, a label is no class, no label counts, or a kernel is missing.
 pub fn softmax_cross_entropy(
     logits: &Activation,
     labels: &Tensor,
+    targets: Targets,
     layer: &Arc<Layer>,
 ) -> Result<Activation> {
     let (loss, probabilities) =
-        softmax::cross_entropy(logits.data(), labels).map_err(|e| layer.failed(e))?;
+        cross_entropy::forward(logits.data(), labels, &targets).map_err(|e| layer.failed(e))?;
     if !Needs::of(&[logits], &[]).any() {
         return Ok(constant(loss, logits));
     }
     let probabilities = logits.keep_tensor(layer, KeptKind::Statistics, probabilities);
     let (labels, layer) = (labels.clone(), layer.clone());
     output("softmax_cross_entropy", loss, &[logits], &[], move |grad| {
-        let grad = softmax::backward(probabilities.value(), &labels, &grad.tensor)
+        let grad = cross_entropy::backward(probabilities.value(), &labels, &targets, &grad.tensor)
             .map_err(|e| layer.failed(e))?;
         Ok(Gradients::input(Gradient::own(grad)))
     })

@@ -92,7 +92,7 @@ impl Model {
     /// # Errors
     /// If the shapes do not fit or a label is no class.
     pub fn loss(&self, logits: &Activation, labels: &Tensor) -> Result<Activation> {
-        Ok(op::softmax_cross_entropy(logits, labels, &self.loss)?)
+        Ok(op::softmax_cross_entropy(logits, labels, op::Targets::default(), &self.loss)?)
     }
 }
 

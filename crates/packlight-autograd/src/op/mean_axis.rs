@@ -1,0 +1,23 @@
+//! The mean over one axis. Keeps nothing.
+
+use packlight_kernels::mean_axis;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Result};
+
+/// The means of `x` over `axis`, which the result lacks.
+///
+/// # Errors
+/// If there is no such axis or it is empty, or a kernel is missing.
+pub fn mean_axis(x: &Activation, axis: usize) -> Result<Activation> {
+    let data = mean_axis::forward(x.data(), axis)?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let shape = x.dims().to_vec();
+    output("mean_axis", data, &[x], &[], move |grad| {
+        let grad = mean_axis::backward(&grad.tensor, &shape, axis)?;
+        Ok(Gradients::input(Gradient::own(grad)))
+    })
+}

@@ -1,0 +1,68 @@
+//! Parameters that are the same for each sample: added to it, or put in front. Keeps nothing.
+
+use candle_core::Tensor;
+use packlight_kernels::linear;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Error, Result};
+
+/// `x` (N, ...) with `parameter` (1, ...) added to each sample, as a position embedding is.
+///
+/// # Errors
+/// If the shapes do not fit.
+pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
+    if parameter.dims().split_first() != x.dims().split_first().map(|(_, rest)| (&1, rest)) {
+        return Err(misfit("add_parameter", x, parameter));
+    }
+    let data = x.data().broadcast_add(&parameter.detach())?;
+    let needs = Needs::of(&[x], &[parameter]);
+    if !needs.any() {
+        return Ok(constant(data, x));
+    }
+    let shape = parameter.dims().to_vec();
+    output("add_parameter", data, &[x], &[parameter], move |grad| {
+        let by_parameter = needs.parameters[0].then(|| over_samples(&grad.tensor, &shape));
+        let parameters = vec![by_parameter.transpose()?];
+        Ok(Gradients { inputs: vec![Some(grad)], parameters })
+    })
+}
+
+/// `x` (N, tokens, features) with `token` (1, 1, features) before each sample's first, as a class
+/// token is.
+///
+/// # Errors
+/// If the shapes do not fit.
+pub fn prepend_token(x: &Activation, token: &Tensor) -> Result<Activation> {
+    let &[samples, tokens, features] = x.dims() else {
+        return Err(misfit("prepend_token", x, token));
+    };
+    if token.dims() != [1, 1, features] {
+        return Err(misfit("prepend_token", x, token));
+    }
+    let first = token.detach().broadcast_as((samples, 1, features))?.contiguous()?;
+    let data = Tensor::cat(&[&first, &x.data().contiguous()?], 1)?;
+    let needs = Needs::of(&[x], &[token]);
+    if !needs.any() {
+        return Ok(constant(data, x));
+    }
+    output("prepend_token", data, &[x], &[token], move |grad| {
+        let by_token = needs.parameters[0]
+            .then(|| over_samples(&grad.tensor.narrow(1, 0, 1)?, &[1, 1, features]));
+        let rest = grad.tensor.narrow(1, 1, tokens)?.force_contiguous()?;
+        Ok(Gradients {
+            inputs: vec![Some(Gradient::own(rest))],
+            parameters: vec![by_token.transpose()?],
+        })
+    })
+}
+
+/// The sum of a gradient over its samples, as a tensor of `shape`.
+fn over_samples(grad: &Tensor, shape: &[usize]) -> Result<Tensor> {
+    Ok(linear::bias_grad(&grad.flatten_from(1)?)?.reshape(shape)?)
+}
+
+fn misfit(op: &'static str, x: &Activation, parameter: &Tensor) -> Error {
+    let (found, given) = (x.dims(), parameter.dims());
+    Error::Shape { op, reason: format!("a parameter {given:?} does not fit samples {found:?}") }
+}

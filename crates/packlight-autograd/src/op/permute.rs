@@ -1,0 +1,22 @@
+//! The axes of an activation in another order. Keeps nothing.
+
+use packlight_kernels::permute;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Result};
+
+/// `x` with its axes in the order `axes`: axis i of the result is axis `axes[i]` of `x`.
+///
+/// # Errors
+/// If `axes` does not name each axis once, or a kernel is missing.
+pub fn permute(x: &Activation, axes: &[usize]) -> Result<Activation> {
+    let data = permute::permute(x.data(), axes)?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let back = permute::inverse(axes);
+    output("permute", data, &[x], &[], move |grad| {
+        Ok(Gradients::input(Gradient::own(permute::permute(&grad.tensor, &back)?)))
+    })
+}

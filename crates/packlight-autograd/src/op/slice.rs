@@ -1,0 +1,24 @@
+//! A part of an activation along one axis. Keeps nothing.
+
+use std::ops::Range;
+
+use crate::gradient::Gradient;
+use crate::link::{Gradients, Needs, constant, output};
+use crate::{Activation, Result};
+
+/// The elements of `x` whose place along `axis` is in `range`, as a copy that keeps nothing of the
+/// others alive.
+///
+/// # Errors
+/// If there is no such axis or no such part of it.
+pub fn slice(x: &Activation, axis: usize, range: Range<usize>) -> Result<Activation> {
+    let data = x.data().narrow(axis, range.start, range.len())?.force_contiguous()?;
+    if !Needs::of(&[x], &[]).any() {
+        return Ok(constant(data, x));
+    }
+    let behind = x.dims()[axis] - range.end;
+    output("slice", data, &[x], &[], move |grad| {
+        let grad = grad.tensor.pad_with_zeros(axis, range.start, behind)?;
+        Ok(Gradients::input(Gradient::own(grad)))
+    })
+}

@@ -1,0 +1,193 @@
+//! The operations of transformers and mixers: their gradients, and what they keep.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use candle_core::{D, Device, Tensor, Var};
+use packlight_autograd::op::{self, Visible};
+use packlight_autograd::{Activation, Layer, Ledger, Pass, Result, gradcheck};
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_record::LayerKind;
+
+fn sample(shape: &[usize], name: &str) -> Tensor {
+    let mut stream = Key::new(11, Purpose::Sample).layer(name).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn layer(name: &str) -> Arc<Layer> {
+    Layer::new(name, LayerKind::Attention)
+}
+
+fn projected(output: &Tensor) -> candle_core::Result<Tensor> {
+    (output * sample(output.dims(), "projection"))?.sum_all()
+}
+
+/// Checks `ours` of all inputs against central differences and against candle's own gradients.
+fn check(
+    inputs: &[Tensor],
+    ours: impl Fn(&[Activation], &[Var]) -> Result<Activation>,
+    theirs: impl Fn(&[Var]) -> candle_core::Result<Tensor>,
+) {
+    let run = |vars: &[Var]| {
+        let pass = Pass::training();
+        let enter = |var: &Var| Activation::from_tensor(var, &pass);
+        let entered = vars.iter().map(enter).collect::<Result<Vec<_>>>()?;
+        Ok(projected(&ours(&entered, vars)?.into_tensor()?)?)
+    };
+    gradcheck::check(inputs, run).unwrap();
+    let vars: Vec<Var> = inputs.iter().map(|x| Var::from_tensor(x).unwrap()).collect();
+    let own = run(&vars).unwrap().backward().unwrap();
+    let candle = projected(&theirs(&vars).unwrap()).unwrap().backward().unwrap();
+    for (number, var) in vars.iter().enumerate() {
+        let gap = (own.get(var).unwrap() - candle.get(var).unwrap()).unwrap().abs().unwrap();
+        let gap = gap.flatten_all().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap();
+        assert!(gap < 1e-10, "input {number} differs from candle by {gap}");
+    }
+}
+
+#[test]
+fn matmul() {
+    let (a, b) = (layer("a"), layer("b"));
+    check(
+        &[sample(&[2, 3, 4], "x"), sample(&[2, 4, 5], "y")],
+        |x, _| op::matmul(&x[0], &x[1], &a, &b),
+        |vars| vars[0].matmul(&vars[1]),
+    );
+    check(
+        &[sample(&[2, 1, 3, 4], "x"), sample(&[2, 1, 5, 4], "y")],
+        |x, _| op::matmul_transposed(&x[0], &x[1], &a, &b),
+        |vars| vars[0].matmul(&vars[1].transpose(2, 3)?),
+    );
+    check(
+        &[sample(&[2, 3, 3], "x")],
+        |x, _| op::matmul(&x[0], &x[0], &a, &a),
+        |vars| vars[0].matmul(&vars[0]),
+    );
+}
+
+#[test]
+fn softmax() {
+    check(
+        &[sample(&[2, 3, 5], "x")],
+        |x, _| op::softmax(&x[0], &Visible::default(), &layer("softmax")),
+        |vars| {
+            let powers = vars[0].exp()?;
+            powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+        },
+    );
+    let visible = Visible { lengths: Some(vec![1, 3]), causal: true };
+    // -inf where a row may not look.
+    let mask = |row: usize, key: usize| match key < [1, 3][row / 3].min(row % 3 + 1) {
+        true => 0.0,
+        false => f64::NEG_INFINITY,
+    };
+    let mask: Vec<f64> = (0..18).map(|at| mask(at / 3, at % 3)).collect();
+    let mask = Tensor::from_vec(mask, (2, 3, 3), &Device::Cpu).unwrap();
+    check(
+        &[sample(&[2, 3, 3], "x")],
+        |x, _| op::softmax(&x[0], &visible, &layer("softmax")),
+        |vars| {
+            let powers = (vars[0].as_tensor() + &mask)?.exp()?;
+            powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)
+        },
+    );
+}
+
+#[test]
+fn shapes() {
+    check(
+        &[sample(&[2, 3, 2, 4], "x")],
+        |x, _| op::permute(&x[0], &[2, 0, 3, 1]),
+        |vars| vars[0].permute((2, 0, 3, 1)),
+    );
+    check(
+        &[sample(&[2, 5, 3], "x")],
+        |x, _| op::slice(&x[0], 1, 1..3),
+        |vars| vars[0].narrow(1, 1, 2),
+    );
+    for axis in 0..3 {
+        check(
+            &[sample(&[2, 4, 3], "x")],
+            |x, _| op::mean_axis(&x[0], axis),
+            |vars| vars[0].mean(axis),
+        );
+    }
+    check(&[sample(&[2, 3], "x")], |x, _| op::scale(&x[0], 0.3), |vars| vars[0].as_tensor() * 0.3);
+}
+
+#[test]
+fn parameters_of_every_sample() {
+    check(
+        &[sample(&[3, 2, 4], "x"), sample(&[1, 2, 4], "position")],
+        |x, vars| op::add_parameter(&x[0], &vars[1]),
+        |vars| vars[0].broadcast_add(&vars[1]),
+    );
+    check(
+        &[sample(&[3, 2, 4], "x"), sample(&[1, 1, 4], "token")],
+        |x, vars| op::prepend_token(&x[0], &vars[1]),
+        |vars| Tensor::cat(&[&vars[1].broadcast_as((3, 1, 4))?.contiguous()?, &vars[0]], 1),
+    );
+    let x = Activation::from_tensor(&sample(&[3, 2, 4], "x"), &Pass::training()).unwrap();
+    for misfit in [sample(&[3, 2, 4], "p"), sample(&[1, 2, 3], "p"), sample(&[4], "p")] {
+        assert!(op::add_parameter(&x, &misfit).is_err());
+        assert!(op::prepend_token(&x, &misfit).is_err());
+    }
+}
+
+#[test]
+fn embedding() {
+    let tokens = Tensor::new(&[[2u32, 0, 2], [1, 2, 0]], &Device::Cpu).unwrap();
+    let table = Layer::new("table", LayerKind::Embedding);
+    check(
+        &[sample(&[4, 3], "table")],
+        |x, vars| {
+            let tokens = Activation::from_tensor(&tokens, x[0].pass())?;
+            op::embedding(&tokens, &vars[0], &table)
+        },
+        |vars| vars[0].index_select(&tokens.flatten_all()?, 0)?.reshape((2, 3, 3)),
+    );
+    let weight = Var::from_tensor(&sample(&[2, 3], "table")).unwrap();
+    let tokens = Activation::from_tensor(&tokens, &Pass::training()).unwrap();
+    let error = op::embedding(&tokens, &weight, &table).err().unwrap().to_string();
+    assert!(error.contains("`table`: token 2 of 2 entries"), "{error}");
+}
+
+/// Attention of two heads over queries, keys and values (1, 2, 3, 4).
+fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>) {
+    let names = ["query", "key", "value"];
+    let layers = [names[0], names[1], names[2], "softmax"].map(layer);
+    for layer in &layers {
+        layer.set_codec(packlight_codec::parse(codec).unwrap());
+    }
+    let [query, key, value, softmax] = layers;
+    let pass = Pass::training().with_ledger(ledger);
+    let vars: Vec<Var> =
+        names.map(|name| Var::from_tensor(&sample(&[1, 2, 3, 4], name)).unwrap()).to_vec();
+    let enter = |var: &Var| Activation::from_tensor(var, &pass).unwrap();
+    let scores = op::matmul_transposed(&enter(&vars[0]), &enter(&vars[1]), &query, &key).unwrap();
+    let probabilities = op::softmax(&scores, &Visible::default(), &softmax).unwrap();
+    (op::matmul(&probabilities, &enter(&vars[2]), &softmax, &value).unwrap(), vars)
+}
+
+#[test]
+fn attention_keeps_its_probabilities_once() {
+    for (codec, share) in [("none", 1), ("pool2", 2)] {
+        let ledger = Ledger::new();
+        let (y, vars) = attention(codec, &ledger);
+        let entries = ledger.entries();
+        let kept: Vec<_> = entries.iter().map(|e| (&*e.layer, e.bytes.total())).collect();
+        let (operand, square) = (24 * 8 / share, 6 * 3usize.div_ceil(share) * 8);
+        assert_eq!(
+            kept,
+            [("query", operand), ("key", operand), ("softmax", square), ("value", operand)]
+        );
+        let gradients = projected(&y.into_tensor().unwrap()).unwrap().backward().unwrap();
+        assert_eq!(ledger.kept(), 0);
+        assert!(vars.iter().all(|var| gradients.get(var).is_some()));
+        let freed: Vec<_> = ledger.timeline().into_iter().filter(|e| e.backward).collect();
+        let freed: Vec<&str> = freed.iter().map(|event| &*event.layer).collect();
+        assert_eq!(freed, ["value", "softmax", "query", "key"]);
+    }
+}

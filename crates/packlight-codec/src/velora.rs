@@ -1,0 +1,130 @@
+//! `velora:<M>`: one number for each of M parts of a token.
+//!
+//! Miles et al., "VeLoRA: memory efficient training using rank-1 sub-token projections", NeurIPS
+//! 2024. A token of D features is cut into M parts of D/M; of each part z only its product <z,v>
+//! with one direction v is kept, M numbers of D. The direction is the normalised mean part of the
+//! layer's first batch, and stays. The weight's gradient is G^T P, spread along v, without
+//! restoring anything. The authors can scale the restored parts; here they are as they were
+//! projected.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use packlight_kernels::linear;
+use packlight_record::LayerKind;
+
+use crate::registry::Entry;
+use crate::spec::{number, parameters, wrong};
+use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope, tokens};
+
+/// How plans write it.
+pub const ENTRY: Entry = Entry {
+    pattern: "velora:<M>",
+    summary: "one number for each of M parts of a token, along the first batch's mean part",
+    examples: &["velora:4"],
+    parse,
+};
+
+/// What is remembered: the direction v.
+const DIRECTION: &str = "direction";
+
+fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
+    let parameters = parameters(spec, "velora")?;
+    let expected = "the number of parts of a token, as in `velora:4`,";
+    Some(match parameters[..] {
+        [parts] => number(spec, parts, 1.., expected).map(|parts| Arc::new(Velora { parts }) as _),
+        _ => Err(wrong(spec, format!("one number expected: {expected}"))),
+    })
+}
+
+/// Projection of each of this many parts of a token onto one direction.
+#[derive(Debug)]
+pub struct Velora {
+    parts: usize,
+}
+
+impl Velora {
+    /// Tokens, and the length of their parts.
+    fn lengths(&self, shape: &[usize], form: InputForm) -> Result<(usize, usize)> {
+        let (tokens, features) = tokens::lengths(self, shape, form)?;
+        if features % self.parts != 0 {
+            let reason = format!("{features} features do not divide into {} parts", self.parts);
+            return Err(Error::Shape { codec: self.name(), shape: shape.into(), reason });
+        }
+        Ok((tokens, features / self.parts))
+    }
+}
+
+impl Codec for Velora {
+    fn name(&self) -> String {
+        format!("velora:{}", self.parts)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&[LayerKind::Linear])
+    }
+
+    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
+        let (tokens, _) = self.lengths(shape, form)?;
+        Ok(Some(Bytes { payload: tokens * self.parts * dtype.size_in_bytes(), metadata: 0 }))
+    }
+
+    fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
+        let (tokens, length) = self.lengths(input.dims(), context.form)?;
+        let parts = input.reshape((tokens * self.parts, length))?;
+        let remembered = context.memory.get(DIRECTION).filter(|v| v.dims() == [1, length]);
+        let direction = match remembered {
+            Some(direction) => direction.clone(),
+            None => match mean_direction(&parts)? {
+                Some(direction) => {
+                    context.memory.set(DIRECTION, &direction);
+                    direction
+                }
+                None => parts.narrow(0, 0, 1)?.zeros_like()?,
+            },
+        };
+        let products = linear::forward(&parts, &direction, None)?.reshape((tokens, self.parts))?;
+        Ok(Box::new(Products { products, direction, shape: input.dims().to_vec() }))
+    }
+}
+
+/// The normalised mean (1, length) of `parts` (n, length); `None` where it has no direction.
+fn mean_direction(parts: &Tensor) -> Result<Option<Tensor>> {
+    let sum = linear::bias_grad(parts)?.to_dtype(DType::F64)?; // sums over the parts
+    let norm = sum.sqr()?.sum_all()?.to_scalar::<f64>()?.sqrt();
+    if norm == 0.0 || !norm.is_finite() {
+        return Ok(None);
+    }
+    Ok(Some((sum / norm)?.to_dtype(parts.dtype())?.unsqueeze(0)?))
+}
+
+struct Products {
+    /// (tokens, parts)
+    products: Tensor,
+    /// (1, length); belongs to the layer's memory.
+    direction: Tensor,
+    shape: Vec<usize>,
+}
+
+impl Products {
+    /// Each element of a tensor times the direction, next to one another.
+    fn along_direction(&self, tensor: &Tensor) -> Result<Tensor> {
+        Ok(linear::forward(&tensor.reshape(((), 1))?, &self.direction.t()?, None)?)
+    }
+}
+
+impl Packed for Products {
+    fn bytes(&self) -> Bytes {
+        let size = self.products.dtype().size_in_bytes();
+        Bytes { payload: self.products.elem_count() * size, metadata: 0 }
+    }
+
+    fn unpack(&self) -> Result<Tensor> {
+        Ok(self.along_direction(&self.products)?.reshape(&self.shape[..])?)
+    }
+
+    fn linear_weight_grad(&self, grad: &Tensor) -> Result<Tensor> {
+        let by_part = linear::weight_grad(&self.products, grad)?;
+        Ok(self.along_direction(&by_part)?.reshape((by_part.dim(0)?, ()))?)
+    }
+}

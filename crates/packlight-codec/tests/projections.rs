@@ -1,0 +1,171 @@
+//! What codecs that project the inputs of linear layers promise.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use candle_core::{DType, Device, Tensor};
+use common::{distance, energy, indicator, pack, pack_at, sample, values};
+use packlight_codec::InputForm::{Images, Tokens};
+use packlight_codec::{Memory, parse};
+use packlight_kernels::linear;
+
+const DRAWS: usize = 1000;
+
+#[test]
+fn velora_keeps_a_number_for_each_part() {
+    let x = sample(&[6, 5, 64], 1);
+    let packed = pack("velora:4", &x, Tokens);
+    assert_eq!((packed.bytes().payload, packed.bytes().metadata), (6 * 5 * 4 * 8, 0));
+    // A token of 4096 features in 32 parts takes 1/128 of its bytes.
+    let bytes = parse("velora:32").unwrap().bytes(&[7, 4096], DType::F32, Tokens).unwrap().unwrap();
+    assert_eq!(bytes.total() * 128, 7 * 4096 * 4);
+    // v is a unit vector, so the energy that is kept is that of the products.
+    let restored = packed.unpack().unwrap();
+    assert!((indicator(&restored, &x) - energy(&restored) / energy(&x)).abs() < 1e-12);
+    assert!(
+        (&restored * (&x - &restored).unwrap())
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap()
+            .abs()
+            < 1e-10
+    );
+}
+
+#[test]
+fn velora_is_exact_along_the_first_batchs_direction_and_keeps_it() {
+    let v = sample(&[1, 16], 2);
+    let along = |seed| {
+        let scales = (sample(&[20 * 4, 1], seed) + 0.5).unwrap();
+        scales.matmul(&v).unwrap().reshape((20, 64)).unwrap()
+    };
+    let mut memory = Memory::default();
+    let (first, second) = (along(3), along(4));
+    let packed = pack_at("velora:4", &first, Tokens, 0, &mut memory).unwrap();
+    assert!(distance(&packed.unpack().unwrap(), &first) < 1e-13);
+    // A batch in another direction is seen along the first one's, and changes nothing.
+    let other = sample(&[20, 64], 5);
+    let before = values(memory.get("direction").unwrap());
+    pack_at("velora:4", &other, Tokens, 1, &mut memory).unwrap();
+    assert_eq!(values(memory.get("direction").unwrap()), before);
+    let packed = pack_at("velora:4", &second, Tokens, 2, &mut memory).unwrap();
+    assert!(distance(&packed.unpack().unwrap(), &second) < 1e-13);
+    // A first batch that has no mean decides nothing.
+    let mut memory = Memory::default();
+    let zeros = first.zeros_like().unwrap();
+    let packed = pack_at("velora:4", &zeros, Tokens, 0, &mut memory).unwrap();
+    assert!(energy(&packed.unpack().unwrap()) == 0.0 && memory.tensors().next().is_none());
+}
+
+#[test]
+fn compact_is_unbiased() {
+    let (n, r) = (12, 4);
+    // Packing the unit matrix and unpacking it gives P P^T.
+    let unit = Tensor::eye(n, DType::F64, &Device::Cpu).unwrap();
+    let mut draws = vec![Vec::with_capacity(DRAWS); n * n];
+    for step in 0..DRAWS {
+        let packed = pack_at("compact:4", &unit, Tokens, step as u64, &mut Memory::default());
+        let product = values(&packed.unwrap().unpack().unwrap());
+        draws.iter_mut().zip(product).for_each(|(draws, value)| draws.push(value));
+    }
+    for (place, draws) in draws.iter().enumerate() {
+        let expected = if place / n == place % n { 1.0 } else { 0.0 };
+        let (mean, error) = mean_and_error(draws);
+        assert!((mean - expected).abs() < 4.5 * error, "{place}: {mean} +- {error}");
+    }
+    let x = sample(&[8, n], 6);
+    let indicators: Vec<f64> = (0..DRAWS as u64)
+        .map(|step| {
+            let packed = pack_at("compact:4", &x, Tokens, step, &mut Memory::default()).unwrap();
+            assert_eq!(packed.bytes().total(), 8 * r * 8);
+            indicator(&packed.unpack().unwrap(), &x)
+        })
+        .collect();
+    let (mean, error) = mean_and_error(&indicators);
+    let expected = 1.0 - (n + 1) as f64 / r as f64;
+    assert!((mean - expected).abs() < 4.0 * error, "{mean} +- {error}, {expected} expected");
+}
+
+#[test]
+fn compact_draws_the_same_projection_again() {
+    let x = sample(&[9, 10], 7);
+    let restore = |step| pack_at("compact:3", &x, Tokens, step, &mut Memory::default()).unwrap();
+    let packed = restore(5);
+    assert_eq!(values(&packed.unpack().unwrap()), values(&packed.unpack().unwrap()));
+    assert_eq!(values(&packed.unpack().unwrap()), values(&restore(5).unpack().unwrap()));
+    assert_ne!(values(&packed.unpack().unwrap()), values(&restore(6).unpack().unwrap()));
+}
+
+#[test]
+fn pamm_takes_the_best_of_its_tokens() {
+    let x = sample(&[40, 6], 8);
+    let packed = pack("pamm:5", &x, Tokens);
+    assert_eq!((packed.bytes().payload, packed.bytes().metadata), ((5 * 6 + 40) * 8, 40));
+    let restored = packed.unpack().unwrap();
+    let (rows, found) = (x.to_vec2::<f64>().unwrap(), restored.to_vec2::<f64>().unwrap());
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    // Kept rows are restored exactly; no other of these is by chance.
+    let gap = |i: usize| rows[i].iter().zip(&found[i]).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+    let kept: Vec<&[f64]> = (0..40).filter(|&i| gap(i) < 1e-20).map(|i| &rows[i][..]).collect();
+    assert_eq!(kept.len(), 5);
+    for (i, row) in rows.iter().enumerate() {
+        let square = |line: &&[f64]| dot(row, line).powi(2) / dot(row, row) / dot(line, line);
+        let best = kept.iter().map(square).fold(0.0, f64::max);
+        assert!((1.0 - gap(i) / dot(row, row) - best).abs() < 1e-12, "row {i}");
+    }
+}
+
+#[test]
+fn pamm_with_every_token_is_exact() {
+    let x = sample(&[3, 100, 5], 9);
+    for (name, index) in [("pamm:300", 4), ("pamm:999", 4)] {
+        let packed = pack(name, &x, Tokens);
+        assert!(distance(&packed.unpack().unwrap(), &x) < 1e-14);
+        assert_eq!(packed.bytes().metadata, 300 * index);
+        let grad = sample(&[3, 100, 4], 10);
+        let exact = linear::weight_grad(&x, &grad).unwrap();
+        assert!(distance(&packed.linear_weight_grad(&grad).unwrap(), &exact) < 1e-13);
+    }
+}
+
+#[test]
+fn what_is_for_linear_layers_says_so() {
+    for name in ["velora:4", "compact:4", "pamm:4"] {
+        let error = |shape: &[usize], form| {
+            let x = sample(shape, 11);
+            let refused = parse(name).unwrap().bytes(shape, DType::F64, form).unwrap_err();
+            let error = pack_at(name, &x, form, 0, &mut Memory::default()).err().unwrap();
+            assert_eq!(error.to_string(), refused.to_string());
+            error.to_string()
+        };
+        assert!(error(&[2, 4, 4, 4], Images).contains("linear layers"));
+        assert!(error(&[0, 4], Tokens).contains("holds nothing"));
+        assert!(error(&[], Tokens).contains("a scalar"));
+    }
+    let odd = parse("velora:4").unwrap().bytes(&[2, 6], DType::F64, Tokens).unwrap_err();
+    assert!(odd.to_string().contains("6 features do not divide into 4 parts"), "{odd}");
+    for wrong in ["velora", "velora:0", "compact:x", "compact:1:2", "pamm:", "pamm:-1"] {
+        assert!(parse(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_not_finite_passes_through() {
+    for (name, bad) in [("velora:2", f32::NAN), ("compact:2", f32::INFINITY), ("pamm:2", f32::NAN)]
+    {
+        let x = Tensor::new(&[[1f32, 2.0], [bad, 1.0], [3.0, 4.0]], &Device::Cpu).unwrap();
+        let restored = pack(name, &x, Tokens).unpack().unwrap();
+        assert_eq!(restored.dtype(), DType::F32);
+        assert!(values(&restored).iter().any(|value| !value.is_finite()), "{name}");
+    }
+}
+
+fn mean_and_error(draws: &[f64]) -> (f64, f64) {
+    let n = draws.len() as f64;
+    let mean = draws.iter().sum::<f64>() / n;
+    let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    (mean, (variance / n).sqrt())
+}

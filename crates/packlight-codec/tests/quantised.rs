@@ -1,0 +1,175 @@
+//! What the papers say of codes of a few bits.
+
+#![allow(clippy::unwrap_used)]
+
+use candle_core::{DType, Device, Tensor};
+use packlight_codec::{Context, InputForm, Memory, Packed, parse};
+use packlight_kernels::block_pool;
+use packlight_kernels::rng::{Key, Purpose};
+
+fn sample(shape: &[usize]) -> Tensor {
+    let mut stream = Key::new(3, Purpose::Sample).stream();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+fn pack(name: &str, x: &Tensor, step: u64) -> Box<dyn Packed> {
+    let key = Key::new(1, Purpose::Codec).step(step);
+    let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
+    let memory = &mut Memory::default();
+    parse(name).unwrap().pack(x, &mut Context { form, key, memory }).unwrap()
+}
+
+fn values(x: &Tensor) -> Vec<f64> {
+    x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+}
+
+/// 1 - |x - r|^2 / |x|^2.
+fn learning_indicator(x: &[f64], r: &[f64]) -> f64 {
+    let squares = |all: &mut dyn Iterator<Item = f64>| all.map(|x| x * x).sum::<f64>();
+    1.0 - squares(&mut x.iter().zip(r).map(|(x, r)| x - r)) / squares(&mut x.iter().copied())
+}
+
+#[test]
+fn the_mean_of_a_thousand_draws_is_the_value() {
+    const DRAWS: u64 = 1000;
+    let x = sample(&[2, 3, 10, 10]);
+    let exact = values(&x);
+    let n = DRAWS as f64;
+    for bits in [1u8, 2, 4, 8] {
+        let draws: Vec<Vec<f64>> = (0..DRAWS)
+            .map(|step| values(&pack(&format!("q{bits}"), &x, step).unpack().unwrap()))
+            .collect();
+        let (mut total, mut variance) = (0.0, 0.0);
+        for group in [0..256, 256..300, 300..556, 556..600] {
+            let all = || draws.iter().flat_map(|draw| &draw[group.clone()]).copied();
+            let low = all().fold(f64::MAX, f64::min);
+            let step = (all().fold(f64::MIN, f64::max) - low) / (2f64.powi(bits.into()) - 1.0);
+            for at in group {
+                let bias = draws.iter().map(|draw| draw[at] - exact[at]).sum::<f64>() / n;
+                let fraction = ((exact[at] - low) / step).fract();
+                let error = (fraction * (1.0 - fraction) / n).sqrt() * step;
+                // Bernstein's second term, for chances that a thousand draws seldom meet.
+                assert!(bias.abs() < 4.0 * error + 3.0 * step / n, "q{bits}: {bias}, {error}");
+                total += bias;
+                variance += error * error;
+            }
+        }
+        assert!(total.abs() < 4.0 * variance.sqrt(), "q{bits}: {total}");
+    }
+}
+
+#[test]
+fn the_variance_is_that_of_a_coin_between_two_codes() {
+    // 0 and 3 span the four codes of 2 bits, so that each step is 1.
+    let x = Tensor::new(&[[0f32, 3.0, 0.25, 1.5, 2.9]], &Device::Cpu).unwrap();
+    let draws: Vec<Vec<f64>> =
+        (0..4000).map(|step| values(&pack("q2", &x, step).unpack().unwrap())).collect();
+    for (at, fraction) in [(2, 0.25), (3, 0.5), (4, 0.9)] {
+        let mean = draws.iter().map(|d| d[at]).sum::<f64>() / 4000.0;
+        let found = draws.iter().map(|d| (d[at] - mean).powi(2)).sum::<f64>() / 4000.0;
+        let expected = fraction * (1.0 - fraction);
+        assert!((found - expected).abs() < 0.1 * expected, "{found} {expected}");
+    }
+    assert!(draws.iter().all(|d| d[0] == 0.0 && d[1] == 3.0), "extremes are exact");
+}
+
+#[test]
+fn bytes_are_the_published_ones() {
+    // N b / 8 for the codes and 4 bytes for each group of 256; of f32 that is 1/15.06 at 2 bits.
+    let shape = [4, 64, 32, 32];
+    let n: usize = shape.iter().product();
+    for (bits, ratio) in [(1, 28.4), (2, 15.06), (4, 7.76), (8, 3.94)] {
+        let codec = parse(&format!("q{bits}")).unwrap();
+        let bytes = codec.bytes(&shape, DType::F32, InputForm::Images).unwrap().unwrap();
+        assert_eq!((bytes.payload, bytes.metadata), (n * bits / 8, n / 256 * 4));
+        assert!((4.0 * n as f64 / bytes.total() as f64 - ratio).abs() < 0.05);
+    }
+    let of = |name: &str| {
+        parse(name).unwrap().bytes(&shape, DType::F32, InputForm::Images).unwrap().unwrap()
+    };
+    assert_eq!((of("bf16").total(), of("fp8").total()), (2 * n, n + 4));
+    // Half a bit a value, and two bf16 for 512 values.
+    assert_eq!((of("alam").payload, of("alam").metadata), (n / 16, n / 128));
+}
+
+#[test]
+fn nearest_rounding_has_half_the_mean_square_of_random_rounding() {
+    // Over uniform positions between two codes: 1/12 against 1/6 of a step's square.
+    let x = sample(&[4, 8, 32, 32]);
+    let exact = values(&x);
+    let off = |name: &str| {
+        1.0 - learning_indicator(&exact, &values(&pack(name, &x, 0).unpack().unwrap()))
+    };
+    let ratio = off("q4") / off("q4:nearest");
+    assert!((ratio - 2.0).abs() < 0.05, "{ratio}");
+    assert_eq!(
+        off("q4:nearest"),
+        1.0 - learning_indicator(&exact, &values(&pack("q4:nearest", &x, 7).unpack().unwrap()))
+    );
+}
+
+#[test]
+fn floats_of_16_and_8_bits_are_as_near_as_their_mantissas() {
+    let x = sample(&[4, 1000]);
+    for (name, precision, smallest) in [("bf16", 2f64.powi(-8), 0.0), ("fp8", 2f64.powi(-4), 1e-4)]
+    {
+        let restored = values(&pack(name, &x, 0).unpack().unwrap());
+        for (x, r) in values(&x).iter().zip(restored) {
+            assert!((x - r).abs() <= precision * x.abs() * 1.001 + smallest, "{name}: {x} {r}");
+        }
+    }
+}
+
+#[test]
+fn alam_is_pooling_of_four_neighbours_within_its_code() {
+    let x = sample(&[3, 7, 9, 11]);
+    let restored = values(&pack("alam", &x, 0).unpack().unwrap());
+    let flat = x.reshape((3, 7 * 9 * 11)).unwrap();
+    let pooled =
+        block_pool::unpool_features(&block_pool::pool_features(&flat, 4).unwrap(), 4, 693).unwrap();
+    let pooled = values(&pooled);
+    // Four codes over at most all the means' range, and a bit more for bf16.
+    let range = pooled.iter().cloned().fold(f64::MIN, f64::max)
+        - pooled.iter().cloned().fold(f64::MAX, f64::min);
+    assert!(pooled.iter().zip(&restored).all(|(p, r)| (p - r).abs() < 1.05 * range / 3.0));
+    for row in restored.chunks(693) {
+        assert!(row.chunks(4).all(|four| four.iter().all(|x| x == &four[0])));
+    }
+}
+
+#[test]
+fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
+    let x = Tensor::new(&[[1f32, f32::NAN, 2.0], [1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
+    for name in ["q1", "q2", "q8", "q4:nearest", "bf16", "fp8", "alam"] {
+        let restored = values(&pack(name, &x, 0).unpack().unwrap());
+        assert!(restored[1].is_nan(), "{name}");
+        assert!(restored[3..].iter().all(|x| x.is_finite()), "{name}");
+    }
+}
+
+#[test]
+fn nothing_to_pack_is_packed() {
+    for name in ["q2", "bf16", "fp8", "alam"] {
+        for shape in [&[0, 4][..], &[2, 0], &[0]] {
+            let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
+            assert_eq!(pack(name, &x, 0).unpack().unwrap().dims(), shape, "{name}");
+        }
+    }
+}
+
+#[test]
+fn wrong_parameters_are_refused() {
+    for (spec, said) in [
+        ("q3", "1, 2, 4 or 8 bits expected; 3 found"),
+        ("q0", "`0` found"),
+        ("q9", "`9` found"),
+        ("q2:up", "`up` found"),
+        ("q2:", ""),
+    ] {
+        match parse(spec) {
+            Ok(codec) => assert_eq!((said, codec.name()), ("", "q2".to_owned())),
+            Err(error) => assert!(error.to_string().contains(said), "{error}"),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Products of matrices, pair by pair over any leading axes.
+
+use candle_core::Tensor;
+use num_traits::Zero;
+use rayon::prelude::*;
+
+use crate::elements::{by_dtype, read};
+use crate::matmul::{Matrix, multiply};
+use crate::{Error, Result};
+
+const KERNEL: &str = "matmul";
+
+/// A tensor (..., rows, columns) of matrices, as they stand or with rows and columns exchanged.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrices<'a> {
+    tensor: &'a Tensor,
+    transposed: bool,
+}
+
+impl<'a> Matrices<'a> {
+    /// The matrices as they stand.
+    pub fn plain(tensor: &'a Tensor) -> Self {
+        Self { tensor, transposed: false }
+    }
+
+    /// The matrices with rows and columns exchanged.
+    pub fn transposed(tensor: &'a Tensor) -> Self {
+        Self { tensor, transposed: true }
+    }
+
+    /// Rows and columns as they are multiplied.
+    fn size(&self) -> Option<(usize, usize)> {
+        match *self.tensor.dims() {
+            [.., rows, columns] if self.transposed => Some((columns, rows)),
+            [.., rows, columns] => Some((rows, columns)),
+            _ => None,
+        }
+    }
+
+    fn note(&self) -> &'static str {
+        if self.transposed { " (transposed)" } else { "" }
+    }
+
+    fn leading(&self) -> &'a [usize] {
+        let dims = self.tensor.dims();
+        &dims[..dims.len().saturating_sub(2)]
+    }
+}
+
+/// The products (..., m, n) of matrices (..., m, k) and (..., k, n) with the same leading axes.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
+    let sizes = left.size().zip(right.size());
+    let fit = sizes.filter(|((_, k), (l, _))| k == l && left.leading() == right.leading());
+    let Some(((m, k), (_, n))) = fit else {
+        return Err(Error::shape(
+            KERNEL,
+            format!(
+                "matrices {:?}{} and {:?}{} do not fit",
+                left.tensor.dims(),
+                left.note(),
+                right.tensor.dims(),
+                right.note()
+            ),
+        ));
+    };
+    let shape = [left.leading(), &[m, n]].concat();
+    let device = left.tensor.device();
+    let (of_left, of_right) = (left.tensor, right.tensor);
+    by_dtype!(KERNEL, of_left, T => {
+        read!(KERNEL; of_left: T, of_right: T);
+        let mut result = vec![T::zero(); shape.iter().product()];
+        if result.is_empty() || k == 0 {
+            return Ok(Tensor::from_vec(result, shape, device)?);
+        }
+        let pairs = of_left.par_chunks_exact(m * k).zip(of_right.par_chunks_exact(k * n));
+        result.par_chunks_exact_mut(m * n).zip(pairs).for_each(|(result, (a, b))| {
+            let oriented = |data, rows, columns, transposed| match transposed {
+                true => Matrix::row_major(data, columns, rows).transposed(),
+                false => Matrix::row_major(data, rows, columns),
+            };
+            let a = oriented(a, m, k, left.transposed);
+            multiply(result, n, false, a, oriented(b, k, n, right.transposed));
+        });
+        Ok(Tensor::from_vec(result, shape, device)?)
+    })
+}

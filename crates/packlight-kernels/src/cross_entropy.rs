@@ -1,0 +1,148 @@
+//! Softmax cross-entropy with class labels, averaged over those that count.
+
+use candle_core::{DType, Tensor};
+use num_traits::Zero;
+use rayon::prelude::*;
+
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::{Error, Result};
+
+const KERNEL: &str = "softmax_cross_entropy";
+
+/// Rows of logits that one piece of work takes.
+const ROWS: usize = 16;
+
+/// What a label asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Targets {
+    /// The share of the probability that is asked for of all classes alike (Szegedy et al., CVPR
+    /// 2016, section 7); the label's class has the rest.
+    pub smoothing: f64,
+    /// The label that does not count, such as padding.
+    pub ignored: Option<u32>,
+}
+
+/// The mean loss (a scalar) and the probabilities (..., C), for logits (..., C) and integer labels
+/// (...).
+///
+/// # Errors
+/// If the shapes do not fit, a label is no class, no label counts, or type or device have no
+/// kernel.
+pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(Tensor, Tensor)> {
+    let (classes, labels) = class_indices(logits, labels, targets)?;
+    let counting = labels.iter().flatten().count() as f64;
+    let (device, shape) = (logits.device(), logits.shape());
+    let uniform = targets.smoothing / classes as f64;
+    by_dtype!(KERNEL, logits, T => {
+        read!(KERNEL; logits: T);
+        let mut probabilities = vec![T::zero(); logits.len()];
+        let losses: Vec<f64> = probabilities
+            .par_chunks_mut(ROWS * classes)
+            .zip(logits.par_chunks(ROWS * classes))
+            .zip(labels.par_chunks(ROWS))
+            .flat_map_iter(|((probabilities, logits), labels)| {
+                let rows = probabilities.chunks_exact_mut(classes).zip(logits.chunks_exact(classes));
+                let mut powers = vec![0.0; classes];
+                let losses = rows.zip(labels).map(|((probabilities, row), &label)| {
+                    let top = row.iter().fold(f64::NEG_INFINITY, |top, x| top.max(x.wide()));
+                    for (power, x) in powers.iter_mut().zip(row) {
+                        *power = (x.wide() - top).exp();
+                    }
+                    let total: f64 = powers.iter().sum();
+                    for (p, power) in probabilities.iter_mut().zip(&powers) {
+                        *p = T::narrow(power / total);
+                    }
+                    let Some(label) = label else { return 0.0 };
+                    let surprise = |x: T| total.ln() + top - x.wide();
+                    let of_label = surprise(row[label]);
+                    if targets.smoothing == 0.0 {
+                        return of_label;
+                    }
+                    let of_all: f64 = row.iter().map(|&x| surprise(x)).sum();
+                    (1.0 - targets.smoothing) * of_label + uniform * of_all
+                });
+                losses.collect::<Vec<_>>()
+            })
+            .collect();
+        let loss = T::narrow(losses.iter().sum::<f64>() / counting);
+        Ok((
+            Tensor::from_vec(vec![loss], (), device)?,
+            Tensor::from_vec(probabilities, shape, device)?,
+        ))
+    })
+}
+
+/// The gradient of the logits (..., C) for the gradient (a scalar) of the mean loss.
+///
+/// # Errors
+/// If the shapes do not fit, a label is no class, no label counts, or type or device have no
+/// kernel.
+pub fn backward(
+    probabilities: &Tensor,
+    labels: &Tensor,
+    targets: &Targets,
+    grad: &Tensor,
+) -> Result<Tensor> {
+    let (classes, labels) = class_indices(probabilities, labels, targets)?;
+    let counting = labels.iter().flatten().count() as f64;
+    let (device, shape) = (probabilities.device(), probabilities.shape());
+    by_dtype!(KERNEL, probabilities, T => {
+        let scale = grad.to_scalar::<T>()? / T::narrow(counting);
+        let uniform = scale * T::narrow(targets.smoothing / classes as f64);
+        let peak = scale * T::narrow(1.0 - targets.smoothing);
+        read!(KERNEL; probabilities: T);
+        let mut result = vec![T::zero(); probabilities.len()];
+        result
+            .par_chunks_mut(classes)
+            .zip(probabilities.par_chunks(classes))
+            .zip(&labels)
+            .for_each(|((result, probabilities), &label)| {
+                let Some(label) = label else { return };
+                for (r, &p) in result.iter_mut().zip(probabilities) {
+                    *r = p * scale - uniform;
+                }
+                result[label] -= peak;
+            });
+        Ok(Tensor::from_vec(result, shape, device)?)
+    })
+}
+
+/// The number of classes, and the labels as indices, each checked to be a class; `None` for one
+/// that does not count.
+fn class_indices(
+    logits: &Tensor,
+    labels: &Tensor,
+    targets: &Targets,
+) -> Result<(usize, Vec<Option<usize>>)> {
+    let fits = logits.dims().split_last().filter(|(_, leading)| *leading == labels.dims());
+    let Some((&classes, _)) = fits.filter(|_| labels.dtype().is_int()) else {
+        return Err(Error::shape(
+            KERNEL,
+            format!(
+                "logits (..., classes) and integer labels (...) expected, {:?} and {:?} {:?} found",
+                logits.dims(),
+                labels.dims(),
+                labels.dtype()
+            ),
+        ));
+    };
+    if !(0.0..1.0).contains(&targets.smoothing) {
+        let reason = format!("a smoothing in [0, 1) expected, {} found", targets.smoothing);
+        return Err(Error::shape(KERNEL, reason));
+    }
+    let labels = labels.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
+    let indices: Vec<_> = labels
+        .into_iter()
+        .enumerate()
+        .map(|(sample, label)| match usize::try_from(label) {
+            _ if targets.ignored.is_some_and(|ignored| label == i64::from(ignored)) => Ok(None),
+            Ok(index) if index < classes => Ok(Some(index)),
+            _ => Err(Error::Label { kernel: KERNEL, label, sample, classes }),
+        })
+        .collect::<Result<_>>()?;
+    match indices.iter().any(Option::is_some) {
+        true => Ok((classes, indices)),
+        false => Err(Error::shape(KERNEL, "at least one label that counts expected, none found")),
+    }
+}

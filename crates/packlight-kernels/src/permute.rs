@@ -1,0 +1,64 @@
+//! The axes of a tensor in another order.
+
+use candle_core::Tensor;
+use num_traits::Zero;
+use rayon::prelude::*;
+
+use crate::elements::{by_dtype, read};
+use crate::{Error, Result};
+
+const KERNEL: &str = "permute";
+
+/// Elements that one piece of work takes, in whole rows.
+const PIECE: usize = 16 * 1024;
+
+/// `tensor` with its axes in the order `axes`: axis i of the result is axis `axes[i]` of `tensor`.
+///
+/// # Errors
+/// If `axes` does not name each axis once, or type or device have no kernel.
+pub fn permute(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
+    let dims = tensor.dims();
+    let mut sorted = axes.to_vec();
+    sorted.sort_unstable();
+    if sorted != (0..dims.len()).collect::<Vec<_>>() || dims.is_empty() {
+        return Err(Error::shape(KERNEL, format!("{axes:?} does not order the axes of {dims:?}")));
+    }
+    let shape: Vec<usize> = axes.iter().map(|&axis| dims[axis]).collect();
+    let stride_of = |axis: usize| dims[axis + 1..].iter().product::<usize>();
+    let strides: Vec<usize> = axes.iter().map(|&axis| stride_of(axis)).collect();
+    let (outer, row) = (&shape[..shape.len() - 1], shape[shape.len() - 1].max(1));
+    let step = strides[strides.len() - 1];
+    let device = tensor.device();
+    by_dtype!(KERNEL, tensor, T => {
+        read!(KERNEL; tensor: T);
+        let mut result = vec![T::zero(); tensor.len()];
+        let rows = (PIECE / row).max(1);
+        result.par_chunks_mut(rows * row).enumerate().for_each(|(piece, result)| {
+            for (line, target) in result.chunks_exact_mut(row).enumerate() {
+                let mut number = piece * rows + line;
+                let mut start = 0;
+                for (&size, &stride) in outer.iter().zip(&strides).rev() {
+                    start += number % size * stride;
+                    number /= size;
+                }
+                let source = &tensor[start..];
+                match step {
+                    1 => target.copy_from_slice(&source[..row]),
+                    _ => target.iter_mut().zip(source.iter().step_by(step)).for_each(|(t, &s)| *t = s),
+                }
+            }
+        });
+        Ok(Tensor::from_vec(result, shape, device)?)
+    })
+}
+
+/// The order of axes that undoes `axes`.
+pub fn inverse(axes: &[usize]) -> Vec<usize> {
+    let mut back = vec![0; axes.len()];
+    for (to, &from) in axes.iter().enumerate() {
+        if let Some(place) = back.get_mut(from) {
+            *place = to;
+        }
+    }
+    back
+}

@@ -1,0 +1,656 @@
+//! Affine codes of a few bits for groups of neighbouring values.
+//!
+//! A value x of a group becomes the integer q nearest to (x - min) / scale + noise, and is restored
+//! as q * scale + min. With stochastic rounding the mean of what is restored is x. The range of a
+//! group is kept as two bf16, and codes are made with the rounded ones: the minimum is rounded
+//! down and the scale up, so that the range still covers the group, nothing is clipped and the
+//! rounding of the range biases nothing; it only makes the steps wider.
+//!
+//! A group that holds a value that is not finite, or whose range f32 or bf16 do not reach, is NaN
+//! when it is restored.
+
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor};
+use half::bf16;
+use rayon::prelude::*;
+
+pub use crate::noise::Rounding;
+
+use crate::bit_pack::{self, RUN};
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::noise::Noise;
+use crate::widest::on_widest_vectors;
+use crate::{Error, Result};
+
+const KERNEL: &str = "quantise";
+
+/// Elements that one piece of work takes, or one group where that is more.
+const PIECE: usize = 64 * 1024;
+
+/// How a tensor is cut into groups: rows of the flattened tensor, and groups within each row, of
+/// which the last may be shorter.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouping<'a> {
+    /// Elements of a row.
+    pub row: usize,
+    /// Elements of a group.
+    pub group: usize,
+    /// Bits of a code.
+    pub bits: Bits<'a>,
+}
+
+/// Bits of a code, 1 to 8.
+#[derive(Debug, Clone, Copy)]
+pub enum Bits<'a> {
+    /// The same everywhere.
+    All(u8),
+    /// Those of each row.
+    PerRow(&'a [u8]),
+}
+
+impl Grouping<'_> {
+    /// Groups of each row.
+    pub fn groups_per_row(&self) -> usize {
+        self.row.div_ceil(self.group.max(1))
+    }
+
+    /// Bytes that the codes of `rows` rows take.
+    pub fn bytes(&self, rows: usize) -> usize {
+        match self.bits {
+            Bits::All(bits) => rows * self.row_bytes(bits),
+            Bits::PerRow(bits) => bits.iter().map(|&bits| self.row_bytes(bits)).sum(),
+        }
+    }
+
+    fn row_bytes(&self, bits: u8) -> usize {
+        let group = self.group.clamp(1, self.row.max(1));
+        self.row / group * bit_pack::bytes(group, bits) + bit_pack::bytes(self.row % group, bits)
+    }
+}
+
+/// Codes (bytes, u8), and the minimum and the scale of each group (groups, 2) as bf16.
+///
+/// # Errors
+/// If the grouping does not fit the tensor, or type or device have no kernel.
+pub fn pack(
+    input: &Tensor,
+    grouping: &Grouping<'_>,
+    rounding: Rounding,
+) -> Result<(Tensor, Tensor)> {
+    let layout = Layout::new(input.elem_count(), grouping)?;
+    let device = input.device();
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let mut codes = vec![0; layout.bytes];
+        let mut ranges = vec![[bf16::ZERO; 2]; layout.groups()];
+        let pieces = layout.pieces();
+        let targets = split(&mut codes, pieces.iter().map(|groups| layout.byte(groups.end)));
+        let target_ranges = split(&mut ranges, pieces.iter().map(|groups| groups.end));
+        pieces
+            .into_par_iter()
+            .zip(targets.into_par_iter().zip(target_ranges))
+            .enumerate()
+            .for_each(|(piece, (groups, (codes, ranges)))| {
+                let mut noise = Noise::new(rounding, piece);
+                encode(input, &layout, groups, Source::Groups(ranges), &mut noise, codes);
+            });
+        let groups = ranges.len();
+        Ok((
+            Tensor::from_vec(codes, layout.bytes, device)?,
+            Tensor::from_vec(ranges.into_flattened(), (groups, 2), device)?,
+        ))
+    })
+}
+
+/// Codes (bytes, u8) for ranges that are given: the minimum and the scale (groups of a row, 2, f32)
+/// of the same group of every row. What lies outside gets the nearest code.
+///
+/// # Errors
+/// If the grouping or the ranges do not fit the tensor, or type or device have no kernel.
+pub fn pack_within(
+    input: &Tensor,
+    ranges: &Tensor,
+    grouping: &Grouping<'_>,
+    rounding: Rounding,
+) -> Result<Tensor> {
+    let layout = Layout::new(input.elem_count(), grouping)?;
+    layout.check_ranges(ranges, layout.groups_per_row)?;
+    let device = input.device();
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, ranges: f32);
+        let ranges = ranges.as_chunks::<2>().0;
+        let mut codes = vec![0; layout.bytes];
+        let pieces = layout.pieces();
+        let targets = split(&mut codes, pieces.iter().map(|groups| layout.byte(groups.end)));
+        pieces.into_par_iter().zip(targets).enumerate().for_each(|(piece, (groups, codes))| {
+            let mut noise = Noise::new(rounding, piece);
+            encode(input, &layout, groups, Source::Rows(ranges), &mut noise, codes);
+        });
+        Ok(Tensor::from_vec(codes, layout.bytes, device)?)
+    })
+}
+
+/// What codes and ranges of [`pack`] or [`pack_within`] stand for, as f32 or f64.
+///
+/// # Errors
+/// If the sizes do not fit, or type or device have no kernel.
+pub fn unpack(
+    codes: &Tensor,
+    ranges: &Tensor,
+    grouping: &Grouping<'_>,
+    shape: &[usize],
+    dtype: DType,
+) -> Result<Tensor> {
+    let layout = Layout::new(shape.iter().product(), grouping)?;
+    if codes.elem_count() != layout.bytes {
+        return Err(Error::shape(
+            KERNEL,
+            format!("{} bytes of codes expected, {} found", layout.bytes, codes.elem_count()),
+        ));
+    }
+    let shared = ranges.dtype() == DType::F32;
+    layout.check_ranges(ranges, if shared { layout.groups_per_row } else { layout.groups() })?;
+    let wide = ranges.to_dtype(DType::F32)?;
+    match dtype {
+        DType::F32 => restore::<f32>(codes, &wide, &layout, shape, shared),
+        DType::F64 => restore::<f64>(codes, &wide, &layout, shape, shared),
+        found => Err(Error::DType { kernel: KERNEL, found }),
+    }
+}
+
+fn restore<T: Element>(
+    codes: &Tensor,
+    ranges: &Tensor,
+    layout: &Layout<'_>,
+    shape: &[usize],
+    shared: bool,
+) -> Result<Tensor> {
+    read!(KERNEL; codes: u8, ranges: f32);
+    let ranges = ranges.as_chunks::<2>().0;
+    let mut output = vec![T::narrow(0.0); layout.elements];
+    let pieces = layout.pieces();
+    let targets = split(&mut output, pieces.iter().map(|groups| layout.element(groups.end)));
+    pieces.into_par_iter().zip(targets).for_each(|(groups, output)| {
+        decode(codes, layout, groups, ranges, shared, output);
+    });
+    Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
+}
+
+/// The least and the greatest value of each group: (groups, 2) as f32, NaN where a value of the
+/// group is not finite.
+///
+/// # Errors
+/// If the grouping does not fit the tensor, or type or device have no kernel.
+pub fn extremes(input: &Tensor, row: usize, group: usize) -> Result<Tensor> {
+    let layout = Layout::new(input.elem_count(), &Grouping { row, group, bits: Bits::All(1) })?;
+    let device = input.device();
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let mut found = vec![[0.0; 2]; layout.groups()];
+        let pieces = layout.pieces();
+        let targets = split(&mut found, pieces.iter().map(|groups| groups.end));
+        pieces.into_par_iter().zip(targets).for_each(|(groups, found)| {
+            extremes_of(input, &layout, groups, found);
+        });
+        let groups = found.len();
+        Ok(Tensor::from_vec(found.into_flattened(), (groups, 2), device)?)
+    })
+}
+
+/// A grouping of a tensor of known size.
+pub(crate) struct Layout<'a> {
+    bits: Bits<'a>,
+    row: usize,
+    group: usize,
+    groups_per_row: usize,
+    rows: usize,
+    elements: usize,
+    bytes: usize,
+    /// For each row where its codes begin; empty where all rows take `row_bytes`.
+    starts: Vec<usize>,
+    row_bytes: usize,
+}
+
+impl<'a> Layout<'a> {
+    fn new(elements: usize, grouping: &Grouping<'a>) -> Result<Self> {
+        let &Grouping { row, group, bits } = grouping;
+        let rows = elements.checked_div(row).unwrap_or(0);
+        if rows * row != elements || group == 0 {
+            return Err(Error::shape(
+                KERNEL,
+                format!("{elements} elements do not make rows of {row} in groups of {group}"),
+            ));
+        }
+        let all = match &bits {
+            Bits::All(bits) => std::slice::from_ref(bits),
+            Bits::PerRow(bits) if bits.len() == rows => bits,
+            Bits::PerRow(bits) => {
+                return Err(Error::shape(
+                    KERNEL,
+                    format!("bits of {rows} rows expected, of {} found", bits.len()),
+                ));
+            }
+        };
+        if let Some(wrong) = all.iter().find(|bits| !(1..=8).contains(*bits)) {
+            return Err(Error::shape(KERNEL, format!("1 to 8 bits expected, {wrong} found")));
+        }
+        let (starts, row_bytes) = match bits {
+            Bits::All(bits) => (Vec::new(), grouping.row_bytes(bits)),
+            Bits::PerRow(bits) => {
+                let starts = bits.iter().scan(0, |start, &bits| {
+                    let own = *start;
+                    *start += grouping.row_bytes(bits);
+                    Some(own)
+                });
+                (starts.collect(), 0)
+            }
+        };
+        Ok(Self {
+            bits,
+            row,
+            group: group.min(row.max(1)),
+            groups_per_row: grouping.groups_per_row(),
+            rows,
+            elements,
+            bytes: grouping.bytes(rows),
+            starts,
+            row_bytes,
+        })
+    }
+
+    fn check_ranges(&self, ranges: &Tensor, groups: usize) -> Result<()> {
+        if ranges.dims() != [groups, 2] {
+            return Err(Error::shape(
+                KERNEL,
+                format!("ranges ({groups}, 2) expected, {:?} found", ranges.dims()),
+            ));
+        }
+        Ok(())
+    }
+
+    fn groups(&self) -> usize {
+        self.rows * self.groups_per_row
+    }
+
+    /// The groups of each piece of work.
+    fn pieces(&self) -> Vec<Range<usize>> {
+        let size = (PIECE / self.group).max(1);
+        let starts = (0..self.groups()).step_by(size);
+        starts.map(|start| start..(start + size).min(self.groups())).collect()
+    }
+
+    /// Where the elements of a group begin.
+    #[inline(always)]
+    fn element(&self, group: usize) -> usize {
+        let (row, within) = (group / self.groups_per_row, group % self.groups_per_row);
+        row * self.row + within * self.group
+    }
+
+    /// How many elements a group has.
+    #[inline(always)]
+    fn len(&self, group: usize) -> usize {
+        self.group.min(self.row - group % self.groups_per_row * self.group)
+    }
+
+    #[inline(always)]
+    fn bits_of(&self, group: usize) -> u8 {
+        match self.bits {
+            Bits::All(bits) => bits,
+            Bits::PerRow(bits) => bits[group / self.groups_per_row],
+        }
+    }
+
+    /// Where the codes of a group begin, or end those of the one before.
+    fn byte(&self, group: usize) -> usize {
+        if group >= self.groups() {
+            return self.bytes;
+        }
+        let row = group / self.groups_per_row;
+        let start = self.starts.get(row).copied().unwrap_or(row * self.row_bytes);
+        let within = group % self.groups_per_row;
+        start + within * bit_pack::bytes(self.group, self.bits_of(group))
+    }
+}
+
+/// Cuts a slice into parts that end where `ends` says.
+fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut start = 0;
+    ends.map(|end| {
+        let (part, rest) = std::mem::take(&mut data).split_at_mut(end - start);
+        (data, start) = (rest, end);
+        part
+    })
+    .collect()
+}
+
+/// Where [`encode`] gets the range of a group from.
+enum Source<'a> {
+    /// The group itself; the range goes here.
+    Groups(&'a mut [[bf16; 2]]),
+    /// Those of the groups of a row.
+    Rows(&'a [[f32; 2]]),
+}
+
+on_widest_vectors! {
+    /// The codes of some groups of `input`.
+    fn encode<T: Element>(
+        input: &[T],
+        layout: &Layout<'_>,
+        groups: Range<usize>,
+        source: Source<'_>,
+        noise: &mut Noise,
+        codes: &mut [u8],
+    ) {
+        let (mut source, mut codes) = (source, codes);
+        let first = groups.start;
+        for group in groups {
+            let values = &input[layout.element(group)..][..layout.len(group)];
+            let bits = layout.bits_of(group);
+            let range = match &mut source {
+                Source::Groups(ranges) => {
+                    let (low, high) = extremes_in(values);
+                    let range = Affine::covering(low, high, bits);
+                    ranges[group - first] = range.narrow();
+                    range
+                }
+                Source::Rows(ranges) => {
+                    let [min, scale] = ranges[group % layout.groups_per_row];
+                    Affine { min, scale }
+                }
+            };
+            let (own, rest) = codes.split_at_mut(bit_pack::bytes(values.len(), bits));
+            range.encode(values, bits, noise, own);
+            codes = rest;
+        }
+    }
+}
+
+on_widest_vectors! {
+    /// The values of some groups.
+    fn decode<T: Element>(
+        codes: &[u8],
+        layout: &Layout<'_>,
+        groups: Range<usize>,
+        ranges: &[[f32; 2]],
+        shared: bool,
+        output: &mut [T],
+    ) {
+        let (mut codes, mut output) = (&codes[layout.byte(groups.start)..], output);
+        for group in groups {
+            let bits = layout.bits_of(group);
+            let (values, rest) = output.split_at_mut(layout.len(group));
+            output = rest;
+            let (own, rest) = codes.split_at(bit_pack::bytes(values.len(), bits));
+            codes = rest;
+            let range = if shared { group % layout.groups_per_row } else { group };
+            let [min, scale] = ranges[range];
+            Affine { min, scale }.decode(own, bits, values);
+        }
+    }
+}
+
+on_widest_vectors! {
+    /// The extremes of some groups of `input`.
+    fn extremes_of<T: Element>(
+        input: &[T],
+        layout: &Layout<'_>,
+        groups: Range<usize>,
+        found: &mut [[f32; 2]],
+    ) {
+        for (group, found) in groups.zip(found) {
+            let (low, high) = extremes_in(&input[layout.element(group)..][..layout.len(group)]);
+            *found = [low, high];
+        }
+    }
+}
+
+/// The least and the greatest value, both NaN where a value is not finite in f32.
+#[inline(always)]
+pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
+    const LANES: usize = 32;
+    let mut low = [f32::INFINITY; LANES];
+    let mut high = [f32::NEG_INFINITY; LANES];
+    // Stays 0 for finite values, and is NaN for others.
+    let mut finite = [0.0; LANES];
+    let mut take = |lane: usize, value: T| {
+        let value = single(value);
+        low[lane] = if value < low[lane] { value } else { low[lane] };
+        high[lane] = if value > high[lane] { value } else { high[lane] };
+        finite[lane] += value * 0.0;
+    };
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, &value) in chunk.iter().enumerate() {
+            take(lane, value);
+        }
+    }
+    for (lane, &value) in rest.iter().enumerate() {
+        take(lane, value);
+    }
+    if finite.iter().sum::<f32>().is_nan() {
+        return (f32::NAN, f32::NAN);
+    }
+    (
+        low.into_iter().fold(f32::INFINITY, f32::min),
+        high.into_iter().fold(f32::NEG_INFINITY, f32::max),
+    )
+}
+
+/// The values that the codes of a group stand for: `min + code * scale`.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine {
+    pub(crate) min: f32,
+    pub(crate) scale: f32,
+}
+
+impl Affine {
+    /// From `low` to at least `high`, both numbers in bf16.
+    #[inline(always)]
+    pub(crate) fn covering(low: f32, high: f32, bits: u8) -> Self {
+        let min = bf16_below(low);
+        let scale = bf16_above((high - min) / levels(bits));
+        match min.is_finite() && scale.is_finite() {
+            true => Self { min, scale },
+            false => Self { min: f32::NAN, scale: f32::NAN },
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn narrow(self) -> [bf16; 2] {
+        [self.min, self.scale].map(|value| bf16::from_bits((value.to_bits() >> 16) as u16))
+    }
+
+    #[inline(always)]
+    pub(crate) fn encode<T: Element>(
+        self,
+        values: &[T],
+        bits: u8,
+        noise: &mut Noise,
+        target: &mut [u8],
+    ) {
+        // Added to a small number, it leaves the nearest integer in the lowest bits.
+        const INTEGER: f32 = 1.5 * (1 << 23) as f32;
+        let (levels, mut target) = (levels(bits), target);
+        for values in values.chunks(RUN) {
+            let mut codes = [0; RUN];
+            let offsets = noise.take(values.len());
+            for ((code, &value), offset) in codes.iter_mut().zip(values).zip(offsets) {
+                // By division: it is exact for what the range's own numbers make, and knows no
+                // overflow where a scale is tiny. 0 / 0 is taken for 0.
+                let place = (single(value) - self.min) / self.scale;
+                let place = if place > 0.0 { place } else { 0.0 };
+                let place = if place < levels { place } else { levels };
+                *code = (place + offset + INTEGER).to_bits() as u8;
+            }
+            let (bytes, rest) = target.split_at_mut(bit_pack::bytes(values.len(), bits));
+            bit_pack::pack(&codes, values.len(), bits, bytes);
+            target = rest;
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn decode<T: Element>(self, packed: &[u8], bits: u8, values: &mut [T]) {
+        let (mut packed, mut codes) = (packed, [0; RUN]);
+        for values in values.chunks_mut(RUN) {
+            let (bytes, rest) = packed.split_at(bit_pack::bytes(values.len(), bits));
+            bit_pack::unpack(bytes, values.len(), bits, &mut codes);
+            packed = rest;
+            for (value, &code) in values.iter_mut().zip(&codes) {
+                *value = T::narrow(f64::from(f32::from(code) * self.scale + self.min));
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn levels(bits: u8) -> f32 {
+    ((1u16 << bits) - 1).into()
+}
+
+#[inline(always)]
+fn single<T: Element>(value: T) -> f32 {
+    value.wide() as f32
+}
+
+/// The next number in bf16 that is not greater.
+#[inline(always)]
+fn bf16_below(value: f32) -> f32 {
+    let cut = f32::from_bits(value.to_bits() & 0xffff_0000);
+    if cut > value { f32::from_bits(cut.to_bits().wrapping_add(0x1_0000)) } else { cut }
+}
+
+/// The next number in bf16 that is not smaller.
+#[inline(always)]
+fn bf16_above(value: f32) -> f32 {
+    -bf16_below(-value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{Key, Purpose};
+    use proptest::prelude::*;
+
+    fn tensor(values: &[f64]) -> Tensor {
+        Tensor::new(values, &Device::Cpu).unwrap()
+    }
+
+    fn through(x: &Tensor, grouping: &Grouping<'_>, rounding: Rounding) -> Vec<f64> {
+        let (codes, ranges) = pack(x, grouping, rounding).unwrap();
+        let restored = unpack(&codes, &ranges, grouping, x.dims(), x.dtype()).unwrap();
+        restored.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn stochastic(step: u64) -> Rounding {
+        Rounding::Stochastic(Key::new(1, Purpose::Codec).step(step))
+    }
+
+    #[test]
+    fn bf16_is_rounded_outwards() {
+        for value in [0.0, 1.0, 0.3, -0.3, 1e-40, -1e-40, 3e38, -1e-3] {
+            let (below, above) = (bf16_below(value), bf16_above(value));
+            assert!(below <= value && value <= above, "{below} {value} {above}");
+            assert!(above - below <= value.abs() / 64.0 + 1e-40);
+            assert_eq!(f32::from(Affine { min: below, scale: above }.narrow()[1]), above);
+        }
+    }
+
+    #[test]
+    fn extremes_are_exact_where_bf16_holds_them() {
+        for bits in 1..=8 {
+            let top = f64::from(levels(bits));
+            let values: Vec<f64> = (0..300).map(|i| f64::from(i) % (top + 1.0) - 2.0).collect();
+            let grouping = Grouping { row: 300, group: 300, bits: Bits::All(bits) };
+            for step in 0..20 {
+                assert_eq!(through(&tensor(&values), &grouping, stochastic(step)), values);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_makes_its_group_nan_and_no_other() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300] {
+            let x = tensor(&[0.0, bad, 1.0, 2.0]);
+            let grouping = Grouping { row: 4, group: 2, bits: Bits::All(1) };
+            let restored = through(&x, &grouping, stochastic(0));
+            assert!(restored[0].is_nan() && restored[1].is_nan());
+            assert_eq!(restored[2..], [1.0, 2.0]);
+        }
+        let whole = tensor(&[f64::from(f32::MAX), f64::from(f32::MIN)]);
+        let grouping = Grouping { row: 2, group: 2, bits: Bits::All(8) };
+        assert!(through(&whole, &grouping, Rounding::Nearest).iter().all(|x| x.is_nan()));
+    }
+
+    #[test]
+    fn groups_of_zero_range_and_empty_tensors() {
+        let grouping = Grouping { row: 3, group: 2, bits: Bits::All(2) };
+        assert_eq!(through(&tensor(&[0.0; 6]), &grouping, stochastic(0)), [0.0; 6]);
+        assert_eq!(through(&tensor(&[-1.5; 6]), &grouping, stochastic(0)), [-1.5; 6]);
+        // bf16 knows no 0.3: the two codes beside it are at most one step of bf16 apart.
+        let restored = through(&tensor(&[0.3; 6]), &grouping, stochastic(0));
+        assert!(restored.iter().all(|x| (x - 0.3).abs() < 0.3 / 128.0));
+        assert!(through(&tensor(&[1e-44, 0.0, 1e-44]), &grouping, stochastic(0))[1] < 1e-43);
+        let empty = Tensor::zeros((0, 3), DType::F32, &Device::Cpu).unwrap();
+        assert!(through(&empty, &grouping, stochastic(0)).is_empty());
+    }
+
+    #[test]
+    fn given_ranges_clamp_on_both_sides() {
+        let x = tensor(&[-9.0, 0.0, 1.0, 9.0, -1.0, 0.6, 3.0, 4.0]);
+        let grouping = Grouping { row: 4, group: 2, bits: Bits::All(8) };
+        // Two groups in each of the two rows; the rows share their ranges.
+        let ranges = Tensor::new(&[[0f32, 1.0 / 255.0], [1.0, 2.0 / 255.0]], &Device::Cpu).unwrap();
+        let codes = pack_within(&x, &ranges, &grouping, Rounding::Nearest).unwrap();
+        assert_eq!(codes.to_vec1::<u8>().unwrap(), [0, 0, 0, 255, 0, 153, 255, 255]);
+        let restored = unpack(&codes, &ranges, &grouping, &[8], DType::F64).unwrap();
+        let gap = (restored - tensor(&[0.0, 0.0, 1.0, 3.0, 0.0, 0.6, 3.0, 3.0])).unwrap();
+        assert!(gap.abs().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap() < 1e-3);
+    }
+
+    #[test]
+    fn errors_say_what_does_not_fit() {
+        let x = tensor(&[0.0; 6]);
+        let refusal = |row, group, bits| {
+            let grouping = Grouping { row, group, bits };
+            pack(&x, &grouping, Rounding::Nearest).unwrap_err().to_string()
+        };
+        assert!(refusal(4, 2, Bits::All(2)).contains("rows of 4"));
+        assert!(refusal(0, 2, Bits::All(2)).contains("rows of 0"));
+        assert!(refusal(3, 0, Bits::All(2)).contains("groups of 0"));
+        assert!(refusal(3, 2, Bits::All(9)).contains("1 to 8 bits"));
+        assert!(refusal(3, 2, Bits::PerRow(&[1])).contains("bits of 2 rows"));
+        assert!(refusal(3, 2, Bits::PerRow(&[1, 0])).contains("1 to 8 bits"));
+    }
+
+    proptest! {
+        #[test]
+        fn restored_values_are_within_a_step(
+            rows in 0usize..5, row in 1usize..700, group in 1usize..300,
+            bits in prop::collection::vec(1u8..=8, 5), nearest in any::<bool>(), seed in 0u64..100,
+        ) {
+            let mut stream = Key::new(seed, Purpose::Sample).stream();
+            let values: Vec<f32> = (0..rows * row).map(|_| stream.normal() as f32).collect();
+            let x = Tensor::from_vec(values.clone(), (rows, row), &Device::Cpu).unwrap();
+            let grouping = Grouping { row, group, bits: Bits::PerRow(&bits[..rows]) };
+            let rounding = if nearest { Rounding::Nearest } else { stochastic(seed) };
+            let (codes, _) = pack(&x, &grouping, rounding).unwrap();
+            prop_assert_eq!(codes.elem_count(), grouping.bytes(rows));
+            let restored = through(&x, &grouping, rounding);
+            let found = extremes(&x, row, group).unwrap().to_vec2::<f32>().unwrap();
+            for (i, (x, restored)) in values.iter().zip(restored).enumerate() {
+                let [low, high] = found[i / row * grouping.groups_per_row() + i % row / group][..] else {
+                    panic!("two extremes");
+                };
+                prop_assert!(low <= *x && *x <= high);
+                let bits = bits[i / row];
+                // Rounding to bf16 takes the least value down and the step up by 2^-7 at most.
+                let wide = f64::from(high - low + low.abs() / 100.0) * 1.01;
+                let steps = if nearest { 0.5 } else { 1.0 };
+                let allowed = steps * wide / f64::from(levels(bits)) + 1e-6;
+                prop_assert!((f64::from(*x) - restored).abs() <= allowed, "{x} {restored} {bits}");
+            }
+        }
+    }
+}
