@@ -106,7 +106,10 @@ impl Layer {
     ) -> crate::Result<T> {
         let key = pass.key(Purpose::Codec, &self.name);
         let mut memory = self.memory();
-        let mut copy = (!pass.updates_statistics()).then(|| memory.clone());
+        let mut copy = match pass.trial(&self.name) {
+            Some(bits) => Some(memory.clone().for_trial(bits)),
+            None => (!pass.updates_statistics()).then(|| memory.clone()),
+        };
         let memory = copy.as_mut().unwrap_or(&mut memory);
         act(&mut Context { form, key, memory }).map_err(|e| self.codec_failed(e))
     }

@@ -6,6 +6,14 @@ use packlight_kernels::rng::{Key, Purpose};
 
 use crate::{Ledger, Observer};
 
+/// One layer that is packed in so many bits, with the `draw`-th random numbers.
+#[derive(Clone)]
+struct Trial {
+    layer: Arc<str>,
+    bits: u8,
+    draw: u64,
+}
+
 /// What all operations of one forward and backward pass share.
 #[derive(Clone)]
 pub struct Pass {
@@ -15,6 +23,7 @@ pub struct Pass {
     seed: u64,
     step: u64,
     draw: u64,
+    trial: Option<Trial>,
     update_statistics: bool,
     ledger: Option<Ledger>,
     observer: Option<Arc<dyn Observer>>,
@@ -31,6 +40,7 @@ impl Pass {
             seed: 0,
             step: 0,
             draw: 0,
+            trial: None,
             update_statistics: true,
             ledger: None,
             observer: None,
@@ -51,6 +61,12 @@ impl Pass {
     /// stays as it is.
     pub fn with_codec_draw(self, draw: u64) -> Self {
         Self { draw, ..self }
+    }
+
+    /// Has `layer` packed in so many bits, with the `draw`-th random numbers, and all others as they
+    /// are: a codec's trial, see [`packlight_codec::Codec::calibrates_every`].
+    pub fn with_trial(self, layer: &str, bits: u8, draw: u64) -> Self {
+        Self { trial: Some(Trial { layer: layer.into(), bits, draw }), ..self }
     }
 
     /// Has the ledger count what is kept.
@@ -108,9 +124,15 @@ impl Pass {
 
     pub(crate) fn key(&self, purpose: Purpose, layer: &str) -> Key {
         let key = Key::new(self.seed, purpose).layer(layer).step(self.step);
-        match (purpose, self.draw) {
+        let trial = self.trial.as_ref().filter(|trial| *trial.layer == *layer);
+        match (purpose, trial.map_or(self.draw, |trial| trial.draw)) {
             (Purpose::Codec, draw @ 1..) => key.layer(&draw.to_string()),
             _ => key,
         }
+    }
+
+    /// The bits of a trial of this layer.
+    pub(crate) fn trial(&self, layer: &str) -> Option<u8> {
+        self.trial.as_ref().filter(|trial| *trial.layer == *layer).map(|trial| trial.bits)
     }
 }

@@ -128,6 +128,21 @@ pub trait Codec: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Every how many steps a trainer is to measure how much each layer's packing disturbs the
+    /// gradients of all parameters, by backward passes in which one layer at a time is packed in
+    /// [`Memory::trial`] bits; `None` for never.
+    fn calibrates_every(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes what was measured of one layer.
+    ///
+    /// # Errors
+    /// If it cannot be remembered.
+    fn calibrated(&self, _sensitivity: f64, _memory: &mut Memory) -> Result<()> {
+        Ok(())
+    }
+
     /// Shares out what all layers with this codec may take, after each step of training, by what
     /// each one's memory says. In forward order.
     ///

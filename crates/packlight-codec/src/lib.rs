@@ -7,6 +7,7 @@
 pub mod alam;
 pub mod compact;
 pub mod fp8;
+pub mod gact;
 pub mod half;
 pub mod identity;
 pub mod merged_norm;

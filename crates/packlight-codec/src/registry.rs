@@ -31,6 +31,7 @@ pub const CODECS: &[Entry] = &[
     crate::half::ENTRY,
     crate::fp8::ENTRY,
     crate::alam::ENTRY,
+    crate::gact::ENTRY,
     crate::velora::ENTRY,
     crate::compact::ENTRY,
     crate::pamm::ENTRY,

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Pass};
+use packlight_autograd::{Activation, Layer, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::model::Architecture;
-use packlight_nn::{Model, ModelSpec, Module, Plan};
-use packlight_probe::{SideBySide, whole_pass};
+use packlight_nn::{Model, ModelSpec, Module, Plan, memory};
+use packlight_probe::{SideBySide, calibrate, whole_pass};
 use packlight_record::{Fidelity, LayerKind, Record};
 
 fn model(plan: &str) -> Model {
@@ -144,4 +146,27 @@ fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
     let failing = |_: &Pass| Err(candle_core::Error::Msg("no".into()).into());
     assert!(whole_pass(model.parameters(), &Pass::training(), failing, 1, 0, 0).is_err());
     assert_eq!(codecs(), codecs_before);
+}
+
+#[test]
+fn calibrating_tells_codecs_which_layers_matter() {
+    let model = model("gact:2");
+    let pass = Pass::training().with_seed(1, 0);
+    let step = || loss(&model, &pass).unwrap().backward().unwrap();
+    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 1).unwrap();
+    step();
+    memory::allocate(model.layers()).unwrap();
+    let bits = || -> Vec<u8> {
+        let of = |layer: &Arc<Layer>| Some(layer.memory().get("bits")?.to_scalar().unwrap());
+        model.layers().iter().filter_map(of).collect()
+    };
+    assert_eq!(bits(), [0u8; 0], "step 1 is not one at which to measure");
+
+    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 0).unwrap();
+    memory::allocate(model.layers()).unwrap();
+    let bits = bits();
+    assert!(
+        bits.len() > 5 && bits.iter().any(|&b| b < 2) && bits.iter().any(|&b| b > 2),
+        "{bits:?}"
+    );
 }

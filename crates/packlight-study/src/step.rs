@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use packlight_autograd::{Activation, Layer, Ledger, Pass, allocator};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::{Module, memory};
-use packlight_probe::{SideBySide, whole_pass};
+use packlight_probe::{SideBySide, calibrate, whole_pass};
 use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
 use crate::Result;
@@ -59,6 +59,13 @@ impl Trainer<'_> {
             let draws = self.study.probe.draws;
             records = whole_pass(self.model.parameters(), &pass, loss, draws, epoch, step)?;
         }
+
+        calibrate(
+            self.model.parameters(),
+            &pass,
+            |pass| self.loss(images.clone(), &labels, pass).map(|(loss, _)| loss),
+            step,
+        )?;
 
         let recorder = SideBySide::new();
         let ledger = if counting() { Ledger::with_counter(allocator::live) } else { Ledger::new() };
