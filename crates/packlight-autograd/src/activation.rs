@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::Tensor;
-use packlight_codec::{InputForm, Packed};
+use packlight_codec::{Codec, Context, InputForm, Packed};
+use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_record::KeptKind;
 
 use crate::kept::Kept;
@@ -25,6 +26,9 @@ struct Inner {
     /// What layers keep in the place of this activation.
     stand_in: Option<Activation>,
 }
+
+/// What packing gives.
+type PackResult = packlight_codec::Result<Box<dyn Packed>>;
 
 /// A packed tensor on the ledger's account.
 pub(crate) type KeptPacked = Kept<Box<dyn Packed>>;
@@ -100,24 +104,55 @@ impl Activation {
     /// Packs this activation with the layer's codec, or shares the copy of another layer that
     /// packed it alike.
     pub(crate) fn keep(&self, layer: &Layer, form: InputForm) -> Result<Arc<KeptPacked>> {
+        self.keep_by(layer, form, |_| true, |codec, x, context| codec.pack(x, context))
+    }
+
+    /// The same as the input of a convolution, with which not all codecs pack alike.
+    pub(crate) fn keep_for_conv2d(
+        &self,
+        layer: &Layer,
+        weight_shape: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> Result<Arc<KeptPacked>> {
+        self.keep_by(
+            layer,
+            InputForm::Images,
+            |packed| packed.serves_conv2d(weight_shape, geometry),
+            |codec, x, context| codec.pack_conv2d(x, weight_shape, geometry, context),
+        )
+    }
+
+    fn keep_by(
+        &self,
+        layer: &Layer,
+        form: InputForm,
+        serves: impl Fn(&dyn Packed) -> bool,
+        pack: impl FnOnce(&dyn Codec, &Tensor, &mut Context<'_>) -> PackResult,
+    ) -> Result<Arc<KeptPacked>> {
         if let Some(stand_in) = &self.0.stand_in {
-            return stand_in.keep(layer, form);
+            return stand_in.keep_by(layer, form, serves, pack);
         }
-        if let Some(packed) = self.kept_alike(layer, form) {
+        let mut alike = self.alike(layer, form).into_iter();
+        if let Some(packed) = alike.find(|packed| serves(packed.value().as_ref())) {
             return Ok(packed);
         }
         let codec = layer.codec();
-        let packed =
-            layer.with_context(self.pass(), form, |context| codec.pack(&self.0.data, context))?;
+        let packed = layer
+            .with_context(self.pass(), form, |context| pack(&*codec, &self.0.data, context))?;
         Ok(self.offer(packed, layer, form))
     }
 
     /// What another layer with the same codec has kept of this activation.
     pub(crate) fn kept_alike(&self, layer: &Layer, form: InputForm) -> Option<Arc<KeptPacked>> {
+        self.alike(layer, form).into_iter().next()
+    }
+
+    /// All that layers with the same codec have kept of this activation.
+    fn alike(&self, layer: &Layer, form: InputForm) -> Vec<Arc<KeptPacked>> {
         let codec = layer.codec().name();
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let alike = kept.iter().filter(|shared| shared.codec == codec && shared.form == form);
-        alike.filter_map(|shared| shared.packed.upgrade()).next()
+        alike.filter_map(|shared| shared.packed.upgrade()).collect()
     }
 
     /// Keeps a packed form of this activation, which layers with the same codec will share.

@@ -206,6 +206,15 @@ fn gelu() {
 }
 
 #[test]
+fn silu() {
+    check(
+        &[sample(&[3, 7], "x")],
+        |x, _| op::silu(x, &layer(LayerKind::Activation)),
+        Some(&|vars: &[Var]| vars[0].silu()),
+    );
+}
+
+#[test]
 fn max_pool2d() {
     let kind = LayerKind::Pool;
     let windows = Windows { kernel: (2, 2), stride: (2, 2), padding: (0, 0) };

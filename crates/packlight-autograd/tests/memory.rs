@@ -39,10 +39,11 @@ fn the_ledger_and_the_allocator_agree_within_one_percent() {
     let weights: Vec<Var> = (0..DEPTH)
         .map(|number| Var::from_tensor(&sample(&[16, 16, 3, 3], &number.to_string())).unwrap())
         .collect();
-    // The first products allocate buffers that stay with their threads.
-    drop(forward(&weights, "pool2", &Pass::training()));
+    let codecs = ["none", "pool2", "gf2", "topk:0.1", "topk:0.3:mask", "bitmap", "bsr:8:0.5"];
+    for codec in codecs.into_iter().chain(["swat:0.2", "dither:2", "resprop:0.1", "svd:0.8"]) {
+        // The first products allocate buffers that stay with their threads.
+        drop(forward(&weights, codec, &Pass::training()));
 
-    for codec in ["none", "pool2"] {
         let ledger = Ledger::with_counter(allocator::live);
         let before = allocator::live();
         let y = forward(&weights, codec, &Pass::training().with_ledger(&ledger));

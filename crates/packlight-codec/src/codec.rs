@@ -5,7 +5,7 @@ use std::fmt;
 use candle_core::{DType, Tensor};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::rng::Key;
-use packlight_kernels::{gelu, linear};
+use packlight_kernels::{gelu, linear, silu};
 use packlight_record::LayerKind;
 
 use crate::{Memory, Result};
@@ -69,7 +69,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     fn scope(&self) -> Scope;
 
     /// The bytes that packing a tensor of this shape will take; `None` where that depends on the
-    /// tensor's values.
+    /// tensor's values or on the layer.
     ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
@@ -80,6 +80,20 @@ pub trait Codec: fmt::Debug + Send + Sync {
     /// # Errors
     /// If the codec cannot pack such a tensor.
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>>;
+
+    /// Packs the input of a convolution, for codecs to which its kernel and geometry matter.
+    ///
+    /// # Errors
+    /// If the codec cannot pack such a tensor.
+    fn pack_conv2d(
+        &self,
+        input: &Tensor,
+        _weight_shape: &[usize],
+        _geometry: &Conv2dGeometry,
+        context: &mut Context<'_>,
+    ) -> Result<Box<dyn Packed>> {
+        self.pack(input, context)
+    }
 
     /// What a conv or linear layer computes with in the place of its input, in training and in
     /// evaluation; `None` for the input itself.
@@ -164,6 +178,12 @@ pub trait Packed: Send + Sync {
     /// If a kernel fails.
     fn unpack(&self) -> Result<Tensor>;
 
+    /// Whether this copy also serves another convolution of the same input, with this kernel and
+    /// geometry.
+    fn serves_conv2d(&self, _weight_shape: &[usize], _geometry: &Conv2dGeometry) -> bool {
+        true
+    }
+
     /// The weight gradient of the convolution whose input was packed.
     ///
     /// # Errors
@@ -191,5 +211,13 @@ pub trait Packed: Send + Sync {
     /// If the shapes do not fit or a kernel fails.
     fn gelu_grad(&self, grad: &Tensor) -> Result<Tensor> {
         Ok(gelu::backward(&self.unpack()?, grad)?)
+    }
+
+    /// The gradient of the input of the SiLU whose input was packed.
+    ///
+    /// # Errors
+    /// If the shapes do not fit or a kernel fails.
+    fn silu_grad(&self, grad: &Tensor) -> Result<Tensor> {
+        Ok(silu::backward(&self.unpack()?, grad)?)
     }
 }

@@ -32,6 +32,14 @@ pub enum Error {
         /// What was expected.
         reason: String,
     },
+    /// The codec is for other layers than the one that it was given.
+    #[error("codec `{codec}` does not suit this layer: {reason}")]
+    Layer {
+        /// The codec.
+        codec: String,
+        /// What it is for.
+        reason: String,
+    },
     /// A kernel failed.
     #[error(transparent)]
     Kernel(#[from] packlight_kernels::Error),

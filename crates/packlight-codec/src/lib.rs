@@ -5,25 +5,41 @@
 //! one file here and one line in [`registry::CODECS`].
 
 pub mod alam;
+pub mod asi;
+pub mod bitmap;
+pub mod block_sparse;
 pub mod compact;
+pub mod dither;
 pub mod fp8;
 pub mod gact;
+pub mod gradient_filter;
 pub mod half;
+pub mod hosvd;
 pub mod identity;
 pub mod merged_norm;
 pub mod pamm;
 pub mod pool;
+pub mod qb;
 pub mod quantised;
 pub mod registry;
+pub mod resprop;
 pub mod sign;
+pub mod step_derivative;
+pub mod svd;
+pub mod swat;
+pub mod top_k;
 pub mod velora;
 
 mod codec;
 mod error;
 mod grouped;
+
+mod low_rank;
+mod masked;
 mod memory;
 mod spec;
 mod tokens;
+mod tucker;
 
 pub use codec::{Bytes, Codec, Context, InputForm, Packed, Scope};
 pub use error::{Error, Result};

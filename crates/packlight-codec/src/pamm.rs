@@ -50,6 +50,7 @@ impl Codec for Pamm {
         format!("pamm:{}", self.kept)
     }
 
+    /// All linear layers; the paper takes the queries, keys and values, which a plan can name.
     fn scope(&self) -> Scope {
         Scope::Kinds(&[LayerKind::Linear])
     }
@@ -69,7 +70,10 @@ impl Codec for Pamm {
         let chosen = tokens::some_of(tokens, self.kept, context.key);
         let kept = chosen.len();
         let lines = rows.index_select(&Tensor::from_vec(chosen, kept, rows.device())?, 0)?;
-        let (indices, factors) = nearest_line::nearest(&rows, &lines)?;
+        // Neither indices nor factors depend on the scale, but squares of large values overflow.
+        let size = rows.abs()?.max_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
+        let scale = if size.is_finite() { size.max(1.0).recip() } else { 1.0 };
+        let (indices, factors) = nearest_line::nearest(&(&rows * scale)?, &(&lines * scale)?)?;
         let indices = indices.to_dtype(index_dtype(kept))?;
         Ok(Box::new(Multiples { lines, indices, factors, shape: input.dims().to_vec() }))
     }

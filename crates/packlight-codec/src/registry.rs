@@ -35,6 +35,19 @@ pub const CODECS: &[Entry] = &[
     crate::velora::ENTRY,
     crate::compact::ENTRY,
     crate::pamm::ENTRY,
+    crate::qb::ENTRY,
+    crate::svd::ENTRY,
+    crate::hosvd::ENTRY,
+    crate::asi::ENTRY,
+    crate::gradient_filter::ENTRY,
+    crate::top_k::ENTRY,
+    crate::bitmap::ENTRY,
+    crate::swat::ENTRY,
+    crate::block_sparse::ENTRY,
+    crate::dither::ENTRY,
+    crate::resprop::ENTRY,
+    crate::step_derivative::REGELU2,
+    crate::step_derivative::RESILU2,
 ];
 
 /// The codec that `spec` names, such as `none` or `pool2`.

@@ -1,6 +1,7 @@
 //! How a codec's name and parameters are written: `pool2`, `hosvd:0.8`.
 
 use std::fmt::Display;
+use std::ops::Bound;
 use std::str::FromStr;
 
 use crate::{Error, Result};
@@ -31,4 +32,18 @@ pub(crate) fn number<T: FromStr + PartialOrd>(
 /// An error about the parameters of `spec`.
 pub(crate) fn wrong(spec: &str, reason: impl Display) -> Error {
     Error::Parameter { spec: spec.into(), reason: reason.to_string() }
+}
+
+/// The share of a whole, above 0 and at most 1, that `text`, a part of `spec`, stands for.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn share(spec: &str, text: &str) -> Result<f64> {
+    let range = (Bound::Excluded(0.0), Bound::Included(1.0));
+    number(spec, text, range, "a share above 0 and at most 1, such as 0.1,")
+}
+
+/// This share of `count`, to the nearest whole number, but at least one of what there is.
+pub(crate) fn share_of(share: f64, count: usize) -> usize {
+    ((share * count as f64).round() as usize).clamp(count.min(1), count)
 }

@@ -60,6 +60,8 @@ impl Codec for Velora {
         format!("velora:{}", self.parts)
     }
 
+    /// All linear layers; the paper takes those of the values and the second of each feed-forward
+    /// pair, which a plan can name.
     fn scope(&self) -> Scope {
         Scope::Kinds(&[LayerKind::Linear])
     }

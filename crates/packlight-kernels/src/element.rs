@@ -9,6 +9,10 @@ pub(crate) trait Element: WithDType + Float + std::iter::Sum + std::fmt::Debug {
     fn wide(self) -> f64;
     /// From f64, rounded.
     fn narrow(value: f64) -> Self;
+    /// Bits that a magnitude takes.
+    const MAGNITUDE_BITS: u32;
+    /// The bits of the magnitude, which are ordered as magnitudes are; NaN comes above infinity.
+    fn magnitude_bits(self) -> u64;
     /// The same slice where this type is f32, for loops written for it alone.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
     /// The same slice where this type is f32, for loops written for it alone.
@@ -23,6 +27,10 @@ impl Element for f32 {
     }
     fn narrow(value: f64) -> Self {
         value as f32
+    }
+    const MAGNITUDE_BITS: u32 = 31;
+    fn magnitude_bits(self) -> u64 {
+        u64::from(self.to_bits() & !(1 << 31))
     }
     fn as_f32(values: &[Self]) -> Option<&[f32]> {
         Some(values)
@@ -44,6 +52,10 @@ impl Element for f64 {
     }
     fn narrow(value: f64) -> Self {
         value
+    }
+    const MAGNITUDE_BITS: u32 = 63;
+    fn magnitude_bits(self) -> u64 {
+        self.to_bits() & !(1 << 63)
     }
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None

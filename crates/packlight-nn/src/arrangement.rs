@@ -27,6 +27,20 @@ impl Arrangement {
             }),
         }
     }
+
+    /// Answers an error if anything is asked for, for a network that can only be put together in
+    /// one way.
+    pub(crate) fn refuse_all(&self, model: &str) -> Result<()> {
+        self.refuse_residual(model)?;
+        match self.checkpoint {
+            None => Ok(()),
+            Some(_) => Err(Error::Arrangement {
+                reason: format!(
+                    "`checkpoint`: {model} cannot be checkpointed, its decoder reads two inputs"
+                ),
+            }),
+        }
+    }
 }
 
 /// The parts of a network that are computed again in the backward pass (Chen et al., "Training

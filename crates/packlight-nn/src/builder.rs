@@ -73,11 +73,23 @@ impl Builder {
     /// # Errors
     /// If it already is one.
     pub fn layer(&self, kind: LayerKind) -> Result<Arc<Layer>> {
+        self.register(Layer::new(self.prefix.as_str(), kind))
+    }
+
+    /// Registers this part as a linear layer that auxiliary sign activation covers from `level`
+    /// on; see [`Layer::auxiliary`].
+    ///
+    /// # Errors
+    /// If it already is a layer.
+    pub fn auxiliary_layer(&self, level: u8) -> Result<Arc<Layer>> {
+        self.register(Layer::auxiliary(self.prefix.as_str(), level))
+    }
+
+    fn register(&self, layer: Arc<Layer>) -> Result<Arc<Layer>> {
         let mut made = self.made.borrow_mut();
-        if made.layers.iter().any(|layer| layer.name() == self.prefix) {
+        if made.layers.iter().any(|taken| taken.name() == layer.name()) {
             return Err(Error::DuplicateName { name: self.prefix.clone() });
         }
-        let layer = Layer::new(self.prefix.as_str(), kind);
         made.layers.push(layer.clone());
         Ok(layer)
     }

@@ -18,6 +18,17 @@ pub enum Init {
     /// Normal with deviation `sqrt(2 / fan)`, for layers before a ReLU (He et al., "Delving deep
     /// into rectifiers", ICCV 2015, equation 10).
     KaimingNormal(Fan),
+    /// Normal with this deviation.
+    Normal {
+        /// The deviation.
+        deviation: f64,
+    },
+    /// Normal with variance `1 / fan_in` after cutting it off at two of the uncut deviations, as
+    /// JAX and timm do (LeCun et al., "Efficient backprop", 1998).
+    LecunNormal,
+    /// Sines at even and cosines at odd features of a table (positions, features), of wavelengths
+    /// from 2 pi to 10000 * 2 pi (Vaswani et al., NeurIPS 2017, section 3.5).
+    Sinusoid,
 }
 
 /// Which side of a weight of shape (out, in, kernel...) the variance is kept on.
@@ -29,11 +40,20 @@ pub enum Fan {
     Out,
 }
 
+/// The deviation of a standard normal variable that is cut off at -2 and 2.
+const DEVIATION_WITHIN_TWO: f64 = 0.879_625_661_034_239_8;
+
 impl Init {
     /// PyTorch's default for the weight and the bias of a convolution or linear layer: uniform
     /// within `1 / sqrt(fan_in)`.
     pub fn pytorch(fan_in: usize) -> Self {
         Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
+    }
+
+    /// Uniform with variance `2 / (fan_in + fan_out)` (Glorot and Bengio, AISTATS 2010, equation
+    /// 16).
+    pub fn xavier_uniform(fan_in: usize, fan_out: usize) -> Self {
+        Init::Uniform { bound: (6.0 / (fan_in + fan_out) as f64).sqrt() }
     }
 
     /// The values of a tensor of `shape` in row-major order.
@@ -47,6 +67,27 @@ impl Init {
             Init::KaimingNormal(fan) => {
                 let deviation = (2.0 / fan.of(shape) as f64).sqrt();
                 (0..count).map(|_| deviation * stream.normal()).collect()
+            }
+            Init::Normal { deviation } => (0..count).map(|_| deviation * stream.normal()).collect(),
+            Init::LecunNormal => {
+                let deviation = (1.0 / Fan::In.of(shape) as f64).sqrt() / DEVIATION_WITHIN_TWO;
+                let mut draw = || loop {
+                    let value = stream.normal();
+                    if value.abs() <= 2.0 {
+                        return deviation * value;
+                    }
+                };
+                (0..count).map(|_| draw()).collect()
+            }
+            Init::Sinusoid => {
+                let features = shape.last().copied().unwrap_or(1).max(1);
+                let value = |at: usize| {
+                    let (position, feature) = (at / features, at % features);
+                    let exponent = (feature - feature % 2) as f64 / features as f64;
+                    let angle = position as f64 / 10000f64.powf(exponent);
+                    if feature.is_multiple_of(2) { angle.sin() } else { angle.cos() }
+                };
+                (0..count).map(value).collect()
             }
         }
     }
@@ -80,10 +121,21 @@ mod tests {
             (Init::KaimingNormal(Fan::In), (2.0f64 / 288.0).sqrt()),
             (Init::KaimingNormal(Fan::Out), (2.0f64 / 576.0).sqrt()),
             (Init::pytorch(288), (1.0f64 / 288.0 / 3.0).sqrt()),
+            (Init::xavier_uniform(288, 64), (2.0f64 / 352.0).sqrt()),
+            (Init::Normal { deviation: 0.02 }, 0.02),
+            (Init::LecunNormal, (1.0f64 / 288.0).sqrt()),
         ] {
             let found = deviation(init, &shape);
             assert!((found / expected - 1.0).abs() < 0.03, "{init:?}: {found} {expected}");
         }
+    }
+
+    #[test]
+    fn sinusoids_are_those_of_the_paper() {
+        let table = Init::Sinusoid.values(&[3, 4], Key::new(1, Purpose::Initialise).stream());
+        assert_eq!(table[..4], [0.0, 1.0, 0.0, 1.0]);
+        let expected = [2f64.sin(), 2f64.cos(), 0.02f64.sin(), 0.02f64.cos()];
+        assert!(table[8..].iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use packlight_autograd::{Activation, Pass};
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_nn::layer::{
     BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Gelu, LayerNorm, Linear, LinearConfig, MaxPool2d,
+    Silu,
 };
 use packlight_nn::{Builder, Init, Module, Result};
 
@@ -50,7 +51,7 @@ fn a_depthwise_convolution_has_one_kernel_a_channel() {
     assert_eq!(conv.forward(&input).unwrap().dims(), [2, 8, 5, 5]);
 }
 
-/// Layer norm, linear, GELU and dropout over tokens, with a gradient for every parameter.
+/// Layer norm, linear, GELU, SiLU and dropout over tokens, with a gradient for every parameter.
 #[test]
 fn tokens_pass_through_a_block() {
     let root = Builder::new(1, DType::F32, &Device::Cpu).unwrap();
@@ -58,6 +59,7 @@ fn tokens_pass_through_a_block() {
         Box::new(LayerNorm::new(&root.pp("norm"), 6, 1e-6).unwrap()),
         Box::new(Linear::new(&root.pp("fc1"), 6, 8, LinearConfig::pytorch(6)).unwrap()),
         Box::new(Gelu::new(&root.pp("gelu")).unwrap()),
+        Box::new(Silu::new(&root.pp("silu")).unwrap()),
         Box::new(Dropout::new(&root.pp("dropout"), 0.25).unwrap()),
     ];
     let tokens = Tensor::arange(0f32, 48.0, &Device::Cpu).unwrap().reshape((2, 4, 6)).unwrap();

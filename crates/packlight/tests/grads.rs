@@ -47,7 +47,14 @@ fn agrees_with_pytorch_for_every_parameter_and_every_plan() {
     let expected = read(&fixture);
     let dir = tempfile::tempdir().unwrap();
     let output = dir.path().join("out.safetensors");
-    for plan in ["none", "pool2", "pool4"] {
+    for (plan, method) in [
+        ("none", "none"),
+        ("pool2", "pool2"),
+        ("pool4", "pool4"),
+        ("svd:0.8", "svd80"),
+        ("hosvd:0.8", "hosvd80"),
+        ("hosvd:0.9", "hosvd90"),
+    ] {
         let summary = json(&grads(&fixture, plan, &output));
         assert_eq!(summary["gradients"], 62);
         let found = read(&output);
@@ -58,7 +65,7 @@ fn agrees_with_pytorch_for_every_parameter_and_every_plan() {
             let Some(name) = name.strip_prefix("grad.") else { continue };
             // What a codec does not touch has its exact gradient under every plan.
             let answer = expected
-                .get(&format!("grad.{plan}.{name}"))
+                .get(&format!("grad.{method}.{name}"))
                 .unwrap_or_else(|| &expected[&format!("grad.exact.{name}")]);
             let error = relative_error(answer, gradient);
             assert!(error < TOLERANCE, "{plan}: {name}: {error:e}");

@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use packlight_codec::InputForm;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
-use super::weighted::{KeptInput, Operands, output_grad};
+use super::weighted::{KeptInput, Operands, output_grad, used_weight};
 use crate::gradient::Gradient;
 use crate::link::{Gradients, constant, output};
 use crate::{Activation, Layer, Result};
@@ -32,11 +32,15 @@ pub fn conv2d(
     if !needs.any() {
         return Ok(constant(data, x));
     }
-    let kept = needs.parameters[0]
-        .then(|| KeptInput::new(x, &operands.input, layer, InputForm::Images))
-        .transpose()?;
+    let kept = match needs.parameters[0] {
+        true => {
+            let packed = x.keep_for_conv2d(layer, weight.dims(), &geometry)?;
+            Some(KeptInput::new(packed, x, &operands.input, layer))
+        }
+        false => None,
+    };
     let (shape, by, pass) = (x.dims().to_vec(), layer.clone(), x.shared_pass());
-    let Operands { weight, parameters, .. } = operands;
+    let (weight, parameters) = (weight.detach(), operands.parameters);
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     output("conv2d", data, &[x], &parameters, move |grad| {
         let exact = grad.tensor;
@@ -53,7 +57,7 @@ pub fn conv2d(
         });
         gradients.extend(by_bias.transpose()?);
         let by_input = needs.inputs[0].then(|| {
-            let codec = by.codec();
+            let (codec, weight) = (by.codec(), used_weight(&weight, &by)?);
             let by_input = codec.conv2d_input_grad(&grad, &weight, &shape, &geometry);
             by_input.map_err(|e| by.codec_failed(e))
         });

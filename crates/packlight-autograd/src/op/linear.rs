@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use packlight_codec::InputForm;
 use packlight_kernels::linear;
 
-use super::weighted::{KeptInput, Operands, output_grad};
+use super::weighted::{KeptInput, Operands, output_grad, used_weight};
 use crate::gradient::Gradient;
 use crate::link::{Gradients, constant, output};
 use crate::{Activation, Layer, Result};
@@ -31,11 +31,15 @@ pub fn linear(
     if !needs.any() {
         return Ok(constant(data, x));
     }
-    let kept = needs.parameters[0]
-        .then(|| KeptInput::new(x, &operands.input, layer, InputForm::Tokens))
-        .transpose()?;
+    let kept = match needs.parameters[0] {
+        true => {
+            let packed = x.keep(layer, InputForm::Tokens)?;
+            Some(KeptInput::new(packed, x, &operands.input, layer))
+        }
+        false => None,
+    };
     let (by, pass) = (layer.clone(), x.shared_pass());
-    let Operands { weight, parameters, .. } = operands;
+    let (weight, parameters) = (weight.detach(), operands.parameters);
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     output("linear", data, &[x], &parameters, move |grad| {
         let exact = grad.tensor;
@@ -51,8 +55,9 @@ pub fn linear(
             need.then(|| linear::bias_grad(&grad).map_err(|e| by.failed(e))).transpose()
         });
         gradients.extend(by_bias.transpose()?);
-        let by_input =
-            needs.inputs[0].then(|| linear::input_grad(&grad, &weight).map_err(|e| by.failed(e)));
+        let by_input = needs.inputs[0].then(|| {
+            linear::input_grad(&grad, &used_weight(&weight, &by)?).map_err(|e| by.failed(e))
+        });
         let by_input = by_input.transpose()?.map(Gradient::own);
         Ok(Gradients { inputs: vec![by_input], parameters: gradients })
     })

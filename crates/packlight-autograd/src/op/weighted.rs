@@ -28,12 +28,11 @@ impl Operands {
     ) -> Result<Self> {
         let codec = layer.codec();
         let input = codec.input(x.data()).map_err(|e| layer.codec_failed(e))?;
-        let used = codec.weight(weight).map_err(|e| layer.codec_failed(e))?;
         let parameter =
             |tensor: &Tensor| if layer.is_frozen() { tensor.detach() } else { tensor.clone() };
         Ok(Self {
             input: input.unwrap_or_else(|| x.data().clone()),
-            weight: used.unwrap_or_else(|| weight.clone()).detach(),
+            weight: used_weight(weight, layer)?,
             parameters: [weight].into_iter().chain(bias).map(parameter).collect(),
         })
     }
@@ -41,6 +40,13 @@ impl Operands {
     pub(super) fn needs(&self, x: &Activation) -> Needs {
         Needs::of(&[x], &self.parameters.iter().collect::<Vec<_>>())
     }
+}
+
+/// What a layer's codec computes with in the place of its weight, outside candle's graph. The
+/// backward pass asks again, since keeping it would take memory.
+pub(super) fn used_weight(weight: &Tensor, layer: &Layer) -> Result<Tensor> {
+    let used = layer.codec().weight(weight).map_err(|e| layer.codec_failed(e))?;
+    Ok(used.unwrap_or_else(|| weight.clone()).detach())
 }
 
 /// The output gradient that a layer's codec works with.
@@ -64,19 +70,16 @@ pub(super) struct KeptInput {
 }
 
 impl KeptInput {
-    /// Packs `x`; `input` is what the layer computes with.
+    /// What was packed of `x`; `input` is what the layer computes with.
     pub(super) fn new(
+        packed: Arc<KeptPacked>,
         x: &Activation,
         input: &Tensor,
         layer: &Arc<Layer>,
-        form: InputForm,
-    ) -> Result<Self> {
+    ) -> Self {
         let observer = x.pass().observer().cloned();
-        Ok(Self {
-            packed: x.keep(layer, form)?,
-            layer: layer.clone(),
-            probe: observer.map(|observer| (input.clone(), observer)),
-        })
+        let probe = observer.map(|observer| (input.clone(), observer));
+        Self { packed, layer: layer.clone(), probe }
     }
 
     /// The weight gradient from what was kept; an observer is shown the exact one too.

@@ -1,6 +1,6 @@
 //! What the tests of codecs have in common.
 
-#![allow(dead_code)] // each test uses a part
+#![allow(dead_code, unreachable_pub)] // each test uses a part
 
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::{Context, InputForm, Memory, Packed, Result, parse};

@@ -23,6 +23,38 @@ impl Default for Conv2dGeometry {
     }
 }
 
+impl Conv2dGeometry {
+    /// Height and width of the output for an input and a kernel of these heights and widths.
+    ///
+    /// # Errors
+    /// If there is no output, or a stride or dilation is 0.
+    pub fn output_size(
+        &self,
+        input: (usize, usize),
+        kernel: (usize, usize),
+    ) -> Result<(usize, usize)> {
+        let Self { stride, padding, dilation, .. } = *self;
+        if [stride.0, stride.1, dilation.0, dilation.1].contains(&0) {
+            return Err(Error::shape(
+                KERNEL,
+                format!("stride {stride:?} and dilation {dilation:?} must be at least 1"),
+            ));
+        }
+        let reach = |size: usize, pad: usize, dilation: usize, taps: usize, stride: usize| {
+            let covered = dilation * taps.checked_sub(1)? + 1;
+            (size + 2 * pad).checked_sub(covered).map(|room| room / stride + 1)
+        };
+        let height = reach(input.0, padding.0, dilation.0, kernel.0, stride.0);
+        let width = reach(input.1, padding.1, dilation.1, kernel.1, stride.1);
+        height.zip(width).ok_or_else(|| {
+            let reason = format!(
+                "the kernel {kernel:?} with {self:?} is empty or larger than the padded input {input:?}"
+            );
+            Error::shape(KERNEL, reason)
+        })
+    }
+}
+
 /// All sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Problem {
@@ -52,7 +84,7 @@ impl Problem {
                 "input (N,C,H,W) and weight (O,C,Kh,Kw) expected, {input:?} and {weight:?} found"
             ));
         };
-        let Conv2dGeometry { stride, padding, dilation, groups } = *geometry;
+        let groups = geometry.groups;
         if groups == 0 || in_channels % groups != 0 || out_channels % groups != 0 {
             return fail(format!(
                 "{in_channels} input and {out_channels} output channels do not divide into {groups} groups"
@@ -67,20 +99,7 @@ impl Problem {
         if input.contains(&0) || weight.contains(&0) {
             return fail(format!("input {input:?} or weight {weight:?} holds no elements"));
         }
-        if [stride.0, stride.1, dilation.0, dilation.1].contains(&0) {
-            return fail(format!("stride {stride:?} and dilation {dilation:?} must be at least 1"));
-        }
-        let reach = |size: usize, pad: usize, dilation: usize, k: usize, stride: usize| {
-            (size + 2 * pad).checked_sub(dilation * (k - 1) + 1).map(|room| room / stride + 1)
-        };
-        let (Some(out_height), Some(out_width)) = (
-            reach(height, padding.0, dilation.0, kh, stride.0),
-            reach(width, padding.1, dilation.1, kw, stride.1),
-        ) else {
-            return fail(format!(
-                "the kernel of {weight:?} with {geometry:?} is larger than the padded input {input:?}"
-            ));
-        };
+        let (out_height, out_width) = geometry.output_size((height, width), (kh, kw))?;
         Ok(Self {
             batch,
             in_channels,

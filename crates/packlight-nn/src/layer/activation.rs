@@ -50,3 +50,24 @@ impl Module for Gelu {
         Ok(op::gelu(x, &self.layer)?)
     }
 }
+
+/// `x` times the logistic function of `x`, also called swish (Elfwing, Uchibe and Doya, 2018).
+pub struct Silu {
+    layer: Arc<Layer>,
+}
+
+impl Silu {
+    /// Registers this part of the model as a layer.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn new(builder: &Builder) -> Result<Self> {
+        Ok(Self { layer: builder.layer(LayerKind::Activation)? })
+    }
+}
+
+impl Module for Silu {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        Ok(op::silu(x, &self.layer)?)
+    }
+}

@@ -20,16 +20,20 @@ pub struct Linear {
 /// What a fully connected layer needs besides its features.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearConfig {
-    /// Whether there is a bias.
-    pub bias: bool,
-    /// How the weight starts; a bias starts as in PyTorch.
+    /// How the weight starts.
     pub init: Init,
+    /// How the bias starts, if there is one.
+    pub bias: Option<Init>,
+    /// The level from which on auxiliary sign activation covers it, if it is one of those layers
+    /// of a transformer or mixer; see [`Layer::auxiliary`].
+    pub auxiliary: Option<u8>,
 }
 
 impl LinearConfig {
-    /// As in PyTorch: with a bias, and a weight uniform within `1 / sqrt(in_features)`.
+    /// As in PyTorch: weight and bias uniform within `1 / sqrt(in_features)`.
     pub fn pytorch(in_features: usize) -> Self {
-        Self { bias: true, init: Init::pytorch(in_features) }
+        let init = Init::pytorch(in_features);
+        Self { init, bias: Some(init), auxiliary: None }
     }
 }
 
@@ -44,18 +48,18 @@ impl Linear {
         out_features: usize,
         config: LinearConfig,
     ) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Linear)?;
+        let layer = match config.auxiliary {
+            Some(level) => builder.auxiliary_layer(level)?,
+            None => builder.layer(LayerKind::Linear)?,
+        };
         let sizes = [
             ("the number of input features", in_features),
             ("the number of output features", out_features),
         ];
         require_positive(layer.name(), &sizes)?;
         let weight = builder.parameter("weight", &[out_features, in_features], config.init)?;
-        let bias = match config.bias {
-            true => Some(builder.parameter("bias", &[out_features], Init::pytorch(in_features))?),
-            false => None,
-        };
-        Ok(Self { weight, bias, layer })
+        let bias = config.bias.map(|init| builder.parameter("bias", &[out_features], init));
+        Ok(Self { weight, bias: bias.transpose()?, layer })
     }
 }
 

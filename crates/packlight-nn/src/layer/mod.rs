@@ -1,20 +1,28 @@
 //! Layers: an op with its parameters and the name under which plans and records know it.
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod conv2d;
 mod dropout;
+mod embedding;
+mod feed_forward;
 mod layer_norm;
 mod linear;
 mod max_pool2d;
+mod patch_embedding;
 
-pub use activation::{Gelu, Relu};
+pub use activation::{Gelu, Relu, Silu};
+pub use attention::Attention;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use dropout::Dropout;
+pub use embedding::Embedding;
+pub use feed_forward::FeedForward;
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, LinearConfig};
 pub use max_pool2d::MaxPool2d;
+pub use patch_embedding::{PatchConfig, PatchEmbedding};
 
 use packlight_autograd::Activation;
 

@@ -1,8 +1,11 @@
 //! Models that a study can name.
 
+mod mixer;
 mod mlp;
 mod resnet;
 mod spec;
+mod transformer;
+mod vit;
 
 use std::sync::Arc;
 
@@ -10,9 +13,12 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Layer, op};
 use packlight_record::LayerKind;
 
+pub use mixer::Mixer;
 pub use mlp::Mlp;
 pub use resnet::ResNet;
 pub use spec::{Architecture, ModelSpec, Stem};
+pub use transformer::{PADDING, Transformer};
+pub use vit::Vit;
 
 use crate::{Arrangement, Builder, Module, Parameters, Plan, Result};
 
@@ -22,6 +28,7 @@ pub struct Model {
     network: Box<dyn Module>,
     parameters: Parameters,
     loss: Arc<Layer>,
+    targets: op::Targets,
 }
 
 impl Model {
@@ -66,9 +73,19 @@ impl Model {
                 Box::new(ResNet::resnet20(&builder, &sizes, arrangement)?)
             }
             spec::Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, arrangement)?),
+            spec::Checked::Vit(sizes) => Box::new(Vit::new(&builder, &sizes, arrangement)?),
+            spec::Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, arrangement)?),
+            spec::Checked::Transformer(sizes) => {
+                Box::new(Transformer::new(&builder, &sizes, arrangement)?)
+            }
+        };
+        let targets = match spec.name {
+            Architecture::Transformer => op::Targets { smoothing: 0.1, ignored: Some(PADDING) },
+            _ => op::Targets::default(),
         };
         let loss = builder.pp("loss").layer(LayerKind::Loss)?;
-        Ok(Self { spec: spec.clone(), network, parameters: builder.finish(), loss })
+        let (spec, parameters) = (spec.clone(), builder.finish());
+        Ok(Self { spec, network, parameters, loss, targets })
     }
 
     /// What the model was made from.
@@ -86,18 +103,24 @@ impl Model {
         self.parameters.layers()
     }
 
-    /// The cross-entropy of `logits` of shape (N, classes) with `labels` of shape (N), u32 or i64,
-    /// averaged over the batch: a scalar.
+    /// The label that does not count in the loss, if there is one.
+    pub fn ignored_label(&self) -> Option<u32> {
+        self.targets.ignored
+    }
+
+    /// The cross-entropy of `logits` of shape (..., classes) with `labels` of shape (...), u32 or
+    /// i64, averaged over those that count: a scalar. A transformer's is smoothed by 0.1.
     ///
     /// # Errors
-    /// If the shapes do not fit or a label is no class.
+    /// If the shapes do not fit, a label is no class, or none counts.
     pub fn loss(&self, logits: &Activation, labels: &Tensor) -> Result<Activation> {
-        Ok(op::softmax_cross_entropy(logits, labels, op::Targets::default(), &self.loss)?)
+        Ok(op::softmax_cross_entropy(logits, labels, self.targets, &self.loss)?)
     }
 }
 
 impl Module for Model {
-    /// Logits of shape (N, classes) for images of shape (N, channels, height, width).
+    /// Logits of shape (N, classes) for images of shape (N, channels, height, width), or of shape
+    /// (N, length, classes) for pairs of sequences of shape (N, 2, length).
     fn forward(&self, x: &Activation) -> Result<Activation> {
         self.network.forward(x)
     }

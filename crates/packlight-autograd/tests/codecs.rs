@@ -1,0 +1,131 @@
+//! What codecs do within operations that act elsewhere than on the kept input.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+use packlight_autograd::op::{self, Conv2dGeometry};
+use packlight_autograd::{Activation, Layer, Ledger, Pass};
+use packlight_codec::parse;
+use packlight_kernels::conv2d;
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_record::{KeptKind, LayerKind};
+
+fn var(shape: &[usize], name: &str) -> Var {
+    let mut stream = Key::new(5, Purpose::Sample).layer(name).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
+}
+
+fn layer(kind: LayerKind, codec: &str) -> Arc<Layer> {
+    let layer = Layer::new("layer", kind);
+    layer.set_codec(parse(codec).unwrap());
+    layer
+}
+
+const SAME: Conv2dGeometry =
+    Conv2dGeometry { stride: (1, 1), padding: (1, 1), dilation: (1, 1), groups: 1 };
+
+/// Output and gradients of input, weight and bias of a convolution.
+fn convolution(x: &Var, w: &Var, b: &Var, layer: &Arc<Layer>, pass: &Pass) -> Vec<Vec<f64>> {
+    let entered = Activation::from_tensor(x, pass).unwrap();
+    let y = op::conv2d(&entered, w, Some(b), SAME, layer).unwrap().into_tensor().unwrap();
+    let loss = (&y * var(y.dims(), "projection").as_tensor()).unwrap().sum_all().unwrap();
+    let gradients = loss.backward().unwrap();
+    let all = [&y, gradients.get(x).unwrap(), gradients.get(w).unwrap(), gradients.get(b).unwrap()];
+    all.map(|t| t.flatten_all().unwrap().to_vec1::<f64>().unwrap()).into()
+}
+
+#[test]
+fn swat_computes_with_sparse_weights_and_keeps_sparse_inputs() {
+    let (x, w, b) = (var(&[2, 3, 6, 6], "x"), var(&[4, 3, 3, 3], "w"), var(&[4], "b"));
+    let swat = layer(LayerKind::Conv, "swat:0.25");
+    let found = convolution(&x, &w, &b, &swat, &Pass::training());
+    let sparse = Var::from_tensor(&swat.codec().weight(&w).unwrap().unwrap()).unwrap();
+    let plain = layer(LayerKind::Conv, "none");
+    let expected = convolution(&x, &sparse, &b, &plain, &Pass::training());
+    assert_eq!((&found[0], &found[1], &found[3]), (&expected[0], &expected[1], &expected[3]));
+    assert_ne!(found[2], expected[2]);
+    // The weight's gradient is that of the sparse input, for all of the weight.
+    let kept = packlight_kernels::top_k::largest(&x, 54).unwrap();
+    let grad = var(&[2, 4, 6, 6], "projection");
+    let by_weight = conv2d::weight_grad(&kept, &grad, w.dims(), &SAME).unwrap();
+    assert_eq!(found[2], by_weight.flatten_all().unwrap().to_vec1::<f64>().unwrap());
+}
+
+#[test]
+fn gradient_filtering_leaves_output_and_bias_exact_and_changes_the_rest() {
+    let (x, w, b) = (var(&[2, 3, 6, 6], "x"), var(&[4, 3, 3, 3], "w"), var(&[4], "b"));
+    let exact = convolution(&x, &w, &b, &layer(LayerKind::Conv, "none"), &Pass::training());
+    let found = convolution(&x, &w, &b, &layer(LayerKind::Conv, "gf2"), &Pass::training());
+    assert_eq!((&found[0], &found[3]), (&exact[0], &exact[3]));
+    assert!(found[1] != exact[1] && found[2] != exact[2]);
+}
+
+#[test]
+fn convolutions_share_a_filtered_copy_where_their_windows_are_the_same() {
+    let halving = |padding| Conv2dGeometry { stride: (2, 2), padding: (padding, padding), ..SAME };
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_ledger(&ledger);
+    let x = Activation::from_tensor(&var(&[2, 3, 8, 8], "x"), &pass).unwrap();
+    let mut outputs = Vec::new();
+    let mut kept = |side: usize, geometry| {
+        let w = var(&[4, 3, side, side], "w");
+        let y = op::conv2d(&x, &w, None, geometry, &layer(LayerKind::Conv, "gf2")).unwrap();
+        outputs.push(y);
+        ledger.kept()
+    };
+    // 2 x 2 windows of 4 pixels each way for both, then 4 x 4 windows of 2.
+    assert_eq!(kept(3, halving(1)), 2 * 3 * 4 * 8);
+    assert_eq!(kept(1, halving(0)), 2 * 3 * 4 * 8);
+    assert_eq!(kept(3, SAME), 2 * 3 * 20 * 8);
+}
+
+#[test]
+fn resprop_remembers_what_others_do_not() {
+    let (x, w, b) = (var(&[2, 3, 6, 6], "x"), var(&[4, 3, 3, 3], "w"), var(&[4], "b"));
+    let remembered = |codec: &str, pass: &Pass| {
+        let layer = layer(LayerKind::Conv, codec);
+        convolution(&x, &w, &b, &layer, pass);
+        layer.memory().bytes()
+    };
+    assert_eq!(remembered("dither:2", &Pass::training()), 0);
+    assert_eq!(remembered("resprop:0.1", &Pass::training()), 2 * 4 * 36 * 8);
+    // A pass that looks on only leaves nothing behind.
+    assert_eq!(remembered("resprop:0.1", &Pass::training().freeze_statistics()), 0);
+}
+
+#[test]
+fn step_derivatives_leave_the_output_exact_at_two_bits_an_element() {
+    let x = Var::from_tensor(&(var(&[3, 40], "x").as_tensor() / 4.0).unwrap()).unwrap();
+    type Op = fn(&Activation, &Arc<Layer>) -> packlight_autograd::Result<Activation>;
+    for (codec, op) in [("regelu2", op::gelu as Op), ("resilu2", op::silu as Op)] {
+        let run = |codec: &str| {
+            let ledger = Ledger::new();
+            let pass = Pass::training().with_ledger(&ledger);
+            let entered = Activation::from_tensor(&x, &pass).unwrap();
+            let y = op(&entered, &layer(LayerKind::Activation, codec)).unwrap();
+            let y = y.into_tensor().unwrap();
+            let gradients = y.sum_all().unwrap().backward().unwrap();
+            let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            let kept = ledger.entries()[0].bytes.total();
+            assert_eq!(ledger.entries()[0].kind, KeptKind::Input);
+            (values(&y), values(gradients.get(&x).unwrap()), kept)
+        };
+        let ((exact, _, whole), (output, mut gradient, kept)) = (run("none"), run(codec));
+        assert_eq!((output, whole, kept), (exact, 120 * DType::F64.size_in_bytes(), 30));
+        gradient.sort_by(f64::total_cmp);
+        gradient.dedup();
+        assert_eq!(gradient.len(), 2, "between the outer thresholds, in which all of x lies");
+    }
+}
+
+#[test]
+fn a_derivative_of_another_function_is_refused() {
+    let x = var(&[4], "x");
+    let entered = Activation::from_tensor(&x, &Pass::training()).unwrap();
+    let y = op::silu(&entered, &layer(LayerKind::Activation, "regelu2")).unwrap();
+    let error = y.into_tensor().unwrap().sum_all().unwrap().backward().unwrap_err().to_string();
+    assert!(error.contains("`regelu2`") && error.contains("GELU"), "{error}");
+}

@@ -1,0 +1,75 @@
+//! `svd:<eps>`: the batch as combinations of its leading singular vectors.
+//!
+//! Nguyen et al., "Activation map compression through tensor decomposition for deep learning",
+//! NeurIPS 2024. Of the unfolding along the first axis (B, C H W) = U S V^T the K leading singular
+//! values are kept, the fewest whose squares sum up to at least eps of all squares: K (B + C H W)
+//! numbers. The authors keep U S and V^T; here the orthonormal factor is the one on the shorter
+//! side, as it is that side's Gram matrix whose eigenvectors are taken; the product is the same.
+//! They restore the input in the backward pass; here the output gradient is summed over the batch
+//! with U first, and V takes part as K samples.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use packlight_kernels::linear;
+use packlight_kernels::mode_product::mode_product;
+use packlight_record::LayerKind;
+
+use crate::low_rank::{self, LowRank};
+use crate::registry::Entry;
+use crate::spec::{parameters, wrong};
+use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+
+/// How plans write it.
+pub const ENTRY: Entry = Entry {
+    pattern: "svd:<eps>",
+    summary: "leading singular vectors of the batch that carry a share eps of its energy",
+    examples: &["svd:0.8", "svd:0.9", "svd:1"],
+    parse,
+};
+
+fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
+    let parameters = parameters(spec, "svd")?;
+    Some(match parameters[..] {
+        [energy] => low_rank::energy(spec, energy).map(|energy| Arc::new(Svd { energy }) as _),
+        _ => Err(wrong(spec, "one share of energy expected, as in `svd:0.8`")),
+    })
+}
+
+/// The singular vectors of the batch with this share of its energy.
+#[derive(Debug)]
+pub struct Svd {
+    energy: f64,
+}
+
+impl Codec for Svd {
+    fn name(&self) -> String {
+        format!("svd:{}", self.energy)
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&[LayerKind::Conv])
+    }
+
+    fn bytes(&self, shape: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
+        low_rank::check(self, shape, form)?;
+        Ok(None)
+    }
+
+    fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
+        low_rank::check(self, input.dims(), context.form)?;
+        let shape = input.dims().to_vec();
+        let (samples, rest) = (shape[0], shape[1..].iter().product());
+        let (left, right) = if samples <= rest {
+            let u = low_rank::leading_vectors(input, 0, self.energy)?;
+            let right = mode_product(input, &u.t()?, 0)?;
+            (u, right)
+        } else {
+            let matrix = input.reshape((samples, rest))?;
+            let v = low_rank::leading_vectors(&matrix, 1, self.energy)?.t()?.contiguous()?;
+            let axes = [&[v.dim(0)?], &shape[1..]].concat();
+            (linear::forward(&matrix, &v, None)?, v.reshape(axes)?)
+        };
+        Ok(Box::new(LowRank { left, right, shape }))
+    }
+}

@@ -1,0 +1,55 @@
+//! What the step derivatives promise.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use candle_core::{DType, Device, Tensor};
+use packlight_codec::InputForm::Tokens;
+use packlight_kernels::{gelu, silu};
+use support::{dot, pack, sample, values};
+
+#[test]
+fn the_derivative_steps_over_four_levels_from_zero_to_one() {
+    let x = Tensor::new(&[-100.0, -4.0, -1.0, -0.01, 0.01, 1.0, 4.0, 100.0], &Device::Cpu).unwrap();
+    let ones = x.ones_like().unwrap();
+    let by_gelu = values(&pack("regelu2", &x, Tokens).gelu_grad(&ones).unwrap());
+    let (low, high) = (-0.04922261145617846, 1.0487405950855513);
+    assert_eq!(by_gelu[..4], [0.0, 0.0, low, low]);
+    assert!(by_gelu[4..6].iter().all(|level| (level - high).abs() < 1e-15));
+    assert_eq!(by_gelu[6..], [1.0, 1.0]);
+    let by_silu = values(&pack("resilu2", &x, Tokens).silu_grad(&ones).unwrap());
+    assert_eq!((by_silu[0], by_silu[7]), (0.0, 1.0));
+    let mut levels = by_silu.clone();
+    levels.dedup();
+    assert_eq!(levels.len(), 4);
+}
+
+#[test]
+fn it_takes_two_bits_an_element() {
+    for (codec, n) in [("regelu2", 4096), ("resilu2", 4097)] {
+        let x = sample(&[n], 1).to_dtype(DType::F32).unwrap();
+        let bytes = pack(codec, &x, Tokens).bytes();
+        assert_eq!((bytes.payload, bytes.metadata), (n.div_ceil(4), 0));
+    }
+}
+
+#[test]
+fn gradients_point_the_exact_way_nearly() {
+    let (x, grad) = (sample(&[4000], 1), sample(&[4000], 2));
+    let cosine = |a: &Tensor, b: &Tensor| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+    let near = pack("regelu2", &x, Tokens).gelu_grad(&grad).unwrap();
+    assert!(cosine(&near, &gelu::backward(&x, &grad).unwrap()) > 0.9);
+    let near = pack("resilu2", &x, Tokens).silu_grad(&grad).unwrap();
+    assert!(cosine(&near, &silu::backward(&x, &grad).unwrap()) > 0.8);
+}
+
+#[test]
+fn other_layers_are_refused_with_a_word() {
+    let x = sample(&[8], 1);
+    let packed = pack("regelu2", &x, Tokens);
+    for error in [packed.silu_grad(&x), packed.unpack(), packed.linear_weight_grad(&x)] {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("`regelu2`") && error.contains("GELU"), "{error}");
+    }
+}

@@ -1,0 +1,84 @@
+//! Rounding to multiples of a step at random, so that the mean stays.
+
+use candle_core::Tensor;
+use num_traits::Zero;
+use rayon::prelude::*;
+
+use crate::Result;
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::rng::Key;
+use crate::sum::sum_by;
+
+const KERNEL: &str = "dither";
+
+/// Elements that one piece of work takes; a multiple of 4, since random numbers come in fours.
+const PIECE: usize = 8192;
+
+/// `step * floor(x / step + u)` for each element, with `u` uniform in [0, 1): the multiple of
+/// `step` below or above `x`, at odds that make `x` the mean.
+///
+/// # Errors
+/// If type or device have no kernel.
+pub fn dither(input: &Tensor, step: f64, key: Key) -> Result<Tensor> {
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let mut output = vec![T::zero(); input.len()];
+        output.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE)).enumerate().for_each(
+            |(piece, (output, input))| {
+                let mut stream = key.stream_at((piece * PIECE / 4) as u64);
+                for (y, x) in output.iter_mut().zip(input) {
+                    let u = f64::from(stream.next_u32()) / 2f64.powi(32);
+                    *y = T::narrow(floor(x.wide() / step + u) * step);
+                }
+            },
+        );
+        Ok(Tensor::from_vec(output, shape, device)?)
+    })
+}
+
+/// `x.floor()`, which is a call where the processor's instruction for it cannot be taken for granted.
+fn floor(x: f64) -> f64 {
+    /// Leaves no room for a fraction in what is added to it.
+    const WHOLE: f64 = 1.5 * (1u64 << 52) as f64;
+    if x.abs() < (1u64 << 51) as f64 {
+        let nearest = (x + WHOLE) - WHOLE;
+        nearest - f64::from(u8::from(nearest > x))
+    } else {
+        x.floor()
+    }
+}
+
+/// The standard deviation of all elements, which is that of the population; 0 where there are none.
+///
+/// # Errors
+/// If type or device have no kernel.
+pub fn deviation(input: &Tensor) -> Result<f64> {
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let centre = T::narrow(mean(input, |x| x));
+        Ok(mean(input, |x| (x - centre) * (x - centre)).sqrt())
+    })
+}
+
+fn mean<T: Element>(values: &[T], f: impl Fn(T) -> T + Sync) -> f64 {
+    let of_piece = |piece: &[T]| sum_by(piece.len(), |i| f(piece[i]));
+    let sums: Vec<f64> = values.par_chunks(PIECE).map(of_piece).collect();
+    sums.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floor_is_floor() {
+        let whole = [0.0, 1.0, -1.0, 7.0, 1e15, -1e15, 4e15, 5e15 + 1.0, 1e300];
+        let near = whole.into_iter().flat_map(|x: f64| [x.next_down(), x, x.next_up(), x + 0.5]);
+        for x in near.chain([f64::INFINITY, f64::NEG_INFINITY]) {
+            assert_eq!(floor(x), x.floor(), "{x}");
+        }
+        assert!(floor(f64::NAN).is_nan());
+    }
+}

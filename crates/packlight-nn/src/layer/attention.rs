@@ -1,0 +1,103 @@
+//! Scaled dot-product attention of several heads.
+
+use std::sync::Arc;
+
+use packlight_autograd::{Activation, Layer, op};
+use packlight_record::LayerKind;
+
+use super::{Dropout, Module};
+use crate::{Builder, Error, Result};
+
+/// `softmax(q kᵀ / sqrt(d)) v` for each of several heads of `d` features (Vaswani et al., NeurIPS
+/// 2017, equation 1), without the projections around it.
+///
+/// Its layers are what it keeps: `query` (scaled), `key`, `softmax` (the probabilities, once for
+/// both operations that need them) and `value`; with dropout also `dropped`, the probabilities
+/// that are left.
+pub struct Attention {
+    heads: usize,
+    query: Arc<Layer>,
+    key: Arc<Layer>,
+    softmax: Arc<Layer>,
+    value: Arc<Layer>,
+    dropout: Option<(Dropout, Arc<Layer>)>,
+}
+
+impl Attention {
+    /// Registers the layers of this part of the model; with `dropout` above 0 that share of the
+    /// probabilities is dropped in training.
+    ///
+    /// # Errors
+    /// If there are no heads or they do not divide `features`, or the name is taken.
+    pub fn new(builder: &Builder, features: usize, heads: usize, dropout: f64) -> Result<Self> {
+        let layer = |name: &str| builder.pp(name).layer(LayerKind::Attention);
+        let (query, key, softmax) = (layer("query")?, layer("key")?, layer("softmax")?);
+        if heads == 0 || !features.is_multiple_of(heads) {
+            return Err(Error::Layer {
+                layer: softmax.name().to_owned(),
+                reason: format!("{heads} heads do not divide {features} features"),
+            });
+        }
+        let dropout = match dropout == 0.0 {
+            true => None,
+            false => Some((Dropout::new(&builder.pp("dropout"), dropout)?, layer("dropped")?)),
+        };
+        Ok(Self { heads, query, key, softmax, value: layer("value")?, dropout })
+    }
+
+    /// The mean of `values` (N, keys, features) for each of `queries` (N, queries, features), by
+    /// how well those `keys` (N, keys, features) fit it that are visible.
+    ///
+    /// # Errors
+    /// If the shapes do not fit.
+    pub fn forward(
+        &self,
+        queries: &Activation,
+        keys: &Activation,
+        values: &Activation,
+        visible: &op::Visible,
+    ) -> Result<Activation> {
+        let features = queries.dims().last().copied().unwrap_or(1);
+        let scale = 1.0 / (features as f64 / self.heads as f64).sqrt();
+        let queries = op::scale(&self.split_heads(queries)?, scale)?;
+        let keys = self.split_heads(keys)?;
+        let scores = op::matmul_transposed(&queries, &keys, &self.query, &self.key)?;
+        drop((queries, keys));
+        let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
+        drop(scores);
+        let mut kept_by = &self.softmax;
+        if let Some((dropout, dropped)) = &self.dropout {
+            probabilities = dropout.forward(&probabilities)?;
+            kept_by = dropped;
+        }
+        let values = self.split_heads(values)?;
+        let mixed = op::matmul(&probabilities, &values, kept_by, &self.value)?;
+        let &[samples, heads, length, width] = mixed.dims() else {
+            return Err(self.misfit(&mixed));
+        };
+        let together = op::permute(&mixed, &[0, 2, 1, 3])?;
+        Ok(op::reshape(&together, &[samples, length, heads * width])?)
+    }
+
+    /// `x` (N, tokens, features) as (N, heads, tokens, features / heads).
+    fn split_heads(&self, x: &Activation) -> Result<Activation> {
+        match *x.dims() {
+            [samples, tokens, features] if features.is_multiple_of(self.heads) => {
+                let split = [samples, tokens, self.heads, features / self.heads];
+                Ok(op::permute(&op::reshape(x, &split)?, &[0, 2, 1, 3])?)
+            }
+            _ => Err(self.misfit(x)),
+        }
+    }
+
+    fn misfit(&self, x: &Activation) -> Error {
+        Error::Layer {
+            layer: self.softmax.name().to_owned(),
+            reason: format!(
+                "{:?} given, expected (samples, tokens, features) with features for {} heads",
+                x.dims(),
+                self.heads
+            ),
+        }
+    }
+}

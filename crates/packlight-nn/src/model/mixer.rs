@@ -1,0 +1,88 @@
+//! MLP-Mixer (Tolstikhin et al., "MLP-Mixer: an all-MLP architecture for vision", NeurIPS 2021),
+//! with timm's names and initial distributions.
+
+use packlight_autograd::{Activation, op};
+
+use super::spec::MixerSizes;
+use crate::layer::{FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding};
+use crate::part::Chain;
+use crate::{Arrangement, Builder, Init, Module, Result};
+
+const EPSILON: f64 = 1e-6;
+
+/// A mixer: patches, blocks that mix tokens and then channels, and a head on the mean token.
+pub struct Mixer {
+    stem: PatchEmbedding,
+    blocks: Chain<Block>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Mixer {
+    pub(super) fn new(
+        builder: &Builder,
+        sizes: &MixerSizes,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
+        arrangement.refuse_residual("mixer")?;
+        let &MixerSizes { in_channels, width, patch, classes, .. } = sizes;
+        let zero = Init::Constant(0.0);
+        let config = PatchConfig { patch, init: Init::LecunNormal, bias: zero };
+        let head = LinearConfig { init: zero, bias: Some(zero), auxiliary: None };
+        Ok(Self {
+            stem: PatchEmbedding::new(&builder.pp("stem").pp("proj"), in_channels, width, config)?,
+            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, |number| {
+                Block::new(&builder.pp("blocks").pp(number), sizes)
+            })?,
+            norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::new(&builder.pp("head"), width, classes, head)?,
+        })
+    }
+}
+
+impl Module for Mixer {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let mut x = self.stem.forward(x)?;
+        x = self.blocks.forward(&x)?;
+        self.head.forward(&op::mean_axis(&self.norm.forward(&x)?, 1)?)
+    }
+}
+
+/// One feed-forward part over the tokens and one over the channels, each with a norm before it and
+/// a shortcut around both.
+struct Block {
+    norm1: LayerNorm,
+    tokens: FeedForward,
+    norm2: LayerNorm,
+    channels: FeedForward,
+}
+
+impl Block {
+    fn new(builder: &Builder, sizes: &MixerSizes) -> Result<Self> {
+        let &MixerSizes { width, patches, .. } = sizes;
+        let mlp = |name: &str, (features, hidden): (usize, usize), levels: [u8; 2]| {
+            let linear = |level| LinearConfig {
+                init: Init::xavier_uniform(features, hidden),
+                bias: Some(Init::Normal { deviation: 1e-6 }),
+                auxiliary: Some(level),
+            };
+            let sizes = (features, hidden);
+            FeedForward::new(&builder.pp(name), ["fc1", "fc2"], sizes, levels.map(linear), 0.0)
+        };
+        Ok(Self {
+            norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,
+            tokens: mlp("mlp_tokens", (patches, width / 2), [4, 3])?,
+            norm2: LayerNorm::new(&builder.pp("norm2"), width, EPSILON)?,
+            channels: mlp("mlp_channels", (width, 4 * width), [2, 1])?,
+        })
+    }
+}
+
+impl Module for Block {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let swap = |x: &Activation| op::permute(x, &[0, 2, 1]);
+        let mixed = self.tokens.forward(&swap(&self.norm1.forward(x)?)?)?;
+        let x = op::add(x, &swap(&mixed)?)?;
+        Ok(op::add(&x, &self.channels.forward(&self.norm2.forward(&x)?)?)?)
+    }
+}

@@ -1,0 +1,275 @@
+//! An encoder-decoder transformer with its norms before its parts (Vaswani et al., "Attention is
+//! all you need", NeurIPS 2017), with the names and initial distributions of the implementation
+//! that Woo and Jeon (ICLR 2023) trained.
+
+use candle_core::{DType, Tensor, Var};
+use packlight_autograd::{Activation, op};
+
+use super::spec::TransformerSizes;
+use crate::layer::{Attention, Dropout, Embedding, FeedForward, LayerNorm, Linear, LinearConfig};
+use crate::{Arrangement, Builder, Error, Init, Module, Result};
+
+/// The token that fills up sequences which are shorter than others: it is neither seen nor counted.
+pub const PADDING: u32 = 0;
+
+const EPSILON: f64 = 1e-5;
+/// Places that have a position embedding.
+const POSITIONS: usize = 5000;
+
+/// A transformer from one sequence of tokens to another.
+pub struct Transformer {
+    source: TokenEmbedding,
+    encoder: Vec<EncoderLayer>,
+    encoder_norm: LayerNorm,
+    target: TokenEmbedding,
+    decoder: Vec<DecoderLayer>,
+    decoder_norm: LayerNorm,
+    generator: Linear,
+}
+
+impl Transformer {
+    pub(super) fn new(
+        builder: &Builder,
+        sizes: &TransformerSizes,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
+        arrangement.refuse_all("transformer")?;
+        let &TransformerSizes { source_vocabulary, classes, width, depth, .. } = sizes;
+        let (encoder, decoder) = (builder.pp("encoder"), builder.pp("decoder"));
+        let (encoder_layers, decoder_layers) =
+            (encoder.pp("encoder_layers"), decoder.pp("decoder_layers"));
+        Ok(Self {
+            source: TokenEmbedding::new(builder, "src", source_vocabulary, sizes)?,
+            encoder: (0..depth)
+                .map(|number| EncoderLayer::new(&encoder_layers.pp(number), sizes))
+                .collect::<Result<_>>()?,
+            encoder_norm: LayerNorm::new(&encoder.pp("norm"), width, EPSILON)?,
+            target: TokenEmbedding::new(builder, "trg", classes, sizes)?,
+            decoder: (0..depth)
+                .map(|number| DecoderLayer::new(&decoder_layers.pp(number), sizes))
+                .collect::<Result<_>>()?,
+            decoder_norm: LayerNorm::new(&decoder.pp("norm"), width, EPSILON)?,
+            generator: Linear::new(
+                &builder.pp("decoder_generator").pp("linear"),
+                width,
+                classes,
+                linear(width, classes, None),
+            )?,
+        })
+    }
+}
+
+impl Module for Transformer {
+    /// Logits (N, length, classes) of the tokens that come next, for tokens (N, 2, length), u32: the
+    /// source, and the target as far as it is known.
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let &[samples, 2, length] = x.dims() else {
+            let reason = format!("tokens (N, 2, length) expected, {:?} found", x.dims());
+            return Err(Error::Layer { layer: "src_embedding".into(), reason });
+        };
+        let row = |row| op::reshape(&op::slice(x, 1, row..row + 1)?, &[samples, length]);
+        let (source, target) = (row(0)?, row(1)?);
+        let no_padding = op::Visible { lengths: Some(lengths(source.data())?), causal: false };
+
+        let mut memory = self.source.forward(&source)?;
+        for layer in &self.encoder {
+            memory = layer.forward(&memory, &no_padding)?;
+        }
+        let memory = self.encoder_norm.forward(&memory)?;
+        let mut x = self.target.forward(&target)?;
+        for layer in &self.decoder {
+            x = layer.forward(&x, &memory, &no_padding)?;
+        }
+        self.generator.forward(&self.decoder_norm.forward(&x)?)
+    }
+}
+
+/// How many tokens of each sequence (N, length) there are up to the last that is no padding.
+fn lengths(tokens: &Tensor) -> Result<Vec<usize>> {
+    let sequences = tokens.to_dtype(DType::U32)?.to_vec2::<u32>()?;
+    let length =
+        |tokens: Vec<u32>| tokens.iter().rposition(|&t| t != PADDING).map_or(0, |at| at + 1);
+    Ok(sequences.into_iter().map(length).collect())
+}
+
+/// Token and position embeddings.
+struct TokenEmbedding {
+    tokens: Embedding,
+    positions: Var,
+    scale: f64,
+    dropout: Dropout,
+}
+
+impl TokenEmbedding {
+    fn new(
+        builder: &Builder,
+        side: &str,
+        vocabulary: usize,
+        sizes: &TransformerSizes,
+    ) -> Result<Self> {
+        let width = sizes.width;
+        let table = builder.pp(format!("{side}_embedding")).pp("embeddings_table");
+        let positions = builder.pp(format!("{side}_pos_embedding"));
+        let xavier = Init::xavier_uniform(width, vocabulary);
+        Ok(Self {
+            tokens: Embedding::new(&table, vocabulary, width, xavier)?,
+            positions: positions.buffer(
+                "positional_encodings_table",
+                &[POSITIONS, width],
+                Init::Sinusoid,
+            )?,
+            scale: (width as f64).sqrt(),
+            dropout: Dropout::new(&positions.pp("dropout"), sizes.dropout)?,
+        })
+    }
+}
+
+impl Module for TokenEmbedding {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let length = x.dims().last().copied().unwrap_or(0);
+        if length > POSITIONS {
+            let reason = format!("a sequence of {length} tokens; {POSITIONS} at most");
+            return Err(Error::Layer { layer: "positional_encodings_table".into(), reason });
+        }
+        let embedded = op::scale(&self.tokens.forward(x)?, self.scale)?;
+        let positions = self.positions.as_detached_tensor().narrow(0, 0, length)?.unsqueeze(0)?;
+        self.dropout.forward(&op::add_parameter(&embedded, &positions)?)
+    }
+}
+
+/// `x + dropout(f(norm(x)))`.
+struct Sublayer {
+    norm: LayerNorm,
+    dropout: Dropout,
+}
+
+impl Sublayer {
+    /// `f` made between the norm and the dropout, as layers stand in forward order.
+    fn around<F>(
+        builder: &Builder,
+        number: usize,
+        sizes: &TransformerSizes,
+        f: impl FnOnce() -> Result<F>,
+    ) -> Result<(Self, F)> {
+        let builder = builder.pp("sublayers").pp(number);
+        let norm = LayerNorm::new(&builder.pp("norm"), sizes.width, EPSILON)?;
+        let f = f()?;
+        let dropout = Dropout::new(&builder.pp("dropout"), sizes.dropout)?;
+        Ok((Self { norm, dropout }, f))
+    }
+
+    fn forward(
+        &self,
+        x: &Activation,
+        f: impl FnOnce(&Activation) -> Result<Activation>,
+    ) -> Result<Activation> {
+        let y = self.dropout.forward(&f(&self.norm.forward(x)?)?)?;
+        Ok(op::add(x, &y)?)
+    }
+}
+
+struct EncoderLayer {
+    attention: (Sublayer, Projected),
+    feed_forward: (Sublayer, FeedForward),
+}
+
+impl EncoderLayer {
+    fn new(builder: &Builder, sizes: &TransformerSizes) -> Result<Self> {
+        let attention = builder.pp("multi_headed_attention");
+        Ok(Self {
+            attention: Sublayer::around(builder, 0, sizes, || Projected::new(&attention, sizes))?,
+            feed_forward: Sublayer::around(builder, 1, sizes, || feed_forward(builder, sizes))?,
+        })
+    }
+
+    fn forward(&self, x: &Activation, visible: &op::Visible) -> Result<Activation> {
+        let (around, attention) = &self.attention;
+        let x = around.forward(x, |x| attention.forward(x, x, visible))?;
+        let (around, feed_forward) = &self.feed_forward;
+        around.forward(&x, |x| feed_forward.forward(x))
+    }
+}
+
+struct DecoderLayer {
+    own: (Sublayer, Projected),
+    source: (Sublayer, Projected),
+    feed_forward: (Sublayer, FeedForward),
+}
+
+impl DecoderLayer {
+    fn new(builder: &Builder, sizes: &TransformerSizes) -> Result<Self> {
+        let attention = |name: &str| Projected::new(&builder.pp(name), sizes);
+        Ok(Self {
+            own: Sublayer::around(builder, 0, sizes, || attention("trg_multi_headed_attention"))?,
+            source: Sublayer::around(builder, 1, sizes, || {
+                attention("src_multi_headed_attention")
+            })?,
+            feed_forward: Sublayer::around(builder, 2, sizes, || feed_forward(builder, sizes))?,
+        })
+    }
+
+    /// Padding stands at the end, where what comes before it does not look, so that the target
+    /// needs no lengths.
+    fn forward(
+        &self,
+        x: &Activation,
+        memory: &Activation,
+        visible: &op::Visible,
+    ) -> Result<Activation> {
+        let before = op::Visible { lengths: None, causal: true };
+        let (around, attention) = &self.own;
+        let x = around.forward(x, |x| attention.forward(x, x, &before))?;
+        let (around, attention) = &self.source;
+        let x = around.forward(&x, |x| attention.forward(x, memory, visible))?;
+        let (around, feed_forward) = &self.feed_forward;
+        around.forward(&x, |x| feed_forward.forward(x))
+    }
+}
+
+/// Attention with its four projections.
+struct Projected {
+    qkv: [Linear; 3],
+    attention: Attention,
+    out: Linear,
+}
+
+impl Projected {
+    fn new(builder: &Builder, sizes: &TransformerSizes) -> Result<Self> {
+        let width = sizes.width;
+        let linear = |builder: Builder, level| {
+            Linear::new(&builder, width, width, linear(width, width, Some(level)))
+        };
+        let net = |number: usize| linear(builder.pp("qkv_nets").pp(number), 4);
+        Ok(Self {
+            qkv: [net(0)?, net(1)?, net(2)?],
+            attention: Attention::new(builder, width, sizes.heads, sizes.dropout)?,
+            out: linear(builder.pp("out_projection_net"), 3)?,
+        })
+    }
+
+    fn forward(
+        &self,
+        x: &Activation,
+        memory: &Activation,
+        visible: &op::Visible,
+    ) -> Result<Activation> {
+        let [query, key, value] = &self.qkv;
+        let (queries, keys) = (query.forward(x)?, key.forward(memory)?);
+        let mixed = self.attention.forward(&queries, &keys, &value.forward(memory)?, visible)?;
+        self.out.forward(&mixed)
+    }
+}
+
+fn feed_forward(builder: &Builder, sizes: &TransformerSizes) -> Result<FeedForward> {
+    let (width, hidden) = (sizes.width, 4 * sizes.width);
+    let names = ["linear1", "linear2"];
+    let configs = [linear(width, hidden, Some(2)), linear(hidden, width, Some(1))];
+    let builder = builder.pp("pointwise_net");
+    FeedForward::new(&builder, names, (width, hidden), configs, sizes.dropout)
+}
+
+/// A linear layer with Glorot's weight and PyTorch's bias.
+fn linear(features: usize, out: usize, auxiliary: Option<u8>) -> LinearConfig {
+    let init = Init::xavier_uniform(features, out);
+    LinearConfig { init, bias: Some(Init::pytorch(features)), auxiliary }
+}

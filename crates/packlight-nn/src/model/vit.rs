@@ -1,0 +1,115 @@
+//! Vision transformers (Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021), with
+//! timm's names and initial distributions.
+
+use candle_core::Var;
+use packlight_autograd::{Activation, op};
+
+use super::spec::VitSizes;
+use crate::layer::{
+    Attention, FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding,
+};
+use crate::part::Chain;
+use crate::{Arrangement, Builder, Init, Module, Result};
+
+const EPSILON: f64 = 1e-6;
+
+/// A vision transformer: patches, a class token, positions, blocks, and a head on the class token.
+pub struct Vit {
+    patches: PatchEmbedding,
+    class_token: Var,
+    positions: Var,
+    blocks: Chain<Block>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Vit {
+    pub(super) fn new(
+        builder: &Builder,
+        sizes: &VitSizes,
+        arrangement: &Arrangement,
+    ) -> Result<Self> {
+        arrangement.refuse_residual("vit")?;
+        let &VitSizes { in_channels, width, patch, patches, classes, .. } = sizes;
+        let token = Init::Normal { deviation: 1e-6 };
+        let class_token = builder.parameter("cls_token", &[1, 1, width], token)?;
+        let small = Init::Normal { deviation: 0.02 };
+        let positions = builder.parameter("pos_embed", &[1, patches + 1, width], small)?;
+        let default = Init::pytorch(in_channels * patch * patch);
+        let config = PatchConfig { patch, init: default, bias: default };
+        let embedding = builder.pp("patch_embed").pp("proj");
+        Ok(Self {
+            patches: PatchEmbedding::new(&embedding, in_channels, width, config)?,
+            class_token,
+            positions,
+            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, |number| {
+                Block::new(&builder.pp("blocks").pp(number), sizes)
+            })?,
+            norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::new(&builder.pp("head"), width, classes, linear(None))?,
+        })
+    }
+}
+
+impl Module for Vit {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let mut x = op::prepend_token(&self.patches.forward(x)?, &self.class_token)?;
+        x = op::add_parameter(&x, &self.positions)?;
+        x = self.blocks.forward(&x)?;
+        x = op::slice(&self.norm.forward(&x)?, 1, 0..1)?;
+        self.head.forward(&op::flatten(&x)?)
+    }
+}
+
+/// Attention and a feed-forward part, each with a norm before it and a shortcut around both.
+struct Block {
+    norm1: LayerNorm,
+    qkv: Linear,
+    attention: Attention,
+    proj: Linear,
+    norm2: LayerNorm,
+    mlp: FeedForward,
+}
+
+impl Block {
+    fn new(builder: &Builder, sizes: &VitSizes) -> Result<Self> {
+        let width = sizes.width;
+        let attn = builder.pp("attn");
+        Ok(Self {
+            norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,
+            qkv: Linear::new(&attn.pp("qkv"), width, 3 * width, linear(Some(4)))?,
+            attention: Attention::new(&attn, width, sizes.heads, 0.0)?,
+            proj: Linear::new(&attn.pp("proj"), width, width, linear(Some(3)))?,
+            norm2: LayerNorm::new(&builder.pp("norm2"), width, EPSILON)?,
+            mlp: FeedForward::new(
+                &builder.pp("mlp"),
+                ["fc1", "fc2"],
+                (width, 4 * width),
+                [linear(Some(2)), linear(Some(1))],
+                0.0,
+            )?,
+        })
+    }
+
+    fn attend(&self, x: &Activation) -> Result<Activation> {
+        let qkv = self.qkv.forward(x)?;
+        let width = qkv.dims()[2] / 3;
+        let part = |number: usize| op::slice(&qkv, 2, number * width..(number + 1) * width);
+        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+        let mixed = self.attention.forward(&queries, &keys, &values, &op::Visible::default())?;
+        self.proj.forward(&mixed)
+    }
+}
+
+impl Module for Block {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        let x = op::add(x, &self.attend(&self.norm1.forward(x)?)?)?;
+        Ok(op::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+    }
+}
+
+/// timm's linear layers.
+fn linear(auxiliary: Option<u8>) -> LinearConfig {
+    let init = Init::Normal { deviation: 0.02 };
+    LinearConfig { init, bias: Some(Init::Constant(0.0)), auxiliary }
+}

@@ -1,0 +1,430 @@
+//! Vision transformer, mixer and transformer: the parameters of their sources, gradients as
+//! candle's own autograd gives them, and what they keep.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use candle_core::{D, DType, Device, Result, Tensor};
+use packlight_autograd::{Activation, Ledger, Pass};
+use packlight_codec::Scope;
+use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::model::{Architecture, Model, ModelSpec, PADDING};
+use packlight_nn::{Module, Plan};
+use packlight_record::KeptKind;
+
+fn spec(name: Architecture, width: usize, depth: usize) -> ModelSpec {
+    ModelSpec { width: Some(width), depth: Some(depth), ..ModelSpec::new(name) }
+}
+
+fn vit(width: usize, heads: usize, depth: usize, patch: usize, size: usize) -> ModelSpec {
+    let spec = ModelSpec {
+        heads: Some(heads),
+        patch: Some(patch),
+        ..spec(Architecture::Vit, width, depth)
+    };
+    spec.for_images(3, size, 1000).unwrap()
+}
+
+fn mixer(width: usize, depth: usize, patch: usize, size: usize) -> ModelSpec {
+    let spec = ModelSpec { patch: Some(patch), ..spec(Architecture::Mixer, width, depth) };
+    spec.for_images(3, size, 1000).unwrap()
+}
+
+fn transformer(width: usize, heads: usize, depth: usize) -> ModelSpec {
+    let spec = ModelSpec {
+        heads: Some(heads),
+        dropout: Some(0.0),
+        ..spec(Architecture::Transformer, width, depth)
+    };
+    spec.for_sequences(11, 13).unwrap()
+}
+
+fn model(spec: &ModelSpec, dtype: DType) -> Model {
+    Model::new(spec, 1, dtype, &Device::Cpu).unwrap()
+}
+
+fn shapes(model: &Model) -> BTreeMap<&str, Vec<usize>> {
+    model.parameters().named().map(|(name, var)| (name, var.dims().to_vec())).collect()
+}
+
+#[test]
+fn parameters_are_as_many_as_in_timm() {
+    for (spec, count) in [
+        (vit(192, 3, 12, 16, 224), 5_717_416),
+        (vit(192, 3, 12, 32, 224), 6_131_560),
+        (vit(384, 6, 12, 16, 224), 22_050_664),
+        (mixer(512, 8, 16, 224), 18_528_264),
+    ] {
+        assert_eq!(model(&spec, DType::F32).parameters().count(), count, "{spec:?}");
+    }
+}
+
+#[test]
+fn parameters_have_the_names_of_timm() {
+    let model = model(&vit(8, 2, 2, 4, 8), DType::F32);
+    let shapes = shapes(&model);
+    assert_eq!(shapes.len(), 4 + 2 * 12 + 4);
+    assert_eq!(shapes["cls_token"], [1, 1, 8]);
+    assert_eq!(shapes["pos_embed"], [1, 5, 8]);
+    assert_eq!(shapes["patch_embed.proj.weight"], [8, 3, 4, 4]);
+    for (name, shape) in [
+        ("norm1.weight", vec![8]),
+        ("attn.qkv.weight", vec![24, 8]),
+        ("attn.proj.bias", vec![8]),
+        ("norm2.bias", vec![8]),
+        ("mlp.fc1.weight", vec![32, 8]),
+        ("mlp.fc2.weight", vec![8, 32]),
+    ] {
+        assert_eq!(shapes[&*format!("blocks.1.{name}")], shape, "{name}");
+    }
+    assert_eq!((&shapes["norm.weight"], &shapes["head.bias"]), (&vec![8], &vec![1000]));
+}
+
+#[test]
+fn a_mixer_has_the_names_of_timm() {
+    let model = model(&mixer(8, 2, 4, 12), DType::F32);
+    let shapes = shapes(&model);
+    assert_eq!(shapes.len(), 2 + 2 * 12 + 4);
+    assert_eq!(shapes["stem.proj.weight"], [8, 3, 4, 4]);
+    assert_eq!(shapes["blocks.0.mlp_tokens.fc1.weight"], [4, 9]);
+    assert_eq!(shapes["blocks.0.mlp_tokens.fc2.weight"], [9, 4]);
+    assert_eq!(shapes["blocks.1.mlp_channels.fc1.weight"], [32, 8]);
+    assert_eq!(shapes["blocks.1.norm2.bias"], [8]);
+    assert_eq!((&shapes["norm.weight"], &shapes["head.weight"]), (&vec![8], &vec![1000, 8]));
+}
+
+#[test]
+fn a_transformer_has_the_parameters_of_its_source() {
+    let spec = ModelSpec::new(Architecture::Transformer).for_sequences(100, 50).unwrap();
+    let model = model(&spec, DType::F32);
+    assert_eq!(model.parameters().count(), 44_140_544 + 512 * 150 + 513 * 50);
+    let shapes = shapes(&model);
+    for name in [
+        "src_embedding.embeddings_table.weight",
+        "encoder.encoder_layers.5.sublayers.1.norm.weight",
+        "encoder.encoder_layers.5.multi_headed_attention.qkv_nets.2.weight",
+        "encoder.encoder_layers.5.multi_headed_attention.out_projection_net.bias",
+        "encoder.encoder_layers.0.pointwise_net.linear1.weight",
+        "encoder.norm.bias",
+        "trg_embedding.embeddings_table.weight",
+        "decoder.decoder_layers.0.sublayers.2.norm.weight",
+        "decoder.decoder_layers.0.trg_multi_headed_attention.qkv_nets.0.bias",
+        "decoder.decoder_layers.0.src_multi_headed_attention.out_projection_net.weight",
+        "decoder.decoder_layers.0.pointwise_net.linear2.bias",
+        "decoder.norm.weight",
+        "decoder_generator.linear.weight",
+    ] {
+        assert!(shapes.contains_key(name), "{name}");
+    }
+    let buffers: Vec<_> = model.parameters().buffers().collect();
+    let expected = ["src", "trg"].map(|s| format!("{s}_pos_embedding.positional_encodings_table"));
+    assert_eq!(buffers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), expected);
+    assert!(buffers.iter().all(|(_, table)| table.dims() == [5000, 512]));
+}
+
+#[test]
+fn auxiliary_levels_are_those_of_the_paper() {
+    let covered = |spec: &ModelSpec, level| {
+        let model = model(spec, DType::F32);
+        let layers = model.layers().iter();
+        let covered = layers.filter(|layer| layer.is_in(Scope::Auxiliary(level)));
+        covered.map(|layer| layer.name().to_owned()).collect::<Vec<_>>()
+    };
+    let vit = vit(8, 2, 1, 4, 8);
+    assert_eq!(covered(&vit, 1), ["blocks.0.mlp.fc2"]);
+    assert_eq!(covered(&vit, 2), ["blocks.0.mlp.fc1", "blocks.0.mlp.fc2"]);
+    assert_eq!(covered(&vit, 3)[0], "blocks.0.attn.proj");
+    assert_eq!(covered(&vit, 4)[0], "blocks.0.attn.qkv");
+    let mixer = mixer(8, 1, 4, 8);
+    assert_eq!(covered(&mixer, 1), ["blocks.0.mlp_channels.fc2"]);
+    assert_eq!(covered(&mixer, 3)[0], "blocks.0.mlp_tokens.fc2");
+    let counts = [1, 2, 3, 4].map(|level| covered(&mixer, level).len());
+    assert_eq!(counts, [1, 2, 3, 4]);
+    let counts = [1, 2, 3, 4].map(|level| covered(&transformer(8, 2, 1), level).len());
+    assert_eq!(counts, [2, 4, 7, 16]);
+}
+
+/// The model's parameters in plain candle operations.
+struct Candle<'a>(&'a Model);
+
+impl Candle<'_> {
+    fn var(&self, name: &str) -> &Tensor {
+        self.0.parameters().named().find(|(found, _)| *found == name).unwrap().1
+    }
+
+    fn linear(&self, x: &Tensor, name: &str) -> Result<Tensor> {
+        let weight = self.var(&format!("{name}.weight"));
+        x.broadcast_matmul(&weight.t()?)?.broadcast_add(self.var(&format!("{name}.bias")))
+    }
+
+    fn norm(&self, x: &Tensor, name: &str, epsilon: f64) -> Result<Tensor> {
+        let centered = x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?;
+        let deviation = (centered.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
+        centered
+            .broadcast_div(&deviation)?
+            .broadcast_mul(self.var(&format!("{name}.weight")))?
+            .broadcast_add(self.var(&format!("{name}.bias")))
+    }
+
+    fn patches(&self, images: &Tensor, name: &str, patch: usize) -> Result<Tensor> {
+        let maps = images.conv2d(self.var(&format!("{name}.weight")), 0, patch, 1, 1)?;
+        let bias = self.var(&format!("{name}.bias")).reshape((1, (), 1, 1))?;
+        maps.broadcast_add(&bias)?.flatten_from(2)?.transpose(1, 2)
+    }
+
+    fn feed_forward(&self, x: &Tensor, name: &str, layers: [&str; 2]) -> Result<Tensor> {
+        let hidden = gelu(&self.linear(x, &format!("{name}.{}", layers[0]))?)?;
+        self.linear(&hidden, &format!("{name}.{}", layers[1]))
+    }
+
+    fn vit(&self, images: &Tensor) -> Result<Tensor> {
+        let x = self.patches(images, "patch_embed.proj", 4)?;
+        let class = self.var("cls_token").broadcast_as((x.dims()[0], 1, 8))?;
+        let mut x = Tensor::cat(&[&class, &x], 1)?.broadcast_add(self.var("pos_embed"))?;
+        for block in ["blocks.0", "blocks.1"] {
+            let y = self.norm(&x, &format!("{block}.norm1"), 1e-6)?;
+            let qkv = self.linear(&y, &format!("{block}.attn.qkv"))?.chunk(3, 2)?;
+            let y = attention(&qkv[0], &qkv[1], &qkv[2], None)?;
+            x = (x + self.linear(&y, &format!("{block}.attn.proj"))?)?;
+            let y = self.norm(&x, &format!("{block}.norm2"), 1e-6)?;
+            x = (x + self.feed_forward(&y, &format!("{block}.mlp"), ["fc1", "fc2"])?)?;
+        }
+        self.linear(&self.norm(&x, "norm", 1e-6)?.narrow(1, 0, 1)?.squeeze(1)?, "head")
+    }
+
+    fn mixer(&self, images: &Tensor) -> Result<Tensor> {
+        let mut x = self.patches(images, "stem.proj", 4)?;
+        for block in ["blocks.0", "blocks.1"] {
+            let y = self.norm(&x, &format!("{block}.norm1"), 1e-6)?.transpose(1, 2)?;
+            let y = self.feed_forward(&y, &format!("{block}.mlp_tokens"), ["fc1", "fc2"])?;
+            x = (x + y.transpose(1, 2)?)?;
+            let y = self.norm(&x, &format!("{block}.norm2"), 1e-6)?;
+            x = (x + self.feed_forward(&y, &format!("{block}.mlp_channels"), ["fc1", "fc2"])?)?;
+        }
+        self.linear(&self.norm(&x, "norm", 1e-6)?.mean(1)?, "head")
+    }
+
+    fn transformer(&self, tokens: &Tensor) -> Result<Tensor> {
+        let row = |row| tokens.narrow(1, row, 1)?.squeeze(1)?.contiguous();
+        let (source, target) = (row(0)?, row(1)?);
+        let padding = masked(&source, |token, _, _| token == PADDING)?;
+        let future = masked(&target, |_, query, key| key > query)?;
+        let mut memory = self.embedded(&source, "src")?;
+        for layer in ["encoder.encoder_layers.0", "encoder.encoder_layers.1"] {
+            let name = |part: &str| format!("{layer}.{part}");
+            let y = self.norm(&memory, &name("sublayers.0.norm"), 1e-5)?;
+            let y = self.attend(&y, &y, &name("multi_headed_attention"), &padding)?;
+            memory = (memory + y)?;
+            let y = self.norm(&memory, &name("sublayers.1.norm"), 1e-5)?;
+            let names = ["linear1", "linear2"];
+            memory = (memory + self.feed_forward(&y, &name("pointwise_net"), names)?)?;
+        }
+        let memory = self.norm(&memory, "encoder.norm", 1e-5)?;
+        let mut x = self.embedded(&target, "trg")?;
+        for layer in ["decoder.decoder_layers.0", "decoder.decoder_layers.1"] {
+            let name = |part: &str| format!("{layer}.{part}");
+            let y = self.norm(&x, &name("sublayers.0.norm"), 1e-5)?;
+            x = (x + self.attend(&y, &y, &name("trg_multi_headed_attention"), &future)?)?;
+            let y = self.norm(&x, &name("sublayers.1.norm"), 1e-5)?;
+            x = (x + self.attend(&y, &memory, &name("src_multi_headed_attention"), &padding)?)?;
+            let y = self.norm(&x, &name("sublayers.2.norm"), 1e-5)?;
+            let names = ["linear1", "linear2"];
+            x = (x + self.feed_forward(&y, &name("pointwise_net"), names)?)?;
+        }
+        self.linear(&self.norm(&x, "decoder.norm", 1e-5)?, "decoder_generator.linear")
+    }
+
+    fn embedded(&self, tokens: &Tensor, side: &str) -> Result<Tensor> {
+        let (samples, length) = tokens.dims2()?;
+        let table = self.var(&format!("{side}_embedding.embeddings_table.weight"));
+        let rows = table.index_select(&tokens.flatten_all()?, 0)?.reshape((samples, length, 8))?;
+        let angle = |place: usize, pair: usize| place as f64 / 10f64.powi(pair as i32);
+        let position = |at: usize| match (angle(at / 8, at % 8 / 2), at % 2) {
+            (angle, 0) => angle.sin(),
+            (angle, _) => angle.cos(),
+        };
+        let positions: Vec<f64> = (0..length * 8).map(position).collect();
+        (rows * 8f64.sqrt())?.broadcast_add(&Tensor::from_vec(
+            positions,
+            (1, length, 8),
+            tokens.device(),
+        )?)
+    }
+
+    fn attend(&self, x: &Tensor, memory: &Tensor, name: &str, mask: &Tensor) -> Result<Tensor> {
+        let net = |x: &Tensor, number: usize| self.linear(x, &format!("{name}.qkv_nets.{number}"));
+        let y = attention(&net(x, 0)?, &net(memory, 1)?, &net(memory, 2)?, Some(mask))?;
+        self.linear(&y, &format!("{name}.out_projection_net"))
+    }
+}
+
+/// The gradient of candle's own (0.11) has a constant of ten digits.
+fn gelu(x: &Tensor) -> Result<Tensor> {
+    (x * ((x / 2f64.sqrt())?.erf()? + 1.0)?)? * 0.5
+}
+
+/// Two heads of four features.
+fn attention(q: &Tensor, k: &Tensor, v: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    let heads = |x: &Tensor| {
+        let (samples, tokens, _) = x.dims3()?;
+        x.contiguous()?.reshape((samples, tokens, 2, 4))?.transpose(1, 2)?.contiguous()
+    };
+    let mut scores = (heads(q)?.matmul(&heads(k)?.transpose(2, 3)?)? / 2.0)?;
+    if let Some(mask) = mask {
+        scores = scores.broadcast_add(mask)?;
+    }
+    let powers = scores.exp()?;
+    let probabilities = powers.broadcast_div(&powers.sum_keepdim(D::Minus1)?)?;
+    let mixed = probabilities.matmul(&heads(v)?)?.transpose(1, 2)?.contiguous()?;
+    mixed.flatten_from(2)
+}
+
+/// -inf (N, 1, length, length) where `hidden` of a key's token, the query and the key.
+fn masked(tokens: &Tensor, hidden: impl Fn(u32, usize, usize) -> bool) -> Result<Tensor> {
+    let (samples, length) = tokens.dims2()?;
+    let tokens = tokens.to_vec2::<u32>()?;
+    let mask = |at: usize| {
+        let (query, key) = (at / length % length, at % length);
+        match hidden(tokens[at / length / length][key], query, key) {
+            true => f64::NEG_INFINITY,
+            false => 0.0,
+        }
+    };
+    let mask: Vec<f64> = (0..samples * length * length).map(mask).collect();
+    Tensor::from_vec(mask, (samples, 1, length, length), &Device::Cpu)
+}
+
+fn sample(shape: &[usize], name: &str) -> Tensor {
+    let mut stream = Key::new(2, Purpose::Sample).layer(name).stream();
+    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+}
+
+/// A model in f64 with parameters that are all far from 0.
+fn random(spec: &ModelSpec) -> Model {
+    let model = model(spec, DType::F64);
+    let mut tensors = model.parameters().tensors().unwrap();
+    for (name, var) in model.parameters().named() {
+        let values = (sample(var.dims(), name) * 0.4).unwrap();
+        tensors.insert(name.to_owned(), values);
+    }
+    model.parameters().set(&tensors).unwrap();
+    model
+}
+
+fn flat(tensor: &Tensor) -> Vec<f64> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn relative_error(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.dims(), expected.dims());
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let (found, expected) = (flat(found), flat(expected));
+    let gap = norm(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+    gap / norm(&mut expected.iter().copied())
+}
+
+/// Logits and all gradients against candle's.
+fn compare(spec: &ModelSpec, input: &Tensor, theirs: impl Fn(&Candle<'_>) -> Result<Tensor>) {
+    let model = random(spec);
+    let x = Activation::from_tensor(input, &Pass::training()).unwrap();
+    let ours = model.forward(&x).unwrap().into_tensor().unwrap();
+    let candles = theirs(&Candle(&model)).unwrap();
+    assert!(relative_error(&ours, &candles) < 1e-12);
+    let projection = sample(ours.dims(), "projection");
+    let gradients = |y: &Tensor| (y * &projection).unwrap().sum_all().unwrap().backward().unwrap();
+    let (ours, candles) = (gradients(&ours), gradients(&candles));
+    for (name, var) in model.parameters().named() {
+        let (found, expected) = (ours.get(var).unwrap(), candles.get(var).unwrap());
+        // A softmax does not see what is added to all of a row's scores, the keys' bias; nor a norm
+        // what is added to all features of a token, the bias behind the mixing of tokens.
+        if ["qkv_nets.1.bias", "mlp_tokens.fc2.bias"].iter().any(|unseen| name.ends_with(unseen)) {
+            assert!(flat(found).iter().all(|g| g.abs() < 1e-10), "{name}");
+            continue;
+        }
+        let error = relative_error(found, expected);
+        assert!(error < 1e-10, "{name}: {error:e}");
+    }
+}
+
+#[test]
+fn gradients_are_candles_own() {
+    let images = sample(&[2, 3, 8, 12], "images").narrow(3, 0, 8).unwrap();
+    compare(&vit(8, 2, 2, 4, 8), &images, |candle| candle.vit(&images));
+    compare(&mixer(8, 2, 4, 8), &images, |candle| candle.mixer(&images));
+    let tokens: [[[u32; 5]; 2]; 2] =
+        [[[3, 4, 5, 6, 7], [1, 8, 12, 3, 2]], [[10, 2, 9, 0, 0], [1, 5, 5, 0, 0]]];
+    let tokens = Tensor::new(&tokens, &Device::Cpu).unwrap();
+    compare(&transformer(8, 2, 2), &tokens, |candle| candle.transformer(&tokens));
+}
+
+/// Bytes that the layers whose names begin with `part` keep of one sample.
+fn kept(spec: &ModelSpec, input: &Tensor, part: &str) -> (usize, usize) {
+    let model = model(spec, DType::F32);
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_ledger(&ledger);
+    let y = model.forward(&Activation::from_tensor(input, &pass).unwrap()).unwrap();
+    let entries = ledger.entries();
+    let of = |statistics: bool| {
+        let wanted = entries.iter().filter(|entry| {
+            entry.layer.starts_with(part) && (entry.kind == KeptKind::Statistics) == statistics
+        });
+        wanted.map(|entry| entry.bytes.total()).sum::<usize>()
+    };
+    drop(y);
+    (of(false), of(true))
+}
+
+#[test]
+fn a_block_keeps_what_the_formula_says() {
+    let images = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    // Tokens, features, hidden, heads.
+    let (n, d, m, h) = (17, 24, 96, 3);
+    let spec = vit(d, h, 3, 8, 32);
+    let expected = 4 * (8 * n * d + 2 * n * m + h * n * n);
+    assert_eq!(kept(&spec, &images, "blocks.1."), (expected, 16 * n));
+    let n = 16;
+    let expected = 4 * (4 * n * d + 2 * d * (d / 2) + 2 * n * m);
+    assert_eq!(kept(&mixer(d, 3, 8, 32), &images, "blocks.1."), (expected, 16 * n));
+
+    // The encoder's output is kept once for all layers of the decoder.
+    let n = 5;
+    let tokens = Tensor::ones((1, 2, n), DType::U32, &Device::Cpu).unwrap();
+    let spec = transformer(d, h, 2);
+    let (square, hidden) = (h * n * n, 2 * n * m);
+    let encoder = kept(&spec, &tokens, "encoder.encoder_layers.1.");
+    assert_eq!(encoder, (4 * (8 * n * d + hidden + square), 16 * n));
+    let decoder = kept(&spec, &tokens, "decoder.decoder_layers.1.");
+    assert_eq!(decoder, (4 * (14 * n * d + hidden + 2 * square), 24 * n));
+}
+
+#[test]
+fn evaluation_keeps_nothing_and_a_training_step_gives_all_back() {
+    let images = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    let tokens = Tensor::ones((2, 2, 4), DType::U32, &Device::Cpu).unwrap();
+    let dropping = ModelSpec { dropout: Some(0.1), ..transformer(8, 2, 1) };
+    let pooled = "linear=pool2,norm=pool2,attention=pool2";
+    for (spec, input, labels, plan) in [
+        (vit(8, 2, 1, 4, 8), &images, vec![2], pooled),
+        (mixer(8, 1, 4, 8), &images, vec![2], "linear=pool2,norm=pool2"),
+        (dropping, &tokens, vec![2, 4], pooled),
+    ] {
+        let model = model(&spec, DType::F32);
+        let labels = Tensor::ones(labels, DType::U32, &Device::Cpu).unwrap();
+        let run = |pass: &Pass| {
+            let logits = model.forward(&Activation::from_tensor(input, pass).unwrap()).unwrap();
+            model.loss(&logits, &labels).unwrap().into_tensor().unwrap()
+        };
+        let ledger = Ledger::new();
+        run(&Pass::evaluation().with_ledger(&ledger));
+        assert!(ledger.entries().is_empty());
+        let gradients = run(&Pass::training().with_ledger(&ledger)).backward().unwrap();
+        assert!(ledger.peak() > 0 && ledger.kept() == 0);
+        assert!(model.parameters().named().all(|(_, var)| gradients.get(var).is_some()));
+        Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+        let pooled = Ledger::new();
+        run(&Pass::training().with_ledger(&pooled)).backward().unwrap();
+        assert!(pooled.peak() < ledger.peak());
+    }
+}
