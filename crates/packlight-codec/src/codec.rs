@@ -122,6 +122,20 @@ pub trait Codec: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
+    /// Looks at the exact gradient of the output of a conv or linear layer with a weight of this
+    /// shape, before the backward pass uses it.
+    ///
+    /// # Errors
+    /// If a kernel fails.
+    fn observe_output_grad(
+        &self,
+        _grad: &Tensor,
+        _weight_shape: &[usize],
+        _context: &mut Context<'_>,
+    ) -> Result<()> {
+        Ok(())
+    }
+
     /// The gradient of a convolution's input (N,C,H,W), from the gradient of its output.
     ///
     /// # Errors
@@ -155,6 +169,21 @@ pub trait Codec: fmt::Debug + Send + Sync {
     /// If it cannot be remembered.
     fn calibrated(&self, _sensitivity: f64, _memory: &mut Memory) -> Result<()> {
         Ok(())
+    }
+
+    /// Packs the output (N,C,...) of a norm with this weight and bias (C), where
+    /// [`Codec::packs_cells`].
+    ///
+    /// # Errors
+    /// If the codec cannot pack such a tensor.
+    fn pack_cell(
+        &self,
+        output: &Tensor,
+        _weight: &Tensor,
+        _bias: &Tensor,
+        context: &mut Context<'_>,
+    ) -> Result<Box<dyn Packed>> {
+        self.pack(output, context)
     }
 
     /// Shares out what all layers with this codec may take, after each step of training, by what

@@ -6,7 +6,7 @@ use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 use crate::{Bytes, Packed, Result};
 
 /// Bytes of a group's minimum and scale, both bf16.
-const RANGE_BYTES: usize = 4;
+pub(crate) const RANGE_BYTES: usize = 4;
 
 /// The elements of each sample of a tensor of this shape; a vector is one sample.
 pub(crate) fn features(shape: &[usize]) -> usize {

@@ -4,12 +4,15 @@
 //! unpacked, and may give a layer's weight gradient straight from the packed form. A new codec is
 //! one file here and one line in [`registry::CODECS`].
 
+pub mod actnn;
 pub mod alam;
 pub mod asi;
 pub mod bitmap;
 pub mod block_sparse;
+pub mod blpa;
 pub mod compact;
 pub mod dither;
+pub mod division;
 pub mod fp8;
 pub mod gact;
 pub mod gradient_filter;
@@ -17,6 +20,7 @@ pub mod half;
 pub mod hosvd;
 pub mod identity;
 pub mod merged_norm;
+pub mod mesa;
 pub mod pamm;
 pub mod pool;
 pub mod qb;
@@ -30,6 +34,7 @@ pub mod swat;
 pub mod top_k;
 pub mod velora;
 
+mod allocation;
 mod codec;
 mod error;
 mod grouped;

@@ -48,6 +48,10 @@ pub const CODECS: &[Entry] = &[
     crate::resprop::ENTRY,
     crate::step_derivative::REGELU2,
     crate::step_derivative::RESILU2,
+    crate::division::ENTRY,
+    crate::mesa::ENTRY,
+    crate::blpa::ENTRY,
+    crate::actnn::ENTRY,
 ];
 
 /// The codec that `spec` names, such as `none` or `pool2`.

@@ -2,33 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod quantising;
+
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{Context, InputForm, Memory, Packed, parse};
+use packlight_codec::{InputForm, parse};
 use packlight_kernels::block_pool;
-use packlight_kernels::rng::{Key, Purpose};
-
-fn sample(shape: &[usize]) -> Tensor {
-    let mut stream = Key::new(3, Purpose::Sample).stream();
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-fn pack(name: &str, x: &Tensor, step: u64) -> Box<dyn Packed> {
-    let key = Key::new(1, Purpose::Codec).step(step);
-    let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
-    let memory = &mut Memory::default();
-    parse(name).unwrap().pack(x, &mut Context { form, key, memory }).unwrap()
-}
-
-fn values(x: &Tensor) -> Vec<f64> {
-    x.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-/// 1 - |x - r|^2 / |x|^2.
-fn learning_indicator(x: &[f64], r: &[f64]) -> f64 {
-    let squares = |all: &mut dyn Iterator<Item = f64>| all.map(|x| x * x).sum::<f64>();
-    1.0 - squares(&mut x.iter().zip(r).map(|(x, r)| x - r)) / squares(&mut x.iter().copied())
-}
+use quantising::{learning_indicator, pack, sample, values};
 
 #[test]
 fn the_mean_of_a_thousand_draws_is_the_value() {

@@ -77,11 +77,19 @@ pub fn batch_norm(
     }
     let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
     let cell = layer.codec().packs_cells();
-    let kept = if cell { constant(data.clone(), x) } else { x.clone() };
-    let packed = kept.keep(layer, form)?;
+    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let packed = match cell {
+        true => {
+            let codec = layer.codec();
+            let packed = layer.with_context(x.pass(), form, |context| {
+                codec.pack_cell(&data, &weight_now, &bias_now, context)
+            })?;
+            constant(data.clone(), x).offer(packed, layer, form)
+        }
+        false => x.keep(layer, form)?,
+    };
     let mean = x.keep_tensor(layer, KeptKind::Statistics, mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
-    let (weight_now, bias_now) = (weight.detach(), bias.detach());
     let (shared, by) = (packed.clone(), layer.clone());
     let y = output("batch_norm", data, &[x], &[weight, bias], move |grad| {
         let (mean, inverse) = (mean.value(), inverse.value());

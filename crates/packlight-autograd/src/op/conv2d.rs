@@ -44,7 +44,7 @@ pub fn conv2d(
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     output("conv2d", data, &[x], &parameters, move |grad| {
         let exact = grad.tensor;
-        let grad = output_grad(&exact, &by, &pass, InputForm::Images)?;
+        let grad = output_grad(&exact, &weight, &by, &pass, InputForm::Images)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
                 |packed| packed.conv2d_weight_grad(&grad, weight.dims(), &geometry),

@@ -43,7 +43,7 @@ pub fn linear(
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     output("linear", data, &[x], &parameters, move |grad| {
         let exact = grad.tensor;
-        let grad = output_grad(&exact, &by, &pass, InputForm::Tokens)?;
+        let grad = output_grad(&exact, &weight, &by, &pass, InputForm::Tokens)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
                 |packed| packed.linear_weight_grad(&grad),

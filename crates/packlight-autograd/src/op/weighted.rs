@@ -52,12 +52,16 @@ pub(super) fn used_weight(weight: &Tensor, layer: &Layer) -> Result<Tensor> {
 /// The output gradient that a layer's codec works with.
 pub(super) fn output_grad(
     exact: &Tensor,
+    weight: &Tensor,
     layer: &Layer,
     pass: &Pass,
     form: InputForm,
 ) -> Result<Tensor> {
     let codec = layer.codec();
-    let replaced = layer.with_context(pass, form, |context| codec.output_grad(exact, context))?;
+    let replaced = layer.with_context(pass, form, |context| {
+        codec.observe_output_grad(exact, weight.dims(), context)?;
+        codec.output_grad(exact, context)
+    })?;
     Ok(replaced.unwrap_or_else(|| exact.clone()))
 }
 

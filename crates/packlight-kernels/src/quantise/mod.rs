@@ -16,59 +16,22 @@ use half::bf16;
 use rayon::prelude::*;
 
 pub use crate::noise::Rounding;
+pub use grouping::{Bits, Grouping};
 
-use crate::bit_pack::{self, RUN};
+pub(crate) use affine::{Affine, extremes_in};
+pub(crate) use grouping::{Layout, split};
+
+use crate::bit_pack;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::noise::Noise;
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
+mod affine;
+mod grouping;
+
 const KERNEL: &str = "quantise";
-
-/// Elements that one piece of work takes, or one group where that is more.
-const PIECE: usize = 64 * 1024;
-
-/// How a tensor is cut into groups: rows of the flattened tensor, and groups within each row, of
-/// which the last may be shorter.
-#[derive(Debug, Clone, Copy)]
-pub struct Grouping<'a> {
-    /// Elements of a row.
-    pub row: usize,
-    /// Elements of a group.
-    pub group: usize,
-    /// Bits of a code.
-    pub bits: Bits<'a>,
-}
-
-/// Bits of a code, 1 to 8.
-#[derive(Debug, Clone, Copy)]
-pub enum Bits<'a> {
-    /// The same everywhere.
-    All(u8),
-    /// Those of each row.
-    PerRow(&'a [u8]),
-}
-
-impl Grouping<'_> {
-    /// Groups of each row.
-    pub fn groups_per_row(&self) -> usize {
-        self.row.div_ceil(self.group.max(1))
-    }
-
-    /// Bytes that the codes of `rows` rows take.
-    pub fn bytes(&self, rows: usize) -> usize {
-        match self.bits {
-            Bits::All(bits) => rows * self.row_bytes(bits),
-            Bits::PerRow(bits) => bits.iter().map(|&bits| self.row_bytes(bits)).sum(),
-        }
-    }
-
-    fn row_bytes(&self, bits: u8) -> usize {
-        let group = self.group.clamp(1, self.row.max(1));
-        self.row / group * bit_pack::bytes(group, bits) + bit_pack::bytes(self.row % group, bits)
-    }
-}
 
 /// Codes (bytes, u8), and the minimum and the scale of each group (groups, 2) as bf16.
 ///
@@ -199,132 +162,6 @@ pub fn extremes(input: &Tensor, row: usize, group: usize) -> Result<Tensor> {
     })
 }
 
-/// A grouping of a tensor of known size.
-pub(crate) struct Layout<'a> {
-    bits: Bits<'a>,
-    row: usize,
-    group: usize,
-    groups_per_row: usize,
-    rows: usize,
-    elements: usize,
-    bytes: usize,
-    /// For each row where its codes begin; empty where all rows take `row_bytes`.
-    starts: Vec<usize>,
-    row_bytes: usize,
-}
-
-impl<'a> Layout<'a> {
-    fn new(elements: usize, grouping: &Grouping<'a>) -> Result<Self> {
-        let &Grouping { row, group, bits } = grouping;
-        let rows = elements.checked_div(row).unwrap_or(0);
-        if rows * row != elements || group == 0 {
-            return Err(Error::shape(
-                KERNEL,
-                format!("{elements} elements do not make rows of {row} in groups of {group}"),
-            ));
-        }
-        let all = match &bits {
-            Bits::All(bits) => std::slice::from_ref(bits),
-            Bits::PerRow(bits) if bits.len() == rows => bits,
-            Bits::PerRow(bits) => {
-                return Err(Error::shape(
-                    KERNEL,
-                    format!("bits of {rows} rows expected, of {} found", bits.len()),
-                ));
-            }
-        };
-        if let Some(wrong) = all.iter().find(|bits| !(1..=8).contains(*bits)) {
-            return Err(Error::shape(KERNEL, format!("1 to 8 bits expected, {wrong} found")));
-        }
-        let (starts, row_bytes) = match bits {
-            Bits::All(bits) => (Vec::new(), grouping.row_bytes(bits)),
-            Bits::PerRow(bits) => {
-                let starts = bits.iter().scan(0, |start, &bits| {
-                    let own = *start;
-                    *start += grouping.row_bytes(bits);
-                    Some(own)
-                });
-                (starts.collect(), 0)
-            }
-        };
-        Ok(Self {
-            bits,
-            row,
-            group: group.min(row.max(1)),
-            groups_per_row: grouping.groups_per_row(),
-            rows,
-            elements,
-            bytes: grouping.bytes(rows),
-            starts,
-            row_bytes,
-        })
-    }
-
-    fn check_ranges(&self, ranges: &Tensor, groups: usize) -> Result<()> {
-        if ranges.dims() != [groups, 2] {
-            return Err(Error::shape(
-                KERNEL,
-                format!("ranges ({groups}, 2) expected, {:?} found", ranges.dims()),
-            ));
-        }
-        Ok(())
-    }
-
-    fn groups(&self) -> usize {
-        self.rows * self.groups_per_row
-    }
-
-    /// The groups of each piece of work.
-    fn pieces(&self) -> Vec<Range<usize>> {
-        let size = (PIECE / self.group).max(1);
-        let starts = (0..self.groups()).step_by(size);
-        starts.map(|start| start..(start + size).min(self.groups())).collect()
-    }
-
-    /// Where the elements of a group begin.
-    #[inline(always)]
-    fn element(&self, group: usize) -> usize {
-        let (row, within) = (group / self.groups_per_row, group % self.groups_per_row);
-        row * self.row + within * self.group
-    }
-
-    /// How many elements a group has.
-    #[inline(always)]
-    fn len(&self, group: usize) -> usize {
-        self.group.min(self.row - group % self.groups_per_row * self.group)
-    }
-
-    #[inline(always)]
-    fn bits_of(&self, group: usize) -> u8 {
-        match self.bits {
-            Bits::All(bits) => bits,
-            Bits::PerRow(bits) => bits[group / self.groups_per_row],
-        }
-    }
-
-    /// Where the codes of a group begin, or end those of the one before.
-    fn byte(&self, group: usize) -> usize {
-        if group >= self.groups() {
-            return self.bytes;
-        }
-        let row = group / self.groups_per_row;
-        let start = self.starts.get(row).copied().unwrap_or(row * self.row_bytes);
-        let within = group % self.groups_per_row;
-        start + within * bit_pack::bytes(self.group, self.bits_of(group))
-    }
-}
-
-/// Cuts a slice into parts that end where `ends` says.
-fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    let mut start = 0;
-    ends.map(|end| {
-        let (part, rest) = std::mem::take(&mut data).split_at_mut(end - start);
-        (data, start) = (rest, end);
-        part
-    })
-    .collect()
-}
-
 /// Where [`encode`] gets the range of a group from.
 enum Source<'a> {
     /// The group itself; the range goes here.
@@ -406,129 +243,9 @@ on_widest_vectors! {
     }
 }
 
-/// The least and the greatest value, both NaN where a value is not finite in f32.
-#[inline(always)]
-pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
-    const LANES: usize = 32;
-    let mut low = [f32::INFINITY; LANES];
-    let mut high = [f32::NEG_INFINITY; LANES];
-    // Stays 0 for finite values, and is NaN for others.
-    let mut finite = [0.0; LANES];
-    let mut take = |lane: usize, value: T| {
-        let value = single(value);
-        low[lane] = if value < low[lane] { value } else { low[lane] };
-        high[lane] = if value > high[lane] { value } else { high[lane] };
-        finite[lane] += value * 0.0;
-    };
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &value) in chunk.iter().enumerate() {
-            take(lane, value);
-        }
-    }
-    for (lane, &value) in rest.iter().enumerate() {
-        take(lane, value);
-    }
-    if finite.iter().sum::<f32>().is_nan() {
-        return (f32::NAN, f32::NAN);
-    }
-    (
-        low.into_iter().fold(f32::INFINITY, f32::min),
-        high.into_iter().fold(f32::NEG_INFINITY, f32::max),
-    )
-}
-
-/// The values that the codes of a group stand for: `min + code * scale`.
-#[derive(Clone, Copy)]
-pub(crate) struct Affine {
-    pub(crate) min: f32,
-    pub(crate) scale: f32,
-}
-
-impl Affine {
-    /// From `low` to at least `high`, both numbers in bf16.
-    #[inline(always)]
-    pub(crate) fn covering(low: f32, high: f32, bits: u8) -> Self {
-        let min = bf16_below(low);
-        let scale = bf16_above((high - min) / levels(bits));
-        match min.is_finite() && scale.is_finite() {
-            true => Self { min, scale },
-            false => Self { min: f32::NAN, scale: f32::NAN },
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn narrow(self) -> [bf16; 2] {
-        [self.min, self.scale].map(|value| bf16::from_bits((value.to_bits() >> 16) as u16))
-    }
-
-    #[inline(always)]
-    pub(crate) fn encode<T: Element>(
-        self,
-        values: &[T],
-        bits: u8,
-        noise: &mut Noise,
-        target: &mut [u8],
-    ) {
-        // Added to a small number, it leaves the nearest integer in the lowest bits.
-        const INTEGER: f32 = 1.5 * (1 << 23) as f32;
-        let (levels, mut target) = (levels(bits), target);
-        for values in values.chunks(RUN) {
-            let mut codes = [0; RUN];
-            let offsets = noise.take(values.len());
-            for ((code, &value), offset) in codes.iter_mut().zip(values).zip(offsets) {
-                // By division: it is exact for what the range's own numbers make, and knows no
-                // overflow where a scale is tiny. 0 / 0 is taken for 0.
-                let place = (single(value) - self.min) / self.scale;
-                let place = if place > 0.0 { place } else { 0.0 };
-                let place = if place < levels { place } else { levels };
-                *code = (place + offset + INTEGER).to_bits() as u8;
-            }
-            let (bytes, rest) = target.split_at_mut(bit_pack::bytes(values.len(), bits));
-            bit_pack::pack(&codes, values.len(), bits, bytes);
-            target = rest;
-        }
-    }
-
-    #[inline(always)]
-    pub(crate) fn decode<T: Element>(self, packed: &[u8], bits: u8, values: &mut [T]) {
-        let (mut packed, mut codes) = (packed, [0; RUN]);
-        for values in values.chunks_mut(RUN) {
-            let (bytes, rest) = packed.split_at(bit_pack::bytes(values.len(), bits));
-            bit_pack::unpack(bytes, values.len(), bits, &mut codes);
-            packed = rest;
-            for (value, &code) in values.iter_mut().zip(&codes) {
-                *value = T::narrow(f64::from(f32::from(code) * self.scale + self.min));
-            }
-        }
-    }
-}
-
-#[inline(always)]
-fn levels(bits: u8) -> f32 {
-    ((1u16 << bits) - 1).into()
-}
-
-#[inline(always)]
-fn single<T: Element>(value: T) -> f32 {
-    value.wide() as f32
-}
-
-/// The next number in bf16 that is not greater.
-#[inline(always)]
-fn bf16_below(value: f32) -> f32 {
-    let cut = f32::from_bits(value.to_bits() & 0xffff_0000);
-    if cut > value { f32::from_bits(cut.to_bits().wrapping_add(0x1_0000)) } else { cut }
-}
-
-/// The next number in bf16 that is not smaller.
-#[inline(always)]
-fn bf16_above(value: f32) -> f32 {
-    -bf16_below(-value)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::affine::levels;
     use super::*;
     use crate::rng::{Key, Purpose};
     use proptest::prelude::*;
@@ -545,16 +262,6 @@ mod tests {
 
     fn stochastic(step: u64) -> Rounding {
         Rounding::Stochastic(Key::new(1, Purpose::Codec).step(step))
-    }
-
-    #[test]
-    fn bf16_is_rounded_outwards() {
-        for value in [0.0, 1.0, 0.3, -0.3, 1e-40, -1e-40, 3e38, -1e-3] {
-            let (below, above) = (bf16_below(value), bf16_above(value));
-            assert!(below <= value && value <= above, "{below} {value} {above}");
-            assert!(above - below <= value.abs() / 64.0 + 1e-40);
-            assert_eq!(f32::from(Affine { min: below, scale: above }.narrow()[1]), above);
-        }
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! `division:<k>:<b>`: means of k x k pixels, and b bits for what is left of each pixel.
+//!
+//! Wang et al., "DIVISION: memory efficient training via dual activation precision" (ICML 2023):
+//! the low frequencies, block means in bf16, and the high frequencies, 2 bits a value rounded at
+//! random over the range of each sample's channel (bf16 minimum and scale). `division` alone is
+//! `division:8:2`. The authors pool only whole blocks, so that of a map of 14 x 14 they keep the
+//! mean of one corner; here blocks at the edge hold what there is. A linear layer's features are
+//! blocks of k k neighbours, as many as a block of pixels, and each token is a map. Maps so small
+//! that this would take more than they do are kept whole, where the authors keep those of height 1.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use packlight_kernels::division::{self, Divided, Maps};
+use packlight_kernels::quantise::Rounding;
+use packlight_record::LayerKind;
+
+use crate::identity::Identity;
+use crate::registry::Entry;
+use crate::spec::{number, parameters, wrong};
+use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+
+/// How plans write it.
+pub const ENTRY: Entry = Entry {
+    pattern: "division:<k>:<b>",
+    summary: "means of k x k pixels and b bits a pixel for what is left; `division` is 8:2",
+    examples: &["division", "division:8:8", "division:4:1"],
+    parse,
+};
+
+const BLOCK: usize = 8;
+const BITS: u8 = 2;
+
+fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
+    let division = |block: &str, bits: &str| {
+        let block = number(spec, block, 2..=1024, "a block of 2 to 1024 pixels")?;
+        let bits = number(spec, bits, 1..=8, "1 to 8 bits")?;
+        Ok(Arc::new(Division { block, bits }) as _)
+    };
+    Some(match parameters(spec, "division")?[..] {
+        [] => Ok(Arc::new(Division { block: BLOCK, bits: BITS }) as _),
+        [block, bits] => division(block, bits),
+        _ => Err(wrong(spec, "`division` or `division:<k>:<b>`, as in `division:8:2`, expected")),
+    })
+}
+
+/// Block means, and codes of what is left.
+#[derive(Debug)]
+pub struct Division {
+    block: usize,
+    bits: u8,
+}
+
+impl Division {
+    /// The maps of a tensor, and how many there are; `None` where they are too small.
+    fn maps(
+        &self,
+        shape: &[usize],
+        dtype: DType,
+        form: InputForm,
+    ) -> Result<Option<(Maps, usize)>> {
+        let misfit = |reason: &str| Error::Shape {
+            codec: self.name(),
+            shape: shape.to_vec(),
+            reason: reason.into(),
+        };
+        let (block, bits) = (self.block, self.bits);
+        let (maps, count) = match (form, shape) {
+            (InputForm::Images, &[n, c, h, w]) => {
+                (Maps { size: (h, w), block: (block, block), bits }, n * c)
+            }
+            (InputForm::Images, _) => return Err(misfit("images (N,C,H,W) expected")),
+            (InputForm::Tokens, &[ref tokens @ .., features]) => {
+                let maps = Maps { size: (1, features), block: (1, block * block), bits };
+                (maps, tokens.iter().product())
+            }
+            (InputForm::Tokens, []) => return Err(misfit("a scalar has no features")),
+        };
+        let smaller = bytes_of_map(&maps).total() < maps.elements() * dtype.size_in_bytes();
+        Ok(smaller.then_some((maps, count)))
+    }
+}
+
+fn bytes_of_map(maps: &Maps) -> Bytes {
+    // Each number of bf16 is two bytes; a map has two for its range.
+    Bytes { payload: maps.code_bytes() + 2 * maps.blocks(), metadata: 4 }
+}
+
+impl Codec for Division {
+    fn name(&self) -> String {
+        match (self.block, self.bits) {
+            (BLOCK, BITS) => "division".into(),
+            (block, bits) => format!("division:{block}:{bits}"),
+        }
+    }
+
+    /// What the paper's code packs with two precisions, and linear layers.
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear, LayerKind::Norm])
+    }
+
+    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
+        let Some((maps, count)) = self.maps(shape, dtype, form)? else {
+            return Identity.bytes(shape, dtype, form);
+        };
+        let map = bytes_of_map(&maps);
+        Ok(Some(Bytes { payload: count * map.payload, metadata: count * map.metadata }))
+    }
+
+    fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
+        let Some((maps, count)) = self.maps(input.dims(), input.dtype(), context.form)? else {
+            return Identity.pack(input, context);
+        };
+        let divided = division::pack(input, &maps, Rounding::Stochastic(context.key))?;
+        let (shape, dtype) = (input.dims().to_vec(), input.dtype());
+        Ok(Box::new(MeansAndRest { divided, maps, count, shape, dtype }))
+    }
+}
+
+struct MeansAndRest {
+    divided: Divided,
+    maps: Maps,
+    count: usize,
+    shape: Vec<usize>,
+    dtype: DType,
+}
+
+impl Packed for MeansAndRest {
+    fn bytes(&self) -> Bytes {
+        let map = bytes_of_map(&self.maps);
+        Bytes { payload: self.count * map.payload, metadata: self.count * map.metadata }
+    }
+
+    fn unpack(&self) -> Result<Tensor> {
+        Ok(division::unpack(&self.divided, &self.maps, &self.shape, self.dtype)?)
+    }
+}

@@ -1,0 +1,140 @@
+//! `mesa`: 8 bits a value over running ranges of groups of channels.
+//!
+//! Pan et al., "Mesa: a memory-saving training framework for transformers", arXiv 2111.11124: each
+//! head, or group of channels, has a running estimate of its least value and of its range, to which
+//! a new batch adds a tenth, and values are rounded at random to 256 codes over it. The first step
+//! takes the batch's own. What lies outside the running range gets the nearest code, which makes it
+//! biased; the authors' kernel limits only from below, so that values above the range wrap around.
+//! A group is 64 channels or features, the width of a head in most transformers.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+
+use crate::quantised::KEEPERS;
+use crate::registry::Entry;
+use crate::{Bytes, Codec, Context, InputForm, Memory, Packed, Result, Scope};
+
+/// How plans write it.
+pub const ENTRY: Entry = Entry {
+    pattern: "mesa",
+    summary: "8 bits a value over running ranges of groups of 64 channels or features",
+    examples: &["mesa"],
+    parse: |spec| (spec == "mesa").then(|| Ok(Arc::new(Mesa) as _)),
+};
+
+/// Channels or features that share a range.
+const WIDTH: usize = 64;
+/// Share of a new batch.
+const MOMENTUM: f32 = 0.1;
+const LEVELS: f32 = 255.0;
+/// What is remembered: offset and range of each group.
+const RANGES: &str = "ranges";
+
+/// Codes over running ranges.
+#[derive(Debug)]
+pub struct Mesa;
+
+/// Rows whose groups have the same ranges: samples of images, or tokens.
+fn grouping(shape: &[usize], form: InputForm) -> Grouping<'static> {
+    let (row, channel) = match (form, shape) {
+        (InputForm::Images, &[_, channels, ref plane @ ..]) => {
+            let plane: usize = plane.iter().product();
+            (channels * plane, plane)
+        }
+        (_, &[.., features]) => (features, 1),
+        (_, []) => (1, 1),
+    };
+    Grouping { row, group: (WIDTH * channel).max(1), bits: Bits::All(8) }
+}
+
+fn bytes(shape: &[usize], form: InputForm) -> Bytes {
+    let metadata = grouping(shape, form).groups_per_row() * 2 * size_of::<f32>();
+    Bytes { payload: shape.iter().product(), metadata }
+}
+
+/// Least value and range of each group over all rows; `None` where one is not finite.
+fn extremes(input: &Tensor, grouping: &Grouping<'_>) -> Result<Option<Vec<[f32; 2]>>> {
+    let found = quantise::extremes(input, grouping.row, grouping.group)?;
+    let mut all = vec![[f32::INFINITY, f32::NEG_INFINITY]; grouping.groups_per_row()];
+    let found = found.flatten_all()?.to_vec1::<f32>()?;
+    for row in found.as_chunks::<2>().0.chunks(all.len().max(1)) {
+        for (all, &[low, high]) in all.iter_mut().zip(row) {
+            if low.is_nan() {
+                return Ok(None);
+            }
+            *all = [all[0].min(low), all[1].max(high)];
+        }
+    }
+    let ranges: Vec<_> = all.into_iter().map(|[low, high]| [low, high - low]).collect();
+    Ok(ranges.as_flattened().iter().all(|value| value.is_finite()).then_some(ranges))
+}
+
+/// The running ranges with this batch's, which are remembered.
+fn update(batch: Vec<[f32; 2]>, memory: &mut Memory, input: &Tensor) -> Result<Vec<[f32; 2]>> {
+    let shape = (batch.len(), 2);
+    let running = match memory.get(RANGES) {
+        Some(running) if running.dims() == [shape.0, shape.1] => {
+            let running = running.flatten_all()?.to_vec1::<f32>()?;
+            let mix = |old: f32, new: f32| old + MOMENTUM * (new - old);
+            let pairs = running.as_chunks::<2>().0.iter().zip(batch);
+            pairs.map(|(old, new)| [mix(old[0], new[0]), mix(old[1], new[1])]).collect()
+        }
+        _ => batch,
+    };
+    memory.set(RANGES, &Tensor::from_slice(running.as_flattened(), shape, input.device())?);
+    Ok(running)
+}
+
+impl Codec for Mesa {
+    fn name(&self) -> String {
+        "mesa".into()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Kinds(KEEPERS)
+    }
+
+    fn bytes(&self, shape: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
+        Ok(Some(bytes(shape, form)))
+    }
+
+    /// A batch with a value that is not finite is all NaN when it is restored, and leaves the
+    /// running ranges as they are.
+    fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
+        let grouping = grouping(input.dims(), context.form);
+        let running = match extremes(input, &grouping)? {
+            _ if input.elem_count() == 0 => vec![[0.0; 2]; grouping.groups_per_row()],
+            Some(batch) => update(batch, context.memory, input)?,
+            None => vec![[f32::NAN; 2]; grouping.groups_per_row()],
+        };
+        let ranges: Vec<f32> =
+            running.iter().flat_map(|&[offset, range]| [offset, range / LEVELS]).collect();
+        let ranges = Tensor::from_vec(ranges, (running.len(), 2), input.device())?;
+        let rounding = Rounding::Stochastic(context.key);
+        let codes = quantise::pack_within(input, &ranges, &grouping, rounding)?;
+        let (shape, dtype, form) = (input.dims().to_vec(), input.dtype(), context.form);
+        Ok(Box::new(Codes { codes, ranges, shape, dtype, form }))
+    }
+}
+
+struct Codes {
+    codes: Tensor,
+    /// Least value and step of each group.
+    ranges: Tensor,
+    shape: Vec<usize>,
+    dtype: DType,
+    form: InputForm,
+}
+
+impl Packed for Codes {
+    fn bytes(&self) -> Bytes {
+        bytes(&self.shape, self.form)
+    }
+
+    fn unpack(&self) -> Result<Tensor> {
+        let grouping = grouping(&self.shape, self.form);
+        Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)
+    }
+}

@@ -1,0 +1,75 @@
+//! Running ranges: what they are, what lies within them and what does not.
+
+#![allow(clippy::unwrap_used)]
+
+mod quantising;
+
+use candle_core::{Device, Tensor};
+use packlight_codec::Memory;
+use quantising::{pack_with, sample, values};
+
+fn ranges(memory: &Memory) -> Vec<f64> {
+    values(memory.get("ranges").unwrap())
+}
+
+#[test]
+fn the_first_step_takes_the_batchs_own_range_and_later_ones_a_tenth() {
+    // Two groups of channels, the second of one channel.
+    let x = sample(&[4, 65, 3, 3]);
+    let memory = &mut Memory::default();
+    let restored = values(&pack_with("mesa", &x, 0, memory).unpack().unwrap());
+    let first = ranges(memory);
+    assert_eq!(first.len(), 4);
+    for (i, (x, restored)) in values(&x).into_iter().zip(restored).enumerate() {
+        let [offset, range] =
+            if i / 9 % 65 < 64 { [first[0], first[1]] } else { [first[2], first[3]] };
+        assert!(offset <= x && x <= offset + range * (1.0 + 1e-6));
+        assert!((x - restored).abs() <= range / 255.0 * 1.001);
+    }
+    pack_with("mesa", &(&x * 3.0).unwrap(), 1, memory);
+    for (now, before) in ranges(memory).into_iter().zip(first) {
+        assert!((now - (0.9 * before + 0.1 * 3.0 * before)).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn within_the_range_the_mean_is_the_value_and_beyond_it_the_nearest_code() {
+    const DRAWS: u64 = 1000;
+    let wide = Tensor::new(&[[-10f32, 10.0, 0.0]], &Device::Cpu).unwrap();
+    let memory = &mut Memory::default();
+    pack_with("mesa", &wide, 0, memory);
+    let x = Tensor::new(&[[0.3f32, -5.21, 50.0], [7.77, 1.0, -50.0]], &Device::Cpu).unwrap();
+    let mut sums = [0.0; 6];
+    let mut range = Vec::new();
+    for step in 0..DRAWS {
+        let mut memory = memory.clone();
+        let restored = values(&pack_with("mesa", &x, step, &mut memory).unpack().unwrap());
+        sums.iter_mut().zip(restored).for_each(|(sum, restored)| *sum += restored);
+        range = ranges(&memory);
+    }
+    let (offset, step) = (range[0], range[1] / 255.0);
+    assert!((offset + 14.0).abs() < 1e-5 && (range[1] - 28.0).abs() < 1e-5);
+    for (exact, sum) in values(&x).into_iter().zip(sums) {
+        let inside = exact.clamp(offset, offset + range[1]);
+        let fraction = ((inside - offset) / step).fract();
+        let error = (fraction * (1.0 - fraction) / DRAWS as f64).sqrt() * step;
+        let bias = sum / DRAWS as f64 - inside;
+        assert!(bias.abs() < 4.0 * error + 1e-4, "{exact}: {bias}, {error}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_not_finite_leaves_the_running_range() {
+    let memory = &mut Memory::default();
+    pack_with("mesa", &sample(&[4, 8]), 0, memory);
+    let before = ranges(memory);
+    let bad = Tensor::new(&[[f32::NAN, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
+    let restored = values(&pack_with("mesa", &bad, 1, memory).unpack().unwrap());
+    assert!(restored.iter().all(|x| x.is_nan()));
+    assert_eq!(ranges(memory), before);
+    // Other sizes at the same layer start anew, and nothing at all is packed too.
+    pack_with("mesa", &sample(&[4, 80]), 2, memory);
+    assert_eq!(ranges(memory).len(), 4);
+    let empty = sample(&[0, 80]);
+    assert_eq!(pack_with("mesa", &empty, 3, memory).unpack().unwrap().dims(), [0, 80]);
+}

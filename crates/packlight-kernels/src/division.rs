@@ -1,0 +1,271 @@
+//! Maps as the means of their blocks and codes of a few bits of what is left.
+//!
+//! The code of DIVISION (Wang et al., "DIVISION: memory efficient training via dual activation
+//! precision", ICML 2023). The means are bf16, and what is left is taken from the rounded ones, so
+//! that their rounding is part of it. Blocks at the edge average only what they hold.
+
+use std::ops::Range;
+
+use candle_core::{DType, Device, Tensor};
+use half::bf16;
+use rayon::prelude::*;
+
+use crate::bit_pack;
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::noise::{Noise, Rounding};
+use crate::quantise::{Affine, Bits, Grouping, Layout, extremes_in, split};
+use crate::widest::on_widest_vectors;
+use crate::{Error, Result};
+
+const KERNEL: &str = "division";
+
+/// How a tensor is cut into maps and the maps into blocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Maps {
+    /// Rows and columns of a map.
+    pub size: (usize, usize),
+    /// Rows and columns of a block.
+    pub block: (usize, usize),
+    /// Bits of the code of what is left.
+    pub bits: u8,
+}
+
+/// What is kept of a tensor.
+#[derive(Debug)]
+pub struct Divided {
+    /// The means (maps, blocks), bf16.
+    pub means: Tensor,
+    /// The codes of what is left (u8).
+    pub codes: Tensor,
+    /// Minimum and scale of each map (maps, 2), bf16.
+    pub ranges: Tensor,
+}
+
+impl Maps {
+    /// Elements of a map.
+    pub fn elements(&self) -> usize {
+        self.size.0 * self.size.1
+    }
+
+    /// Blocks of a map.
+    pub fn blocks(&self) -> usize {
+        self.size.0.div_ceil(self.block.0.max(1)) * self.size.1.div_ceil(self.block.1.max(1))
+    }
+
+    /// Bytes of a map's codes.
+    pub fn code_bytes(&self) -> usize {
+        bit_pack::bytes(self.elements(), self.bits)
+    }
+
+    fn layout(&self, elements: usize) -> Result<Layout<'static>> {
+        if self.block.0 == 0 || self.block.1 == 0 {
+            return Err(Error::shape(KERNEL, "a block must hold at least one element"));
+        }
+        let (row, bits) = (self.elements(), Bits::All(self.bits));
+        Layout::new(elements, &Grouping { row, group: row.max(1), bits })
+    }
+
+    /// Calls `f` with each part of a row that lies within one block, its start in the map and the
+    /// block's number.
+    #[inline(always)]
+    fn runs(&self, mut f: impl FnMut(Range<usize>, usize)) {
+        let ((rows, columns), (height, width)) = (self.size, self.block);
+        let across = columns.div_ceil(width);
+        for row in 0..rows {
+            for block in 0..across {
+                let start = row * columns + block * width;
+                let end = row * columns + (block * width + width).min(columns);
+                f(start..end, row / height * across + block);
+            }
+        }
+    }
+}
+
+/// Means and codes of a tensor whose elements are maps one after the other.
+///
+/// # Errors
+/// If the maps do not make up the tensor, or type or device have no kernel.
+pub fn pack(input: &Tensor, maps: &Maps, rounding: Rounding) -> Result<Divided> {
+    let layout = maps.layout(input.elem_count())?;
+    let (device, blocks) = (input.device(), maps.blocks());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let count = layout.groups();
+        let mut codes = vec![0; layout.bytes];
+        let mut means = vec![bf16::ZERO; count * blocks];
+        let mut ranges = vec![[bf16::ZERO; 2]; count];
+        let pieces = layout.pieces();
+        let codes_of = split(&mut codes, pieces.iter().map(|piece| layout.byte(piece.end)));
+        let means_of = split(&mut means, pieces.iter().map(|piece| piece.end * blocks));
+        let ranges_of = split(&mut ranges, pieces.iter().map(|piece| piece.end));
+        pieces
+            .into_par_iter()
+            .zip(codes_of.into_par_iter().zip(means_of).zip(ranges_of))
+            .enumerate()
+            .for_each(|(number, (piece, ((codes, means), ranges)))| {
+                let size = maps.elements();
+                let input = &input[piece.start * size..piece.end * size];
+                let mut noise = Noise::new(rounding, number);
+                encode(input, maps, &mut noise, codes, means, ranges);
+            });
+        Ok(Divided {
+            means: Tensor::from_vec(means, (count, blocks), device)?,
+            codes: Tensor::from_vec(codes, layout.bytes, device)?,
+            ranges: Tensor::from_vec(ranges.into_flattened(), (count, 2), device)?,
+        })
+    })
+}
+
+/// What is kept as a tensor of f32 or f64.
+///
+/// # Errors
+/// If the sizes do not fit, or type or device have no kernel.
+pub fn unpack(divided: &Divided, maps: &Maps, shape: &[usize], dtype: DType) -> Result<Tensor> {
+    let layout = maps.layout(shape.iter().product())?;
+    let (count, blocks) = (layout.groups(), maps.blocks());
+    let found = (divided.codes.dims(), divided.means.dims(), divided.ranges.dims());
+    let expected = (&[layout.bytes][..], &[count, blocks][..], &[count, 2][..]);
+    if found != expected {
+        return Err(Error::shape(
+            KERNEL,
+            format!("{count} maps of {blocks} blocks do not fit codes, means and ranges {found:?}"),
+        ));
+    }
+    match dtype {
+        DType::F32 => restore::<f32>(divided, maps, &layout, shape),
+        DType::F64 => restore::<f64>(divided, maps, &layout, shape),
+        found => Err(Error::DType { kernel: KERNEL, found }),
+    }
+}
+
+fn restore<T: Element>(
+    divided: &Divided,
+    maps: &Maps,
+    layout: &Layout<'_>,
+    shape: &[usize],
+) -> Result<Tensor> {
+    let Divided { means, codes, ranges } = divided;
+    read!(KERNEL; means: bf16, codes: u8, ranges: bf16);
+    let (size, blocks) = (maps.elements(), maps.blocks());
+    let mut output = vec![T::narrow(0.0); layout.elements];
+    let pieces = layout.pieces();
+    let targets = split(&mut output, pieces.iter().map(|piece| piece.end * size));
+    pieces.into_par_iter().zip(targets).for_each(|(piece, output)| {
+        let codes = &codes[layout.byte(piece.start)..layout.byte(piece.end)];
+        let means = &means[piece.start * blocks..piece.end * blocks];
+        let ranges = &ranges[2 * piece.start..2 * piece.end];
+        decode(codes, means, ranges, maps, output);
+    });
+    Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
+}
+
+on_widest_vectors! {
+    fn encode<T: Element>(
+        input: &[T],
+        maps: &Maps,
+        noise: &mut Noise,
+        codes: &mut [u8],
+        means: &mut [bf16],
+        ranges: &mut [[bf16; 2]],
+    ) {
+        let blocks = maps.blocks();
+        let mut left = vec![0f32; maps.elements()];
+        // A block's sum, its number of elements, and then its mean.
+        let mut sums = vec![[0f32; 2]; blocks];
+        let parts = input.chunks_exact(maps.elements()).zip(codes.chunks_exact_mut(maps.code_bytes()));
+        for ((values, codes), (means, range)) in parts.zip(means.chunks_exact_mut(blocks).zip(ranges)) {
+            sums.fill([0.0; 2]);
+            maps.runs(|run, block| {
+                let sum = sum_of(&values[run.clone()]);
+                sums[block] = [sums[block][0] + sum, sums[block][1] + run.len() as f32];
+            });
+            for (mean, sum) in means.iter_mut().zip(&mut sums) {
+                *mean = bf16::from_f32(sum[0] / sum[1]);
+                sum[0] = f32::from(*mean);
+            }
+            maps.runs(|run, block| {
+                let mean = sums[block][0];
+                for (left, value) in left[run.clone()].iter_mut().zip(&values[run]) {
+                    *left = value.wide() as f32 - mean;
+                }
+            });
+            let (low, high) = extremes_in(&left);
+            let affine = Affine::covering(low, high, maps.bits);
+            *range = affine.narrow();
+            affine.encode(&left, maps.bits, noise, codes);
+        }
+    }
+}
+
+on_widest_vectors! {
+    fn decode<T: Element>(
+        codes: &[u8],
+        means: &[bf16],
+        ranges: &[bf16],
+        maps: &Maps,
+        output: &mut [T],
+    ) {
+        let parts = output.chunks_exact_mut(maps.elements()).zip(codes.chunks_exact(maps.code_bytes()));
+        let kept = means.chunks_exact(maps.blocks()).zip(ranges.as_chunks::<2>().0);
+        for ((values, codes), (means, range)) in parts.zip(kept) {
+            let [min, scale] = range.map(f32::from);
+            Affine { min, scale }.decode(codes, maps.bits, values);
+            maps.runs(|run, block| {
+                let mean = f32::from(means[block]);
+                for value in &mut values[run] {
+                    *value = T::narrow(f64::from(value.wide() as f32 + mean));
+                }
+            });
+        }
+    }
+}
+
+/// The sum of part of a row, in f32.
+#[inline(always)]
+fn sum_of<T: Element>(values: &[T]) -> f32 {
+    let mut lanes = [0f32; 8];
+    let (chunks, rest) = values.as_chunks::<8>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value.wide() as f32;
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|value| value.wide() as f32).sum::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::block_pool;
+    use crate::rng::{Key, Purpose};
+
+    #[test]
+    fn the_means_are_those_of_pooling() {
+        let mut stream = Key::new(1, Purpose::Sample).stream();
+        for (height, width) in [(8, 8), (14, 14), (3, 20), (1, 1)] {
+            let values: Vec<f32> =
+                (0..6 * height * width).map(|_| stream.normal() as f32 + 3.0).collect();
+            let x = Tensor::from_vec(values, (2, 3, height, width), &Device::Cpu).unwrap();
+            let maps = Maps { size: (height, width), block: (8, 8), bits: 2 };
+            let means = pack(&x, &maps, Rounding::Nearest).unwrap().means;
+            let pooled = block_pool::pool(&x, 8).unwrap().reshape(means.shape()).unwrap();
+            let gap = (means.to_dtype(DType::F32).unwrap() / pooled).unwrap();
+            for ratio in gap.flatten_all().unwrap().to_vec1::<f32>().unwrap() {
+                assert!((ratio - 1.0).abs() < 1.0 / 256.0 + 1e-5, "{ratio}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_say_what_does_not_fit() {
+        let x = Tensor::zeros((2, 3, 4, 4), DType::F32, &Device::Cpu).unwrap();
+        let refused = |maps: Maps| pack(&x, &maps, Rounding::Nearest).unwrap_err().to_string();
+        assert!(refused(Maps { size: (4, 4), block: (0, 8), bits: 2 }).contains("at least one"));
+        assert!(refused(Maps { size: (5, 4), block: (8, 8), bits: 2 }).contains("rows of 20"));
+        let maps = Maps { size: (4, 4), block: (8, 8), bits: 2 };
+        let packed = pack(&x, &maps, Rounding::Nearest).unwrap();
+        let error = unpack(&packed, &maps, &[1, 3, 4, 4], DType::F32).unwrap_err().to_string();
+        assert!(error.contains("3 maps of 1 blocks"), "{error}");
+    }
+}

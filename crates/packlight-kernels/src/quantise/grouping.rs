@@ -1,0 +1,180 @@
+//! How a tensor is cut into groups, and where the codes of each group are.
+
+use std::ops::Range;
+
+use candle_core::Tensor;
+
+use super::KERNEL;
+use crate::bit_pack;
+use crate::{Error, Result};
+
+/// Elements that one piece of work takes, or one group where that is more.
+const PIECE: usize = 64 * 1024;
+
+/// How a tensor is cut into groups: rows of the flattened tensor, and groups within each row, of
+/// which the last may be shorter.
+#[derive(Debug, Clone, Copy)]
+pub struct Grouping<'a> {
+    /// Elements of a row.
+    pub row: usize,
+    /// Elements of a group.
+    pub group: usize,
+    /// Bits of a code.
+    pub bits: Bits<'a>,
+}
+
+/// Bits of a code, 1 to 8.
+#[derive(Debug, Clone, Copy)]
+pub enum Bits<'a> {
+    /// The same everywhere.
+    All(u8),
+    /// Those of each row.
+    PerRow(&'a [u8]),
+}
+
+impl Grouping<'_> {
+    /// Groups of each row.
+    pub fn groups_per_row(&self) -> usize {
+        self.row.div_ceil(self.group.max(1))
+    }
+
+    /// Bytes that the codes of `rows` rows take.
+    pub fn bytes(&self, rows: usize) -> usize {
+        match self.bits {
+            Bits::All(bits) => rows * self.row_bytes(bits),
+            Bits::PerRow(bits) => bits.iter().map(|&bits| self.row_bytes(bits)).sum(),
+        }
+    }
+
+    fn row_bytes(&self, bits: u8) -> usize {
+        let group = self.group.clamp(1, self.row.max(1));
+        self.row / group * bit_pack::bytes(group, bits) + bit_pack::bytes(self.row % group, bits)
+    }
+}
+
+/// A grouping of a tensor of known size.
+pub(crate) struct Layout<'a> {
+    bits: Bits<'a>,
+    row: usize,
+    group: usize,
+    pub(crate) groups_per_row: usize,
+    rows: usize,
+    pub(crate) elements: usize,
+    /// Bytes of all codes.
+    pub(crate) bytes: usize,
+    /// For each row where its codes begin; empty where all rows take `row_bytes`.
+    starts: Vec<usize>,
+    row_bytes: usize,
+}
+
+impl<'a> Layout<'a> {
+    pub(crate) fn new(elements: usize, grouping: &Grouping<'a>) -> Result<Self> {
+        let &Grouping { row, group, bits } = grouping;
+        let rows = elements.checked_div(row).unwrap_or(0);
+        if rows * row != elements || group == 0 {
+            return Err(Error::shape(
+                KERNEL,
+                format!("{elements} elements do not make rows of {row} in groups of {group}"),
+            ));
+        }
+        let all = match &bits {
+            Bits::All(bits) => std::slice::from_ref(bits),
+            Bits::PerRow(bits) if bits.len() == rows => bits,
+            Bits::PerRow(bits) => {
+                return Err(Error::shape(
+                    KERNEL,
+                    format!("bits of {rows} rows expected, of {} found", bits.len()),
+                ));
+            }
+        };
+        if let Some(wrong) = all.iter().find(|bits| !(1..=8).contains(*bits)) {
+            return Err(Error::shape(KERNEL, format!("1 to 8 bits expected, {wrong} found")));
+        }
+        let (starts, row_bytes) = match bits {
+            Bits::All(bits) => (Vec::new(), grouping.row_bytes(bits)),
+            Bits::PerRow(bits) => {
+                let starts = bits.iter().scan(0, |start, &bits| {
+                    let own = *start;
+                    *start += grouping.row_bytes(bits);
+                    Some(own)
+                });
+                (starts.collect(), 0)
+            }
+        };
+        Ok(Self {
+            bits,
+            row,
+            group: group.min(row.max(1)),
+            groups_per_row: grouping.groups_per_row(),
+            rows,
+            elements,
+            bytes: grouping.bytes(rows),
+            starts,
+            row_bytes,
+        })
+    }
+
+    pub(crate) fn check_ranges(&self, ranges: &Tensor, groups: usize) -> Result<()> {
+        if ranges.dims() != [groups, 2] {
+            return Err(Error::shape(
+                KERNEL,
+                format!("ranges ({groups}, 2) expected, {:?} found", ranges.dims()),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn groups(&self) -> usize {
+        self.rows * self.groups_per_row
+    }
+
+    /// The groups of each piece of work.
+    pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
+        let size = (PIECE / self.group).max(1);
+        let starts = (0..self.groups()).step_by(size);
+        starts.map(|start| start..(start + size).min(self.groups())).collect()
+    }
+
+    /// Where the elements of a group begin.
+    #[inline(always)]
+    pub(crate) fn element(&self, group: usize) -> usize {
+        let (row, within) = (group / self.groups_per_row, group % self.groups_per_row);
+        row * self.row + within * self.group
+    }
+
+    /// How many elements a group has.
+    #[inline(always)]
+    pub(crate) fn len(&self, group: usize) -> usize {
+        self.group.min(self.row - group % self.groups_per_row * self.group)
+    }
+
+    #[inline(always)]
+    pub(crate) fn bits_of(&self, group: usize) -> u8 {
+        match self.bits {
+            Bits::All(bits) => bits,
+            Bits::PerRow(bits) => bits[group / self.groups_per_row],
+        }
+    }
+
+    /// Where the codes of a group begin, or end those of the one before.
+    pub(crate) fn byte(&self, group: usize) -> usize {
+        if group >= self.groups() {
+            return self.bytes;
+        }
+        let row = group / self.groups_per_row;
+        let start = self.starts.get(row).copied().unwrap_or(row * self.row_bytes);
+        let within = group % self.groups_per_row;
+        start + within * bit_pack::bytes(self.group, self.bits_of(group))
+    }
+}
+
+/// Cuts a slice into parts that end where `ends` says.
+pub(crate) fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut start = 0;
+    ends.map(|end| {
+        let (part, rest) = std::mem::take(&mut data).split_at_mut(end - start);
+        (data, start) = (rest, end);
+        part
+    })
+    .collect()
+}
