@@ -1,17 +1,17 @@
 //! Sums of tensors of the same shape.
 
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
-use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, on_cpu, read};
+use crate::pieces::build;
 use crate::{Error, Result};
 
 const KERNEL: &str = "add";
 
 /// Elements that one piece of work takes.
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 16 * 1024;
 
 /// `a + b`.
 ///
@@ -22,14 +22,12 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (device, shape) = (a.device(), a.shape());
     by_dtype!(KERNEL, a, T => {
         read!(KERNEL; a: T, b: T);
-        let mut sum = vec![T::zero(); a.len()];
-        sum.par_chunks_mut(PIECE)
-            .zip(a.par_chunks(PIECE).zip(b.par_chunks(PIECE)))
-            .for_each(|(sum, (a, b))| {
-                for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
-                    *sum = *a + *b;
-                }
-            });
+        let sum = build(a.len(), PIECE, |piece, sum| {
+            let start = piece * PIECE;
+            for (sum, (&a, &b)) in sum.iter_mut().zip(a[start..].iter().zip(&b[start..])) {
+                *sum = a + b;
+            }
+        });
         Ok(Tensor::from_vec(sum, shape, device)?)
     })
 }

@@ -1,15 +1,18 @@
 //! Batch normalisation over all axes but the second: (N,C) or (N,C,...).
 
 use candle_core::Tensor;
-use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::build;
 use crate::sum::{sum, sum_by};
 use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";
+
+/// Elements that one piece of work takes.
+const PIECE: usize = 16 * 1024;
 
 /// Mean and biased variance of each channel, both (C).
 ///
@@ -55,8 +58,7 @@ pub fn normalise(
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);
-        let mut output = vec![T::zero(); input.len()];
-        sizes.by_plane(&mut output, |plane, channel, at| {
+        let output = sizes.by_plane(|plane, channel, at| {
             let scale = inverse[channel] * weight[channel];
             let shift = bias[channel];
             let mean = mean[channel];
@@ -104,8 +106,7 @@ pub fn backward(
             })
             .unzip();
         let count = (sizes.samples * sizes.pixels) as f64;
-        let mut result = vec![T::zero(); input.len()];
-        sizes.by_plane(&mut result, |plane, channel, at| {
+        let result = sizes.by_plane(|plane, channel, at| {
             let inverse = inverse[channel];
             let scale = weight[channel] * inverse;
             let offset = T::narrow(by_bias[channel] / count);
@@ -171,13 +172,17 @@ impl Sizes {
         })
     }
 
-    /// Calls `f` with each plane of `target`, its channel and the index of its first element.
-    fn by_plane<T: Element>(&self, target: &mut [T], f: impl Fn(&mut [T], usize, usize) + Sync) {
+    /// Data of these sizes, computed by `f` plane by plane, given the plane's channel and the index
+    /// of its first element.
+    fn by_plane<T: Element>(&self, f: impl Fn(&mut [T], usize, usize) + Sync + Send) -> Vec<T> {
         let sample = self.channels * self.pixels;
-        target.par_chunks_mut(sample).enumerate().for_each(|(index, target)| {
-            for (channel, plane) in target.chunks_exact_mut(self.pixels).enumerate() {
-                f(plane, channel, index * sample + channel * self.pixels);
+        // Few enough planes at a time to stay in the cache, and so few that threads share a batch.
+        let together = (PIECE / self.pixels).clamp(1, self.channels);
+        let piece = together * self.pixels;
+        build(self.samples * sample, piece, |number, planes| {
+            for (plane, number) in planes.chunks_exact_mut(self.pixels).zip(number * together..) {
+                f(plane, number % self.channels, number * self.pixels);
             }
-        });
+        })
     }
 }

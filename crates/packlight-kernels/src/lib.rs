@@ -54,6 +54,7 @@ mod error;
 mod lapack;
 mod matmul;
 mod noise;
+mod pieces;
 mod sum;
 mod unfolding;
 mod widest;

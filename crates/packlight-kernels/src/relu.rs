@@ -4,7 +4,9 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::build;
 use crate::{Error, Result};
 
 const KERNEL: &str = "relu";
@@ -27,11 +29,14 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
             .zip(input.par_chunks(8 * PIECE))
             .zip(mask.par_chunks_mut(PIECE))
             .for_each(|((output, input), mask)| {
-                for ((output, input), byte) in output.chunks_mut(8).zip(input.chunks(8)).zip(mask) {
-                    for (bit, (y, &x)) in output.iter_mut().zip(input).enumerate() {
-                        *y = if x <= T::zero() { T::zero() } else { x };
-                        *byte |= u8::from(x > T::zero()) << bit;
-                    }
+                let ((outputs, last_output), (inputs, last_input)) =
+                    (output.as_chunks_mut::<8>(), input.as_chunks::<8>());
+                let mut bytes = mask.iter_mut();
+                for ((output, input), byte) in outputs.iter_mut().zip(inputs).zip(&mut bytes) {
+                    *byte = rectify(input, output);
+                }
+                if let Some(byte) = bytes.next() {
+                    *byte = rectify(last_input, last_output);
                 }
             });
         let bytes = mask.len();
@@ -47,14 +52,11 @@ pub fn forward_only(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let mut output = vec![T::zero(); input.len()];
-        output.par_chunks_mut(8 * PIECE).zip(input.par_chunks(8 * PIECE)).for_each(
-            |(output, input)| {
-                for (y, &x) in output.iter_mut().zip(input) {
-                    *y = if x <= T::zero() { T::zero() } else { x };
-                }
-            },
-        );
+        let output = build(input.len(), 8 * PIECE, |piece, output| {
+            for (y, &x) in output.iter_mut().zip(&input[piece * 8 * PIECE..]) {
+                *y = if x <= T::zero() { T::zero() } else { x };
+            }
+        });
         Ok(Tensor::from_vec(output, shape, device)?)
     })
 }
@@ -77,18 +79,37 @@ pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, mask: u8);
-        let mut result = vec![T::zero(); grad.len()];
-        result
-            .par_chunks_mut(8 * PIECE)
-            .zip(grad.par_chunks(8 * PIECE))
-            .zip(mask.par_chunks(PIECE))
-            .for_each(|((result, grad), mask)| {
-                for ((result, grad), &byte) in result.chunks_mut(8).zip(grad.chunks(8)).zip(mask) {
-                    for (bit, (r, &g)) in result.iter_mut().zip(grad).enumerate() {
-                        *r = if byte >> bit & 1 == 1 { g } else { T::zero() };
-                    }
-                }
-            });
+        let result = build(grad.len(), 8 * PIECE, |piece, result| {
+            let (grad, mask) = (&grad[piece * 8 * PIECE..], &mask[piece * PIECE..]);
+            let ((results, last_result), (grads, last_grad)) =
+                (result.as_chunks_mut::<8>(), grad.as_chunks::<8>());
+            let count = results.len();
+            for ((result, grad), &byte) in results.iter_mut().zip(grads).zip(mask) {
+                select(byte, grad, result);
+            }
+            if let (Some(&byte), false) = (mask.get(count), last_result.is_empty()) {
+                select(byte, last_grad, last_result);
+            }
+        });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
+}
+
+/// Up to eight outputs, and the bits of those above 0.
+#[inline(always)]
+fn rectify<T: Element>(input: &[T], output: &mut [T]) -> u8 {
+    let mut bits = 0;
+    for (bit, (y, &x)) in output.iter_mut().zip(input).enumerate() {
+        *y = if x <= T::zero() { T::zero() } else { x };
+        bits |= u8::from(x > T::zero()) << bit;
+    }
+    bits
+}
+
+/// Up to eight gradients where their bit is set, 0 elsewhere.
+#[inline(always)]
+fn select<T: Element>(bits: u8, grad: &[T], result: &mut [T]) {
+    for (bit, (r, &g)) in result.iter_mut().zip(grad).enumerate() {
+        *r = if bits >> bit & 1 == 1 { g } else { T::zero() };
+    }
 }

@@ -122,6 +122,17 @@ fn check(case: &Case) {
     let db = values(&grad.sum((0, 2, 3)).unwrap());
     assert_close(&conv2d::bias_grad(&grad).unwrap(), &db, 1e-12);
 
+    // The loops for f32 are others than those for f64.
+    let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
+    let (x32, w32, g32) = (single(&x), single(&w), single(&grad));
+    assert_close(
+        &conv2d::forward(&x32, &w32, Some(&single(&bias)), geometry).unwrap(),
+        &expected,
+        1e-5,
+    );
+    assert_close(&conv2d::input_grad(&g32, &w32, x_shape, geometry).unwrap(), &dx, 1e-5);
+    assert_close(&conv2d::weight_grad(&x32, &g32, w_shape, geometry).unwrap(), &dw, 1e-5);
+
     for block in [1, 2, 3, 4] {
         let pooled = block_pool::pool(&x, block).unwrap();
         let restored = block_pool::unpool(&pooled, block, (x_shape[2], x_shape[3])).unwrap();

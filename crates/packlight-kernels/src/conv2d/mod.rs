@@ -8,19 +8,16 @@
 //! dW[o,c,i,j] = sum_{b,h,w} G[b,o,h,w] A[b,c,s h + d i - p, s w + d j - p]
 //! ```
 //!
-//! At stride 1 each tap is the whole image at another offset, and the sums are taken directly;
-//! otherwise every pass is a matrix product with the unfolded input, which
-//! is built a few rows at a time so that it stays in the cache.
+//! All of these sums are taken directly, over an image laid out so that each tap is the whole image
+//! at another offset ([`grid`]).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
-mod direct;
-mod forward;
-mod input_grad;
+mod grid;
 mod pooled;
 mod problem;
 mod simd;
-mod unfold;
+mod tap_sum;
 mod weight_grad;
 
 use candle_core::Tensor;
@@ -52,9 +49,9 @@ pub fn forward(
             Some(bias) => {
                 problem.check_bias(bias.dims())?;
                 read!(KERNEL; bias: T);
-                forward::forward(&problem, input, weight, Some(bias))
+                tap_sum::forward(&problem, input, weight, Some(bias))
             }
-            None => forward::forward(&problem, input, weight, None),
+            None => tap_sum::forward(&problem, input, weight, None),
         };
         Ok(Tensor::from_vec(output, problem.output_shape(), device)?)
     })
@@ -75,7 +72,7 @@ pub fn input_grad(
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, weight: T);
-        Ok(Tensor::from_vec(input_grad::input_grad(&problem, grad, weight), input_shape, device)?)
+        Ok(Tensor::from_vec(tap_sum::input_grad(&problem, grad, weight), input_shape, device)?)
     })
 }
 

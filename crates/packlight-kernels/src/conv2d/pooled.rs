@@ -12,7 +12,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::problem::Problem;
-use super::simd::{CHANNELS, Lanes, accumulate};
+use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use crate::element::Element;
 
 pub(super) fn weight_grad<T: Element>(
@@ -106,9 +106,11 @@ impl Cells {
         let sample_in = problem.in_channels * cells;
         let together = problem.samples_together(cells);
         // Rounded up to whole runs and blocks: cells too many hold zeros, channels repeat the first.
-        let span = (together * cells).next_multiple_of(lanes.run());
+        let span = (together * cells).next_multiple_of(RUN);
         let mut offsets: Vec<usize> = (0..depth).map(|channel| channel * span).collect();
-        offsets.resize(depth.next_multiple_of(lanes.weights()), 0);
+        offsets.resize(depth.next_multiple_of(WEIGHTS), 0);
+
+        let runs: Vec<usize> = (0..span).step_by(RUN).collect();
 
         let zero = [T::zero(); CHANNELS];
         let mut result = vec![vec![zero; offsets.len()]; problem.taps()];
@@ -155,7 +157,8 @@ impl Cells {
                     }
                     sums[grad.len() / sample_out * cells..].fill(zero);
                     let tap = i * self.columns.len() + j;
-                    accumulate(lanes, &sums, &means, &offsets, &mut result[tap]);
+                    let sums = sums.as_chunks::<RUN>().0;
+                    accumulate(lanes, sums, &means, &offsets, &runs, &mut result[tap]);
                 }
             }
         }

@@ -139,11 +139,6 @@ impl Problem {
         (self.batch, self.out_channels, self.out_height, self.out_width)
     }
 
-    /// Whether the unfolded input is the input itself.
-    pub(crate) fn is_pointwise(&self) -> bool {
-        self.kernel == (1, 1) && self.geometry.stride == (1, 1) && self.geometry.padding == (0, 0)
-    }
-
     pub(crate) fn check_grad(&self, grad: &[usize]) -> Result<()> {
         let (n, c, h, w) = self.output_shape();
         if grad == [n, c, h, w] {

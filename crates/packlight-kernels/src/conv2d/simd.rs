@@ -1,4 +1,8 @@
-//! The two inner loops of a direct convolution, for the widest vectors of the machine.
+//! The two inner loops of a convolution, for the widest vectors of the machine.
+//!
+//! Both have the channels of the output side by side in vectors and take pixels one by one, which
+//! leaves them free to lie anywhere: a run of pixels is given by its first, and what its pixels
+//! meet at a tap or in a channel by an offset that is the same for all runs.
 //!
 //! The loops here are plain code on arrays of a fixed size, which the compiler turns into vector
 //! registers of 256 bits; those for 512 bits are in [`super::avx512`].
@@ -7,7 +11,16 @@
 use super::avx512;
 use crate::element::Element;
 
-/// The vectors that the inner loops use, and with them their block sizes.
+/// Output channels side by side; those of a block.
+pub(super) const CHANNELS: usize = 16;
+/// Blocks of channels that are computed together at most.
+pub(super) const BLOCKS: usize = 2;
+/// Neighbouring pixels of a run.
+pub(super) const RUN: usize = 4;
+/// Offsets that [`accumulate`] takes a multiple of.
+pub(super) const WEIGHTS: usize = 8;
+
+/// The vectors that the inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lanes {
     /// Whatever every machine of this architecture has.
@@ -19,15 +32,6 @@ pub(super) enum Lanes {
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
-
-/// Output channels that a block of the plain loops holds.
-const OUTPUTS: usize = 4;
-/// Positions that a block of [`correlate_in`] holds.
-const POSITIONS: usize = 16;
-/// Weights that a block of [`accumulate_in`] holds.
-const WEIGHTS: usize = 4;
-/// Output channels that [`accumulate`] takes side by side.
-pub(super) const CHANNELS: usize = 16;
 
 impl Lanes {
     /// The widest that this machine has for `T`.
@@ -43,65 +47,39 @@ impl Lanes {
         }
         Self::Baseline
     }
-
-    /// Output channels that [`correlate`] computes at a time.
-    pub(super) fn outputs(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::OUTPUTS,
-            _ => OUTPUTS,
-        }
-    }
-
-    /// Positions that [`correlate`] computes at a time.
-    pub(super) fn positions(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::POSITIONS,
-            _ => POSITIONS,
-        }
-    }
-
-    /// Positions that [`accumulate`] takes at a time.
-    pub(super) fn run(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::RUN,
-            _ => 1,
-        }
-    }
-
-    /// Weights that [`accumulate`] takes at a time.
-    pub(super) fn weights(self) -> usize {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => avx512::WEIGHTS,
-            _ => WEIGHTS,
-        }
-    }
 }
 
-/// For each of [`Lanes::outputs`] rows of `sums` and each position `q` in it:
-/// `sums[o][q] = sum over k of weights[k][o] * padded[q + offsets[k]]`.
+/// Sums over offsets: for each block `b` of channels, run `r`, pixel `q` of it and channel `c`,
+/// `sums[b][r][q][c] = sum over k of weights[b][k][c] * padded[runs[r] + offsets[k] + q]`.
+///
+/// There are one or two blocks, and an even number of runs.
 #[allow(unsafe_code)]
 pub(super) fn correlate<T: Element>(
     lanes: Lanes,
-    weights: &[T],
+    weights: &[[T; CHANNELS]],
     padded: &[T],
     offsets: &[usize],
-    sums: &mut [T],
+    runs: &[usize],
+    sums: &mut [[[T; CHANNELS]; RUN]],
 ) {
     match lanes {
-        Lanes::Baseline => correlate_in::<T, false>(weights, padded, offsets, sums),
+        Lanes::Baseline => correlate_in::<T, false>(weights, padded, offsets, runs, sums),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `of_this_machine` found these instructions.
-        Lanes::Avx2 => unsafe { correlate_avx2(weights, padded, offsets, sums) },
+        Lanes::Avx2 => unsafe { correlate_avx2(weights, padded, offsets, runs, sums) },
         #[cfg(target_arch = "x86_64")]
         Lanes::Avx512 => {
-            let f32s = (T::as_f32(weights), T::as_f32(padded), T::as_f32_mut(sums));
-            if let (Some(weights), Some(padded), Some(sums)) = f32s {
-                // SAFETY: `of_this_machine` found these instructions.
-                unsafe { avx512::correlate(weights, padded, offsets, sums) }
+            let sums = sums.as_flattened_mut().as_flattened_mut();
+            let f32s = (T::as_f32(weights.as_flattened()), T::as_f32(padded), T::as_f32_mut(sums));
+            let (Some(weights), Some(padded), Some(sums)) = f32s else { return };
+            let (weights, sums) = (weights.as_chunks().0, sums.as_chunks_mut().0.as_chunks_mut().0);
+            // SAFETY: `of_this_machine` found these instructions.
+            match sums.split_at_mut_checked(runs.len()) {
+                Some((first, second)) if !second.is_empty() => {
+                    let (a, b) = weights.split_at(offsets.len());
+                    unsafe { avx512::correlate([a, b], padded, offsets, runs, [first, second]) }
+                }
+                _ => unsafe { avx512::correlate([weights], padded, offsets, runs, [sums]) },
             }
         }
     }
@@ -109,60 +87,72 @@ pub(super) fn correlate<T: Element>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn correlate_avx2<T: Element>(weights: &[T], padded: &[T], offsets: &[usize], sums: &mut [T]) {
-    correlate_in::<T, true>(weights, padded, offsets, sums);
+fn correlate_avx2<T: Element>(
+    weights: &[[T; CHANNELS]],
+    padded: &[T],
+    offsets: &[usize],
+    runs: &[usize],
+    sums: &mut [[[T; CHANNELS]; RUN]],
+) {
+    correlate_in::<T, true>(weights, padded, offsets, runs, sums);
 }
 
 #[inline(always)]
 fn correlate_in<T: Element, const FUSED: bool>(
-    weights: &[T],
+    weights: &[[T; CHANNELS]],
     padded: &[T],
     offsets: &[usize],
-    sums: &mut [T],
+    runs: &[usize],
+    sums: &mut [[[T; CHANNELS]; RUN]],
 ) {
-    let row = sums.len() / OUTPUTS;
-    for start in (0..row).step_by(POSITIONS) {
-        let mut block = [[T::zero(); POSITIONS]; OUTPUTS];
-        for (weights, &offset) in weights.as_chunks::<OUTPUTS>().0.iter().zip(offsets) {
-            let pixels = &padded[start + offset..][..POSITIONS];
-            for (sums, &weight) in block.iter_mut().zip(weights) {
-                for (sum, &pixel) in sums.iter_mut().zip(pixels) {
-                    *sum = multiply_add::<T, FUSED>(weight, pixel, *sum);
+    for (block, sums) in sums.chunks_exact_mut(runs.len()).enumerate() {
+        let weights = &weights[block * offsets.len()..][..offsets.len()];
+        for (&run, sums) in runs.iter().zip(sums) {
+            let mut held = [[T::zero(); CHANNELS]; RUN];
+            for (weights, &offset) in weights.iter().zip(offsets) {
+                let pixels = &padded[run + offset..][..RUN];
+                for (held, &pixel) in held.iter_mut().zip(pixels) {
+                    for (sum, &weight) in held.iter_mut().zip(weights) {
+                        *sum = multiply_add::<T, FUSED>(weight, pixel, *sum);
+                    }
                 }
             }
-        }
-        for (sums, block) in sums.chunks_exact_mut(row).zip(&block) {
-            sums[start..start + POSITIONS].copy_from_slice(block);
+            *sums = held;
         }
     }
 }
 
-/// For each weight `k` and channel `o`: `sums[k][o] += sum over q of padded[q + offsets[k]] *
-/// grads[q][o]`. There are as many weights as offsets, a multiple of [`Lanes::weights`], and a
-/// multiple of [`Lanes::run`] positions.
+/// Sums over runs: for each block `b` of channels, offset `k` and channel `c`,
+/// `sums[b][k][c] += sum over r and q of grads[r][b][q][c] * padded[runs[r] + offsets[k] + q]`.
+///
+/// There are one or two blocks, and a multiple of [`WEIGHTS`] offsets.
 #[allow(unsafe_code)]
 pub(super) fn accumulate<T: Element>(
     lanes: Lanes,
-    grads: &[[T; CHANNELS]],
+    grads: &[[[T; CHANNELS]; RUN]],
     padded: &[T],
     offsets: &[usize],
+    runs: &[usize],
     sums: &mut [[T; CHANNELS]],
 ) {
     match lanes {
-        Lanes::Baseline => accumulate_in::<T, false>(grads, padded, offsets, sums),
+        Lanes::Baseline => accumulate_in::<T, false>(grads, padded, offsets, runs, sums),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `of_this_machine` found these instructions.
-        Lanes::Avx2 => unsafe { accumulate_avx2(grads, padded, offsets, sums) },
+        Lanes::Avx2 => unsafe { accumulate_avx2(grads, padded, offsets, runs, sums) },
         #[cfg(target_arch = "x86_64")]
         Lanes::Avx512 => {
-            let f32s = (
-                T::as_f32(grads.as_flattened()),
-                T::as_f32(padded),
-                T::as_f32_mut(sums.as_flattened_mut()),
-            );
-            if let (Some(grads), Some(padded), Some(sums)) = f32s {
-                // SAFETY: `of_this_machine` found these instructions.
-                unsafe { avx512::accumulate(grads, padded, offsets, sums) }
+            let grads = grads.as_flattened().as_flattened();
+            let sums = sums.as_flattened_mut();
+            let f32s = (T::as_f32(grads), T::as_f32(padded), T::as_f32_mut(sums));
+            let (Some(grads), Some(padded), Some(sums)) = f32s else { return };
+            let (grads, sums) = (grads.as_chunks().0.as_chunks().0, sums.as_chunks_mut().0);
+            // SAFETY: `of_this_machine` found these instructions.
+            match sums.split_at_mut_checked(offsets.len()) {
+                Some((first, second)) if !second.is_empty() => unsafe {
+                    avx512::accumulate(grads, padded, offsets, runs, [first, second])
+                },
+                _ => unsafe { avx512::accumulate(grads, padded, offsets, runs, [sums]) },
             }
         }
     }
@@ -171,34 +161,43 @@ pub(super) fn accumulate<T: Element>(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn accumulate_avx2<T: Element>(
-    grads: &[[T; CHANNELS]],
+    grads: &[[[T; CHANNELS]; RUN]],
     padded: &[T],
     offsets: &[usize],
+    runs: &[usize],
     sums: &mut [[T; CHANNELS]],
 ) {
-    accumulate_in::<T, true>(grads, padded, offsets, sums);
+    accumulate_in::<T, true>(grads, padded, offsets, runs, sums);
 }
+
+/// Offsets that [`accumulate_in`] takes at a time.
+const TOGETHER: usize = 4;
 
 #[inline(always)]
 fn accumulate_in<T: Element, const FUSED: bool>(
-    grads: &[[T; CHANNELS]],
+    grads: &[[[T; CHANNELS]; RUN]],
     padded: &[T],
     offsets: &[usize],
+    runs: &[usize],
     sums: &mut [[T; CHANNELS]],
 ) {
-    let blocks = sums.as_chunks_mut::<WEIGHTS>().0.iter_mut().zip(offsets.as_chunks::<WEIGHTS>().0);
-    for (sums, offsets) in blocks {
-        let pixels = offsets.map(|offset| &padded[offset..offset + grads.len()]);
-        let mut block = *sums;
-        for (q, grads) in grads.iter().enumerate() {
-            for (sums, pixels) in block.iter_mut().zip(&pixels) {
-                let pixel = pixels[q];
-                for (sum, &grad) in sums.iter_mut().zip(grads) {
-                    *sum = multiply_add::<T, FUSED>(grad, pixel, *sum);
+    let blocks = sums.len() / offsets.len();
+    for (block, sums) in sums.chunks_exact_mut(offsets.len()).enumerate() {
+        let sums = sums.as_chunks_mut::<TOGETHER>().0.iter_mut();
+        for (sums, offsets) in sums.zip(offsets.as_chunks::<TOGETHER>().0) {
+            let mut held = *sums;
+            for (grads, &run) in grads[block..].iter().step_by(blocks).zip(runs) {
+                let pixels = offsets.map(|offset| &padded[run + offset..][..RUN]);
+                for (q, grads) in grads.iter().enumerate() {
+                    for (held, pixels) in held.iter_mut().zip(&pixels) {
+                        for (sum, &grad) in held.iter_mut().zip(grads) {
+                            *sum = multiply_add::<T, FUSED>(grad, pixels[q], *sum);
+                        }
+                    }
                 }
             }
+            *sums = held;
         }
-        *sums = block;
     }
 }
 

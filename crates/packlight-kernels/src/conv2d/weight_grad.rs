@@ -1,141 +1,133 @@
 //! The gradient of the weight from a dense input.
 
-use std::ops::Range;
-
 use rayon::prelude::*;
 
-use super::direct;
-use super::forward::UNFOLDED;
+use super::grid::Grid;
 use super::problem::Problem;
-use super::unfold::unfold;
+use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
+use super::tap_sum::BAND;
 use crate::element::Element;
-use crate::matmul::{Matrix, multiply};
 
-/// Rows of the unfolded input that one piece of work takes.
-const ROWS: usize = 144;
-/// Pieces of work below which the output channels are divided too.
+/// Pieces of work that the gradient is cut into, by samples or by output channels.
 const PIECES: usize = 8;
-
-/// One block of the weight gradient, which sums over the whole batch by itself: no piece waits for
-/// another, and the result does not depend on who computes it.
-struct Piece {
-    group: usize,
-    /// Output channels, within the group.
-    outputs: Range<usize>,
-    /// Input channels, within the group.
-    channels: Range<usize>,
-}
-
-/// Divides the weights into pieces, by the shapes alone.
-fn pieces(problem: &Problem) -> Vec<Piece> {
-    let (depth, outputs) = (problem.depth(), problem.group_outputs());
-    let channel_step = (ROWS / problem.taps()).max(1);
-    let by_channel = depth.div_ceil(channel_step) * problem.geometry.groups;
-    let output_step = outputs.div_ceil(PIECES.div_ceil(by_channel.max(1))).max(1);
-    let mut pieces = Vec::new();
-    for group in 0..problem.geometry.groups {
-        for channel in (0..depth).step_by(channel_step) {
-            for output in (0..outputs).step_by(output_step) {
-                pieces.push(Piece {
-                    group,
-                    outputs: output..(output + output_step).min(outputs),
-                    channels: channel..(channel + channel_step).min(depth),
-                });
-            }
-        }
-    }
-    pieces
-}
+/// Weights up to which each piece may sum a gradient of its own.
+const OWN_SUMS: usize = 1 << 17;
 
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
-    if direct::takes(problem) {
-        return direct::weight_grad(problem, input, grad);
-    }
-    let pieces = pieces(problem);
-    let blocks: Vec<Vec<T>> =
-        pieces.par_iter().map(|piece| piece_grad(problem, piece, input, grad)).collect();
-    let (depth, taps) = (problem.depth(), problem.taps());
-    let mut result = vec![T::zero(); problem.out_channels * depth * taps];
-    for (piece, block) in pieces.iter().zip(&blocks) {
-        let width = piece.channels.len() * taps;
-        for (output, row) in piece.outputs.clone().zip(block.chunks_exact(width)) {
-            let output = piece.group * problem.group_outputs() + output;
-            let start = (output * depth + piece.channels.start) * taps;
-            result[start..start + width].copy_from_slice(row);
+    let size = problem.depth() * problem.taps();
+    let grid = Grid::forward(problem);
+    let mut result = vec![T::zero(); problem.out_channels * size];
+    if result.len() <= OWN_SUMS {
+        // Few weights: each piece sums the gradient of all of them over its own samples.
+        let share = problem.batch.div_ceil(PIECES).next_multiple_of(grid.samples);
+        let samples_in = share * problem.in_channels * problem.pixels();
+        let samples_out = share * problem.out_channels * problem.out_pixels();
+        let sums: Vec<Vec<T>> = input
+            .par_chunks(samples_in)
+            .zip(grad.par_chunks(samples_out))
+            .map(|(input, grad)| {
+                let mut sum = vec![T::zero(); problem.out_channels * size];
+                let groups = sum.chunks_exact_mut(problem.group_outputs() * size);
+                for (group, sum) in groups.enumerate() {
+                    piece_grad(problem, &grid, input, grad, group * problem.group_outputs(), sum);
+                }
+                sum
+            })
+            .collect();
+        for sum in sums {
+            result.iter_mut().zip(sum).for_each(|(total, sum)| *total += sum);
         }
+        return result;
     }
+    // Many weights: each piece sums the gradient of its own output channels over all samples. No
+    // piece waits for another, and no second copy of a large gradient is held.
+    let outputs = problem.group_outputs();
+    let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
+    result.par_chunks_mut(outputs * size).enumerate().for_each(|(group, result)| {
+        result.par_chunks_mut(share * size).enumerate().for_each(|(piece, result)| {
+            piece_grad(problem, &grid, input, grad, group * outputs + piece * share, result);
+        });
+    });
     result
 }
 
-fn piece_grad<T: Element>(problem: &Problem, piece: &Piece, input: &[T], grad: &[T]) -> Vec<T> {
+/// The weight gradient of the output channels from `first` on, all of one group, as many as
+/// `result` holds.
+fn piece_grad<T: Element>(
+    problem: &Problem,
+    grid: &Grid,
+    input: &[T],
+    grad: &[T],
+    first: usize,
+    result: &mut [T],
+) {
+    let lanes = Lanes::of_this_machine::<T>();
+    let (depth, size) = (problem.depth(), problem.depth() * problem.taps());
+    let channels = depth * problem.pixels();
+    let sample_in = problem.in_channels * problem.pixels();
     let pixels = problem.out_pixels();
-    let rows = piece.channels.len() * problem.taps();
-    let mut block = vec![T::zero(); piece.outputs.len() * rows];
-    let sample_in = (problem.in_channels * problem.pixels()).max(1);
-    let sample_out = (problem.out_channels * pixels).max(1);
-    let first_channel = piece.group * problem.depth() + piece.channels.start;
-    let image =
-        first_channel * problem.pixels()..(first_channel + piece.channels.len()) * problem.pixels();
-    let first_output = piece.group * problem.group_outputs() + piece.outputs.start;
-    let planes = first_output * pixels..(first_output + piece.outputs.len()) * pixels;
-
-    let together = problem.samples_together(pixels);
-    let (mut columns, mut side_by_side) = (Vec::new(), Vec::new());
-    for (input, grad) in input.chunks(together * sample_in).zip(grad.chunks(together * sample_out))
-    {
-        if together > 1 {
-            let width = grad.len() / sample_out * pixels;
-            columns.resize(rows * width, T::zero());
+    let sample_out = problem.out_channels * pixels;
+    let outputs = first..first + result.len() / size;
+    // All targets of a convolution meet the same taps, so there is one part.
+    for mut part in grid.parts(depth, sample_out) {
+        // Rounded up to whole blocks of weights; those too many repeat the first.
+        part.offsets.resize(size.next_multiple_of(WEIGHTS), 0);
+        let blocks = outputs.len().div_ceil(CHANNELS);
+        let mut sums = vec![[T::zero(); CHANNELS]; blocks * part.offsets.len()];
+        let mut padded = vec![T::zero(); depth * grid.channel()];
+        let mut grads = [[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND];
+        let inputs = input.chunks(grid.samples * sample_in);
+        for (input, grad) in inputs.zip(grad.chunks(grid.samples * sample_out)) {
             for (sample, input) in input.chunks_exact(sample_in).enumerate() {
-                let all = 0..problem.out_height;
-                unfold(problem, &input[image.clone()], all, &mut columns[sample * pixels..], width);
+                let group = first / problem.group_outputs();
+                grid.place(&input[group * channels..][..channels], sample, &mut padded);
             }
-            side_by_side.clear();
-            for output in 0..piece.outputs.len() {
-                for grad in grad.chunks_exact(sample_out) {
-                    let start = planes.start + output * pixels;
-                    side_by_side.extend_from_slice(&grad[start..start + pixels]);
+            let targets = &part.targets[..input.len() / sample_in * part.runs_of_sample];
+            for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
+                let runs = &runs[..targets.len()];
+                let pairs = sums.chunks_mut(BLOCKS * part.offsets.len());
+                for (pair, sums) in pairs.enumerate() {
+                    let grads = &mut grads[..sums.len() / part.offsets.len() * runs.len()];
+                    let start = outputs.start + pair * BLOCKS * CHANNELS;
+                    let outputs = start..(start + BLOCKS * CHANNELS).min(outputs.end);
+                    interleave(
+                        &grad[outputs.start * pixels..],
+                        pixels,
+                        outputs.len(),
+                        targets,
+                        grads,
+                    );
+                    accumulate(lanes, grads, &padded, &part.offsets, runs, sums);
                 }
             }
-            multiply(
-                &mut block,
-                rows,
-                true,
-                Matrix::row_major(&side_by_side, piece.outputs.len(), width),
-                Matrix::row_major(&columns, rows, width).transposed(),
-            );
-            continue;
         }
-        let (image, planes) = (&input[image.clone()], &grad[planes.clone()]);
-        if problem.is_pointwise() {
-            multiply(
-                &mut block,
-                rows,
-                true,
-                Matrix::row_major(planes, piece.outputs.len(), pixels),
-                Matrix::row_major(image, rows, pixels).transposed(),
-            );
-            continue;
-        }
-        let band = (UNFOLDED / (rows * problem.out_width)).clamp(1, problem.out_height);
-        columns.resize(rows * band * problem.out_width, T::zero());
-        for start in (0..problem.out_height).step_by(band) {
-            let band = start..(start + band).min(problem.out_height);
-            let width = band.len() * problem.out_width;
-            unfold(problem, image, band, &mut columns, width);
-            multiply(
-                &mut block,
-                rows,
-                true,
-                Matrix::strided(
-                    &planes[start * problem.out_width..],
-                    piece.outputs.len(),
-                    width,
-                    pixels,
-                ),
-                Matrix::row_major(&columns[..rows * width], rows, width).transposed(),
-            );
+        for (row, number) in result.chunks_exact_mut(size).zip(0..) {
+            let sums = &sums[number / CHANNELS * part.offsets.len()..];
+            for (weight, sums) in row.iter_mut().zip(sums) {
+                *weight = sums[number % CHANNELS];
+            }
         }
     }
-    block
+}
+
+/// Lays the first `channels` planes of the runs `targets` side by side, run by run in blocks of
+/// channels; what lies beyond the channels or the end of a row is zero.
+fn interleave<T: Element>(
+    planes: &[T],
+    pixels: usize,
+    channels: usize,
+    targets: &[(usize, usize)],
+    interleaved: &mut [[[T; CHANNELS]; RUN]],
+) {
+    interleaved.fill([[T::zero(); CHANNELS]; RUN]);
+    let blocks = channels.div_ceil(CHANNELS);
+    for channel in 0..channels {
+        let block = interleaved[channel / CHANNELS..].iter_mut().step_by(blocks);
+        for (&(at, count), run) in targets.iter().zip(block) {
+            let pixels = &planes[channel * pixels + at..][..count];
+            for (run, pixel) in run.iter_mut().zip(pixels) {
+                run[channel % CHANNELS] = *pixel;
+            }
+        }
+    }
 }

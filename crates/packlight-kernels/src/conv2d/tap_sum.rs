@@ -1,0 +1,179 @@
+//! The sum over taps and channels that is a convolution, or the gradient of its input.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::grid::{Grid, Part};
+use super::problem::Problem;
+use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
+use crate::element::Element;
+use crate::pieces::build_with;
+
+/// Runs of targets whose sums are held at a time, so that they stay in the first-level cache.
+pub(super) const BAND: usize = 64;
+/// Channels whose sums are written out together.
+const QUARTER: usize = 4;
+
+/// One channel's planes of a group, on one side of a convolution.
+struct Side {
+    /// Channels of a group.
+    channels: usize,
+    pixels: usize,
+    /// Distance between the weights of neighbouring channels.
+    weights: usize,
+}
+
+/// `target[b,r,t] = sum over source channels c and taps k of weight[r,c,k] source[b,c,at(t,k)]`.
+struct TapSum {
+    grid: Grid,
+    batch: usize,
+    groups: usize,
+    source: Side,
+    target: Side,
+}
+
+/// The output of a convolution.
+pub(super) fn forward<T: Element>(
+    problem: &Problem,
+    input: &[T],
+    weight: &[T],
+    bias: Option<&[T]>,
+) -> Vec<T> {
+    let (inputs, outputs) = sides(problem);
+    let grid = Grid::forward(problem);
+    let groups = problem.geometry.groups;
+    let sum = TapSum { grid, batch: problem.batch, groups, source: inputs, target: outputs };
+    sum.apply(input, weight, bias)
+}
+
+/// The gradient of a convolution's input.
+pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]) -> Vec<T> {
+    let (inputs, outputs) = sides(problem);
+    let grid = Grid::backward(problem);
+    let groups = problem.geometry.groups;
+    let sum = TapSum { grid, batch: problem.batch, groups, source: outputs, target: inputs };
+    sum.apply(grad, weight, None)
+}
+
+/// Inputs and outputs of a convolution.
+fn sides(problem: &Problem) -> (Side, Side) {
+    let (depth, outputs, taps) = (problem.depth(), problem.group_outputs(), problem.taps());
+    (
+        Side { channels: depth, pixels: problem.pixels(), weights: taps },
+        Side { channels: outputs, pixels: problem.out_pixels(), weights: depth * taps },
+    )
+}
+
+impl TapSum {
+    fn apply<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
+        let Self { grid, batch, groups, source: from, target: to } = self;
+        let parts: Vec<(Part, Vec<[T; CHANNELS]>)> = grid
+            .parts(from.channels, groups * to.channels * to.pixels)
+            .into_iter()
+            .map(|part| {
+                let packed = self.pack(weight, &part.taps);
+                (part, packed)
+            })
+            .collect();
+        let (sample_in, sample_out) =
+            (groups * from.channels * from.pixels, groups * to.channels * to.pixels);
+        let buffers = || {
+            let padded = vec![T::zero(); from.channels * grid.channel()];
+            (padded, vec![[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND])
+        };
+        let piece = grid.samples * sample_out;
+        build_with(batch * sample_out, piece, buffers, |(padded, sums), number, target| {
+            let samples = target.len() / sample_out;
+            let source = &source[number * grid.samples * sample_in..][..samples * sample_in];
+            for group in 0..*groups {
+                for (sample, source) in source.chunks_exact(sample_in).enumerate() {
+                    let size = from.channels * from.pixels;
+                    grid.place(&source[group * size..][..size], sample, padded);
+                }
+                for (part, packed) in &parts {
+                    let blocks = to.channels.div_ceil(CHANNELS);
+                    for first in (0..blocks).step_by(BLOCKS) {
+                        let size = part.offsets.len();
+                        let start = group * blocks + first;
+                        let end = group * blocks + (first + BLOCKS).min(blocks);
+                        let weights = &packed[start * size..end * size];
+                        let channel = group * to.channels + first * CHANNELS;
+                        let end =
+                            group * to.channels + ((first + BLOCKS) * CHANNELS).min(to.channels);
+                        self.block(part, weights, padded, sums, channel..end, bias, target);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Computes the target channels `channels` of one part.
+    #[allow(clippy::too_many_arguments)]
+    fn block<T: Element>(
+        &self,
+        part: &Part,
+        weights: &[[T; CHANNELS]],
+        padded: &[T],
+        sums: &mut [[[T; CHANNELS]; RUN]],
+        channels: Range<usize>,
+        bias: Option<&[T]>,
+        target: &mut [T],
+    ) {
+        let lanes = Lanes::of_this_machine::<T>();
+        let pixels = self.target.pixels;
+        let samples = target.len() / (self.groups * self.target.channels * pixels);
+        let blocks = channels.len().div_ceil(CHANNELS);
+        let targets = &part.targets[..samples * part.runs_of_sample];
+        for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
+            let runs = &runs[..targets.len().next_multiple_of(2)];
+            let sums = &mut sums[..blocks * runs.len()];
+            correlate(lanes, weights, padded, &part.offsets, runs, sums);
+            for (block, sums) in sums.chunks_exact(runs.len()).enumerate() {
+                for quarter in 0..CHANNELS / QUARTER {
+                    let first = channels.start + block * CHANNELS + quarter * QUARTER;
+                    let channels = first.min(channels.end)..(first + QUARTER).min(channels.end);
+                    let bias = bias.map(|bias| &bias[channels.clone()]);
+                    for (&(at, count), sum) in targets.iter().zip(sums) {
+                        let sum = sum.map(|sums| sums.as_chunks::<QUARTER>().0[quarter]);
+                        for (number, channel) in channels.clone().enumerate() {
+                            let bias = bias.map_or(T::zero(), |bias| bias[number]);
+                            let sum = sum.map(|sums| sums[number] + bias);
+                            let target = &mut target[channel * pixels + at..];
+                            if count == RUN && part.step == 1 {
+                                target[..RUN].copy_from_slice(&sum);
+                            } else {
+                                for (number, &sum) in sum[..count].iter().enumerate() {
+                                    target[number * part.step] = sum;
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The weights of `taps` in blocks of target channels, group by group: for each source channel
+    /// and tap, those of the targets side by side. Channels too many hold zeros.
+    fn pack<T: Element>(&self, weight: &[T], taps: &[usize]) -> Vec<[T; CHANNELS]> {
+        let (from, to) = (&self.source, &self.target);
+        let group_size = weight.len() / self.groups;
+        let blocks = to.channels.div_ceil(CHANNELS);
+        let block = |number: usize| {
+            let weight = &weight[number / blocks * group_size..][..group_size];
+            let first = number % blocks * CHANNELS;
+            let rows = (to.channels - first).min(CHANNELS);
+            (0..from.channels).flat_map(move |channel| {
+                taps.iter().map(move |tap| {
+                    let start = first * to.weights + channel * from.weights + tap;
+                    let column = weight[start..].iter().step_by(to.weights).take(rows);
+                    let mut packed = [T::zero(); CHANNELS];
+                    packed.iter_mut().zip(column).for_each(|(packed, weight)| *packed = *weight);
+                    packed
+                })
+            })
+        };
+        (0..self.groups * blocks).into_par_iter().flat_map_iter(block).collect()
+    }
+}

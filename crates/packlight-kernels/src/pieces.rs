@@ -1,0 +1,42 @@
+//! New vectors whose pieces are computed in parallel.
+
+#![allow(unsafe_code)]
+
+use rayon::prelude::*;
+
+use crate::element::Element;
+
+/// A vector of `len` elements of which `f` computes `piece` at a time, given the number of the
+/// piece and the piece itself, which holds zeros.
+///
+/// Whoever computes a piece also zeroes it, so that it is in the cache by then; zeroing the whole
+/// vector first would take it through memory once more.
+pub(crate) fn build<T: Element>(
+    len: usize,
+    piece: usize,
+    f: impl Fn(usize, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    build_with(len, piece, || (), |(), number, piece| f(number, piece))
+}
+
+/// [`build`] with a state that `init` makes for several pieces that are computed one by one.
+pub(crate) fn build_with<T: Element, S>(
+    len: usize,
+    piece: usize,
+    init: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, usize, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    let mut result = Vec::with_capacity(len);
+    result.spare_capacity_mut()[..len].par_chunks_mut(piece.max(1)).enumerate().for_each_init(
+        init,
+        |state, (number, piece)| {
+            piece.fill(std::mem::MaybeUninit::new(T::zero()));
+            // SAFETY: the line above has initialised every element.
+            f(state, number, unsafe { piece.assume_init_mut() });
+        },
+    );
+    // SAFETY: the capacity is at least `len`, and the pieces, which are these `len` elements, have
+    // all been initialised: `for_each_init` returns when every piece has been through the closure.
+    unsafe { result.set_len(len) };
+    result
+}
