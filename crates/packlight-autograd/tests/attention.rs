@@ -154,6 +154,34 @@ fn embedding() {
     assert!(error.contains("`table`: token 2 of 2 entries"), "{error}");
 }
 
+#[test]
+fn dropped_probabilities_are_not_kept_again() {
+    let [softmax, value] = ["softmax", "value"].map(layer);
+    let dropout = Layer::new("dropout", LayerKind::Dropout);
+    let mixed = |scores: &Activation, values: &Activation| {
+        let probabilities = op::softmax(scores, &Visible::default(), &softmax)?;
+        let left = op::dropout_of_kept(&probabilities, 0.5, &dropout, &softmax)?;
+        op::matmul(&left, values, &softmax, &value)
+    };
+    let inputs = [sample(&[2, 4, 4], "scores"), sample(&[2, 4, 3], "values")];
+    gradcheck::check(&inputs, |vars| {
+        let enter = |var| Activation::from_tensor(var, &Pass::training());
+        Ok(projected(&mixed(&enter(&vars[0])?, &enter(&vars[1])?)?.into_tensor()?)?)
+    })
+    .unwrap();
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_ledger(&ledger);
+    let enter = |tensor: &Tensor| {
+        Activation::from_tensor(&Var::from_tensor(tensor).unwrap(), &pass).unwrap()
+    };
+    let y = mixed(&enter(&inputs[0]), &enter(&inputs[1])).unwrap();
+    let entries = ledger.entries();
+    let kept: Vec<_> = entries.iter().map(|e| (&*e.layer, e.bytes.total())).collect();
+    assert_eq!(kept, [("softmax", 2 * 16 * 8), ("softmax", 0), ("value", 2 * 12 * 8)]);
+    y.into_tensor().unwrap().sum_all().unwrap().backward().unwrap();
+    assert_eq!(ledger.kept(), 0);
+}
+
 /// Attention of two heads over queries, keys and values (1, 2, 3, 4).
 fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>) {
     let names = ["query", "key", "value"];

@@ -388,10 +388,11 @@ fn a_block_keeps_what_the_formula_says() {
     let expected = 4 * (4 * n * d + 2 * d * (d / 2) + 2 * n * m);
     assert_eq!(kept(&mixer(d, 3, 8, 32), &images, "blocks.1."), (expected, 16 * n));
 
-    // The encoder's output is kept once for all layers of the decoder.
+    // The encoder's output is kept once for all layers of the decoder, and what dropout leaves of
+    // the probabilities not at all.
     let n = 5;
     let tokens = Tensor::ones((1, 2, n), DType::U32, &Device::Cpu).unwrap();
-    let spec = transformer(d, h, 2);
+    let spec = ModelSpec { dropout: Some(0.1), ..transformer(d, h, 2) };
     let (square, hidden) = (h * n * n, 2 * n * m);
     let encoder = kept(&spec, &tokens, "encoder.encoder_layers.1.");
     assert_eq!(encoder, (4 * (8 * n * d + hidden + square), 16 * n));

@@ -31,7 +31,7 @@ pub use avg_pool2d::{avg_pool2d, global_avg_pool2d};
 pub use batch_norm::{RunningStatistics, batch_norm};
 pub use checkpoint::checkpoint;
 pub use conv2d::conv2d;
-pub use dropout::dropout;
+pub use dropout::{dropout, dropout_of_kept};
 pub use embedding::embedding;
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;

@@ -5,22 +5,21 @@ use std::sync::Arc;
 use packlight_autograd::{Activation, Layer, op};
 use packlight_record::LayerKind;
 
-use super::{Dropout, Module};
+use super::require_probability;
 use crate::{Builder, Error, Result};
 
 /// `softmax(q kᵀ / sqrt(d)) v` for each of several heads of `d` features (Vaswani et al., NeurIPS
 /// 2017, equation 1), without the projections around it.
 ///
 /// Its layers are what it keeps: `query` (scaled), `key`, `softmax` (the probabilities, once for
-/// both operations that need them) and `value`; with dropout also `dropped`, the probabilities
-/// that are left.
+/// both operations that need them) and `value`.
 pub struct Attention {
     heads: usize,
     query: Arc<Layer>,
     key: Arc<Layer>,
     softmax: Arc<Layer>,
     value: Arc<Layer>,
-    dropout: Option<(Dropout, Arc<Layer>)>,
+    dropout: Option<(f64, Arc<Layer>)>,
 }
 
 impl Attention {
@@ -38,9 +37,10 @@ impl Attention {
                 reason: format!("{heads} heads do not divide {features} features"),
             });
         }
+        require_probability(softmax.name(), dropout)?;
         let dropout = match dropout == 0.0 {
             true => None,
-            false => Some((Dropout::new(&builder.pp("dropout"), dropout)?, layer("dropped")?)),
+            false => Some((dropout, builder.pp("dropout").layer(LayerKind::Dropout)?)),
         };
         Ok(Self { heads, query, key, softmax, value: layer("value")?, dropout })
     }
@@ -65,13 +65,11 @@ impl Attention {
         drop((queries, keys));
         let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
         drop(scores);
-        let mut kept_by = &self.softmax;
-        if let Some((dropout, dropped)) = &self.dropout {
-            probabilities = dropout.forward(&probabilities)?;
-            kept_by = dropped;
+        if let Some((share, layer)) = &self.dropout {
+            probabilities = op::dropout_of_kept(&probabilities, *share, layer, &self.softmax)?;
         }
         let values = self.split_heads(values)?;
-        let mixed = op::matmul(&probabilities, &values, kept_by, &self.value)?;
+        let mixed = op::matmul(&probabilities, &values, &self.softmax, &self.value)?;
         let &[samples, heads, length, width] = mixed.dims() else {
             return Err(self.misfit(&mixed));
         };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use packlight_autograd::{Activation, Layer, op};
 use packlight_record::LayerKind;
 
-use super::Module;
-use crate::{Builder, Error, Result};
+use super::{Module, require_probability};
+use crate::{Builder, Result};
 
 /// Sets a random part of the elements to 0 in training and scales the others up to match
 /// (Srivastava et al., JMLR 2014). The pass's seed and step and the layer's name choose which.
@@ -22,12 +22,7 @@ impl Dropout {
     /// If the probability is outside of it or the name is taken.
     pub fn new(builder: &Builder, probability: f64) -> Result<Self> {
         let layer = builder.layer(LayerKind::Dropout)?;
-        if !(0.0..1.0).contains(&probability) {
-            return Err(Error::Layer {
-                layer: layer.name().to_owned(),
-                reason: format!("the probability is {probability}, expected 0 <= p < 1"),
-            });
-        }
+        require_probability(layer.name(), probability)?;
         Ok(Self { probability, layer })
     }
 }

@@ -47,3 +47,14 @@ fn require_positive(layer: &str, dimensions: &[(&str, usize)]) -> Result<()> {
         }),
     }
 }
+
+/// Answers an error that names the layer unless it can drop with `probability`.
+fn require_probability(layer: &str, probability: f64) -> Result<()> {
+    match (0.0..1.0).contains(&probability) {
+        true => Ok(()),
+        false => Err(Error::Layer {
+            layer: layer.to_owned(),
+            reason: format!("the probability is {probability}, expected 0 <= p < 1"),
+        }),
+    }
+}
