@@ -39,14 +39,14 @@ pub(crate) struct Position {
 /// Sums over an epoch's batches.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Sums {
-    /// Of the losses of all samples.
+    /// Of the losses of all targets that count.
     pub(crate) loss: f64,
     /// The last batch's mean loss.
     pub(crate) last_loss: f64,
-    /// Samples classified correctly.
+    /// Targets met, of those that count.
     pub(crate) correct: u64,
-    /// Samples.
-    pub(crate) samples: u64,
+    /// Targets that count: images, or tokens that are no padding.
+    pub(crate) units: u64,
     /// Steps that were timed.
     pub(crate) timed_steps: u64,
     /// Their wall time.
@@ -158,7 +158,7 @@ mod tests {
                 epoch: 2,
                 batch: 3,
                 step: 43,
-                sums: Sums { loss: 0.1 + 0.2, correct: 7, samples: 64, ..Sums::default() },
+                sums: Sums { loss: 0.1 + 0.2, correct: 7, units: 64, ..Sums::default() },
                 records: 1234,
                 measurements: 567,
             },

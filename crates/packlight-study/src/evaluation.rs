@@ -5,21 +5,21 @@ use packlight_autograd::{Activation, Pass};
 use packlight_nn::{Model, Module};
 
 use crate::Result;
-use crate::data::Split;
+use crate::data::{Batch, Split};
 
 /// Loss and accuracy over a whole split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
     /// Mean cross-entropy.
     pub loss: f64,
-    /// Samples classified correctly.
+    /// Images classified correctly, or tokens told correctly from all those before them.
     pub correct: u64,
-    /// Samples.
+    /// Images, or tokens that are no padding.
     pub total: u64,
 }
 
 impl Evaluation {
-    /// The fraction classified correctly.
+    /// The fraction that is correct.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.total as f64
     }
@@ -32,23 +32,24 @@ impl Evaluation {
 /// If a batch cannot be made or the model cannot take it.
 pub fn evaluate(model: &Model, split: &Split, batch: usize, device: &Device) -> Result<Evaluation> {
     let pass = Pass::evaluation();
-    let (mut loss, mut right) = (0.0, 0);
+    let (mut loss, mut right, mut total) = (0.0, 0, 0);
     let samples: Vec<usize> = (0..split.len()).collect();
     for indices in samples.chunks(batch.max(1)) {
-        let (images, labels) = split.batch(indices, None, device)?;
-        let logits = model.forward(&Activation::from_tensor(&images, &pass)?)?;
-        loss += scalar(model.loss(&logits, &labels)?.data())? * indices.len() as f64;
-        right += correct(logits.data(), &labels)?;
+        let Batch { inputs, targets, units } = split.batch(indices, None, device)?;
+        let logits = model.forward(&Activation::from_tensor(&inputs, &pass)?)?;
+        loss += scalar(model.loss(&logits, &targets)?.data())? * units as f64;
+        right += correct(model, logits.data(), &targets)?;
+        total += units;
     }
-    let total = split.len() as u64;
     Ok(Evaluation { loss: loss / total as f64, correct: right, total })
 }
 
-/// How many rows of `logits` (N, classes) are largest at their label.
-pub(crate) fn correct(logits: &Tensor, labels: &Tensor) -> Result<u64> {
-    let predicted = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-    let labels = labels.to_vec1::<u32>()?;
-    Ok(predicted.iter().zip(&labels).filter(|(p, l)| p == l).count() as u64)
+/// How many rows of `logits` (..., classes) are largest at their target, of those that count.
+pub(crate) fn correct(model: &Model, logits: &Tensor, targets: &Tensor) -> Result<u64> {
+    let predicted = logits.argmax(D::Minus1)?.flatten_all()?.to_vec1::<u32>()?;
+    let targets = targets.flatten_all()?.to_vec1::<u32>()?;
+    let counts = |target: u32| model.ignored_label() != Some(target);
+    Ok(predicted.iter().zip(&targets).filter(|&(p, &t)| *p == t && counts(t)).count() as u64)
 }
 
 /// The value of a scalar tensor.

@@ -107,8 +107,7 @@ impl Run<'_> {
     }
 
     fn data_in_words(&self) -> String {
-        let DataSet { channels, height, width, classes, .. } = self.data;
-        format!("{}, {channels} x {height} x {width}, {classes} classes", self.study.data.name)
+        format!("{}, {}", self.study.data.name, self.data.form)
     }
 
     fn note(&self, trainer: &Trainer<'_>, state: RunState) -> Result<()> {
@@ -142,8 +141,19 @@ impl Run<'_> {
 
 fn model_in_words(model: &ModelSpec) -> String {
     let mut words = model.name.name().to_owned();
-    if let Some(width) = model.width {
-        words += &format!(", width {width}");
+    let sizes = [
+        ("width", model.width),
+        ("depth", model.depth),
+        ("heads", model.heads),
+        ("patch", model.patch),
+    ];
+    for (key, size) in sizes {
+        if let Some(size) = size {
+            words += &format!(", {key} {size}");
+        }
+    }
+    if let Some(dropout) = model.dropout {
+        words += &format!(", dropout {dropout}");
     }
     if let Some(stem) = model.stem {
         words += &format!(", {} stem", stem.name());

@@ -10,6 +10,7 @@ use packlight_probe::{SideBySide, calibrate, whole_pass};
 use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
 use crate::Result;
+use crate::data::Batch;
 use crate::evaluation::{correct, scalar};
 use crate::trainer::Trainer;
 
@@ -29,8 +30,10 @@ pub(crate) enum Look {
 pub(crate) struct Step {
     /// Mean loss over the batch.
     pub(crate) loss: f64,
-    /// Samples of the batch classified correctly.
+    /// Targets of the batch that count and were met.
     pub(crate) correct: u64,
+    /// Targets of the batch that count.
+    pub(crate) units: u64,
     /// Seconds from the beginning of the forward pass to the end of the update.
     pub(crate) seconds: f64,
     pub(crate) records: Vec<Record>,
@@ -50,12 +53,14 @@ impl Trainer<'_> {
     ) -> Result<Step> {
         let live_before = allocator::live();
         let augment = Key::new(self.seed, Purpose::Augment).step(step);
-        let (images, labels) = self.data.train.batch(indices, Some(augment), &self.device)?;
+        let Batch { inputs, targets, units } =
+            self.data.train.batch(indices, Some(augment), &self.device)?;
         let pass = Pass::training().with_seed(self.seed, step);
 
         let mut records = Vec::new();
         if look == Look::Probe && self.study.probe.whole {
-            let loss = |pass: &Pass| self.loss(images.clone(), &labels, pass).map(|(loss, _)| loss);
+            let loss =
+                |pass: &Pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss);
             let draws = self.study.probe.draws;
             records = whole_pass(self.model.parameters(), &pass, loss, draws, epoch, step)?;
         }
@@ -63,7 +68,7 @@ impl Trainer<'_> {
         calibrate(
             self.model.parameters(),
             &pass,
-            |pass| self.loss(images.clone(), &labels, pass).map(|(loss, _)| loss),
+            |pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss),
             step,
         )?;
 
@@ -76,11 +81,12 @@ impl Trainer<'_> {
         };
         allocator::reset_peak();
         let begun = Instant::now();
-        let (loss, logits) = self.loss(images, &labels, &pass)?;
+        let (loss, logits) = self.loss(inputs, &targets, &pass)?;
         let value = scalar(&loss)?;
         let mut found = Step {
             loss: value,
-            correct: correct(&logits, &labels)?,
+            correct: correct(&self.model, &logits, &targets)?,
+            units,
             seconds: 0.0,
             records,
             measurements: Vec::new(),
@@ -113,18 +119,18 @@ impl Trainer<'_> {
 
     /// The scalar loss of a batch, and its logits without their graph.
     ///
-    /// Takes the images, so that only what the layers keep of them stays.
+    /// Takes the inputs, so that only what the layers keep of them stays.
     fn loss(
         &self,
-        images: Tensor,
-        labels: &Tensor,
+        inputs: Tensor,
+        targets: &Tensor,
         pass: &Pass,
     ) -> packlight_nn::Result<(Tensor, Tensor)> {
-        let input = Activation::from_tensor(&images, pass)?;
-        drop(images);
+        let input = Activation::from_tensor(&inputs, pass)?;
+        drop(inputs);
         let logits = self.model.forward(&input)?;
         drop(input);
-        let loss = self.model.loss(&logits, labels)?.into_tensor()?;
+        let loss = self.model.loss(&logits, targets)?.into_tensor()?;
         Ok((loss, logits.data().clone()))
     }
 }

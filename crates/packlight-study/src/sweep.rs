@@ -91,7 +91,7 @@ pub fn run_study(
     let study = Study::read(folder)?;
     let _lock = Lock::take(folder)?;
     let data = data::load(&study.data, options.data_dir.as_deref())?;
-    let model = study.model.for_images(data.channels, data.height, data.classes)?;
+    let model = data.model(&study.model)?;
     let runs = grid(folder, &study, &data, &model, options);
     for run in &runs[..study.plans.len()] {
         Trainer::new(&study, &data, &model, run.plan, run.seed)?;

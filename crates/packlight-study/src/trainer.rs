@@ -190,10 +190,10 @@ impl<'a> Trainer<'a> {
         position.batch += 1;
         position.step += 1;
         let sums = &mut position.sums;
-        sums.loss += found.loss * indices.len() as f64;
+        sums.loss += found.loss * found.units as f64;
         sums.last_loss = found.loss;
         sums.correct += found.correct;
-        sums.samples += indices.len() as u64;
+        sums.units += found.units;
         if look == Look::Nothing {
             sums.timed_steps += 1;
             sums.seconds += found.seconds;
@@ -215,13 +215,13 @@ impl<'a> Trainer<'a> {
         if !test.loss.is_finite() {
             return Ok(Some(format!("the test loss is {} after step {step}", test.loss)));
         }
-        let train_loss = sums.loss / sums.samples as f64;
+        let train_loss = sums.loss / sums.units as f64;
         logs.record(&Record::Epoch {
             epoch,
             step,
             learning_rate: self.learning_rate(step.saturating_sub(1)),
             train_loss,
-            train_accuracy: sums.correct as f64 / sums.samples as f64,
+            train_accuracy: sums.correct as f64 / sums.units as f64,
             test_loss: test.loss,
             test_accuracy: test.accuracy(),
         })?;

@@ -42,11 +42,43 @@ whole = true
 "#;
 
 const STEPS: u64 = 10;
+
+/// A transformer with dropout, six steps.
+const SEQUENCES: &str = r#"
+name = "backwards"
+title = "A study of sequences for tests"
+seeds = [3]
+epochs = 2
+batch = 16
+
+[model]
+name = "transformer"
+width = 8
+depth = 1
+heads = 2
+
+[data]
+name = "reverse"
+train_limit = 40
+test_limit = 10
+
+[plans]
+pooled = "linear=pool2,attention=pool2"
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.01
+
+[probe]
+steps = [0, 3]
+whole = true
+"#;
+
 const RUN: &str = "pooled-seed3";
 
-fn study() -> tempfile::TempDir {
+fn study(text: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(STUDY), TEXT).unwrap();
+    std::fs::write(dir.path().join(STUDY), text).unwrap();
     dir
 }
 
@@ -86,26 +118,28 @@ impl Progress for StopAfter<'_> {
 
 #[test]
 fn stopped_after_any_step_it_goes_on_to_the_same_bytes() {
-    let whole = study();
-    run_to_the_end(whole.path(), Duration::MAX);
-    let expected = records(whole.path());
-    for step in 1..=STEPS {
-        let dir = study();
-        let interrupted = AtomicBool::new(false);
-        let mut stop = StopAfter { step, interrupted: &interrupted };
-        let stopped = run(dir.path(), &interrupted, Duration::MAX, &mut stop);
-        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
-        let folder = dir.path().join(RUNS).join(RUN);
-        assert_eq!(Manifest::read(&folder).unwrap().state, RunState::Unfinished);
-        run_to_the_end(dir.path(), Duration::ZERO);
-        assert!(records(dir.path()) == expected, "stopped after step {step}");
-        assert_eq!(Manifest::read(&folder).unwrap().state, RunState::Finished);
+    for (text, steps) in [(TEXT, STEPS), (SEQUENCES, 6)] {
+        let whole = study(text);
+        run_to_the_end(whole.path(), Duration::MAX);
+        let expected = records(whole.path());
+        for step in 1..=steps {
+            let dir = study(text);
+            let interrupted = AtomicBool::new(false);
+            let mut stop = StopAfter { step, interrupted: &interrupted };
+            let stopped = run(dir.path(), &interrupted, Duration::MAX, &mut stop);
+            assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+            let folder = dir.path().join(RUNS).join(RUN);
+            assert_eq!(Manifest::read(&folder).unwrap().state, RunState::Unfinished);
+            run_to_the_end(dir.path(), Duration::ZERO);
+            assert!(records(dir.path()) == expected, "stopped after step {step}");
+            assert_eq!(Manifest::read(&folder).unwrap().state, RunState::Finished);
+        }
     }
 }
 
 #[test]
 fn records_hold_all_that_the_study_asks_for() {
-    let dir = study();
+    let dir = study(TEXT);
     run_to_the_end(dir.path(), Duration::MAX);
     let path = dir.path().join(RUNS).join(RUN).join("records.jsonl");
     let records = read_log::<Record>(&path).unwrap().values;

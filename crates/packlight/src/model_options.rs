@@ -11,7 +11,8 @@ pub(crate) struct ModelOptions {
     /// The architecture
     #[arg(long, value_parser = architectures())]
     model: Architecture,
-    /// Channels of the first stage [default: 64 for resnet18, 16 for resnet20]
+    /// Channels of the first stage, or features of a token [default: 64 for resnet18, 16 for
+    /// resnet20, 192 for vit, 512 for mixer and transformer]
     #[arg(long)]
     width: Option<usize>,
     /// What a resnet18 begins with [default: cifar]
@@ -20,6 +21,15 @@ pub(crate) struct ModelOptions {
     /// Sizes of an mlp's hidden layers, as in 128,64 [default: 128]
     #[arg(long, value_delimiter = ',')]
     hidden: Option<Vec<usize>>,
+    /// Blocks, or layers on each side [default: 12 for vit, 8 for mixer, 6 for transformer]
+    #[arg(long)]
+    depth: Option<usize>,
+    /// Heads of attention [default: 3 for vit, 8 for transformer]
+    #[arg(long)]
+    heads: Option<usize>,
+    /// Side of a patch in pixels, for vit and mixer [default: 4]
+    #[arg(long)]
+    patch: Option<usize>,
 }
 
 impl ModelOptions {
@@ -29,6 +39,9 @@ impl ModelOptions {
             width: self.width,
             stem: self.stem,
             hidden: self.hidden.clone(),
+            depth: self.depth,
+            heads: self.heads,
+            patch: self.patch,
             ..ModelSpec::new(self.model)
         }
     }

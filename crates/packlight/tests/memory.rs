@@ -56,18 +56,28 @@ fn within_1_percent(predicted: usize, counted: i64) -> bool {
 
 /// One test, since all threads of a process share the counter.
 #[test]
-fn predicted_and_counted_bytes_agree_on_a_resnet18() {
-    let spec = ModelSpec { width: Some(16), ..ModelSpec::new(Architecture::Resnet18) };
-    let spec = spec.for_images(3, 32, 10).unwrap();
-    let model = Model::new(&spec, 0, DType::F32, &Device::Cpu).unwrap();
-    measure(&model, "none"); // what is allocated once, such as threads' buffers
-    let mut peaks = Vec::new();
-    for plan in ["none", "pool2", "pool4", "conv=pool2,norm=pool2"] {
-        let Measured { peak, predicted, counted, live } = measure(&model, plan);
-        assert!(within_1_percent(predicted, counted), "{plan}: {predicted} vs {counted}");
-        assert!(within_1_percent(peak, live), "{plan}: {peak} kept, {live} live");
-        assert_eq!(peak, predicted, "{plan}: all is kept at the end of the forward pass");
-        peaks.push(peak);
+fn predicted_and_counted_bytes_agree() {
+    let resnet = ModelSpec { width: Some(16), ..ModelSpec::new(Architecture::Resnet18) };
+    let vit = ModelSpec { width: Some(48), depth: Some(3), ..ModelSpec::new(Architecture::Vit) };
+    let mixer =
+        ModelSpec { width: Some(48), depth: Some(3), ..ModelSpec::new(Architecture::Mixer) };
+    for (spec, plans) in [
+        (resnet, ["none", "pool2", "pool4", "conv=pool2,norm=pool2"]),
+        (vit, ["none", "linear=pool2", "linear=pool4", "linear=pool4,norm=pool2,attention=pool2"]),
+        (mixer, ["none", "linear=pool2", "linear=pool4", "linear=pool4,norm=pool2"]),
+    ] {
+        let spec = spec.for_images(3, 32, 10).unwrap();
+        let model = Model::new(&spec, 0, DType::F32, &Device::Cpu).unwrap();
+        measure(&model, "none"); // what is allocated once, such as threads' buffers
+        let mut peaks = Vec::new();
+        for plan in plans {
+            let Measured { peak, predicted, counted, live } = measure(&model, plan);
+            let of = spec.name.name();
+            assert!(within_1_percent(predicted, counted), "{of}, {plan}: {predicted} vs {counted}");
+            assert!(within_1_percent(peak, live), "{of}, {plan}: {peak} kept, {live} live");
+            assert_eq!(peak, predicted, "{of}, {plan}: all is kept at the end of the forward pass");
+            peaks.push(peak);
+        }
+        assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
     }
-    assert!(peaks.is_sorted_by(|a, b| a > b), "{peaks:?}");
 }

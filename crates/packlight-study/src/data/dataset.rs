@@ -1,7 +1,11 @@
 //! A loaded data set.
 
+use std::fmt;
+
+use packlight_nn::ModelSpec;
 use sha2::{Digest, Sha256};
 
+use super::images::Images;
 use super::raw::{Raw, RawSet};
 use super::resize::Resize;
 use super::{Augment, DataSpec, Error, Normalise, Result, SetName, Split};
@@ -13,21 +17,63 @@ pub struct DataSet {
     pub train: Split,
     /// What it is judged by.
     pub test: Split,
-    /// The number of classes; labels are below it.
-    pub classes: usize,
-    /// Their names, by label.
-    pub class_names: Vec<String>,
-    /// The channels of a batch.
-    pub channels: usize,
-    /// Its height in pixels.
-    pub height: usize,
-    /// Its width in pixels.
-    pub width: usize,
-    /// What its pixels were normalised with, for each channel.
-    pub normalise: Normalise,
-    /// SHA-256 over the pixels and labels of both parts as they were loaded, before resizing and
-    /// normalisation, in hexadecimal.
+    /// What its samples are.
+    pub form: Form,
+    /// SHA-256 over the samples of both parts as they were loaded (of images before resizing and
+    /// normalisation), in hexadecimal.
     pub checksum: String,
+}
+
+/// What the samples of a set are.
+#[derive(Debug, Clone)]
+pub enum Form {
+    /// Images, each of one class.
+    Images {
+        /// The names of the classes, by label.
+        class_names: Vec<String>,
+        /// The channels, height and width of a batch.
+        shape: [usize; 3],
+        /// What pixels were normalised with, for each channel.
+        normalise: Normalise,
+    },
+    /// Pairs of sequences of tokens.
+    Pairs {
+        /// The number of different tokens in a source.
+        source_vocabulary: usize,
+        /// The number of different tokens in a target.
+        target_vocabulary: usize,
+    },
+}
+
+impl DataSet {
+    /// The model's description with what these data say about it.
+    ///
+    /// # Errors
+    /// If the model takes other data, or says otherwise.
+    pub fn model(&self, spec: &ModelSpec) -> packlight_nn::Result<ModelSpec> {
+        match &self.form {
+            Form::Images { class_names, shape: [channels, height, _], .. } => {
+                spec.for_images(*channels, *height, class_names.len())
+            }
+            Form::Pairs { source_vocabulary, target_vocabulary } => {
+                spec.for_sequences(*source_vocabulary, *target_vocabulary)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    /// As in "3 x 32 x 32, 10 classes".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Form::Images { class_names, shape: [channels, height, width], .. } => {
+                write!(f, "{channels} x {height} x {width}, {} classes", class_names.len())
+            }
+            Form::Pairs { source_vocabulary, target_vocabulary } => {
+                write!(f, "sequences of {source_vocabulary} to {target_vocabulary} tokens")
+            }
+        }
+    }
 }
 
 impl DataSet {
@@ -72,16 +118,17 @@ impl DataSet {
             }
         }
         .for_channels(channels)?;
-        let split = |raw, augment| Split::new(raw, (height, width), normalise.clone(), augment);
+        let split = |raw, augment| {
+            Split::Images(Images::new(raw, (height, width), normalise.clone(), augment))
+        };
         Ok(Self {
             train: split(set.train, spec.augment),
             test: split(set.test, Augment::default()),
-            classes: set.class_names.len(),
-            class_names: set.class_names,
-            channels,
-            height,
-            width,
-            normalise,
+            form: Form::Images {
+                class_names: set.class_names,
+                shape: [channels, height, width],
+                normalise,
+            },
             checksum,
         })
     }
@@ -96,7 +143,7 @@ fn checksum(parts: &[&Raw]) -> String {
         hasher.update(&part.pixels);
         part.labels.iter().for_each(|label| hasher.update(label.to_le_bytes()));
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    crate::hex(&hasher.finalize())
 }
 
 #[cfg(test)]
@@ -104,7 +151,7 @@ mod tests {
     use candle_core::Device;
     use packlight_kernels::rng::{Key, Purpose};
 
-    use super::super::load;
+    use super::super::{Batch, load};
     use super::*;
 
     fn digits(change: impl Fn(&mut DataSpec)) -> Result<DataSet> {
@@ -114,18 +161,21 @@ mod tests {
     }
 
     fn values(split: &Split, indices: &[usize], key: Option<Key>) -> Vec<f32> {
-        let (images, _) = split.batch(indices, key, &Device::Cpu).unwrap();
+        let images = split.batch(indices, key, &Device::Cpu).unwrap().inputs;
         images.flatten_all().unwrap().to_vec1().unwrap()
     }
 
     #[test]
     fn digits_are_32_by_32_and_normalised() {
         let set = digits(|_| ()).unwrap();
-        assert_eq!((set.train.len(), set.test.len(), set.classes), (1437, 360, 10));
+        assert_eq!((set.train.len(), set.test.len()), (1437, 360));
+        assert_eq!(set.form.to_string(), "1 x 32 x 32, 10 classes");
         let all: Vec<usize> = (0..set.train.len()).collect();
-        let (images, labels) = set.train.batch(&all, None, &Device::Cpu).unwrap();
-        assert_eq!(images.dims(), [1437, 1, 32, 32]);
-        assert_eq!(labels.to_vec1::<u32>().unwrap(), set.train.labels());
+        let Batch { inputs: images, targets, units } =
+            set.train.batch(&all, None, &Device::Cpu).unwrap();
+        assert_eq!((images.dims(), units), (&[1437, 1, 32, 32][..], 1437));
+        let Split::Images(split) = &set.train else { panic!("no images") };
+        assert_eq!(targets.to_vec1::<u32>().unwrap(), split.labels());
         let mean = images.mean_all().unwrap().to_scalar::<f32>().unwrap();
         let square = images.sqr().unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
         assert!(mean.abs() < 1e-3 && (square - 1.0).abs() < 1e-3, "{mean} {square}");
@@ -167,7 +217,8 @@ mod tests {
         assert_ne!(varied, values(&set.train, &indices, None));
         assert_eq!(values(&set.test, &indices, Some(key)), values(&set.test, &indices, None));
         // What the window shows beside the image is black before it is normalised.
-        let black = -set.normalise.mean[0] / set.normalise.std[0];
+        let Form::Images { normalise, .. } = &set.form else { panic!("no images") };
+        let black = -normalise.mean[0] / normalise.std[0];
         assert!(varied.iter().all(|&value| value >= black - 1e-6));
     }
 

@@ -11,8 +11,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// No set has this name.
     #[error(
-        "no data set is called \"{name}\"{}; there are digits (built in), mnist, fashion-mnist, \
-         cifar-10, cifar-100 and folder:PATH",
+        "no data set is called \"{name}\"{}; there are digits and reverse (built in), mnist, \
+         fashion-mnist, cifar-10, cifar-100, multi30k and folder:PATH",
         nearest.map(|n| format!(", did you mean \"{n}\"?")).unwrap_or_default()
     )]
     UnknownSet {

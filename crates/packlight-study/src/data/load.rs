@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx};
+use super::{
+    DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx, multi30k, reverse,
+};
 
 /// The data folder: `given` (as with `--data-dir`) or else the environment's `PACKLIGHT_DATA`.
 pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
@@ -30,6 +32,8 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
             let path = data_dir.map_or_else(|| path.clone(), |dir| dir.join(path));
             folder::load(&path, spec)?
         }
+        SetName::Reverse => return Ok(reverse::set(spec)),
+        SetName::Multi30k => return multi30k::load(&find(&spec.name, data_dir)?, spec),
     };
     DataSet::new(set, spec)
 }
@@ -99,7 +103,10 @@ mod tests {
             std::fs::write(set.join(file), cifar::tests::records(&[&[4]])).unwrap();
         }
         let spec = DataSpec::new(SetName::Cifar10);
-        assert_eq!(load(&spec, Some(dir.path())).unwrap().channels, 3);
+        assert_eq!(
+            load(&spec, Some(dir.path())).unwrap().form.to_string(),
+            "3 x 32 x 32, 10 classes"
+        );
         let grey = DataSpec { channels: Some(1), ..spec };
         let error = load(&grey, Some(dir.path())).unwrap_err().to_string();
         assert!(error.contains("`channels`: 3, since cifar-10 has colours"), "{error}");

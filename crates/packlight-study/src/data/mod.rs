@@ -1,8 +1,8 @@
 //! Data sets: loading, checking, and handing out batches.
 //!
 //! A [`DataSpec`] says which set is wanted and in what form, [`load()`] reads and checks it, and
-//! a [`Split`] hands out normalised batches. Pixels stay bytes at their own size until then, so a
-//! set takes no more memory than its files.
+//! a [`Split`] hands out batches, of images or of pairs of sequences. Pixels stay bytes at their own
+//! size until then, so a set of images takes no more memory than its files.
 //!
 //! Each loader refuses what is not whole: a header, size, label or checksum that does not fit is
 //! an [`Error`] that names the file, what was expected, what was found, and what to do.
@@ -14,14 +14,19 @@ mod digits;
 mod error;
 mod folder;
 mod idx;
+mod images;
 mod jpeg;
 mod load;
+mod multi30k;
 mod normalise;
+mod pairs;
 mod raw;
 mod resize;
+mod reverse;
 mod set;
 mod spec;
 mod split;
+mod vocabulary;
 
 #[cfg(test)]
 mod real_sets;
@@ -29,10 +34,12 @@ mod real_sets;
 mod robustness;
 
 pub use augment::Augment;
-pub use dataset::DataSet;
+pub use dataset::{DataSet, Form};
 pub use error::{Error, Result};
+pub use images::Images;
 pub use load::{data_dir, load};
 pub use normalise::Normalise;
+pub use pairs::Pairs;
 pub use set::SetName;
 pub use spec::DataSpec;
-pub use split::Split;
+pub use split::{Batch, Split};

@@ -2,7 +2,7 @@
 
 use candle_core::Device;
 
-use super::{DataSet, DataSpec, Normalise, data_dir, load};
+use super::{DataSet, DataSpec, Form, Normalise, Split, data_dir, load};
 
 /// The set with pixels from 0 to 1, or nothing, with a word, where it is not at hand.
 fn plain(name: &str) -> Option<DataSet> {
@@ -24,7 +24,7 @@ fn moments(set: &DataSet, channel: usize) -> (f64, f64) {
     let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
     let all: Vec<usize> = (0..set.train.len()).collect();
     for indices in all.chunks(1000) {
-        let (images, _) = set.train.batch(indices, None, &Device::Cpu).unwrap();
+        let images = set.train.batch(indices, None, &Device::Cpu).unwrap().inputs;
         let plane = images.narrow(1, channel, 1).unwrap().flatten_all().unwrap();
         for value in plane.to_vec1::<f32>().unwrap() {
             count += 1.0;
@@ -36,17 +36,19 @@ fn moments(set: &DataSet, channel: usize) -> (f64, f64) {
     (mean, (squares / count - mean * mean).sqrt())
 }
 
-fn per_class(labels: &[u32]) -> Vec<usize> {
+fn per_class(split: &Split) -> Vec<usize> {
+    let Split::Images(images) = split else { panic!("no images") };
+    let labels = images.labels();
     (0..10).map(|class| labels.iter().filter(|&&label| label == class).count()).collect()
 }
 
 #[test]
 fn fashion_mnist_is_whole() {
     let Some(set) = plain("fashion-mnist") else { return };
-    assert_eq!((set.train.len(), set.test.len(), set.classes), (60_000, 10_000, 10));
-    assert_eq!((set.channels, set.height, set.width), (1, 28, 28));
-    assert_eq!(per_class(set.train.labels()), [6000; 10]);
-    assert_eq!(per_class(set.test.labels()), [1000; 10]);
+    assert_eq!((set.train.len(), set.test.len()), (60_000, 10_000));
+    assert_eq!(set.form.to_string(), "1 x 28 x 28, 10 classes");
+    assert_eq!(per_class(&set.train), [6000; 10]);
+    assert_eq!(per_class(&set.test), [1000; 10]);
     let (mean, std) = moments(&set, 0);
     assert!((mean - 0.2860).abs() < 5e-5 && (std - 0.3530).abs() < 5e-5, "{mean} {std}");
 }
@@ -54,11 +56,12 @@ fn fashion_mnist_is_whole() {
 #[test]
 fn cifar_10_is_whole() {
     let Some(set) = plain("cifar-10") else { return };
-    assert_eq!((set.channels, set.height, set.width, set.classes), (3, 32, 32, 10));
-    assert_eq!(set.class_names[6], "frog");
+    let Form::Images { class_names, shape, .. } = &set.form else { panic!("no images") };
+    assert_eq!((shape, class_names.len()), (&[3, 32, 32], 10));
+    assert_eq!(class_names[6], "frog");
     // A smaller copy is fine too, as long as each class has its share.
     for split in [&set.train, &set.test] {
-        assert_eq!(per_class(split.labels()), [split.len() / 10; 10]);
+        assert_eq!(per_class(split), [split.len() / 10; 10]);
     }
     // The original's figures; a copy of a part of it, packed as JPEG once, comes within 1 %.
     for (channel, (mean, std)) in

@@ -5,7 +5,8 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::raw::Raw;
-use super::{cifar, folder, idx, jpeg};
+use super::vocabulary::Vocabulary;
+use super::{cifar, folder, idx, jpeg, multi30k};
 
 fn whole(raw: &Raw, classes: u32) -> bool {
     raw.pixels.len() == raw.labels.len() * raw.stride()
@@ -69,6 +70,21 @@ proptest! {
     ) {
         for file in [png, jpeg, random] {
             let _ = folder::decode_bytes(&file, path());
+        }
+    }
+
+    #[test]
+    fn texts_take_any_bytes(
+        packed in damaged(idx::tests::gzip("Zwei Hunde …\nzwei Hunde".as_bytes())),
+        plain in damaged("Zwei Hunde …\nzwei Hunde".as_bytes().to_vec()),
+        random in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
+        for file in [packed, plain, random] {
+            let Ok(lines) = multi30k::parse(&file, path()) else { continue };
+            let vocabulary = Vocabulary::new(lines.iter().map(String::as_str));
+            for token in lines.iter().flat_map(|line| vocabulary.tokens(line)) {
+                prop_assert!((token as usize) < vocabulary.len());
+            }
         }
     }
 

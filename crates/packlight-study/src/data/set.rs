@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Normalise};
 
-/// Names a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or
-/// `folder:PATH`.
+/// Names a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or `folder:PATH`
+/// of images, `reverse` or `multi30k` of pairs of sequences.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SetName {
@@ -23,13 +23,24 @@ pub enum SetName {
     Cifar10,
     /// CIFAR-100 with its 100 fine labels, 32 x 32 colour.
     Cifar100,
+    /// Random sequences to be said backwards, made up.
+    Reverse,
+    /// Multi30k, German sentences to be put into English.
+    Multi30k,
     /// A folder of PNG and JPEG images by class.
     Folder(PathBuf),
 }
 
 /// All sets but the folders.
-const NAMED: [SetName; 5] =
-    [SetName::Digits, SetName::Mnist, SetName::FashionMnist, SetName::Cifar10, SetName::Cifar100];
+const NAMED: [SetName; 7] = [
+    SetName::Digits,
+    SetName::Mnist,
+    SetName::FashionMnist,
+    SetName::Cifar10,
+    SetName::Cifar100,
+    SetName::Reverse,
+    SetName::Multi30k,
+];
 
 impl SetName {
     /// The name as a study says it; for a folder what stands before its path.
@@ -40,8 +51,15 @@ impl SetName {
             SetName::FashionMnist => "fashion-mnist",
             SetName::Cifar10 => "cifar-10",
             SetName::Cifar100 => "cifar-100",
+            SetName::Reverse => "reverse",
+            SetName::Multi30k => "multi30k",
             SetName::Folder(_) => "folder:",
         }
+    }
+
+    /// Whether it holds pairs of sequences, not images.
+    pub fn is_of_sequences(&self) -> bool {
+        matches!(self, SetName::Reverse | SetName::Multi30k)
     }
 
     /// The folders inside the data folder that may hold the set: its own name, and the one that
@@ -52,7 +70,8 @@ impl SetName {
             SetName::FashionMnist => &["fashion-mnist", "FashionMNIST/raw"],
             SetName::Cifar10 => &["cifar-10", "cifar-10-batches-bin"],
             SetName::Cifar100 => &["cifar-100", "cifar-100-binary"],
-            SetName::Digits | SetName::Folder(_) => &[],
+            SetName::Multi30k => &["multi30k"],
+            SetName::Digits | SetName::Reverse | SetName::Folder(_) => &[],
         }
     }
 
@@ -64,7 +83,9 @@ impl SetName {
             SetName::FashionMnist => (&[0.2860], &[0.3530]),
             SetName::Cifar10 => (&[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]),
             SetName::Cifar100 => (&[0.5071, 0.4865, 0.4409], &[0.2673, 0.2564, 0.2762]),
-            SetName::Digits | SetName::Folder(_) => return None,
+            SetName::Digits | SetName::Folder(_) | SetName::Reverse | SetName::Multi30k => {
+                return None;
+            }
         };
         Some(Normalise { mean: mean.to_vec(), std: std.to_vec() })
     }
@@ -98,7 +119,7 @@ impl SetName {
             ],
             SetName::Digits | SetName::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             SetName::Cifar100 => return (0..100).map(|class| class.to_string()).collect(),
-            SetName::Folder(_) => &[],
+            SetName::Folder(_) | SetName::Reverse | SetName::Multi30k => &[],
         };
         names.iter().map(ToString::to_string).collect()
     }
@@ -155,9 +176,7 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for name in
-            ["digits", "mnist", "fashion-mnist", "cifar-10", "cifar-100", "folder:pets/small"]
-        {
+        for name in NAMED.iter().map(SetName::name).chain(["folder:pets/small"]) {
             assert_eq!(name.parse::<SetName>().unwrap().to_string(), name);
         }
     }

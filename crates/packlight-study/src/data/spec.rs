@@ -18,10 +18,10 @@ pub struct DataSpec {
     /// folder's images are colour unless 1 is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Only the first so many training images are used.
+    /// Only the first so many training samples are used; of a set that is made up, so many are made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
-    /// Only the first so many test images are used.
+    /// Only the first so many test samples are used, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
     /// Replaces the set's usual normalisation, which for digits and folders is computed from the
@@ -64,9 +64,21 @@ impl DataSpec {
         within("size", self.size, 1, 1024)?;
         within("train_limit", self.train_limit, 1, usize::MAX)?;
         within("test_limit", self.test_limit, 1, usize::MAX)?;
-        match self.channels {
-            None | Some(1 | 3) => Ok(()),
-            Some(other) => Err(Error::setting("channels", "1 or 3", other.to_string())),
+        if let Some(other) = self.channels.filter(|channels| ![1, 3].contains(channels)) {
+            return Err(Error::setting("channels", "1 or 3", other.to_string()));
+        }
+        let of_images = [
+            ("size", self.size.is_some()),
+            ("channels", self.channels.is_some()),
+            ("normalise", self.normalise.is_some()),
+            ("augment", self.augment != Augment::default()),
+        ];
+        match of_images.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) if self.name.is_of_sequences() => {
+                let expected = format!("nothing, since {} holds no images,", self.name);
+                Err(Error::setting(key, expected, "a value"))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -98,5 +110,8 @@ mod tests {
             let error = parsed(&format!("name = \"digits\"\n{setting}")).unwrap().check();
             assert!(error.unwrap_err().to_string().contains(&format!("`{key}`")));
         }
+        let error =
+            parsed("name = \"reverse\"\nsize = 8").unwrap().check().unwrap_err().to_string();
+        assert!(error.contains("`size`: nothing, since reverse holds no images"), "{error}");
     }
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::print_json;
 use crate::model_options::ModelOptions;
 
-/// Count how many test images a model with given weights gets right.
+/// Count how many test images (or tokens) a model with given weights gets right.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -26,7 +26,8 @@ pub(crate) struct Arguments {
     /// The weights, as safetensors with PyTorch's names
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100 or folder:PATH
+    /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse or
+    /// multi30k
     #[arg(long, value_name = "SET")]
     data: SetName,
     /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
@@ -35,7 +36,7 @@ pub(crate) struct Arguments {
     /// How images were normalised when the weights were trained
     #[arg(long, value_enum, default_value_t = Normalisation::Imagenet)]
     normalise: Normalisation,
-    /// Images to evaluate at a time
+    /// Samples to evaluate at a time
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Print the result as JSON
@@ -62,6 +63,7 @@ struct Found {
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
         let normalise = match self.normalise {
+            Normalisation::Imagenet if self.data.is_of_sequences() => None,
             Normalisation::Imagenet => {
                 Some(Normalise { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] })
             }
@@ -70,7 +72,7 @@ impl Arguments {
         let spec = DataSpec { normalise, ..DataSpec::new(self.data) };
         let data = load(&spec, data_dir(self.data_dir).as_deref())
             .map_err(|e| with_remedy(e, &spec.name))?;
-        let spec = self.model.spec().for_images(data.channels, data.height, data.classes)?;
+        let spec = data.model(&self.model.spec())?;
         let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
         model.parameters().load(&self.weights)?;
         let found = evaluate(&model, &data.test, self.batch as usize, &Device::Cpu)?;

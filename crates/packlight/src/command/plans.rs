@@ -20,6 +20,7 @@ use crate::model_options::ModelOptions;
 Examples:
   packlight plans --model resnet18
   packlight plans --model resnet18 --plan 'layer3.*=pool4,default=pool2'
+  packlight plans --model vit --plan attention=pool2
   packlight plans --model mlp --plan linear=pool2 --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -41,8 +42,12 @@ struct Layer {
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        // Layers do not depend on the data; any will do.
-        let spec = self.model.spec().for_images(3, 32, 10)?;
+        // Layers do not depend on the data; any that the model takes will do.
+        let spec = self.model.spec();
+        let spec = match spec.name.takes_sequences() {
+            true => spec.for_sequences(10, 10)?,
+            false => spec.for_images(3, spec.patch.map_or(32, |patch| 2 * patch), 10)?,
+        };
         let plan = Plan::parse(&self.plan)?;
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         let layers: Vec<Layer> = model

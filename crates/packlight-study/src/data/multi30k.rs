@@ -1,0 +1,160 @@
+//! Multi30k, German to English (Elliott et al., "Multi30K: multilingual English-German image
+//! descriptions", 2016): one sentence a line in `train` and `test_2016_flickr`, each with an ending
+//! for its language.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::dataset::DataSet;
+use super::pairs::{self, Pairs};
+use super::vocabulary::Vocabulary;
+use super::{DataSpec, Error, Result};
+
+/// Pairs with a longer sentence are left out.
+const LONGEST: usize = 100;
+
+/// Reads the four files in `folder`, which may be packed with gzip. The words are those that stand
+/// twice at least in the training sentences.
+pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<DataSet> {
+    let train = Texts::read(folder, "train", spec.train_limit)?;
+    let test = Texts::read(folder, "test_2016_flickr", spec.test_limit)?;
+    let [german, english] = [&train.german, &train.english]
+        .map(|lines| Vocabulary::new(lines.iter().map(String::as_str)));
+    let tokens = |texts: Texts| {
+        let lines = texts.german.iter().zip(&texts.english);
+        let pairs = lines.map(|(source, target)| (german.tokens(source), english.tokens(target)));
+        let short = |(source, target): &(Vec<u32>, Vec<u32>)| {
+            (1..=LONGEST).contains(&source.len()) && target.len() <= LONGEST
+        };
+        Pairs::new(pairs.filter(short).collect())
+    };
+    let (train, test) = (tokens(train), tokens(test));
+    for (part, name) in [(&train, "train"), (&test, "test_2016_flickr")] {
+        if part.len() == 0 {
+            let expected = format!("a sentence of 1 to {LONGEST} words");
+            return Err(Error::damaged(&folder.join(name), expected, "none"));
+        }
+    }
+    Ok(pairs::set(train, test, (german.len(), english.len()), spec))
+}
+
+/// The sentences of one part.
+struct Texts {
+    german: Vec<String>,
+    english: Vec<String>,
+}
+
+impl Texts {
+    fn read(folder: &Path, part: &str, limit: Option<usize>) -> Result<Self> {
+        let german = lines(&find(folder, &format!("{part}.de"))?)?;
+        let path = find(folder, &format!("{part}.en"))?;
+        let english = lines(&path)?;
+        if german.len() != english.len() {
+            let expected = format!("as many lines as in German, {},", german.len());
+            return Err(Error::damaged(&path, expected, english.len().to_string()));
+        }
+        let limited =
+            |lines: Vec<String>| lines.into_iter().take(limit.unwrap_or(usize::MAX)).collect();
+        Ok(Self { german: limited(german), english: limited(english) })
+    }
+}
+
+/// The file called `name`, plain or packed.
+fn find(folder: &Path, name: &str) -> Result<PathBuf> {
+    let candidates = [name.to_owned(), format!("{name}.gz")].map(|name| folder.join(name));
+    candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        let expected = format!("the file {name} or {name}.gz");
+        Error::corrupt(folder, expected, "neither", "put it there")
+    })
+}
+
+fn lines(path: &Path) -> Result<Vec<String>> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+    parse(&bytes, path)
+}
+
+/// The lines of a file's bytes.
+pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
+    let mut text = String::new();
+    let read = match bytes.starts_with(&[0x1f, 0x8b]) {
+        true => MultiGzDecoder::new(bytes).read_to_string(&mut text),
+        false => { bytes }.read_to_string(&mut text),
+    };
+    read.map_err(|e| Error::damaged(path, "whole UTF-8 text", format!("\"{e}\"")))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::super::idx::tests::gzip;
+    use super::super::{SetName, data_dir};
+    use super::*;
+
+    fn spec() -> DataSpec {
+        DataSpec::new(SetName::Multi30k)
+    }
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        dir
+    }
+
+    #[test]
+    fn plain_and_packed_texts_become_tokens() {
+        let english = gzip(b"a dog .\na cat .\n");
+        let dir = folder(&[
+            ("train.de", "ein Hund .\neine Katze .\n".as_bytes()),
+            ("train.en.gz", &english),
+            ("test_2016_flickr.de", b"Hund ."),
+            ("test_2016_flickr.en", b"a cow ."),
+        ]);
+        let set = load(dir.path(), &spec()).unwrap();
+        assert_eq!((set.train.len(), set.test.len()), (2, 1));
+        let batch = set.test.batch(&[0], None, &Device::Cpu).unwrap();
+        // German: `.`; English: `.` and `a`, in this order since `.` comes first.
+        assert_eq!(batch.inputs.to_vec3::<u32>().unwrap(), [[[3, 4, 0, 0], [1, 5, 3, 4]]]);
+        assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[5, 3, 4, 2]]);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_refused_by_name() {
+        let whole: [(&str, &[u8]); 4] = [
+            ("train.de", b"a b"),
+            ("train.en", b"a b"),
+            ("test_2016_flickr.de", b"a"),
+            ("test_2016_flickr.en", b"a"),
+        ];
+        let packed = gzip(b"a b");
+        let damages: [(&str, &[u8], &str); 4] = [
+            ("train.en", b"a\nb", "train.en: as many lines as in German, 1, expected, 2 found"),
+            ("train.de", &[0xff, 0xfe], "train.de: whole UTF-8 text expected"),
+            ("train.de", &packed[..packed.len() - 9], "train.de: whole UTF-8 text expected"),
+            ("test_2016_flickr.de", b"\n", "a sentence of 1 to 100 words expected, none found"),
+        ];
+        for (name, bytes, words) in damages {
+            let mut files = whole.to_vec();
+            files.iter_mut().filter(|file| file.0 == name).for_each(|file| file.1 = bytes);
+            let error = load(folder(&files).path(), &spec()).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let error = load(folder(&whole[..3]).path(), &spec()).unwrap_err().to_string();
+        assert!(error.contains("test_2016_flickr.en.gz"), "{error}");
+    }
+
+    #[test]
+    fn the_real_set_is_whole() {
+        let Some(dir) = data_dir(None).map(|dir| dir.join("multi30k")).filter(|d| d.is_dir())
+        else {
+            return println!("skipped: multi30k is not in PACKLIGHT_DATA");
+        };
+        let set = load(&dir, &spec()).unwrap();
+        assert_eq!((set.train.len(), set.test.len()), (29_000, 1000));
+    }
+}

@@ -1,0 +1,75 @@
+//! Words as tokens.
+
+use std::collections::HashMap;
+
+/// The mark before a target's first token.
+pub(super) const BEGIN: u32 = 1;
+/// The mark behind a target's last token.
+pub(super) const END: u32 = 2;
+/// What stands for a word that is not in the vocabulary.
+const UNKNOWN: u32 = 3;
+/// Tokens that are no words: padding, the two marks and the unknown.
+pub(super) const MARKS: u32 = 4;
+
+/// The words of a text that stand in it twice at least, the most frequent first.
+#[derive(Debug, Clone)]
+pub(super) struct Vocabulary {
+    numbers: HashMap<String, u32>,
+}
+
+impl Vocabulary {
+    pub(super) fn new<'a>(lines: impl Iterator<Item = &'a str>) -> Self {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        lines.flat_map(words).for_each(|word| *counts.entry(word).or_default() += 1);
+        let mut frequent: Vec<_> = counts.into_iter().filter(|&(_, count)| count >= 2).collect();
+        frequent.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then(a.cmp(b)));
+        let numbered = frequent.into_iter().zip(MARKS..);
+        Self { numbers: numbered.map(|((word, _), number)| (word.to_owned(), number)).collect() }
+    }
+
+    /// The number of different tokens, marks included.
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len() + MARKS as usize
+    }
+
+    /// The tokens of a line.
+    pub(super) fn tokens(&self, line: &str) -> Vec<u32> {
+        let number = |word| self.numbers.get(word).copied().unwrap_or(UNKNOWN);
+        words(line).map(number).collect()
+    }
+}
+
+/// Runs of letters and digits, and every other character that is no space by itself.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = line;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start();
+        let first = rest.chars().next()?;
+        let end = match first.is_alphanumeric() {
+            true => rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len()),
+            false => first.len_utf8(),
+        };
+        let (word, behind) = rest.split_at(end);
+        rest = behind;
+        Some(word)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_signs() {
+        let found: Vec<&str> = words("  Zwei junge, weiße\tMänner (3)…").collect();
+        assert_eq!(found, ["Zwei", "junge", ",", "weiße", "Männer", "(", "3", ")", "…"]);
+        assert_eq!(words(" \u{a0} ").count(), 0);
+    }
+
+    #[test]
+    fn frequent_words_come_first_and_rare_ones_are_unknown() {
+        let vocabulary = Vocabulary::new(["b a b .", "a c b ."].into_iter());
+        assert_eq!(vocabulary.len(), 7);
+        assert_eq!(vocabulary.tokens("b . a c d"), [4, 5, 6, UNKNOWN, UNKNOWN]);
+    }
+}
