@@ -1,7 +1,5 @@
 //! Loops compiled several times over, for the vectors that the machine turns out to have.
 
-#![allow(unsafe_code)]
-
 /// Defines a function whose loops run on the widest vectors of this machine, which plain builds for
 /// its architecture may not use. Same results on each: nothing in them is fused or reordered. What
 /// the body calls must be `#[inline(always)]` to be compiled with it.
