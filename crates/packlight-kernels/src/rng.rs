@@ -60,6 +60,7 @@ impl Key {
     /// The four numbers of each of `N` blocks from the `first` on, as `[number][block]`: those of a
     /// stream, computed side by side in vectors.
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // four arrays in step
     pub(crate) fn blocks<const N: usize>(self, first: u64) -> [[u32; N]; 4] {
         // Each word sits in the lower half of a lane; what its upper half holds does not matter.
         let mut words = [[0; N], [0; N], [self.step; N], [self.step >> 32; N]];
