@@ -48,9 +48,9 @@ clippy:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
-# Compare a training step with candle's own: time and peak memory.
-bench *args:
-    cargo bench -p packlight {{ args }}
+# Time a training step beside candle's own (step), or with each codec beside none (codecs).
+bench name="step" *args:
+    cargo bench -p packlight --bench {{ name }} -- {{ args }}
 
 # Run the notebooks headless and write them as pages to notebooks/html.
 notebooks *names:

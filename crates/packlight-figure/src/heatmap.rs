@@ -80,11 +80,11 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
     Ok(caption.figure(svg, csv, format!("{read}{HOW_TO_READ}")))
 }
 
-fn color(value: f64, negative: bool) -> plotters::style::RGBColor {
+pub(crate) fn color(value: f64, negative: bool) -> plotters::style::RGBColor {
     if negative { theme::diverging(value) } else { theme::sequential(value) }
 }
 
-fn color_bar(canvas: &Canvas<'_>, free: Frame, negative: bool) -> Result<()> {
+pub(crate) fn color_bar(canvas: &Canvas<'_>, free: Frame, negative: bool) -> Result<()> {
     let low = if negative { -1.0 } else { 0.0 };
     let (left, y, width) = (free.left + 64, free.top + 4, 240);
     canvas.print((free.left, y), "cosine", theme::LABEL, theme::TEXT, Anchor::Start)?;

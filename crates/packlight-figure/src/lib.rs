@@ -27,6 +27,7 @@ mod heatmap;
 mod indicator;
 mod layers;
 mod multiples;
+mod overview;
 mod panel;
 mod rows;
 mod text;
@@ -42,9 +43,10 @@ pub use heatmap::{Compared, Heatmap, cosine_heatmap};
 pub use indicator::{IndicatorColumn, Quantiles, learning_indicator};
 pub use layers::{LINES, layer_groups};
 pub use multiples::cosine_multiples;
+pub use overview::{PlanCosines, cosine_overview};
 pub use theme::{HEIGHT, WIDTH};
 pub use timeline::{Course, memory_timeline};
-pub use tradeoff::{Candidate, tradeoff};
+pub use tradeoff::{Candidate, Cost, front, tradeoff};
 
 /// What a figure is called and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,11 @@
-//! Accuracy against peak memory, one point for each plan.
+//! Accuracy against what it costs, one point for each plan, with the front of those that no other
+//! beats on both counts.
 
 use crate::axis::Axis;
-use crate::canvas::{Anchor, Frame, draw};
+use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::csv::{Csv, number};
+use crate::panel::Panel;
+use crate::theme::Look;
 use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
 
 /// One plan's results, seed by seed.
@@ -10,42 +13,123 @@ use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
 pub struct Candidate<'a> {
     /// The plan's name.
     pub name: &'a str,
-    /// Peak bytes of each seed.
-    pub peak: &'a [f64],
+    /// What it has in common with related plans, such as `pool`: where there are too many plans for
+    /// a colour each, families have one.
+    pub family: &'a str,
+    /// What each seed costs.
+    pub cost: &'a [f64],
     /// Accuracy of each seed, as a fraction.
     pub accuracy: &'a [f64],
 }
 
-const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds, with bars from the \
-    lowest to the highest seed and a faint dot for each. Better is up and to the left. A plan \
-    that stands below and to the right of another loses on both counts.";
+/// What the horizontal axis counts, with its label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost<'a> {
+    /// Bytes, drawn in binary units from 0.
+    Bytes(&'a str),
+    /// A multiple of something, such as of the baseline's time.
+    Ratio(&'a str),
+}
 
-/// Draws accuracy against peak bytes; `peak_label` says by which account the bytes were measured.
-/// The axis of bytes starts at 0, or is logarithmic where the plans differ more than tenfold.
+/// More plans than these share colours by family, and their labels are small.
+const FEW: usize = 7;
+
+const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds, with bars from the \
+    lowest to the highest seed. Better is up and to the left. The dashed steps are the front: a \
+    plan on it is beaten by no other on both counts, and one to the right of and below the steps \
+    is, by at least one that stands on them.";
+
+/// Which of `points`, each a cost and an accuracy, no other point beats: none costs at most as much
+/// and is more accurate, or is as accurate and costs less. In ascending order of cost; points that
+/// are not finite are never among them.
+pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
+    let finite = |&i: &usize| points[i].0.is_finite() && points[i].1.is_finite();
+    let mut order: Vec<usize> = (0..points.len()).filter(finite).collect();
+    order.sort_by(|&a, &b| {
+        let ((cost_a, accuracy_a), (cost_b, accuracy_b)) = (points[a], points[b]);
+        cost_a.total_cmp(&cost_b).then(accuracy_b.total_cmp(&accuracy_a))
+    });
+    let mut best = f64::NEG_INFINITY;
+    order.retain(|&i| {
+        let better = points[i].1 > best;
+        best = best.max(points[i].1);
+        better
+    });
+    order
+}
+
+/// Draws accuracy against cost. The axis of the cost is logarithmic where the plans differ more
+/// than tenfold.
 ///
 /// # Errors
 /// If there is no candidate, or one has no seeds or differing numbers of them.
-pub fn tradeoff(
-    caption: &Caption,
-    peak_label: &str,
-    candidates: &[Candidate<'_>],
-) -> Result<Figure> {
+pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>]) -> Result<Figure> {
     not_empty(caption, "plan", candidates.len())?;
-    let mut csv = Csv::new(&["plan", "seed_index", "peak_bytes", "accuracy"]);
+    let column = match cost {
+        Cost::Bytes(_) => "bytes",
+        Cost::Ratio(_) => "ratio",
+    };
+    let mut csv = Csv::new(&["plan", "seed_index", column, "accuracy"]);
     for candidate in candidates {
         not_empty(caption, "seed", candidate.accuracy.len())?;
-        check(caption, candidate.name, candidate.accuracy.len(), candidate.peak.len())?;
-        for (seed, (peak, accuracy)) in candidate.peak.iter().zip(candidate.accuracy).enumerate() {
+        check(caption, candidate.name, candidate.accuracy.len(), candidate.cost.len())?;
+        for (seed, (cost, accuracy)) in candidate.cost.iter().zip(candidate.accuracy).enumerate() {
             let name = candidate.name.to_string();
-            csv.row([name, seed.to_string(), number(*peak), number(*accuracy)]);
+            csv.row([name, seed.to_string(), number(*cost), number(*accuracy)]);
         }
     }
-    let (_, least, most) = spread(candidates.iter().flat_map(|c| c.peak.iter().copied()));
+    let (x, y) = axes(cost, candidates);
+    let few = candidates.len() <= FEW;
+    let height = if few { theme::HEIGHT } else { theme::HEIGHT + 220 };
+    let svg = draw(caption, height, &[], |canvas| {
+        let panel = canvas.panel(canvas.free, &x, &y, 0)?;
+        let means: Vec<(f64, f64)> = candidates
+            .iter()
+            .map(|c| (spread(c.cost.iter().copied()).0, spread(c.accuracy.iter().copied()).0))
+            .collect();
+        let front = front(&means);
+        steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
+        let mut taken: Vec<Frame> = Vec::new();
+        for (i, candidate) in candidates.iter().enumerate() {
+            let look = if few { theme::plan(i) } else { theme::plan(family(candidates, i)) };
+            taken.extend(marker(canvas, &panel, candidate, look, few)?);
+        }
+        // Labels of the front first: they get the nearest places.
+        let others = (0..candidates.len()).filter(|i| !front.contains(i));
+        let finite = |i: &usize| means[*i].0.is_finite() && means[*i].1.is_finite();
+        let size = if few { theme::LABEL } else { theme::TICK - 1.0 };
+        for i in front.iter().copied().chain(others).filter(finite) {
+            let (at, n) = (panel.at(means[i].0, means[i].1), candidates[i].accuracy.len());
+            let alone = !few && candidates.iter().all(|c| c.accuracy.len() == n);
+            let n = if alone { String::new() } else { format!(" (n = {n})") };
+            let label = format!("{}{n}", candidates[i].name);
+            taken.push(write(canvas, &taken, panel.inside(), at, &label, size)?);
+        }
+        Ok(())
+    })?;
+    Ok(caption.figure(svg, csv, HOW_TO_READ))
+}
+
+/// The place of a candidate's family among the families, in order of appearance.
+fn family(candidates: &[Candidate<'_>], of: usize) -> usize {
+    let mut families: Vec<&str> = Vec::new();
+    for candidate in &candidates[..=of] {
+        if !families.contains(&candidate.family) {
+            families.push(candidate.family);
+        }
+    }
+    families.iter().position(|f| *f == candidates[of].family).unwrap_or_default()
+}
+
+fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
+    let (_, least, most) = spread(candidates.iter().flat_map(|c| c.cost.iter().copied()));
     let (_, low, high) = spread(candidates.iter().flat_map(|c| c.accuracy.iter().copied()));
-    let x = if least > 0.0 && most > 10.0 * least {
-        Axis::log_bytes(peak_label, least, most)
-    } else {
-        Axis::bytes(peak_label, most, 6)
+    let log = least > 0.0 && most > 10.0 * least;
+    let x = match cost {
+        Cost::Bytes(label) if log => Axis::log_bytes(label, least, most),
+        Cost::Bytes(label) => Axis::bytes(label, most, 6),
+        Cost::Ratio(label) if log => Axis::log(label, least, most),
+        Cost::Ratio(label) => Axis::linear(label, least, most, 6),
     };
     let pad = ((high - low) * 0.15).max(0.005);
     let mut y = Axis::linear("test accuracy (fraction)", low - pad, high + pad, 6);
@@ -54,76 +138,130 @@ pub fn tradeoff(
         let high = 1.0 + (y.high - y.low) * 0.02;
         y = y.until(high);
     }
-    let svg = draw(caption, theme::HEIGHT, &[], |canvas| {
-        let panel = canvas.panel(canvas.free, &x, &y, 0)?;
-        let mut taken: Vec<Frame> = Vec::new();
-        let mut labels = Vec::new();
-        for (i, candidate) in candidates.iter().enumerate() {
-            let look = theme::plan(i);
-            let (peak, peak_low, peak_high) = spread(candidate.peak.iter().copied());
-            let (accuracy, low, high) = spread(candidate.accuracy.iter().copied());
-            if !peak.is_finite() || !accuracy.is_finite() {
-                continue;
-            }
-            for (x, y) in candidate.peak.iter().zip(candidate.accuracy) {
-                let (x, y) = panel.at(*x, *y);
-                let dot = [(x - 3, y), (x, y - 3), (x + 3, y), (x, y + 3)];
-                canvas.polygon(&dot, look.ink, 0.35)?;
-            }
-            let (x, y) = panel.at(peak, accuracy);
-            let (_, top) = panel.at(peak, high);
-            let (_, bottom) = panel.at(peak, low);
-            let (left, _) = panel.at(peak_low, accuracy);
-            let (right, _) = panel.at(peak_high, accuracy);
-            canvas.path(&[(x, top), (x, bottom)], look.ink, 1, false)?;
-            canvas.path(&[(left, y), (right, y)], look.ink, 1, false)?;
-            for at in [top, bottom] {
-                canvas.path(&[(x - 4, at), (x + 4, at)], look.ink, 1, false)?;
-            }
-            canvas.mark((x, y), look, 6)?;
-            taken.push(Frame {
-                left: x - 8,
-                top: top.min(y - 8),
-                right: x + 8,
-                bottom: bottom.max(y + 8),
-            });
-            labels.push((x, y, format!("{} (n = {})", candidate.name, candidate.accuracy.len())));
-        }
-        for (x, y, label) in labels {
-            let width = text::width(&label, theme::LABEL);
-            let at = place(&taken, panel.inside(), (x, y), width);
-            taken.push(at);
-            let point = (at.left, (at.top + at.bottom) / 2);
-            canvas.print(point, &label, theme::LABEL, theme::TEXT, Anchor::Start)?;
-        }
-        Ok(())
-    })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    (x, y)
 }
 
-/// A place for a label of `width` pixels near `(x, y)` that is inside and touches nothing placed
-/// before; the nearest one to the right if there is none.
-fn place(taken: &[Frame], inside: Frame, (x, y): (i32, i32), width: i32) -> Frame {
+/// The front as steps, to the right end of the axes.
+fn steps(
+    canvas: &Canvas<'_>,
+    panel: &Panel<'_, '_>,
+    front: impl Iterator<Item = (f64, f64)>,
+) -> Result<()> {
+    let mut points: Vec<(i32, i32)> = Vec::new();
+    for (x, y) in front.map(|(cost, accuracy)| panel.at(cost, accuracy)) {
+        points.extend(points.last().map(|&(_, below)| (x, below)));
+        points.push((x, y));
+    }
+    if let Some(&(_, y)) = points.last() {
+        points.push((panel.inside().right, y));
+        canvas.path(&points, theme::AXIS, 1, true)?;
+    }
+    Ok(())
+}
+
+/// One candidate's mean with its bars, and where a label must not stand; a faint dot for each seed
+/// where there is room for them.
+fn marker(
+    canvas: &Canvas<'_>,
+    panel: &Panel<'_, '_>,
+    candidate: &Candidate<'_>,
+    look: Look,
+    few: bool,
+) -> Result<Option<Frame>> {
+    let (cost, cost_low, cost_high) = spread(candidate.cost.iter().copied());
+    let (accuracy, low, high) = spread(candidate.accuracy.iter().copied());
+    if !cost.is_finite() || !accuracy.is_finite() {
+        return Ok(None);
+    }
+    for (x, y) in candidate.cost.iter().zip(candidate.accuracy).filter(|_| few) {
+        let (x, y) = panel.at(*x, *y);
+        let dot = [(x - 3, y), (x, y - 3), (x + 3, y), (x, y + 3)];
+        canvas.polygon(&dot, look.ink, 0.35)?;
+    }
+    let (x, y) = panel.at(cost, accuracy);
+    let (top, bottom) = (panel.at(cost, high).1, panel.at(cost, low).1);
+    let (left, right) = (panel.at(cost_low, accuracy).0, panel.at(cost_high, accuracy).0);
+    canvas.path(&[(x, top), (x, bottom)], look.ink, 1, false)?;
+    canvas.path(&[(left, y), (right, y)], look.ink, 1, false)?;
+    for at in [top, bottom] {
+        canvas.path(&[(x - 3, at), (x + 3, at)], look.ink, 1, false)?;
+    }
+    let radius = if few { 6 } else { 4 };
+    canvas.mark((x, y), look, radius)?;
+    let room = radius + 2;
+    // Among many only the marker itself is spared, or no label would find a place.
+    let (top, bottom) =
+        if few { (top.min(y - room), bottom.max(y + room)) } else { (y - 5, y + 5) };
+    Ok(Some(Frame { left: x - room, top, right: x + room, bottom }))
+}
+
+/// Writes a label near `(x, y)` where it is inside and touches nothing placed before, with a thin
+/// line to its marker where it had to go far; beside the marker if there is no such place.
+fn write(
+    canvas: &Canvas<'_>,
+    taken: &[Frame],
+    inside: Frame,
+    (x, y): (i32, i32),
+    label: &str,
+    size: f64,
+) -> Result<Frame> {
+    let (width, half) = (text::width(label, size), (size * 0.6) as i32);
     let frame = |left: i32, middle: i32| Frame {
         left,
-        top: middle - 8,
+        top: middle - half,
         right: left + width,
-        bottom: middle + 8,
+        bottom: middle + half,
     };
-    let shifts = [0, -18, 18, -36, 36, -54, 54, -72, 72];
-    let tries = shifts
-        .iter()
-        .flat_map(|shift| [frame(x + 12, y + shift), frame(x - 12 - width, y + shift)]);
+    let row = 2 * half + 1;
+    let tries = (0..16).flat_map(|i| {
+        let aside = 10 + 3 * i;
+        [y - i * row, y + i * row]
+            .into_iter()
+            .flat_map(move |y| [frame(x + aside, y), frame(x - aside - width, y)])
+    });
     let apart = |a: &Frame, b: &Frame| {
         a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top
     };
-    tries
-        .filter(|f| {
-            f.left >= inside.left
-                && f.right <= inside.right
-                && f.top >= inside.top
-                && f.bottom <= inside.bottom
-        })
-        .find(|f| taken.iter().all(|t| apart(f, t)))
-        .unwrap_or_else(|| frame(x + 12, y))
+    let fits = |f: &Frame| {
+        f.left >= inside.left
+            && f.right <= inside.right
+            && f.top >= inside.top
+            && f.bottom <= inside.bottom
+            && taken.iter().all(|t| apart(f, t))
+    };
+    let at = tries.into_iter().find(fits).unwrap_or_else(|| frame(x + 10, y));
+    let middle = (at.top + at.bottom) / 2;
+    if (middle - y).abs() > row {
+        let near = if at.left > x { at.left - 1 } else { at.right + 1 };
+        canvas.path(&[(x, y), (near, middle)], theme::AXIS, 1, false)?;
+    }
+    canvas.print((at.left, middle), label, size, theme::TEXT, Anchor::Start)?;
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_on_the_front_is_beaten_on_both_counts() {
+        let points = [
+            (4.0, 0.9),
+            (1.0, 0.5),
+            (2.0, 0.8),
+            (2.0, 0.7),
+            (3.0, 0.8),
+            (f64::NAN, 1.0),
+            (5.0, 0.9),
+        ];
+        assert_eq!(front(&points), [1, 2, 0]);
+        assert_eq!(front(&[]), [0usize; 0]);
+    }
+
+    #[test]
+    fn families_are_numbered_as_they_appear() {
+        let of = |family| Candidate { name: "", family, cost: &[], accuracy: &[] };
+        let candidates = [of("none"), of("pool"), of("q"), of("pool")];
+        assert_eq!((0..4).map(|i| family(&candidates, i)).collect::<Vec<_>>(), [0, 1, 2, 1]);
+    }
 }

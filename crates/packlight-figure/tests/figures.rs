@@ -5,9 +5,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
 
 use packlight_figure::{
-    Candidate, Caption, Compared, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
-    KeptColumn, Line, Panel, Quantiles, cosine_heatmap, cosine_multiples, curves, kept_bytes,
-    learning_indicator, memory_timeline, tradeoff,
+    Candidate, Caption, Compared, Cost, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
+    KeptColumn, Line, Panel, PlanCosines, Quantiles, cosine_heatmap, cosine_multiples,
+    cosine_overview, curves, kept_bytes, learning_indicator, memory_timeline, tradeoff,
 };
 
 /// The convolutions and the linear layer of ResNet-18, in forward order.
@@ -301,11 +301,75 @@ fn the_tradeoff_labels_do_not_overlap() {
     let candidates: Vec<_> = ["none", "pool2", "pool4", "layer3.*=pool4,default=pool2"]
         .iter()
         .enumerate()
-        .map(|(i, name)| Candidate { name, peak: &peak[i], accuracy: &accuracy[i] })
+        .map(|(i, name)| Candidate { name, family: name, cost: &peak[i], accuracy: &accuracy[i] })
         .collect();
-    let figure = tradeoff(&caption("tradeoff"), "peak, counting allocator", &candidates).unwrap();
+    let cost = Cost::Bytes("peak, counting allocator");
+    let figure = tradeoff(&caption("tradeoff"), cost, &candidates).unwrap();
     let text = checked(&figure);
     assert!(text.contains("pool4 (n = 2)") && text.contains("peak, counting allocator (MiB)"));
+}
+
+/// Where each label stands: its left end, its middle and its width, roughly.
+fn labels(svg: &str, names: &[String]) -> Vec<(f64, f64, f64)> {
+    let document = roxmltree::Document::parse(svg).unwrap();
+    let texts = document.descendants().filter(|n| n.has_tag_name("text"));
+    texts
+        .filter(|n| names.iter().any(|name| n.text().map(str::trim) == Some(name)))
+        .map(|n| {
+            let number = |name: &str| n.attribute(name).unwrap().parse::<f64>().unwrap();
+            (number("x"), number("y"), 5.5 * n.text().unwrap().trim().len() as f64)
+        })
+        .collect()
+}
+
+#[test]
+fn forty_plans_are_labelled_without_overlap() {
+    let names: Vec<String> = (0..40).map(|i| format!("codec{}:0.{}", i / 3, i % 3)).collect();
+    let families: Vec<String> = (0..40).map(|i| format!("codec{}", i / 3)).collect();
+    let cost: Vec<[f64; 3]> = (0..40)
+        .map(|i| [0, 1, 2].map(|s| 1.0 + 0.4 * noise(i, 1) + 0.02 * noise(i, s + 7)))
+        .collect();
+    let accuracy: Vec<[f64; 3]> = (0..40)
+        .map(|i| [0, 1, 2].map(|s| 0.97 - 0.05 * noise(i, 2).powi(3) - 0.01 * noise(i, s)))
+        .collect();
+    let candidate = |i: usize| Candidate {
+        name: &names[i],
+        family: &families[i],
+        cost: &cost[i],
+        accuracy: &accuracy[i],
+    };
+    let candidates: Vec<_> = (0..40).map(candidate).collect();
+    let cost = Cost::Ratio("time of a training step, none = 1");
+    let figure = tradeoff(&caption("tradeoff-forty"), cost, &candidates).unwrap();
+    checked(&figure);
+    let placed = labels(&figure.svg, &names);
+    assert_eq!(placed.len(), 40);
+    for (i, a) in placed.iter().enumerate() {
+        for b in &placed[i + 1..] {
+            let across = a.0 + a.2 <= b.0 || b.0 + b.2 <= a.0;
+            assert!(across || (a.1 - b.1).abs() >= 11.0, "{a:?} {b:?}");
+        }
+    }
+}
+
+#[test]
+fn the_overview_has_a_row_for_each_plan_and_keeps_what_is_undefined() {
+    let layers = resnet18();
+    let cosine: Vec<Vec<f64>> = (0..40)
+        .map(|i| {
+            let at = |j| if i == 3 && j == 5 { f64::NAN } else { 1.0 - 0.5 * noise(i, j) };
+            (0..layers.len()).map(at).collect()
+        })
+        .collect();
+    let names: Vec<String> = (0..40).map(|i| format!("codec{i}:0.5")).collect();
+    let plans: Vec<_> =
+        names.iter().zip(&cosine).map(|(name, cosine)| PlanCosines { name, cosine }).collect();
+    let figure = cosine_overview(&caption("overview"), &strs(&layers), &plans).unwrap();
+    let text = checked(&figure);
+    assert!(names.iter().all(|name| text.lines().any(|line| line == name)));
+    assert!(figure.csv.contains(&format!("codec3:0.5,{},\n", layers[5])), "{}", figure.csv);
+    let short = [PlanCosines { name: "q2", cosine: &[1.0] }];
+    assert!(cosine_overview(&caption("overview"), &strs(&layers), &short).is_err());
 }
 
 #[test]

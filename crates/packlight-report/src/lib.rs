@@ -8,16 +8,21 @@
 //!
 //! This crate knows nothing of candle: a report can be made where no network is trained.
 
+mod codec_name;
 mod drawings;
+mod draws;
 mod error;
 mod file;
 mod finding;
 mod frame;
 mod grid;
+mod head_to_head;
 mod lists;
 mod page;
 mod plan;
+mod published;
 mod stale;
+mod student;
 mod study;
 mod tables;
 mod words;
@@ -63,17 +68,23 @@ pub fn write(study_dir: &Path) -> Result<Summary> {
     let findings = finding::findings(&plans, study.baseline().map(|b| b.name.as_str()));
     let source =
         drawings::Source { study: &study, tables: &tables, plans: &plans, findings: &findings };
-    let figures = drawings::all(&source)?;
-    let table_files = tables.write(&study_dir.join("tables"))?;
+    let shelves = drawings::all(&source)?;
+    let tables_dir = study_dir.join("tables");
+    let mut table_files = Vec::new();
+    if !plans.is_empty() {
+        let table = head_to_head::frame(&plans, source.base())?;
+        table_files.push(tables::write(&tables_dir, "head-to-head", &table)?);
+    }
+    table_files.extend(tables.write(&tables_dir)?);
     let mut drawings = Vec::new();
-    for figure in &figures {
+    for figure in shelves.iter().flat_map(|shelf| &shelf.figures) {
         let svg = study_dir.join("figures").join(format!("{}.svg", figure.id));
         file::write(&svg, figure.svg.as_bytes())?;
         file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
         drawings.push(svg);
     }
     let page = study_dir.join("index.html");
-    let html = page::page(&source, &figures, &table_files);
+    let html = page::page(&source, &shelves, &table_files);
     let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
     file::write(&page, html.as_bytes())?;
     stale::remove(study_dir, &old, &html)?;
@@ -82,7 +93,7 @@ pub fn write(study_dir: &Path) -> Result<Summary> {
     Ok(Summary {
         page,
         figures: drawings,
-        tables: table_files.iter().map(|t| study_dir.join("tables").join(t)).collect(),
+        tables: table_files.iter().map(|t| tables_dir.join(t)).collect(),
         finished: count(|s| *s == study::State::Finished),
         unfinished: count(|s| *s == study::State::Unfinished),
         failed: count(|s| matches!(s, study::State::Failed(_) | study::State::Damaged(_)))

@@ -5,35 +5,62 @@ use maud::{Markup, html};
 use crate::drawings::Source;
 use crate::plan::PlanRow;
 use crate::study::{State, Study};
-use crate::words::{bytes, change, milliseconds, percent, thousandths};
+use crate::words::{bytes, change, list, milliseconds, percent, thousandths};
 
-/// One row for each plan.
-pub(crate) fn comparison(source: &Source<'_>) -> Markup {
-    let base = source.study.baseline().map(|b| b.name.as_str());
-    let base = source.plans.iter().find(|p| Some(p.plan.name.as_str()) == base);
+/// One row for each plan with all that plans are compared by.
+pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
+    let base = source.base();
     html! {
-        div .wide {
+        div .wide.dense.broad {
             table {
                 thead {
                     tr {
                         th rowspan="2" { "plan" }
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
-                        th rowspan="2" .number { "test accuracy" br; "mean ± sd (n)" }
+                        th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
+                        th colspan="3" .group { "kept bytes" }
+                        th rowspan="2" .number.first { "peak," br; "allocator" }
                         th colspan="2" .group { "time per step" }
                         th colspan="2" .group { "cosine" }
-                        th rowspan="2" .number.first { "LI" br; "median" }
+                        th colspan="2" .group { "LI" }
+                        th colspan="3" .group { "whole gradient, repeated" }
                     }
                     tr {
+                        th .number.first { "predicted" }
+                        th .number { "counted" }
+                        th .number { "memory" }
                         th .number.first { "median" }
                         th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
                         th .number.first { "mean" }
                         th { "worst layer" }
+                        th .number.first { "mean" }
+                        th .number { "≤ 0" }
+                        th .number.first { "bias" }
+                        th .number { "variance" }
+                        th .number { "draws" }
                     }
                 }
                 tbody { @for plan in source.plans { (quality(plan, base)) } }
             }
         }
+        p .small.muted {
+            "Accuracy: at the end of the finished runs; the interval is Student's over n seeds and \
+             takes two. Kept: see below; memory is what codecs remember from step to step. Time: \
+             median over the epochs of the mean time of a training step, probed steps left out. \
+             Cosine and LI (learning indicator): mean over the layers that the plan alters, all \
+             probed steps and seeds; LI over samples or tokens, with the share of those at or below \
+             0. Bias |mean(h) − g| / |g| and variance E|h − mean(h)|² / |g|² of all parameters' \
+             gradients together, over repeated passes of a fixed batch; of an unbiased codec the \
+             bias falls with the root of the draws. An en dash stands for undefined or not recorded."
+        }
+    }
+}
+
+/// Bytes of each plan by every account.
+pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
+    let base = source.base();
+    html! {
         div .wide {
             table {
                 thead {
@@ -63,9 +90,7 @@ pub(crate) fn comparison(source: &Source<'_>) -> Markup {
              allocator: the most live bytes during a step beyond those before it, so with gradients, \
              tensors in flight and workspace. Peak, resident: the process's largest resident set until \
              the plan's last run ended; a study's runs share a process, so it is an upper bound that \
-             never falls from run to run. Cosine and LI (learning indicator): mean over the layers \
-             that the plan compresses, all probed steps and seeds. Time: median over the epochs of \
-             the mean time of a training step, probed steps left out."
+             never falls from run to run."
         }
     }
 }
@@ -79,41 +104,47 @@ fn name(plan: &PlanRow) -> Markup {
     }
 }
 
-/// Accuracy, time and fidelity of one plan.
+/// Accuracy, memory, time and fidelity of one plan.
 fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let accuracy = plan.accuracy.map_or_else(
         || "–".to_string(),
         |a| {
-            let sd = if a.n > 1 { format!(" ± {}", percent(a.sd)) } else { String::new() };
-            format!("{}{sd} ({})", percent(a.mean), a.n)
+            let half = a.half_interval().map_or_else(String::new, |h| format!(" ± {}", percent(h)));
+            format!("{}{half} ({})", percent(a.mean), a.n)
         },
     );
+    let defined = |value: Option<f64>| thousandths(value.unwrap_or(f64::NAN));
     html! {
         tr {
             (name(plan))
             td .number { (plan.planned_epochs) }
             td .number { (plan.finished) " of " (plan.planned) }
             td .number { (accuracy) }
+            td .number.first { (bytes(plan.kept)) }
+            td .number { (bytes(plan.counted)) }
+            td .number { (bytes(plan.memory)) }
+            td .number.first { (bytes(plan.peak_allocated)) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
             td .number {
-                @match (plan.step_seconds, base.and_then(|b| b.step_seconds)) {
-                    (Some(own), Some(from)) if from > 0.0 => { (format!("{:.2}×", own / from)) }
-                    _ => "–",
-                }
+                (plan.time_ratio(base).map_or_else(|| "–".to_string(), |r| format!("{r:.2}×")))
             }
             @if plan.layers.is_empty() {
-                td .number.first { "–" } td { "–" } td .number.first { "–" }
+                td .number.first { "–" } td { "–" } td .number.first { "–" } td .number { "–" }
             } @else if !plan.compresses() {
-                td .number.first { "exact" } td { "–" } td .number.first { "exact" }
+                td .number.first { "exact" } td { "–" } td .number.first { "exact" } td .number { "–" }
             } @else {
-                td .number.first { (thousandths(plan.cosine().unwrap_or(f64::NAN))) }
+                td .number.first { (defined(plan.cosine())) }
                 td {
                     @if let Some(worst) = plan.worst() {
-                        (thousandths(worst.cosine)) " " code { (worst.layer) }
-                    }
+                        (thousandths(worst.cosine)) br; code { (worst.layer) }
+                    } @else { "–" }
                 }
-                td .number.first { (thousandths(plan.indicator().unwrap_or(f64::NAN))) }
+                td .number.first { (defined(plan.indicator())) }
+                td .number { (percent(plan.nonpositive().unwrap_or(f64::NAN))) }
             }
+            td .number.first { (defined(plan.drawn.map(|d| d.bias))) }
+            td .number { (defined(plan.drawn.map(|d| d.variance))) }
+            td .number { (plan.drawn.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
         }
     }
 }
@@ -138,24 +169,38 @@ fn memory(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     }
 }
 
-/// One row for each probed layer in forward order, a group of columns for each plan that
-/// compresses.
+/// The layers of every plan that compresses, a few plans to a table.
 pub(crate) fn layers(source: &Source<'_>) -> Markup {
     let plans: Vec<&PlanRow> = source.plans.iter().filter(|p| p.compresses()).collect();
     if plans.is_empty() {
         return html! { p { "No gradient of a compressed layer has been recorded." } };
     }
-    let names = source
-        .tables
-        .layers
-        .iter()
-        .filter(|(name, _)| plans.iter().any(|p| p.layers.iter().any(|l| l.layer == *name)));
+    let groups = source.groups(&plans);
     html! {
         p .small.muted {
             "In forward order; mean over probed steps and seeds. Lowest: the lowest cosine of any \
              step and seed. LI: median over samples. A layer that a plan leaves exact says so; an en \
              dash stands for undefined."
         }
+        @if let [plans] = &groups[..] {
+            (layer_table(source, plans))
+        } @else {
+            @for plans in &groups {
+                @let names: Vec<String> = plans.iter().map(|p| p.plan.name.clone()).collect();
+                details { summary { (list(&names)) } (layer_table(source, plans)) }
+            }
+        }
+    }
+}
+
+/// One row for each probed layer in forward order, a group of columns for each plan.
+fn layer_table(source: &Source<'_>, plans: &[&PlanRow]) -> Markup {
+    let names = source
+        .tables
+        .layers
+        .iter()
+        .filter(|(name, _)| plans.iter().any(|p| p.layers.iter().any(|l| l.layer == *name)));
+    html! {
         div .wide.dense {
             table {
                 thead {
@@ -163,10 +208,10 @@ pub(crate) fn layers(source: &Source<'_>) -> Markup {
                         th rowspan="2" { "layer" }
                         th rowspan="2" { "kind" }
                         th rowspan="2" .number { "input" br; "uncompressed" }
-                        @for plan in &plans { th colspan="5" .group { (plan.plan.name) } }
+                        @for plan in plans { th colspan="5" .group { (plan.plan.name) } }
                     }
                     tr {
-                        @for _ in &plans {
+                        @for _ in plans {
                             th .number.first { "kept" }
                             th .number { "cosine" }
                             th .number { "lowest" }
@@ -183,7 +228,7 @@ pub(crate) fn layers(source: &Source<'_>) -> Markup {
                             td .number {
                                 (bytes(plans.iter().find_map(|p| row(p, name)).map(|l| l.raw)))
                             }
-                            @for plan in &plans {
+                            @for plan in plans {
                                 @match row(plan, name) {
                                     Some(layer) if layer.compressed() => {
                                         td .number.first { (bytes(Some(layer.kept))) }

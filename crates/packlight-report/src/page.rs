@@ -3,18 +3,22 @@
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use packlight_figure::Figure;
 
-use crate::drawings::Source;
+use crate::codec_name::pools;
+use crate::drawings::{Shelf, Source};
 use crate::finding::Finding;
 use crate::study::{State, Study};
-use crate::{lists, words};
+use crate::{lists, published, words};
 
 const STYLE: &str = include_str!("style.css");
 
 /// The page of a study.
-pub(crate) fn page(source: &Source<'_>, figures: &[Figure], tables: &[String]) -> String {
+pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) -> String {
     let first = source.study.runs.first().map(|r| &r.manifest);
     let title = first.map_or("A study without readable runs", |m| m.title.as_str());
     let name = first.map_or("", |m| m.study.as_str());
+    // A study without runs or plans of pooling has nothing to say of the findings on it.
+    let pooled = source.plans.is_empty() || source.plans.iter().any(|p| pools(&p.plan.spec));
+    let published = published::beside(source.plans);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -30,8 +34,9 @@ pub(crate) fn page(source: &Source<'_>, figures: &[Figure], tables: &[String]) -
                     h1 { (title) }
                     p .muted { "Study " code { (name) } ". " (source.setting()) "." }
                     nav {
-                        a href="#summary" { "Summary" }
+                        @if pooled { a href="#summary" { "Summary" } }
                         a href="#plans" { "Plans head to head" }
+                        @if !published.is_empty() { a href="#published" { "What the papers report" } }
                         a href="#figures" { "Figures" }
                         a href="#layers" { "Layers" }
                         a href="#provenance" { "Provenance" }
@@ -40,16 +45,35 @@ pub(crate) fn page(source: &Source<'_>, figures: &[Figure], tables: &[String]) -
                 }
                 main {
                     (notice(source.study))
-                    (summary(source.findings))
+                    @if pooled { (summary(source.findings)) }
                     section #plans {
                         h2 { "Plans head to head" }
-                        (lists::comparison(source))
+                        (lists::head_to_head(source))
+                        h3 { "Memory by every account" }
+                        (lists::memory_accounts(source))
+                    }
+                    @if !published.is_empty() {
+                        section #published {
+                            h2 { "What the papers report" }
+                            (published::section(&published, source.base()))
+                        }
                     }
                     section #figures {
                         h2 { "Figures" }
                         (exact_plans(source))
-                        @for figure in figures { (drawing(figure)) }
-                        @if figures.is_empty() { p { "No run has recorded anything to draw yet." } }
+                        @for shelf in shelves {
+                            @if let Some(title) = &shelf.folded {
+                                details {
+                                    summary { (title) }
+                                    @for figure in &shelf.figures { (drawing(figure)) }
+                                }
+                            } @else {
+                                @for figure in &shelf.figures { (drawing(figure)) }
+                            }
+                        }
+                        @if shelves.iter().all(|shelf| shelf.figures.is_empty()) {
+                            p { "No run has recorded anything to draw yet." }
+                        }
                     }
                     section #layers {
                         h2 { "Layer by layer" }

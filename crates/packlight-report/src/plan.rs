@@ -3,9 +3,11 @@
 use polars::prelude::{ChunkQuantile, DataFrame};
 
 use crate::Result;
+use crate::draws::{Drawn, drawn};
 use crate::frame::{describe, numbers, only, texts};
+use crate::student;
 use crate::study::{Plan, Study};
-use crate::tables::Tables;
+use crate::tables::{MEMORY, Tables};
 use packlight_record::Measurement;
 
 /// Mean and spread of a quantity over seeds.
@@ -19,6 +21,13 @@ pub(crate) struct Spread {
     pub(crate) high: f64,
 }
 
+impl Spread {
+    /// Half the width of the 95 % interval of the mean, by Student's t; `None` for one seed.
+    pub(crate) fn half_interval(&self) -> Option<f64> {
+        student::half_interval(self.n, self.sd)
+    }
+}
+
 /// How one layer fares under one plan, over all probed steps and seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LayerRow {
@@ -29,6 +38,8 @@ pub(crate) struct LayerRow {
     pub(crate) relative_error: f64,
     /// The median learning indicator, averaged over steps and seeds.
     pub(crate) indicator: f64,
+    /// Its mean learning indicator, over steps and seeds too.
+    pub(crate) mean_indicator: f64,
     /// The fraction of samples at or below 0.
     pub(crate) nonpositive: f64,
     pub(crate) kept: f64,
@@ -36,9 +47,10 @@ pub(crate) struct LayerRow {
 }
 
 impl LayerRow {
-    /// Whether the plan's codec keeps less than the exact input.
+    /// Whether the plan's codec keeps less than the exact input, or changes its gradient all the
+    /// same, as one does that acts on the output's gradient.
     pub(crate) fn compressed(&self) -> bool {
-        self.kept < self.raw
+        self.kept < self.raw || self.relative_error > 0.0
     }
 }
 
@@ -54,9 +66,11 @@ pub(crate) struct PlanRow {
     pub(crate) accuracy: Option<Spread>,
     /// Final accuracy and peak bytes of each finished run that has both.
     pub(crate) runs: Vec<RunPoint>,
-    /// Bytes kept in one step, predicted and counted.
+    /// Bytes kept for the backward pass of one step, predicted and counted.
     pub(crate) kept: Option<f64>,
     pub(crate) counted: Option<f64>,
+    /// Bytes that codecs remember from step to step.
+    pub(crate) memory: Option<f64>,
     /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
@@ -65,14 +79,20 @@ pub(crate) struct PlanRow {
     /// Median time of a training step in seconds.
     pub(crate) step_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
+    /// Bias and variance of the gradient, where passes were repeated.
+    pub(crate) drawn: Option<Drawn>,
 }
 
-/// A finished run's final accuracy and its peaks.
+/// A finished run's final accuracy and what a step of it took.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RunPoint {
     pub(crate) accuracy: f64,
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
+    /// Kept for a backward pass, with what codecs remember.
+    pub(crate) kept: Option<f64>,
+    /// Median time of a training step in seconds.
+    pub(crate) step_seconds: Option<f64>,
 }
 
 impl PlanRow {
@@ -97,9 +117,20 @@ impl PlanRow {
         defined.min_by(|a, b| a.cosine.total_cmp(&b.cosine))
     }
 
-    /// The mean over the compressed layers of their median learning indicators.
+    /// The mean over the compressed layers of their mean learning indicators.
     pub(crate) fn indicator(&self) -> Option<f64> {
-        mean(self.compressed().map(|l| l.indicator))
+        mean(self.compressed().map(|l| l.mean_indicator))
+    }
+
+    /// The mean over the compressed layers of the fraction of samples at or below 0.
+    pub(crate) fn nonpositive(&self) -> Option<f64> {
+        mean(self.compressed().map(|l| l.nonpositive))
+    }
+
+    /// The median time of a training step as a multiple of `base`'s.
+    pub(crate) fn time_ratio(&self, base: Option<&PlanRow>) -> Option<f64> {
+        let (own, from) = self.step_seconds.zip(base?.step_seconds)?;
+        (from > 0.0).then(|| own / from)
     }
 }
 
@@ -127,25 +158,27 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
     let here = |table: &DataFrame| only(table, "plan", &plan.name);
     let epochs = here(&tables.epochs)?;
     let kept = here(&tables.kept)?;
+    let (memory, pass): (Vec<bool>, Vec<bool>) =
+        texts(&kept, "part")?.iter().map(|part| (part == MEMORY, part != MEMORY)).unzip();
+    let memory = kept.filter(&memory.into_iter().collect())?;
+    let pass = kept.filter(&pass.into_iter().collect())?;
     let peaks = here(&tables.peaks)?;
     let times = here(&tables.times)?;
     let mut points = Vec::new();
     for run in study.of(&plan.name).filter(|r| r.finished()) {
-        let seed = run.manifest.seed;
-        let accuracy = numbers(&epochs, "test_accuracy")?;
-        let of_seed = |frame: &DataFrame| -> Result<Vec<usize>> {
+        let of_seed = |frame: &DataFrame| -> Result<DataFrame> {
             let seeds = numbers(frame, "seed")?;
-            Ok((0..seeds.len()).filter(|&i| seeds[i] == seed as f64).collect())
+            let mask = seeds.iter().map(|s| *s == run.manifest.seed as f64).collect();
+            Ok(frame.filter(&mask)?)
         };
-        let highest = |column: &str| -> Result<Option<f64>> {
-            let values = numbers(&peaks, column)?;
-            Ok(maximum(of_seed(&peaks)?.into_iter().map(|i| values[i])))
-        };
-        if let Some(last) = of_seed(&epochs)?.last() {
+        let own = of_seed(&peaks)?;
+        if let Some(last) = numbers(&of_seed(&epochs)?, "test_accuracy")?.last() {
             points.push(RunPoint {
-                accuracy: accuracy[*last],
-                peak_kept: highest("kept")?,
-                peak_allocated: highest("allocated")?,
+                accuracy: *last,
+                peak_kept: maximum(numbers(&own, "kept")?.into_iter()),
+                peak_allocated: maximum(numbers(&own, "allocated")?.into_iter()),
+                kept: per_step(&of_seed(&kept)?, "kept")?,
+                step_seconds: of_seed(&times)?.column("step_seconds")?.f64()?.median(),
             });
         }
     }
@@ -160,13 +193,15 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
         accuracy: spread(points.iter().map(|p| p.accuracy)),
         runs: points,
-        kept: per_step(&kept, "kept")?,
-        counted: per_step(&kept, "counted")?,
+        kept: per_step(&pass, "kept")?,
+        counted: per_step(&pass, "counted")?,
+        memory: per_step(&memory, "kept")?,
         peak_kept: maximum(numbers(&peaks, "kept")?.into_iter()),
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
         resident: maximum(resident),
         step_seconds: times.column("step_seconds")?.f64()?.median(),
         layers: layers(&here(&tables.gradients)?)?,
+        drawn: drawn(study.of(&plan.name)),
         plan: plan.clone(),
     })
 }
@@ -209,6 +244,7 @@ fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
     let (means, lows) = (numbers(&cosine, "mean")?, numbers(&cosine, "low")?);
     let column = |value: &str| numbers(&by(value)?, "mean");
     let (error, indicator) = (column("relative_error")?, column("li_median")?);
+    let mean_indicator = column("li_mean")?;
     let nonpositive = column("li_nonpositive")?;
     let (kept, raw) = (column("kept_bytes")?, column("raw_bytes")?);
     let row = |(i, layer)| LayerRow {
@@ -217,6 +253,7 @@ fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
         lowest_cosine: lows[i],
         relative_error: error[i],
         indicator: indicator[i],
+        mean_indicator: mean_indicator[i],
         nonpositive: nonpositive[i],
         kept: kept[i],
         raw: raw[i],

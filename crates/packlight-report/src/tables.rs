@@ -71,14 +71,22 @@ impl Tables {
         ];
         let mut written = Vec::new();
         for (name, table) in tables.into_iter().filter(|(_, t)| t.height() > 0) {
-            let mut csv = Vec::new();
-            CsvWriter::new(&mut csv).finish(&mut table.clone())?;
-            let name = format!("{name}.csv");
-            file::write(&folder.join(&name), &csv)?;
-            written.push(name);
+            written.push(write(folder, name, table)?);
         }
         Ok(written)
     }
+}
+
+/// Writes one table to `folder` as CSV and returns the file's name.
+///
+/// # Errors
+/// If the file cannot be written.
+pub(crate) fn write(folder: &Path, name: &str, table: &DataFrame) -> Result<String> {
+    let mut csv = Vec::new();
+    CsvWriter::new(&mut csv).finish(&mut table.clone())?;
+    let name = format!("{name}.csv");
+    file::write(&folder.join(&name), &csv)?;
+    Ok(name)
 }
 
 /// Every record of every run, with the run that it is of.
@@ -176,13 +184,13 @@ fn gradients(study: &Study) -> PolarsResult<DataFrame> {
 fn whole_gradients(study: &Study) -> PolarsResult<DataFrame> {
     let rows: Vec<_> = records(study)
         .filter_map(|(run, record)| match record {
-            Record::WholeGradient { epoch, step, parameter, fidelity, .. } => {
-                Some((run, *epoch, *step, parameter.clone(), *fidelity))
+            Record::WholeGradient { epoch, step, parameter, fidelity, draws } => {
+                Some((run, *epoch, *step, parameter.clone(), *fidelity, *draws))
             }
             _ => None,
         })
         .collect();
-    table!(rows, |(run, epoch, step, parameter, fidelity)|
+    table!(rows, |(run, epoch, step, parameter, fidelity, draws)|
         plan: run.manifest.plan.clone(),
         seed: run.manifest.seed,
         epoch: *epoch,
@@ -193,6 +201,9 @@ fn whole_gradients(study: &Study) -> PolarsResult<DataFrame> {
         norm_ratio: fidelity.norm_ratio,
         snr_db: fidelity.snr_db,
         exact_norm: finite(fidelity.exact_norm),
+        draws: draws.map(|d| d.count),
+        bias: draws.and_then(|d| d.bias),
+        variance: draws.and_then(|d| d.variance),
     )
 }
 
@@ -204,13 +215,22 @@ fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
         (KeptKind::Input, _) => "other inputs",
         (KeptKind::Mask, _) => "masks and indices",
         (KeptKind::Statistics, _) => "statistics",
-        (KeptKind::Memory, _) => "codecs' memory",
+        (KeptKind::Memory, _) => MEMORY,
     }
 }
 
 /// The parts in the order in which bars are stacked.
-pub(crate) const PARTS: [&str; 5] =
-    ["conv and linear inputs", "norm inputs", "other inputs", "masks and indices", "statistics"];
+pub(crate) const PARTS: [&str; 6] = [
+    "conv and linear inputs",
+    "norm inputs",
+    "other inputs",
+    "masks and indices",
+    "statistics",
+    MEMORY,
+];
+
+/// What codecs remember from step to step: it outlives the pass, and is not counted with it.
+pub(crate) const MEMORY: &str = "codecs' memory";
 
 /// One row for each layer and part; of several kept tensors their sum.
 fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame> {

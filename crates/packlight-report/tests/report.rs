@@ -41,6 +41,9 @@ fn a_complete_study_gives_every_figure_and_three_findings() {
         [
             "loss-and-accuracy",
             "accuracy-and-memory",
+            "accuracy-and-kept-bytes",
+            "accuracy-and-time",
+            "cosine-overview",
             "memory-timeline",
             "kept-bytes",
             "cosine-pool2",
@@ -84,6 +87,77 @@ fn the_page_needs_nothing_from_elsewhere_and_escapes_what_it_shows() {
     }
     assert!(page.contains("Pooled &lt;activations&gt; &amp; &quot;friends&quot;"));
     assert!(!page.contains("<activations>"));
+}
+
+#[test]
+fn plans_stand_head_to_head_with_their_intervals_and_the_papers_beside_them() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    let summary = write(study.path()).unwrap();
+    let path = study.path().join("tables/head-to-head.csv");
+    assert!(summary.tables.contains(&path));
+    let table = std::fs::read_to_string(path).unwrap();
+    let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let rows: Vec<Vec<&str>> = lines.collect();
+    assert_eq!(rows.iter().map(|row| row[0]).collect::<Vec<_>>(), ["none", "pool2", "pool4"]);
+    let value = |row: &[&str], name: &str| -> Option<f64> {
+        row[header.iter().position(|h| *h == name).unwrap()].parse().ok()
+    };
+    let epochs = std::fs::read_to_string(study.path().join("tables/epochs.csv")).unwrap();
+    let last: Vec<f64> = epochs
+        .lines()
+        .filter(|l| l.starts_with("pool4,") && l.contains(&format!(",{},", support::EPOCHS - 1)))
+        .map(|l| l.rsplit(',').next().unwrap().parse().unwrap())
+        .collect();
+    let pool4 = &rows[2];
+    assert_eq!((last.len(), value(pool4, "seeds")), (2, Some(2.0)));
+    assert!((value(pool4, "accuracy_mean").unwrap() - (last[0] + last[1]) / 2.0).abs() < 1e-12);
+    // Of two values the standard error is half their distance, and Student's t is 12.706.
+    let half = 12.7062 * (last[0] - last[1]).abs() / 2.0;
+    assert!((value(pool4, "accuracy_half_interval_95").unwrap() - half).abs() < 1e-9);
+    assert_eq!(value(&rows[0], "step_time_ratio"), Some(1.0));
+    assert!(value(pool4, "step_time_ratio").unwrap() < 1.0);
+    // Every parameter was given the bias 0.3 and the variance 0.04.
+    assert!((value(pool4, "bias").unwrap() - 0.3).abs() < 1e-9);
+    assert!((value(pool4, "variance").unwrap() - 0.04).abs() < 1e-9);
+    assert_eq!((value(&rows[0], "cosine_mean"), value(&rows[0], "bias")), (None, None));
+
+    let page = page(study.path());
+    let papers =
+        &page[page.find("id=\"published\"").unwrap()..page.find("id=\"figures\"").unwrap()];
+    assert!(papers.contains("arXiv 2409.11902") && papers.contains("peak −29 %"));
+    assert!(!papers.contains("hosvd"), "only methods that the study has");
+}
+
+#[test]
+fn many_plans_are_drawn_a_few_at_a_time_and_folded_away() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    let specs = ["q1", "q2", "q4", "q8", "mesa", "hosvd:0.8", "alam", "dither:2", "bf16"];
+    for (i, spec) in specs.into_iter().enumerate() {
+        let plan = spec.split(':').next().unwrap();
+        for seed in [1, 2] {
+            let like = runs[4].clone();
+            runs.push(Made { plan, spec, index: 3 + i as u64, seed, ..like });
+        }
+    }
+    support::write(study.path(), &runs);
+    let summary = write(study.path()).unwrap();
+    let names: Vec<_> =
+        summary.figures.iter().map(|f| f.file_stem().unwrap().to_str().unwrap()).collect();
+    for kind in ["loss-and-accuracy", "memory-timeline", "kept-bytes", "learning-indicator"] {
+        assert!(names.contains(&kind) && names.contains(&format!("{kind}-2").as_str()), "{kind}");
+    }
+    let page = page(study.path());
+    assert!(page.contains("<summary>Gradients of mesa, layer by layer</summary>"));
+    let folded = page.find("<details>").unwrap();
+    assert!(page.find("id=\"accuracy-and-time\"").unwrap() < folded);
+    assert!(page.find("id=\"cosine-overview\"").unwrap() < folded);
+    // The findings are on pooling, so other codecs have no say in them.
+    assert!(summary.findings.iter().all(|f| !f.headline.contains("mesa")));
+    let curves = study.path().join("figures/loss-and-accuracy-2.csv");
+    assert!(std::fs::read_to_string(curves).unwrap().contains(",none,"), "the baseline in each");
 }
 
 #[test]

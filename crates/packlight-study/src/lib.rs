@@ -13,6 +13,7 @@ mod atomic_file;
 mod checkpoint;
 mod error;
 mod evaluation;
+mod forecast;
 mod lock;
 mod logs;
 mod machine;

@@ -9,6 +9,18 @@ pub trait Progress {
 /// Something that happened in a study.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
+    /// A few steps of so many plans are about to be timed.
+    Timing {
+        /// How many plans have runs to do.
+        plans: usize,
+    },
+    /// What is left of the study will take about so long.
+    Forecast {
+        /// Runs to do.
+        runs: usize,
+        /// Seconds, by the steps that were timed.
+        seconds: f64,
+    },
     /// A run starts, or goes on where its checkpoint left it.
     Started {
         /// The run's name, such as `pool2-seed0`.
@@ -21,6 +33,8 @@ pub enum Event<'a> {
         step: u64,
         /// Steps that it has in all.
         steps: u64,
+        /// Seconds that all its steps will take, by the forecast.
+        seconds: f64,
     },
     /// A run is left as it is.
     Skipped {

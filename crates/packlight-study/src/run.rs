@@ -37,6 +37,8 @@ pub(crate) struct Run<'a> {
     pub(crate) folder: PathBuf,
     /// Its number among the study's runs, from 1, and how many there are.
     pub(crate) place: (usize, usize),
+    /// Seconds that it will take from beginning to end.
+    pub(crate) seconds: f64,
 }
 
 impl Run<'_> {
@@ -94,8 +96,15 @@ impl Run<'_> {
     fn go_on(&self, trainer: &mut Trainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
         let position = trainer.restore(&self.folder)?;
         let (number, of) = self.place;
-        let (step, steps) = (position.step, trainer.total_steps());
-        watch.progress.event(Event::Started { run: &self.name(), number, of, step, steps });
+        let (step, steps, seconds) = (position.step, trainer.total_steps(), self.seconds);
+        watch.progress.event(Event::Started {
+            run: &self.name(),
+            number,
+            of,
+            step,
+            steps,
+            seconds,
+        });
         trainer.train(&self.folder, position, watch)
     }
 
@@ -107,7 +116,7 @@ impl Run<'_> {
     }
 
     fn data_in_words(&self) -> String {
-        format!("{}, {}", self.study.data.name, self.data.form)
+        format!("{}, {}", self.data.name, self.data.form)
     }
 
     fn note(&self, trainer: &Trainer<'_>, state: RunState) -> Result<()> {

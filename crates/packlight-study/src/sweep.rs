@@ -1,7 +1,7 @@
 //! The grid of a study's runs.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_nn::ModelSpec;
@@ -18,9 +18,11 @@ use crate::{Error, Result};
 /// The folder within a study's that holds a folder for each run.
 pub const RUNS: &str = "runs";
 
-/// How a study is to be run; none of it changes a record.
+/// How a study is to be run; nothing but the scale changes a record.
 #[derive(Debug)]
 pub struct Options<'a> {
+    /// What every plan's epochs are multiplied by; see [`Study::scaled`].
+    pub scale: f64,
     /// Whether runs that exist are removed and done anew.
     pub overwrite: bool,
     /// The folder of data sets that are not built in.
@@ -88,11 +90,11 @@ pub fn run_study(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
-    let study = Study::read(folder)?;
+    let study = Study::read(folder)?.scaled(options.scale);
     let _lock = Lock::take(folder)?;
     let data = data::load(&study.data, options.data_dir.as_deref())?;
     let model = data.model(&study.model)?;
-    let runs = grid(folder, &study, &data, &model, options);
+    let mut runs = grid(folder, &study, &data, &model, options);
     for run in &runs[..study.plans.len()] {
         Trainer::new(&study, &data, &model, run.plan, run.seed)?;
     }
@@ -100,6 +102,7 @@ pub fn run_study(
         runs.iter().try_for_each(|run| remove(&run.folder))?;
     }
     let standings = runs.iter().map(Run::standing).collect::<Result<Vec<_>>>()?;
+    forecast(&mut runs, &standings, options, progress)?;
 
     let mut summaries = Vec::new();
     for (run, standing) in runs.iter().zip(standings) {
@@ -137,6 +140,39 @@ pub fn run_study(
     Ok(StudySummary { study: study.name.clone(), runs: summaries })
 }
 
+/// Times a few steps of each plan that has runs to do, and tells how long they will take.
+///
+/// A plan whose steps fail here counts as nothing: its runs will say what is wrong.
+fn forecast(
+    runs: &mut [Run<'_>],
+    standings: &[Standing],
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<()> {
+    let to_do = |index: usize| matches!(standings[index], Standing::New | Standing::Unfinished);
+    let mut plans: Vec<usize> =
+        (0..runs.len()).filter(|&i| to_do(i)).map(|i| runs[i].plan_index).collect();
+    let count = plans.len();
+    plans.sort_unstable();
+    plans.dedup();
+    if plans.is_empty() {
+        return Ok(());
+    }
+    progress.event(Event::Timing { plans: plans.len() });
+    for plan in plans {
+        if options.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        let Run { study, data, model, plan: named, seed, .. } = runs[plan];
+        let mut trainer = Trainer::new(study, data, model, named, seed)?;
+        let seconds = trainer.forecast().unwrap_or(0.0);
+        runs.iter_mut().filter(|run| run.plan_index == plan).for_each(|run| run.seconds = seconds);
+    }
+    let seconds = (0..runs.len()).filter(|&i| to_do(i)).map(|i| runs[i].seconds).sum();
+    progress.event(Event::Forecast { runs: count, seconds });
+    Ok(())
+}
+
 fn grid<'a>(
     folder: &Path,
     study: &'a Study,
@@ -160,6 +196,7 @@ fn grid<'a>(
         threads: options.threads,
         folder: folder.join(RUNS).join(run_name(plan, seed)),
         place: (index + 1, of),
+        seconds: 0.0,
     };
     cells.into_iter().enumerate().map(run).collect()
 }

@@ -142,7 +142,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// The order in which an epoch goes through the training samples.
-    fn order(&self, epoch: u64) -> Vec<usize> {
+    pub(crate) fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         Key::new(self.seed, Purpose::Shuffle).step(epoch).stream().shuffle(&mut order);
         order

@@ -48,6 +48,7 @@ fn run(dir: &Path, text: &str) -> StudySummary {
     std::fs::write(dir.join(STUDY), text).unwrap();
     let interrupted = AtomicBool::new(false);
     let options = Options {
+        scale: 1.0,
         overwrite: false,
         data_dir: None,
         threads: 1,

@@ -88,8 +88,14 @@ fn run(
     checkpoint_every: Duration,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary, Error> {
-    let options =
-        Options { overwrite: false, data_dir: None, threads: 1, checkpoint_every, interrupted };
+    let options = Options {
+        scale: 1.0,
+        overwrite: false,
+        data_dir: None,
+        threads: 1,
+        checkpoint_every,
+        interrupted,
+    };
     run_study(dir, &options, progress)
 }
 

@@ -3,6 +3,7 @@
 mod command;
 mod model_options;
 mod progress_bar;
+mod time_left;
 
 use std::process::ExitCode;
 

@@ -41,11 +41,11 @@ impl Source<'_> {
         Ok(cosine_multiples(&self.caption(id, title), &layers, &steps, &cosine)?)
     }
 
-    pub(super) fn indicator(&self) -> Result<Option<Figure>> {
+    pub(super) fn indicator(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
         let layers = self.probed()?;
         let mut columns = Vec::new();
         let (mut said, mut below) = (Vec::new(), Vec::new());
-        for plan in self.plans.iter().filter(|p| p.compresses()) {
+        for plan in plans {
             let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
             let mut of: HashMap<String, Vec<f64>> = HashMap::new();
             for value in ["li_p05", "li_p25", "li_median", "li_p75", "li_p95", "li_nonpositive"] {
@@ -91,7 +91,7 @@ impl Source<'_> {
             format!("samples at or below 0 in {} layers", list(&below))
         };
         let title = format!("Lowest median LI: {}; {below}", list(&said));
-        let caption = self.caption("learning-indicator", title);
+        let caption = self.caption(format!("learning-indicator{number}"), title);
         Ok(Some(learning_indicator(&caption, &layers, &columns)?))
     }
 }

@@ -6,14 +6,14 @@ use packlight_record::LayerKind;
 use super::Source;
 use crate::Result;
 use crate::frame::{describe, distinct, numbers, only, texts};
-use crate::plan::codecs;
+use crate::plan::PlanRow;
 use crate::tables::PARTS;
 use crate::words::{bytes, change, list};
 
 impl Source<'_> {
-    pub(super) fn timeline(&self) -> Result<Option<Figure>> {
+    pub(super) fn timeline(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
         let mut courses = Vec::new();
-        for plan in codecs(self.plans) {
+        for plan in plans {
             let mut events = only(&self.tables.timeline, "plan", &plan.plan.name)?;
             for column in ["seed", "step"] {
                 let Some(first) = distinct(&events, column)?.first().copied() else { break };
@@ -54,7 +54,7 @@ impl Source<'_> {
             .iter()
             .map(|(name, kept, live, turn, _)| Course { name, kept, live, backward: *turn })
             .collect();
-        let caption = self.caption("memory-timeline", title);
+        let caption = self.caption(format!("memory-timeline{number}"), title);
         let subtitle = format!("{}; one step of the first seed (n = 1)", caption.subtitle);
         Ok(Some(memory_timeline(&caption.subtitle(subtitle), &stages, &courses)?))
     }
@@ -67,7 +67,7 @@ impl Source<'_> {
         })
     }
 
-    pub(super) fn kept(&self) -> Result<Option<Figure>> {
+    pub(super) fn kept(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
         let layers = self.in_order(&texts(&self.tables.kept, "layer")?);
         if layers.is_empty() {
             return Ok(None);
@@ -76,7 +76,7 @@ impl Source<'_> {
         let parts: Vec<&str> =
             PARTS.into_iter().filter(|p| parts_seen.iter().any(|s| s == p)).collect();
         let mut columns = Vec::new();
-        for plan in codecs(self.plans) {
+        for plan in plans {
             let kept = only(&self.tables.kept, "plan", &plan.plan.name)?;
             if kept.height() == 0 {
                 continue;
@@ -117,6 +117,11 @@ impl Source<'_> {
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let columns: Vec<KeptColumn<'_>> =
             columns.iter().map(|(name, kept)| KeptColumn { name, kept }).collect();
-        Ok(Some(kept_bytes(&self.caption("kept-bytes", title), &layers, &parts, &columns)?))
+        Ok(Some(kept_bytes(
+            &self.caption(format!("kept-bytes{number}"), title),
+            &layers,
+            &parts,
+            &columns,
+        )?))
     }
 }

@@ -3,6 +3,8 @@
 mod fidelity;
 mod heatmaps;
 mod memory;
+mod overview;
+mod tradeoff;
 mod training;
 
 use std::collections::BTreeSet;
@@ -13,7 +15,7 @@ use polars::prelude::DataFrame;
 use crate::Result;
 use crate::finding::Finding;
 use crate::frame::{distinct, numbers, texts};
-use crate::plan::PlanRow;
+use crate::plan::{PlanRow, codecs};
 use crate::study::Study;
 use crate::tables::Tables;
 use crate::words::count;
@@ -26,23 +28,48 @@ pub(crate) struct Source<'a> {
     pub(crate) findings: &'a [Finding; 3],
 }
 
+/// Figures of one kind, or of one plan.
+pub(crate) struct Shelf {
+    /// What they show, where the page keeps them folded away until asked.
+    pub(crate) folded: Option<String>,
+    pub(crate) figures: Vec<Figure>,
+}
+
+/// More plans than these are drawn in several figures of a kind, each with the baseline, and folded
+/// away behind the figures that show all plans at once.
+const TOGETHER: usize = 7;
+
 /// Every figure for which there are records, in the order of the page.
 ///
 /// # Errors
 /// If a figure cannot be drawn.
-pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Figure>> {
-    let mut figures = Vec::new();
-    figures.extend(source.curves()?);
-    figures.extend(source.tradeoff()?);
-    figures.extend(source.timeline()?);
-    figures.extend(source.kept()?);
-    for plan in source.plans.iter().filter(|p| p.compresses()) {
-        figures.push(source.heatmap(plan)?);
-        figures.push(source.multiples(plan)?);
+pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Shelf>> {
+    let mut shelves = Vec::new();
+    let many = source.plans.len() > TOGETHER;
+    let mut put = |title: String, figures: Vec<Figure>| {
+        if !figures.is_empty() {
+            shelves.push(Shelf { folded: Some(title).filter(|_| many), figures });
+        }
+    };
+    let all: Vec<&PlanRow> = source.plans.iter().collect();
+    let once: Vec<&PlanRow> = codecs(source.plans).collect();
+    let altering: Vec<&PlanRow> = source.plans.iter().filter(|p| p.compresses()).collect();
+    put("Loss and accuracy, plan by plan".into(), source.in_groups(&all, Source::curves)?);
+    let (tradeoffs, overview) = (source.tradeoffs()?, source.overview()?);
+    put("Memory over a training step".into(), source.in_groups(&once, Source::timeline)?);
+    put("Bytes kept, layer by layer".into(), source.in_groups(&once, Source::kept)?);
+    for plan in &altering {
+        let mut figures = vec![source.heatmap(plan)?, source.multiples(plan)?];
         figures.extend(source.whole(plan)?);
+        put(format!("Gradients of {}, layer by layer", plan.plan.name), figures);
     }
-    figures.extend(source.indicator()?);
-    Ok(figures)
+    put(
+        "Learning indicator, layer by layer".into(),
+        source.in_groups(&altering, Source::indicator)?,
+    );
+    let open = Shelf { folded: None, figures: tradeoffs.into_iter().chain(overview).collect() };
+    shelves.insert(usize::from(!many && !shelves.is_empty()), open);
+    Ok(shelves)
 }
 
 /// A plan's name as part of a file's name; plans that would collide get their number.
@@ -56,6 +83,39 @@ fn slug(source: &Source<'_>, name: &str) -> String {
 }
 
 impl Source<'_> {
+    /// The plan that keeps everything exactly.
+    pub(crate) fn base(&self) -> Option<&PlanRow> {
+        let name = &self.study.baseline()?.name;
+        self.plans.iter().find(|p| p.plan.name == *name)
+    }
+
+    /// `plans` as they are where they can be told apart in one figure, and otherwise a few at a
+    /// time, with the baseline, if it is among them, in front of each.
+    pub(crate) fn groups<'p>(&self, plans: &[&'p PlanRow]) -> Vec<Vec<&'p PlanRow>> {
+        if plans.len() <= TOGETHER {
+            return vec![plans.to_vec()];
+        }
+        let is_base = |p: &&&PlanRow| self.base().is_some_and(|b| b.plan.name == p.plan.name);
+        let base: Vec<&PlanRow> = plans.iter().filter(is_base).copied().collect();
+        let others: Vec<&PlanRow> = plans.iter().filter(|p| !is_base(p)).copied().collect();
+        let group = |some: &[&'p PlanRow]| base.iter().chain(some).copied().collect();
+        others.chunks(TOGETHER - base.len()).map(group).collect()
+    }
+
+    /// A figure of one kind for each group of plans; all but the first get a number.
+    fn in_groups(
+        &self,
+        plans: &[&PlanRow],
+        draw: impl Fn(&Self, &str, &[&PlanRow]) -> Result<Option<Figure>>,
+    ) -> Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for (i, group) in self.groups(plans).iter().enumerate() {
+            let number = if i == 0 { String::new() } else { format!("-{}", i + 1) };
+            figures.extend(draw(self, &number, group)?);
+        }
+        Ok(figures)
+    }
+
     /// Model, data, seeds and epochs, as every subtitle has them.
     pub(crate) fn setting(&self) -> String {
         let Some(first) = self.study.runs.first().map(|r| &r.manifest) else {

@@ -1,17 +1,17 @@
-//! What training comes to: loss and accuracy, and accuracy against memory.
+//! What training comes to: loss and accuracy.
 
-use packlight_figure::{Candidate, Figure, Line, Panel, curves, tradeoff};
+use packlight_figure::{Figure, Line, Panel, curves};
 
 use super::{Source, by_seed};
 use crate::Result;
+use crate::finding::accuracies;
 use crate::frame::{distinct, only};
-use crate::plan::{PlanRow, RunPoint, mean};
-use crate::words::change;
+use crate::plan::PlanRow;
 
 impl Source<'_> {
-    pub(super) fn curves(&self) -> Result<Option<Figure>> {
+    pub(super) fn curves(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
         let mut courses = Vec::new();
-        for plan in self.plans {
+        for plan in plans {
             let epochs = only(&self.tables.epochs, "plan", &plan.plan.name)?;
             let x = distinct(&epochs, "epoch")?;
             let values = |column: &str| by_seed(&epochs, "epoch", &x, column);
@@ -37,60 +37,16 @@ impl Source<'_> {
             loss = loss.line(Line::new(name, x, test).dashed("test loss"));
             accuracy = accuracy.line(Line::new(name, x, right));
         }
-        let caption = self.caption("loss-and-accuracy", &self.findings[1].headline);
-        Ok(Some(curves(&caption, &[loss, accuracy])?))
-    }
-
-    pub(super) fn tradeoff(&self) -> Result<Option<Figure>> {
-        let done: Vec<&PlanRow> = self.plans.iter().filter(|p| !p.runs.is_empty()).collect();
-        let everywhere = |of: fn(&RunPoint) -> Option<f64>| {
-            done.iter().all(|p| p.runs.iter().all(|r| of(r).is_some()))
-        };
-        let (label, peak): (_, fn(&RunPoint) -> Option<f64>) = if everywhere(|r| r.peak_allocated) {
-            ("peak of a training step, counting allocator", |r| r.peak_allocated)
-        } else if everywhere(|r| r.peak_kept) {
-            ("peak of kept bytes, ledger", |r| r.peak_kept)
-        } else {
-            return Ok(None);
-        };
-        if done.is_empty() {
-            return Ok(None);
-        }
-        let points: Vec<(Vec<f64>, Vec<f64>)> = done
-            .iter()
-            .map(|p| {
-                let accuracy = p.runs.iter().map(|r| r.accuracy).collect();
-                (p.runs.iter().filter_map(peak).collect(), accuracy)
-            })
-            .collect();
-        let candidates: Vec<Candidate<'_>> = done
-            .iter()
-            .zip(&points)
-            .map(|(p, (peak, accuracy))| Candidate { name: &p.plan.name, peak, accuracy })
-            .collect();
-        let base = self.study.baseline().map(|b| b.name.as_str());
-        let base = done.iter().zip(&points).find(|(p, _)| Some(p.plan.name.as_str()) == base);
+        let base = self.base().and_then(|base| Some((base, base.accuracy?)));
         let title = match base {
-            Some((base, (from, right))) => {
-                let average = |v: &[f64]| mean(v.iter().copied()).unwrap_or(f64::NAN);
-                let changes =
-                    done.iter().zip(&points).filter(|(p, _)| p.plan.name != base.plan.name);
-                let changes: Vec<String> = changes
-                    .map(|(p, (peak, accuracy))| {
-                        let points = (average(accuracy) - average(right)) * 100.0;
-                        let points = format!("{points:+.1}").replace('-', "−");
-                        let peak = change(average(peak), average(from), "less", "more");
-                        format!("{} {peak}, {points} points", p.plan.name)
-                    })
-                    .collect();
-                format!(
-                    "Peak memory and accuracy against {}: {}",
-                    base.plan.name,
-                    changes.join("; ")
-                )
+            Some((base, target)) => {
+                let others: Vec<&PlanRow> =
+                    plans.iter().filter(|p| p.plan.name != base.plan.name).copied().collect();
+                accuracies(base, target, &others)
             }
-            None => "Accuracy against peak memory".to_string(),
+            None => "Loss and test accuracy; no run that keeps everything has finished".to_string(),
         };
-        Ok(Some(tradeoff(&self.caption("accuracy-and-memory", title), label, &candidates)?))
+        let caption = self.caption(format!("loss-and-accuracy{number}"), title);
+        Ok(Some(curves(&caption, &[loss, accuracy])?))
     }
 }

@@ -144,7 +144,7 @@ fn verdict(outcomes: &[Outcome]) -> Verdict {
 }
 
 /// All final accuracies, those of runs of another length last.
-fn headline(base: &PlanRow, target: Spread, others: &[&PlanRow]) -> String {
+pub(crate) fn headline(base: &PlanRow, target: Spread, others: &[&PlanRow]) -> String {
     let epochs = base.planned_epochs;
     let mut same = vec![format!("{} {}", base.plan.name, percent(target.mean))];
     let mut other = Vec::new();

@@ -8,7 +8,10 @@ mod memory;
 
 use serde::Serialize;
 
+use crate::codec_name::pools;
 use crate::plan::{PlanRow, codecs};
+
+pub(crate) use accuracy::headline as accuracies;
 
 /// What the records say to a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,14 +62,16 @@ pub struct Finding {
     pub details: Vec<String>,
 }
 
-/// All three findings.
+/// All three findings, from the plans that pool, the baseline and its longer runs.
 pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3] {
     let baseline = baseline.and_then(|name| plans.iter().find(|p| p.plan.name == name));
-    let others: Vec<&PlanRow> =
-        plans.iter().filter(|p| baseline.is_none_or(|b| b.plan.name != p.plan.name)).collect();
     let exact = baseline.map(|b| b.plan.spec.as_str());
-    let compressing: Vec<&PlanRow> =
-        codecs(plans).filter(|p| Some(p.plan.spec.as_str()) != exact).collect();
+    let others: Vec<&PlanRow> = plans
+        .iter()
+        .filter(|p| pools(&p.plan.spec) || Some(p.plan.spec.as_str()) == exact)
+        .filter(|p| baseline.is_none_or(|b| b.plan.name != p.plan.name))
+        .collect();
+    let compressing: Vec<&PlanRow> = codecs(plans).filter(|p| pools(&p.plan.spec)).collect();
     [
         memory::finding(baseline, &compressing),
         accuracy::finding(baseline, &others),
@@ -99,10 +104,12 @@ mod tests {
             runs: Vec::new(),
             kept: None,
             counted: None,
+            memory: None,
             peak_kept: Some(peak),
             peak_allocated: None,
             resident: None,
             step_seconds: None,
+            drawn: None,
             layers: layers
                 .iter()
                 .map(|(layer, cosine)| LayerRow {
@@ -111,6 +118,7 @@ mod tests {
                     lowest_cosine: *cosine,
                     relative_error: 0.0,
                     indicator: 0.0,
+                    mean_indicator: 0.0,
                     nonpositive: 0.0,
                     kept: 1.0,
                     raw: 4.0,

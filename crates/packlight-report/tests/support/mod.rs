@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
-    Appender, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record, RunState, Spread,
-    TimelinePoint,
+    Appender, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record, RunState,
+    Spread, TimelinePoint,
 };
 
 pub(crate) const EPOCHS: u64 = 6;
@@ -207,9 +207,9 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
             exact_norm: if defined { 0.3 / (1.0 + i as f64) } else { 0.0 },
         };
         let parameter = format!("{layer}.weight");
-        records
-            .append(&Record::WholeGradient { epoch, step, parameter, fidelity, draws: None })
-            .unwrap();
+        let drawn = Draws { count: 4, bias: some(0.3), variance: some(0.04) };
+        let draws = (run.factor > 1).then_some(drawn);
+        records.append(&Record::WholeGradient { epoch, step, parameter, fidelity, draws }).unwrap();
         let median = 1.0 - 1.2 * loss;
         let learning_indicator = Some(Spread {
             count: 64,

@@ -13,6 +13,8 @@ use super::{Augment, DataSpec, Error, Normalise, Result, SetName, Split};
 /// A loaded data set, ready to hand out batches.
 #[derive(Debug, Clone)]
 pub struct DataSet {
+    /// Which set it is.
+    pub name: SetName,
     /// What a model is trained on.
     pub train: Split,
     /// What it is judged by.
@@ -122,6 +124,7 @@ impl DataSet {
             Split::Images(Images::new(raw, (height, width), normalise.clone(), augment))
         };
         Ok(Self {
+            name: spec.name.clone(),
             train: split(set.train, spec.augment),
             test: split(set.test, Augment::default()),
             form: Form::Images {

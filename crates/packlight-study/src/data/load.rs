@@ -13,7 +13,8 @@ pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
     })
 }
 
-/// Loads the set that `spec` asks for, all of it checked. `data_dir` is the folder that holds the
+/// Loads the set that `spec` asks for, all of it checked; of several the first whose folder is
+/// there, which [`DataSet::name`] says, or else the last. `data_dir` is the folder that holds the
 /// sets that are not built in; a `folder:PATH` that is relative starts there, or without it in the
 /// working directory.
 ///
@@ -28,14 +29,29 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
         SetName::Mnist | SetName::FashionMnist => idx::load(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar10 => cifar::load_10(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar100 => cifar::load_100(&find(&spec.name, data_dir)?, names)?,
-        SetName::Folder(path) => {
-            let path = data_dir.map_or_else(|| path.clone(), |dir| dir.join(path));
-            folder::load(&path, spec)?
+        SetName::Folder(path) => folder::load(&in_data_dir(path, data_dir), spec)?,
+        SetName::FirstOf(sets) => {
+            return load(&DataSpec { name: first_of(sets, data_dir), ..spec.clone() }, data_dir);
         }
         SetName::Reverse => return Ok(reverse::set(spec)),
         SetName::Multi30k => return multi30k::load(&find(&spec.name, data_dir)?, spec),
     };
     DataSet::new(set, spec)
+}
+
+/// The first set that is there, or else the last, whose error says what is missing.
+fn first_of(sets: &[SetName], data_dir: Option<&Path>) -> SetName {
+    let there = |set: &&SetName| match set {
+        SetName::Digits => true,
+        SetName::Folder(path) => in_data_dir(path, data_dir).is_dir(),
+        set => find(set, data_dir).is_ok(),
+    };
+    sets.iter().find(there).or(sets.last()).cloned().unwrap_or(SetName::Digits)
+}
+
+/// Where a folder of images is.
+fn in_data_dir(path: &Path, data_dir: Option<&Path>) -> PathBuf {
+    data_dir.map_or_else(|| path.to_path_buf(), |dir| dir.join(path))
 }
 
 /// The folder that holds a set.
@@ -86,6 +102,27 @@ mod tests {
         assert!(missing.contains("mnist/ or MNIST/raw/ expected, pets/ found"), "{missing}");
         assert!(error("mnist", Some(&dir.path().join("gone"))).contains("gone: cannot be read"));
         assert!(error("folder:gone", Some(dir.path())).contains("size"));
+    }
+
+    #[test]
+    fn of_several_sets_the_first_that_is_there_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let spec = DataSpec::new("cifar-10 or digits".parse().unwrap());
+        assert_eq!(load(&spec, None).unwrap().name, SetName::Digits);
+        assert_eq!(load(&spec, Some(dir.path())).unwrap().name, SetName::Digits);
+        let set = dir.path().join("cifar-10");
+        std::fs::create_dir(&set).unwrap();
+        let damaged = load(&spec, Some(dir.path())).unwrap_err().to_string();
+        assert!(
+            damaged.contains("cifar-10"),
+            "what is there and damaged is no reason to go on: {damaged}"
+        );
+        for file in ["data_batch_1.bin", "test_batch.bin"] {
+            std::fs::write(set.join(file), cifar::tests::records(&[&[4]])).unwrap();
+        }
+        assert_eq!(load(&spec, Some(dir.path())).unwrap().name, SetName::Cifar10);
+        let missing = error("mnist or cifar-100", Some(dir.path()));
+        assert!(missing.contains("cifar-100"), "{missing}");
     }
 
     #[test]

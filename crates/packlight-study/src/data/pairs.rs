@@ -67,6 +67,7 @@ pub(super) fn set(
     }
     let (source_vocabulary, target_vocabulary) = vocabularies;
     DataSet {
+        name: spec.name.clone(),
         train: Split::Pairs(train),
         test: Split::Pairs(test),
         form: Form::Pairs { source_vocabulary, target_vocabulary },

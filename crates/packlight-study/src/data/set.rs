@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Normalise};
 
 /// Names a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or `folder:PATH`
-/// of images, `reverse` or `multi30k` of pairs of sequences.
+/// of images, `reverse` or `multi30k` of pairs of sequences; or several, as in
+/// `fashion-mnist or digits`: the first that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SetName {
@@ -29,7 +30,12 @@ pub enum SetName {
     Multi30k,
     /// A folder of PNG and JPEG images by class.
     Folder(PathBuf),
+    /// The first of these that is there.
+    FirstOf(Vec<SetName>),
 }
+
+/// What stands between the names of a [`SetName::FirstOf`].
+const OR: &str = " or ";
 
 /// All sets but the folders.
 const NAMED: [SetName; 7] = [
@@ -54,6 +60,7 @@ impl SetName {
             SetName::Reverse => "reverse",
             SetName::Multi30k => "multi30k",
             SetName::Folder(_) => "folder:",
+            SetName::FirstOf(_) => "",
         }
     }
 
@@ -71,7 +78,7 @@ impl SetName {
             SetName::Cifar10 => &["cifar-10", "cifar-10-batches-bin"],
             SetName::Cifar100 => &["cifar-100", "cifar-100-binary"],
             SetName::Multi30k => &["multi30k"],
-            SetName::Digits | SetName::Reverse | SetName::Folder(_) => &[],
+            SetName::Digits | SetName::Reverse | SetName::Folder(_) | SetName::FirstOf(_) => &[],
         }
     }
 
@@ -83,9 +90,11 @@ impl SetName {
             SetName::FashionMnist => (&[0.2860], &[0.3530]),
             SetName::Cifar10 => (&[0.4914, 0.4822, 0.4465], &[0.2470, 0.2435, 0.2616]),
             SetName::Cifar100 => (&[0.5071, 0.4865, 0.4409], &[0.2673, 0.2564, 0.2762]),
-            SetName::Digits | SetName::Folder(_) | SetName::Reverse | SetName::Multi30k => {
-                return None;
-            }
+            SetName::Digits
+            | SetName::Folder(_)
+            | SetName::Reverse
+            | SetName::Multi30k
+            | SetName::FirstOf(_) => return None,
         };
         Some(Normalise { mean: mean.to_vec(), std: std.to_vec() })
     }
@@ -119,7 +128,7 @@ impl SetName {
             ],
             SetName::Digits | SetName::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             SetName::Cifar100 => return (0..100).map(|class| class.to_string()).collect(),
-            SetName::Folder(_) | SetName::Reverse | SetName::Multi30k => &[],
+            SetName::Folder(_) | SetName::Reverse | SetName::Multi30k | SetName::FirstOf(_) => &[],
         };
         names.iter().map(ToString::to_string).collect()
     }
@@ -131,6 +140,13 @@ impl FromStr for SetName {
     fn from_str(name: &str) -> Result<Self, Error> {
         if let Some(path) = name.strip_prefix("folder:").filter(|path| !path.is_empty()) {
             return Ok(SetName::Folder(path.into()));
+        }
+        if name.contains(OR) {
+            return name
+                .split(OR)
+                .map(|name| name.trim().parse::<SetName>())
+                .collect::<Result<_, _>>()
+                .map(SetName::FirstOf);
         }
         if let Some(set) = NAMED.iter().find(|set| set.name() == name) {
             return Ok(set.clone());
@@ -151,6 +167,10 @@ impl fmt::Display for SetName {
         f.write_str(self.name())?;
         match self {
             SetName::Folder(path) => path.display().fmt(f),
+            SetName::FirstOf(sets) => {
+                let names: Vec<String> = sets.iter().map(SetName::to_string).collect();
+                f.write_str(&names.join(OR))
+            }
             _ => Ok(()),
         }
     }
@@ -176,7 +196,8 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        for name in NAMED.iter().map(SetName::name).chain(["folder:pets/small"]) {
+        let others = ["folder:pets/small", "fashion-mnist or digits"];
+        for name in NAMED.iter().map(SetName::name).chain(others) {
             assert_eq!(name.parse::<SetName>().unwrap().to_string(), name);
         }
     }
@@ -189,5 +210,6 @@ mod tests {
         let error = "imagenet".parse::<SetName>().unwrap_err().to_string();
         assert!(!error.contains("did you mean"), "{error}");
         assert!("folder:".parse::<SetName>().is_err());
+        assert!("imagenet or digits".parse::<SetName>().is_err());
     }
 }

@@ -141,6 +141,19 @@ impl Study {
         plan.epochs.unwrap_or(self.epochs)
     }
 
+    /// The same study with the epochs of every plan multiplied by `factor` and rounded, at least 1;
+    /// seeds, batch and the steps of the probe stay. The epochs are part of what a run is made from,
+    /// so runs of one scale do not go on at another.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        let scale = |epochs: u64| ((epochs as f64 * factor).round() as u64).max(1);
+        self.epochs = scale(self.epochs);
+        for plan in &mut self.plans {
+            plan.epochs = plan.epochs.map(scale);
+        }
+        self
+    }
+
     /// The threads asked for, or all that the machine has.
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -234,6 +247,19 @@ learning_rate = 0.1
         assert_eq!(plan("{ ara = [3, 2, 2, 1] }").unwrap(), "ara=3:2:2:1");
         assert_eq!(plan("{ plan = \"pool2\", ara = [2, 2] }").unwrap(), "pool2,ara=2:2");
         assert!(plan("{ ara = [] }").is_err());
+    }
+
+    #[test]
+    fn a_scale_is_a_factor_on_all_epochs_and_part_of_the_hash() {
+        let study = |factor| Study::parse(TEXT).unwrap().scaled(factor);
+        let epochs =
+            |study: &Study| study.plans.iter().map(|p| study.epochs_of(p)).collect::<Vec<_>>();
+        assert_eq!(epochs(&study(2.0)), [4, 4, 6]);
+        assert_eq!(epochs(&study(1.5)), [3, 3, 5]);
+        assert_eq!(epochs(&study(0.01)), [1, 1, 1]);
+        let hash = |study: Study| study.hash(&study.plans[0], 0).unwrap();
+        assert_eq!(hash(study(1.0)), hash(Study::parse(TEXT).unwrap()));
+        assert_ne!(hash(study(2.0)), hash(study(1.0)));
     }
 
     #[test]

@@ -14,12 +14,14 @@ use crate::progress_bar::ProgressBar;
 /// Train every plan of a study with every seed.
 ///
 /// Reads DIR/study.toml and writes a folder of records for each run into DIR/runs. Finished runs
-/// are left as they are, unfinished ones go on where they were stopped or killed.
+/// are left as they are, unfinished ones go on where they were stopped or killed. Before it begins
+/// it times a few steps of each plan and says how long all will take.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight run reports/quickstart
   packlight run reports/quickstart --overwrite --threads 2
+  packlight run reports/methods --scale 0.1       # a tenth of the epochs, to see whether all goes well
   PACKLIGHT_DATA=~/data packlight run reports/cifar --json")]
 pub(crate) struct Arguments {
     /// The study's folder, which holds study.toml
@@ -27,6 +29,10 @@ pub(crate) struct Arguments {
     /// Remove the runs that exist and do them anew
     #[arg(long)]
     overwrite: bool,
+    /// Multiply the epochs of every plan by FACTOR, at least 1 each; seeds stay. Runs of one scale
+    /// do not go on at another
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor)]
+    scale: f64,
     /// Threads to compute with; changes no record [default: as study.toml says, or all]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     threads: Option<u16>,
@@ -55,6 +61,7 @@ impl Arguments {
             }
         })?;
         let options = Options {
+            scale: self.scale,
             overwrite: self.overwrite,
             data_dir: data::data_dir(self.data_dir),
             threads,
@@ -71,6 +78,12 @@ impl Arguments {
         }
         Ok(if summary.any_failed() { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
     }
+}
+
+/// A factor that epochs can be multiplied by.
+fn factor(text: &str) -> Result<f64, String> {
+    let factor = text.parse().ok().filter(|f: &f64| *f > 0.0 && *f <= 1e6);
+    factor.ok_or_else(|| "a number above 0 expected, as in 0.1 or 2".to_owned())
 }
 
 fn print_summary(summary: &StudySummary, folder: &std::path::Path) {

@@ -1,0 +1,108 @@
+//! Every plan at a glance: how close each layer's compressed gradient is to the exact one.
+
+use crate::axis::Axis;
+use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::csv::{Csv, number};
+use crate::heatmap::{color, color_bar};
+use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+
+/// One plan's mean cosine for each layer; NaN where it is undefined.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanCosines<'a> {
+    /// The plan's name.
+    pub name: &'a str,
+    /// The mean over steps and seeds for each layer.
+    pub cosine: &'a [f64],
+}
+
+const HOW_TO_READ: &str = "A row for each plan, a column for each layer in forward order: the mean \
+    over the probed steps and the seeds of the cosine between the layer's compressed and exact \
+    weight gradient. 1 is exact, 0 says nothing about the direction. Hatched: undefined, since the \
+    exact gradient was zero or the layer was not probed. Mean and lowest over the layers stand at \
+    the right.";
+
+const ROW: i32 = 15;
+
+/// Draws the heatmap of plans by layers.
+///
+/// # Errors
+/// If there is no plan or no layer, or a plan does not have one cosine for each layer.
+pub fn cosine_overview(
+    caption: &Caption,
+    layers: &[&str],
+    plans: &[PlanCosines<'_>],
+) -> Result<Figure> {
+    not_empty(caption, "layer", layers.len())?;
+    not_empty(caption, "plan", plans.len())?;
+    let mut csv = Csv::new(&["plan", "layer", "mean_cosine"]);
+    for plan in plans {
+        check(caption, plan.name, layers.len(), plan.cosine.len())?;
+        for (layer, cosine) in layers.iter().zip(plan.cosine) {
+            csv.row([plan.name.to_string(), (*layer).to_string(), number(*cosine)]);
+        }
+    }
+    let names = layers.iter().map(|l| text::width(l, theme::TICK)).max().unwrap_or(0) + 10;
+    let height = theme::HEIGHT.max((190 + names + ROW * plans.len() as i32) as u32);
+    let svg = draw(caption, height, &[], |canvas| {
+        let negative = plans.iter().flat_map(|p| p.cosine).any(|c| *c < 0.0);
+        color_bar(canvas, canvas.free, negative)?;
+        let free =
+            Frame { top: canvas.free.top + 52, bottom: canvas.free.bottom - names, ..canvas.free };
+        cells(canvas, free, layers, plans, negative)
+    })?;
+    Ok(caption.figure(svg, csv, HOW_TO_READ))
+}
+
+fn cells(
+    canvas: &Canvas<'_>,
+    free: Frame,
+    layers: &[&str],
+    plans: &[PlanCosines<'_>],
+    negative: bool,
+) -> Result<()> {
+    let (rows, columns) = (plans.len(), layers.len());
+    let names = plans.iter().map(|p| text::width(p.name, theme::TICK)).max().unwrap_or(0) + 10;
+    let mut x = Axis::within("", 0.0, columns as f64, 1);
+    let mut y = Axis::within("", 0.0, rows as f64, 1);
+    x.ticks.clear();
+    y.ticks.clear();
+    let frame = Frame { right: free.right - 110, ..free };
+    let panel = canvas.panel(frame, &x, &y, names)?;
+    let inside = panel.inside();
+    let top = |row: usize| panel.at(0.0, (rows - row) as f64).1;
+    let edge = |column: usize| panel.at(column as f64, 0.0).0;
+    let (mean_x, lowest_x) = (inside.right + 50, inside.right + 104);
+    for (at, head) in [(mean_x, "mean"), (lowest_x, "lowest")] {
+        canvas.print((at, inside.top - 10), head, theme::TICK, theme::MUTED, Anchor::End)?;
+    }
+    for (row, plan) in plans.iter().enumerate() {
+        for (column, cosine) in plan.cosine.iter().enumerate() {
+            let (a, b) = ((edge(column), top(row)), (edge(column + 1), top(row + 1)));
+            if cosine.is_finite() {
+                canvas.rectangle(a, b, color(*cosine, negative))?;
+            } else {
+                canvas.hatch(a, b)?;
+            }
+        }
+        let middle = (top(row) + top(row + 1)) / 2;
+        canvas.print(
+            (inside.left - 6, middle),
+            plan.name,
+            theme::TICK,
+            theme::TEXT,
+            Anchor::End,
+        )?;
+        let (mean, lowest, _) = spread(plan.cosine.iter().copied());
+        for (at, value) in [(mean_x, mean), (lowest_x, lowest)] {
+            let label =
+                if value.is_finite() { text::decimal(value, 0.001) } else { "–".to_string() };
+            canvas.print((at, middle), &label, theme::TICK, theme::TEXT, Anchor::End)?;
+        }
+    }
+    for (column, layer) in layers.iter().enumerate() {
+        let middle = (edge(column) + edge(column + 1)) / 2;
+        let below = inside.bottom + 6 + text::width(layer, theme::TICK) / 2;
+        canvas.print_upwards((middle, below), layer, theme::TICK)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! What a plan's text says, as far as a report needs it: the methods that it names.
+
+/// Words that stand before a plan's `=` for methods that are no codecs.
+const ARRANGEMENTS: [&str; 3] = ["ara", "checkpoint", "last"];
+
+/// The methods of a plan as it writes them, such as `hosvd:0.8` and `ara=2:2:2:2`, without the
+/// layers that they are for.
+pub(crate) fn methods(spec: &str) -> impl Iterator<Item = &str> {
+    spec.split(',').map(str::trim).map(|rule| match rule.split_once('=') {
+        Some((which, _)) if ARRANGEMENTS.contains(&which.trim()) => rule,
+        Some((_, codec)) => codec.trim(),
+        None => rule,
+    })
+}
+
+/// A method without its parameters: `pool` of `pool2`, `hosvd` of `hosvd:0.8`, `ara` of
+/// `ara=2:2:2:2`.
+pub(crate) fn family(method: &str) -> &str {
+    let end = method.find(|c: char| c.is_ascii_digit() || matches!(c, ':' | '='));
+    &method[..end.unwrap_or(method.len())]
+}
+
+/// Whether a plan pools anything.
+pub(crate) fn pools(spec: &str) -> bool {
+    methods(spec).any(|method| family(method) == "pool")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_are_found_among_rules() {
+        let of = |spec| methods(spec).collect::<Vec<_>>();
+        assert_eq!(of("pool2"), ["pool2"]);
+        assert_eq!(of("layer1.*=division:8:2, fc=none"), ["division:8:2", "none"]);
+        assert_eq!(of("ara=2:2:2:2,default=q2"), ["ara=2:2:2:2", "q2"]);
+        let families = ["pool2", "hosvd:0.8", "checkpoint=sqrt", "mesa", "bf16"].map(family);
+        assert_eq!(families, ["pool", "hosvd", "checkpoint", "mesa", "bf"]);
+        assert!(pools("layer3.*=pool4:zero") && !pools("q2"));
+    }
+}

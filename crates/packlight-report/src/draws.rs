@@ -1,0 +1,56 @@
+//! Bias and variance of a whole network's gradient over repeated draws of a fixed batch.
+
+use std::collections::BTreeMap;
+
+use packlight_record::Record;
+
+use crate::study::Run;
+
+/// What repeated draws show of one plan, mean over probed steps and seeds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Drawn {
+    /// Draws of each step.
+    pub(crate) draws: u64,
+    /// `|mean(h) - g| / |g|` over all parameters together.
+    pub(crate) bias: f64,
+    /// `E|h - mean(h)|^2 / |g|^2` over all parameters together.
+    pub(crate) variance: f64,
+}
+
+/// Squares summed over the parameters of one step.
+#[derive(Default)]
+struct Squares {
+    exact: f64,
+    bias: f64,
+    variance: f64,
+}
+
+/// Puts the parameters of each step together by the norms of their exact gradients; `None` where
+/// nothing was drawn repeatedly. A parameter whose exact gradient is zero has neither bias nor
+/// variance relative to it and is left out.
+pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
+    let mut steps: BTreeMap<(u64, u64), Squares> = BTreeMap::new();
+    let mut most = 0;
+    for run in runs {
+        for record in &run.records {
+            let Record::WholeGradient { step, fidelity, draws: Some(draws), .. } = record else {
+                continue;
+            };
+            let (Some(bias), Some(variance)) = (draws.bias, draws.variance) else { continue };
+            let square = fidelity.exact_norm * fidelity.exact_norm;
+            let sum = steps.entry((run.manifest.seed, *step)).or_default();
+            sum.exact += square;
+            sum.bias += bias * bias * square;
+            sum.variance += variance * square;
+            most = most.max(draws.count);
+        }
+    }
+    let defined: Vec<&Squares> = steps.values().filter(|s| s.exact > 0.0).collect();
+    let mean =
+        |of: fn(&Squares) -> f64| defined.iter().map(|s| of(s)).sum::<f64>() / defined.len() as f64;
+    (!defined.is_empty()).then(|| Drawn {
+        draws: most,
+        bias: mean(|s| (s.bias / s.exact).sqrt()),
+        variance: mean(|s| s.variance / s.exact),
+    })
+}

@@ -1,0 +1,40 @@
+//! The head-to-head table as data: a row for each plan.
+
+use polars::prelude::*;
+
+use crate::plan::PlanRow;
+
+/// All that the page's table says, in numbers; what is undefined or was not recorded is null.
+///
+/// # Errors
+/// If polars refuses a column, which these give no cause for.
+pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<DataFrame> {
+    let column = |of: &dyn Fn(&PlanRow) -> Option<f64>| -> Vec<Option<f64>> {
+        plans.iter().map(|p| of(p).filter(|v| v.is_finite())).collect()
+    };
+    let names = |of: fn(&PlanRow) -> String| plans.iter().map(of).collect::<Vec<_>>();
+    df!(
+        "plan" => names(|p| p.plan.name.clone()),
+        "codecs" => names(|p| p.plan.spec.clone()),
+        "epochs" => plans.iter().map(|p| p.planned_epochs).collect::<Vec<_>>(),
+        "seeds" => plans.iter().map(|p| p.accuracy.map_or(0, |a| a.n)).collect::<Vec<_>>(),
+        "accuracy_mean" => column(&|p| Some(p.accuracy?.mean)),
+        "accuracy_half_interval_95" => column(&|p| p.accuracy?.half_interval()),
+        "kept_bytes_predicted" => column(&|p| p.kept),
+        "kept_bytes_counted" => column(&|p| p.counted),
+        "memory_bytes" => column(&|p| p.memory),
+        "peak_bytes_allocated" => column(&|p| p.peak_allocated),
+        "peak_bytes_kept" => column(&|p| p.peak_kept),
+        "step_seconds_median" => column(&|p| p.step_seconds),
+        "step_time_ratio" => column(&|p| p.time_ratio(base)),
+        "cosine_mean" => column(&PlanRow::cosine),
+        "cosine_worst" => column(&|p| Some(p.worst()?.cosine)),
+        "cosine_worst_layer" =>
+            names(|p| p.worst().map_or_else(String::new, |l| l.layer.clone())),
+        "li_mean" => column(&PlanRow::indicator),
+        "li_nonpositive" => column(&PlanRow::nonpositive),
+        "draws" => plans.iter().map(|p| p.drawn.map(|d| d.draws)).collect::<Vec<_>>(),
+        "bias" => column(&|p| Some(p.drawn?.bias)),
+        "variance" => column(&|p| Some(p.drawn?.variance)),
+    )
+}

@@ -1,0 +1,140 @@
+//! What the papers report, beside a study's own rows for the same methods.
+
+mod table;
+
+use maud::{Markup, html};
+
+use crate::codec_name::methods;
+use crate::plan::PlanRow;
+use crate::words::{change, percent};
+use table::{PUBLISHED, Published};
+
+/// Published figures with the study's plans of the same method.
+pub(crate) type Beside<'a> = (&'static Published, Vec<&'a PlanRow>);
+
+/// The published figures of methods that the study has a plan of.
+pub(crate) fn beside(plans: &[PlanRow]) -> Vec<Beside<'_>> {
+    let of = |entry: &'static Published| {
+        let same = plans.iter().filter(|p| same_methods(entry.methods, &p.plan.spec));
+        (entry, same.collect::<Vec<_>>())
+    };
+    PUBLISHED.iter().map(of).filter(|(_, plans)| !plans.is_empty()).collect()
+}
+
+/// Whether a plan is of just these methods, on whatever layers; `none` for some does not count.
+fn same_methods(patterns: &[&str], spec: &str) -> bool {
+    let mut own: Vec<&str> = methods(spec).filter(|method| *method != "none").collect();
+    own.sort_unstable();
+    own.dedup();
+    own.len() == patterns.len()
+        && patterns.iter().all(|pattern| own.iter().any(|method| fits(pattern, method)))
+}
+
+/// Whether a method fits a pattern with at most one `*`.
+fn fits(pattern: &str, method: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((start, end)) => {
+            method.len() >= start.len() + end.len()
+                && method.starts_with(start)
+                && method.ends_with(end)
+        }
+        None => pattern == method,
+    }
+}
+
+/// The section's table: a row for each published figure, and in it the study's own.
+pub(crate) fn section(beside: &[Beside<'_>], base: Option<&PlanRow>) -> Markup {
+    html! {
+        p .muted {
+            "The authors' own figures with their setting, those of uncompressed training in \
+             parentheses, and at the right this study's rows for the same method. Networks, data, \
+             schedules and machines differ, so the two sides are to be read beside each other, not \
+             against each other; no published figure enters any other table, figure or verdict here."
+        }
+        div .wide.dense.broad {
+            table {
+                thead {
+                    tr {
+                        th colspan="6" { "published" }
+                        th colspan="5" .group { "this study" }
+                    }
+                    tr {
+                        th { "method" }
+                        th { "setting" }
+                        th { "accuracy" }
+                        th { "memory" }
+                        th { "time, other" }
+                        th { "source" }
+                        th .first { "plan" }
+                        th .number { "accuracy" }
+                        th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number { "kept bytes" }
+                        th .number { "time per step" }
+                    }
+                }
+                tbody {
+                    @for (entry, plans) in beside {
+                        @for (i, plan) in plans.iter().enumerate() {
+                            tr {
+                                @if i == 0 { (said(entry, plans.len())) }
+                                (own(plan, base))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn said(entry: &Published, rows: usize) -> Markup {
+    html! {
+        td rowspan=(rows) { code { (entry.methods.join(",")) } }
+        td rowspan=(rows) { (entry.setting) }
+        td rowspan=(rows) { (entry.accuracy) }
+        td rowspan=(rows) { (entry.memory) }
+        td rowspan=(rows) { (entry.other) }
+        td rowspan=(rows) { (entry.source) }
+    }
+}
+
+fn own(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+    let dash = || "–".to_string();
+    let accuracy = plan.accuracy.map_or_else(dash, |a| format!("{} ({})", percent(a.mean), a.n));
+    let points = plan.accuracy.zip(base.and_then(|b| b.accuracy));
+    let points = points.map(|(own, base)| (own.mean - base.mean) * 100.0);
+    let points = points.map_or_else(dash, |p| format!("{p:+.1} points").replace('-', "−"));
+    let kept = plan.kept.zip(base.and_then(|b| b.kept));
+    html! {
+        td .first { b { (plan.plan.name) } }
+        td .number { (accuracy) }
+        td .number { (points) }
+        td .number { (kept.map_or_else(dash, |(own, base)| change(own, base, "less", "more"))) }
+        td .number { (plan.time_ratio(base).map_or_else(dash, |ratio| format!("{ratio:.2}×"))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_stands_beside_the_figures_of_just_its_methods() {
+        let of = |methods: &[&str], spec| same_methods(methods, spec);
+        assert!(of(&["pool2"], "pool2") && of(&["pool2"], "fc=none,layer1.*=pool2"));
+        assert!(!of(&["pool2"], "pool4") && !of(&["pool2"], "layer1.*=pool2,default=pool4"));
+        assert!(of(&["topk:*:mask"], "topk:0.1:mask") && !of(&["topk:0.1"], "topk:0.1:mask"));
+        assert!(of(&["ara=*"], "ara=2:2:2:2") && !of(&["ara=*"], "ara=2:2:2:2,checkpoint=sqrt"));
+        assert!(of(&["ara=*", "checkpoint=*"], "ara=2:2:2:2,checkpoint=sqrt"));
+        assert!(!of(&["pool2"], "none"));
+    }
+
+    #[test]
+    fn every_published_figure_has_a_setting_and_a_source() {
+        for entry in PUBLISHED {
+            assert!(!entry.methods.is_empty() && !entry.setting.is_empty(), "{entry:?}");
+            let dated = entry.source.contains(" 20") || entry.source.contains("arXiv");
+            assert!(dated, "a year or an identifier: {entry:?}");
+        }
+    }
+}
