@@ -97,7 +97,7 @@ impl Activation {
             pass: self.shared_pass(),
             link: self.0.link.clone(),
             kept: Mutex::default(),
-            stand_in: Some(kept.clone()),
+            stand_in: self.pass().has_stand_ins().then(|| kept.clone()),
         }))
     }
 

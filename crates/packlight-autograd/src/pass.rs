@@ -20,6 +20,7 @@ pub struct Pass {
     training: bool,
     differentiate: bool,
     again: bool,
+    stand_ins: bool,
     seed: u64,
     step: u64,
     draw: u64,
@@ -37,6 +38,7 @@ impl Pass {
             training: true,
             differentiate: true,
             again: false,
+            stand_ins: true,
             seed: 0,
             step: 0,
             draw: 0,
@@ -55,6 +57,16 @@ impl Pass {
     /// Keys the random numbers of this pass, which are a function of seed and step.
     pub fn with_seed(self, seed: u64, step: u64) -> Self {
         Self { seed, step, ..self }
+    }
+
+    /// Has every layer keep its own input, whatever stands in for it; see
+    /// [`Activation::keeping`](crate::Activation::keeping).
+    pub fn without_stand_ins(self) -> Self {
+        Self { stand_ins: false, ..self }
+    }
+
+    pub(crate) fn has_stand_ins(&self) -> bool {
+        self.stand_ins
     }
 
     /// Has codecs draw other random numbers, the `draw`-th of this seed and step; everything else

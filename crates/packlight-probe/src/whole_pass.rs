@@ -13,7 +13,7 @@ use crate::metric::{bias_and_variance, fidelity, values};
 use crate::{Error, Result};
 
 /// Compares the gradients of all trained parameters as the layers' codecs give them with those of
-/// another pass over the same batch in which every layer keeps its input exactly.
+/// another pass over the same batch in which every layer keeps its own input exactly.
 ///
 /// With `draws` of 2 or more the compressed pass is repeated so often with other random numbers, to
 /// tell a codec's bias from its variance. `loss` computes the scalar loss of the batch in the pass
@@ -34,7 +34,7 @@ pub fn whole_pass(
     let pass = pass.clone().freeze_statistics();
     let exact = {
         let _codecs = ExactCodecs::put_on(parameters.layers())?;
-        loss(&pass)?.backward()?
+        loss(&pass.clone().without_stand_ins())?.backward()?
     };
     let compressed = loss(&pass)?.backward()?;
     let mut repeated = Vec::new();

@@ -170,3 +170,18 @@ fn calibrating_tells_codecs_which_layers_matter() {
         "{bits:?}"
     );
 }
+
+#[test]
+fn the_exact_pass_has_no_stand_ins_either() {
+    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = spec.for_images(3, 16, 5).unwrap();
+    let plan = Plan::parse("ara=2:2:2:2").unwrap();
+    let model = Model::planned(&spec, &plan, 3, DType::F32, &Device::Cpu).unwrap();
+    let changed: Vec<String> = whole(&model)
+        .into_iter()
+        .filter(|(_, fidelity)| fidelity.relative_error.is_some_and(|error| error > 0.01))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(changed.contains(&"layer1.1.conv1.weight".to_string()), "{changed:?}");
+    assert!(changed.iter().all(|name| name.contains("conv1") || name.contains("downsample.0")));
+}

@@ -35,9 +35,11 @@ pub fn checkpoint(
     let (layer, used) = (layer.clone(), parameters.to_vec());
     output("checkpoint", data, &[x], &tracked, move |grad| {
         let restored = kept.value().unpack().map_err(|e| layer.codec_failed(e))?;
-        drop(kept);
         let root = link::root(restored.device())?;
-        let again = part(&Activation::new(restored, Arc::new(pass), Some(root.clone())))?;
+        let input = Activation::new(restored, Arc::new(pass), Some(root.clone()));
+        input.share(&kept, &layer, form);
+        let again = part(&input)?;
+        drop((input, kept)); // what layers within share lives on with them
         let Some(end) = again.link().cloned() else {
             return Ok(Gradients { inputs: vec![None], parameters: vec![None; used.len()] });
         };

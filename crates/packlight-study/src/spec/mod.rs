@@ -146,10 +146,9 @@ impl Study {
     /// so runs of one scale do not go on at another.
     #[must_use]
     pub fn scaled(mut self, factor: f64) -> Self {
-        let scale = |epochs: u64| ((epochs as f64 * factor).round() as u64).max(1);
-        self.epochs = scale(self.epochs);
-        for plan in &mut self.plans {
-            plan.epochs = plan.epochs.map(scale);
+        let own = self.plans.iter_mut().filter_map(|plan| plan.epochs.as_mut());
+        for epochs in own.chain([&mut self.epochs]) {
+            *epochs = ((*epochs as f64 * factor).round() as u64).max(1);
         }
         self
     }
