@@ -88,8 +88,7 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
             .map(|c| (spread(c.cost.iter().copied()).0, spread(c.accuracy.iter().copied()).0))
             .collect();
         let front = front(&means);
-        steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
-        let mut taken: Vec<Frame> = Vec::new();
+        let mut taken = steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
         for (i, candidate) in candidates.iter().enumerate() {
             let look = if few { theme::plan(i) } else { theme::plan(family(candidates, i)) };
             taken.extend(marker(canvas, &panel, candidate, look, few)?);
@@ -141,12 +140,12 @@ fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
     (x, y)
 }
 
-/// The front as steps, to the right end of the axes.
+/// The front as steps, to the right end of the axes; answers where labels would be struck through.
 fn steps(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,
     front: impl Iterator<Item = (f64, f64)>,
-) -> Result<()> {
+) -> Result<Vec<Frame>> {
     let mut points: Vec<(i32, i32)> = Vec::new();
     for (x, y) in front.map(|(cost, accuracy)| panel.at(cost, accuracy)) {
         points.extend(points.last().map(|&(_, below)| (x, below)));
@@ -156,7 +155,13 @@ fn steps(
         points.push((panel.inside().right, y));
         canvas.path(&points, theme::AXIS, 1, true)?;
     }
-    Ok(())
+    let frame = |ends: &[(i32, i32)]| Frame {
+        left: ends[0].0,
+        top: ends[0].1.min(ends[1].1) - 1,
+        right: ends[1].0 + 1,
+        bottom: ends[0].1.max(ends[1].1) + 1,
+    };
+    Ok(points.windows(2).map(frame).collect())
 }
 
 /// One candidate's mean with its bars, and where a label must not stand; a faint dot for each seed

@@ -20,9 +20,10 @@ pub(crate) fn family(method: &str) -> &str {
     &method[..end.unwrap_or(method.len())]
 }
 
-/// Whether a plan pools anything.
+/// Whether a plan pools, and does nothing else.
 pub(crate) fn pools(spec: &str) -> bool {
-    methods(spec).any(|method| family(method) == "pool")
+    let pool = |method: &str| family(method) == "pool";
+    methods(spec).any(pool) && methods(spec).all(|method| pool(method) || method == "none")
 }
 
 #[cfg(test)]
@@ -38,5 +39,6 @@ mod tests {
         let families = ["pool2", "hosvd:0.8", "checkpoint=sqrt", "mesa", "bf16"].map(family);
         assert_eq!(families, ["pool", "hosvd", "checkpoint", "mesa", "bf"]);
         assert!(pools("layer3.*=pool4:zero") && !pools("q2"));
+        assert!(pools("fc=none,default=pool2") && !pools("checkpoint=sqrt,default=pool2"));
     }
 }
