@@ -54,6 +54,7 @@ fn a_transformer_learns_to_say_sequences_backwards() {
     let options = Options {
         overwrite: false,
         data_dir: None,
+        scale: 1.0,
         threads: 2,
         checkpoint_every: Duration::MAX,
         interrupted: &AtomicBool::new(false),
