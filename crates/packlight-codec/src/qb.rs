@@ -1,7 +1,7 @@
 //! `qb:<k>`: a random low-rank factorisation.
 //!
 //! LoRAct, arXiv 2509.23472. Of the input A (m,n) with m <= n, k random rows serve as test matrix,
-//! Omega = A[rows]^T; with Q (m,k) from the QR factorisation of A Omega, Q and B = Q^T A (k,n) are
+//! Omega = `A[rows]^T`; with Q (m,k) from the QR factorisation of A Omega, Q and B = Q^T A (k,n) are
 //! kept, k(m+n) numbers. Where m > n, as with most inputs, the same is done to A^T. Exact where
 //! the rank of A is at most k. Which rows are taken follows from the layer's key of that step. The
 //! authors divide A Omega by sqrt(n), which changes nothing in Q.

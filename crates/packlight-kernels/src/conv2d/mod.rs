@@ -9,7 +9,7 @@
 //! ```
 //!
 //! All of these sums are taken directly, over an image laid out so that each tap is the whole image
-//! at another offset ([`grid`]).
+//! at another offset (`grid.rs`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
