@@ -54,7 +54,8 @@ pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(T
                         *p = T::narrow(power / total);
                     }
                     let Some(label) = label else { return 0.0 };
-                    let surprise = |x: T| total.ln() + top - x.wide();
+                    let all = total.ln() + top;
+                    let surprise = |x: T| all - x.wide();
                     let of_label = surprise(row[label]);
                     if targets.smoothing == 0.0 {
                         return of_label;

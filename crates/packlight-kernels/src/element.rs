@@ -3,6 +3,8 @@
 use candle_core::{CpuStorage, WithDType};
 use num_traits::Float;
 
+use crate::exponential;
+
 /// f32 or f64.
 pub(crate) trait Element: WithDType + Float + std::iter::Sum + std::fmt::Debug {
     /// To f64, in which sums over many elements are taken.
@@ -13,6 +15,10 @@ pub(crate) trait Element: WithDType + Float + std::iter::Sum + std::fmt::Debug {
     const MAGNITUDE_BITS: u32;
     /// The bits of the magnitude, which are ordered as magnitudes are; NaN comes above infinity.
     fn magnitude_bits(self) -> u64;
+    /// `e` to this power, in a form that is fast in loops.
+    fn power_of_e(self) -> Self;
+    /// The error function, in a form that is fast in loops.
+    fn error_function(self) -> Self;
     /// The same slice where this type is f32, for loops written for it alone.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
     /// The same slice where this type is f32, for loops written for it alone.
@@ -31,6 +37,12 @@ impl Element for f32 {
     const MAGNITUDE_BITS: u32 = 31;
     fn magnitude_bits(self) -> u64 {
         u64::from(self.to_bits() & !(1 << 31))
+    }
+    fn power_of_e(self) -> Self {
+        exponential::exp(self)
+    }
+    fn error_function(self) -> Self {
+        exponential::erf(self)
     }
     fn as_f32(values: &[Self]) -> Option<&[f32]> {
         Some(values)
@@ -56,6 +68,12 @@ impl Element for f64 {
     const MAGNITUDE_BITS: u32 = 63;
     fn magnitude_bits(self) -> u64 {
         self.to_bits() & !(1 << 63)
+    }
+    fn power_of_e(self) -> Self {
+        self.exp()
+    }
+    fn error_function(self) -> Self {
+        libm::erf(self)
     }
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None

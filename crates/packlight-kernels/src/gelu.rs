@@ -24,7 +24,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
         let mut output = vec![T::zero(); input.len()];
         output.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE)).for_each(|(output, input)| {
             for (y, &x) in output.iter_mut().zip(input) {
-                *y = T::narrow(x.wide() * cdf(x.wide()));
+                *y = x * cdf(x);
             }
         });
         Ok(Tensor::from_vec(output, shape, device)?)
@@ -51,18 +51,18 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
             .zip(grad.par_chunks(PIECE).zip(input.par_chunks(PIECE)))
             .for_each(|(result, (grad, input))| {
                 for (r, (&g, &x)) in result.iter_mut().zip(grad.iter().zip(input)) {
-                    let x = x.wide();
-                    *r = T::narrow(g.wide() * (cdf(x) + x * density(x)));
+                    *r = g * (cdf(x) + x * density(x));
                 }
             });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
 }
 
-fn cdf(x: f64) -> f64 {
-    0.5 * libm::erfc(-x * std::f64::consts::FRAC_1_SQRT_2)
+fn cdf<T: Element>(x: T) -> T {
+    let half = T::narrow(0.5);
+    half + half * (x * T::narrow(std::f64::consts::FRAC_1_SQRT_2)).error_function()
 }
 
-fn density(x: f64) -> f64 {
-    (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()
+fn density<T: Element>(x: T) -> T {
+    (T::narrow(-0.5) * x * x).power_of_e() * T::narrow(1.0 / std::f64::consts::TAU.sqrt())
 }

@@ -51,6 +51,7 @@ mod bit_pack;
 mod element;
 mod elements;
 mod error;
+mod exponential;
 mod lapack;
 mod matmul;
 mod noise;

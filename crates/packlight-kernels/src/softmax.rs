@@ -66,7 +66,7 @@ pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
                 let (result, scores) = (&mut result[..seen], &scores[..seen]);
                 let top = scores.iter().fold(T::neg_infinity(), |top, &x| top.max(x));
                 for (p, &x) in result.iter_mut().zip(scores) {
-                    *p = (x - top).exp();
+                    *p = (x - top).power_of_e();
                 }
                 let scale = T::narrow(1.0 / sum(result));
                 result.iter_mut().for_each(|p| *p *= scale);
