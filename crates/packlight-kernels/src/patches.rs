@@ -81,6 +81,17 @@ fn reduce(images: &Tensor, rows: Patches, columns: Patches, mean: bool) -> Resul
     })
 }
 
+/// The images and channels of values (N,C,rows,columns), of which each patch has one.
+fn one_for_each(values: &Tensor, rows: Patches, columns: Patches) -> Result<(usize, usize)> {
+    match values.dims4()? {
+        (n, c, height, width) if (height, width) == (rows.count, columns.count) => Ok((n, c)),
+        _ => {
+            let (values, rows, columns) = (values.dims(), rows.count, columns.count);
+            Err(Error::shape(KERNEL, format!("{values:?} for {rows} x {columns} patches")))
+        }
+    }
+}
+
 /// Images (N,C,`size`) with each patch filled with its value of (N,C,rows,columns), and 0 where
 /// there is none; each value is first divided by the pixels that its patch holds if `share`.
 ///
@@ -93,11 +104,7 @@ pub fn spread(
     size: (usize, usize),
     share: bool,
 ) -> Result<Tensor> {
-    let (n, c, found_rows, found_columns) = values.dims4()?;
-    if (found_rows, found_columns) != (rows.count, columns.count) {
-        let (values, rows, columns) = (values.dims(), rows.count, columns.count);
-        return Err(Error::shape(KERNEL, format!("{values:?} for {rows} x {columns} patches")));
-    }
+    let (n, c) = one_for_each(values, rows, columns)?;
     let (height, width) = size;
     let (vertical, horizontal) = (rows.all(height), columns.all(width));
     let device = values.device();
@@ -131,11 +138,7 @@ pub fn interpolate(
     columns: Patches,
     size: (usize, usize),
 ) -> Result<Tensor> {
-    let (n, c, found_rows, found_columns) = values.dims4()?;
-    if (found_rows, found_columns) != (rows.count, columns.count) {
-        let (values, rows, columns) = (values.dims(), rows.count, columns.count);
-        return Err(Error::shape(KERNEL, format!("{values:?} for {rows} x {columns} patches")));
-    }
+    let (n, c) = one_for_each(values, rows, columns)?;
     let (height, width) = size;
     let (vertical, horizontal) = (rows.between(height), columns.between(width));
     let device = values.device();
