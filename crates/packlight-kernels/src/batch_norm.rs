@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::pieces::build;
-use crate::sum::{sum, sum_by};
+use crate::sum::{sum, sum_of};
 use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";
@@ -27,14 +27,14 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
         let (means, variances): (Vec<T>, Vec<T>) = (0..sizes.channels)
             .into_par_iter()
             .map(|channel| {
-                let mean = sizes.planes(input, channel).map(sum).sum::<f64>() / count;
-                let center = T::narrow(mean);
-                let squares = sizes.planes(input, channel).map(|plane| {
-                    sum_by(plane.len(), |i| (plane[i] - center) * (plane[i] - center))
-                });
-                // What rounding the mean leaves behind is taken off again.
-                let variance = squares.sum::<f64>() / count - (mean - center.wide()).powi(2);
-                (center, T::narrow(variance.max(0.0)))
+                let planes = sizes.planes(input, channel).map(plane_statistics);
+                let planes: Vec<(f64, f64)> = planes.collect();
+                let mean = planes.iter().map(|(mean, _)| mean).sum::<f64>() / planes.len() as f64;
+                // Chan, Golub and LeVeque's rule: deviations within the planes and between them.
+                let between = |plane: f64| sizes.pixels as f64 * (plane - mean).powi(2);
+                let squares = planes.iter().map(|&(mean, squares)| squares + between(mean));
+                let variance = squares.sum::<f64>() / count;
+                (T::narrow(mean), T::narrow(variance))
             })
             .unzip();
         let channels = sizes.channels;
@@ -96,12 +96,13 @@ pub fn backward(
         let (by_bias, by_weight): (Vec<f64>, Vec<f64>) = (0..sizes.channels)
             .into_par_iter()
             .map(|channel| {
-                let pairs = || sizes.planes(grad, channel).zip(sizes.planes(input, channel));
+                let pairs = sizes.planes(grad, channel).zip(sizes.planes(input, channel));
                 let mean = mean[channel];
-                let total: f64 = pairs().map(|(grad, _)| sum(grad)).sum();
-                let product: f64 = pairs()
-                    .map(|(grad, input)| sum_by(grad.len(), |i| grad[i] * (input[i] - mean)))
-                    .sum();
+                let (mut total, mut product) = (0.0, 0.0);
+                for (grad, input) in pairs {
+                    total += sum(grad);
+                    product += sum_of([grad, input], |[g, x]| g * (x - mean));
+                }
                 (total, product * inverse[channel].wide())
             })
             .unzip();
@@ -123,6 +124,17 @@ pub fn backward(
             Tensor::from_vec(narrow(by_bias), sizes.channels, device)?,
         ))
     })
+}
+
+/// Mean of a plane, and the sum of its squared deviations from it; each plane is read from memory
+/// once, since it is still in the cache the second time.
+fn plane_statistics<T: Element>(plane: &[T]) -> (f64, f64) {
+    let count = plane.len() as f64;
+    let mean = sum(plane) / count;
+    let center = T::narrow(mean);
+    let squares = sum_of([plane], |[x]| (x - center) * (x - center));
+    // What rounding the mean leaves behind is taken off again.
+    (mean, (squares - count * (mean - center.wide()).powi(2)).max(0.0))
 }
 
 #[derive(Clone, Copy)]

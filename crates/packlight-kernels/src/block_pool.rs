@@ -5,17 +5,13 @@
 //! size. Barley and Fröning, arXiv 2409.11902.
 
 use candle_core::Tensor;
-use num_traits::Zero;
-use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::build_planes;
 use crate::{Error, Result};
 
 const KERNEL: &str = "block_pool";
-
-/// Lines or planes that one piece of work takes.
-const PIECE: usize = 16;
 
 /// Means of images (N,C,H,W) over `block` x `block` pixels: (N,C,ceil(H/block),ceil(W/block)).
 ///
@@ -28,9 +24,8 @@ pub fn pool(images: &Tensor, block: usize) -> Result<Tensor> {
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
-        let mut pooled = vec![T::zero(); n * c * rows * columns];
-        by_planes(&mut pooled, rows * columns, images, height * width, |plane, pooled| {
-            let mut line = vec![T::zero(); width];
+        let (to, from) = ((n * c, rows * columns), (images, height * width));
+        let pooled = build_planes(to, from, width, |plane, pooled, line| {
             for (band, means) in plane.chunks(block * width).zip(pooled.chunks_exact_mut(columns)) {
                 line.copy_from_slice(&band[..width]);
                 for row in band[width..].chunks_exact(width) {
@@ -38,7 +33,7 @@ pub fn pool(images: &Tensor, block: usize) -> Result<Tensor> {
                         *sum += *value;
                     }
                 }
-                mean_blocks(&line, block, band.len() / width, means);
+                mean_blocks(line, block, band.len() / width, means);
             }
         });
         Ok(Tensor::from_vec(pooled, (n, c, rows, columns), device)?)
@@ -62,8 +57,8 @@ pub fn unpool(pooled: &Tensor, block: usize, size: (usize, usize)) -> Result<Ten
     let device = pooled.device();
     by_dtype!(KERNEL, pooled, T => {
         read!(KERNEL; pooled: T);
-        let mut images = vec![T::zero(); n * c * height * width];
-        by_planes(&mut images, height * width, pooled, rows * columns, |means, plane| {
+        let (to, from) = ((n * c, height * width), (pooled, rows * columns));
+        let images = build_planes(to, from, 0, |means, plane, _| {
             for (band, means) in plane.chunks_mut(block * width).zip(means.chunks_exact(columns)) {
                 let (first, rest) = band.split_at_mut(width);
                 repeat_blocks(means, block, first);
@@ -84,13 +79,14 @@ pub fn pool_features(tokens: &Tensor, block: usize) -> Result<Tensor> {
     check(block)?;
     let (mut shape, width) = last_axis(tokens)?;
     let columns = width.div_ceil(block);
+    let lines = shape.iter().product();
     shape.push(columns);
     let device = tokens.device();
-    let count: usize = shape.iter().product();
     by_dtype!(KERNEL, tokens, T => {
         read!(KERNEL; tokens: T);
-        let mut pooled = vec![T::zero(); count];
-        by_planes(&mut pooled, columns, tokens, width, |line, means| mean_blocks(line, block, 1, means));
+        let pooled = build_planes((lines, columns), (tokens, width), 0, |line, means, _| {
+            mean_blocks(line, block, 1, means);
+        });
         Ok(Tensor::from_vec(pooled, shape, device)?)
     })
 }
@@ -108,13 +104,14 @@ pub fn unpool_features(pooled: &Tensor, block: usize, width: usize) -> Result<Te
             format!("{columns} blocks of {block} do not make up {width}"),
         ));
     }
+    let lines = shape.iter().product();
     shape.push(width);
     let device = pooled.device();
-    let count: usize = shape.iter().product();
     by_dtype!(KERNEL, pooled, T => {
         read!(KERNEL; pooled: T);
-        let mut tokens = vec![T::zero(); count];
-        by_planes(&mut tokens, width, pooled, columns, |means, line| repeat_blocks(means, block, line));
+        let tokens = build_planes((lines, width), (pooled, columns), 0, |means, line, _| {
+            repeat_blocks(means, block, line);
+        });
         Ok(Tensor::from_vec(tokens, shape, device)?)
     })
 }
@@ -132,26 +129,6 @@ fn last_axis(tensor: &Tensor) -> Result<(Vec<usize>, usize)> {
         Some((&last, leading)) => Ok((leading.to_vec(), last)),
         None => Err(Error::shape(KERNEL, "a scalar has no features to pool")),
     }
-}
-
-/// Calls `f` with each part of `from` and the part of `to` that belongs to it.
-fn by_planes<T: Element>(
-    to: &mut [T],
-    to_size: usize,
-    from: &[T],
-    from_size: usize,
-    f: impl Fn(&[T], &mut [T]) + Sync,
-) {
-    if to.is_empty() || from.is_empty() {
-        return;
-    }
-    to.par_chunks_mut(PIECE * to_size).zip(from.par_chunks(PIECE * from_size)).for_each(
-        |(to, from)| {
-            for (to, from) in to.chunks_exact_mut(to_size).zip(from.chunks_exact(from_size)) {
-                f(from, to);
-            }
-        },
-    );
 }
 
 /// Means over blocks of a line whose elements are each a sum over `rows` elements.

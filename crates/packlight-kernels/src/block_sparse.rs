@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::matmul::{Matrix, multiply};
-use crate::sum::sum_by;
+use crate::sum::sum_of;
 use crate::top_k::Cut;
 use crate::{Error, Result};
 
@@ -198,5 +198,5 @@ fn part<T>(
 fn score<T: Element>(matrix: Matrix<'_, T>, block: usize, row: usize, column: usize) -> f64 {
     let (rows, columns) = part(matrix, block, row, column);
     let lines = rows.map(|row| &matrix.data[row * matrix.columns..][columns.clone()]);
-    lines.map(|line| sum_by(line.len(), |i| line[i].abs())).sum()
+    lines.map(|line| sum_of([line], |[x]| x.abs())).sum()
 }

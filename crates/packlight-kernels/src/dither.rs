@@ -8,7 +8,7 @@ use crate::Result;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::rng::Key;
-use crate::sum::sum_by;
+use crate::sum::sum_of;
 
 const KERNEL: &str = "dither";
 
@@ -63,7 +63,7 @@ pub fn deviation(input: &Tensor) -> Result<f64> {
 }
 
 fn mean<T: Element>(values: &[T], f: impl Fn(T) -> T + Sync) -> f64 {
-    let of_piece = |piece: &[T]| sum_by(piece.len(), |i| f(piece[i]));
+    let of_piece = |piece: &[T]| sum_of([piece], |[x]| f(x));
     let sums: Vec<f64> = values.par_chunks(PIECE).map(of_piece).collect();
     sums.iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::sum::{sum, sum_by};
+use crate::sum::{sum, sum_of};
 use crate::{Error, Result};
 
 const KERNEL: &str = "layer_norm";
@@ -44,7 +44,7 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> 
                 let lines = output.chunks_exact_mut(n).zip(input.chunks_exact(n));
                 for ((output, input), statistics) in lines.zip(statistics) {
                     let mean = T::narrow(sum(input) / n as f64);
-                    let squares = sum_by(n, |i| (input[i] - mean) * (input[i] - mean));
+                    let squares = sum_of([input], |[x]| (x - mean) * (x - mean));
                     let inverse = T::narrow(1.0 / (squares / n as f64 + epsilon).sqrt());
                     *statistics = (mean, inverse);
                     for (i, y) in output.iter_mut().enumerate() {
@@ -93,8 +93,9 @@ pub fn backward(
                     let (mean, inverse) = (mean[token], inverse[token]);
                     let (x, g) = (&input[token * n..][..n], &grad[token * n..][..n]);
                     let normal = |i: usize| (x[i] - mean) * inverse;
-                    let offset = T::narrow(sum_by(n, |i| g[i] * weight[i]) / n as f64);
-                    let slope = T::narrow(sum_by(n, |i| g[i] * weight[i] * normal(i)) / n as f64);
+                    let offset = T::narrow(sum_of([g, weight], |[g, w]| g * w) / n as f64);
+                    let slope = sum_of([g, weight, x], |[g, w, x]| g * w * ((x - mean) * inverse));
+                    let slope = T::narrow(slope / n as f64);
                     for (i, r) in result.iter_mut().enumerate() {
                         *r = inverse * (g[i] * weight[i] - offset - normal(i) * slope);
                         sums[i].0 += (g[i] * normal(i)).wide();

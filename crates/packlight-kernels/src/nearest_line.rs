@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::matmul::{Matrix, multiply};
-use crate::sum::sum_by;
+use crate::sum::sum_of;
 use crate::{Error, Result};
 
 const KERNEL: &str = "nearest_line";
@@ -32,7 +32,7 @@ pub fn nearest(rows: &Tensor, lines: &Tensor) -> Result<(Tensor, Tensor)> {
     by_dtype!(KERNEL, rows, T => {
         read!(KERNEL; rows: T, lines: T);
         let squares: Vec<T> = (0..k)
-            .map(|j| T::narrow(sum_by(n, |i| lines[j * n + i] * lines[j * n + i])))
+            .map(|j| T::narrow(sum_of([&lines[j * n..][..n]], |[x]| x * x)))
             .collect();
         let scales: Vec<T> = squares
             .iter()

@@ -2,16 +2,13 @@
 
 use candle_core::Tensor;
 use num_traits::Zero;
-use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::build_planes;
 use crate::{Error, Result};
 
 const KERNEL: &str = "patches";
-
-/// Planes that one piece of work takes.
-const PIECE: usize = 16;
 
 /// Patches side by side along one axis of an image; what reaches over its edges holds nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,9 +56,8 @@ fn reduce(images: &Tensor, rows: Patches, columns: Patches, mean: bool) -> Resul
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
-        let mut result = vec![T::zero(); n * c * rows.count * columns.count];
-        by_planes(&mut result, rows.count * columns.count, images, height * width, |plane, result| {
-            let mut line = vec![T::zero(); width];
+        let (to, from) = ((n * c, rows.count * columns.count), (images, height * width));
+        let result = build_planes(to, from, width, |plane, result, line| {
             for (rows, result) in vertical.iter().zip(result.chunks_exact_mut(columns.count)) {
                 line.fill(T::zero());
                 for row in plane[rows.start * width..rows.end * width].chunks_exact(width) {
@@ -110,16 +106,16 @@ pub fn spread(
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
         read!(KERNEL; values: T);
-        let mut images = vec![T::zero(); n * c * height * width];
-        by_planes(&mut images, height * width, values, rows.count * columns.count, |values, plane| {
-            let mut line = vec![T::zero(); width];
+        let (to, from) = ((n * c, height * width), (values, rows.count * columns.count));
+        let images = build_planes(to, from, width, |values, plane, line| {
+            line.fill(T::zero());
             for (rows, values) in vertical.iter().zip(values.chunks_exact(columns.count)) {
                 for (columns, &value) in horizontal.iter().zip(values) {
                     let pixels = if share { (rows.len() * columns.len()).max(1) } else { 1 };
                     line[columns.clone()].fill(value / T::narrow(pixels as f64));
                 }
                 for row in plane[rows.start * width..rows.end * width].chunks_exact_mut(width) {
-                    row.copy_from_slice(&line);
+                    row.copy_from_slice(line);
                 }
             }
         });
@@ -144,8 +140,8 @@ pub fn interpolate(
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
         read!(KERNEL; values: T);
-        let mut images = vec![T::zero(); n * c * height * width];
-        by_planes(&mut images, height * width, values, rows.count * columns.count, |values, plane| {
+        let (to, from) = ((n * c, height * width), (values, rows.count * columns.count));
+        let images = build_planes(to, from, 0, |values, plane, _| {
             for (y, row) in vertical.iter().zip(plane.chunks_exact_mut(width)) {
                 let Some((above, below, down)) = *y else { continue };
                 for (x, pixel) in horizontal.iter().zip(row) {
@@ -173,26 +169,6 @@ impl Patches {
         };
         (0..length).map(|pixel| covered.contains(&pixel).then(|| between(pixel))).collect()
     }
-}
-
-/// Calls `f` with each part of `from` and the part of `to` that belongs to it.
-fn by_planes<T: Element>(
-    to: &mut [T],
-    to_size: usize,
-    from: &[T],
-    from_size: usize,
-    f: impl Fn(&[T], &mut [T]) + Sync,
-) {
-    if to.is_empty() || from.is_empty() {
-        return;
-    }
-    to.par_chunks_mut(PIECE * to_size).zip(from.par_chunks(PIECE * from_size)).for_each(
-        |(to, from)| {
-            for (to, from) in to.chunks_exact_mut(to_size).zip(from.chunks_exact(from_size)) {
-                f(from, to);
-            }
-        },
-    );
 }
 
 #[cfg(test)]

@@ -19,6 +19,32 @@ pub(crate) fn build<T: Element>(
     build_with(len, piece, || (), |(), number, piece| f(number, piece))
 }
 
+/// Elements of the planes that one piece of [`build_planes`] reads or writes.
+const PLANES: usize = 16 * 1024;
+
+/// A vector of planes of `size` elements, each computed by `f` from the plane of `from_size`
+/// elements of `from` that has its number, with a line of `line` elements to work in.
+///
+/// Where either has no elements, the vector is zero.
+pub(crate) fn build_planes<T: Element>(
+    (planes, size): (usize, usize),
+    (from, from_size): (&[T], usize),
+    line: usize,
+    f: impl Fn(&[T], &mut [T], &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    if size == 0 || from_size == 0 {
+        return vec![T::zero(); planes * size];
+    }
+    let together = (PLANES / size.max(from_size)).max(1);
+    let line = || vec![T::zero(); line];
+    build_with(planes * size, together * size, line, |line, number, piece| {
+        let from = from[number * together * from_size..].chunks_exact(from_size);
+        for (from, plane) in from.zip(piece.chunks_exact_mut(size)) {
+            f(from, plane, line);
+        }
+    })
+}
+
 /// [`build`] with a state that `init` makes for several pieces that are computed one by one.
 pub(crate) fn build_with<T: Element, S>(
     len: usize,

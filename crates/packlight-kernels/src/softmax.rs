@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::sum::{sum, sum_by};
+use crate::sum::{sum, sum_of};
 use crate::{Error, Result};
 
 const KERNEL: &str = "softmax";
@@ -98,7 +98,7 @@ pub fn backward(probabilities: &Tensor, grad: &Tensor) -> Result<Tensor> {
             .for_each(|(result, (grad, probabilities))| {
                 let inputs = grad.chunks_exact(n).zip(probabilities.chunks_exact(n));
                 for (result, (grad, probabilities)) in result.chunks_exact_mut(n).zip(inputs) {
-                    let mean = T::narrow(sum_by(n, |i| grad[i] * probabilities[i]));
+                    let mean = T::narrow(sum_of([grad, probabilities], |[g, p]| g * p));
                     for (r, (&g, &p)) in result.iter_mut().zip(grad.iter().zip(probabilities)) {
                         *r = p * (g - mean);
                     }

@@ -105,12 +105,12 @@ impl Axis {
         })
     }
 
-    /// For each cell of a phase that holds a source position: the cell and the position.
-    fn held(&self, phase: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
-        let first = self.low.max(0);
-        let cells = ((first - self.low) as usize)..self.cells;
-        let positions = (first as usize * self.step + phase..self.size).step_by(self.step);
-        cells.zip(positions)
+    /// The first cell of a phase that holds a source position, and that position; the cells after it
+    /// hold every `step`-th position after it.
+    fn first(&self, phase: usize) -> Option<(usize, usize)> {
+        let shift = self.low.max(0);
+        let (cell, position) = ((shift - self.low) as usize, shift as usize * self.step + phase);
+        (cell < self.cells && position < self.size).then_some((cell, position))
     }
 }
 
@@ -182,12 +182,17 @@ impl Grid {
             {
                 let start = (i * self.columns.step + j) * self.plane()
                     + sample * self.rows.cells * self.columns.cells;
-                let Some((first, position)) = self.columns.held(j).next() else { continue };
-                for (row, y) in self.rows.held(i) {
-                    let source = &plane[y * self.columns.size..][position..self.columns.size];
-                    let target = start + row * self.columns.cells;
-                    let target = &mut buffer[target + first..target + self.columns.cells];
-                    copy_each(source, self.columns.step, target);
+                let (Some((row, y)), Some((column, x))) =
+                    (self.rows.first(i), self.columns.first(j))
+                else {
+                    continue;
+                };
+                let sources = plane[y * self.columns.size..].chunks_exact(self.columns.size);
+                let rows =
+                    start + row * self.columns.cells..start + self.rows.cells * self.columns.cells;
+                let targets = buffer[rows].chunks_exact_mut(self.columns.cells);
+                for (source, target) in sources.step_by(self.rows.step).zip(targets) {
+                    copy_each(&source[x..], self.columns.step, &mut target[column..]);
                 }
             }
         }
@@ -247,10 +252,27 @@ fn axes(problem: &Problem) -> ((usize, usize, usize), (usize, usize, usize)) {
 fn copy_each<T: Element>(source: &[T], step: usize, target: &mut [T]) {
     let count = source.len().div_ceil(step).min(target.len());
     if step == 1 {
-        target[..count].copy_from_slice(&source[..count]);
+        copy(&source[..count], &mut target[..count]);
     } else {
         for (number, target) in target[..count].iter_mut().enumerate() {
             *target = source[number * step];
         }
+    }
+}
+
+/// Copies a line, without a call where it is as short as lines often are.
+fn copy<T: Element>(source: &[T], target: &mut [T]) {
+    fn written_out<T: Element, const N: usize>(source: &[T], target: &mut [T]) {
+        if let (Ok(source), Ok(target)) = (source.try_into(), target.try_into()) {
+            let (source, target): (&[T; N], &mut [T; N]) = (source, target);
+            *target = *source;
+        }
+    }
+    match source.len() {
+        4 => written_out::<T, 4>(source, target),
+        8 => written_out::<T, 8>(source, target),
+        16 => written_out::<T, 16>(source, target),
+        32 => written_out::<T, 32>(source, target),
+        _ => target.copy_from_slice(source),
     }
 }

@@ -13,6 +13,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod dense;
 mod grid;
 mod pooled;
 mod problem;
@@ -91,7 +92,7 @@ pub fn weight_grad(
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, grad: T);
-        Ok(Tensor::from_vec(weight_grad::weight_grad(&problem, input, grad), weight_shape, device)?)
+        Ok(Tensor::from_vec(dense::weight_grad(&problem, input, grad), weight_shape, device)?)
     })
 }
 

@@ -9,47 +9,33 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::problem::Problem;
-use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
+use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
+use super::weight_grad::weight_grad_of;
 use crate::element::Element;
 
+/// The gradient of the weight from the means `pooled` over blocks of `block` x `block` pixels.
 pub(super) fn weight_grad<T: Element>(
     problem: &Problem,
     pooled: &[T],
     block: usize,
     grad: &[T],
 ) -> Vec<T> {
-    let (depth, taps) = (problem.depth(), problem.taps());
-    let outputs = problem.group_outputs();
-    let cells = Cells::new(problem, block);
-    let mut result = vec![T::zero(); problem.out_channels * depth * taps];
-    // A piece sums over all samples by itself, so the result does not depend on who computes it.
-    result.par_chunks_mut(outputs * depth * taps).enumerate().for_each(|(group, result)| {
-        result.par_chunks_mut(CHANNELS * depth * taps).enumerate().for_each(|(piece, result)| {
-            let first = group * outputs + piece * CHANNELS;
-            let count = result.len() / (depth * taps);
-            let sums = cells.sums(problem, pooled, grad, group, first..first + count);
-            for (output, weights) in result.chunks_exact_mut(depth * taps).enumerate() {
-                for (channel, weights) in weights.chunks_exact_mut(taps).enumerate() {
-                    for (weight, sums) in weights.iter_mut().zip(&sums) {
-                        *weight = sums[channel][output];
-                    }
-                }
-            }
-        });
-    });
-    result
+    let blocks = Blocks::new(problem, block);
+    let samples_in = problem.in_channels * blocks.count();
+    let together = problem.samples_together(blocks.count());
+    weight_grad_of(problem, together, (pooled, samples_in), grad, |pooled, grad, first, result| {
+        blocks.piece_grad(problem, together, pooled, grad, first, result);
+    })
 }
 
-/// Which output pixels each tap row (or column) needs for each block row (or column).
-struct Cells {
+/// Which output pixels each tap row (or column) meets in each row (or column) of blocks.
+struct Blocks {
     rows: Vec<Vec<Range<usize>>>,
     columns: Vec<Vec<Range<usize>>>,
 }
 
-impl Cells {
+impl Blocks {
     fn new(problem: &Problem, block: usize) -> Self {
         let g = &problem.geometry;
         let axis = |taps: usize, size, out, stride: usize, padding: usize, dilation: usize| {
@@ -88,86 +74,100 @@ impl Cells {
         }
     }
 
-    /// The weight gradient of the output channels `outputs`: for each tap and input channel, those
-    /// of the outputs side by side.
-    fn sums<T: Element>(
+    /// Blocks of a plane.
+    fn count(&self) -> usize {
+        self.rows[0].len() * self.columns[0].len()
+    }
+
+    /// The weight gradient of the output channels from `first` on, all of one group, as many as
+    /// `result` holds.
+    fn piece_grad<T: Element>(
         &self,
         problem: &Problem,
+        together: usize,
         pooled: &[T],
         grad: &[T],
-        group: usize,
-        outputs: Range<usize>,
-    ) -> Vec<Vec<[T; CHANNELS]>> {
+        first: usize,
+        result: &mut [T],
+    ) {
         let lanes = Lanes::of_this_machine::<T>();
-        let (depth, pixels) = (problem.depth(), problem.out_pixels());
-        let (height, width) = (self.rows[0].len(), self.columns[0].len());
-        let cells = height * width;
+        let (depth, taps, pixels) = (problem.depth(), problem.taps(), problem.out_pixels());
+        let count = self.count();
         let sample_out = problem.out_channels * pixels;
-        let sample_in = problem.in_channels * cells;
-        let together = problem.samples_together(cells);
+        let sample_in = problem.in_channels * count;
+        let group = first / problem.group_outputs();
+        let outputs = result.len() / (depth * taps);
         // Rounded up to whole runs and blocks: cells too many hold zeros, channels repeat the first.
-        let span = (together * cells).next_multiple_of(RUN);
+        let span = (together * count).next_multiple_of(RUN);
         let mut offsets: Vec<usize> = (0..depth).map(|channel| channel * span).collect();
         offsets.resize(depth.next_multiple_of(WEIGHTS), 0);
-
         let runs: Vec<usize> = (0..span).step_by(RUN).collect();
 
         let zero = [T::zero(); CHANNELS];
-        let mut result = vec![vec![zero; offsets.len()]; problem.taps()];
+        // For each block of output channels, tap and input channel: those of the outputs.
+        let mut totals = vec![zero; outputs.div_ceil(CHANNELS) * taps * offsets.len()];
         let mut means = vec![T::zero(); depth * span];
-        let mut grads = vec![zero; together * pixels];
-        let mut lines = vec![zero; together * height * problem.out_width];
-        let mut sums = vec![zero; span];
+        let mut grads = vec![zero; pixels];
+        let mut lines = vec![zero; self.rows[0].len() * problem.out_width];
+        let mut sums = vec![zero; taps * span];
         for (grad, pooled) in
             grad.chunks(together * sample_out).zip(pooled.chunks(together * sample_in))
         {
-            let samples = grad.len() / sample_out;
             for (sample, pooled) in pooled.chunks_exact(sample_in).enumerate() {
-                let planes = pooled[group * depth * cells..].chunks_exact(cells);
+                let planes = pooled[group * depth * count..].chunks_exact(count);
                 for (plane, means) in planes.zip(means.chunks_exact_mut(span)) {
-                    means[sample * cells..][..cells].copy_from_slice(plane);
+                    means[sample * count..][..count].copy_from_slice(plane);
                 }
             }
-            for (grad, grads) in grad.chunks_exact(sample_out).zip(grads.chunks_exact_mut(pixels)) {
-                let planes =
-                    grad[outputs.start * pixels..outputs.end * pixels].chunks_exact(pixels);
-                for (channel, plane) in planes.enumerate() {
-                    for (grads, pixel) in grads.iter_mut().zip(plane) {
-                        grads[channel] = *pixel;
-                    }
-                }
-            }
-            for (i, rows) in self.rows.iter().enumerate() {
-                let samples = grads.chunks_exact(pixels).take(samples);
-                let bands = samples.flat_map(|grads| rows.iter().map(move |rows| (grads, rows)));
-                for ((grads, rows), line) in bands.zip(lines.chunks_exact_mut(problem.out_width)) {
-                    line.fill(zero);
-                    let rows = &grads[rows.start * problem.out_width..rows.end * problem.out_width];
-                    for row in rows.chunks_exact(problem.out_width) {
-                        line.iter_mut().zip(row).for_each(|(sum, grads)| add(sum, grads));
-                    }
-                }
-                for (j, columns) in self.columns.iter().enumerate() {
-                    let lines = lines.chunks_exact(problem.out_width);
-                    for (line, sums) in lines.zip(sums.chunks_exact_mut(width)) {
-                        for (columns, sum) in columns.iter().zip(sums) {
-                            *sum = zero;
-                            line[columns.clone()].iter().for_each(|grads| add(sum, grads));
+            for (block, totals) in totals.chunks_exact_mut(taps * offsets.len()).enumerate() {
+                let start = first + block * CHANNELS;
+                let end = (start + CHANNELS).min(first + outputs);
+                for (sample, grad) in grad.chunks_exact(sample_out).enumerate() {
+                    side_by_side(&grad[start * pixels..end * pixels], &mut grads);
+                    let size = problem.out_width;
+                    for (i, rows) in self.rows.iter().enumerate() {
+                        sum_ranges(lanes, &grads, size, rows, &mut lines);
+                        for (j, columns) in self.columns.iter().enumerate() {
+                            let tap = i * self.columns.len() + j;
+                            let sums = &mut sums[tap * span + sample * count..][..count];
+                            let sums = sums.chunks_exact_mut(columns.len());
+                            for (line, sums) in lines.chunks_exact(size).zip(sums) {
+                                sum_ranges(lanes, line, 1, columns, sums);
+                            }
                         }
                     }
-                    sums[grad.len() / sample_out * cells..].fill(zero);
-                    let tap = i * self.columns.len() + j;
+                }
+                let filled = grad.len() / sample_out * count;
+                let taps = sums.chunks_exact_mut(span).zip(totals.chunks_exact_mut(offsets.len()));
+                for (sums, totals) in taps {
+                    sums[filled..].fill(zero);
                     let sums = sums.as_chunks::<RUN>().0;
-                    accumulate(lanes, sums, &means, &offsets, &runs, &mut result[tap]);
+                    accumulate(lanes, sums, &means, &offsets, &runs, totals);
                 }
             }
         }
-        result
+        for (output, weights) in result.chunks_exact_mut(depth * taps).enumerate() {
+            let totals = &totals[output / CHANNELS * taps * offsets.len()..];
+            for (channel, weights) in weights.chunks_exact_mut(taps).enumerate() {
+                for (tap, weight) in weights.iter_mut().enumerate() {
+                    *weight = totals[tap * offsets.len() + channel][output % CHANNELS];
+                }
+            }
+        }
     }
 }
 
-fn add<T: Element>(sum: &mut [T; CHANNELS], summand: &[T; CHANNELS]) {
-    for (sum, summand) in sum.iter_mut().zip(summand) {
-        *sum += *summand;
+/// Pixels whose channels are laid side by side at a time, so that they stay in the cache.
+const NEAR: usize = 64;
+
+/// Lays some planes, at most [`CHANNELS`], side by side, pixel by pixel.
+fn side_by_side<T: Element>(planes: &[T], pixels: &mut [[T; CHANNELS]]) {
+    let count = pixels.len();
+    for (number, pixels) in pixels.chunks_mut(NEAR).enumerate() {
+        for (channel, plane) in planes.chunks_exact(count).enumerate() {
+            for (pixel, value) in pixels.iter_mut().zip(&plane[number * NEAR..]) {
+                pixel[channel] = *value;
+            }
+        }
     }
 }

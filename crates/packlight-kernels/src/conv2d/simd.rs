@@ -1,11 +1,13 @@
-//! The two inner loops of a convolution, for the widest vectors of the machine.
+//! The inner loops of a convolution, for the widest vectors of the machine.
 //!
-//! Both have the channels of the output side by side in vectors and take pixels one by one, which
+//! All have the channels of the output side by side in vectors and take pixels one by one, which
 //! leaves them free to lie anywhere: a run of pixels is given by its first, and what its pixels
 //! meet at a tap or in a channel by an offset that is the same for all runs.
 //!
 //! The loops here are plain code on arrays of a fixed size, which the compiler turns into vector
 //! registers of 256 bits; those for 512 bits are in [`super::avx512`].
+
+use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
@@ -197,6 +199,56 @@ fn accumulate_in<T: Element, const FUSED: bool>(
                 }
             }
             *sums = held;
+        }
+    }
+}
+
+/// Sums over ranges of lines, each of `size` vectors: `sums[k size + i] = sum over l in ranges[k] of
+/// lines[l size + i]`.
+#[allow(unsafe_code)]
+pub(super) fn sum_ranges<T: Element>(
+    lanes: Lanes,
+    lines: &[[T; CHANNELS]],
+    size: usize,
+    ranges: &[Range<usize>],
+    sums: &mut [[T; CHANNELS]],
+) {
+    match lanes {
+        Lanes::Baseline => sum_ranges_in(lines, size, ranges, sums),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `of_this_machine` found these instructions, which all machines with AVX-512 have.
+        Lanes::Avx2 | Lanes::Avx512 => unsafe { sum_ranges_avx2(lines, size, ranges, sums) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn sum_ranges_avx2<T: Element>(
+    lines: &[[T; CHANNELS]],
+    size: usize,
+    ranges: &[Range<usize>],
+    sums: &mut [[T; CHANNELS]],
+) {
+    sum_ranges_in(lines, size, ranges, sums);
+}
+
+#[inline(always)]
+fn sum_ranges_in<T: Element>(
+    lines: &[[T; CHANNELS]],
+    size: usize,
+    ranges: &[Range<usize>],
+    sums: &mut [[T; CHANNELS]],
+) {
+    for (range, sums) in ranges.iter().zip(sums.chunks_exact_mut(size)) {
+        let lines = &lines[range.start * size..range.end * size];
+        for (i, sum) in sums.iter_mut().enumerate() {
+            let mut held = [T::zero(); CHANNELS];
+            for line in lines.chunks_exact(size) {
+                for (held, value) in held.iter_mut().zip(&line[i]) {
+                    *held += *value;
+                }
+            }
+            *sum = held;
         }
     }
 }

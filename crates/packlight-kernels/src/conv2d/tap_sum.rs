@@ -1,5 +1,6 @@
 //! The sum over taps and channels that is a convolution, or the gradient of its input.
 
+use std::array::from_fn;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -133,17 +134,20 @@ impl TapSum {
                 for quarter in 0..CHANNELS / QUARTER {
                     let first = channels.start + block * CHANNELS + quarter * QUARTER;
                     let channels = first.min(channels.end)..(first + QUARTER).min(channels.end);
-                    let bias = bias.map(|bias| &bias[channels.clone()]);
+                    let mut shift = [T::zero(); QUARTER];
+                    if let Some(bias) = bias {
+                        shift.iter_mut().zip(&bias[channels.clone()]).for_each(|(s, b)| *s = *b);
+                    }
                     for (&(at, count), sum) in targets.iter().zip(sums) {
                         let sum = sum.map(|sums| sums.as_chunks::<QUARTER>().0[quarter]);
-                        for (number, channel) in channels.clone().enumerate() {
-                            let bias = bias.map_or(T::zero(), |bias| bias[number]);
-                            let sum = sum.map(|sums| sums[number] + bias);
+                        let rows: [[T; RUN]; QUARTER] =
+                            from_fn(|row| from_fn(|q| sum[q][row] + shift[row]));
+                        for (row, channel) in rows.iter().zip(channels.clone()) {
                             let target = &mut target[channel * pixels + at..];
                             if count == RUN && part.step == 1 {
-                                target[..RUN].copy_from_slice(&sum);
+                                target[..RUN].copy_from_slice(row);
                             } else {
-                                for (number, &sum) in sum[..count].iter().enumerate() {
+                                for (number, &sum) in row[..count].iter().enumerate() {
                                     target[number * part.step] = sum;
                                 }
                             }

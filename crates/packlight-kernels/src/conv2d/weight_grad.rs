@@ -1,11 +1,9 @@
-//! The gradient of the weight from a dense input.
+//! How the gradient of the weight is cut into pieces of work, whatever the input was kept as.
 
 use rayon::prelude::*;
 
-use super::grid::Grid;
 use super::problem::Problem;
-use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
-use super::tap_sum::BAND;
+use super::simd::{BLOCKS, CHANNELS};
 use crate::element::Element;
 
 /// Pieces of work that the gradient is cut into, by samples or by output channels.
@@ -13,23 +11,32 @@ const PIECES: usize = 8;
 /// Weights up to which each piece may sum a gradient of its own.
 const OWN_SUMS: usize = 1 << 17;
 
-pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
+/// The gradient of the weight, of which `piece` computes some output channels, all of one group,
+/// from some samples: it is given these samples of the input and of the output gradient, the first
+/// of the channels, and their gradients, all zero.
+///
+/// `input` comes with the elements of a sample; `together` samples are best taken together.
+pub(super) fn weight_grad_of<T: Element>(
+    problem: &Problem,
+    together: usize,
+    (input, sample_in): (&[T], usize),
+    grad: &[T],
+    piece: impl Fn(&[T], &[T], usize, &mut [T]) + Sync,
+) -> Vec<T> {
     let size = problem.depth() * problem.taps();
-    let grid = Grid::forward(problem);
+    let outputs = problem.group_outputs();
     let mut result = vec![T::zero(); problem.out_channels * size];
     if result.len() <= OWN_SUMS {
         // Few weights: each piece sums the gradient of all of them over its own samples.
-        let share = problem.batch.div_ceil(PIECES).next_multiple_of(grid.samples);
-        let samples_in = share * problem.in_channels * problem.pixels();
-        let samples_out = share * problem.out_channels * problem.out_pixels();
+        let share = problem.batch.div_ceil(PIECES).next_multiple_of(together);
+        let sample_out = problem.out_channels * problem.out_pixels();
         let sums: Vec<Vec<T>> = input
-            .par_chunks(samples_in)
-            .zip(grad.par_chunks(samples_out))
+            .par_chunks(share * sample_in)
+            .zip(grad.par_chunks(share * sample_out))
             .map(|(input, grad)| {
                 let mut sum = vec![T::zero(); problem.out_channels * size];
-                let groups = sum.chunks_exact_mut(problem.group_outputs() * size);
-                for (group, sum) in groups.enumerate() {
-                    piece_grad(problem, &grid, input, grad, group * problem.group_outputs(), sum);
+                for (group, sum) in sum.chunks_exact_mut(outputs * size).enumerate() {
+                    piece(input, grad, group * outputs, sum);
                 }
                 sum
             })
@@ -41,93 +48,11 @@ pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]
     }
     // Many weights: each piece sums the gradient of its own output channels over all samples. No
     // piece waits for another, and no second copy of a large gradient is held.
-    let outputs = problem.group_outputs();
     let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
     result.par_chunks_mut(outputs * size).enumerate().for_each(|(group, result)| {
-        result.par_chunks_mut(share * size).enumerate().for_each(|(piece, result)| {
-            piece_grad(problem, &grid, input, grad, group * outputs + piece * share, result);
+        result.par_chunks_mut(share * size).enumerate().for_each(|(number, result)| {
+            piece(input, grad, group * outputs + number * share, result);
         });
     });
     result
-}
-
-/// The weight gradient of the output channels from `first` on, all of one group, as many as
-/// `result` holds.
-fn piece_grad<T: Element>(
-    problem: &Problem,
-    grid: &Grid,
-    input: &[T],
-    grad: &[T],
-    first: usize,
-    result: &mut [T],
-) {
-    let lanes = Lanes::of_this_machine::<T>();
-    let (depth, size) = (problem.depth(), problem.depth() * problem.taps());
-    let channels = depth * problem.pixels();
-    let sample_in = problem.in_channels * problem.pixels();
-    let pixels = problem.out_pixels();
-    let sample_out = problem.out_channels * pixels;
-    let outputs = first..first + result.len() / size;
-    // All targets of a convolution meet the same taps, so there is one part.
-    for mut part in grid.parts(depth, sample_out) {
-        // Rounded up to whole blocks of weights; those too many repeat the first.
-        part.offsets.resize(size.next_multiple_of(WEIGHTS), 0);
-        let blocks = outputs.len().div_ceil(CHANNELS);
-        let mut sums = vec![[T::zero(); CHANNELS]; blocks * part.offsets.len()];
-        let mut padded = vec![T::zero(); depth * grid.channel()];
-        let mut grads = [[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND];
-        let inputs = input.chunks(grid.samples * sample_in);
-        for (input, grad) in inputs.zip(grad.chunks(grid.samples * sample_out)) {
-            for (sample, input) in input.chunks_exact(sample_in).enumerate() {
-                let group = first / problem.group_outputs();
-                grid.place(&input[group * channels..][..channels], sample, &mut padded);
-            }
-            let targets = &part.targets[..input.len() / sample_in * part.runs_of_sample];
-            for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
-                let runs = &runs[..targets.len()];
-                let pairs = sums.chunks_mut(BLOCKS * part.offsets.len());
-                for (pair, sums) in pairs.enumerate() {
-                    let grads = &mut grads[..sums.len() / part.offsets.len() * runs.len()];
-                    let start = outputs.start + pair * BLOCKS * CHANNELS;
-                    let outputs = start..(start + BLOCKS * CHANNELS).min(outputs.end);
-                    interleave(
-                        &grad[outputs.start * pixels..],
-                        pixels,
-                        outputs.len(),
-                        targets,
-                        grads,
-                    );
-                    accumulate(lanes, grads, &padded, &part.offsets, runs, sums);
-                }
-            }
-        }
-        for (row, number) in result.chunks_exact_mut(size).zip(0..) {
-            let sums = &sums[number / CHANNELS * part.offsets.len()..];
-            for (weight, sums) in row.iter_mut().zip(sums) {
-                *weight = sums[number % CHANNELS];
-            }
-        }
-    }
-}
-
-/// Lays the first `channels` planes of the runs `targets` side by side, run by run in blocks of
-/// channels; what lies beyond the channels or the end of a row is zero.
-fn interleave<T: Element>(
-    planes: &[T],
-    pixels: usize,
-    channels: usize,
-    targets: &[(usize, usize)],
-    interleaved: &mut [[[T; CHANNELS]; RUN]],
-) {
-    interleaved.fill([[T::zero(); CHANNELS]; RUN]);
-    let blocks = channels.div_ceil(CHANNELS);
-    for channel in 0..channels {
-        let block = interleaved[channel / CHANNELS..].iter_mut().step_by(blocks);
-        for (&(at, count), run) in targets.iter().zip(block) {
-            let pixels = &planes[channel * pixels + at..][..count];
-            for (run, pixel) in run.iter_mut().zip(pixels) {
-                run[channel % CHANNELS] = *pixel;
-            }
-        }
-    }
 }

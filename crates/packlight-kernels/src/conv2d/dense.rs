@@ -1,0 +1,104 @@
+//! The gradient of the weight from a dense input.
+
+use super::grid::Grid;
+use super::problem::Problem;
+use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
+use super::tap_sum::BAND;
+use super::weight_grad::weight_grad_of;
+use crate::element::Element;
+
+/// The gradient of the weight from the dense `input`.
+pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
+    let grid = Grid::forward(problem);
+    let samples_in = problem.in_channels * problem.pixels();
+    weight_grad_of(
+        problem,
+        grid.samples,
+        (input, samples_in),
+        grad,
+        |input, grad, first, result| {
+            piece_grad(problem, &grid, input, grad, first, result);
+        },
+    )
+}
+
+/// The weight gradient of the output channels from `first` on, all of one group, as many as
+/// `result` holds.
+fn piece_grad<T: Element>(
+    problem: &Problem,
+    grid: &Grid,
+    input: &[T],
+    grad: &[T],
+    first: usize,
+    result: &mut [T],
+) {
+    let lanes = Lanes::of_this_machine::<T>();
+    let (depth, size) = (problem.depth(), problem.depth() * problem.taps());
+    let channels = depth * problem.pixels();
+    let sample_in = problem.in_channels * problem.pixels();
+    let pixels = problem.out_pixels();
+    let sample_out = problem.out_channels * pixels;
+    let outputs = first..first + result.len() / size;
+    // All targets of a convolution meet the same taps, so there is one part.
+    for mut part in grid.parts(depth, sample_out) {
+        // Rounded up to whole blocks of weights; those too many repeat the first.
+        part.offsets.resize(size.next_multiple_of(WEIGHTS), 0);
+        let blocks = outputs.len().div_ceil(CHANNELS);
+        let mut sums = vec![[T::zero(); CHANNELS]; blocks * part.offsets.len()];
+        let mut padded = vec![T::zero(); depth * grid.channel()];
+        let mut grads = [[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND];
+        let inputs = input.chunks(grid.samples * sample_in);
+        for (input, grad) in inputs.zip(grad.chunks(grid.samples * sample_out)) {
+            for (sample, input) in input.chunks_exact(sample_in).enumerate() {
+                let group = first / problem.group_outputs();
+                grid.place(&input[group * channels..][..channels], sample, &mut padded);
+            }
+            let targets = &part.targets[..input.len() / sample_in * part.runs_of_sample];
+            for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
+                let runs = &runs[..targets.len()];
+                let pairs = sums.chunks_mut(BLOCKS * part.offsets.len());
+                for (pair, sums) in pairs.enumerate() {
+                    let grads = &mut grads[..sums.len() / part.offsets.len() * runs.len()];
+                    let start = outputs.start + pair * BLOCKS * CHANNELS;
+                    let outputs = start..(start + BLOCKS * CHANNELS).min(outputs.end);
+                    interleave(
+                        &grad[outputs.start * pixels..],
+                        pixels,
+                        outputs.len(),
+                        targets,
+                        grads,
+                    );
+                    accumulate(lanes, grads, &padded, &part.offsets, runs, sums);
+                }
+            }
+        }
+        for (row, number) in result.chunks_exact_mut(size).zip(0..) {
+            let sums = &sums[number / CHANNELS * part.offsets.len()..];
+            for (weight, sums) in row.iter_mut().zip(sums) {
+                *weight = sums[number % CHANNELS];
+            }
+        }
+    }
+}
+
+/// Lays the first `channels` planes of the runs `targets` side by side, run by run in blocks of
+/// channels; what lies beyond the channels or the end of a row is zero.
+fn interleave<T: Element>(
+    planes: &[T],
+    pixels: usize,
+    channels: usize,
+    targets: &[(usize, usize)],
+    interleaved: &mut [[[T; CHANNELS]; RUN]],
+) {
+    interleaved.fill([[T::zero(); CHANNELS]; RUN]);
+    let blocks = channels.div_ceil(CHANNELS);
+    for channel in 0..channels {
+        let block = interleaved[channel / CHANNELS..].iter_mut().step_by(blocks);
+        for (&(at, count), run) in targets.iter().zip(block) {
+            let pixels = &planes[channel * pixels + at..][..count];
+            for (run, pixel) in run.iter_mut().zip(pixels) {
+                run[channel % CHANNELS] = *pixel;
+            }
+        }
+    }
+}
