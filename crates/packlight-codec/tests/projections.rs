@@ -10,8 +10,6 @@ use packlight_codec::InputForm::{Images, Tokens};
 use packlight_codec::{Memory, parse};
 use packlight_kernels::linear;
 
-const DRAWS: usize = 1000;
-
 #[test]
 fn velora_keeps_a_number_for_each_part() {
     let x = sample(&[6, 5, 64], 1);
@@ -61,42 +59,9 @@ fn velora_is_exact_along_the_first_batchs_direction_and_keeps_it() {
 }
 
 #[test]
-fn compact_is_unbiased() {
-    let (n, r) = (12, 4);
-    // Packing the unit matrix and unpacking it gives P P^T.
-    let unit = Tensor::eye(n, DType::F64, &Device::Cpu).unwrap();
-    let mut draws = vec![Vec::with_capacity(DRAWS); n * n];
-    for step in 0..DRAWS {
-        let packed = pack_at("compact:4", &unit, Tokens, step as u64, &mut Memory::default());
-        let product = values(&packed.unwrap().unpack().unwrap());
-        draws.iter_mut().zip(product).for_each(|(draws, value)| draws.push(value));
-    }
-    for (place, draws) in draws.iter().enumerate() {
-        let expected = if place / n == place % n { 1.0 } else { 0.0 };
-        let (mean, error) = mean_and_error(draws);
-        assert!((mean - expected).abs() < 4.5 * error, "{place}: {mean} +- {error}");
-    }
-    let x = sample(&[8, n], 6);
-    let indicators: Vec<f64> = (0..DRAWS as u64)
-        .map(|step| {
-            let packed = pack_at("compact:4", &x, Tokens, step, &mut Memory::default()).unwrap();
-            assert_eq!(packed.bytes().total(), 8 * r * 8);
-            indicator(&packed.unpack().unwrap(), &x)
-        })
-        .collect();
-    let (mean, error) = mean_and_error(&indicators);
-    let expected = 1.0 - (n + 1) as f64 / r as f64;
-    assert!((mean - expected).abs() < 4.0 * error, "{mean} +- {error}, {expected} expected");
-}
-
-#[test]
-fn compact_draws_the_same_projection_again() {
-    let x = sample(&[9, 10], 7);
-    let restore = |step| pack_at("compact:3", &x, Tokens, step, &mut Memory::default()).unwrap();
-    let packed = restore(5);
-    assert_eq!(values(&packed.unpack().unwrap()), values(&packed.unpack().unwrap()));
-    assert_eq!(values(&packed.unpack().unwrap()), values(&restore(5).unpack().unwrap()));
-    assert_ne!(values(&packed.unpack().unwrap()), values(&restore(6).unpack().unwrap()));
+fn compact_keeps_r_numbers_of_each_token() {
+    let packed = pack("compact:4", &sample(&[8, 12], 6), Tokens);
+    assert_eq!((packed.bytes().payload, packed.bytes().metadata), (8 * 4 * 8, 0));
 }
 
 #[test]
@@ -161,11 +126,4 @@ fn what_is_not_finite_passes_through() {
         assert_eq!(restored.dtype(), DType::F32);
         assert!(values(&restored).iter().any(|value| !value.is_finite()), "{name}");
     }
-}
-
-fn mean_and_error(draws: &[f64]) -> (f64, f64) {
-    let n = draws.len() as f64;
-    let mean = draws.iter().sum::<f64>() / n;
-    let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    (mean, (variance / n).sqrt())
 }

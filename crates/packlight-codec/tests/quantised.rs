@@ -10,35 +10,6 @@ use packlight_kernels::block_pool;
 use quantising::{learning_indicator, pack, sample, values};
 
 #[test]
-fn the_mean_of_a_thousand_draws_is_the_value() {
-    const DRAWS: u64 = 1000;
-    let x = sample(&[2, 3, 10, 10]);
-    let exact = values(&x);
-    let n = DRAWS as f64;
-    for bits in [1u8, 2, 4, 8] {
-        let draws: Vec<Vec<f64>> = (0..DRAWS)
-            .map(|step| values(&pack(&format!("q{bits}"), &x, step).unpack().unwrap()))
-            .collect();
-        let (mut total, mut variance) = (0.0, 0.0);
-        for group in [0..256, 256..300, 300..556, 556..600] {
-            let all = || draws.iter().flat_map(|draw| &draw[group.clone()]).copied();
-            let low = all().fold(f64::MAX, f64::min);
-            let step = (all().fold(f64::MIN, f64::max) - low) / (2f64.powi(bits.into()) - 1.0);
-            for at in group {
-                let bias = draws.iter().map(|draw| draw[at] - exact[at]).sum::<f64>() / n;
-                let fraction = ((exact[at] - low) / step).fract();
-                let error = (fraction * (1.0 - fraction) / n).sqrt() * step;
-                // Bernstein's second term, for chances that a thousand draws seldom meet.
-                assert!(bias.abs() < 4.0 * error + 3.0 * step / n, "q{bits}: {bias}, {error}");
-                total += bias;
-                variance += error * error;
-            }
-        }
-        assert!(total.abs() < 4.0 * variance.sqrt(), "q{bits}: {total}");
-    }
-}
-
-#[test]
 fn the_variance_is_that_of_a_coin_between_two_codes() {
     // 0 and 3 span the four codes of 2 bits, so that each step is 1.
     let x = Tensor::new(&[[0f32, 3.0, 0.25, 1.5, 2.9]], &Device::Cpu).unwrap();
