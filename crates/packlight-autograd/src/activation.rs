@@ -35,6 +35,7 @@ pub(crate) type KeptPacked = Kept<Box<dyn Packed>>;
 
 /// A packed copy for as long as someone keeps it.
 struct Shared {
+    /// See [`Codec::packs_as`].
     codec: String,
     form: InputForm,
     packed: Weak<KeptPacked>,
@@ -149,7 +150,7 @@ impl Activation {
 
     /// All that layers with the same codec have kept of this activation.
     fn alike(&self, layer: &Layer, form: InputForm) -> Vec<Arc<KeptPacked>> {
-        let codec = layer.codec().name();
+        let codec = layer.codec().packs_as();
         let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let alike = kept.iter().filter(|shared| shared.codec == codec && shared.form == form);
         alike.filter_map(|shared| shared.packed.upgrade()).collect()
@@ -171,7 +172,7 @@ impl Activation {
 
     /// Has layers with the codec of `layer` keep `packed` in the place of packing this activation.
     pub(crate) fn share(&self, packed: &Arc<KeptPacked>, layer: &Layer, form: InputForm) {
-        let codec = layer.codec().name();
+        let codec = layer.codec().packs_as();
         let shared = Shared { codec, form, packed: Arc::downgrade(packed) };
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
     }

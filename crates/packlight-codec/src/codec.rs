@@ -65,6 +65,11 @@ pub trait Codec: fmt::Debug + Send + Sync {
     /// The codec as a plan writes it, such as `pool2`; two codecs of the same name pack alike.
     fn name(&self) -> String;
 
+    /// The codec that packs just as this one does, by name: layers with the same share one copy.
+    fn packs_as(&self) -> String {
+        self.name()
+    }
+
     /// The layers that a plan's `default` gives this codec to: those of its paper.
     fn scope(&self) -> Scope;
 

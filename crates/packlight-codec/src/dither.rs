@@ -49,6 +49,10 @@ impl Codec for Dither {
         format!("dither:{}", self.deviations)
     }
 
+    fn packs_as(&self) -> String {
+        Identity.name()
+    }
+
     fn scope(&self) -> Scope {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear])
     }

@@ -34,6 +34,10 @@ impl Codec for MergedNorm {
         "msnorm".into()
     }
 
+    fn packs_as(&self) -> String {
+        Identity.name()
+    }
+
     fn scope(&self) -> Scope {
         use LayerKind::{Conv, Linear, Norm, Relu};
         Scope::Kinds(&[Norm, Relu, Conv, Linear])

@@ -48,6 +48,10 @@ impl Codec for Resprop {
         format!("resprop:{}", self.keep)
     }
 
+    fn packs_as(&self) -> String {
+        Identity.name()
+    }
+
     fn scope(&self) -> Scope {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear])
     }
