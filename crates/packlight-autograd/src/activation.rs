@@ -82,6 +82,11 @@ impl Activation {
         self.0.data.dims()
     }
 
+    /// What its axes mean to an operation that takes both: of four they are an image's.
+    pub(crate) fn form(&self) -> InputForm {
+        if self.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens }
+    }
+
     pub(crate) fn shared_pass(&self) -> Arc<Pass> {
         self.0.pass.clone()
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
-use packlight_codec::InputForm;
 use packlight_kernels::batch_norm;
 use packlight_record::KeptKind;
 
@@ -75,7 +74,7 @@ pub fn batch_norm(
     if !needs.any() {
         return Ok(constant(data, x));
     }
-    let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
+    let form = x.form();
     let cell = layer.codec().packs_cells();
     let (weight_now, bias_now) = (weight.detach(), bias.detach());
     let packed = match cell {

@@ -23,7 +23,7 @@ pub fn relu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(relu::forward_only(x.data()).map_err(|e| layer.failed(e))?, x));
     }
-    let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
+    let form = x.form();
     if layer.codec().packs_cells()
         && let Some(packed) = x.kept_alike(layer, form)
     {
