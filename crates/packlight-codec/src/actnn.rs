@@ -23,7 +23,7 @@ use crate::allocation::{self, Item};
 use crate::grouped::{Code, RANGE_BYTES, features, samples};
 use crate::quantised::{GROUP, KEEPERS};
 use crate::registry::Entry;
-use crate::spec::{number, parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Memory, Packed, Result, Scope};
 
 /// How plans write it.
@@ -50,11 +50,9 @@ const SENSITIVITY: &str = "sensitivity";
 const BITS: &str = "bits";
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    Some(match parameters(spec, "actnn")?[..] {
-        [level] => number(spec, level, 1..=3, "a level of 1 to 3")
-            .map(|level| Arc::new(Actnn { level }) as _),
-        _ => Err(wrong(spec, "a level expected, as in `actnn:3`")),
-    })
+    let level = only(spec, "actnn", "actnn:3")?
+        .and_then(|level| number(spec, level, 1..=3, "a level of 1 to 3"));
+    Some(level.map(|level| Arc::new(Actnn { level }) as _))
 }
 
 /// Codes of a fixed number of bits, or of one that sensitivity decides.

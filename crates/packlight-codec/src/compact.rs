@@ -15,7 +15,7 @@ use packlight_kernels::rng::Key;
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
-use crate::spec::{number, parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
 
 /// How plans write it.
@@ -27,12 +27,10 @@ pub const ENTRY: Entry = Entry {
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "compact")?;
     let expected = "the numbers that a token becomes, as in `compact:64`,";
-    Some(match parameters[..] {
-        [rank] => number(spec, rank, 1.., expected).map(|rank| Arc::new(Compact { rank }) as _),
-        _ => Err(wrong(spec, format!("one number expected: {expected}"))),
-    })
+    let rank =
+        only(spec, "compact", "compact:64")?.and_then(|rank| number(spec, rank, 1.., expected));
+    Some(rank.map(|rank| Arc::new(Compact { rank }) as _))
 }
 
 /// Random projection to this many numbers.

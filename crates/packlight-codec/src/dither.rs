@@ -17,7 +17,7 @@ use packlight_record::LayerKind;
 
 use crate::identity::Identity;
 use crate::registry::Entry;
-use crate::spec::{number, parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 
 /// How plans write it.
@@ -29,12 +29,9 @@ pub const ENTRY: Entry = Entry {
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "dither")?;
-    let [deviations] = parameters[..] else {
-        return Some(Err(wrong(spec, "`dither:<s>` expected, as in `dither:2`")));
-    };
     let expected = "a step of 0.001 to 1000 standard deviations";
-    let deviations = number(spec, deviations, 0.001..=1000.0, expected);
+    let deviations = only(spec, "dither", "dither:2")?
+        .and_then(|deviations| number(spec, deviations, 0.001..=1000.0, expected));
     Some(deviations.map(|deviations| Arc::new(Dither { deviations }) as _))
 }
 

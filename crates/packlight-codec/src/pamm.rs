@@ -14,7 +14,7 @@ use packlight_kernels::{linear, nearest_line};
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
-use crate::spec::{number, parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
 
 /// How plans write it.
@@ -26,12 +26,9 @@ pub const ENTRY: Entry = Entry {
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "pamm")?;
     let expected = "the number of tokens kept, as in `pamm:64`,";
-    Some(match parameters[..] {
-        [kept] => number(spec, kept, 1.., expected).map(|kept| Arc::new(Pamm { kept }) as _),
-        _ => Err(wrong(spec, format!("one number expected: {expected}"))),
-    })
+    let kept = only(spec, "pamm", "pamm:64")?.and_then(|kept| number(spec, kept, 1.., expected));
+    Some(kept.map(|kept| Arc::new(Pamm { kept }) as _))
 }
 
 /// Multiples of this many tokens, or of all where there are fewer.

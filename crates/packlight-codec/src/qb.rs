@@ -15,7 +15,7 @@ use packlight_record::LayerKind;
 
 use crate::low_rank::LowRank;
 use crate::registry::Entry;
-use crate::spec::{number, parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
 
 /// How plans write it.
@@ -27,12 +27,9 @@ pub const ENTRY: Entry = Entry {
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "qb")?;
     let expected = "the rank of the factors, as in `qb:64`,";
-    Some(match parameters[..] {
-        [rank] => number(spec, rank, 1.., expected).map(|rank| Arc::new(Qb { rank }) as _),
-        _ => Err(wrong(spec, format!("one number expected: {expected}"))),
-    })
+    let rank = only(spec, "qb", "qb:64")?.and_then(|rank| number(spec, rank, 1.., expected));
+    Some(rank.map(|rank| Arc::new(Qb { rank }) as _))
 }
 
 /// Factors of this rank, or of the full one where that is less.

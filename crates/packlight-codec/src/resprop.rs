@@ -15,7 +15,7 @@ use packlight_record::LayerKind;
 
 use crate::identity::Identity;
 use crate::registry::Entry;
-use crate::spec::{parameters, share, share_of, wrong};
+use crate::spec::{only, share, share_of};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 
 /// How plans write it.
@@ -30,11 +30,8 @@ pub const ENTRY: Entry = Entry {
 const LAST: &str = "output_grad";
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "resprop")?;
-    let [keep] = parameters[..] else {
-        return Some(Err(wrong(spec, "`resprop:<keep>` expected, as in `resprop:0.1`")));
-    };
-    Some(share(spec, keep).map(|keep| Arc::new(Resprop { keep }) as _))
+    let keep = only(spec, "resprop", "resprop:0.1")?.and_then(|keep| share(spec, keep));
+    Some(keep.map(|keep| Arc::new(Resprop { keep }) as _))
 }
 
 /// Takes over this share of each change of the output gradient.

@@ -15,6 +15,17 @@ pub(crate) fn parameters<'a>(spec: &'a str, name: &str) -> Option<Vec<&'a str>> 
     Some(rest.strip_prefix(':')?.split(':').collect())
 }
 
+/// The parameter of a spec with one alone, such as `NAME:A`; `None` where it is of another codec.
+///
+/// # Errors
+/// If there is none, or more; `example` is how to write it.
+pub(crate) fn only<'a>(spec: &'a str, name: &str, example: &str) -> Option<Result<&'a str>> {
+    Some(match parameters(spec, name)?[..] {
+        [parameter] => Ok(parameter),
+        _ => Err(wrong(spec, format!("one parameter expected, as in `{example}`"))),
+    })
+}
+
 /// The number that `text`, a part of `spec`, stands for.
 ///
 /// # Errors

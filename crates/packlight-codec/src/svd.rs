@@ -17,7 +17,7 @@ use packlight_record::LayerKind;
 
 use crate::low_rank::{self, LowRank};
 use crate::registry::Entry;
-use crate::spec::{parameters, wrong};
+use crate::spec::only;
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 
 /// How plans write it.
@@ -29,11 +29,8 @@ pub const ENTRY: Entry = Entry {
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "svd")?;
-    Some(match parameters[..] {
-        [energy] => low_rank::energy(spec, energy).map(|energy| Arc::new(Svd { energy }) as _),
-        _ => Err(wrong(spec, "one share of energy expected, as in `svd:0.8`")),
-    })
+    let energy = only(spec, "svd", "svd:0.8")?.and_then(|energy| low_rank::energy(spec, energy));
+    Some(energy.map(|energy| Arc::new(Svd { energy }) as _))
 }
 
 /// The singular vectors of the batch with this share of its energy.

@@ -17,7 +17,7 @@ use packlight_record::LayerKind;
 
 use crate::masked::Masked;
 use crate::registry::Entry;
-use crate::spec::{parameters, share, share_of, wrong};
+use crate::spec::{only, share, share_of};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 
 /// How plans write it.
@@ -29,11 +29,8 @@ pub const ENTRY: Entry = Entry {
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "swat")?;
-    let [keep] = parameters[..] else {
-        return Some(Err(wrong(spec, "`swat:<keep>` expected, as in `swat:0.2`")));
-    };
-    Some(share(spec, keep).map(|keep| Arc::new(Swat { keep }) as _))
+    let keep = only(spec, "swat", "swat:0.2")?.and_then(|keep| share(spec, keep));
+    Some(keep.map(|keep| Arc::new(Swat { keep }) as _))
 }
 
 /// Keeps this share of the weights and of the activations.

@@ -14,7 +14,7 @@ use packlight_kernels::linear;
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
-use crate::spec::{number, parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope, tokens};
 
 /// How plans write it.
@@ -29,12 +29,10 @@ pub const ENTRY: Entry = Entry {
 const DIRECTION: &str = "direction";
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "velora")?;
     let expected = "the number of parts of a token, as in `velora:4`,";
-    Some(match parameters[..] {
-        [parts] => number(spec, parts, 1.., expected).map(|parts| Arc::new(Velora { parts }) as _),
-        _ => Err(wrong(spec, format!("one number expected: {expected}"))),
-    })
+    let parts =
+        only(spec, "velora", "velora:4")?.and_then(|parts| number(spec, parts, 1.., expected));
+    Some(parts.map(|parts| Arc::new(Velora { parts }) as _))
 }
 
 /// Projection of each of this many parts of a token onto one direction.
