@@ -12,6 +12,10 @@
 //! then has its samples' mean, which the next batch's samples share out by their own ranges. Other
 //! layers follow the conv or linear layer before them. Until there are gradients, all have 8 bits.
 //! Where two layers share a packed input, the one that packed it speaks for both.
+//!
+//! The authors' code can also follow each sample of the data set's own |G|^2 from epoch to epoch
+//! (`use_gradient`). It is off at all of their levels, takes a number for each sample and layer, and
+//! is not here.
 
 use std::sync::Arc;
 
