@@ -87,6 +87,11 @@ impl Activation {
         if self.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens }
     }
 
+    /// What its axes mean to attention: of four, the second one is the heads'.
+    pub(crate) fn form_in_attention(&self) -> InputForm {
+        if self.dims().len() == 4 { InputForm::Heads } else { InputForm::Tokens }
+    }
+
     pub(crate) fn shared_pass(&self) -> Arc<Pass> {
         self.0.pass.clone()
     }

@@ -182,28 +182,38 @@ fn dropped_probabilities_are_not_kept_again() {
     assert_eq!(ledger.kept(), 0);
 }
 
-/// Attention of two heads over queries, keys and values (1, 2, 3, 4).
-fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>) {
+/// Attention of two heads over queries, keys and values (1, 2, 3, 4), and its layers.
+fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>, [Arc<Layer>; 4]) {
     let names = ["query", "key", "value"];
     let layers = [names[0], names[1], names[2], "softmax"].map(layer);
     for layer in &layers {
         layer.set_codec(packlight_codec::parse(codec).unwrap());
     }
-    let [query, key, value, softmax] = layers;
+    let [query, key, value, softmax] = &layers;
     let pass = Pass::training().with_ledger(ledger);
     let vars: Vec<Var> =
         names.map(|name| Var::from_tensor(&sample(&[1, 2, 3, 4], name)).unwrap()).to_vec();
     let enter = |var: &Var| Activation::from_tensor(var, &pass).unwrap();
-    let scores = op::matmul_transposed(&enter(&vars[0]), &enter(&vars[1]), &query, &key).unwrap();
-    let probabilities = op::softmax(&scores, &Visible::default(), &softmax).unwrap();
-    (op::matmul(&probabilities, &enter(&vars[2]), &softmax, &value).unwrap(), vars)
+    let scores = op::matmul_transposed(&enter(&vars[0]), &enter(&vars[1]), query, key).unwrap();
+    let probabilities = op::softmax(&scores, &Visible::default(), softmax).unwrap();
+    let mixed = op::matmul(&probabilities, &enter(&vars[2]), softmax, value).unwrap();
+    (mixed, vars, layers)
+}
+
+#[test]
+fn codecs_are_told_the_heads() {
+    let (_, _, layers) = attention("mesa", &Ledger::new());
+    for layer in layers {
+        // A range for each head.
+        assert_eq!(layer.memory().get("ranges").unwrap().dims(), [2, 2], "{}", layer.name());
+    }
 }
 
 #[test]
 fn attention_keeps_its_probabilities_once() {
     for (codec, share) in [("none", 1), ("pool2", 2)] {
         let ledger = Ledger::new();
-        let (y, vars) = attention(codec, &ledger);
+        let (y, vars, _) = attention(codec, &ledger);
         let entries = ledger.entries();
         let kept: Vec<_> = entries.iter().map(|e| (&*e.layer, e.bytes.total())).collect();
         let (operand, square) = (24 * 8 / share, 6 * 3usize.div_ceil(share) * 8);

@@ -49,7 +49,7 @@ impl BlockSparse {
     fn layout(&self, shape: &[usize], form: InputForm) -> Result<(usize, usize, usize)> {
         let (rows, columns) = match (form, shape) {
             (InputForm::Images, &[n, c, h, w]) => (n * c, h * w),
-            (InputForm::Tokens, &[ref tokens @ .., features]) => {
+            (InputForm::Tokens | InputForm::Heads, &[ref tokens @ .., features]) => {
                 (tokens.iter().product(), features)
             }
             _ => {

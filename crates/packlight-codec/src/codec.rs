@@ -33,6 +33,9 @@ pub enum InputForm {
     Images,
     /// Tokens or samples (..., features).
     Tokens,
+    /// Tokens of several heads of attention (N, heads, tokens, features), or how well they fit one
+    /// another: tokens to all but those codecs that tell heads apart.
+    Heads,
 }
 
 /// Where a codec is at work: for which tensor of which layer, at which step.

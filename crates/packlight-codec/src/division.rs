@@ -70,11 +70,11 @@ impl Division {
                 (Maps { size: (h, w), block: (block, block), bits }, n * c)
             }
             (InputForm::Images, _) => return Err(misfit("images (N,C,H,W) expected")),
-            (InputForm::Tokens, &[ref tokens @ .., features]) => {
+            (_, &[ref tokens @ .., features]) => {
                 let maps = Maps { size: (1, features), block: (1, block * block), bits };
                 (maps, tokens.iter().product())
             }
-            (InputForm::Tokens, []) => return Err(misfit("a scalar has no features")),
+            (_, []) => return Err(misfit("a scalar has no features")),
         };
         let smaller = bytes_of_map(&maps).total() < maps.elements() * dtype.size_in_bytes();
         Ok(smaller.then_some((maps, count)))

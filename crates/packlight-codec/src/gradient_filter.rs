@@ -125,7 +125,7 @@ impl Codec for GradientFilter {
     fn bytes(&self, _: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
         match form {
             InputForm::Images => Ok(None), // the stride decides
-            InputForm::Tokens => Err(self.unfit("it is for convolutions".into())),
+            _ => Err(self.unfit("it is for convolutions".into())),
         }
     }
 

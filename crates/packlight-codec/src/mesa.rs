@@ -1,11 +1,11 @@
-//! `mesa`: 8 bits a value over running ranges of groups of channels.
+//! `mesa`: 8 bits a value over running ranges of heads or of groups of channels.
 //!
 //! Pan et al., "Mesa: a memory-saving training framework for transformers", arXiv 2111.11124: each
 //! head, or group of channels, has a running estimate of its least value and of its range, to which
 //! a new batch adds a tenth, and values are rounded at random to 256 codes over it. The first step
 //! takes the batch's own. What lies outside the running range gets the nearest code, which makes it
 //! biased; the authors' kernel limits only from below, so that values above the range wrap around.
-//! A group is 64 channels or features, the width of a head in most transformers.
+//! Outside attention a group is 64 channels or features, the width of a head in most transformers.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{Bytes, Codec, Context, InputForm, Memory, Packed, Result, Scope};
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
     pattern: "mesa",
-    summary: "8 bits a value over running ranges of groups of 64 channels or features",
+    summary: "8 bits a value over running ranges of heads, or of groups of 64 channels or features",
     examples: &["mesa"],
     parse: |spec| (spec == "mesa").then(|| Ok(Arc::new(Mesa) as _)),
 };
@@ -36,17 +36,21 @@ const RANGES: &str = "ranges";
 #[derive(Debug)]
 pub struct Mesa;
 
-/// Rows whose groups have the same ranges: samples of images, or tokens.
+/// Rows whose groups have the same ranges: samples of images or of heads, or tokens.
 fn grouping(shape: &[usize], form: InputForm) -> Grouping<'static> {
-    let (row, channel) = match (form, shape) {
-        (InputForm::Images, &[_, channels, ref plane @ ..]) => {
-            let plane: usize = plane.iter().product();
-            (channels * plane, plane)
+    let (row, group) = match (form, shape) {
+        (InputForm::Heads, &[_, heads, ref head @ ..]) => {
+            let head = head.iter().product();
+            (heads * head, head)
         }
-        (_, &[.., features]) => (features, 1),
-        (_, []) => (1, 1),
+        (InputForm::Images, &[_, channels, ref plane @ ..]) => {
+            let plane = plane.iter().product::<usize>();
+            (channels * plane, WIDTH * plane)
+        }
+        (_, &[.., features]) => (features, WIDTH),
+        (_, []) => (1, WIDTH),
     };
-    Grouping { row, group: (WIDTH * channel).max(1), bits: Bits::All(8) }
+    Grouping { row, group: group.max(1), bits: Bits::All(8) }
 }
 
 fn bytes(shape: &[usize], form: InputForm) -> Bytes {

@@ -100,10 +100,8 @@ impl Pool {
         match (form, shape) {
             (InputForm::Images, &[n, c, h, w]) => Ok(vec![n, c, self.blocks(h), self.blocks(w)]),
             (InputForm::Images, _) => Err(self.misfit(shape, "images (N,C,H,W) expected")),
-            (InputForm::Tokens, [tokens @ .., features]) => {
-                Ok([tokens, &[self.blocks(*features)]].concat())
-            }
-            (InputForm::Tokens, []) => Err(self.misfit(shape, "a scalar has no features")),
+            (_, [tokens @ .., features]) => Ok([tokens, &[self.blocks(*features)]].concat()),
+            (_, []) => Err(self.misfit(shape, "a scalar has no features")),
         }
     }
 
@@ -112,7 +110,7 @@ impl Pool {
         let axis = |length| Patches { count: self.blocks(length), size: self.block, before: 0 };
         match form {
             InputForm::Images => (axis(image[2]), axis(image[3])),
-            InputForm::Tokens => (Patches { count: 1, size: 1, before: 0 }, axis(image[3])),
+            _ => (Patches { count: 1, size: 1, before: 0 }, axis(image[3])),
         }
     }
 
@@ -163,7 +161,7 @@ impl Codec for Pool {
         let form = context.form;
         let means = match (self.edge, form) {
             (Edge::Valid, InputForm::Images) => block_pool::pool(input, self.block)?,
-            (Edge::Valid, InputForm::Tokens) => block_pool::pool_features(input, self.block)?,
+            (Edge::Valid, _) => block_pool::pool_features(input, self.block)?,
             _ => self.pool_by_edge(input, form)?,
         };
         Ok(Box::new(Means { means, pool: *self, shape: input.dims().to_vec(), form }))

@@ -19,9 +19,9 @@ pub(crate) fn lengths(
     };
     match (form, shape) {
         (InputForm::Images, _) => refuse("it is for the inputs (..., features) of linear layers"),
-        (InputForm::Tokens, []) => refuse("a scalar has no features"),
-        (InputForm::Tokens, _) if shape.contains(&0) => refuse("it holds nothing"),
-        (InputForm::Tokens, [tokens @ .., features]) => Ok((tokens.iter().product(), *features)),
+        (_, []) => refuse("a scalar has no features"),
+        (_, _) if shape.contains(&0) => refuse("it holds nothing"),
+        (_, [tokens @ .., features]) => Ok((tokens.iter().product(), *features)),
     }
 }
 

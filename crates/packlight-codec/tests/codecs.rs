@@ -58,7 +58,7 @@ fn pack(
     let context = &mut Context { form, key, memory: &mut Memory::default() };
     match form {
         InputForm::Images => codec.pack_conv2d(x, weight_shape, &geometry(), context),
-        InputForm::Tokens => codec.pack(x, context),
+        _ => codec.pack(x, context),
     }
 }
 
@@ -129,16 +129,18 @@ proptest! {
     fn tokens(
         name in names(), dtype in dtypes(),
         shape in prop::collection::vec(1usize..6, 1..4), n in 1usize..12, seed in 0u64..50,
+        heads in any::<bool>(),
     ) {
         let codec = parse(name).unwrap();
+        let form = if heads && shape.len() == 3 { InputForm::Heads } else { InputForm::Tokens };
         let x = sample(&[&shape[..], &[n]].concat(), seed).to_dtype(dtype).unwrap();
-        let packed = pack(&*codec, &x, InputForm::Tokens, &[]);
-        if refused(&*codec, &x, InputForm::Tokens) {
+        let packed = pack(&*codec, &x, form, &[]);
+        if refused(&*codec, &x, form) {
             prop_assert!(packed.is_err());
             return Ok(());
         }
         let packed = packed.unwrap();
-        prop_assert!(predicted(&*codec, &*packed, &x, InputForm::Tokens));
+        prop_assert!(predicted(&*codec, &*packed, &x, form));
         if listed(NO_VALUES, name) {
             prop_assert!(packed.unpack().is_err());
             return Ok(());
@@ -187,12 +189,14 @@ fn awkward(shape: &[usize], dtype: DType) -> Vec<(&'static str, Tensor)> {
 /// finite ones.
 #[test]
 fn awkward_shapes_and_values() {
-    use InputForm::{Images, Tokens};
+    use InputForm::{Heads, Images, Tokens};
     let images = [[1, 1, 1, 1], [1, 1, 7, 5], [3, 1, 1, 9], [2, 3, 4, 4]];
     let no_images = [[0, 2, 3, 3], [1, 0, 3, 3], [2, 2, 0, 3], [2, 1, 3, 0]];
     let tokens: [&[usize]; 8] = [&[1], &[5], &[1, 1], &[3, 7], &[2, 3, 5], &[0, 4], &[3, 0], &[0]];
-    let images = images.iter().chain(&no_images).map(|shape| (Images, &shape[..]));
-    let shapes: Vec<_> = images.chain(tokens.map(|shape| (Tokens, shape))).collect();
+    let four_axes = || images.iter().chain(&no_images);
+    let shapes = four_axes().map(|shape| (Images, &shape[..]));
+    let shapes = shapes.chain(four_axes().map(|shape| (Heads, &shape[..])));
+    let shapes: Vec<_> = shapes.chain(tokens.map(|shape| (Tokens, shape))).collect();
     for name in examples() {
         let codec = parse(name).unwrap();
         for dtype in [DType::F32, DType::F64] {
@@ -226,7 +230,7 @@ fn awkward_shapes_and_values() {
                             let grad = sample(&grad, 1).to_dtype(dtype).unwrap();
                             packed.conv2d_weight_grad(&grad, &weight_shape, &geometry())
                         }
-                        Tokens => {
+                        Tokens | Heads => {
                             let grad = [&shape[..shape.len() - 1], &[3]].concat();
                             packed.linear_weight_grad(&sample(&grad, 1).to_dtype(dtype).unwrap())
                         }

@@ -5,7 +5,8 @@
 mod quantising;
 
 use candle_core::{Device, Tensor};
-use packlight_codec::Memory;
+use packlight_codec::{Context, InputForm, Memory, parse};
+use packlight_kernels::rng::{Key, Purpose};
 use quantising::{pack_with, sample, values};
 
 fn ranges(memory: &Memory) -> Vec<f64> {
@@ -29,6 +30,30 @@ fn the_first_step_takes_the_batchs_own_range_and_later_ones_a_tenth() {
     pack_with("mesa", &(&x * 3.0).unwrap(), 1, memory);
     for (now, before) in ranges(memory).into_iter().zip(first) {
         assert!((now - (0.9 * before + 0.1 * 3.0 * before)).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn each_head_has_a_range_of_its_own_whatever_the_number_of_tokens() {
+    let scales = Tensor::new(&[1f32, 100.0, 1e4], &Device::Cpu).unwrap();
+    let scales = scales.reshape((1, 3, 1, 1)).unwrap();
+    let memory = &mut Memory::default();
+    for (step, tokens) in [5, 4].into_iter().enumerate() {
+        let x = sample(&[2, 3, tokens, 7]).broadcast_mul(&scales).unwrap();
+        let key = Key::new(1, Purpose::Codec).step(step as u64);
+        let context = &mut Context { form: InputForm::Heads, key, memory };
+        let packed = parse("mesa").unwrap().pack(&x, context).unwrap();
+        assert_eq!((packed.bytes().payload, packed.bytes().metadata), (2 * 3 * tokens * 7, 3 * 8));
+        let restored = values(&packed.unpack().unwrap());
+        let ranges = ranges(memory);
+        assert_eq!(ranges.len(), 2 * 3);
+        for (i, (x, restored)) in values(&x).into_iter().zip(restored).enumerate() {
+            let head = i / (tokens * 7) % 3;
+            let [offset, range] = [ranges[2 * head], ranges[2 * head + 1]];
+            assert!(range < 10.0 * 100f64.powi(head as i32));
+            let inside = x.clamp(offset, offset + range);
+            assert!((inside - restored).abs() <= range / 255.0 * 1.001);
+        }
     }
 }
 

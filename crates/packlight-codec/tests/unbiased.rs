@@ -87,7 +87,7 @@ impl Case {
             InputForm::Images => {
                 conv2d::weight_grad(x, &self.grad, &self.weight_shape, &geometry()).unwrap()
             }
-            InputForm::Tokens => linear::weight_grad(x, &self.grad).unwrap(),
+            _ => linear::weight_grad(x, &self.grad).unwrap(),
         })
     }
 }
@@ -104,14 +104,14 @@ fn draw(codec: &dyn Codec, case: &Case, memory: &Memory, key: Key) -> Option<(Te
         InputForm::Images => {
             codec.pack_conv2d(&case.x, &case.weight_shape, &geometry(), context).ok()?
         }
-        InputForm::Tokens => codec.pack(&case.x, context).ok()?,
+        _ => codec.pack(&case.x, context).ok()?,
     };
     let restored = packed.unpack().ok()?;
     let changed = codec.output_grad(&case.grad, context).unwrap();
     let grad = changed.as_ref().unwrap_or(&case.grad);
     let by_weight = match case.form {
         InputForm::Images => packed.conv2d_weight_grad(grad, &case.weight_shape, &geometry()),
-        InputForm::Tokens => packed.linear_weight_grad(grad),
+        _ => packed.linear_weight_grad(grad),
     };
     Some((restored, values(&by_weight.unwrap())))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::{Bytes, InputForm, Packed};
+use packlight_codec::{Bytes, Packed};
 use packlight_kernels::dropout;
 use packlight_kernels::rng::{Key, Purpose};
 
@@ -48,7 +48,7 @@ fn drop_out(
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let form = InputForm::Tokens;
+    let form = x.form_in_attention();
     let left = keeper.and_then(|keeper| {
         let whole = x.kept_alike(keeper, form)?;
         let left = Box::new(Left { whole, probability, key });

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::InputForm;
 use packlight_kernels::batched_matmul::{Matrices, products};
 
 use crate::activation::KeptPacked;
@@ -84,7 +83,7 @@ struct Operand {
 
 impl Operand {
     fn keep(x: &Activation, layer: &Arc<Layer>) -> Result<Self> {
-        Ok(Self { packed: x.keep(layer, InputForm::Tokens)?, layer: layer.clone() })
+        Ok(Self { packed: x.keep(layer, x.form_in_attention())?, layer: layer.clone() })
     }
 
     /// What `f` makes of the operand, which is then freed.

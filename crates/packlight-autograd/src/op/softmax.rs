@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use packlight_codec::InputForm;
 use packlight_kernels::softmax::{self, Visible};
 
 use crate::gradient::Gradient;
@@ -19,13 +18,14 @@ pub fn softmax(x: &Activation, visible: &Visible, layer: &Arc<Layer>) -> Result<
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let packed = constant(data.clone(), x).keep(layer, InputForm::Tokens)?;
+    let form = x.form_in_attention();
+    let packed = constant(data.clone(), x).keep(layer, form)?;
     let (kept, by) = (packed.clone(), layer.clone());
     let y = output("softmax", data, &[x], &[], move |grad| {
         let restored = kept.value().unpack().map_err(|e| by.codec_failed(e))?;
         let grad = softmax::backward(&restored, &grad.tensor).map_err(|e| by.failed(e))?;
         Ok(Gradients::input(Gradient::own(grad)))
     })?;
-    y.share(&packed, layer, InputForm::Tokens);
+    y.share(&packed, layer, form);
     Ok(y)
 }
