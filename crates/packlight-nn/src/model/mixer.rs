@@ -3,7 +3,7 @@
 
 use packlight_autograd::{Activation, op};
 
-use super::spec::MixerSizes;
+use super::sizes::MixerSizes;
 use crate::layer::{FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding};
 use crate::part::Chain;
 use crate::{Arrangement, Builder, Init, Module, Result};

@@ -2,7 +2,7 @@
 
 use packlight_autograd::{Activation, op};
 
-use super::spec::MlpSizes;
+use super::sizes::MlpSizes;
 use crate::layer::{Linear, LinearConfig, Relu};
 use crate::part::Chain;
 use crate::{Arrangement, Builder, Module, Result};

@@ -1,8 +1,10 @@
 //! Models that a study can name.
 
+mod architecture;
 mod mixer;
 mod mlp;
 mod resnet;
+mod sizes;
 mod spec;
 mod transformer;
 mod vit;
@@ -13,12 +15,15 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Layer, op};
 use packlight_record::LayerKind;
 
+pub use architecture::{Architecture, Stem};
 pub use mixer::Mixer;
 pub use mlp::Mlp;
 pub use resnet::ResNet;
-pub use spec::{Architecture, ModelSpec, Stem};
+pub use spec::ModelSpec;
 pub use transformer::{PADDING, Transformer};
 pub use vit::Vit;
+
+use sizes::Checked;
 
 use crate::{Arrangement, Builder, Module, Parameters, Plan, Result};
 
@@ -66,16 +71,12 @@ impl Model {
     ) -> Result<Self> {
         let builder = Builder::new(seed, dtype, device)?;
         let network: Box<dyn Module> = match spec.checked()? {
-            spec::Checked::Resnet18(sizes) => {
-                Box::new(ResNet::resnet18(&builder, &sizes, arrangement)?)
-            }
-            spec::Checked::Resnet20(sizes) => {
-                Box::new(ResNet::resnet20(&builder, &sizes, arrangement)?)
-            }
-            spec::Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, arrangement)?),
-            spec::Checked::Vit(sizes) => Box::new(Vit::new(&builder, &sizes, arrangement)?),
-            spec::Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, arrangement)?),
-            spec::Checked::Transformer(sizes) => {
+            Checked::Resnet18(sizes) => Box::new(ResNet::resnet18(&builder, &sizes, arrangement)?),
+            Checked::Resnet20(sizes) => Box::new(ResNet::resnet20(&builder, &sizes, arrangement)?),
+            Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, arrangement)?),
+            Checked::Vit(sizes) => Box::new(Vit::new(&builder, &sizes, arrangement)?),
+            Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, arrangement)?),
+            Checked::Transformer(sizes) => {
                 Box::new(Transformer::new(&builder, &sizes, arrangement)?)
             }
         };

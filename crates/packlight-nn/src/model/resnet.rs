@@ -4,7 +4,8 @@
 use packlight_autograd::{Activation, op};
 use packlight_kernels::conv2d::Conv2dGeometry;
 
-use super::spec::{ResNetSizes, Stem};
+use super::Stem;
+use super::sizes::ResNetSizes;
 use crate::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu};
 use crate::part::{Chain, Part};
 use crate::{Arrangement, Builder, Checkpointing, Error, Fan, Init, Module, Result};

@@ -5,7 +5,7 @@
 use candle_core::{DType, Tensor, Var};
 use packlight_autograd::{Activation, op};
 
-use super::spec::TransformerSizes;
+use super::sizes::TransformerSizes;
 use crate::layer::{Attention, Dropout, Embedding, FeedForward, LayerNorm, Linear, LinearConfig};
 use crate::{Arrangement, Builder, Error, Init, Module, Result};
 

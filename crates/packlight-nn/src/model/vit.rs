@@ -4,7 +4,7 @@
 use candle_core::Var;
 use packlight_autograd::{Activation, op};
 
-use super::spec::VitSizes;
+use super::sizes::VitSizes;
 use crate::layer::{
     Attention, FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding,
 };
