@@ -76,7 +76,7 @@ impl Pass {
     }
 
     /// Has `layer` packed in so many bits, with the `draw`-th random numbers, and all others as they
-    /// are: a codec's trial, see [`packlight_codec::Codec::calibrates_every`].
+    /// are: a codec's trial, see [`packlight_codec::Codec::calibrates`].
     pub fn with_trial(self, layer: &str, bits: u8, draw: u64) -> Self {
         Self { trial: Some(Trial { layer: layer.into(), bits, draw }), ..self }
     }

@@ -1,11 +1,17 @@
-//! `alam`: 2-bit codes of the means of 4 neighbours, half a bit a value.
+//! `alam`: 2-bit codes of the means of 4 neighbours, half a bit a value; `alam:<bits>`: that or more,
+//! by sensitivity.
 //!
 //! Average quantisation of Woo et al., "ALAM: averaged low-precision activation for
 //! memory-efficient training of transformer models" (ICLR 2024): of all codes with one value for a
 //! few neighbours, the mean has the least gradient variance. Means over 4 consecutive values of a
 //! sample, coded in groups of 128; restored by repetition. The authors keep two f32 a group, we two
-//! bf16 (0.0625 bits a value). Every layer gets this code; the authors' choice among 32, 8, 4, 2
-//! and 0.5 bits by sensitivity is a plan of other codecs here.
+//! bf16 (0.0625 bits a value).
+//!
+//! With a number of bits on average each tensor has half a bit, 2, 4, 8 or 32, by GACT's rule and
+//! allocation, but the gradients of trials are compared by each parameter's norm, which takes no
+//! copies of all gradients, and only twice: at the first step and after a tenth of all. As in the
+//! authors' code, the means count as one bit where variance is predicted, and take its place in
+//! trials.
 
 use std::sync::Arc;
 
@@ -14,29 +20,57 @@ use packlight_kernels::block_pool;
 use packlight_kernels::quantise::Rounding;
 
 use crate::grouped::{Code, Grouped, features, samples};
+use crate::identity::Identity;
+use crate::ladder::{Ladder, Step};
 use crate::quantised::KEEPERS;
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::spec::{number, parameters, wrong};
+use crate::{Bytes, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
-    pattern: "alam",
-    summary: "means of 4 neighbours at 2 bits each, in groups of 128 means",
-    examples: &["alam"],
-    parse: |spec| (spec == "alam").then(|| Ok(Arc::new(Alam) as _)),
+    pattern: "alam[:<bits>]",
+    summary: "means of 4 neighbours at 2 bits each; or up to all bits, so many on average",
+    examples: &["alam", "alam:2"],
+    parse,
 };
 
 /// Neighbours that share a code.
 const NEIGHBOURS: usize = 4;
-const CODE: Code = Code { group: 128, bits: 2 };
+const GROUP: usize = 128;
+const OF_MEANS: Code = Code { group: GROUP, bits: 2 };
 
-/// Quantised means of neighbours.
+/// Bits that a tensor may have: at 32 it is left as it is, 1 stands for means.
+const LADDER: [Step; 5] = [
+    Step { bits: 32, size: 32.0 },
+    Step { bits: 8, size: 8.0 },
+    Step { bits: 4, size: 4.0 },
+    Step { bits: 2, size: 2.0 },
+    Step { bits: 1, size: 0.5 },
+];
+
+fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
+    let mean = match parameters(spec, "alam")?[..] {
+        [] => Ok(None),
+        [bits] => number(spec, bits, 0.5..=32.0, "bits on average, 0.5 to 32,").map(Some),
+        _ => Err(wrong(spec, "`alam` or bits on average expected, as in `alam:2`")),
+    };
+    let ladder = |mean: f64| Ladder { steps: &LADDER, mean };
+    Some(mean.map(|mean| Arc::new(Alam { ladder: mean.map(ladder) }) as _))
+}
+
+/// Quantised means of neighbours, for all tensors or for those that matter least.
 #[derive(Debug)]
-pub struct Alam;
+pub struct Alam {
+    ladder: Option<Ladder>,
+}
 
 impl Codec for Alam {
     fn name(&self) -> String {
-        "alam".into()
+        match self.ladder {
+            Some(Ladder { mean, .. }) => format!("alam:{mean}"),
+            None => "alam".into(),
+        }
     }
 
     fn scope(&self) -> Scope {
@@ -44,15 +78,39 @@ impl Codec for Alam {
     }
 
     fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
-        Ok(Some(CODE.bytes(&[samples(shape), features(shape).div_ceil(NEIGHBOURS)])))
+        let means = [samples(shape), features(shape).div_ceil(NEIGHBOURS)];
+        Ok(self.ladder.is_none().then(|| OF_MEANS.bytes(&means)))
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let shape = input.dims().to_vec();
-        let flat = input.reshape((samples(&shape), features(&shape)))?;
-        let means = block_pool::pool_features(&flat, NEIGHBOURS)?;
-        let means = CODE.pack(&means, Rounding::Stochastic(context.key))?;
-        Ok(Box::new(Means { means, shape }))
+        let rounding = Rounding::Stochastic(context.key);
+        let bits = match &self.ladder {
+            Some(ladder) => ladder.bits(input.elem_count(), context.memory)?,
+            None => 1,
+        };
+        match bits {
+            1 => {
+                let shape = input.dims().to_vec();
+                let flat = input.reshape((samples(&shape), features(&shape)))?;
+                let means = block_pool::pool_features(&flat, NEIGHBOURS)?;
+                Ok(Box::new(Means { means: OF_MEANS.pack(&means, rounding)?, shape }))
+            }
+            bits @ 2..=8 => Ok(Box::new(Code { group: GROUP, bits }.pack(input, rounding)?)),
+            _ => Identity.pack(input, context),
+        }
+    }
+
+    fn calibrates(&self, step: u64, steps: u64) -> Option<Disturbance> {
+        let now = step == 0 || step == steps / 10;
+        (self.ladder.is_some() && now).then_some(Disturbance::Norms)
+    }
+
+    fn calibrated(&self, sensitivity: f64, memory: &mut Memory) -> Result<()> {
+        self.ladder.map_or(Ok(()), |ladder| ladder.calibrated(sensitivity, memory))
+    }
+
+    fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+        self.ladder.map_or(Ok(()), |ladder| ladder.allocate(layers))
     }
 }
 

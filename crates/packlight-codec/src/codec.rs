@@ -48,6 +48,15 @@ pub struct Context<'a> {
     pub memory: &'a mut Memory,
 }
 
+/// What of the gradients tells how much they are disturbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Every entry.
+    Entries,
+    /// The norm of each parameter's gradient.
+    Norms,
+}
+
 /// Which layers a codec is for where a plan does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -164,10 +173,10 @@ pub trait Codec: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Every how many steps a trainer is to measure how much each layer's packing disturbs the
-    /// gradients of all parameters, by backward passes in which one layer at a time is packed in
-    /// [`Memory::trial`] bits; `None` for never.
-    fn calibrates_every(&self) -> Option<u64> {
+    /// Whether a trainer is to measure, before step `step` of `steps`, how much each layer's packing
+    /// disturbs the gradients of all parameters, by backward passes in which one layer at a time is
+    /// packed in [`Memory::trial`] bits, and by what of them.
+    fn calibrates(&self, _step: u64, _steps: u64) -> Option<Disturbance> {
         None
     }
 

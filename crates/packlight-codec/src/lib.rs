@@ -38,7 +38,7 @@ mod allocation;
 mod codec;
 mod error;
 mod grouped;
-
+mod ladder;
 mod low_rank;
 mod masked;
 mod memory;
@@ -46,7 +46,7 @@ mod spec;
 mod tokens;
 mod tucker;
 
-pub use codec::{Bytes, Codec, Context, InputForm, Packed, Scope};
+pub use codec::{Bytes, Codec, Context, Disturbance, InputForm, Packed, Scope};
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use registry::parse;

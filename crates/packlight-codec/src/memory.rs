@@ -24,7 +24,7 @@ impl Memory {
     }
 
     /// The bits that this layer is to be packed in once, to see how much it matters; see
-    /// [`Codec::calibrates_every`](crate::Codec::calibrates_every).
+    /// [`Codec::calibrates`](crate::Codec::calibrates).
     pub fn trial(&self) -> Option<u8> {
         self.trial
     }

@@ -5,9 +5,9 @@
 mod quantising;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{InputForm, parse};
+use packlight_codec::{InputForm, Memory, parse};
 use packlight_kernels::block_pool;
-use quantising::{learning_indicator, pack, sample, values};
+use quantising::{learning_indicator, pack, pack_with, sample, values};
 
 #[test]
 fn the_variance_is_that_of_a_coin_between_two_codes() {
@@ -86,6 +86,29 @@ fn alam_is_pooling_of_four_neighbours_within_its_code() {
     for row in restored.chunks(693) {
         assert!(row.chunks(4).all(|four| four.iter().all(|x| x == &four[0])));
     }
+}
+
+#[test]
+fn with_a_budget_alam_averages_what_matters_least() {
+    let x = sample(&[4, 1024]);
+    let codec = parse("alam:2").unwrap();
+    let mut layers = vec![Memory::default(); 3];
+    let pack = |memory: &mut Memory| pack_with("alam:2", &x, 0, memory).bytes();
+    for (memory, sensitivity) in layers.iter_mut().zip([0.0, 1.0, 1e6]) {
+        assert_eq!(pack(memory).payload, x.elem_count() / 4, "2 bits until it is measured");
+        codec.calibrated(sensitivity, memory).unwrap();
+    }
+    codec.allocate(&mut layers.iter_mut().collect::<Vec<_>>()).unwrap();
+    let payloads: Vec<usize> = layers.iter_mut().map(|memory| pack(memory).payload).collect();
+    let bits = payloads.iter().map(|bytes| *bytes as f64 * 8.0 / x.elem_count() as f64);
+    assert_eq!(bits.collect::<Vec<_>>(), [0.5, 0.5, 4.0]);
+    assert_eq!(pack(&mut layers[2]).metadata, x.elem_count() / 128 * 4);
+    // In a trial one bit stands for the means.
+    assert_eq!(pack(&mut layers[2].clone().for_trial(1)).payload, x.elem_count() / 16);
+    // At first, and after a tenth of all steps.
+    let asked = (0..100).filter(|&step| codec.calibrates(step, 100).is_some());
+    assert_eq!(asked.collect::<Vec<_>>(), [0, 10]);
+    assert!(parse("alam").unwrap().calibrates(0, 100).is_none());
 }
 
 #[test]

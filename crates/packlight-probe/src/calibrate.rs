@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use packlight_autograd::Pass;
+use packlight_codec::Disturbance;
 use packlight_nn::Parameters;
 
 use crate::metric::values;
@@ -12,13 +13,15 @@ use crate::{Error, Result};
 const FEW: u8 = 1;
 const MANY: u8 = 8;
 
-/// Measures the sensitivity of each layer whose codec asks for it at `step`, and tells the codec.
+/// Measures the sensitivity of each layer whose codec asks for it at `step` of `steps`, and tells
+/// the codec.
 ///
-/// With g0 and g1 the gradients of all parameters with this layer's tensor in one bit, drawn twice,
-/// and g2 the same in eight, all else being equal, the sensitivity is the largest of |g0 - g1|^2,
-/// 2 |g0 - g2|^2 and 2 |g1 - g2|^2 (Liu et al., "GACT: activation compressed training for generic
-/// network architectures", ICML 2022). Each layer takes three passes of `loss`, which leave running
-/// statistics and what codecs remember as they are.
+/// With g0 and g1 the gradients of all parameters, or their norms, with this layer's tensor in one
+/// bit, drawn twice, and g2 the same in eight, all else being equal, the sensitivity is the largest
+/// of |g0 - g1|^2, 2 |g0 - g2|^2 and 2 |g1 - g2|^2 (Liu et al., "GACT: activation compressed training
+/// for generic network architectures", ICML 2022; with norms, Woo et al., "ALAM", ICLR 2024). Each
+/// layer takes three passes of `loss`, which leave running statistics and what codecs remember as
+/// they are.
 ///
 /// # Errors
 /// If a pass fails, or a parameter of a layer that trains gets no gradient.
@@ -27,16 +30,15 @@ pub fn calibrate(
     pass: &Pass,
     loss: impl Fn(&Pass) -> packlight_nn::Result<Tensor>,
     step: u64,
+    steps: u64,
 ) -> Result<()> {
     let pass = pass.clone().freeze_statistics();
     for layer in parameters.layers() {
         let codec = layer.codec();
-        if !codec.calibrates_every().is_some_and(|every| step.is_multiple_of(every.max(1))) {
-            continue;
-        }
+        let Some(disturbance) = codec.calibrates(step, steps) else { continue };
         let gradients = |bits, draw| {
             let trial = pass.clone().with_trial(layer.name(), bits, draw);
-            gradient(parameters, &loss(&trial)?.backward()?)
+            gradient(parameters, &loss(&trial)?.backward()?, disturbance)
         };
         let (first, second) = (gradients(FEW, 1)?, gradients(FEW, 2)?);
         let fine = gradients(MANY, 1)?;
@@ -48,13 +50,21 @@ pub fn calibrate(
     Ok(())
 }
 
-/// The gradients of all trained parameters, one after another.
-fn gradient(parameters: &Parameters, store: &GradStore) -> Result<Vec<f64>> {
+/// The gradients of all trained parameters, or their norms, one after another.
+fn gradient(
+    parameters: &Parameters,
+    store: &GradStore,
+    disturbance: Disturbance,
+) -> Result<Vec<f64>> {
     let mut all = Vec::new();
     for (name, var) in parameters.trained() {
         let which = "calibrating";
         let missing = || Error::NoGradient { parameter: name.to_string(), which };
-        all.extend(values(store.get(var).ok_or_else(missing)?)?);
+        let gradient = values(store.get(var).ok_or_else(missing)?)?;
+        match disturbance {
+            Disturbance::Entries => all.extend(gradient),
+            Disturbance::Norms => all.push(gradient.iter().map(|x| x * x).sum::<f64>().sqrt()),
+        }
     }
     Ok(all)
 }

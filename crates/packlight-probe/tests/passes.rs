@@ -150,25 +150,22 @@ fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
 
 #[test]
 fn calibrating_tells_codecs_which_layers_matter() {
-    let model = model("gact:2");
-    let pass = Pass::training().with_seed(1, 0);
-    let step = || loss(&model, &pass).unwrap().backward().unwrap();
-    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 1).unwrap();
-    step();
-    memory::allocate(model.layers()).unwrap();
-    let bits = || -> Vec<u8> {
-        let of = |layer: &Arc<Layer>| Some(layer.memory().get("bits")?.to_scalar().unwrap());
-        model.layers().iter().filter_map(of).collect()
-    };
-    assert_eq!(bits(), [0u8; 0], "step 1 is not one at which to measure");
-
-    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 0).unwrap();
-    memory::allocate(model.layers()).unwrap();
-    let bits = bits();
-    assert!(
-        bits.len() > 5 && bits.iter().any(|&b| b < 2) && bits.iter().any(|&b| b > 2),
-        "{bits:?}"
-    );
+    // GACT measures every 1,000 steps, ALAM at first and after a tenth of all.
+    for (plan, idle, measured) in [("gact:2", 1, 0), ("gact:2", 999, 1000), ("alam:2", 41, 40)] {
+        let model = model(plan);
+        let pass = Pass::training().with_seed(1, 0);
+        let at = |step| {
+            calibrate(model.parameters(), &pass, |pass| loss(&model, pass), step, 400).unwrap();
+            loss(&model, &pass).unwrap().backward().unwrap();
+            memory::allocate(model.layers()).unwrap();
+            let bits = |layer: &Arc<Layer>| Some(layer.memory().get("bits")?.to_scalar().unwrap());
+            model.layers().iter().filter_map(bits).collect::<Vec<u8>>()
+        };
+        assert_eq!(at(idle), [0u8; 0], "{plan}: step {idle} is not one at which to measure");
+        let bits = at(measured);
+        assert!(bits.len() > 5, "{plan}: {bits:?}");
+        assert!(bits.iter().any(|&b| b < 2) && bits.iter().any(|&b| b > 2), "{plan}: {bits:?}");
+    }
 }
 
 #[test]

@@ -70,6 +70,7 @@ impl Trainer<'_> {
             &pass,
             |pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss),
             step,
+            self.total_steps(),
         )?;
 
         let recorder = SideBySide::new();
