@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+mod common;
 
 use candle_core::Tensor;
+use common::{gap, restore, sample, values};
 use packlight_codec::{Context, InputForm, Memory, Packed, Result, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::rng::{Key, Purpose};
-use support::{gap, restore, sample, values};
 
 const PLAIN: Conv2dGeometry =
     Conv2dGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
@@ -37,7 +37,7 @@ fn input_grad(codec: &str, grad: &Tensor, w: &Tensor, x: &[usize], g: &Conv2dGeo
 fn for_one_by_one_kernels_it_is_pooling() {
     let (x, grad, weight) = (sample(&[2, 3, 8, 6], 1), sample(&[2, 4, 8, 6], 2), [4, 3, 1, 1]);
     let filtered = weight_grad("gf2", &x, &grad, &weight, &PLAIN);
-    let pooled = support::pack("pool2", &x, InputForm::Images);
+    let pooled = common::pack("pool2", &x, InputForm::Images);
     let from_pooled = pooled.conv2d_weight_grad(&grad, &weight, &PLAIN).unwrap();
     let upsampled = conv2d::weight_grad(&pooled.unpack().unwrap(), &grad, &weight, &PLAIN).unwrap();
     assert!(gap(&filtered, &from_pooled) < 1e-12);

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+mod common;
 
 use candle_core::{DType, Tensor};
+use common::{dot, gap, sample, values};
 use packlight_codec::{Context, InputForm, Memory, parse};
 use packlight_kernels::rng::{Key, Purpose};
-use support::{dot, gap, sample, values};
 
 fn output_grad(codec: &str, grad: &Tensor, step: u64, memory: &mut Memory) -> Option<Tensor> {
     let key = Key::new(1, Purpose::Codec).step(step);

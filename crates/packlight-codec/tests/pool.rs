@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+mod common;
 
 use candle_core::Tensor;
+use common::{dot, gap, indicator, pack, restore, sample, values};
 use packlight_codec::InputForm::{Images, Tokens};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
-use support::{dot, gap, learning_indicator, pack, restore, sample, values};
 
 #[test]
 fn pooling_is_an_orthogonal_projection_at_every_size() {
@@ -18,7 +18,7 @@ fn pooling_is_an_orthogonal_projection_at_every_size() {
             assert!(gap(&once, &restore(codec, &once, Images)) < 1e-14, "{codec}");
             assert!(dot(&(&x - &once).unwrap(), &once).abs() < 1e-12 * dot(&x, &x));
             let kept = dot(&once, &once) / dot(&x, &x);
-            assert!((learning_indicator(&once, &x) - kept).abs() < 1e-12);
+            assert!((indicator(&once, &x) - kept).abs() < 1e-12);
         }
     }
 }
@@ -42,7 +42,7 @@ fn counting_zeros_at_the_edge_is_no_projection() {
 fn white_noise_keeps_one_part_in_k_squared() {
     let x = sample(&[8, 8, 48, 48], 2);
     for (codec, expected) in [("pool2", 0.25), ("pool3", 1.0 / 9.0), ("pool4", 0.0625)] {
-        let found = learning_indicator(&restore(codec, &x, Images), &x);
+        let found = indicator(&restore(codec, &x, Images), &x);
         assert!((found - expected).abs() < 0.005, "{codec}: {found}");
     }
 }

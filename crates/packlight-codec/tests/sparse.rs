@@ -2,13 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+mod common;
 
 use candle_core::{DType, Tensor};
+use common::{dot, gap, indicator, pack, restore, sample, values};
 use packlight_codec::InputForm::{Images, Tokens};
 use packlight_codec::{Bytes, parse};
 use packlight_kernels::relu;
-use support::{dot, gap, learning_indicator, pack, restore, sample, values};
 
 #[test]
 fn the_largest_keep_the_known_share_of_a_normal_distribution() {
@@ -24,11 +24,11 @@ fn the_largest_keep_the_known_share_of_a_normal_distribution() {
         ("bitmap", 1.0),
     ] {
         let restored = restore(codec, &x, Images);
-        let indicator = learning_indicator(&restored, &x);
-        assert!((indicator - expected).abs() < 0.005, "{codec}: {indicator}");
+        let found = indicator(&restored, &x);
+        assert!((found - expected).abs() < 0.005, "{codec}: {found}");
         let energy = dot(&restored, &restored) / dot(&x, &x);
         let cosine = dot(&x, &restored) / (dot(&x, &x) * dot(&restored, &restored)).sqrt();
-        assert!((indicator - energy).abs() < 1e-12 && (indicator - cosine * cosine).abs() < 1e-12);
+        assert!((found - energy).abs() < 1e-12 && (found - cosine * cosine).abs() < 1e-12);
         assert_eq!(gap(&restored, &x) == 0.0, expected == 1.0);
     }
 }

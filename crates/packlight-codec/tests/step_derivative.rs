@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod support;
+mod common;
 
 use candle_core::{DType, Device, Tensor};
+use common::{dot, pack, sample, values};
 use packlight_codec::InputForm::Tokens;
 use packlight_kernels::{gelu, silu};
-use support::{dot, pack, sample, values};
 
 #[test]
 fn the_derivative_steps_over_four_levels_from_zero_to_one() {

@@ -17,9 +17,20 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
+/// The sum of products.
+pub fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    values(a).iter().zip(values(b)).map(|(a, b)| a * b).sum()
+}
+
 /// The sum of squares.
 pub fn energy(tensor: &Tensor) -> f64 {
-    values(tensor).iter().map(|x| x * x).sum()
+    dot(tensor, tensor)
+}
+
+/// The largest difference; NaN where there is one.
+pub fn gap(a: &Tensor, b: &Tensor) -> f64 {
+    let gaps = values(&(a - b).unwrap()).into_iter().map(f64::abs);
+    gaps.max_by(f64::total_cmp).unwrap_or(0.0)
 }
 
 /// |a - b| / |b|, or |a| where b is 0.
@@ -49,4 +60,9 @@ pub fn pack_at(
 /// Packs at step 0 of a layer of which nothing is remembered.
 pub fn pack(name: &str, x: &Tensor, form: InputForm) -> Box<dyn Packed> {
     pack_at(name, x, form, 0, &mut Memory::default()).unwrap()
+}
+
+/// What is restored of a tensor that [`pack`] packed.
+pub fn restore(name: &str, x: &Tensor, form: InputForm) -> Tensor {
+    pack(name, x, form).unpack().unwrap()
 }
