@@ -8,9 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::backprop::GradStore;
-use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, DType, Device, Layout, Shape, Storage, Tensor, Var,
-};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, Var};
 
 use crate::gradient::{Gradient, Slot};
 use crate::{Activation, Error, Result};
@@ -29,7 +27,8 @@ pub(crate) fn is_tracked(tensor: &Tensor) -> bool {
 
 /// What an operation gives back for a gradient of its output.
 pub(crate) struct Gradients {
-    /// For each input, in order; `None` where it was not asked for.
+    /// For each input, in order; `None` where it was not asked for, and none at all where they have
+    /// been added already.
     pub(crate) inputs: Vec<Option<Gradient>>,
     /// For each parameter, in order; `None` where it was not asked for.
     pub(crate) parameters: Vec<Option<Tensor>>,
@@ -42,9 +41,11 @@ impl Link {
         Ok(self.scalar.backward()?)
     }
 
-    /// The gradient that has arrived here, which leaves none.
-    pub(crate) fn take_gradient(&self) -> Option<Gradient> {
-        self.slot.take()
+    /// The beginning of a graph of its own for the same activation: gradients that arrive there are
+    /// added here.
+    pub(crate) fn apart(&self) -> Result<Self> {
+        let scalar = Var::zeros(1, DType::F32, self.scalar.device())?.into_inner();
+        Ok(Self { scalar, slot: self.slot.clone() })
     }
 }
 
@@ -177,12 +178,6 @@ impl CustomOp1 for Operation {
         self.run()?;
         Ok(Some(links.zeros_like()?))
     }
-}
-
-/// The link of a constant whose gradient is wanted all the same, from its slot.
-pub(crate) fn root(device: &Device) -> Result<Link> {
-    let scalar = Var::zeros(1, DType::F32, device)?.into_inner();
-    Ok(Link { scalar, slot: Slot::default() })
 }
 
 /// The link of a tensor that candle tracks.

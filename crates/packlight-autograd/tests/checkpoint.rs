@@ -46,14 +46,14 @@ impl Block {
         vec![self.weight.clone(), self.scale.clone(), self.shift.clone()]
     }
 
-    fn part(&self) -> impl Fn(&Activation) -> Result<Activation> + Send + use<> {
+    fn part(&self) -> impl Fn(&Activation, [&Activation; 0]) -> Result<Activation> + Send + use<> {
         let (weight, scale, shift) = (self.weight.clone(), self.scale.clone(), self.shift.clone());
         let running = self.running.clone();
         let layer = |name: &str, kind| Layer::new(name, kind);
         let (conv, norm) = (layer("conv", LayerKind::Conv), layer("norm", LayerKind::Norm));
         let (relu, drop) = (layer("relu", LayerKind::Relu), layer("drop", LayerKind::Dropout));
         let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
-        move |x| {
+        move |x, []| {
             let y = op::conv2d(x, &weight, None, geometry, &conv)?;
             let y = op::batch_norm(&y, &scale, &shift, &running, 1e-5, &norm)?;
             op::dropout(&op::relu(&y, &relu)?, 0.3, &drop)
@@ -67,10 +67,10 @@ fn step(checkpointed: bool) -> (Vec<Vec<u64>>, usize) {
     let pass = Pass::training().with_seed(5, 7).with_ledger(&ledger);
     let x = Activation::from_tensor(&input, &pass).unwrap();
     let y = match checkpointed {
-        false => block.part()(&x).unwrap(),
+        false => block.part()(&x, []).unwrap(),
         true => {
             let segment = Layer::new("segment", LayerKind::Segment);
-            op::checkpoint(&x, &block.parameters(), &segment, block.part()).unwrap()
+            op::checkpoint((&x, &segment), [], &block.parameters(), block.part()).unwrap()
         }
     };
     let kept = ledger.kept();
@@ -91,13 +91,57 @@ fn checkpointing_changes_no_bit_and_keeps_the_input_alone() {
     assert!(kept_again < kept_plain);
 }
 
+/// Twice `x + relu(m a) + m b`, dropped out, where all read the same `m`.
+#[test]
+fn an_input_that_several_parts_read_is_kept_once_and_gets_its_gradient_to_the_bit() {
+    let weights: Vec<[Var; 2]> =
+        (0..2).map(|part| ["a", "b"].map(|name| var(&[5, 5], &format!("{name}{part}")))).collect();
+    let (x, m) = (var(&[7, 5], "x"), var(&[7, 5], "m"));
+    let step = |checkpointed: bool| {
+        let ledger = Ledger::new();
+        let pass = Pass::training().with_seed(5, 7).with_ledger(&ledger);
+        let enter =
+            |var: &Var| Activation::from_tensor(&var.affine(1.5, 0.0).unwrap(), &pass).unwrap();
+        let (mut y, shared) = (enter(&x), enter(&m));
+        for (number, weights) in weights.iter().enumerate() {
+            let layer = |name: &str, kind| Layer::new(format!("{name}{number}"), kind);
+            let linear = ["a", "b"].map(|name| layer(name, LayerKind::Linear));
+            let (relu, drop) = (layer("relu", LayerKind::Relu), layer("drop", LayerKind::Dropout));
+            let [a, b] = weights.clone();
+            let part = move |x: &Activation, [m]: [&Activation; 1]| {
+                let y = op::relu(&op::linear(m, &a, None, &linear[0])?, &relu)?;
+                let y = op::add(x, &op::add(&y, &op::linear(m, &b, None, &linear[1])?)?)?;
+                op::dropout(&y, 0.3, &drop)
+            };
+            let keep = |name| layer(name, LayerKind::Segment);
+            y = match checkpointed {
+                false => part(&y, [&shared]).unwrap(),
+                true => {
+                    let (own, other) = ((&y, &keep("x")), (&shared, &keep("m")));
+                    op::checkpoint(own, [other], weights, part).unwrap()
+                }
+            };
+        }
+        let kept = ledger.kept();
+        drop(shared);
+        let grads = y.into_tensor().unwrap().sqr().unwrap().sum_all().unwrap().backward().unwrap();
+        assert_eq!(ledger.kept(), 0);
+        let vars = [&x, &m].into_iter().chain(weights.iter().flatten());
+        (vars.map(|var| bits(grads.get(var).unwrap())).collect::<Vec<_>>(), kept)
+    };
+    let ((plain, kept_plain), (again, kept_again)) = (step(false), step(true));
+    assert_eq!(plain, again);
+    // Plain: `m` and the masks of two ReLUs; checkpointed: `m` and what goes through, twice.
+    assert_eq!((kept_plain, kept_again), (8 * 35 + 2 * 5, 3 * 8 * 35));
+}
+
 #[test]
 fn a_checkpoint_in_evaluation_is_its_part() {
     let block = Block::new();
     let x = Activation::from_tensor(&sample(&[3, 4, 6, 6], "x"), &Pass::evaluation()).unwrap();
     let segment = Layer::new("segment", LayerKind::Segment);
-    let y = op::checkpoint(&x, &block.parameters(), &segment, block.part()).unwrap();
-    assert_eq!(bits(y.data()), bits(block.part()(&x).unwrap().data()));
+    let y = op::checkpoint((&x, &segment), [], &block.parameters(), block.part()).unwrap();
+    assert_eq!(bits(y.data()), bits(block.part()(&x, []).unwrap().data()));
 }
 
 #[test]

@@ -18,33 +18,26 @@ pub struct Arrangement {
 }
 
 impl Arrangement {
-    /// Answers an error if a network that is not residual is to share inputs.
+    /// Answers an error if anything is asked for that only networks of residual blocks of
+    /// convolutions can do.
     pub(crate) fn refuse_residual(&self, model: &str) -> Result<()> {
-        match self.auxiliary_residual {
-            None => Ok(()),
-            Some(_) => Err(Error::Arrangement {
-                reason: format!("`ara` is for residual networks; {model} has no stages of blocks"),
-            }),
-        }
-    }
-
-    /// Answers an error if anything is asked for, for a network that can only be put together in
-    /// one way.
-    pub(crate) fn refuse_all(&self, model: &str) -> Result<()> {
-        self.refuse_residual(model)?;
-        match self.checkpoint {
-            None => Ok(()),
-            Some(_) => Err(Error::Arrangement {
-                reason: format!(
-                    "`checkpoint`: {model} cannot be checkpointed, its decoder reads two inputs"
-                ),
-            }),
-        }
+        let reason = if self.auxiliary_residual.is_some() {
+            format!("`ara` is for residual networks; {model} has no stages of blocks")
+        } else if self.checkpoint == Some(Checkpointing::Cells) {
+            format!(
+                "`checkpoint=cell` is for residual networks, {model} has no such cells; write \
+                 `sqrt`, `block` or a number of segments"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::Arrangement { reason })
     }
 }
 
 /// The parts of a network that are computed again in the backward pass (Chen et al., "Training
-/// deep nets with sublinear memory cost", 2016).
+/// deep nets with sublinear memory cost", 2016); a transformer's encoder and decoder are cut each by
+/// itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkpointing {
     /// In each residual block, all between the outputs of its first and its last convolution's

@@ -1,5 +1,6 @@
 //! Parts of a network that may be computed again in the backward pass.
 
+use std::array;
 use std::sync::Arc;
 
 use candle_core::Var;
@@ -9,37 +10,55 @@ use packlight_record::LayerKind;
 use crate::arrangement::Checkpointing;
 use crate::{Builder, Error, Module, Result};
 
-/// A part of a network, checkpointed or not.
-pub(crate) struct Part<M> {
+/// A part of a network, checkpointed or not, that reads `N` activations beside the one that goes
+/// through it.
+pub(crate) struct Part<M, const N: usize = 0> {
     inside: Arc<M>,
-    checkpoint: Option<(Arc<Layer>, Vec<Var>)>,
+    checkpoint: Option<Checkpoint>,
 }
 
-impl<M: Module + 'static> Part<M> {
+/// What a part keeps its inputs by, and the parameters within.
+struct Checkpoint {
+    through: Arc<Layer>,
+    beside: Vec<Arc<Layer>>,
+    parameters: Vec<Var>,
+}
+
+impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
     /// Makes a part that is computed once.
     pub(crate) fn plain(inside: M) -> Self {
         Self { inside: Arc::new(inside), checkpoint: None }
     }
 
-    /// Makes a part that is computed again in the backward pass; `builder` names it as a layer.
+    /// Makes a part that is computed again in the backward pass; `builder` names it as a layer, and
+    /// `beside` what it reads beside as layers of it.
     pub(crate) fn checkpointed(
         builder: &Builder,
+        beside: [&str; N],
         make: impl FnOnce() -> Result<M>,
     ) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Segment)?;
+        let through = builder.layer(LayerKind::Segment)?;
+        let layer = |name| builder.pp(name).layer(LayerKind::Segment);
+        let beside = beside.into_iter().map(layer).collect::<Result<_>>()?;
         let before = builder.finish().vars().len();
         let inside = Arc::new(make()?);
         let parameters = builder.finish().vars().split_off(before);
-        Ok(Self { inside, checkpoint: Some((layer, parameters)) })
+        Ok(Self { inside, checkpoint: Some(Checkpoint { through, beside, parameters }) })
     }
-}
 
-impl<M: Module + 'static> Module for Part<M> {
-    fn forward(&self, x: &Activation) -> Result<Activation> {
-        let Some((layer, parameters)) = &self.checkpoint else { return self.inside.forward(x) };
+    /// What `forward` makes of the part, of `x` and of what it reads beside it.
+    pub(crate) fn forward_with(
+        &self,
+        x: &Activation,
+        beside: [&Activation; N],
+        forward: impl Fn(&M, &Activation, [&Activation; N]) -> Result<Activation> + Send + 'static,
+    ) -> Result<Activation> {
+        let Some(checkpoint) = &self.checkpoint else { return forward(&self.inside, x, beside) };
         let inside = self.inside.clone();
-        Ok(op::checkpoint(x, parameters, layer, move |x| {
-            inside.forward(x).map_err(|error| match error {
+        let beside = array::from_fn(|at| (beside[at], &checkpoint.beside[at]));
+        let x = (x, &checkpoint.through);
+        Ok(op::checkpoint(x, beside, &checkpoint.parameters, move |x, beside| {
+            forward(&inside, x, beside).map_err(|error| match error {
                 Error::Autograd(error) => *error,
                 other => candle_core::Error::wrap(other).into(),
             })
@@ -47,50 +66,68 @@ impl<M: Module + 'static> Module for Part<M> {
     }
 }
 
-/// Blocks one after another.
-pub(crate) struct Chain<B> {
-    parts: Vec<Part<Blocks<B>>>,
+impl<M: Module + 'static> Module for Part<M> {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        self.forward_with(x, [], |inside, x, []| inside.forward(x))
+    }
 }
 
-struct Blocks<B>(Vec<B>);
+/// Blocks one after another, each of which reads `N` activations beside the one that goes through
+/// them all.
+pub(crate) struct Chain<B, const N: usize = 0> {
+    parts: Vec<Part<Vec<B>, N>>,
+}
 
-impl<B: Module + 'static> Chain<B> {
+impl<B: Send + Sync + 'static, const N: usize> Chain<B, N> {
     /// Makes `count` blocks, in segments called `segment1`, `segment2`, ... where they are
-    /// checkpointed.
+    /// checkpointed; `beside` names what they read beside.
     pub(crate) fn new(
         builder: &Builder,
         count: usize,
         checkpoint: Option<Checkpointing>,
+        beside: [&str; N],
         mut block: impl FnMut(usize) -> Result<B>,
     ) -> Result<Self> {
         let segments = checkpoint.map_or(0, |checkpoint| checkpoint.segments(count));
         if segments == 0 {
             let blocks = (0..count).map(block).collect::<Result<_>>()?;
-            return Ok(Self { parts: vec![Part::plain(Blocks(blocks))] });
+            return Ok(Self { parts: vec![Part::plain(blocks)] });
         }
         let part = |segment: usize| {
             let range = segment * count / segments..(segment + 1) * count / segments;
-            Part::checkpointed(&builder.pp(format!("segment{}", segment + 1)), || {
-                Ok(Blocks(range.map(&mut block).collect::<Result<_>>()?))
+            Part::checkpointed(&builder.pp(format!("segment{}", segment + 1)), beside, || {
+                range.map(&mut block).collect()
             })
         };
         Ok(Self { parts: (0..segments).map(part).collect::<Result<_>>()? })
     }
 
+    /// `x` gone through all blocks, each by `forward`, which is given what they read beside.
+    pub(crate) fn forward_with(
+        &self,
+        x: Activation,
+        beside: [&Activation; N],
+        forward: impl Fn(&B, &Activation, [&Activation; N]) -> Result<Activation>
+        + Clone
+        + Send
+        + 'static,
+    ) -> Result<Activation> {
+        self.parts.iter().try_fold(x, |x, part| {
+            let forward = forward.clone();
+            part.forward_with(&x, beside, move |blocks, x, beside| {
+                blocks.iter().try_fold(x.clone(), |x, block| forward(block, &x, beside))
+            })
+        })
+    }
+
     /// All blocks in order, whatever the segments.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &B> {
-        self.parts.iter().flat_map(|part| &part.inside.0)
+        self.parts.iter().flat_map(|part| part.inside.iter())
     }
 }
 
 impl<B: Module + 'static> Module for Chain<B> {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.parts.iter().try_fold(x.clone(), |x, part| part.forward(&x))
-    }
-}
-
-impl<B: Module> Module for Blocks<B> {
-    fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.0.iter().try_fold(x.clone(), |x, block| block.forward(&x))
+        self.forward_with(x.clone(), [], |block, x, []| block.forward(x))
     }
 }

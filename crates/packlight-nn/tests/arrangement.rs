@@ -22,6 +22,14 @@ fn sample(shape: &[usize]) -> Tensor {
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
 }
 
+/// Two pairs of sequences, one shorter than the other, and what comes next in each.
+fn sequences() -> (Tensor, candle_core::Result<Tensor>) {
+    let tokens: [[[u32; 5]; 2]; 2] =
+        [[[3, 4, 5, 6, 7], [1, 8, 9, 3, 2]], [[10, 2, 9, 0, 0], [1, 5, 5, 0, 0]]];
+    let next: [[u32; 5]; 2] = [[8, 9, 3, 2, 2], [5, 5, 2, 0, 0]];
+    (Tensor::new(&tokens, &Device::Cpu).unwrap(), Tensor::new(&next, &Device::Cpu))
+}
+
 struct Step {
     logits: Vec<f64>,
     gradients: BTreeMap<String, Vec<f64>>,
@@ -51,9 +59,12 @@ fn step_of(spec: &ModelSpec, plan: &str) -> Step {
     let model = Model::planned(spec, &plan, 3, DType::F64, &Device::Cpu).unwrap();
     let ledger = Ledger::new();
     let pass = Pass::training().with_seed(3, 0).with_ledger(&ledger);
-    let x = Activation::from_tensor(&sample(&[BATCH, 3, SIDE, SIDE]), &pass).unwrap();
-    let logits = model.forward(&x).unwrap();
-    let labels = Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu).unwrap();
+    let (inputs, labels) = match spec.name.takes_sequences() {
+        true => sequences(),
+        false => (sample(&[BATCH, 3, SIDE, SIDE]), Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu)),
+    };
+    let logits = model.forward(&Activation::from_tensor(&inputs, &pass).unwrap()).unwrap();
+    let labels = labels.unwrap();
     let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().named().filter_map(|(name, var)| {
@@ -100,14 +111,55 @@ fn square_root_segments_keep_least_beside_the_largest_segment() {
 }
 
 #[test]
-fn an_mlp_is_checkpointed_too() {
-    let spec = ModelSpec { hidden: Some(vec![9, 8, 7, 6]), ..ModelSpec::new(Architecture::Mlp) };
-    let spec = spec.for_images(3, SIDE, 10).unwrap();
-    let (plain, again) = (step_of(&spec, "none"), step_of(&spec, "checkpoint=sqrt"));
-    assert_eq!(plain.gradients, again.gradients);
-    let refused = Plan::parse("ara=2").unwrap();
-    let error = Model::planned(&spec, &refused, 3, DType::F64, &Device::Cpu).err().unwrap();
-    assert!(error.to_string().contains("residual networks"), "{error}");
+fn networks_that_are_not_residual_are_checkpointed_too() {
+    let mlp = ModelSpec { hidden: Some(vec![9, 8, 7, 6]), ..ModelSpec::new(Architecture::Mlp) };
+    let of_tokens = |name| ModelSpec { width: Some(8), depth: Some(4), ..ModelSpec::new(name) };
+    let with_heads = |name| ModelSpec { heads: Some(2), ..of_tokens(name) };
+    let images = |spec: ModelSpec| spec.for_images(3, SIDE, 10).unwrap();
+    let transformer = with_heads(Architecture::Transformer).for_sequences(11, 13).unwrap();
+    for spec in [
+        images(mlp),
+        images(with_heads(Architecture::Vit)),
+        images(of_tokens(Architecture::Mixer)),
+        transformer,
+    ] {
+        let plain = step_of(&spec, "none");
+        for plan in ["sqrt", "block", "1", "3"] {
+            let name = format!("{} {plan}", spec.name.name());
+            let again = step_of(&spec, &format!("checkpoint={plan}"));
+            assert_eq!(plain.logits, again.logits, "{name}");
+            assert_eq!(plain.gradients, again.gradients, "{name}");
+            assert_eq!(again.ledger.kept(), 0, "{name}");
+            // A block of an MLP keeps its input alone in any case.
+            assert!(name == "mlp block" || again.inputs() < plain.inputs(), "{name}");
+            // One segment is computed again as a whole, and holds all that it would have.
+            assert!(plan == "1" || again.ledger.peak() < plain.ledger.peak(), "{name}");
+        }
+        for (plan, part) in [("ara=2", "residual networks"), ("checkpoint=cell", "`sqrt`")] {
+            let plan = Plan::parse(plan).unwrap();
+            let error = Model::planned(&spec, &plan, 3, DType::F64, &Device::Cpu).err().unwrap();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_transformer_keeps_its_encoder_s_output_once_for_all_segments() {
+    let spec = ModelSpec {
+        width: Some(8),
+        depth: Some(4),
+        heads: Some(2),
+        ..ModelSpec::new(Architecture::Transformer)
+    };
+    let step = step_of(&spec.for_sequences(11, 13).unwrap(), "checkpoint=sqrt");
+    let entries = step.ledger.entries();
+    let segments: Vec<_> = entries.iter().filter(|entry| entry.layer.contains("segment")).collect();
+    let names: Vec<_> = segments.iter().map(|entry| &*entry.layer).collect();
+    let expected = ["encoder.segment1", "encoder.segment2", "decoder.segment1"];
+    assert_eq!(names[..3], expected);
+    assert_eq!(names[3..], ["decoder.segment1.memory", "decoder.segment2"]);
+    // Two sequences of five tokens of eight features.
+    assert!(segments.iter().all(|entry| entry.bytes.total() == 2 * 5 * 8 * 8));
 }
 
 /// Parameters whose gradients differ.

@@ -1,53 +1,86 @@
-//! Gradient checkpointing. Keeps the input of a part of the network and computes the part again in
+//! Gradient checkpointing. Keeps what a part of the network reads and computes the part again in
 //! the backward pass (Chen et al., "Training deep nets with sublinear memory cost", 2016).
 
+use std::array;
 use std::sync::Arc;
 
 use candle_core::Var;
 use packlight_codec::InputForm;
 
-use crate::link::{self, Gradients, Needs, output};
-use crate::{Activation, Layer, Result};
+use crate::activation::KeptPacked;
+use crate::link::{Gradients, Link, Needs, output};
+use crate::{Activation, Layer, Pass, Result};
 
-/// What `part` makes of `x`, keeping `x` alone; `parameters` are those that `part` uses.
+/// What `part` makes of `x` and of what it reads beside it, keeping these alone, each by its layer;
+/// `parameters` are those that `part` uses.
 ///
-/// The gradients are those without checkpointing: the second forward pass draws the same random
-/// numbers and leaves running statistics as the first has left them. With a codec on `layer`, the
-/// part is computed again from the restored input.
+/// The gradients are those without checkpointing, to the bit: the second forward pass draws the
+/// same random numbers and leaves running statistics as the first has left them, and what the part
+/// adds to the gradient of an input that others read too, it adds in the same order. With a codec
+/// on a layer, the part is computed again from the restored input.
 ///
 /// # Errors
-/// If `part` fails, or the codec cannot pack the input.
-pub fn checkpoint(
-    x: &Activation,
+/// If `part` fails, or a codec cannot pack its input.
+pub fn checkpoint<const N: usize>(
+    x: (&Activation, &Arc<Layer>),
+    beside: [(&Activation, &Arc<Layer>); N],
     parameters: &[Var],
-    layer: &Arc<Layer>,
-    part: impl Fn(&Activation) -> Result<Activation> + Send + 'static,
+    part: impl Fn(&Activation, [&Activation; N]) -> Result<Activation> + Send + 'static,
 ) -> Result<Activation> {
+    let inputs: Vec<&Activation> = [x].into_iter().chain(beside).map(|(input, _)| input).collect();
     let tracked: Vec<_> = parameters.iter().map(Var::as_tensor).collect();
-    let needs = Needs::of(&[x], &tracked);
-    if !needs.any() {
-        return part(x);
+    if !Needs::of(&inputs, &tracked).any() {
+        return part(x.0, beside.map(|(input, _)| input));
     }
-    let once = Activation::from_tensor(x.data(), &x.pass().clone().keeping_nothing())?;
-    let data = part(&once)?.data().clone();
-    let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
-    let (kept, pass) = (x.keep(layer, form)?, x.pass().clone().again());
-    let (layer, used) = (layer.clone(), parameters.to_vec());
-    output("checkpoint", data, &[x], &tracked, move |grad| {
-        let restored = kept.value().unpack().map_err(|e| layer.codec_failed(e))?;
-        let root = link::root(restored.device())?;
-        let input = Activation::new(restored, Arc::new(pass), Some(root.clone()));
-        input.share(&kept, &layer, form);
-        let again = part(&input)?;
-        drop((input, kept)); // what layers within share lives on with them
-        let Some(end) = again.link().cloned() else {
-            return Ok(Gradients { inputs: vec![None], parameters: vec![None; used.len()] });
-        };
+    let once = |input: &Activation| {
+        let pass = input.pass().clone().keeping_nothing();
+        Activation::new(input.data().clone(), Arc::new(pass), None)
+    };
+    let read = beside.map(|(input, _)| once(input));
+    let data = part(&once(x.0), read.each_ref())?.data().clone();
+    drop(read);
+    let own = Input::keep(x)?;
+    let others = beside.into_iter().map(Input::keep).collect::<Result<Vec<_>>>()?;
+    let used = parameters.to_vec();
+    output("checkpoint", data, &inputs, &tracked, move |grad| {
+        let x = own.restored()?;
+        let read = others.iter().map(Input::restored).collect::<Result<Vec<_>>>()?;
+        let again = part(&x, array::from_fn(|at| &read[at]))?;
+        drop((x, read, own, others)); // what layers within share lives on with them
+        let end = again.link().cloned();
         drop(again);
-        let mut store = end.backward(grad)?;
-        Ok(Gradients {
-            inputs: vec![root.take_gradient()],
-            parameters: used.iter().map(|var| store.remove(var)).collect(),
-        })
+        let store = end.map(|end| end.backward(grad)).transpose()?; // adds the inputs' gradients
+        let parameters = store
+            .map_or_else(Vec::new, |mut store| used.iter().map(|var| store.remove(var)).collect());
+        Ok(Gradients { inputs: Vec::new(), parameters })
     })
+}
+
+/// An input that is kept in the place of all that the part would keep.
+struct Input {
+    kept: Arc<KeptPacked>,
+    layer: Arc<Layer>,
+    form: InputForm,
+    pass: Arc<Pass>,
+    link: Option<Link>,
+}
+
+impl Input {
+    fn keep((input, layer): (&Activation, &Arc<Layer>)) -> Result<Self> {
+        let form = if input.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
+        Ok(Self {
+            kept: input.keep(layer, form)?,
+            layer: layer.clone(),
+            form,
+            pass: Arc::new(input.pass().clone().again()),
+            link: input.link().map(Link::apart).transpose()?,
+        })
+    }
+
+    fn restored(&self) -> Result<Activation> {
+        let data = self.kept.value().unpack().map_err(|e| self.layer.codec_failed(e))?;
+        let input = Activation::new(data, self.pass.clone(), self.link.clone());
+        input.share(&self.kept, &self.layer, self.form);
+        Ok(input)
+    }
 }

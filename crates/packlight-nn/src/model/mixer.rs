@@ -31,7 +31,7 @@ impl Mixer {
         let head = LinearConfig { init: zero, bias: Some(zero), auxiliary: None };
         Ok(Self {
             stem: PatchEmbedding::new(&builder.pp("stem").pp("proj"), in_channels, width, config)?,
-            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, |number| {
+            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, [], |number| {
                 Block::new(&builder.pp("blocks").pp(number), sizes)
             })?,
             norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,

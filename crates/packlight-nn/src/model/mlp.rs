@@ -32,7 +32,7 @@ impl Mlp {
         };
         let widths = [&[sizes.inputs], &sizes.hidden[..]].concat();
         let count = sizes.hidden.len();
-        let hidden = Chain::new(builder, count, arrangement.checkpoint, |index| {
+        let hidden = Chain::new(builder, count, arrangement.checkpoint, [], |index| {
             Ok(Hidden {
                 linear: linear(index + 1, widths[index], widths[index + 1])?,
                 relu: Relu::new(&builder.pp(format!("relu{}", index + 1)))?,

@@ -88,7 +88,7 @@ impl ResNet {
         };
 
         let layout = layout(width, family, arrangement)?;
-        let blocks = Chain::new(builder, layout.len(), arrangement.checkpoint, |index| {
+        let blocks = Chain::new(builder, layout.len(), arrangement.checkpoint, [], |index| {
             let at = &layout[index];
             let builder = builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
             BasicBlock::new(&builder, at, family, arrangement.checkpoint)
@@ -234,7 +234,7 @@ impl BasicBlock {
         Ok(Self {
             conv1,
             rest: match checkpoint {
-                Some(Checkpointing::Cells) => Part::checkpointed(&builder.pp("cell"), rest)?,
+                Some(Checkpointing::Cells) => Part::checkpointed(&builder.pp("cell"), [], rest)?,
                 _ => Part::plain(rest()?),
             },
             shortcut: match family.shortcut {

@@ -7,6 +7,7 @@ use packlight_autograd::{Activation, op};
 
 use super::sizes::TransformerSizes;
 use crate::layer::{Attention, Dropout, Embedding, FeedForward, LayerNorm, Linear, LinearConfig};
+use crate::part::Chain;
 use crate::{Arrangement, Builder, Error, Init, Module, Result};
 
 /// The token that fills up sequences which are shorter than others: it is neither seen nor counted.
@@ -19,10 +20,11 @@ const POSITIONS: usize = 5000;
 /// A transformer from one sequence of tokens to another.
 pub struct Transformer {
     source: TokenEmbedding,
-    encoder: Vec<EncoderLayer>,
+    encoder: Chain<EncoderLayer>,
     encoder_norm: LayerNorm,
     target: TokenEmbedding,
-    decoder: Vec<DecoderLayer>,
+    /// Each layer reads the encoder's output too.
+    decoder: Chain<DecoderLayer, 1>,
     decoder_norm: LayerNorm,
     generator: Linear,
 }
@@ -33,21 +35,21 @@ impl Transformer {
         sizes: &TransformerSizes,
         arrangement: &Arrangement,
     ) -> Result<Self> {
-        arrangement.refuse_all("transformer")?;
+        arrangement.refuse_residual("transformer")?;
         let &TransformerSizes { source_vocabulary, classes, width, depth, .. } = sizes;
         let (encoder, decoder) = (builder.pp("encoder"), builder.pp("decoder"));
         let (encoder_layers, decoder_layers) =
             (encoder.pp("encoder_layers"), decoder.pp("decoder_layers"));
         Ok(Self {
             source: TokenEmbedding::new(builder, "src", source_vocabulary, sizes)?,
-            encoder: (0..depth)
-                .map(|number| EncoderLayer::new(&encoder_layers.pp(number), sizes))
-                .collect::<Result<_>>()?,
+            encoder: Chain::new(&encoder, depth, arrangement.checkpoint, [], |number| {
+                EncoderLayer::new(&encoder_layers.pp(number), sizes)
+            })?,
             encoder_norm: LayerNorm::new(&encoder.pp("norm"), width, EPSILON)?,
             target: TokenEmbedding::new(builder, "trg", classes, sizes)?,
-            decoder: (0..depth)
-                .map(|number| DecoderLayer::new(&decoder_layers.pp(number), sizes))
-                .collect::<Result<_>>()?,
+            decoder: Chain::new(&decoder, depth, arrangement.checkpoint, ["memory"], |number| {
+                DecoderLayer::new(&decoder_layers.pp(number), sizes)
+            })?,
             decoder_norm: LayerNorm::new(&decoder.pp("norm"), width, EPSILON)?,
             generator: Linear::new(
                 &builder.pp("decoder_generator").pp("linear"),
@@ -70,16 +72,16 @@ impl Module for Transformer {
         let row = |row| op::reshape(&op::slice(x, 1, row..row + 1)?, &[samples, length]);
         let (source, target) = (row(0)?, row(1)?);
         let no_padding = op::Visible { lengths: Some(lengths(source.data())?), causal: false };
+        let of_source = no_padding.clone();
 
-        let mut memory = self.source.forward(&source)?;
-        for layer in &self.encoder {
-            memory = layer.forward(&memory, &no_padding)?;
-        }
-        let memory = self.encoder_norm.forward(&memory)?;
-        let mut x = self.target.forward(&target)?;
-        for layer in &self.decoder {
-            x = layer.forward(&x, &memory, &no_padding)?;
-        }
+        let x = self.source.forward(&source)?;
+        let x =
+            self.encoder.forward_with(x, [], move |layer, x, []| layer.forward(x, &of_source))?;
+        let memory = self.encoder_norm.forward(&x)?;
+        let x = self.target.forward(&target)?;
+        let x = self.decoder.forward_with(x, [&memory], move |layer, x, [memory]| {
+            layer.forward(x, memory, &no_padding)
+        })?;
         self.generator.forward(&self.decoder_norm.forward(&x)?)
     }
 }

@@ -42,7 +42,7 @@ impl Vit {
             patches: PatchEmbedding::new(&embedding, in_channels, width, config)?,
             class_token,
             positions,
-            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, |number| {
+            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, [], |number| {
                 Block::new(&builder.pp("blocks").pp(number), sizes)
             })?,
             norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
