@@ -108,7 +108,7 @@ impl Layer {
         let mut memory = self.memory();
         let mut copy = match pass.trial(&self.name) {
             Some(bits) => Some(memory.clone().for_trial(bits)),
-            None => (!pass.updates_statistics()).then(|| memory.clone()),
+            None => (!pass.updates_memories()).then(|| memory.clone()),
         };
         let memory = copy.as_mut().unwrap_or(&mut memory);
         act(&mut Context { form, key, memory }).map_err(|e| self.codec_failed(e))

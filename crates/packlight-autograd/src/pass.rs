@@ -108,9 +108,10 @@ impl Pass {
         Self { differentiate: false, ..self }
     }
 
-    /// This pass for computing such a part again.
+    /// This pass for computing such a part again. Codecs pack in this pass alone, so that they
+    /// remember what they see in it.
     pub(crate) fn again(self) -> Self {
-        Self { again: true, ..self }.freeze_statistics()
+        Self { again: true, ..self }
     }
 
     pub(crate) fn is_again(&self) -> bool {
@@ -123,6 +124,11 @@ impl Pass {
     }
 
     pub(crate) fn updates_statistics(&self) -> bool {
+        self.updates_memories() && !self.again
+    }
+
+    /// Whether codecs may remember what they see.
+    pub(crate) fn updates_memories(&self) -> bool {
         self.training && self.update_statistics
     }
 

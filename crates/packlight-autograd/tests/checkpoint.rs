@@ -136,6 +136,40 @@ fn an_input_that_several_parts_read_is_kept_once_and_gets_its_gradient_to_the_bi
 }
 
 #[test]
+fn what_codecs_remember_within_a_checkpointed_part_is_what_they_would_without() {
+    let (x, weight) = (sample(&[6, 8], "x"), var(&[4, 8], "w"));
+    let remembered = |checkpointed: bool| {
+        let layer = Layer::new("fc", LayerKind::Linear);
+        layer.set_codec(packlight_codec::parse("mesa").unwrap());
+        let gradients: Vec<_> = (0..3)
+            .map(|step| {
+                let pass = Pass::training().with_seed(5, step);
+                let x = (&x * (1.0 + step as f64)).unwrap();
+                let x = Activation::from_tensor(&x, &pass).unwrap();
+                let (by, w) = (layer.clone(), weight.clone());
+                let part = move |x: &Activation, []: [&Activation; 0]| op::linear(x, &w, None, &by);
+                let y = match checkpointed {
+                    false => part(&x, []),
+                    true => {
+                        let segment = Layer::new("segment", LayerKind::Segment);
+                        op::checkpoint((&x, &segment), [], &[weight.clone()], part)
+                    }
+                };
+                let loss = y.unwrap().into_tensor().unwrap().sqr().unwrap().sum_all().unwrap();
+                bits(loss.backward().unwrap().get(&weight).unwrap())
+            })
+            .collect();
+        let memory = layer.memory();
+        assert!(memory.tensors().next().is_some());
+        let of = |(name, tensor): (&str, &Tensor)| {
+            (name.to_owned(), bits(&tensor.to_dtype(DType::F64).unwrap()))
+        };
+        (gradients, memory.tensors().map(of).collect::<Vec<_>>())
+    };
+    assert_eq!(remembered(false), remembered(true));
+}
+
+#[test]
 fn a_checkpoint_in_evaluation_is_its_part() {
     let block = Block::new();
     let x = Activation::from_tensor(&sample(&[3, 4, 6, 6], "x"), &Pass::evaluation()).unwrap();
