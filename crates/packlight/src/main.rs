@@ -1,5 +1,6 @@
 //! The command line.
 
+mod batch_file;
 mod command;
 mod model_options;
 mod progress_bar;

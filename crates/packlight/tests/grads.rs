@@ -1,4 +1,4 @@
-//! `packlight grads` against PyTorch's answers, and what it refuses.
+//! `packlight grads` against PyTorch's answers and the library's, and what it refuses.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,9 @@ use std::process::Output;
 
 use candle_core::{DType, Device, Tensor};
 use common::{folder_from, json, packlight, stderr};
-use packlight::nn::weights;
+use packlight::autograd::{Activation, Pass};
+use packlight::nn::model::Architecture;
+use packlight::nn::{Model, ModelSpec, Module, Plan, weights};
 
 const FIXTURE: &str = "resnet18-w8-noise32.safetensors";
 /// PyTorch's own f32 is within 3e-5 of f64 on these tensors.
@@ -73,19 +75,175 @@ fn agrees_with_pytorch_for_every_parameter_and_every_plan() {
     }
 }
 
+fn model(spec: &ModelSpec) -> Model {
+    Model::new(spec, 1, DType::F32, &Device::Cpu).unwrap()
+}
+
+fn parameters(model: &Model) -> impl Iterator<Item = (String, Tensor)> {
+    let named = model.parameters().named();
+    named.map(|(name, var)| (format!("param.{name}"), var.as_detached_tensor()))
+}
+
+/// Two images of four classes.
+fn of_images() -> Vec<(&'static str, Tensor)> {
+    let images = Tensor::arange(0f32, 384.0, &Device::Cpu).unwrap();
+    let images = (images / 384.0).unwrap().reshape((2, 3, 8, 8)).unwrap();
+    vec![("input", images), ("labels", Tensor::new(&[0i64, 3], &Device::Cpu).unwrap())]
+}
+
+fn tokens(rows: &[[i64; 3]]) -> Tensor {
+    Tensor::from_slice(rows.as_flattened(), (rows.len(), 3), &Device::Cpu).unwrap()
+}
+
+/// Two pairs of sequences, one shorter than the other, sources longer than targets.
+fn of_sequences() -> Vec<(&'static str, Tensor)> {
+    let source = Tensor::new(&[[5i64, 3, 9, 4], [7, 2, 0, 0]], &Device::Cpu).unwrap();
+    let (target, labels) = (tokens(&[[1, 6, 4], [1, 8, 0]]), tokens(&[[6, 4, 2], [8, 2, 0]]));
+    vec![("src", source), ("tgt", target), ("labels", labels)]
+}
+
+/// The loss and all gradients of a model by the library itself.
+fn by_library(spec: &ModelSpec, plan: &str, input: &Tensor, labels: &Tensor) -> (f64, Vec<Tensor>) {
+    let model = model(spec);
+    Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+    let x = Activation::from_tensor(input, &Pass::training()).unwrap();
+    let loss = model.loss(&model.forward(&x).unwrap(), labels).unwrap().into_tensor().unwrap();
+    let store = loss.backward().unwrap();
+    let gradients = model.parameters().named().map(|(_, var)| store.get(var).unwrap().clone());
+    (f64::from(loss.to_scalar::<f32>().unwrap()), gradients.collect())
+}
+
+/// The smallest model of each architecture, and how the command line says so.
+fn all() -> [(ModelSpec, &'static str); 6] {
+    let wide = |name| ModelSpec { width: Some(8), ..ModelSpec::new(name) };
+    let deep = |name| ModelSpec { depth: Some(1), ..wide(name) };
+    let headed = |name| ModelSpec { heads: Some(2), ..deep(name) };
+    let images = |spec: ModelSpec| spec.for_images(3, 8, 4).unwrap();
+    let mlp = ModelSpec { hidden: Some(vec![6, 5]), ..ModelSpec::new(Architecture::Mlp) };
+    let transformer = ModelSpec { dropout: Some(0.0), ..headed(Architecture::Transformer) };
+    [
+        (images(wide(Architecture::Resnet18)), "--width 8"),
+        (images(wide(Architecture::Resnet20)), "--width 8"),
+        (images(mlp), "--hidden 6,5"),
+        (images(headed(Architecture::Vit)), "--width 8 --depth 1 --heads 2"),
+        (images(deep(Architecture::Mixer)), "--width 8 --depth 1"),
+        (transformer.for_sequences(10, 9).unwrap(), "--width 8 --depth 1 --heads 2"),
+    ]
+}
+
+/// Runs `packlight grads` with `tensors` and the parameters of the model.
+fn of_model(
+    (spec, options): &(ModelSpec, &str),
+    plan: &str,
+    tensors: &BTreeMap<String, Tensor>,
+    dir: &Path,
+) -> Output {
+    let (input, output) = (dir.join("in.safetensors"), dir.join("out.safetensors"));
+    weights::write(&input, tensors).unwrap();
+    packlight(["grads", "--json", "--plan", plan, "--model", spec.name.name()])
+        .args(options.split(' '))
+        .arg("--input")
+        .arg(&input)
+        .arg("--output")
+        .arg(&output)
+        .output()
+        .unwrap()
+}
+
+fn with_parameters(
+    batch: Vec<(&'static str, Tensor)>,
+    spec: &ModelSpec,
+) -> BTreeMap<String, Tensor> {
+    let batch = batch.into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    batch.chain(parameters(&model(spec))).collect()
+}
+
+#[test]
+fn gradients_are_the_library_s_for_every_architecture() {
+    let dir = tempfile::tempdir().unwrap();
+    for case in all() {
+        let spec = &case.0;
+        let (batch, input, labels) = match spec.name.takes_sequences() {
+            true => {
+                let pairs: [[[u32; 4]; 2]; 2] =
+                    [[[5, 3, 9, 4], [1, 6, 4, 0]], [[7, 2, 0, 0], [1, 8, 0, 0]]];
+                let labels: [[u32; 4]; 2] = [[6, 4, 2, 0], [8, 2, 0, 0]];
+                let pairs = Tensor::new(&pairs, &Device::Cpu).unwrap();
+                (of_sequences(), pairs, Tensor::new(&labels, &Device::Cpu).unwrap())
+            }
+            false => (of_images(), of_images()[0].1.clone(), of_images()[1].1.clone()),
+        };
+        let tensors = with_parameters(batch, spec);
+        for plan in ["none", "linear=pool2"] {
+            let name = format!("{} {plan}", spec.name.name());
+            let said = json(&of_model(&case, plan, &tensors, dir.path()));
+            let (loss, expected) = by_library(spec, plan, &input, &labels);
+            assert!((said["loss"].as_f64().unwrap() - loss).abs() < 1e-6, "{name}");
+            assert_eq!(said["gradients"], expected.len());
+            let found = read(&dir.path().join("out.safetensors"));
+            for ((parameter, _), expected) in model(spec).parameters().named().zip(&expected) {
+                let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+                let found = values(&found[&format!("grad.{parameter}")]);
+                assert_eq!(found, values(expected), "{name}: {parameter}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_transformer_s_batch_lacks_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let [.., vit, _, transformer] = all();
+    let tensors = with_parameters(of_sequences(), &transformer.0);
+    let float = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
+    let table = "param.src_embedding.embeddings_table.weight";
+    for (name, put, words) in [
+        ("src", None, "`src` (the source tokens, integers of [N, length]) is missing"),
+        ("tgt", None, "`tgt` (the tokens that the decoder reads, integers of [2, length])"),
+        ("labels", None, "`labels` (the tokens that it is to say, integers of [2, 3])"),
+        (table, None, table),
+        ("param.decoder_generator.linear.bias", None, "`param.decoder_generator.linear.bias`"),
+        ("src", Some(float), "`src` is F32 of [2, 3], expected integers of [N, length]"),
+        ("src", Some(tokens(&[[1, 2, 10], [3, 0, 0]])), "`src` holds 10, expected 0 to 9"),
+        (
+            "src",
+            Some(tokens(&[[1, 2, 3], [3, 0, 4]])),
+            "`src` has padding (0) before a token in row 1",
+        ),
+        (
+            "tgt",
+            Some(tokens(&[[1, 2, 3]])),
+            "`tgt` is I64 of [1, 3], expected integers of [2, length]",
+        ),
+        ("tgt", Some(tokens(&[[1, 2, 3], [1, 9, 0]])), "`tgt` holds 9, expected 0 to 8"),
+        (
+            "labels",
+            Some(tokens(&[[0, 0, 0], [0, 0, 0]])),
+            "at least one label that counts expected",
+        ),
+    ] {
+        let mut tensors = tensors.clone();
+        match put {
+            Some(tensor) => tensors.insert(name.to_owned(), tensor),
+            None => tensors.remove(name),
+        };
+        let result = of_model(&transformer, "none", &tensors, dir.path());
+        assert_eq!(result.status.code(), Some(1));
+        assert!(stderr(&result).contains(words), "`{words}` is missing in: {}", stderr(&result));
+        assert!(stderr(&result).contains("in.safetensors"), "{}", stderr(&result));
+    }
+    let mut tensors = with_parameters(of_images(), &vit.0);
+    tensors.insert("input".into(), tensors["input"].narrow(3, 0, 4).unwrap());
+    let said = stderr(&of_model(&vit, "none", &tensors, dir.path()));
+    assert!(said.contains("images of 8 x 4, vit takes square ones"), "{said}");
+}
+
 /// A batch with all parameters of the smallest ResNet-18, changed by `change`.
 fn batch(dir: &Path, change: impl Fn(&mut BTreeMap<String, Tensor>)) -> std::path::PathBuf {
-    use packlight::nn::model::Architecture;
-    use packlight::nn::{Model, ModelSpec};
     let spec = ModelSpec { width: Some(8), ..ModelSpec::new(Architecture::Resnet18) };
-    let spec = spec.for_images(3, 8, 4).unwrap();
-    let model = Model::new(&spec, 1, DType::F32, &Device::Cpu).unwrap();
-    let named = model.parameters().named();
-    let mut tensors: BTreeMap<_, _> =
-        named.map(|(name, var)| (format!("param.{name}"), var.as_detached_tensor())).collect();
-    let images = Tensor::arange(0f32, 384.0, &Device::Cpu).unwrap();
-    tensors.insert("input".into(), (images / 384.0).unwrap().reshape((2, 3, 8, 8)).unwrap());
-    tensors.insert("labels".into(), Tensor::new(&[0i64, 3], &Device::Cpu).unwrap());
+    let model = model(&spec.for_images(3, 8, 4).unwrap());
+    let tensors = of_images().into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
+    let mut tensors = tensors.chain(parameters(&model)).collect();
     change(&mut tensors);
     let path = dir.join("in.safetensors");
     weights::write(&path, &tensors).unwrap();
