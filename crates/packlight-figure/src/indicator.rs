@@ -37,12 +37,12 @@ pub struct IndicatorColumn<'a> {
 const FLOOR: f64 = -2.0;
 
 const HOW_TO_READ: &str = "The learning indicator LI = 1 − |h − r|² / |h|² compares, sample by \
-    sample, a layer's true input h with what the backward pass restores, r: 1 is exact, 0 is no \
-    better than dropping the activation, and below 0 (left of the dashed line) the step is no \
-    longer sure to reduce the loss. Thick bar: the middle half of the samples; thin line: 5th to \
-    95th percentile; tick: the median. All plans share the axis. At the right of each row \
-    stands the share of samples at or below 0, where there are any. Percentiles are averaged over \
-    the probed steps and the seeds.";
+    sample (of linear layers token by token), a layer's true input h with what the backward pass \
+    restores, r: 1 is exact, 0 is no better than dropping the activation, and below 0 (left of the \
+    dashed line) the step is no longer sure to reduce the loss. Thick bar: the middle half of the \
+    samples; thin line: 5th to 95th percentile; tick: the median. All plans share the axis. At the \
+    right of each row stands the share of samples at or below 0, where there are any. Percentiles \
+    are averaged over the probed steps and the seeds.";
 
 /// Draws a row for each layer, in forward order, and a column for each plan, all with the same
 /// axis; what lies below -2 is cut off there and marked by a triangle.

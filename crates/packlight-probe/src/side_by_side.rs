@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use packlight_autograd::{Layer, Observer, WeightGradient};
-use packlight_record::{Fidelity, LayerKind, Record, Spread};
+use packlight_record::{Fidelity, Record, Spread};
 
 use crate::Result;
-use crate::metric::{fidelity, learning_indicator};
+use crate::metric::{Rows, fidelity, learning_indicator};
 
 /// Collects, for every conv and linear layer that one backward pass goes through, how close its
 /// compressed weight gradient is to the exact one.
@@ -23,6 +23,7 @@ struct Finding {
     layer: String,
     fidelity: Fidelity,
     learning_indicator: Option<Spread>,
+    sample_learning_indicator: Option<Spread>,
     kept_bytes: u64,
     raw_bytes: u64,
 }
@@ -46,6 +47,7 @@ impl SideBySide {
                 layer: finding.layer.clone(),
                 fidelity: finding.fidelity,
                 learning_indicator: finding.learning_indicator,
+                sample_learning_indicator: finding.sample_learning_indicator,
                 kept_bytes: finding.kept_bytes,
                 raw_bytes: finding.raw_bytes,
             })
@@ -53,11 +55,17 @@ impl SideBySide {
     }
 
     fn examine(&self, seen: &WeightGradient<'_>) -> Result<()> {
-        let kind: LayerKind = seen.layer.kind();
+        let rows = Rows::of(seen.layer.kind());
+        let indicator = |rows| learning_indicator(rows, seen.input, seen.restored);
+        let of_samples = rows == Rows::Tokens && seen.input.rank() > 2;
         let finding = Finding {
             layer: seen.layer.name().to_owned(),
             fidelity: fidelity(seen.exact, seen.compressed)?,
-            learning_indicator: learning_indicator(kind, seen.input, seen.restored)?,
+            learning_indicator: indicator(rows)?,
+            sample_learning_indicator: match of_samples {
+                true => indicator(Rows::Samples)?,
+                false => None,
+            },
             kept_bytes: seen.kept.total() as u64,
             raw_bytes: (seen.input.elem_count() * seen.input.dtype().size_in_bytes()) as u64,
         };

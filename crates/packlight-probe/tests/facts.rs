@@ -5,8 +5,9 @@
 use candle_core::{Device, Tensor};
 use packlight_codec::{Context, InputForm, Memory};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_probe::metric::{cosine, learning_indicator, norm_ratio, relative_error, snr_db};
-use packlight_record::LayerKind;
+use packlight_probe::metric::{
+    Rows, cosine, learning_indicator, norm_ratio, relative_error, snr_db,
+};
 use proptest::prelude::*;
 
 fn normals(seed: u64, count: usize) -> Vec<f64> {
@@ -21,7 +22,7 @@ fn tensor(values: &[f64], shape: &[usize]) -> Tensor {
 /// The learning indicator of all elements as one token.
 fn indicator(exact: &[f64], restored: &[f64]) -> f64 {
     let row = |values: &[f64]| tensor(values, &[1, values.len()]);
-    learning_indicator(LayerKind::Linear, &row(exact), &row(restored)).unwrap().unwrap().mean
+    learning_indicator(Rows::Tokens, &row(exact), &row(restored)).unwrap().unwrap().mean
 }
 
 fn dot(x: &[f64], y: &[f64]) -> f64 {

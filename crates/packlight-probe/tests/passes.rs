@@ -66,6 +66,7 @@ fn every_conv_and_linear_layer_is_recorded_in_forward_order() {
             layer,
             fidelity,
             learning_indicator,
+            sample_learning_indicator: None,
             kept_bytes,
             raw_bytes,
         } = record
@@ -85,6 +86,39 @@ fn every_conv_and_linear_layer_is_recorded_in_forward_order() {
         found.push(layer);
     }
     assert_eq!(found, expected);
+}
+
+#[test]
+fn linear_layers_over_tokens_are_recorded_by_token_and_by_sample() {
+    let spec = ModelSpec {
+        width: Some(8),
+        depth: Some(1),
+        heads: Some(2),
+        ..ModelSpec::new(Architecture::Vit)
+    };
+    let model = Model::new(&spec.for_images(3, 16, 5).unwrap(), 3, DType::F32, &Device::Cpu);
+    let model = model.unwrap();
+    Plan::parse("linear=pool2").unwrap().apply(model.layers()).unwrap();
+    for record in side_by_side(&model) {
+        let Record::Gradient { layer, learning_indicator, sample_learning_indicator, .. } = record
+        else {
+            panic!("{record:?}")
+        };
+        let tokens = learning_indicator.unwrap();
+        match (&*layer, sample_learning_indicator) {
+            // The patches are a convolution, and the head reads one token of each of four samples.
+            ("patch_embed.proj" | "head", samples) => {
+                assert_eq!((tokens.count, samples), (4, None), "{layer}");
+            }
+            (_, samples) => {
+                let samples = samples.unwrap();
+                // 16 patches and the class token.
+                assert_eq!((tokens.count, samples.count), (4 * 17, 4), "{layer}");
+                assert!(0.0 < samples.mean && samples.mean < 1.0, "{layer}: {samples:?}");
+                assert!(samples.max - samples.min < tokens.max - tokens.min, "{layer}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -190,6 +190,9 @@ pub enum Record {
         fidelity: Fidelity,
         /// The learning indicator per sample (conv) or token (linear).
         learning_indicator: Option<Spread>,
+        /// The same per sample, of a linear layer whose samples have several tokens.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sample_learning_indicator: Option<Spread>,
         /// Payload and metadata bytes that the codec keeps of this layer's input.
         kept_bytes: u64,
         /// Bytes of the same input uncompressed.

@@ -179,8 +179,9 @@ pub(crate) fn layers(source: &Source<'_>) -> Markup {
     html! {
         p .small.muted {
             "In forward order; mean over probed steps and seeds. Lowest: the lowest cosine of any \
-             step and seed. LI: median over samples. A layer that a plan leaves exact says so; an en \
-             dash stands for undefined."
+             step and seed. LI: median over the samples of a convolution, the tokens of a linear \
+             layer; where a sample has several tokens, the median over samples stands beside it. A \
+             layer that a plan leaves exact says so; an en dash stands for undefined."
         }
         @if let [plans] = &groups[..] {
             (layer_table(source, plans))
@@ -200,6 +201,9 @@ fn layer_table(source: &Source<'_>, plans: &[&PlanRow]) -> Markup {
         .layers
         .iter()
         .filter(|(name, _)| plans.iter().any(|p| p.layers.iter().any(|l| l.layer == *name)));
+    let by_sample =
+        plans.iter().flat_map(|p| p.compressed()).any(|l| l.sample_indicator.is_finite());
+    let columns = if by_sample { "6" } else { "5" };
     html! {
         div .wide.dense {
             table {
@@ -208,7 +212,7 @@ fn layer_table(source: &Source<'_>, plans: &[&PlanRow]) -> Markup {
                         th rowspan="2" { "layer" }
                         th rowspan="2" { "kind" }
                         th rowspan="2" .number { "input" br; "uncompressed" }
-                        @for plan in plans { th colspan="5" .group { (plan.plan.name) } }
+                        @for plan in plans { th colspan=(columns) .group { (plan.plan.name) } }
                     }
                     tr {
                         @for _ in plans {
@@ -216,6 +220,7 @@ fn layer_table(source: &Source<'_>, plans: &[&PlanRow]) -> Markup {
                             th .number { "cosine" }
                             th .number { "lowest" }
                             th .number { "LI" }
+                            @if by_sample { th .number { "of samples" } }
                             th .number { "LI ≤ 0" }
                         }
                     }
@@ -235,10 +240,13 @@ fn layer_table(source: &Source<'_>, plans: &[&PlanRow]) -> Markup {
                                         td .number { (thousandths(layer.cosine)) }
                                         td .number { (thousandths(layer.lowest_cosine)) }
                                         td .number { (thousandths(layer.indicator)) }
+                                        @if by_sample {
+                                            td .number { (thousandths(layer.sample_indicator)) }
+                                        }
                                         td .number { (percent(layer.nonpositive)) }
                                     }
-                                    Some(_) => { td .first colspan="5" { span .muted { "exact" } } }
-                                    None => { td .first colspan="5" { "–" } }
+                                    Some(_) => { td .first colspan=(columns) { span .muted { "exact" } } }
+                                    None => { td .first colspan=(columns) { "–" } }
                                 }
                             }
                         }

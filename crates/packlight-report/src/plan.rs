@@ -38,6 +38,8 @@ pub(crate) struct LayerRow {
     pub(crate) relative_error: f64,
     /// The median learning indicator, averaged over steps and seeds.
     pub(crate) indicator: f64,
+    /// The same over samples, of a linear layer whose samples have several tokens; NaN elsewhere.
+    pub(crate) sample_indicator: f64,
     /// Its mean learning indicator, over steps and seeds too.
     pub(crate) mean_indicator: f64,
     /// The fraction of samples at or below 0.
@@ -244,6 +246,7 @@ fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
     let (means, lows) = (numbers(&cosine, "mean")?, numbers(&cosine, "low")?);
     let column = |value: &str| numbers(&by(value)?, "mean");
     let (error, indicator) = (column("relative_error")?, column("li_median")?);
+    let sample_indicator = column("li_sample_median")?;
     let mean_indicator = column("li_mean")?;
     let nonpositive = column("li_nonpositive")?;
     let (kept, raw) = (column("kept_bytes")?, column("raw_bytes")?);
@@ -253,6 +256,7 @@ fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
         lowest_cosine: lows[i],
         relative_error: error[i],
         indicator: indicator[i],
+        sample_indicator: sample_indicator[i],
         mean_indicator: mean_indicator[i],
         nonpositive: nonpositive[i],
         kept: kept[i],

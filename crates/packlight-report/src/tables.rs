@@ -147,11 +147,13 @@ fn gradients(study: &Study) -> PolarsResult<DataFrame> {
                 layer,
                 fidelity,
                 learning_indicator,
+                sample_learning_indicator,
                 kept_bytes,
                 raw_bytes,
             } => {
                 let at = (*epoch, *step, layer.clone());
-                Some((run, at, *fidelity, *learning_indicator, (*kept_bytes, *raw_bytes)))
+                let li = (*learning_indicator, *sample_learning_indicator);
+                Some((run, at, *fidelity, li, (*kept_bytes, *raw_bytes)))
             }
             _ => None,
         })
@@ -169,13 +171,16 @@ fn gradients(study: &Study) -> PolarsResult<DataFrame> {
         norm_ratio: fidelity.norm_ratio,
         snr_db: fidelity.snr_db,
         exact_norm: finite(fidelity.exact_norm),
-        li_mean: of(li, |s| s.mean),
-        li_p05: of(li, |s| s.p05),
-        li_p25: of(li, |s| s.p25),
-        li_median: of(li, |s| s.median),
-        li_p75: of(li, |s| s.p75),
-        li_p95: of(li, |s| s.p95),
-        li_nonpositive: of(li, |s| s.nonpositive),
+        li_mean: of(&li.0, |s| s.mean),
+        li_p05: of(&li.0, |s| s.p05),
+        li_p25: of(&li.0, |s| s.p25),
+        li_median: of(&li.0, |s| s.median),
+        li_p75: of(&li.0, |s| s.p75),
+        li_p95: of(&li.0, |s| s.p95),
+        li_nonpositive: of(&li.0, |s| s.nonpositive),
+        li_sample_mean: of(&li.1, |s| s.mean),
+        li_sample_median: of(&li.1, |s| s.median),
+        li_sample_nonpositive: of(&li.1, |s| s.nonpositive),
         kept_bytes: bytes.0,
         raw_bytes: bytes.1,
     )

@@ -131,6 +131,30 @@ fn plans_stand_head_to_head_with_their_intervals_and_the_papers_beside_them() {
 }
 
 #[test]
+fn the_learning_indicator_of_samples_stands_beside_that_of_tokens() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let table = std::fs::read_to_string(study.path().join("tables/gradients.csv")).unwrap();
+    let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let at = |name: &str| header.iter().position(|h| *h == name).unwrap();
+    let (layer, tokens, samples) = (at("layer"), at("li_median"), at("li_sample_median"));
+    for row in lines {
+        let expected = if row[layer] == "fc" { row[tokens] } else { "" };
+        assert_eq!(row[samples], expected, "{}", row[layer]);
+    }
+    // Two plans compress, and the records give samples of the linear layer alone.
+    assert_eq!(page(study.path()).matches("of samples</th>").count(), 2);
+    let mut without = complete();
+    without.retain(|run| run.factor < 4);
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &without);
+    write(study.path()).unwrap();
+    assert!(!page(study.path()).contains("of samples</th>"));
+}
+
+#[test]
 fn many_plans_are_drawn_a_few_at_a_time_and_folded_away() {
     let study = tempfile::tempdir().unwrap();
     let mut runs = complete();

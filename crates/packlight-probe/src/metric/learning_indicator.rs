@@ -6,21 +6,32 @@ use packlight_record::{LayerKind, Spread};
 use super::{ratio, spread, values};
 use crate::{Error, Result};
 
+/// What one value of the learning indicator is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// Each sample: all axes but the first.
+    Samples,
+    /// Each token: the last axis.
+    Tokens,
+}
+
+impl Rows {
+    /// The authors' choice for a layer: tokens for a linear one, samples for a convolution.
+    pub fn of(kind: LayerKind) -> Self {
+        if kind == LayerKind::Linear { Rows::Tokens } else { Rows::Samples }
+    }
+}
+
 /// `LI = r.(2h - r) / |h|^2 = 1 - |h - r|^2 / |h|^2` of a restored activation `r` of an exact `h`
 /// (Auxiliary Activation Learning, ICLR 2023): 1 where they are equal, 0 where keeping nothing
 /// would serve as well, below 0 where it would serve better.
 ///
-/// One value per sample for a conv layer (over C, H and W), one per token for a linear layer (over
-/// the features); rows whose exact activation is zero or not finite are left out. `None` if there
-/// is no other row.
+/// One value for each of `rows`; those whose exact activation is zero or not finite are left out.
+/// `None` if there is no other.
 ///
 /// # Errors
 /// If the shapes differ or a tensor cannot be read.
-pub fn learning_indicator(
-    kind: LayerKind,
-    exact: &Tensor,
-    restored: &Tensor,
-) -> Result<Option<Spread>> {
+pub fn learning_indicator(rows: Rows, exact: &Tensor, restored: &Tensor) -> Result<Option<Spread>> {
     if exact.dims() != restored.dims() {
         return Err(Error::Shape {
             what: "activations".into(),
@@ -28,9 +39,9 @@ pub fn learning_indicator(
             found: restored.dims().to_vec(),
         });
     }
-    let row: usize = match kind {
-        LayerKind::Linear => exact.dims().last().copied().unwrap_or(1),
-        _ => exact.dims().iter().skip(1).product(),
+    let row: usize = match rows {
+        Rows::Samples => exact.dims().iter().skip(1).product(),
+        Rows::Tokens => exact.dims().last().copied().unwrap_or(1),
     };
     if row == 0 {
         return Ok(None);
@@ -63,16 +74,25 @@ mod tests {
     #[test]
     fn rows_are_samples_for_conv_and_tokens_for_linear() {
         let x = tensor(&[1.0; 24], &[2, 3, 4]);
-        let count = |kind| learning_indicator(kind, &x, &x).unwrap().unwrap().count;
+        let count = |kind| learning_indicator(Rows::of(kind), &x, &x).unwrap().unwrap().count;
         assert_eq!(count(LayerKind::Conv), 2);
         assert_eq!(count(LayerKind::Linear), 6);
+    }
+
+    #[test]
+    fn a_sample_s_value_weighs_its_tokens_by_their_energy() {
+        // Of one sample of two tokens the larger is exact and the smaller dropped.
+        let (h, r) = (tensor(&[3.0, 0.0, 0.0, 1.0], &[1, 2, 2]), [3.0, 0.0, 0.0, 0.0]);
+        let r = tensor(&r, &[1, 2, 2]);
+        let mean = |rows| learning_indicator(rows, &h, &r).unwrap().unwrap().mean;
+        assert_eq!((mean(Rows::Samples), mean(Rows::Tokens)), (0.9, 0.5));
     }
 
     #[test]
     fn exact_is_1_nothing_is_0_worse_is_negative() {
         let h = tensor(&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0, 0.0, 0.0], &[4, 2]);
         let r = tensor(&[1.0, 2.0, 0.0, 0.0, -1.0, -2.0, 3.0, 0.0], &[4, 2]);
-        let li = learning_indicator(LayerKind::Linear, &h, &r).unwrap().unwrap();
+        let li = learning_indicator(Rows::Tokens, &h, &r).unwrap().unwrap();
         // The last row has a zero reference and does not count.
         assert_eq!((li.count, li.min, li.median, li.max), (3, -3.0, 0.0, 1.0));
         assert!((li.nonpositive - 2.0 / 3.0).abs() < 1e-12);
@@ -81,8 +101,8 @@ mod tests {
     #[test]
     fn undefined_without_a_reference() {
         let zero = tensor(&[0.0; 4], &[2, 2]);
-        assert_eq!(learning_indicator(LayerKind::Conv, &zero, &zero).unwrap(), None);
+        assert_eq!(learning_indicator(Rows::Samples, &zero, &zero).unwrap(), None);
         let wrong = tensor(&[0.0; 4], &[4, 1]);
-        assert!(learning_indicator(LayerKind::Conv, &zero, &wrong).is_err());
+        assert!(learning_indicator(Rows::Samples, &zero, &wrong).is_err());
     }
 }

@@ -15,7 +15,7 @@ mod spread;
 
 pub use bias_and_variance::bias_and_variance;
 pub use cosine::cosine;
-pub use learning_indicator::learning_indicator;
+pub use learning_indicator::{Rows, learning_indicator};
 pub use norm_ratio::norm_ratio;
 pub use relative_error::relative_error;
 pub use snr::snr_db;

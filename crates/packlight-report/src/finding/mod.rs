@@ -118,6 +118,7 @@ mod tests {
                     lowest_cosine: *cosine,
                     relative_error: 0.0,
                     indicator: 0.0,
+                    sample_indicator: 0.0,
                     mean_indicator: 0.0,
                     nonpositive: 0.0,
                     kept: 1.0,

@@ -188,7 +188,8 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
         .into_iter()
         .filter(|(_, kind, _)| matches!(kind, LayerKind::Conv | LayerKind::Linear));
     for (i, (layer, kind, elements)) in probed.enumerate() {
-        let exact = run.factor == 1 || kind == LayerKind::Linear;
+        let linear = kind == LayerKind::Linear;
+        let exact = run.factor == 1 || linear && run.factor == 2;
         let loss = if exact {
             0.0
         } else {
@@ -232,6 +233,7 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
                 layer,
                 fidelity,
                 learning_indicator,
+                sample_learning_indicator: learning_indicator.filter(|_| linear),
                 kept_bytes,
                 raw_bytes,
             })
