@@ -152,7 +152,7 @@ fn what_codecs_remember_within_a_checkpointed_part_is_what_they_would_without() 
                     false => part(&x, []),
                     true => {
                         let segment = Layer::new("segment", LayerKind::Segment);
-                        op::checkpoint((&x, &segment), [], &[weight.clone()], part)
+                        op::checkpoint((&x, &segment), [], std::slice::from_ref(&weight), part)
                     }
                 };
                 let loss = y.unwrap().into_tensor().unwrap().sqr().unwrap().sum_all().unwrap();
