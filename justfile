@@ -12,7 +12,7 @@ just := quote(just_executable()) + " --justfile " + quote(justfile())
 default:
     @{{ just }} --list --unsorted
 
-# Run a study and turn its records into a report; a run that fails is in the report, too.
+# Run a study, or several, and turn the records into a report; a run that fails is in it, too.
 report study="reports/quickstart":
     #!/usr/bin/env bash
     set -euo pipefail
@@ -23,9 +23,9 @@ report study="reports/quickstart":
     echo "The report: "{{ quote(study) }}/index.html
     exit $failed
 
-# Remove what a study's runs and its report have left.
+# Remove what the runs and the report of a study, or of several, have left.
 clean-report study="reports/quickstart":
-    rm -rf {{ quote(study) }}/runs {{ quote(study) }}/figures {{ quote(study) }}/tables {{ quote(study) }}/index.html
+    rm -rf {{ quote(study) }}{,/*}/{runs,figures,tables,index.html}
 
 # Run every test, documentation examples included.
 test *args:

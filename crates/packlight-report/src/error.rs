@@ -17,6 +17,14 @@ pub enum Error {
         /// Where its runs would be.
         runs: PathBuf,
     },
+    /// A collection does not say which studies it is of.
+    #[error("{}: {reason}", path.display())]
+    Collection {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::{Spanned, Value};
 
 /// The name of a study's description within its folder.
-const STUDY: &str = "study.toml";
+pub(crate) const STUDY: &str = "study.toml";
 
 /// The plans of a study, in its order, and its seeds.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,11 +4,15 @@
 //! `measurements.jsonl`), and from `study.toml` which runs there are to be, and writes beside them
 //! `index.html`, `figures/` (each figure as SVG with its data as CSV) and `tables/` (the records as
 //! CSV). The page needs neither network nor scripts. Runs that failed, are unfinished, damaged or
-//! not started are named at its top.
+//! not started are named at its top. A [`Collection`] has a page for each of its studies and one on
+//! which they stand head to head.
 //!
 //! This crate knows nothing of candle: a report can be made where no network is trained.
 
+mod across;
 mod codec_name;
+mod collection;
+mod document;
 mod drawings;
 mod draws;
 mod error;
@@ -21,6 +25,7 @@ mod lists;
 mod page;
 mod plan;
 mod published;
+mod report;
 mod stale;
 mod student;
 mod study;
@@ -31,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use collection::{Collection, CollectionSummary};
 pub use error::{Error, Result};
 pub use finding::{Finding, Verdict};
 
@@ -62,43 +68,5 @@ pub struct Summary {
 /// If the study has no runs, a folder cannot be read or a file cannot be written. Failed and
 /// damaged runs are no error: the report names them.
 pub fn write(study_dir: &Path) -> Result<Summary> {
-    let study = study::Study::read(study_dir)?;
-    let tables = tables::Tables::new(&study)?;
-    let plans = plan::rows(&study, &tables)?;
-    let findings = finding::findings(&plans, study.baseline().map(|b| b.name.as_str()));
-    let source =
-        drawings::Source { study: &study, tables: &tables, plans: &plans, findings: &findings };
-    let shelves = drawings::all(&source)?;
-    let tables_dir = study_dir.join("tables");
-    let mut table_files = Vec::new();
-    if !plans.is_empty() {
-        let table = head_to_head::frame(&plans, source.base())?;
-        table_files.push(tables::write(&tables_dir, "head-to-head", &table)?);
-    }
-    table_files.extend(tables.write(&tables_dir)?);
-    let mut drawings = Vec::new();
-    for figure in shelves.iter().flat_map(|shelf| &shelf.figures) {
-        let svg = study_dir.join("figures").join(format!("{}.svg", figure.id));
-        file::write(&svg, figure.svg.as_bytes())?;
-        file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
-        drawings.push(svg);
-    }
-    let page = study_dir.join("index.html");
-    let html = page::page(&source, &shelves, &table_files);
-    let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
-    file::write(&page, html.as_bytes())?;
-    stale::remove(study_dir, &old, &html)?;
-    let count =
-        |wanted: fn(&study::State) -> bool| study.runs.iter().filter(|r| wanted(&r.state)).count();
-    Ok(Summary {
-        page,
-        figures: drawings,
-        tables: table_files.iter().map(|t| tables_dir.join(t)).collect(),
-        finished: count(|s| *s == study::State::Finished),
-        unfinished: count(|s| *s == study::State::Unfinished),
-        failed: count(|s| matches!(s, study::State::Failed(_) | study::State::Damaged(_)))
-            + study.unreadable.len(),
-        missing: study.missing.len(),
-        findings: findings.to_vec(),
-    })
+    report::Report::read(study_dir)?.write(study_dir)
 }

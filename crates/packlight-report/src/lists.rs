@@ -89,7 +89,7 @@ pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
              back when the same tensors were freed. Peak, ledger: the most kept at once. Peak, \
              allocator: the most live bytes during a step beyond those before it, so with gradients, \
              tensors in flight and workspace. Peak, resident: the process's largest resident set until \
-             the plan's last run ended; a study's runs share a process, so it is an upper bound that \
+             the plan's last run ended; runs share a process, so it is an upper bound that \
              never falls from run to run."
         }
     }

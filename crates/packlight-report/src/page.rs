@@ -1,104 +1,91 @@
 //! The page: one file that needs nothing else.
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use packlight_figure::Figure;
 
 use crate::codec_name::pools;
+use crate::document::document;
 use crate::drawings::{Shelf, Source};
 use crate::finding::Finding;
 use crate::study::{State, Study};
 use crate::{lists, published, words};
 
-const STYLE: &str = include_str!("style.css");
-
 /// The page of a study.
 pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) -> String {
     let first = source.study.runs.first().map(|r| &r.manifest);
-    let title = first.map_or("A study without readable runs", |m| m.title.as_str());
+    let title = source.title();
     let name = first.map_or("", |m| m.study.as_str());
     // A study without runs or plans of pooling has nothing to say of the findings on it.
     let pooled = source.plans.is_empty() || source.plans.iter().any(|p| pools(&p.plan.spec));
     let published = published::beside(source.plans);
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="generator" content={ "Packlight " (env!("CARGO_PKG_VERSION")) };
-                title { (title) " – Packlight report" }
-                style { (PreEscaped(STYLE)) }
+    let body = html! {
+        header {
+            h1 { (title) }
+            p .muted { "Study " code { (name) } ". " (source.setting()) "." }
+            nav {
+                @if pooled { a href="#summary" { "Summary" } }
+                a href="#plans" { "Plans head to head" }
+                @if !published.is_empty() { a href="#published" { "What the papers report" } }
+                a href="#figures" { "Figures" }
+                a href="#layers" { "Layers" }
+                a href="#provenance" { "Provenance" }
+                a href="#data" { "Data" }
             }
-            body {
-                header {
-                    h1 { (title) }
-                    p .muted { "Study " code { (name) } ". " (source.setting()) "." }
-                    nav {
-                        @if pooled { a href="#summary" { "Summary" } }
-                        a href="#plans" { "Plans head to head" }
-                        @if !published.is_empty() { a href="#published" { "What the papers report" } }
-                        a href="#figures" { "Figures" }
-                        a href="#layers" { "Layers" }
-                        a href="#provenance" { "Provenance" }
-                        a href="#data" { "Data" }
+        }
+        main {
+            (notice(source.study))
+            @if pooled { (summary(source.findings)) }
+            section #plans {
+                h2 { "Plans head to head" }
+                (lists::head_to_head(source))
+                h3 { "Memory by every account" }
+                (lists::memory_accounts(source))
+            }
+            @if !published.is_empty() {
+                section #published {
+                    h2 { "What the papers report" }
+                    (published::section(&published, source.base()))
+                }
+            }
+            section #figures {
+                h2 { "Figures" }
+                (exact_plans(source))
+                @for shelf in shelves {
+                    @if let Some(title) = &shelf.folded {
+                        details {
+                            summary { (title) }
+                            @for figure in &shelf.figures { (drawing(figure)) }
+                        }
+                    } @else {
+                        @for figure in &shelf.figures { (drawing(figure)) }
                     }
                 }
-                main {
-                    (notice(source.study))
-                    @if pooled { (summary(source.findings)) }
-                    section #plans {
-                        h2 { "Plans head to head" }
-                        (lists::head_to_head(source))
-                        h3 { "Memory by every account" }
-                        (lists::memory_accounts(source))
+                @if shelves.iter().all(|shelf| shelf.figures.is_empty()) {
+                    p { "No run has recorded anything to draw yet." }
+                }
+            }
+            section #layers {
+                h2 { "Layer by layer" }
+                (lists::layers(source))
+            }
+            section #provenance {
+                h2 { "Provenance" }
+                (lists::provenance(source.study))
+            }
+            section #data {
+                h2 { "Data" }
+                p {
+                    "The records as tables, one row a fact: "
+                    @for (i, table) in tables.iter().enumerate() {
+                        @if i > 0 { ", " }
+                        a href={ "tables/" (table) } { (table) }
                     }
-                    @if !published.is_empty() {
-                        section #published {
-                            h2 { "What the papers report" }
-                            (published::section(&published, source.base()))
-                        }
-                    }
-                    section #figures {
-                        h2 { "Figures" }
-                        (exact_plans(source))
-                        @for shelf in shelves {
-                            @if let Some(title) = &shelf.folded {
-                                details {
-                                    summary { (title) }
-                                    @for figure in &shelf.figures { (drawing(figure)) }
-                                }
-                            } @else {
-                                @for figure in &shelf.figures { (drawing(figure)) }
-                            }
-                        }
-                        @if shelves.iter().all(|shelf| shelf.figures.is_empty()) {
-                            p { "No run has recorded anything to draw yet." }
-                        }
-                    }
-                    section #layers {
-                        h2 { "Layer by layer" }
-                        (lists::layers(source))
-                    }
-                    section #provenance {
-                        h2 { "Provenance" }
-                        (lists::provenance(source.study))
-                    }
-                    section #data {
-                        h2 { "Data" }
-                        p {
-                            "The records as tables, one row a fact: "
-                            @for (i, table) in tables.iter().enumerate() {
-                                @if i > 0 { ", " }
-                                a href={ "tables/" (table) } { (table) }
-                            }
-                            ". Every figure's own numbers are beside it. Undefined values are empty."
-                        }
-                    }
+                    ". Every figure's own numbers are beside it. Undefined values are empty."
                 }
             }
         }
     };
-    markup.into_string()
+    document(title, &body)
 }
 
 /// What is not as it should be, at the top where nobody overlooks it.
@@ -190,12 +177,24 @@ fn exact_plans(source: &Source<'_>) -> Markup {
     }
 }
 
+/// A figure with how to read it, from a page in the study's folder.
 fn drawing(figure: &Figure) -> Markup {
-    // Inside a page the namespace is understood.
-    let svg = figure.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
-    let file = |kind: &str| format!("figures/{}.{kind}", figure.id);
+    drawing_in(figure, "")
+}
+
+/// A figure of a study whose folder `folder` (ending with `/`, or empty) is beside the page.
+pub(crate) fn drawing_in(figure: &Figure, folder: &str) -> Markup {
+    let id = figure.id.as_str();
+    // Inside a page the namespace is understood, and names are to be unique.
+    let mut svg = figure.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
+    if !folder.is_empty() {
+        for part in ["title", "desc"] {
+            svg = svg.replace(&format!("{id}-{part}"), &format!("{folder}{id}-{part}"));
+        }
+    }
+    let file = |kind: &str| format!("{folder}figures/{id}.{kind}");
     html! {
-        figure id=(figure.id) {
+        figure id={ (folder) (id) } {
             (PreEscaped(svg))
             figcaption {
                 b { "How to read this. " } (figure.how_to_read) " "

@@ -32,6 +32,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<packlight_nn::Error>,
     },
+    /// A study of a collection cannot be run.
+    #[error("study {study} of the collection: {source}")]
+    Member {
+        /// Its folder's name.
+        study: String,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// Another process writes the same study.
     #[error(
         "{}: another packlight is running this study; wait for it to end, or stop it",

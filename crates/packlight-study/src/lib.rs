@@ -1,7 +1,8 @@
 //! Data sets, studies, training runs, checkpoints and resume.
 //!
 //! A [`Study`] is read from `study.toml`; [`run_study`] trains each of its plans with each of its
-//! seeds and leaves one folder of records a run. Records are a function of the study, the data and
+//! seeds and leaves one folder of records a run. A [`Collection`] names several studies, which
+//! [`run_collection`] runs one after another. Records are a function of the study, the data and
 //! the seed alone: a run that was killed at any moment and started again ends with the same bytes
 //! as one that was not.
 //!
@@ -21,6 +22,7 @@ mod progress;
 mod run;
 mod spec;
 mod step;
+mod summary;
 mod sweep;
 mod trainer;
 
@@ -28,8 +30,9 @@ pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
 pub use progress::{Event, Progress, Silent};
-pub use spec::{NamedPlan, OptimizerSpec, ProbeSpec, STUDY, Study};
-pub use sweep::{Options, Outcome, RUNS, RunSummary, StudySummary, run_study};
+pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, ProbeSpec, STUDY, Study};
+pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
+pub use sweep::{Options, RUNS, run_collection, run_study};
 
 /// Bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

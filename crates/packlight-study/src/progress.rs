@@ -1,4 +1,4 @@
-//! What a study tells while it runs.
+//! What studies tell while they run.
 
 /// Listens to a study; the library knows no terminal.
 pub trait Progress {
@@ -14,7 +14,7 @@ pub enum Event<'a> {
         /// How many plans have runs to do.
         plans: usize,
     },
-    /// What is left of the study will take about so long.
+    /// What is left will take about so long.
     Forecast {
         /// Runs to do.
         runs: usize,
@@ -23,11 +23,11 @@ pub enum Event<'a> {
     },
     /// A run starts, or goes on where its checkpoint left it.
     Started {
-        /// The run's name, such as `pool2-seed0`.
+        /// The run's name, such as `pool2-seed0`, or `vit/pool2-seed0` where several studies run.
         run: &'a str,
-        /// Its number among the study's runs, from 1.
+        /// Its number among all runs, from 1.
         number: usize,
-        /// How many runs the study has.
+        /// How many runs there are.
         of: usize,
         /// Steps that were done before.
         step: u64,

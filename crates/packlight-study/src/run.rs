@@ -35,7 +35,9 @@ pub(crate) struct Run<'a> {
     pub(crate) seed: u64,
     pub(crate) threads: usize,
     pub(crate) folder: PathBuf,
-    /// Its number among the study's runs, from 1, and how many there are.
+    /// What people are told that it is called: its name, behind the study's where there are several.
+    pub(crate) label: String,
+    /// Its number among all runs, from 1, and how many there are.
     pub(crate) place: (usize, usize),
     /// Seconds that it will take from beginning to end.
     pub(crate) seconds: f64,
@@ -45,6 +47,16 @@ impl Run<'_> {
     /// The run's name, which is its folder's.
     pub(crate) fn name(&self) -> String {
         run_name(self.plan, self.seed)
+    }
+
+    /// Whether two runs differ in nothing but their seeds.
+    pub(crate) fn same_plan(&self, other: &Self) -> bool {
+        std::ptr::eq(self.plan, other.plan)
+    }
+
+    /// What trains it, at its beginning.
+    pub(crate) fn trainer(&self) -> Result<Trainer<'_>> {
+        Trainer::new(self.study, self.data, self.model, self.plan, self.seed)
     }
 
     /// Looks at what is on disk.
@@ -80,7 +92,7 @@ impl Run<'_> {
             remove(&self.folder)?; // nothing says what a checkpoint without a manifest belongs to
         }
         std::fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
-        let mut trainer = Trainer::new(self.study, self.data, self.model, self.plan, self.seed)?;
+        let mut trainer = self.trainer()?;
         self.note(&trainer, RunState::Unfinished)?;
         let ending = self.go_on(&mut trainer, watch);
         let state = match &ending {
@@ -97,14 +109,7 @@ impl Run<'_> {
         let position = trainer.restore(&self.folder)?;
         let (number, of) = self.place;
         let (step, steps, seconds) = (position.step, trainer.total_steps(), self.seconds);
-        watch.progress.event(Event::Started {
-            run: &self.name(),
-            number,
-            of,
-            step,
-            steps,
-            seconds,
-        });
+        watch.progress.event(Event::Started { run: &self.label, number, of, step, steps, seconds });
         trainer.train(&self.folder, position, watch)
     }
 

@@ -1,17 +1,17 @@
-//! The grid of a study's runs.
+//! The grid of runs of a study, or of several one after another.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_nn::ModelSpec;
-use serde::Serialize;
 
 use crate::data::{self, DataSet};
 use crate::lock::Lock;
 use crate::progress::{Event, Progress};
 use crate::run::{Run, Standing, remove, run_name};
-use crate::spec::Study;
+use crate::spec::{Collection, Member, Study};
+use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 use crate::trainer::{Ending, Trainer, Watch};
 use crate::{Error, Result};
 
@@ -35,47 +35,6 @@ pub struct Options<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
-/// What became of a study.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StudySummary {
-    /// The study's name.
-    pub study: String,
-    /// Its runs, in the order in which they were done.
-    pub runs: Vec<RunSummary>,
-}
-
-/// What became of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct RunSummary {
-    /// Its name, which is its folder's within [`RUNS`].
-    pub run: String,
-    /// How it ended.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
-    /// It came to its planned end.
-    Finished,
-    /// It had been finished before and was left as it is.
-    AlreadyFinished,
-    /// It ended with an error, now or before.
-    Failed {
-        /// What went wrong.
-        reason: String,
-    },
-}
-
-impl StudySummary {
-    /// Whether any run failed.
-    pub fn any_failed(&self) -> bool {
-        self.runs.iter().any(|run| matches!(run.outcome, Outcome::Failed { .. }))
-    }
-}
-
 /// Runs the study in `folder`: each plan with each seed, all plans of a seed before the next seed.
 ///
 /// Finished runs are left as they are and unfinished ones go on, unless they are to be overwritten.
@@ -90,14 +49,95 @@ pub fn run_study(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
-    let study = Study::read(folder)?.scaled(options.scale);
-    let _lock = Lock::take(folder)?;
-    let data = data::load(&study.data, options.data_dir.as_deref())?;
-    let model = data.model(&study.model)?;
-    let mut runs = grid(folder, &study, &data, &model, options);
-    for run in &runs[..study.plans.len()] {
-        Trainer::new(&study, &data, &model, run.plan, run.seed)?;
+    let sweep = Sweep::prepare(folder, String::new(), Study::read(folder)?, options)?;
+    let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
+    Ok(StudySummary { study: sweep.study.name.clone(), runs })
+}
+
+/// Runs the studies of the collection in `folder` one after another, as [`run_study`] does each,
+/// once it is known how long all of them will take.
+///
+/// # Errors
+/// As [`run_study`]: before anything is trained or changed if something is amiss with any of them.
+pub fn run_collection(
+    folder: &Path,
+    collection: Collection,
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<CollectionSummary> {
+    let prepare = |Member { name, study }| {
+        let prefix = format!("{name}/");
+        Sweep::prepare(&folder.join(&name), prefix, study, options)
+            .map_err(|source| Error::Member { study: name, source: Box::new(source) })
+    };
+    let sweeps = collection.members.into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
+    let mut runs = run_all(&sweeps, options, progress)?.into_iter();
+    let of = |sweep: &Sweep| StudySummary {
+        study: sweep.study.name.clone(),
+        runs: runs.by_ref().take(sweep.size()).collect(),
+    };
+    Ok(CollectionSummary { title: collection.title, studies: sweeps.iter().map(of).collect() })
+}
+
+/// A study and what all its runs need, kept from other processes.
+struct Sweep {
+    folder: PathBuf,
+    /// What stands before the names of its runs where other studies run, too.
+    prefix: String,
+    study: Study,
+    data: DataSet,
+    model: ModelSpec,
+    _lock: Lock,
+}
+
+impl Sweep {
+    /// Reads the data, and checks that every plan fits the model.
+    fn prepare(folder: &Path, prefix: String, study: Study, options: &Options<'_>) -> Result<Self> {
+        let study = study.scaled(options.scale);
+        let lock = Lock::take(folder)?;
+        let data = data::load(&study.data, options.data_dir.as_deref())?;
+        let model = data.model(&study.model)?;
+        for plan in &study.plans {
+            Trainer::new(&study, &data, &model, plan, study.seeds[0])?;
+        }
+        Ok(Self { folder: folder.to_path_buf(), prefix, study, data, model, _lock: lock })
     }
+
+    /// How many runs there are.
+    fn size(&self) -> usize {
+        self.study.seeds.len() * self.study.plans.len()
+    }
+
+    /// The runs, all plans of a seed before the next seed; the caller gives them their places.
+    fn runs(&self, options: &Options<'_>) -> Vec<Run<'_>> {
+        let of_seed = |&seed| {
+            self.study.plans.iter().enumerate().map(move |(plan_index, plan)| Run {
+                study: &self.study,
+                data: &self.data,
+                model: &self.model,
+                plan_index,
+                plan,
+                seed,
+                threads: options.threads,
+                folder: self.folder.join(RUNS).join(run_name(plan, seed)),
+                label: format!("{}{}", self.prefix, run_name(plan, seed)),
+                place: (0, 0),
+                seconds: 0.0,
+            })
+        };
+        self.study.seeds.iter().flat_map(of_seed).collect()
+    }
+}
+
+/// Does all runs of all studies, and answers what became of them, study by study.
+fn run_all(
+    sweeps: &[Sweep],
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<RunSummary>> {
+    let mut runs: Vec<Run<'_>> = sweeps.iter().flat_map(|sweep| sweep.runs(options)).collect();
+    let of = runs.len();
+    runs.iter_mut().zip(1..).for_each(|(run, number)| run.place = (number, of));
     if options.overwrite {
         runs.iter().try_for_each(|run| remove(&run.folder))?;
     }
@@ -106,38 +146,47 @@ pub fn run_study(
 
     let mut summaries = Vec::new();
     for (run, standing) in runs.iter().zip(standings) {
-        let name = run.name();
-        let outcome = match standing {
-            Standing::Finished => {
-                progress.event(Event::Skipped { run: &name, reason: "it is finished" });
-                Outcome::AlreadyFinished
-            }
-            Standing::Diverged(reason) => {
-                progress.event(Event::Skipped { run: &name, reason: &reason });
-                Outcome::Failed { reason }
-            }
-            Standing::New | Standing::Unfinished => {
-                let mut watch = Watch {
-                    progress: &mut *progress,
-                    interrupted: options.interrupted,
-                    checkpoint_every: options.checkpoint_every,
-                };
-                let outcome = match run.train(&mut watch) {
-                    Ok(Ending::Finished) => Outcome::Finished,
-                    Ok(Ending::Diverged(reason)) => Outcome::Failed { reason },
-                    Err(Error::Interrupted) => return Err(Error::Interrupted),
-                    Err(error) => Outcome::Failed { reason: error.to_string() },
-                };
-                progress.event(match &outcome {
-                    Outcome::Failed { reason } => Event::Failed { run: &name, reason },
-                    _ => Event::Finished { run: &name },
-                });
-                outcome
-            }
-        };
-        summaries.push(RunSummary { run: name, outcome });
+        let outcome = conclude(run, standing, options, progress)?;
+        summaries.push(RunSummary { run: run.name(), outcome });
     }
-    Ok(StudySummary { study: study.name.clone(), runs: summaries })
+    Ok(summaries)
+}
+
+/// Brings one run to its end, if it is not there yet.
+fn conclude(
+    run: &Run<'_>,
+    standing: Standing,
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Outcome> {
+    let name = &run.label;
+    match standing {
+        Standing::Finished => {
+            progress.event(Event::Skipped { run: name, reason: "it is finished" });
+            return Ok(Outcome::AlreadyFinished);
+        }
+        Standing::Diverged(reason) => {
+            progress.event(Event::Skipped { run: name, reason: &reason });
+            return Ok(Outcome::Failed { reason });
+        }
+        Standing::New | Standing::Unfinished => {}
+    }
+    let mut watch = Watch {
+        progress: &mut *progress,
+        interrupted: options.interrupted,
+        checkpoint_every: options.checkpoint_every,
+    };
+    let outcome = match run.train(&mut watch) {
+        Ok(Ending::Finished) => Outcome::Finished,
+        Ok(Ending::Diverged(reason)) => Outcome::Failed { reason },
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
+        Err(error) => Outcome::Failed { reason: error.to_string() },
+    };
+    progress.event(match &outcome {
+        Outcome::Failed { reason } => Event::Failed { run: name, reason },
+        _ => Event::Finished { run: name },
+    });
+    Ok(outcome)
 }
 
 /// Times a few steps of each plan that has runs to do, and tells how long they will take.
@@ -149,54 +198,30 @@ fn forecast(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let to_do = |index: usize| matches!(standings[index], Standing::New | Standing::Unfinished);
-    let mut plans: Vec<usize> =
-        (0..runs.len()).filter(|&i| to_do(i)).map(|i| runs[i].plan_index).collect();
-    let count = plans.len();
-    plans.sort_unstable();
-    plans.dedup();
-    if plans.is_empty() {
+    let unfinished = |standing: &Standing| matches!(standing, Standing::New | Standing::Unfinished);
+    let to_do: Vec<usize> = (0..runs.len()).filter(|&i| unfinished(&standings[i])).collect();
+    let mut first_of_plans: Vec<usize> = Vec::new();
+    for &run in &to_do {
+        if first_of_plans.iter().all(|&first| !runs[first].same_plan(&runs[run])) {
+            first_of_plans.push(run);
+        }
+    }
+    if to_do.is_empty() {
         return Ok(());
     }
-    progress.event(Event::Timing { plans: plans.len() });
-    for plan in plans {
+    progress.event(Event::Timing { plans: first_of_plans.len() });
+    for first in first_of_plans {
         if options.interrupted.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
-        let Run { study, data, model, plan: named, seed, .. } = runs[plan];
-        let mut trainer = Trainer::new(study, data, model, named, seed)?;
-        let seconds = trainer.forecast().unwrap_or(0.0);
-        runs.iter_mut().filter(|run| run.plan_index == plan).for_each(|run| run.seconds = seconds);
+        let seconds = runs[first].trainer()?.forecast().unwrap_or(0.0);
+        for &run in &to_do {
+            if runs[first].same_plan(&runs[run]) {
+                runs[run].seconds = seconds;
+            }
+        }
     }
-    let seconds = (0..runs.len()).filter(|&i| to_do(i)).map(|i| runs[i].seconds).sum();
-    progress.event(Event::Forecast { runs: count, seconds });
+    let seconds = to_do.iter().map(|&run| runs[run].seconds).sum();
+    progress.event(Event::Forecast { runs: to_do.len(), seconds });
     Ok(())
-}
-
-fn grid<'a>(
-    folder: &Path,
-    study: &'a Study,
-    data: &'a DataSet,
-    model: &'a ModelSpec,
-    options: &Options<'_>,
-) -> Vec<Run<'a>> {
-    let cells: Vec<_> = study
-        .seeds
-        .iter()
-        .flat_map(|&seed| study.plans.iter().enumerate().map(move |plan| (seed, plan)))
-        .collect();
-    let of = cells.len();
-    let run = |(index, (seed, (plan_index, plan)))| Run {
-        study,
-        data,
-        model,
-        plan_index,
-        plan,
-        seed,
-        threads: options.threads,
-        folder: folder.join(RUNS).join(run_name(plan, seed)),
-        place: (index + 1, of),
-        seconds: 0.0,
-    };
-    cells.into_iter().enumerate().map(run).collect()
 }

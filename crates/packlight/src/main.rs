@@ -29,6 +29,7 @@ const AFTER_HELP: &str = "\
 Examples:
   packlight run reports/quickstart       # train every plan of the study with every seed
   packlight report reports/quickstart    # write reports/quickstart/index.html from the records
+  packlight run reports/methods          # several studies, one after another
   packlight codecs                       # what a plan can say
 
 Exit codes:

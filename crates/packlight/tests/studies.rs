@@ -6,27 +6,52 @@ use std::path::Path;
 
 use candle_core::{DType, Device};
 use packlight::nn::{Model, Plan};
-use packlight::study::Study;
+use packlight::study::{Collection, Study};
+
+/// Asserts that every plan fits the study's model, on data of any size.
+fn fits(study: &Study) {
+    let size = study.data.size.unwrap_or(32);
+    let model = match study.model.name.takes_sequences() {
+        true => study.model.for_sequences(20, 20),
+        false => study.model.for_images(1, size, 10),
+    };
+    for plan in &study.plans {
+        let parsed = Plan::parse(&plan.spec).unwrap();
+        let model = Model::planned(model.as_ref().unwrap(), &parsed, 0, DType::F32, &Device::Cpu);
+        if let Err(error) = model {
+            panic!("{}, plan {}: {error}", study.name, plan.name);
+        }
+    }
+}
 
 #[test]
 fn every_plan_of_every_study_fits_its_model() {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
-    let mut studies = 0;
+    let (mut studies, mut collections) = (0, 0);
     for entry in std::fs::read_dir(reports).unwrap() {
         let folder = entry.unwrap().path();
-        if !folder.is_dir() {
+        if !folder.join("study.toml").is_file() {
             continue;
         }
-        let study = Study::read(&folder).unwrap();
-        let size = study.data.size.unwrap_or(32);
-        let model = study.model.for_images(1, size, 10).unwrap();
-        for plan in &study.plans {
-            let parsed = Plan::parse(&plan.spec).unwrap();
-            if let Err(error) = Model::planned(&model, &parsed, 0, DType::F32, &Device::Cpu) {
-                panic!("{}, plan {}: {error}", folder.display(), plan.name);
-            }
+        let Some(collection) = Collection::read(&folder).unwrap() else {
+            fits(&Study::read(&folder).unwrap());
+            studies += 1;
+            continue;
+        };
+        // What they are compared under is the same for all.
+        let first = &collection.members[0].study;
+        for member in &collection.members {
+            fits(&member.study);
+            let protocol = |study: &Study| (study.seeds.clone(), study.batch);
+            assert_eq!(protocol(&member.study), protocol(first), "{}", member.name);
+            assert_eq!(member.study.schedule, first.schedule, "{}", member.name);
         }
-        studies += 1;
+        let folders = std::fs::read_dir(&folder)
+            .unwrap()
+            .filter(|entry| entry.as_ref().unwrap().path().join("study.toml").is_file());
+        assert_eq!(folders.count(), collection.members.len(), "no study is left out");
+        studies += collection.members.len();
+        collections += 1;
     }
-    assert!(studies >= 3);
+    assert!(studies >= 6 && collections >= 1);
 }

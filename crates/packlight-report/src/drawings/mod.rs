@@ -116,6 +116,12 @@ impl Source<'_> {
         Ok(figures)
     }
 
+    /// The study's title.
+    pub(crate) fn title(&self) -> &str {
+        let first = self.study.runs.first();
+        first.map_or("A study without readable runs", |run| run.manifest.title.as_str())
+    }
+
     /// Model, data, seeds and epochs, as every subtitle has them.
     pub(crate) fn setting(&self) -> String {
         let Some(first) = self.study.runs.first().map(|r| &r.manifest) else {

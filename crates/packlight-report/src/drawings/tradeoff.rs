@@ -44,7 +44,7 @@ const TIME: Against = Against {
 
 impl Source<'_> {
     /// Accuracy against each cost that all finished runs have.
-    pub(super) fn tradeoffs(&self) -> Result<Vec<Figure>> {
+    pub(crate) fn tradeoffs(&self) -> Result<Vec<Figure>> {
         let done: Vec<&PlanRow> = self.plans.iter().filter(|p| !p.runs.is_empty()).collect();
         let everywhere =
             |a: &Against| done.iter().all(|p| p.runs.iter().all(|run| (a.of)(run).is_some()));

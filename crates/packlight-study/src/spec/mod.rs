@@ -1,5 +1,6 @@
-//! `study.toml`: one reproducible experiment.
+//! `study.toml`: one reproducible experiment, or several.
 
+mod collection;
 mod named_plan;
 mod optimizer;
 mod probe;
@@ -11,6 +12,7 @@ use packlight_nn::{ModelSpec, Plan, Schedule};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use collection::{Collection, Member};
 pub use named_plan::NamedPlan;
 pub use optimizer::OptimizerSpec;
 pub(crate) use optimizer::Updates;
@@ -71,12 +73,7 @@ impl Study {
 
     /// Reads and checks a study's text; the error says what is wrong with it.
     fn parse(text: &str) -> Result<Self, String> {
-        let study: Self = toml::from_str(text).map_err(|e| {
-            let hint = suggestion::suggestion(e.message())
-                .map(|name| format!("did you mean `{name}`?\n"))
-                .unwrap_or_default();
-            format!("{e}{hint}")
-        })?;
+        let study: Self = suggestion::from_toml(text)?;
         match study.fault() {
             Some((key, reason)) => Err(format!("{key}: {reason}")),
             None => Ok(study),

@@ -1,10 +1,22 @@
 //! What somebody who mistyped a key probably meant.
 
+use serde::de::DeserializeOwned;
+
+/// What `text` says, as TOML; the error suggests the key or value that was probably meant.
+pub(super) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|e| {
+        let hint = suggestion(e.message())
+            .map(|name| format!("did you mean `{name}`?\n"))
+            .unwrap_or_default();
+        format!("{e}{hint}")
+    })
+}
+
 /// The known name nearest to the unknown one that serde's `message` complains of.
 ///
 /// serde says ``unknown field `epoch`, expected one of `name`, `epochs` `` (or `unknown variant`):
 /// the first name in backticks is the unknown one, the others are those that it knows.
-pub(super) fn suggestion(message: &str) -> Option<String> {
+fn suggestion(message: &str) -> Option<String> {
     let complaint = message.lines().find(|line| line.contains("unknown "))?;
     let mut names = complaint.split('`').skip(1).step_by(2);
     let unknown = names.next()?;

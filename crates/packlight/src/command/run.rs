@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, value_parser};
-use packlight::study::{Options, Outcome, RUNS, Study, StudySummary, data, run_study};
+use packlight::study::{
+    Collection, Options, Outcome, RUNS, Study, StudySummary, data, run_collection, run_study,
+};
+use serde::Serialize;
 
 use super::{INTERRUPTED, SOME_FAILED, print_json, use_threads};
 use crate::progress_bar::ProgressBar;
@@ -15,16 +18,19 @@ use crate::progress_bar::ProgressBar;
 ///
 /// Reads DIR/study.toml and writes a folder of records for each run into DIR/runs. Finished runs
 /// are left as they are, unfinished ones go on where they were stopped or killed. Before it begins
-/// it times a few steps of each plan and says how long all will take.
+/// it times a few steps of each plan and says how long all will take. Where DIR/study.toml names
+/// other studies (`studies = ["vit", "mixer"]`), DIR/vit, then DIR/mixer is run.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight run reports/quickstart
   packlight run reports/quickstart --overwrite --threads 2
+  packlight run reports/methods                   # several studies, one after another
   packlight run reports/methods --scale 0.1       # a tenth of the epochs, to see whether all goes well
+  packlight run reports/methods/vit               # one of them
   PACKLIGHT_DATA=~/data packlight run reports/cifar --json")]
 pub(crate) struct Arguments {
-    /// The study's folder, which holds study.toml
+    /// The folder of the study, or of several, which holds study.toml
     dir: PathBuf,
     /// Remove the runs that exist and do them anew
     #[arg(long)]
@@ -49,9 +55,11 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Arguments {
     pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
-        let threads = match self.threads {
-            Some(threads) => threads.into(),
-            None => Study::read(&self.dir)?.threads(),
+        let collection = Collection::read(&self.dir)?;
+        let threads = match (self.threads, &collection) {
+            (Some(threads), _) => threads.into(),
+            (None, Some(collection)) => collection.threads(),
+            (None, None) => Study::read(&self.dir)?.threads(),
         };
         use_threads(threads)?;
         ctrlc::set_handler(|| {
@@ -63,20 +71,40 @@ impl Arguments {
         let options = Options {
             scale: self.scale,
             overwrite: self.overwrite,
-            data_dir: data::data_dir(self.data_dir),
+            data_dir: data::data_dir(self.data_dir.clone()),
             threads,
             checkpoint_every: Duration::from_secs(20),
             interrupted: &STOP,
         };
         let mut progress = ProgressBar::new();
-        let summary = run_study(&self.dir, &options, &mut progress)?;
-        progress.finish();
+        let any_failed = match collection {
+            None => {
+                let summary = run_study(&self.dir, &options, &mut progress)?;
+                progress.finish();
+                self.print(&summary, || print_summary(&summary, &self.dir.join(RUNS)))?;
+                summary.any_failed()
+            }
+            Some(collection) => {
+                let folders: Vec<PathBuf> =
+                    collection.members.iter().map(|m| self.dir.join(&m.name).join(RUNS)).collect();
+                let summary = run_collection(&self.dir, collection, &options, &mut progress)?;
+                progress.finish();
+                self.print(&summary, || {
+                    summary.studies.iter().zip(&folders).for_each(|(s, f)| print_summary(s, f));
+                })?;
+                summary.any_failed()
+            }
+        };
+        Ok(if any_failed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+    }
+
+    /// Prints a summary as JSON where that is asked for, or else as people read it.
+    fn print(&self, summary: &impl Serialize, in_words: impl FnOnce()) -> anyhow::Result<()> {
         if self.json {
-            print_json(&summary)?;
-        } else {
-            print_summary(&summary, &self.dir.join(RUNS));
+            return print_json(summary);
         }
-        Ok(if summary.any_failed() { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
+        in_words();
+        Ok(())
     }
 }
 

@@ -1,0 +1,181 @@
+//! Several studies side by side: a page for each, and one on which they stand head to head.
+
+use std::path::{Component, Path, PathBuf};
+
+use maud::{Markup, html};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::across::{Column, across};
+use crate::document::document;
+use crate::drawings::Source;
+use crate::grid::STUDY;
+use crate::page::drawing_in;
+use crate::report::Report;
+use crate::{Error, Result, Summary, file, lists};
+
+/// Several studies that are reported together.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Collection {
+    /// What it is about, as a person would say it.
+    pub title: String,
+    /// The names of the studies' folders within the collection's.
+    pub studies: Vec<String>,
+}
+
+/// What the report of a collection consists of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CollectionSummary {
+    /// The page on which the studies stand head to head.
+    pub page: PathBuf,
+    /// The report of each study of which there are runs.
+    pub studies: Vec<Summary>,
+    /// The studies of which there are none.
+    pub missing: Vec<String>,
+}
+
+impl Collection {
+    /// Reads the collection in `folder`; `None` where no `study.toml` there names studies, so that
+    /// the folder is one study's.
+    ///
+    /// # Errors
+    /// If they are not names of folders beside the file.
+    pub fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(STUDY);
+        let text = std::fs::read_to_string(&path).unwrap_or_default(); // records alone will do
+        let Ok(table) = text.parse::<Table>() else { return Ok(None) };
+        if !table.contains_key("studies") {
+            return Ok(None);
+        }
+        let wrong = |reason| Error::Collection { path: path.clone(), reason };
+        let collection: Self =
+            Value::Table(table).try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
+        match collection.studies.iter().find(|name| !is_plain(name)) {
+            Some(name) => {
+                Err(wrong(format!("studies: `{name}` given, expected a folder beside this file")))
+            }
+            None => Ok(Some(collection)),
+        }
+    }
+
+    /// Writes the report of each study into its folder, and the page on which they stand head to
+    /// head into `folder`.
+    ///
+    /// # Errors
+    /// If no study has runs, a folder cannot be read or a file cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<CollectionSummary> {
+        let (mut studies, mut missing) = (Vec::new(), Vec::new());
+        let (mut columns, mut sections) = (Vec::new(), Vec::new());
+        for name in &self.studies {
+            let report = match Report::read(&folder.join(name)) {
+                Ok(report) => report,
+                Err(Error::NoRuns { .. }) => {
+                    missing.push(name.clone());
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            studies.push(report.write(&folder.join(name))?);
+            let source = report.source();
+            columns.push(Column::new(name, &source));
+            sections.push(section(name, &source)?);
+        }
+        if studies.is_empty() {
+            return Err(Error::NoRuns { study: folder.into(), runs: folder.into() });
+        }
+        let page = folder.join("index.html");
+        let html = document(&self.title, &self.body(&columns, &sections, &studies, &missing));
+        file::write(&page, html.as_bytes())?;
+        Ok(CollectionSummary { page, studies, missing })
+    }
+
+    fn body(
+        &self,
+        columns: &[Column],
+        sections: &[Markup],
+        studies: &[Summary],
+        missing: &[String],
+    ) -> Markup {
+        let left: usize = studies.iter().map(|s| s.unfinished + s.failed + s.missing).sum();
+        let finished: usize = studies.iter().map(|s| s.finished).sum();
+        html! {
+            header {
+                h1 { (self.title) }
+                nav {
+                    a href="#across" { "All together" }
+                    @for column in columns { a href={ "#" (column.name) } { (column.name) } }
+                }
+            }
+            main {
+                @if left > 0 || !missing.is_empty() {
+                    div .notice role="status" {
+                        strong {
+                            "This report is incomplete: " (finished) " of " (finished + left)
+                            " runs have finished"
+                            @for name in missing { ", and " (name) " has not been started" }
+                            "."
+                        }
+                        " The studies' own pages name those that have not."
+                    }
+                }
+                section #across {
+                    h2 { "All together" }
+                    (across(columns))
+                }
+                @for section in sections { (section) }
+            }
+        }
+    }
+}
+
+/// Whether a name is one folder's, and leads nowhere else.
+fn is_plain(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
+}
+
+/// One study: its table and its trade-offs, as its own page has them.
+fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
+    let figures = source.tradeoffs()?;
+    Ok(html! {
+        section #(name) {
+            h2 { (source.title()) }
+            p .muted { (source.setting()) "." }
+            p {
+                a href={ (name) "/index.html" } { "The study's own page" }
+                ": memory by every account, what the papers report, every figure, layer by layer."
+            }
+            (lists::head_to_head(source))
+            @for figure in &figures { (drawing_in(figure, &format!("{name}/"))) }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Collection>> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(STUDY), text).unwrap();
+        Collection::read(folder.path())
+    }
+
+    #[test]
+    fn a_study_s_own_description_is_no_collection() {
+        assert_eq!(read("name = 'x'\nseeds = [0]").unwrap(), None);
+        assert_eq!(read("seeds = [0").unwrap(), None, "damaged: its records tell enough");
+        assert_eq!(Collection::read(Path::new("/nowhere")).unwrap(), None);
+    }
+
+    #[test]
+    fn only_folders_beside_the_file_can_be_named() {
+        let named = |name: &str| read(&format!("title = 't'\nstudies = ['a', '{name}']"));
+        assert_eq!(named("b").unwrap().unwrap().studies, ["a", "b"]);
+        for elsewhere in ["", ".", "..", "../b", "/b", "b/c", "b/"] {
+            let error = named(elsewhere).unwrap_err().to_string();
+            assert!(error.contains("expected a folder beside this file"), "{error}");
+        }
+        assert!(read("studies = ['a']").unwrap_err().to_string().contains("title"));
+    }
+}

@@ -1,0 +1,80 @@
+//! The report of one study: what its records say, and the files that say it to people.
+
+use std::path::Path;
+
+use crate::drawings::{self, Source};
+use crate::finding::{self, Finding};
+use crate::plan::{self, PlanRow};
+use crate::study::{State, Study};
+use crate::tables::{self, Tables};
+use crate::{Result, Summary, file, head_to_head, page, stale};
+
+/// What the records of a study say.
+pub(crate) struct Report {
+    study: Study,
+    tables: Tables,
+    plans: Vec<PlanRow>,
+    findings: [Finding; 3],
+}
+
+impl Report {
+    /// Reads the records of the study in `folder`.
+    ///
+    /// # Errors
+    /// If the study has no runs, or the folder cannot be read.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let study = Study::read(folder)?;
+        let tables = Tables::new(&study)?;
+        let plans = plan::rows(&study, &tables)?;
+        let findings = finding::findings(&plans, study.baseline().map(|b| b.name.as_str()));
+        Ok(Self { study, tables, plans, findings })
+    }
+
+    /// What tables and figures are made from.
+    pub(crate) fn source(&self) -> Source<'_> {
+        let Self { study, tables, plans, findings } = self;
+        Source { study, tables, plans, findings }
+    }
+
+    /// Writes page, figures and tables into `folder`, over earlier ones.
+    ///
+    /// # Errors
+    /// If a figure cannot be drawn or a file cannot be written.
+    pub(crate) fn write(&self, folder: &Path) -> Result<Summary> {
+        let source = self.source();
+        let shelves = drawings::all(&source)?;
+        let tables_dir = folder.join("tables");
+        let mut table_files = Vec::new();
+        if !self.plans.is_empty() {
+            let table = head_to_head::frame(&self.plans, source.base())?;
+            table_files.push(tables::write(&tables_dir, "head-to-head", &table)?);
+        }
+        table_files.extend(self.tables.write(&tables_dir)?);
+        let mut drawings = Vec::new();
+        for figure in shelves.iter().flat_map(|shelf| &shelf.figures) {
+            let svg = folder.join("figures").join(format!("{}.svg", figure.id));
+            file::write(&svg, figure.svg.as_bytes())?;
+            file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
+            drawings.push(svg);
+        }
+        let page = folder.join("index.html");
+        let html = page::page(&source, &shelves, &table_files);
+        let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
+        file::write(&page, html.as_bytes())?;
+        stale::remove(folder, &old, &html)?;
+        let study = &self.study;
+        let count =
+            |wanted: fn(&State) -> bool| study.runs.iter().filter(|r| wanted(&r.state)).count();
+        Ok(Summary {
+            page,
+            figures: drawings,
+            tables: table_files.iter().map(|t| tables_dir.join(t)).collect(),
+            finished: count(|s| *s == State::Finished),
+            unfinished: count(|s| *s == State::Unfinished),
+            failed: count(|s| matches!(s, State::Failed(_) | State::Damaged(_)))
+                + study.unreadable.len(),
+            missing: study.missing.len(),
+            findings: self.findings.to_vec(),
+        })
+    }
+}
