@@ -51,7 +51,7 @@ pub(crate) fn across(columns: &[Column]) -> Markup {
         }
     }
     html! {
-        div .wide.dense.broad {
+        div .wide.dense {
             table {
                 thead {
                     tr {
