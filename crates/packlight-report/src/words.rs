@@ -5,9 +5,14 @@ pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { "–".to_string() }
 }
 
-/// A number to three decimals; an en dash where there is none.
+/// A number to three decimals, or with a power of ten where it is large; an en dash where there is
+/// none.
 pub(crate) fn thousandths(value: f64) -> String {
-    if value.is_finite() { format!("{value:.3}").replace('-', "−") } else { "–".to_string() }
+    match value {
+        v if !v.is_finite() => "–".to_string(),
+        v if v.abs() >= 1000.0 => format!("{v:.1e}").replace('-', "−"),
+        v => format!("{v:.3}").replace('-', "−"),
+    }
 }
 
 /// Bytes in binary units; an en dash where there are none.
@@ -53,6 +58,8 @@ mod tests {
     fn numbers_read_as_they_should() {
         assert_eq!(percent(0.9712), "97.1 %");
         assert_eq!(percent(f64::NAN), "–");
+        let said = [0.1234, -2.0, 60_140_667.5, f64::INFINITY].map(thousandths);
+        assert_eq!(said, ["0.123", "−2.000", "6.0e7", "–"]);
         assert_eq!(change(77.0, 100.0, "less", "more"), "23.0 % less");
         assert_eq!(change(100.0, 100.0, "less", "more"), "no difference");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
