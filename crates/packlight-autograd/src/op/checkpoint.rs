@@ -67,7 +67,7 @@ struct Input {
 
 impl Input {
     fn keep((input, layer): (&Activation, &Arc<Layer>)) -> Result<Self> {
-        let form = if input.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
+        let form = input.form();
         Ok(Self {
             kept: input.keep(layer, form)?,
             layer: layer.clone(),
