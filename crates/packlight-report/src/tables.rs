@@ -1,5 +1,6 @@
 //! Records as tables: one row a fact, plan and seed in front.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use packlight_record::{KeptKind, LayerKind, Measurement, Record, Spread};
@@ -241,38 +242,24 @@ pub(crate) const MEMORY: &str = "codecs' memory";
 fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame> {
     let mut rows = Vec::new();
     for run in &study.runs {
-        let counted = |at: (u64, &str, KeptKind)| {
-            let mut all = run.measurements.iter().filter_map(|m| match m {
-                Measurement::Counted { step, layer, kind, bytes }
-                    if (*step, layer.as_str(), *kind) == at =>
-                {
-                    Some(*bytes)
-                }
-                _ => None,
-            });
-            let first = all.next()?;
-            Some(all.fold(first, |sum, bytes| sum + bytes))
-        };
-        let start = rows.len();
+        let mut counted: HashMap<(u64, &str, KeptKind), u64> = HashMap::new();
+        for measurement in &run.measurements {
+            if let Measurement::Counted { step, layer, kind, bytes } = measurement {
+                *counted.entry((*step, layer, *kind)).or_default() += bytes;
+            }
+        }
+        let mut places: HashMap<(u64, &str, KeptKind), usize> = HashMap::new();
         for record in &run.records {
             let Record::Kept { step, layer, kind, payload, metadata, raw } = record else {
                 continue;
             };
-            let bytes = [*payload, *metadata, *raw];
-            let same = rows[start..].iter_mut().find(
-                |(_, at, _, _): &&mut (&Run, (u64, &str, KeptKind), [u64; 3], _)| {
-                    *at == (*step, layer.as_str(), *kind)
-                },
-            );
-            match same {
-                Some((_, _, sum, _)) => {
-                    sum.iter_mut().zip(bytes).for_each(|(sum, bytes)| *sum += bytes);
-                }
-                None => {
-                    let at = (*step, layer.as_str(), *kind);
-                    rows.push((run, at, bytes, counted(at)));
-                }
-            }
+            let at = (*step, layer.as_str(), *kind);
+            let place = *places.entry(at).or_insert_with(|| {
+                rows.push((run, at, [0; 3], counted.get(&at).copied()));
+                rows.len() - 1
+            });
+            let sums = rows[place].2.iter_mut();
+            sums.zip([payload, metadata, raw]).for_each(|(sum, bytes)| *sum += bytes);
         }
     }
     let layer_kind = |name: &str| layers.iter().find(|(l, _)| l == name).map(|(_, kind)| *kind);
