@@ -50,7 +50,8 @@ doc:
 
 # Time a training step beside candle's own (step), or with each codec beside none (codecs).
 bench name="step" *args:
-    cargo bench -p packlight --bench {{ name }} -- {{ args }}
+    # The allocator keeps all pages, so that none pays for pages that went back while others ran.
+    MIMALLOC_PURGE_DELAY=-1 cargo bench -p packlight --bench {{ name }} -- {{ args }}
 
 # Run the notebooks headless and write them as pages to notebooks/html.
 notebooks *names:
