@@ -10,16 +10,10 @@ use crate::element::Element;
 /// The gradient of the weight from the dense `input`.
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
     let grid = Grid::forward(problem);
-    let samples_in = problem.in_channels * problem.pixels();
-    weight_grad_of(
-        problem,
-        grid.samples,
-        (input, samples_in),
-        grad,
-        |input, grad, first, result| {
-            piece_grad(problem, &grid, input, grad, first, result);
-        },
-    )
+    let sample_in = problem.in_channels * problem.pixels();
+    weight_grad_of(problem, grid.samples, (input, sample_in), grad, |input, grad, first, result| {
+        piece_grad(problem, &grid, input, grad, first, result);
+    })
 }
 
 /// The weight gradient of the output channels from `first` on, all of one group, as many as

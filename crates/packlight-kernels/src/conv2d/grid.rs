@@ -198,8 +198,8 @@ impl Grid {
         }
     }
 
-    /// The parts that the targets fall into, but for those that no tap meets, for sums over `channels` channels and samples of
-    /// `target_sample` targets.
+    /// The parts that the targets fall into, but for those that no tap meets, for sums over
+    /// `channels` channels and samples of `target_sample` targets.
     pub(super) fn parts(&self, channels: usize, target_sample: usize) -> Vec<Part> {
         let lattices = self.rows.lattices.iter();
         let pairs = lattices.flat_map(|rows| self.columns.lattices.iter().map(move |c| (rows, c)));

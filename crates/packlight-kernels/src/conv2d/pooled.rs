@@ -14,6 +14,9 @@ use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
 use super::weight_grad::weight_grad_of;
 use crate::element::Element;
 
+/// Blocks below which several samples are taken together.
+const SHORT: usize = 256;
+
 /// The gradient of the weight from the means `pooled` over blocks of `block` x `block` pixels.
 pub(super) fn weight_grad<T: Element>(
     problem: &Problem,
@@ -22,10 +25,9 @@ pub(super) fn weight_grad<T: Element>(
     grad: &[T],
 ) -> Vec<T> {
     let blocks = Blocks::new(problem, block);
-    let samples_in = problem.in_channels * blocks.count();
-    let together = problem.samples_together(blocks.count());
-    weight_grad_of(problem, together, (pooled, samples_in), grad, |pooled, grad, first, result| {
-        blocks.piece_grad(problem, together, pooled, grad, first, result);
+    let (together, sample_in) = (blocks.samples(problem), problem.in_channels * blocks.count());
+    weight_grad_of(problem, together, (pooled, sample_in), grad, |pooled, grad, first, result| {
+        blocks.piece_grad(problem, pooled, grad, first, result);
     })
 }
 
@@ -79,12 +81,17 @@ impl Blocks {
         self.rows[0].len() * self.columns[0].len()
     }
 
+    /// Samples that are taken together, so that sums are not too short to be fast; depends on the
+    /// shapes alone.
+    fn samples(&self, problem: &Problem) -> usize {
+        (SHORT / self.count()).clamp(1, problem.batch)
+    }
+
     /// The weight gradient of the output channels from `first` on, all of one group, as many as
     /// `result` holds.
     fn piece_grad<T: Element>(
         &self,
         problem: &Problem,
-        together: usize,
         pooled: &[T],
         grad: &[T],
         first: usize,
@@ -92,7 +99,7 @@ impl Blocks {
     ) {
         let lanes = Lanes::of_this_machine::<T>();
         let (depth, taps, pixels) = (problem.depth(), problem.taps(), problem.out_pixels());
-        let count = self.count();
+        let (count, together) = (self.count(), self.samples(problem));
         let sample_out = problem.out_channels * pixels;
         let sample_in = problem.in_channels * count;
         let group = first / problem.group_outputs();

@@ -173,14 +173,3 @@ impl Problem {
         ))
     }
 }
-
-/// Output pixels below which several samples share one matrix product, which would otherwise be
-/// too narrow to be fast.
-const NARROW: usize = 256;
-
-impl Problem {
-    /// Samples that one matrix product takes together; depends on the shapes alone.
-    pub(crate) fn samples_together(&self, pixels: usize) -> usize {
-        (NARROW / pixels.max(1)).clamp(1, self.batch.max(1))
-    }
-}
