@@ -41,13 +41,8 @@ const GROUP: usize = 128;
 const OF_MEANS: Code = Code { group: GROUP, bits: 2 };
 
 /// Bits that a tensor may have: at 32 it is left as it is, 1 stands for means.
-const LADDER: [Step; 5] = [
-    Step { bits: 32, size: 32.0 },
-    Step { bits: 8, size: 8.0 },
-    Step { bits: 4, size: 4.0 },
-    Step { bits: 2, size: 2.0 },
-    Step { bits: 1, size: 0.5 },
-];
+const LADDER: [Step; 5] =
+    [Step::of(32), Step::of(8), Step::of(4), Step::of(2), Step { bits: 1, size: 0.5 }];
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
     let mean = match parameters(spec, "alam")?[..] {

@@ -30,13 +30,7 @@ pub const ENTRY: Entry = Entry {
 };
 
 /// Bits that a tensor may have; at 32 it is left as it is.
-const LADDER: [Step; 5] = [
-    Step { bits: 32, size: 32.0 },
-    Step { bits: 8, size: 8.0 },
-    Step { bits: 4, size: 4.0 },
-    Step { bits: 2, size: 2.0 },
-    Step { bits: 1, size: 1.0 },
-];
+const LADDER: [Step; 5] = [Step::of(32), Step::of(8), Step::of(4), Step::of(2), Step::of(1)];
 /// Steps from one measurement to the next.
 const INTERVAL: u64 = 1000;
 

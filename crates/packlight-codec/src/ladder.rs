@@ -13,6 +13,13 @@ pub(crate) struct Step {
     pub(crate) size: f64,
 }
 
+impl Step {
+    /// A code of so many bits, or at 32 the tensor as it is.
+    pub(crate) const fn of(bits: u8) -> Self {
+        Self { bits, size: bits as f64 }
+    }
+}
+
 /// Precisions, most first, and the mean size that all tensors together may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ladder {
@@ -116,13 +123,9 @@ struct Saved {
 mod tests {
     use super::*;
 
-    const STEPS: [Step; 5] = [
-        Step { bits: 32, size: 32.0 },
-        Step { bits: 8, size: 8.0 },
-        Step { bits: 4, size: 4.0 },
-        Step { bits: 2, size: 2.0 },
-        Step { bits: 1, size: 0.5 },
-    ];
+    /// The last step takes less than its bits say.
+    const STEPS: [Step; 5] =
+        [Step::of(32), Step::of(8), Step::of(4), Step::of(2), Step { bits: 1, size: 0.5 }];
 
     fn sizes(saved: &[(f64, f64)], mean: f64) -> Vec<f64> {
         let of = |&(elements, sensitivity)| Saved { elements, sensitivity };
