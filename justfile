@@ -2,6 +2,7 @@
 # benchmarks and reports alike. `./justw RECIPE` runs a recipe after installing what is missing.
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
+set ignore-comments
 
 # Data frames in notebooks are a feature, so that notebooks need not wait for them.
 everything := "--release --workspace --features packlight-notebook/polars"
