@@ -1,0 +1,112 @@
+//! Reports from partial, failed and corrupt records, and from none.
+
+use packlight_record::RunState;
+use packlight_report::{Error, Verdict, write};
+
+use crate::page;
+use crate::support::{self, complete};
+
+#[test]
+fn unfinished_failed_and_missing_runs_are_named_at_the_top() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs[1].state = RunState::Unfinished;
+    runs[1].epochs = 2;
+    runs[4].state = RunState::Failed { reason: "the disk <is> full".into() };
+    runs[4].epochs = 3;
+    runs.remove(5);
+    support::write(study.path(), &runs);
+    let summary = write(study.path()).unwrap();
+    assert_eq!((summary.finished, summary.unfinished, summary.failed), (3, 1, 1));
+    assert_eq!(summary.missing, 1);
+    let page = page(study.path());
+    let notice = &page[..page.find("id=\"summary\"").unwrap()];
+    assert!(notice.contains("This report is incomplete: 3 of 6 runs have finished."), "{notice}");
+    assert!(notice.contains("pool2, seed 2: unfinished, 2 of 6 epochs recorded"), "{notice}");
+    assert!(notice.contains("pool4, seed 1: failed after 3 epochs: the disk &lt;is&gt; full"));
+    assert!(notice.contains("pool4, seed 2: not started"));
+    assert!(page.contains("pool4 has no finished run") || page.contains("has no finished run"));
+}
+
+#[test]
+fn runs_that_the_study_asks_for_and_nobody_started_are_named() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs.retain(|run| run.seed == 1 && run.plan != "pool4");
+    support::write(study.path(), &runs);
+    let asks = |seeds: &str, plans: &str| {
+        let text = format!("name = \"made-up\"\nseeds = [{seeds}]\n[plans]\n{plans}");
+        std::fs::write(study.path().join("study.toml"), text).unwrap();
+        (write(study.path()).unwrap(), page(study.path()))
+    };
+    let plans = "pool2 = 'pool2'\nnone = 'none'\npool4 = { plan = 'pool4', epochs = 9 }";
+    let (summary, page) = asks("1, 2", plans);
+    assert_eq!((summary.finished, summary.missing), (2, 4));
+    assert!(page.contains("This report is incomplete: 2 of 6 runs have finished."), "{page}");
+    for run in ["pool2, seed 2", "none, seed 2", "pool4, seed 1", "pool4, seed 2"] {
+        assert!(page.contains(&format!("<li>{run}: not started</li>")), "{run}");
+    }
+    assert!(page.contains("<td class=\"number\">1 of 2</td>"), "runs finished of a plan");
+
+    let (summary, _) = asks("1", "none = 'none'");
+    assert_eq!(summary.missing, 0, "a run of a plan that is gone from the study lacks nothing");
+    let (summary, page) = asks("1,, 2", plans);
+    assert_eq!((summary.finished, summary.missing), (2, 0));
+    assert!(page.contains("This report may be incomplete: 2 of 2 runs have finished."));
+    assert!(page.contains("which runs are still to be started is not known"));
+}
+
+#[test]
+fn damaged_records_are_left_out_with_a_word() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    let records = folders[0].join("records.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    std::fs::write(&records, text.replacen("conv1", "conv9", 1)).unwrap();
+    std::fs::write(folders[2].join("manifest.json"), "{").unwrap();
+    let summary = write(study.path()).unwrap();
+    assert_eq!((summary.finished, summary.failed), (4, 2));
+    let page = page(study.path());
+    assert!(page.contains("pool2, seed 1: its records are left out:"));
+    assert!(page.contains("checksum"));
+    assert!(page.contains("none-seed1"));
+}
+
+#[test]
+fn a_torn_last_line_of_a_run_that_was_killed_is_no_damage() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs[0].state = RunState::Unfinished;
+    let folders = support::write(study.path(), &runs);
+    let records = folders[0].join("records.jsonl");
+    let bytes = std::fs::read(&records).unwrap();
+    std::fs::write(&records, &bytes[..bytes.len() - 7]).unwrap();
+    let summary = write(study.path()).unwrap();
+    assert_eq!((summary.unfinished, summary.failed), (1, 0));
+}
+
+#[test]
+fn runs_that_have_recorded_nothing_yet_give_a_page_that_says_so() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs.truncate(2);
+    let folders = support::write(study.path(), &runs);
+    for folder in folders {
+        std::fs::remove_file(folder.join("records.jsonl")).unwrap();
+        std::fs::remove_file(folder.join("measurements.jsonl")).unwrap();
+    }
+    let summary = write(study.path()).unwrap();
+    assert!(summary.figures.is_empty());
+    assert!(summary.findings.iter().all(|f| f.verdict == Verdict::Open));
+    assert!(page(study.path()).contains("No run has recorded anything to draw yet."));
+}
+
+#[test]
+fn a_study_without_runs_says_what_to_do() {
+    let study = tempfile::tempdir().unwrap();
+    let error = write(study.path()).unwrap_err();
+    assert!(matches!(error, Error::NoRuns { .. }));
+    assert!(error.to_string().contains("packlight run"), "{error}");
+    std::fs::create_dir(study.path().join("runs")).unwrap();
+    assert!(matches!(write(study.path()).unwrap_err(), Error::NoRuns { .. }));
+}
