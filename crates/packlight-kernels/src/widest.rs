@@ -6,23 +6,24 @@
 macro_rules! on_widest_vectors {
     (
         $(#[$attribute:meta])*
-        fn $name:ident<$element:ident: $bound:path>($($argument:ident: $type:ty),+ $(,)?) $body:block
+        $visibility:vis fn $name:ident<$element:ident: $bound:path>($($argument:ident: $type:ty),+ $(,)?)
+            $(-> $output:ty)? $body:block
     ) => {
         $(#[$attribute])*
-        fn $name<$element: $bound>($($argument: $type),+) {
+        $visibility fn $name<$element: $bound>($($argument: $type),+) $(-> $output)? {
             #[inline(always)]
-            fn plain<$element: $bound>($($argument: $type),+) $body
+            fn plain<$element: $bound>($($argument: $type),+) $(-> $output)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2")]
-            fn avx2<$element: $bound>($($argument: $type),+) {
-                plain::<$element>($($argument),+);
+            fn avx2<$element: $bound>($($argument: $type),+) $(-> $output)? {
+                plain::<$element>($($argument),+)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,avx512f,avx512bw,avx512dq,avx512vl")]
-            fn avx512<$element: $bound>($($argument: $type),+) {
-                plain::<$element>($($argument),+);
+            fn avx512<$element: $bound>($($argument: $type),+) $(-> $output)? {
+                plain::<$element>($($argument),+)
             }
 
             #[cfg(target_arch = "x86_64")]
@@ -42,7 +43,7 @@ macro_rules! on_widest_vectors {
                     return unsafe { avx2::<$element>($($argument),+) };
                 }
             }
-            plain::<$element>($($argument),+);
+            plain::<$element>($($argument),+)
         }
     };
 }

@@ -167,19 +167,55 @@ fn sizes_that_need_several_bands_pieces_and_samples_at_once() {
     }
 }
 
+/// Cases with so many channels that they go by way of fewer multiplications.
+fn wide_cases() -> impl Strategy<Value = Case> {
+    (
+        1usize..4,
+        1usize..=2,
+        48usize..=50,
+        48usize..=70,
+        (1usize..=9, 1usize..=9),
+        (0usize..=3, 0usize..=3),
+    )
+        .prop_map(|(batch, groups, depth, outputs, size, padding)| Case {
+            input: [batch, groups * depth, size.0, size.1],
+            weight: [groups * outputs, depth, 3, 3],
+            geometry: Conv2dGeometry { padding, groups, ..Default::default() },
+        })
+        .prop_filter("the kernel fits", |case| {
+            let padding = case.geometry.padding;
+            case.input[2] + 2 * padding.0 >= 3 && case.input[3] + 2 * padding.1 >= 3
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn every_pass_over_many_channels_is_the_sum_that_defines_it(case in wide_cases()) {
+        check(&case);
+    }
+}
+
 #[test]
 fn one_thread_and_many_give_the_same_bits() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
-    let x = sample(&[8, 24, 20, 20], "x").to_dtype(DType::F32).unwrap();
-    let w = sample(&[32, 24, 3, 3], "w").to_dtype(DType::F32).unwrap();
+    // Few channels are taken directly, many by way of fewer multiplications.
+    for channels in [24, 56] {
+        same_bits(channels, &geometry);
+    }
+}
+
+fn same_bits(channels: usize, geometry: &Conv2dGeometry) {
+    let x = sample(&[8, channels, 20, 20], "x").to_dtype(DType::F32).unwrap();
+    let w = sample(&[channels + 8, channels, 3, 3], "w").to_dtype(DType::F32).unwrap();
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let y = conv2d::forward(&x, &w, None, &geometry).unwrap();
-            let dx = conv2d::input_grad(&y, &w, x.dims(), &geometry).unwrap();
-            let dw = conv2d::weight_grad(&x, &y, w.dims(), &geometry).unwrap();
+            let y = conv2d::forward(&x, &w, None, geometry).unwrap();
+            let dx = conv2d::input_grad(&y, &w, x.dims(), geometry).unwrap();
+            let dw = conv2d::weight_grad(&x, &y, w.dims(), geometry).unwrap();
             let pooled = block_pool::pool(&x, 2).unwrap();
-            let dp = conv2d::weight_grad_from_pooled(&pooled, 2, x.dims(), &y, w.dims(), &geometry)
+            let dp = conv2d::weight_grad_from_pooled(&pooled, 2, x.dims(), &y, w.dims(), geometry)
                 .unwrap();
             [y, dx, dw, dp].map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap())
         })

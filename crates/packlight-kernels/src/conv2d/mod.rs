@@ -8,18 +8,21 @@
 //! dW[o,c,i,j] = sum_{b,h,w} G[b,o,h,w] A[b,c,s h + d i - p, s w + d j - p]
 //! ```
 //!
-//! All of these sums are taken directly, over an image laid out so that each tap is the whole image
-//! at another offset (`grid.rs`).
+//! These sums are taken directly, over an image laid out so that each tap is the whole image at
+//! another offset (`grid.rs`); those of the first kind, and the like ones of the input's gradient, by
+//! way of fewer multiplications where the taps are 3 x 3 at stride 1 (`winograd/`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dense;
 mod grid;
+mod planes;
 mod pooled;
 mod problem;
 mod simd;
 mod tap_sum;
 mod weight_grad;
+mod winograd;
 
 use candle_core::Tensor;
 

@@ -55,6 +55,23 @@ impl Conv2dGeometry {
     }
 }
 
+/// A group's planes on one side of a convolution, and where its weights lie.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Side {
+    /// Channels of a group.
+    pub(super) channels: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    /// Distance between the weights of neighbouring channels.
+    pub(super) weights: usize,
+}
+
+impl Side {
+    pub(super) fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+}
+
 /// All sizes of one convolution.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Problem {
@@ -133,6 +150,15 @@ impl Problem {
 
     pub(crate) fn out_pixels(&self) -> usize {
         self.out_height * self.out_width
+    }
+
+    /// Inputs and outputs.
+    pub(super) fn sides(&self) -> (Side, Side) {
+        let (depth, outputs, taps) = (self.depth(), self.group_outputs(), self.taps());
+        let (height, width) = (self.height, self.width);
+        let input = Side { channels: depth, height, width, weights: taps };
+        let (height, width) = (self.out_height, self.out_width);
+        (input, Side { channels: outputs, height, width, weights: depth * taps })
     }
 
     pub(crate) fn output_shape(&self) -> (usize, usize, usize, usize) {

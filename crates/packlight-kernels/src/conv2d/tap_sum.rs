@@ -1,29 +1,19 @@
 //! The sum over taps and channels that is a convolution, or the gradient of its input.
 
-use std::array::from_fn;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::grid::{Grid, Part};
-use super::problem::Problem;
+use super::planes::Planes;
+use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
+use super::winograd::Winograd;
 use crate::element::Element;
 use crate::pieces::build_with;
 
 /// Runs of targets whose sums are held at a time, so that they stay in the first-level cache.
 pub(super) const BAND: usize = 64;
-/// Channels whose sums are written out together.
-const QUARTER: usize = 4;
-
-/// One channel's planes of a group, on one side of a convolution.
-struct Side {
-    /// Channels of a group.
-    channels: usize,
-    pixels: usize,
-    /// Distance between the weights of neighbouring channels.
-    weights: usize,
-}
 
 /// `target[b,r,t] = sum over source channels c and taps k of weight[r,c,k] source[b,c,at(t,k)]`.
 struct TapSum {
@@ -41,7 +31,10 @@ pub(super) fn forward<T: Element>(
     weight: &[T],
     bias: Option<&[T]>,
 ) -> Vec<T> {
-    let (inputs, outputs) = sides(problem);
+    if let Some(winograd) = Winograd::forward(problem) {
+        return winograd.apply(input, weight, bias);
+    }
+    let (inputs, outputs) = problem.sides();
     let grid = Grid::forward(problem);
     let groups = problem.geometry.groups;
     let sum = TapSum { grid, batch: problem.batch, groups, source: inputs, target: outputs };
@@ -50,27 +43,21 @@ pub(super) fn forward<T: Element>(
 
 /// The gradient of a convolution's input.
 pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]) -> Vec<T> {
-    let (inputs, outputs) = sides(problem);
+    if let Some(winograd) = Winograd::backward(problem) {
+        return winograd.apply(grad, weight, None);
+    }
+    let (inputs, outputs) = problem.sides();
     let grid = Grid::backward(problem);
     let groups = problem.geometry.groups;
     let sum = TapSum { grid, batch: problem.batch, groups, source: outputs, target: inputs };
     sum.apply(grad, weight, None)
 }
 
-/// Inputs and outputs of a convolution.
-fn sides(problem: &Problem) -> (Side, Side) {
-    let (depth, outputs, taps) = (problem.depth(), problem.group_outputs(), problem.taps());
-    (
-        Side { channels: depth, pixels: problem.pixels(), weights: taps },
-        Side { channels: outputs, pixels: problem.out_pixels(), weights: depth * taps },
-    )
-}
-
 impl TapSum {
     fn apply<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let Self { grid, batch, groups, source: from, target: to } = self;
         let parts: Vec<(Part, Vec<[T; CHANNELS]>)> = grid
-            .parts(from.channels, groups * to.channels * to.pixels)
+            .parts(from.channels, groups * to.channels * to.pixels())
             .into_iter()
             .map(|part| {
                 let packed = self.pack(weight, &part.taps);
@@ -78,7 +65,7 @@ impl TapSum {
             })
             .collect();
         let (sample_in, sample_out) =
-            (groups * from.channels * from.pixels, groups * to.channels * to.pixels);
+            (groups * from.channels * from.pixels(), groups * to.channels * to.pixels());
         let buffers = || {
             let padded = vec![T::zero(); from.channels * grid.channel()];
             (padded, vec![[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND])
@@ -87,9 +74,10 @@ impl TapSum {
         build_with(batch * sample_out, piece, buffers, |(padded, sums), number, target| {
             let samples = target.len() / sample_out;
             let source = &source[number * grid.samples * sample_in..][..samples * sample_in];
+            let mut target = Planes { values: target, pixels: to.pixels(), bias };
             for group in 0..*groups {
                 for (sample, source) in source.chunks_exact(sample_in).enumerate() {
-                    let size = from.channels * from.pixels;
+                    let size = from.channels * from.pixels();
                     grid.place(&source[group * size..][..size], sample, padded);
                 }
                 for (part, packed) in &parts {
@@ -102,7 +90,7 @@ impl TapSum {
                         let channel = group * to.channels + first * CHANNELS;
                         let end =
                             group * to.channels + ((first + BLOCKS) * CHANNELS).min(to.channels);
-                        self.block(part, weights, padded, sums, channel..end, bias, target);
+                        self.block(part, weights, padded, sums, channel..end, &mut target);
                     }
                 }
             }
@@ -110,7 +98,6 @@ impl TapSum {
     }
 
     /// Computes the target channels `channels` of one part.
-    #[allow(clippy::too_many_arguments)]
     fn block<T: Element>(
         &self,
         part: &Part,
@@ -118,12 +105,11 @@ impl TapSum {
         padded: &[T],
         sums: &mut [[[T; CHANNELS]; RUN]],
         channels: Range<usize>,
-        bias: Option<&[T]>,
-        target: &mut [T],
+        target: &mut Planes<'_, T>,
     ) {
         let lanes = Lanes::of_this_machine::<T>();
-        let pixels = self.target.pixels;
-        let samples = target.len() / (self.groups * self.target.channels * pixels);
+        let sample = self.groups * self.target.channels * target.pixels;
+        let samples = target.values.len() / sample;
         let blocks = channels.len().div_ceil(CHANNELS);
         let targets = &part.targets[..samples * part.runs_of_sample];
         for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
@@ -131,29 +117,9 @@ impl TapSum {
             let sums = &mut sums[..blocks * runs.len()];
             correlate(lanes, weights, padded, &part.offsets, runs, sums);
             for (block, sums) in sums.chunks_exact(runs.len()).enumerate() {
-                for quarter in 0..CHANNELS / QUARTER {
-                    let first = channels.start + block * CHANNELS + quarter * QUARTER;
-                    let channels = first.min(channels.end)..(first + QUARTER).min(channels.end);
-                    let mut shift = [T::zero(); QUARTER];
-                    if let Some(bias) = bias {
-                        shift.iter_mut().zip(&bias[channels.clone()]).for_each(|(s, b)| *s = *b);
-                    }
-                    for (&(at, count), sum) in targets.iter().zip(sums) {
-                        let sum = sum.map(|sums| sums.as_chunks::<QUARTER>().0[quarter]);
-                        let rows: [[T; RUN]; QUARTER] =
-                            from_fn(|row| from_fn(|q| sum[q][row] + shift[row]));
-                        for (row, channel) in rows.iter().zip(channels.clone()) {
-                            let target = &mut target[channel * pixels + at..];
-                            if count == RUN && part.step == 1 {
-                                target[..RUN].copy_from_slice(row);
-                            } else {
-                                for (number, &sum) in row[..count].iter().enumerate() {
-                                    target[number * part.step] = sum;
-                                }
-                            }
-                        }
-                    }
-                }
+                let first = channels.start + block * CHANNELS;
+                let channels = first..(first + CHANNELS).min(channels.end);
+                target.write(channels, sums, targets, part.step);
             }
         }
     }
