@@ -80,7 +80,13 @@ impl Key {
             }
             key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
         }
-        words.map(|lanes| lanes.map(|word| word as u32))
+        let mut numbers = [[0; N]; 4];
+        for (numbers, words) in numbers.iter_mut().zip(&words) {
+            for (number, word) in numbers.iter_mut().zip(words) {
+                *number = *word as u32;
+            }
+        }
+        numbers
     }
 }
 

@@ -29,13 +29,21 @@ pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
     for (lane, &value) in rest.iter().enumerate() {
         take(lane, value);
     }
-    if finite.iter().sum::<f32>().is_nan() {
-        return (f32::NAN, f32::NAN);
+    // From many lanes to few side by side; one by one that would take as long as the loop above.
+    let mut width = LANES / 2;
+    while width > 0 {
+        for lane in 0..width {
+            let (other_low, other_high) = (low[lane + width], high[lane + width]);
+            low[lane] = if other_low < low[lane] { other_low } else { low[lane] };
+            high[lane] = if other_high > high[lane] { other_high } else { high[lane] };
+            finite[lane] += finite[lane + width];
+        }
+        width /= 2;
     }
-    (
-        low.into_iter().fold(f32::INFINITY, f32::min),
-        high.into_iter().fold(f32::NEG_INFINITY, f32::max),
-    )
+    match finite[0].is_nan() {
+        true => (f32::NAN, f32::NAN),
+        false => (low[0], high[0]),
+    }
 }
 
 /// The values that the codes of a group stand for: `min + code * scale`.
