@@ -7,6 +7,7 @@ use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::pieces::build;
 use crate::sum::{sum, sum_of};
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";
@@ -100,8 +101,8 @@ pub fn backward(
                 let mean = mean[channel];
                 let (mut total, mut product) = (0.0, 0.0);
                 for (grad, input) in pairs {
-                    total += sum(grad);
-                    product += sum_of([grad, input], |[g, x]| g * (x - mean));
+                    let [of_grad, of_product] = plane_products(grad, input, mean);
+                    (total, product) = (total + of_grad, product + of_product);
                 }
                 (total, product * inverse[channel].wide())
             })
@@ -126,15 +127,24 @@ pub fn backward(
     })
 }
 
-/// Mean of a plane, and the sum of its squared deviations from it; each plane is read from memory
-/// once, since it is still in the cache the second time.
-fn plane_statistics<T: Element>(plane: &[T]) -> (f64, f64) {
-    let count = plane.len() as f64;
-    let mean = sum(plane) / count;
-    let center = T::narrow(mean);
-    let squares = sum_of([plane], |[x]| (x - center) * (x - center));
-    // What rounding the mean leaves behind is taken off again.
-    (mean, (squares - count * (mean - center.wide()).powi(2)).max(0.0))
+on_widest_vectors! {
+    /// Mean of a plane, and the sum of its squared deviations from it; each plane is read from
+    /// memory once, since it is still in the cache the second time.
+    fn plane_statistics<T: Element>(plane: &[T]) -> (f64, f64) {
+        let count = plane.len() as f64;
+        let mean = sum(plane) / count;
+        let center = T::narrow(mean);
+        let squares = sum_of([plane], #[inline(always)] |[x]| (x - center) * (x - center));
+        // What rounding the mean leaves behind is taken off again.
+        (mean, (squares - count * (mean - center.wide()).powi(2)).max(0.0))
+    }
+}
+
+on_widest_vectors! {
+    /// The sums over a plane of the gradient, and of its products with deviations from the mean.
+    fn plane_products<T: Element>(grad: &[T], input: &[T], mean: T) -> [f64; 2] {
+        [sum(grad), sum_of([grad, input], #[inline(always)] |[g, x]| g * (x - mean))]
+    }
 }
 
 #[derive(Clone, Copy)]

@@ -8,35 +8,60 @@ const LANES: usize = 16;
 const RUN: usize = 1024;
 
 /// Sum of `values`.
+#[inline(always)]
 pub(crate) fn sum<T: Element>(values: &[T]) -> f64 {
     sum_of([values], |[value]| value)
 }
 
 /// Sum over what `f` makes of the elements of `slices`, all of one length, that have the same
 /// index: in runs of f32 (or f64) lanes that are added up in f64.
+///
+/// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
+#[inline(always)]
 pub(crate) fn sum_of<T: Element, const N: usize>(
     slices: [&[T]; N],
     f: impl Fn([T; N]) -> T,
 ) -> f64 {
     let len = shortest(slices);
-    let run = |start: usize| {
-        let runs = slices.map(|slice| slice[start..(start + RUN).min(len)].as_chunks::<LANES>());
-        let (chunks, rest) = (runs.map(|(chunks, _)| chunks), runs.map(|(_, rest)| rest));
+    let mut total = 0.0;
+    for start in (0..len).step_by(RUN) {
+        let end = (start + RUN).min(len);
+        let whole = start + (end - start) / LANES * LANES;
         let mut lanes = [T::zero(); LANES];
-        for i in 0..shortest(chunks) {
-            let chunk = chunks.map(|chunks| &chunks[i]);
+        for first in (start..whole).step_by(LANES) {
+            let mut chunks = [[T::zero(); LANES]; N];
+            for (chunk, slice) in chunks.iter_mut().zip(&slices) {
+                chunk.copy_from_slice(&slice[first..first + LANES]);
+            }
             for (lane, sum) in lanes.iter_mut().enumerate() {
-                *sum += f(chunk.map(|chunk| chunk[lane]));
+                let mut values = [T::zero(); N];
+                for (value, chunk) in values.iter_mut().zip(&chunks) {
+                    *value = chunk[lane];
+                }
+                *sum += f(values);
             }
         }
-        for (i, sum) in lanes.iter_mut().enumerate().take(shortest(rest)) {
-            *sum += f(rest.map(|rest| rest[i]));
+        for (lane, index) in (whole..end).enumerate() {
+            let mut values = [T::zero(); N];
+            for (value, slice) in values.iter_mut().zip(&slices) {
+                *value = slice[index];
+            }
+            lanes[lane] += f(values);
         }
-        lanes.iter().map(|lane| lane.wide()).sum::<f64>()
-    };
-    (0..len).step_by(RUN).map(run).sum()
+        let mut run = 0.0;
+        for lane in lanes {
+            run += lane.wide();
+        }
+        total += run;
+    }
+    total
 }
 
+#[inline(always)]
 fn shortest<T, const N: usize>(slices: [&[T]; N]) -> usize {
-    slices.iter().map(|slice| slice.len()).min().unwrap_or(0)
+    let mut len = usize::MAX;
+    for slice in slices {
+        len = len.min(slice.len());
+    }
+    len
 }
