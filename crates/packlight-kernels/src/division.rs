@@ -4,8 +4,6 @@
 //! precision", ICML 2023). The means are bf16, and what is left is taken from the rounded ones, so
 //! that their rounding is part of it. Blocks at the edge average only what they hold.
 
-use std::ops::Range;
-
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
 use rayon::prelude::*;
@@ -64,21 +62,6 @@ impl Maps {
         }
         let (row, bits) = (self.elements(), Bits::All(self.bits));
         Layout::new(elements, &Grouping { row, group: row.max(1), bits })
-    }
-
-    /// Calls `f` with each part of a row that lies within one block, its start in the map and the
-    /// block's number.
-    #[inline(always)]
-    fn runs(&self, mut f: impl FnMut(Range<usize>, usize)) {
-        let ((rows, columns), (height, width)) = (self.size, self.block);
-        let across = columns.div_ceil(width);
-        for row in 0..rows {
-            for block in 0..across {
-                let start = row * columns + block * width;
-                let end = row * columns + (block * width + width).min(columns);
-                f(start..end, row / height * across + block);
-            }
-        }
     }
 }
 
@@ -169,27 +152,37 @@ on_widest_vectors! {
         means: &mut [bf16],
         ranges: &mut [[bf16; 2]],
     ) {
-        let blocks = maps.blocks();
+        let ((_, columns), (height, width)) = (maps.size, maps.block);
         let mut left = vec![0f32; maps.elements()];
-        // A block's sum, its number of elements, and then its mean.
-        let mut sums = vec![[0f32; 2]; blocks];
+        let mut line = vec![0f32; columns];
         let parts = input.chunks_exact(maps.elements()).zip(codes.chunks_exact_mut(maps.code_bytes()));
-        for ((values, codes), (means, range)) in parts.zip(means.chunks_exact_mut(blocks).zip(ranges)) {
-            sums.fill([0.0; 2]);
-            maps.runs(|run, block| {
-                let sum = sum_of(&values[run.clone()]);
-                sums[block] = [sums[block][0] + sum, sums[block][1] + run.len() as f32];
-            });
-            for (mean, sum) in means.iter_mut().zip(&mut sums) {
-                *mean = bf16::from_f32(sum[0] / sum[1]);
-                sum[0] = f32::from(*mean);
-            }
-            maps.runs(|run, block| {
-                let mean = sums[block][0];
-                for (left, value) in left[run.clone()].iter_mut().zip(&values[run]) {
-                    *left = value.wide() as f32 - mean;
+        let means = means.chunks_exact_mut(maps.blocks());
+        for ((values, codes), (means, range)) in parts.zip(means.zip(ranges)) {
+            // The rows that a row of blocks covers.
+            let bands = values.chunks(height * columns).zip(left.chunks_mut(height * columns));
+            for ((band, left), means) in bands.zip(means.chunks_exact_mut(columns.div_ceil(width))) {
+                // Down the columns first, so that whole rows are added at once.
+                line.fill(0.0);
+                for row in band.chunks_exact(columns) {
+                    for (sum, value) in line.iter_mut().zip(row) {
+                        *sum += value.wide() as f32;
+                    }
                 }
-            });
+                let rows = band.len() / columns;
+                for (mean, sums) in means.iter_mut().zip(line.chunks_mut(width)) {
+                    let mut sum = 0.0;
+                    for column in sums.iter() {
+                        sum += column;
+                    }
+                    *mean = bf16::from_f32(sum / (rows * sums.len()) as f32);
+                    sums.fill(f32::from(*mean));
+                }
+                for (left, row) in left.chunks_exact_mut(columns).zip(band.chunks_exact(columns)) {
+                    for ((left, value), mean) in left.iter_mut().zip(row).zip(&line) {
+                        *left = value.wide() as f32 - mean;
+                    }
+                }
+            }
             let (low, high) = extremes_in(&left);
             let affine = Affine::covering(low, high, maps.bits);
             *range = affine.narrow();
@@ -206,32 +199,26 @@ on_widest_vectors! {
         maps: &Maps,
         output: &mut [T],
     ) {
+        let ((_, columns), (height, width)) = (maps.size, maps.block);
+        let mut line = vec![0f32; columns];
         let parts = output.chunks_exact_mut(maps.elements()).zip(codes.chunks_exact(maps.code_bytes()));
         let kept = means.chunks_exact(maps.blocks()).zip(ranges.as_chunks::<2>().0);
         for ((values, codes), (means, range)) in parts.zip(kept) {
-            let [min, scale] = range.map(f32::from);
+            let (min, scale) = (f32::from(range[0]), f32::from(range[1]));
             Affine { min, scale }.decode(codes, maps.bits, values);
-            maps.runs(|run, block| {
-                let mean = f32::from(means[block]);
-                for value in &mut values[run] {
-                    *value = T::narrow(f64::from(value.wide() as f32 + mean));
+            let bands = values.chunks_mut(height * columns);
+            for (band, means) in bands.zip(means.chunks_exact(columns.div_ceil(width))) {
+                for (mean, line) in means.iter().zip(line.chunks_mut(width)) {
+                    line.fill(f32::from(*mean));
                 }
-            });
+                for row in band.chunks_exact_mut(columns) {
+                    for (value, mean) in row.iter_mut().zip(&line) {
+                        *value = T::narrow(f64::from(value.wide() as f32 + mean));
+                    }
+                }
+            }
         }
     }
-}
-
-/// The sum of part of a row, in f32.
-#[inline(always)]
-fn sum_of<T: Element>(values: &[T]) -> f32 {
-    let mut lanes = [0f32; 8];
-    let (chunks, rest) = values.as_chunks::<8>();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value.wide() as f32;
-        }
-    }
-    lanes.iter().sum::<f32>() + rest.iter().map(|value| value.wide() as f32).sum::<f32>()
 }
 
 #[cfg(test)]
