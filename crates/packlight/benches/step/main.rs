@@ -24,48 +24,78 @@ static ALLOCATOR: Counting<MiMalloc> = Counting::new(MiMalloc);
 
 const BATCH: usize = 64;
 const CLASSES: usize = 10;
+/// Turns that each takes for the table.
+const ROUNDS: usize = 3;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{} threads", rayon::current_num_threads());
     let mut criterion = Criterion::default().configure_from_args();
     for width in [16, 64] {
-        let mut rows = Vec::new();
         let name = format!("resnet18 width {width}");
         let mut group = criterion.benchmark_group(&name);
         group.sample_size(10).sampling_mode(SamplingMode::Flat);
         group.warm_up_time(Duration::from_millis(100));
         group.measurement_time(Duration::from_secs(if width == 16 { 5 } else { 12 }));
 
-        let mut candle = candle_step(width)?;
-        let peak = peak_of(&mut candle)?;
-        // Criterion takes ten samples at least, which at this width would be minutes.
-        let begun = Instant::now();
-        candle()?;
-        rows.push(("candle", begun.elapsed(), peak));
-        if width == 16 {
-            group.bench_function("candle", |b| b.iter(|| candle().is_ok()));
-        }
-        drop(candle);
+        let mut contestants = vec![Contestant::new("candle", candle_step(width)?)?];
         for plan in ["none", "pool2", "pool4"] {
-            let mut step = packlight_step(width, plan)?;
-            let peak = peak_of(&mut step)?;
-            let times = (0..5).map(|_| {
-                let begun = Instant::now();
-                step().map(|()| begun.elapsed())
-            });
-            let mut times = times.collect::<candle_core::Result<Vec<_>>>()?;
-            times.sort();
-            rows.push((plan, times[times.len() / 2], peak));
-            group.bench_function(plan, |b| b.iter(|| step().is_ok()));
+            contestants.push(Contestant::new(plan, packlight_step(width, plan)?)?);
+        }
+        for contestant in &mut contestants {
+            // Criterion takes ten samples at least, which for candle at this width would be minutes.
+            if contestant.name != "candle" || width == 16 {
+                let step = &mut contestant.step;
+                group.bench_function(contestant.name, |b| b.iter(|| step().is_ok()));
+            }
         }
         group.finish();
-        print_table(&name, &rows);
+        // By turns, so that whatever else the machine does falls on all of them alike.
+        for _ in 0..ROUNDS {
+            contestants.iter_mut().try_for_each(Contestant::time_step)?;
+        }
+        print_table(&name, &contestants);
     }
     criterion.final_summary();
     Ok(())
 }
 
 type Step = Box<dyn FnMut() -> candle_core::Result<()>>;
+
+/// One of those that are compared.
+struct Contestant {
+    name: &'static str,
+    step: Step,
+    times: Vec<Duration>,
+    /// The most bytes allocated at once during a step, above those before it.
+    peak: usize,
+}
+
+impl Contestant {
+    fn new(name: &'static str, mut step: Step) -> candle_core::Result<Self> {
+        step()?; // what is allocated once
+        let before = allocator::live();
+        allocator::reset_peak();
+        step()?;
+        let peak = allocator::peak() - before;
+        Ok(Self { name, step, times: Vec::new(), peak })
+    }
+
+    /// A turn: one step that finds caches and pages as another has left them, then one that is timed.
+    fn time_step(&mut self) -> candle_core::Result<()> {
+        (self.step)()?;
+        let begun = Instant::now();
+        (self.step)()?;
+        self.times.push(begun.elapsed());
+        Ok(())
+    }
+
+    /// Median of the steps taken by turns, in milliseconds.
+    fn milliseconds(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort();
+        1e3 * times[times.len() / 2].as_secs_f64()
+    }
+}
 
 fn batch() -> candle_core::Result<(Tensor, Tensor)> {
     let mut random = Key::new(0, Purpose::Sample).stream();
@@ -105,26 +135,22 @@ fn packlight_step(width: usize, plan: &str) -> Result<Step, packlight::nn::Error
     }))
 }
 
-/// The most bytes allocated at once during a step, above those before it.
-fn peak_of(step: &mut Step) -> candle_core::Result<usize> {
-    step()?; // what is allocated once
-    let before = allocator::live();
-    allocator::reset_peak();
-    step()?;
-    Ok(allocator::peak() - before)
-}
-
-fn print_table(name: &str, rows: &[(&str, Duration, usize)]) {
-    let (_, candle_time, candle_peak) = rows[0];
+fn print_table(name: &str, contestants: &[Contestant]) {
+    let (candle, none) = (&contestants[0], &contestants[1]);
     println!("\n{name}, batch {BATCH}, 3 x 32 x 32: one step");
-    println!("{:<8} {:>10} {:>8} {:>12} {:>8}", "", "time", "candle/", "peak", "candle/");
-    for (name, time, peak) in rows {
+    println!(
+        "{:<8} {:>10} {:>8} {:>8} {:>12} {:>8}",
+        "", "time", "candle/", "/ none", "peak", "candle/"
+    );
+    for contestant in contestants {
         println!(
-            "{name:<8} {:>7.1} ms {:>8.2} {:>8.1} MiB {:>8.2}",
-            1e3 * time.as_secs_f64(),
-            candle_time.as_secs_f64() / time.as_secs_f64(),
-            *peak as f64 / f64::from(1 << 20),
-            candle_peak as f64 / *peak as f64,
+            "{:<8} {:>7.1} ms {:>8.2} {:>8.2} {:>8.1} MiB {:>8.2}",
+            contestant.name,
+            contestant.milliseconds(),
+            candle.milliseconds() / contestant.milliseconds(),
+            contestant.milliseconds() / none.milliseconds(),
+            contestant.peak as f64 / f64::from(1 << 20),
+            candle.peak as f64 / contestant.peak as f64,
         );
     }
     println!();
