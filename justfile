@@ -26,7 +26,18 @@ report study="reports/quickstart":
 
 # Remove what the runs and the report of a study, or of several, have left.
 clean-report study="reports/quickstart":
-    rm -rf {{ quote(study) }}{,/*}/{runs,figures,tables,index.html}
+    #!/usr/bin/env bash
+    set -euo pipefail
+    study={{ quote(study) }}
+    if [ -z "$study" ] || [ ! -f "$study/study.toml" ]; then
+        echo "clean-report: there is no study.toml in '$study', so nothing is removed" >&2
+        exit 1
+    fi
+    for folder in "$study" "$study"/*; do
+        if [ -f "$folder/study.toml" ]; then
+            rm -rf -- "$folder"/{runs,figures,tables,index.html}
+        fi
+    done
 
 # Run every test, documentation examples included.
 test *args:
