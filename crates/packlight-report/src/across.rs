@@ -15,8 +15,8 @@ pub(crate) struct Column {
 struct Cell {
     /// Difference of the mean test accuracies.
     accuracy: Option<f64>,
-    /// Bytes kept for one backward pass, as a share of the exact plan's.
-    kept: Option<f64>,
+    /// Bytes held at once at most, as a share of the exact plan's.
+    held: Option<f64>,
     /// Time of a step, likewise.
     time: Option<f64>,
 }
@@ -30,7 +30,7 @@ impl Column {
                 .accuracy
                 .zip(base.and_then(|b| b.accuracy))
                 .map(|(p, b)| p.mean - b.mean),
-            kept: plan.kept.zip(base.and_then(|b| b.kept)).map(|(p, b)| p / b),
+            held: plan.held_ratio(base),
             time: plan.time_ratio(base),
         };
         let cells = source.plans.iter().map(|p| (p.plan.name.clone(), cell(p))).collect();
@@ -75,7 +75,7 @@ pub(crate) fn across(columns: &[Column]) -> Markup {
                             @for column in columns {
                                 @if let Some(cell) = column.cell(plan) {
                                     td .number.first { (points(cell.accuracy)) }
-                                    td .number { (share(cell.kept)) }
+                                    td .number { (share(cell.held)) }
                                     td .number { (share(cell.time)) }
                                 } @else {
                                     td .first colspan="3" {}
@@ -88,7 +88,8 @@ pub(crate) fn across(columns: &[Column]) -> Markup {
         }
         p .small.muted {
             "Against the plan that keeps everything, in the same study: the difference of the mean test \
-             accuracies in points, bytes kept for one backward pass, and time of a training step. The \
+             accuracies in points, bytes kept at once at most (by the ledger, with what checkpointed parts \
+             keep anew and what codecs remember from step to step), and time of a training step. The \
              intervals stand in the studies' own tables below; a difference smaller than them says \
              nothing. Empty where a study has no plan of that name, an en dash where nothing was \
              recorded."

@@ -11,7 +11,8 @@ use crate::study::Run;
 pub(crate) struct Drawn {
     /// Draws of each step.
     pub(crate) draws: u64,
-    /// `|mean(h) - g| / |g|` over all parameters together.
+    /// `|mean(h) - g| / |g|` over all parameters together, less what chance makes of an unbiased codec
+    /// over so few draws, whose square is the variance over their number.
     pub(crate) bias: f64,
     /// `E|h - mean(h)|^2 / |g|^2` over all parameters together.
     pub(crate) variance: f64,
@@ -40,7 +41,7 @@ pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
             let square = fidelity.exact_norm * fidelity.exact_norm;
             let sum = steps.entry((run.manifest.seed, *step)).or_default();
             sum.exact += square;
-            sum.bias += bias * bias * square;
+            sum.bias += (bias * bias - variance / draws.count.max(1) as f64) * square;
             sum.variance += variance * square;
             most = most.max(draws.count);
         }
@@ -50,7 +51,7 @@ pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
         |of: fn(&Squares) -> f64| defined.iter().map(|s| of(s)).sum::<f64>() / defined.len() as f64;
     (!defined.is_empty()).then(|| Drawn {
         draws: most,
-        bias: mean(|s| (s.bias / s.exact).sqrt()),
+        bias: mean(|s| (s.bias / s.exact).max(0.0).sqrt()),
         variance: mean(|s| s.variance / s.exact),
     })
 }

@@ -19,24 +19,26 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
-                        th colspan="3" .group { "kept bytes" }
+                        th colspan="4" .group { "kept bytes" }
                         th rowspan="2" .number.first { "peak," br; "allocator" }
                         th colspan="2" .group { "time per step" }
                         th colspan="2" .group { "cosine" }
                         th colspan="2" .group { "LI" }
-                        th colspan="3" .group { "whole gradient, repeated" }
+                        th colspan="4" .group { "whole gradient" }
                     }
                     tr {
                         th .number.first { "predicted" }
                         th .number { "counted" }
                         th .number { "memory" }
+                        th .number { "at most" }
                         th .number.first { "median" }
                         th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
                         th .number.first { "mean" }
                         th { "worst layer" }
                         th .number.first { "mean" }
                         th .number { "≤ 0" }
-                        th .number.first { "bias" }
+                        th .number.first { "cosine" }
+                        th .number { "bias" }
                         th .number { "variance" }
                         th .number { "draws" }
                     }
@@ -46,13 +48,18 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
         }
         p .small.muted {
             "Accuracy: at the end of the finished runs; the interval is Student's over n seeds and \
-             takes two. Kept: see below; memory is what codecs remember from step to step. Time: \
+             takes two. Kept: see below; memory is what codecs remember from step to step, and at \
+             most is the ledger's peak together with it, which counts what checkpointed parts keep \
+             anew in the backward pass. Time: \
              median over the epochs of the mean time of a training step, probed steps left out. \
              Cosine and LI (learning indicator): mean over the layers that the plan alters, all \
              probed steps and seeds; LI over samples or tokens, with the share of those at or below \
-             0. Bias |mean(h) − g| / |g| and variance E|h − mean(h)|² / |g|² of all parameters' \
-             gradients together, over repeated passes of a fixed batch; of an unbiased codec the \
-             bias falls with the root of the draws. An en dash stands for undefined or not recorded."
+             0; both see each layer by itself, given the output gradient that reaches it. Whole \
+             gradient: between two whole passes, so with the errors that layers behind hand on; \
+             cosine, mean over the parameters whose gradient differs; bias |mean(h) − g| / |g| and \
+             variance E|h − mean(h)|² / |g|² of all parameters together, over repeated passes of a \
+             fixed batch, where what chance makes of so few draws is taken off the bias. An en dash \
+             stands for undefined or not recorded."
         }
     }
 }
@@ -123,6 +130,7 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }
             td .number { (bytes(plan.memory)) }
+            td .number { (bytes(plan.held)) }
             td .number.first { (bytes(plan.peak_allocated)) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
             td .number {
@@ -142,7 +150,11 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
                 td .number.first { (defined(plan.indicator())) }
                 td .number { (percent(plan.nonpositive().unwrap_or(f64::NAN))) }
             }
-            td .number.first { (defined(plan.drawn.map(|d| d.bias))) }
+            td .number.first {
+                @if !plan.layers.is_empty() && !plan.alters() { "exact" }
+                @else { (defined(plan.whole_cosine())) }
+            }
+            td .number { (defined(plan.drawn.map(|d| d.bias))) }
             td .number { (defined(plan.drawn.map(|d| d.variance))) }
             td .number { (plan.drawn.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
         }

@@ -163,15 +163,14 @@ fn exact_plans(source: &Source<'_>) -> Markup {
     let exact: Vec<String> = source
         .plans
         .iter()
-        .filter(|p| !p.layers.is_empty() && !p.compresses())
+        .filter(|p| !p.layers.is_empty() && !p.alters())
         .map(|p| p.plan.name.clone())
         .collect();
     html! {
         @if !exact.is_empty() {
             p .muted {
                 "Not drawn where fidelity is shown: " (words::list(&exact))
-                ", which keeps every probed layer's input exactly, so that cosine and learning \
-                 indicator are 1."
+                ": all gradients seen were the exact ones, so that cosine and learning indicator are 1."
             }
         }
     }

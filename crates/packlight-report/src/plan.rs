@@ -56,6 +56,16 @@ impl LayerRow {
     }
 }
 
+/// How the gradient of one parameter fares under one plan between whole passes, over all probed steps
+/// and seeds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ParameterRow {
+    pub(crate) parameter: String,
+    /// NaN where every cosine is undefined.
+    pub(crate) cosine: f64,
+    pub(crate) highest_error: f64,
+}
+
 /// One plan's row of the comparison; `None` where the records do not hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanRow {
@@ -73,6 +83,8 @@ pub(crate) struct PlanRow {
     pub(crate) counted: Option<f64>,
     /// Bytes that codecs remember from step to step.
     pub(crate) memory: Option<f64>,
+    /// Held at once at most: of the pass, with what checkpointed parts keep anew, and codecs' memory.
+    pub(crate) held: Option<f64>,
     /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
@@ -81,6 +93,8 @@ pub(crate) struct PlanRow {
     /// Median time of a training step in seconds.
     pub(crate) step_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
+    /// The parameters whose gradient differs between whole passes.
+    pub(crate) changed: Vec<ParameterRow>,
     /// Bias and variance of the gradient, where passes were repeated.
     pub(crate) drawn: Option<Drawn>,
 }
@@ -91,8 +105,8 @@ pub(crate) struct RunPoint {
     pub(crate) accuracy: f64,
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
-    /// Kept for a backward pass, with what codecs remember.
-    pub(crate) kept: Option<f64>,
+    /// Held at once at most, by the ledger, with what codecs remember.
+    pub(crate) held: Option<f64>,
     /// Median time of a training step in seconds.
     pub(crate) step_seconds: Option<f64>,
 }
@@ -106,6 +120,22 @@ impl PlanRow {
     /// Whether the probe saw any layer kept compressed.
     pub(crate) fn compresses(&self) -> bool {
         self.compressed().next().is_some()
+    }
+
+    /// Whether any gradient was seen to differ from the exact one, be it through other layers alone.
+    pub(crate) fn alters(&self) -> bool {
+        self.compresses() || !self.changed.is_empty()
+    }
+
+    /// Mean cosine between whole passes, over the parameters whose gradient differs.
+    pub(crate) fn whole_cosine(&self) -> Option<f64> {
+        mean(self.changed.iter().map(|p| p.cosine))
+    }
+
+    /// Bytes held at once at most as a share of `base`'s.
+    pub(crate) fn held_ratio(&self, base: Option<&PlanRow>) -> Option<f64> {
+        let (own, from) = self.held.zip(base?.held)?;
+        (from > 0.0).then(|| own / from)
     }
 
     /// Mean cosine over the compressed layers.
@@ -174,12 +204,15 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
             Ok(frame.filter(&mask)?)
         };
         let own = of_seed(&peaks)?;
+        let peak_kept = maximum(numbers(&own, "kept")?.into_iter());
+        let (kept, remembered) =
+            (per_step(&of_seed(&pass)?, "kept")?, per_step(&of_seed(&memory)?, "kept")?);
         if let Some(last) = numbers(&of_seed(&epochs)?, "test_accuracy")?.last() {
             points.push(RunPoint {
                 accuracy: *last,
-                peak_kept: maximum(numbers(&own, "kept")?.into_iter()),
+                peak_kept,
                 peak_allocated: maximum(numbers(&own, "allocated")?.into_iter()),
-                kept: per_step(&of_seed(&kept)?, "kept")?,
+                held: held(peak_kept.or(kept), remembered),
                 step_seconds: of_seed(&times)?.column("step_seconds")?.f64()?.median(),
             });
         }
@@ -189,23 +222,32 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         _ => None,
     });
     let missing = study.missing.iter().filter(|(name, _)| *name == plan.name);
+    let (kept, remembered) = (per_step(&pass, "kept")?, per_step(&memory, "kept")?);
+    let peak_kept = maximum(numbers(&peaks, "kept")?.into_iter());
     Ok(PlanRow {
         planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
         planned: (study.of(&plan.name).count() + missing.count()) as u64,
         finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
         accuracy: spread(points.iter().map(|p| p.accuracy)),
         runs: points,
-        kept: per_step(&pass, "kept")?,
+        kept,
         counted: per_step(&pass, "counted")?,
-        memory: per_step(&memory, "kept")?,
-        peak_kept: maximum(numbers(&peaks, "kept")?.into_iter()),
+        memory: remembered,
+        held: held(peak_kept.or(kept), remembered),
+        peak_kept,
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
         resident: maximum(resident),
         step_seconds: times.column("step_seconds")?.f64()?.median(),
         layers: layers(&here(&tables.gradients)?)?,
+        changed: changed(&here(&tables.whole_gradients)?)?,
         drawn: drawn(study.of(&plan.name)),
         plan: plan.clone(),
     })
+}
+
+/// What a pass keeps at most, and what outlives it.
+fn held(pass: Option<f64>, remembered: Option<f64>) -> Option<f64> {
+    Some(pass? + remembered.unwrap_or(0.0))
 }
 
 fn maximum(values: impl Iterator<Item = f64>) -> Option<f64> {
@@ -263,4 +305,17 @@ fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
         raw: raw[i],
     };
     Ok(names.into_iter().enumerate().map(row).collect())
+}
+
+fn changed(gradients: &DataFrame) -> Result<Vec<ParameterRow>> {
+    if gradients.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let cosines = describe(gradients, &["parameter"], "cosine")?;
+    let errors = describe(gradients, &["parameter"], "relative_error")?;
+    let (means, highest) = (numbers(&cosines, "mean")?, numbers(&errors, "high")?);
+    let row =
+        |(i, parameter)| ParameterRow { parameter, cosine: means[i], highest_error: highest[i] };
+    let rows = texts(&cosines, "parameter")?.into_iter().enumerate().map(row);
+    Ok(rows.filter(|row| row.highest_error > 0.0).collect())
 }

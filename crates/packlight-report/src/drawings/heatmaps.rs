@@ -1,6 +1,6 @@
 //! How close compressed gradients are to the exact ones, over the whole model and training at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use packlight_figure::{Compared, Figure, Heatmap, cosine_heatmap};
 use polars::prelude::DataFrame;
@@ -8,7 +8,7 @@ use polars::prelude::DataFrame;
 use super::{Source, slug};
 use crate::Result;
 use crate::frame::{describe, distinct, numbers, only, texts};
-use crate::plan::{PlanRow, mean};
+use crate::plan::{ParameterRow, PlanRow};
 use crate::words::thousandths;
 
 impl Source<'_> {
@@ -43,28 +43,23 @@ impl Source<'_> {
         if gradients.height() == 0 {
             return Ok(None);
         }
-        let errors = describe(&gradients, &["parameter"], "relative_error")?;
-        let cosines = numbers(&describe(&gradients, &["parameter"], "cosine")?, "mean")?;
-        let rows = texts(&errors, "parameter")?.into_iter().zip(numbers(&errors, "high")?);
-        let mut changed: Vec<(String, f64)> =
-            rows.zip(cosines).filter(|((_, e), _)| *e > 0.0).map(|((p, _), c)| (p, c)).collect();
-        let Some(mean) = mean(changed.iter().map(|(_, cosine)| *cosine)) else {
-            return Ok(None);
-        };
-        changed.sort_by_key(|(parameter, _)| self.place(parameter));
-        let defined = changed.iter().filter(|(_, cosine)| cosine.is_finite());
-        let lowest = defined.min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some(mean) = plan.whole_cosine() else { return Ok(None) };
+        let all: HashSet<String> = texts(&gradients, "parameter")?.into_iter().collect();
+        let mut changed: Vec<&ParameterRow> = plan.changed.iter().collect();
+        changed.sort_by_key(|row| self.place(&row.parameter));
+        let defined = changed.iter().filter(|row| row.cosine.is_finite());
+        let lowest = defined.min_by(|a, b| a.cosine.total_cmp(&b.cosine));
         let title = format!(
             "{}, whole passes: mean cosine {} over the {} of {} parameters whose gradient changes{}",
             plan.plan.name,
             thousandths(mean),
             changed.len(),
-            errors.height(),
-            lowest.map_or_else(String::new, |(parameter, cosine)| {
-                format!(", lowest in {parameter} ({})", thousandths(*cosine))
+            all.len(),
+            lowest.map_or_else(String::new, |row| {
+                format!(", lowest in {} ({})", row.parameter, thousandths(row.cosine))
             }),
         );
-        let names: Vec<String> = changed.into_iter().map(|(parameter, _)| parameter).collect();
+        let names: Vec<String> = changed.iter().map(|row| row.parameter.clone()).collect();
         let rows = Rows { compared: Compared::WholePasses, key: "parameter", names: &names };
         let signed = any_negative(&self.tables.whole_gradients)?;
         let id = format!("whole-passes-{}", slug(self, &plan.plan.name));

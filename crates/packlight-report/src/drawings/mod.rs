@@ -58,8 +58,11 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Shelf>> {
     let (tradeoffs, overview) = (source.tradeoffs()?, source.overview()?);
     put("Memory over a training step".into(), source.in_groups(&once, Source::timeline)?);
     put("Bytes kept, layer by layer".into(), source.in_groups(&once, Source::kept)?);
-    for plan in &altering {
-        let mut figures = vec![source.heatmap(plan)?, source.multiples(plan)?];
+    for plan in source.plans.iter().filter(|p| p.alters()) {
+        let mut figures = match plan.compresses() {
+            true => vec![source.heatmap(plan)?, source.multiples(plan)?],
+            false => Vec::new(),
+        };
         figures.extend(source.whole(plan)?);
         put(format!("Gradients of {}, layer by layer", plan.plan.name), figures);
     }

@@ -31,8 +31,8 @@ const PEAK_KEPT: Against =
 const KEPT: Against = Against {
     id: "accuracy-and-kept-bytes",
     said: "kept bytes",
-    cost: Cost::Bytes("kept for one backward pass, codecs' memory included, ledger"),
-    of: |run| run.kept,
+    cost: Cost::Bytes("kept at once at most, codecs' memory included, ledger"),
+    of: |run| run.held,
 };
 
 const TIME: Against = Against {

@@ -105,11 +105,13 @@ mod tests {
             kept: None,
             counted: None,
             memory: None,
+            held: Some(peak),
             peak_kept: Some(peak),
             peak_allocated: None,
             resident: None,
             step_seconds: None,
             drawn: None,
+            changed: Vec::new(),
             layers: layers
                 .iter()
                 .map(|(layer, cosine)| LayerRow {

@@ -104,12 +104,12 @@ fn own(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let points = plan.accuracy.zip(base.and_then(|b| b.accuracy));
     let points = points.map(|(own, base)| (own.mean - base.mean) * 100.0);
     let points = points.map_or_else(dash, |p| format!("{p:+.1} points").replace('-', "−"));
-    let kept = plan.kept.zip(base.and_then(|b| b.kept));
+    let held = plan.held.zip(base.and_then(|b| b.held));
     html! {
         td .first { b { (plan.plan.name) } }
         td .number { (accuracy) }
         td .number { (points) }
-        td .number { (kept.map_or_else(dash, |(own, base)| change(own, base, "less", "more"))) }
+        td .number { (held.map_or_else(dash, |(own, base)| change(own, base, "less", "more"))) }
         td .number { (plan.time_ratio(base).map_or_else(dash, |ratio| format!("{ratio:.2}×"))) }
     }
 }

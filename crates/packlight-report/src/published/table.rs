@@ -181,7 +181,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         source: "Yang, Li and Marculescu, CVPR 2023, abstract",
     },
     Published {
-        methods: &["actnn:*"],
+        methods: &["actnn:3"],
         setting: "ResNet-50, ImageNet, batch 512, level 3",
         accuracy: "75.96 (76.01)",
         memory: "11.8× less",
@@ -189,7 +189,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         source: AAL,
     },
     Published {
-        methods: &["actnn:*"],
+        methods: &["actnn:3"],
         setting: "ResNet-50, ImageNet, batch 256, level 3",
         accuracy: "75.4 (76.2)",
         memory: "1.94 GiB (20.48)",
@@ -197,7 +197,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         source: DIVISION,
     },
     Published {
-        methods: &["actnn:*"],
+        methods: &["actnn:3"],
         setting: "ResNet-56, CIFAR-100, level 3",
         accuracy: NOT_SAID,
         memory: NOT_SAID,

@@ -84,6 +84,15 @@ pub(crate) fn write(study: &Path, runs: &[Made]) -> Vec<PathBuf> {
     runs.iter().map(|run| write_run(study, run)).collect()
 }
 
+/// Adds a record to those of a run.
+pub(crate) fn append(run: &Path, record: &Record) {
+    let path = run.join("records.jsonl");
+    let length = std::fs::metadata(&path).unwrap().len();
+    let mut records = Appender::open(&path, length).unwrap();
+    records.append(record).unwrap();
+    records.sync().unwrap();
+}
+
 fn write_run(study: &Path, run: &Made) -> PathBuf {
     let folder = study.join("runs").join(format!("{}-seed{}", run.plan, run.seed));
     std::fs::create_dir_all(&folder).unwrap();
