@@ -42,8 +42,8 @@ const WHOLE_PASSES: &str = "Each row is a parameter, the input at the top, and e
     plan keeps them, so that what one layer gets wrong reaches those before it";
 
 const HOW_TO_READ: &str = ", mean over the seeds: 1 means the same direction, 0 no relation, below \
-    0 that a step along it would undo the exact one. Hatched cells are undefined, because the exact \
-    gradient is zero there. A cosine says nothing about length, and little where the exact gradient \
+    0 that a step along it would undo the exact one. Hatched cells are undefined: a gradient is \
+    zero there or not finite, or was not recorded. A cosine says nothing about length, and little where the exact gradient \
     is tiny: its mean norm |g| stands at the right.";
 
 /// Draws the heatmap: viridis over `[0, 1]`, or a diverging scale over `[-1, 1]` where a cosine

@@ -10,6 +10,12 @@ pub(crate) fn numbers(frame: &DataFrame, column: &str) -> Result<Vec<f64>> {
     Ok(column.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
 }
 
+/// The whole numbers of a column that has one in each row, seeds among them: as floats, large ones
+/// would become alike.
+pub(crate) fn whole(frame: &DataFrame, column: &str) -> Result<Vec<u64>> {
+    Ok(frame.column(column)?.u64()?.iter().flatten().collect())
+}
+
 /// The texts of a column; empty where there is none.
 pub(crate) fn texts(frame: &DataFrame, column: &str) -> Result<Vec<String>> {
     let column = frame.column(column)?;

@@ -4,7 +4,7 @@ use polars::prelude::{ChunkQuantile, DataFrame};
 
 use crate::Result;
 use crate::draws::{Drawn, drawn};
-use crate::frame::{describe, numbers, only, texts};
+use crate::frame::{describe, numbers, only, texts, whole};
 use crate::student;
 use crate::study::{Plan, Study};
 use crate::tables::{MEMORY, Tables};
@@ -199,8 +199,8 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
     let mut points = Vec::new();
     for run in study.of(&plan.name).filter(|r| r.finished()) {
         let of_seed = |frame: &DataFrame| -> Result<DataFrame> {
-            let seeds = numbers(frame, "seed")?;
-            let mask = seeds.iter().map(|s| *s == run.manifest.seed as f64).collect();
+            let seeds = whole(frame, "seed")?;
+            let mask = seeds.iter().map(|seed| *seed == run.manifest.seed).collect();
             Ok(frame.filter(&mask)?)
         };
         let own = of_seed(&peaks)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use packlight_record::manifest::{MEASUREMENTS, RECORDS};
 use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
+use serde::de::DeserializeOwned;
 
 use crate::grid::Grid;
 use crate::{Error, Result};
@@ -159,26 +160,30 @@ fn read_run(folder: &Path, manifest: Manifest) -> Run {
         RunState::Unfinished => State::Unfinished,
         RunState::Failed { reason } => State::Failed(reason.clone()),
     };
-    let records = match read_log::<Record>(&folder.join(RECORDS)) {
-        Ok(log) => log.values,
-        Err(e) => {
-            state = State::Damaged(e.to_string());
-            Vec::new()
-        }
-    };
-    let measurements = match read_log::<Measurement>(&folder.join(MEASUREMENTS)) {
-        Ok(log) => log.values,
-        Err(e) => {
-            state = State::Damaged(e.to_string());
-            Vec::new()
-        }
-    };
+    let records = values(&folder.join(RECORDS), &mut state);
+    let measurements = values(&folder.join(MEASUREMENTS), &mut state);
     if let (State::Unfinished | State::Failed(_), Some(reason)) =
         (&state, records.iter().find_map(divergence))
     {
         state = State::Failed(reason);
     }
     Run { manifest, state, records, measurements }
+}
+
+/// The values of a log; none where it is damaged, which `state` then says. A run that was killed may
+/// leave a last line that is torn, but one that has finished may not.
+fn values<T: DeserializeOwned>(path: &Path, state: &mut State) -> Vec<T> {
+    match read_log(path) {
+        Ok(log) if log.torn && *state == State::Finished => {
+            *state = State::Damaged(format!("{}: the last line is damaged", path.display()));
+            Vec::new()
+        }
+        Ok(log) => log.values,
+        Err(e) => {
+            *state = State::Damaged(e.to_string());
+            Vec::new()
+        }
+    }
 }
 
 fn divergence(record: &Record) -> Option<String> {

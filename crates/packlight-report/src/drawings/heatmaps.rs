@@ -25,7 +25,7 @@ impl Source<'_> {
                 thousandths(worst.cosine),
             ),
             _ => {
-                format!("{}: the exact gradients were zero wherever it compresses", plan.plan.name)
+                format!("{}: no cosine is defined wherever it compresses", plan.plan.name)
             }
         };
         let layers = self.probed()?;

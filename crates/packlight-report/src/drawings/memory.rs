@@ -5,7 +5,7 @@ use packlight_record::LayerKind;
 
 use super::Source;
 use crate::Result;
-use crate::frame::{describe, distinct, numbers, only, texts};
+use crate::frame::{describe, numbers, only, texts, whole};
 use crate::plan::PlanRow;
 use crate::tables::PARTS;
 use crate::words::{bytes, change, list};
@@ -16,8 +16,8 @@ impl Source<'_> {
         for plan in plans {
             let mut events = only(&self.tables.timeline, "plan", &plan.plan.name)?;
             for column in ["seed", "step"] {
-                let Some(first) = distinct(&events, column)?.first().copied() else { break };
-                let all = numbers(&events, column)?;
+                let all = whole(&events, column)?;
+                let Some(first) = all.iter().copied().min() else { break };
                 events = events.filter(&all.iter().map(|v| *v == first).collect())?;
             }
             if events.height() == 0 {

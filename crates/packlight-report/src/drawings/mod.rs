@@ -14,7 +14,7 @@ use polars::prelude::DataFrame;
 
 use crate::Result;
 use crate::finding::Finding;
-use crate::frame::{distinct, numbers, texts};
+use crate::frame::{numbers, texts, whole};
 use crate::plan::{PlanRow, codecs};
 use crate::study::Study;
 use crate::tables::Tables;
@@ -173,12 +173,12 @@ impl Source<'_> {
 
 /// For each seed, in ascending order, its value at each of `x`; NaN where it has none.
 fn by_seed(frame: &DataFrame, at: &str, x: &[f64], value: &str) -> Result<Vec<Vec<f64>>> {
-    let (seeds, places) = (numbers(frame, "seed")?, numbers(frame, at)?);
+    let (seeds, places) = (whole(frame, "seed")?, numbers(frame, at)?);
     let values = numbers(frame, value)?;
-    let find = |seed: f64, x: f64| {
+    let find = |seed: u64, x: f64| {
         let row = (0..values.len()).find(|&i| seeds[i] == seed && places[i] == x);
         row.map_or(f64::NAN, |i| values[i])
     };
-    let all = distinct(frame, "seed")?;
+    let all: BTreeSet<u64> = seeds.iter().copied().collect();
     Ok(all.iter().map(|seed| x.iter().map(|x| find(*seed, *x)).collect()).collect())
 }
