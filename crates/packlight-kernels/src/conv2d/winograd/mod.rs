@@ -235,8 +235,8 @@ impl Winograd {
         let blocks = to.channels.div_ceil(CHANNELS);
         let group = weight.len() / self.groups;
         let pair = BLOCKS * POINTS * from.channels;
-        let zero = [T::zero(); CHANNELS];
-        let mut filters = vec![zero; self.groups * blocks * POINTS * from.channels];
+        let mut filters =
+            vec![[T::zero(); CHANNELS]; self.groups * blocks * POINTS * from.channels];
         let groups =
             filters.par_chunks_mut(blocks * POINTS * from.channels).zip(weight.par_chunks(group));
         groups.for_each(|(filters, weight)| {
@@ -246,25 +246,37 @@ impl Winograd {
                     let first = (number * BLOCKS + block) * CHANNELS;
                     let outputs = first..(first + CHANNELS).min(to.channels);
                     for channel in 0..from.channels {
-                        let mut taps = [zero; TAPS * TAPS];
-                        for (lane, output) in outputs.clone().enumerate() {
-                            let taps_of = &weight[output * to.weights + channel * from.weights..];
-                            for (number, tap) in taps_of[..TAPS * TAPS].iter().enumerate() {
-                                let number =
-                                    if self.flipped { TAPS * TAPS - 1 - number } else { number };
-                                taps[number][lane] = *tap;
-                            }
-                        }
-                        let start = block * from.channels + channel;
-                        let step = count * from.channels;
-                        for (point, filter) in transform::filter(&taps).into_iter().enumerate() {
-                            filters[point * step + start] = filter;
+                        let filter =
+                            transform::filter(&self.taps(weight, outputs.clone(), channel));
+                        let at = filters[block * from.channels + channel..].iter_mut();
+                        for (place, point) in at.step_by(count * from.channels).zip(filter) {
+                            *place = point;
                         }
                     }
                 }
             });
         });
         filters
+    }
+
+    /// The taps of a source channel in their order, for some target channels side by side.
+    fn taps<T: Element>(
+        &self,
+        weight: &[T],
+        outputs: Range<usize>,
+        channel: usize,
+    ) -> [[T; CHANNELS]; TAPS * TAPS] {
+        let mut taps = [[T::zero(); CHANNELS]; TAPS * TAPS];
+        for (lane, output) in outputs.enumerate() {
+            let start = output * self.target.weights + channel * self.source.weights;
+            for (number, weight) in weight[start..][..TAPS * TAPS].iter().enumerate() {
+                taps[number][lane] = *weight;
+            }
+        }
+        if self.flipped {
+            taps.reverse();
+        }
+        taps
     }
 
     /// Where the rows of targets go, line by line of the tiles of a piece, in runs: the first of a
