@@ -7,7 +7,7 @@
 use candle_core::Tensor;
 
 use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::elements::{by_dtype, count, read};
 use crate::pieces::build_planes;
 use crate::{Error, Result};
 
@@ -21,6 +21,7 @@ pub fn pool(images: &Tensor, block: usize) -> Result<Tensor> {
     check(block)?;
     let (n, c, height, width) = images.dims4()?;
     let (rows, columns) = (height.div_ceil(block), width.div_ceil(block));
+    let block = block.min(height.max(width));
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
@@ -54,6 +55,8 @@ pub fn unpool(pooled: &Tensor, block: usize, size: (usize, usize)) -> Result<Ten
             format!("({rows}, {columns}) blocks of {block} do not make up {size:?}"),
         ));
     }
+    count(KERNEL, &[n, c, height, width])?;
+    let block = block.min(height.max(width));
     let device = pooled.device();
     by_dtype!(KERNEL, pooled, T => {
         read!(KERNEL; pooled: T);
@@ -106,6 +109,7 @@ pub fn unpool_features(pooled: &Tensor, block: usize, width: usize) -> Result<Te
     }
     let lines = shape.iter().product();
     shape.push(width);
+    count(KERNEL, &shape)?;
     let device = pooled.device();
     by_dtype!(KERNEL, pooled, T => {
         read!(KERNEL; pooled: T);
@@ -194,6 +198,22 @@ mod tests {
         let image = Tensor::zeros((1, 1, 3, 3), candle_core::DType::F32, &Device::Cpu).unwrap();
         assert!(pool(&image, 0).unwrap_err().to_string().contains("at least one element"));
         assert!(unpool(&image, 2, (9, 9)).unwrap_err().to_string().contains("do not make up"));
+        let one = image.narrow(2, 0, 1).unwrap().narrow(3, 0, 1).unwrap();
+        let error = unpool(&one, usize::MAX, (1 << 40, 1 << 40)).unwrap_err().to_string();
+        assert!(error.contains("more elements than can be held"), "{error}");
+        let features = image.narrow(3, 0, 1).unwrap();
+        assert!(unpool_features(&features, usize::MAX, usize::MAX).is_err());
+    }
+
+    #[test]
+    fn a_block_of_any_size_is_at_most_the_whole_image() {
+        let image = Tensor::arange(0f64, 8., &Device::Cpu).unwrap().reshape((1, 1, 2, 4)).unwrap();
+        for block in [4, 1 << 62, 1 << 63, usize::MAX] {
+            let pooled = pool(&image, block).unwrap();
+            assert_eq!(pooled.flatten_all().unwrap().to_vec1::<f64>().unwrap(), [3.5]);
+            let restored = unpool(&pooled, block, (2, 4)).unwrap();
+            assert_eq!(restored.flatten_all().unwrap().to_vec1::<f64>().unwrap(), [3.5; 8]);
+        }
     }
 
     proptest! {

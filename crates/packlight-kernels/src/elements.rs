@@ -40,6 +40,17 @@ pub(crate) fn on_cpu(tensor: &Tensor, kernel: &'static str) -> Result<()> {
     Err(Error::NoDeviceKernel { kernel, device })
 }
 
+/// More elements than any machine holds, and few enough to compute sizes with.
+const MOST: usize = 1 << 48;
+
+/// The elements of a tensor of this shape; an error where there are too many to count.
+pub(crate) fn count(kernel: &'static str, shape: &[usize]) -> Result<usize> {
+    let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
+    count.filter(|&count| count <= MOST).ok_or_else(|| {
+        Error::shape(kernel, format!("{shape:?} has more elements than can be held"))
+    })
+}
+
 /// Binds each tensor's elements to its own name: `read!(KERNEL; x: T, labels: u32)`.
 macro_rules! read {
     ($kernel:expr; $($tensor:ident : $element:ty),+) => {

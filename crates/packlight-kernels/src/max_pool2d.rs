@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::elements::{by_dtype, count, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "max_pool2d";
@@ -24,24 +24,31 @@ impl Windows {
     /// Output height and width for an image.
     ///
     /// # Errors
-    /// If kernel or stride are 0, the padding is more than half the kernel, or no window fits.
+    /// If kernel or stride are 0, the padding is more than half the kernel, no window fits, or one
+    /// holds more pixels than an index counts.
     pub fn output_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
         let axis = |size: usize, kernel: usize, stride: usize, padding: usize| {
-            let fits = kernel > 0 && stride > 0 && 2 * padding <= kernel;
-            fits.then(|| (size + 2 * padding).checked_sub(kernel))
-                .flatten()
-                .map(|room| room / stride + 1)
+            let fits = kernel > 0 && stride > 0 && padding <= kernel / 2;
+            let padded = fits.then(|| size.checked_add(2 * padding)).flatten()?;
+            Some(padded.checked_sub(kernel)? / stride + 1)
         };
         match (
             axis(height, self.kernel.0, self.stride.0, self.padding.0),
             axis(width, self.kernel.1, self.stride.1, self.padding.1),
         ) {
-            (Some(rows), Some(columns)) => Ok((rows, columns)),
+            (Some(rows), Some(columns)) if self.pixels() <= u32::MAX as usize => {
+                Ok((rows, columns))
+            }
             _ => Err(Error::shape(
                 KERNEL,
                 format!("{self:?} do not fit an image of {height} x {width}"),
             )),
         }
+    }
+
+    /// Pixels of a window.
+    fn pixels(&self) -> usize {
+        self.kernel.0.saturating_mul(self.kernel.1)
     }
 }
 
@@ -51,7 +58,7 @@ impl Windows {
 /// # Errors
 /// If the windows do not fit, or type or device have no kernel.
 pub fn forward(images: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
-    if windows.kernel.0 * windows.kernel.1 <= 256 {
+    if windows.pixels() <= 256 {
         by_dtype!(KERNEL, images, T => maxima::<T, u8>(images, windows))
     } else {
         by_dtype!(KERNEL, images, T => maxima::<T, u32>(images, windows))
@@ -96,7 +103,7 @@ fn maxima<T: Element, I: WithDType>(
     let (rows, columns) = windows.output_size(height, width)?;
     let device = images.device();
     read!(KERNEL; images: T);
-    let mut values = vec![T::zero(); n * c * rows * columns];
+    let mut values = vec![T::zero(); count(KERNEL, &[n, c, rows, columns])?];
     let mut indices = vec![I::from_f64(0.0); values.len()];
     if !values.is_empty() {
         values
@@ -176,4 +183,27 @@ fn pixels(
     (0..windows.kernel.0 * windows.kernel.1).filter_map(move |tap| {
         pixel(windows, row, column, tap, height, width).map(|pixel| (tap, pixel))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    #[test]
+    fn windows_beyond_all_sizes_are_refused() {
+        let image = Tensor::zeros((1, 1, 4, 4), DType::F32, &Device::Cpu).unwrap();
+        let windows = |kernel, padding| Windows {
+            kernel: (kernel, kernel),
+            stride: (1, 1),
+            padding: (padding, padding),
+        };
+        for (kernel, padding) in
+            [(2, 1 << 63), (2, usize::MAX), (usize::MAX, 0), (1 << 32, 1 << 31)]
+        {
+            let error = forward(&image, &windows(kernel, padding)).unwrap_err().to_string();
+            assert!(error.contains("do not fit an image of 4 x 4"), "{error}");
+        }
+        assert!(forward(&image, &windows(2, 1)).is_ok());
+    }
 }

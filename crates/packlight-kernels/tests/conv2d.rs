@@ -237,6 +237,18 @@ fn misfits_are_named() {
     assert!(
         error(&[2, 3, 3, 3], &Conv2dGeometry { stride: (0, 1), ..geometry }).contains("at least 1")
     );
+    for huge in [
+        Conv2dGeometry { padding: (usize::MAX, 1), ..geometry },
+        Conv2dGeometry { padding: (1, 1 << 63), ..geometry },
+        Conv2dGeometry { padding: (1 << 40, 1 << 40), stride: (1 << 39, 1 << 39), ..geometry },
+        Conv2dGeometry { dilation: (1, 1 << 63), ..geometry },
+        Conv2dGeometry { dilation: (usize::MAX, 1), ..geometry },
+    ] {
+        let error = error(&[2, 3, 3, 3], &huge);
+        let clear = error.contains("too large to count")
+            || error.contains("more elements than can be held");
+        assert!(clear, "{error}");
+    }
     let labels = x.to_dtype(DType::U8).unwrap();
     let error = conv2d::forward(&labels, &x, None, &geometry).unwrap_err().to_string();
     assert!(error.contains("f32 and f64"), "{error}");

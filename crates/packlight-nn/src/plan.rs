@@ -145,7 +145,11 @@ impl Plan {
         let weighted =
             |layer: &Arc<Layer>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
         let frozen = self.last.map_or(0, |last| {
-            layers.iter().filter(|layer| weighted(layer)).count().saturating_sub(last + 1)
+            layers
+                .iter()
+                .filter(|layer| weighted(layer))
+                .count()
+                .saturating_sub(last.saturating_add(1))
         });
         let mut seen = 0;
         for layer in layers {

@@ -146,3 +146,14 @@ fn a_default_that_covers_nothing_says_what_to_write() {
         "{error}"
     );
 }
+
+#[test]
+fn as_many_last_layers_as_one_likes_is_all_of_them() {
+    for last in ["3", "4", "18446744073709551615"] {
+        let layers = layers();
+        Plan::parse(&format!("last={last}")).and_then(|plan| plan.apply(&layers)).unwrap();
+        let trains = |layer: &&Arc<Layer>| !layer.is_frozen();
+        let trained: Vec<_> = layers.iter().filter(trains).map(|layer| layer.name()).collect();
+        assert_eq!(trained, ["conv1", "layer1.0.conv1", "layer2.0.conv1", "linear"], "{last}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The sizes of one convolution, checked once.
 
 use super::KERNEL;
+use crate::elements::count;
 use crate::{Error, Result};
 
 /// Stride, padding and dilation as (vertical, horizontal), and the number of groups.
@@ -27,7 +28,7 @@ impl Conv2dGeometry {
     /// Height and width of the output for an input and a kernel of these heights and widths.
     ///
     /// # Errors
-    /// If there is no output, or a stride or dilation is 0.
+    /// If there is no output, a stride or dilation is 0, or a size is too large to count.
     pub fn output_size(
         &self,
         input: (usize, usize),
@@ -41,14 +42,15 @@ impl Conv2dGeometry {
             ));
         }
         let reach = |size: usize, pad: usize, dilation: usize, taps: usize, stride: usize| {
-            let covered = dilation * taps.checked_sub(1)? + 1;
-            (size + 2 * pad).checked_sub(covered).map(|room| room / stride + 1)
+            let covered = dilation.checked_mul(taps.checked_sub(1)?)?.checked_add(1)?;
+            let padded = pad.checked_mul(2)?.checked_add(size)?;
+            (padded.checked_sub(covered)? / stride).checked_add(1)
         };
         let height = reach(input.0, padding.0, dilation.0, kernel.0, stride.0);
         let width = reach(input.1, padding.1, dilation.1, kernel.1, stride.1);
         height.zip(width).ok_or_else(|| {
             let reason = format!(
-                "the kernel {kernel:?} with {self:?} is empty or larger than the padded input {input:?}"
+                "the kernel {kernel:?} with {self:?} is empty, larger than the padded input {input:?} or too large to count"
             );
             Error::shape(KERNEL, reason)
         })
@@ -107,16 +109,19 @@ impl Problem {
                 "{in_channels} input and {out_channels} output channels do not divide into {groups} groups"
             ));
         }
-        if depth * groups != in_channels {
+        if depth != in_channels / groups {
             return fail(format!(
                 "weight {weight:?} with {groups} groups needs {} input channels, the input {input:?} has {in_channels}",
-                depth * groups
+                depth.saturating_mul(groups)
             ));
         }
         if input.contains(&0) || weight.contains(&0) {
             return fail(format!("input {input:?} or weight {weight:?} holds no elements"));
         }
         let (out_height, out_width) = geometry.output_size((height, width), (kh, kw))?;
+        let padding = geometry.padding;
+        count(KERNEL, &[batch, in_channels, height + 2 * padding.0, width + 2 * padding.1])?;
+        count(KERNEL, &[batch, out_channels, out_height, out_width])?;
         Ok(Self {
             batch,
             in_channels,
