@@ -12,6 +12,9 @@ use packlight_record::LayerKind;
 
 use crate::{Error, Init, Parameters, Result};
 
+/// No model holds more numbers than this in its parameters and buffers.
+const LARGEST: usize = 1 << 29;
+
 /// Makes the named parameters, buffers and layers of a model under a name prefix.
 ///
 /// Each parameter's initial values depend on the seed and on its own name, so neither the order of
@@ -51,7 +54,7 @@ impl Builder {
     /// A new trainable parameter of this part.
     ///
     /// # Errors
-    /// If its name is taken.
+    /// If its name is taken or it makes the model too large.
     pub fn parameter(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let (name, var) = self.variable(name, shape, init)?;
         self.made.borrow_mut().trainable.push((name, var.clone()));
@@ -61,7 +64,7 @@ impl Builder {
     /// A new buffer of this part: saved with the parameters, not trained.
     ///
     /// # Errors
-    /// If its name is taken.
+    /// If its name is taken or it makes the model too large.
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let (name, var) = self.variable(name, shape, init)?;
         self.made.borrow_mut().buffers.push((name, var.clone()));
@@ -104,6 +107,12 @@ impl Builder {
         let made = self.made.borrow();
         if made.trainable.iter().chain(&made.buffers).any(|(taken, _)| *taken == name) {
             return Err(Error::DuplicateName { name });
+        }
+        let before: usize =
+            made.trainable.iter().chain(&made.buffers).map(|(_, var)| var.elem_count()).sum();
+        let all = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
+        if all.and_then(|count| count.checked_add(before)).is_none_or(|all| all > LARGEST) {
+            return Err(Error::TooLarge { name, shape: shape.to_vec(), largest: LARGEST });
         }
         let values = init.values(shape, self.initial.layer(&name).stream());
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?;

@@ -108,6 +108,18 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A parameter that makes a model too large.
+    #[error(
+        "with the parameter `{name}`, of shape {shape:?}, the model would hold more than {largest} numbers; lower its width, depth, image size or number of classes"
+    )]
+    TooLarge {
+        /// The parameter.
+        name: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// How many numbers a model may hold.
+        largest: usize,
+    },
     /// A model specification that makes no sense.
     #[error("model: {key}: {reason}")]
     Spec {

@@ -154,6 +154,21 @@ fn a_study_writes_a_model_as_a_table() {
 }
 
 #[test]
+fn models_beyond_any_machine_are_refused_before_they_are_made() {
+    let wide = ModelSpec { width: Some(1 << 16), ..spec(Architecture::Resnet18, 10) };
+    let hidden = Some(vec![1 << 16; 2]);
+    let mlp = ModelSpec { hidden, image_size: Some(2), ..spec(Architecture::Mlp, 10) };
+    for (spec, parameter) in [
+        (wide, "`layer1.0.conv1.weight`, of shape [65536, 65536, 3, 3]"),
+        (mlp, "`fc2.weight`, of shape [65536, 65536]"),
+    ] {
+        let error = Model::new(&spec, 1, DType::F32, &Device::Cpu).err().unwrap().to_string();
+        assert!(error.contains(parameter) && error.contains("lower its width"), "{error}");
+        assert!(error.contains("more than 536870912 numbers"), "{error}");
+    }
+}
+
+#[test]
 fn specifications_without_sense_are_refused_by_name() {
     let resnet18 = ModelSpec::new(Architecture::Resnet18);
     let mlp = ModelSpec::new(Architecture::Mlp);
