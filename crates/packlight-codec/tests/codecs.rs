@@ -248,6 +248,47 @@ fn awkward_shapes_and_values() {
     }
 }
 
+/// A value that is not finite is an error, or what comes of it is not finite either.
+#[test]
+fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
+    use InputForm::{Images, Tokens};
+    let shown = |tensor: &Tensor| {
+        let values = tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap();
+        values.to_vec1::<f64>().unwrap().iter().any(|value| !value.is_finite())
+    };
+    for name in examples() {
+        let codec = parse(name).unwrap();
+        for (form, shape) in [(Images, &[2, 3, 8, 8][..]), (Tokens, &[6, 16])] {
+            for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+                let mut values = sample(shape, 4).flatten_all().unwrap().to_vec1::<f64>().unwrap();
+                values[1] = bad;
+                let x = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+                for x in [x.to_dtype(DType::F32).unwrap(), x] {
+                    let case = format!("{name}, {bad} among {:?} {shape:?}", x.dtype());
+                    if let Ok(packed) = pack(&*codec, &x, form, &[2, 3, 3, 3]) {
+                        let restored = packed.unpack();
+                        assert!(restored.is_ok_and(|restored| shown(&restored)), "{case}");
+                    }
+                    let memory = &mut Memory::default();
+                    let context = &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
+                    let changed =
+                        [codec.input(&x), codec.weight(&x), codec.output_grad(&x, context)];
+                    for changed in changed.into_iter().flatten().flatten() {
+                        assert!(shown(&changed), "{case}");
+                    }
+                    let channels = Tensor::ones(shape[1], x.dtype(), &Device::Cpu).unwrap();
+                    let cell = codec.pack_cell(&x, &channels, &channels, context);
+                    if codec.packs_cells()
+                        && let Ok(packed) = cell
+                    {
+                        assert!(shown(&packed.unpack().unwrap()), "{case}: a cell");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn one_thread_and_many_give_the_same_bits() {
     let small = |shape: &[usize]| sample(shape, 7).to_dtype(DType::F32).unwrap();

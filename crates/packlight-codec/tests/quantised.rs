@@ -113,11 +113,13 @@ fn with_a_budget_alam_averages_what_matters_least() {
 
 #[test]
 fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
-    let x = Tensor::new(&[[1f32, f32::NAN, 2.0], [1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
-    for name in ["q1", "q2", "q8", "q4:nearest", "bf16", "fp8", "alam"] {
-        let restored = values(&pack(name, &x, 0).unpack().unwrap());
-        assert!(restored[1].is_nan(), "{name}");
-        assert!(restored[3..].iter().all(|x| x.is_finite()), "{name}");
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let x = Tensor::new(&[[1.0, bad, 2.0], [1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
+        for name in ["q1", "q2", "q8", "q4:nearest", "bf16", "fp8", "alam"] {
+            let restored = values(&pack(name, &x, 0).unpack().unwrap());
+            assert!(restored[1].is_nan() || restored[1] == f64::from(bad), "{name} {bad}");
+            assert!(restored[3..].iter().all(|x| x.is_finite()), "{name} {bad}");
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! From tensors to slices and back.
 
 use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
+use rayon::prelude::*;
 
+use crate::element::Element;
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 /// A contiguous tensor on the CPU, held for reading.
@@ -49,6 +52,23 @@ pub(crate) fn count(kernel: &'static str, shape: &[usize]) -> Result<usize> {
     count.filter(|&count| count <= MOST).ok_or_else(|| {
         Error::shape(kernel, format!("{shape:?} has more elements than can be held"))
     })
+}
+
+/// Elements that one piece of the search for what is not finite takes.
+const PIECE: usize = 64 * 1024;
+
+/// Answers an error where an element of a kernel's input is NaN or infinite.
+pub(crate) fn check_finite<T: Element>(kernel: &'static str, input: &[T]) -> Result<()> {
+    match input.par_chunks(PIECE).all(all_finite) {
+        true => Ok(()),
+        false => Err(Error::NotFinite { kernel, what: "the input" }),
+    }
+}
+
+on_widest_vectors! {
+    fn all_finite<T: Element>(values: &[T]) -> bool {
+        values.iter().fold(true, |all, &value| all & (value.abs() <= T::max_value()))
+    }
 }
 
 /// Binds each tensor's elements to its own name: `read!(KERNEL; x: T, labels: u32)`.

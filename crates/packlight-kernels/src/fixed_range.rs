@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::bit_pack::{self, RUN};
 use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::elements::{by_dtype, check_finite, read};
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
@@ -35,7 +35,7 @@ impl Channels {
     /// deviations. A channel of weight 0 gets the steps of weight 1.
     ///
     /// # Errors
-    /// If the shapes or the number of bits do not fit.
+    /// If the shapes or the number of bits do not fit, or a weight or bias is not finite.
     pub fn new(weight: &Tensor, bias: &Tensor, bits: u8) -> Result<Self> {
         if weight.rank() != 1 || weight.dims() != bias.dims() || !(1..=8).contains(&bits) {
             return Err(Error::shape(
@@ -49,7 +49,11 @@ impl Channels {
         }
         let read = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.to_vec1::<f64>();
         let codes = f64::from(1u16 << bits);
-        let channels = read(weight)?.into_iter().zip(read(bias)?).map(|(weight, bias)| {
+        let (weight, bias) = (read(weight)?, read(bias)?);
+        if weight.iter().chain(&bias).any(|value| !value.is_finite()) {
+            return Err(Error::NotFinite { kernel: KERNEL, what: "a weight or bias" });
+        }
+        let channels = weight.into_iter().zip(bias).map(|(weight, bias)| {
             let usable = weight.abs() > 1e-30 && weight.abs() < 1e30;
             let scale = if usable { weight.abs() } else { 1.0 };
             let zero = codes / 2.0 - (bias / scale * codes / RANGE).floor();
@@ -90,13 +94,14 @@ impl Channels {
 /// The codes (u8) of a norm's output (N,C,...).
 ///
 /// # Errors
-/// If the channels do not fit, or type or device have no kernel.
+/// If the channels do not fit, a value is not finite, or type or device have no kernel.
 pub fn pack(output: &Tensor, channels: &Channels) -> Result<Tensor> {
     let (sample, plane) = channels.sizes(output.dims())?;
     let bytes = channels.code_bytes(output.dims());
     let device = output.device();
     by_dtype!(KERNEL, output, T => {
         read!(KERNEL; output: T);
+        check_finite(KERNEL, output)?;
         let mut packed = vec![0; bytes];
         let own = bit_pack::bytes(sample, channels.bits);
         packed.par_chunks_mut(own.max(1)).zip(output.par_chunks(sample.max(1))).for_each(

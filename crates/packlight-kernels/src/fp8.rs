@@ -22,8 +22,7 @@ const GREATEST: f32 = 448.0;
 const NAN: u8 = 0x7f;
 
 /// The nearest code (u8, of the input's shape) of each value divided by the scale, ties to even,
-/// and the scale: the greatest finite magnitude becomes 448. Infinities become 448 times the scale,
-/// NaN stays NaN.
+/// and the scale: the greatest finite magnitude becomes 448. What is not finite becomes NaN.
 ///
 /// # Errors
 /// If type or device have no kernel.
@@ -111,7 +110,7 @@ fn nearest(value: f32) -> u8 {
     // 2^14 has steps of 2^-9 in its lowest bits.
     let subnormal = (size + 16384.0).to_bits() & 0xf;
     let code = if size < 1.0 / 64.0 { subnormal } else { normal } as u8;
-    let code = if value.is_nan() { NAN } else { code };
+    let code = if value.is_finite() { code } else { NAN };
     sign | code
 }
 
@@ -147,7 +146,8 @@ mod tests {
             assert_eq!(nearest(low + (high - low) * 0.51), code + 1);
             assert_eq!(nearest(-(low + high) / 2.0), 0x80 | even, "a tie goes to the even one");
         }
-        assert_eq!((nearest(1e9), nearest(f32::NEG_INFINITY)), (0x7e, 0xfe));
+        assert_eq!((nearest(1e9), nearest(-1e9)), (0x7e, 0xfe));
+        assert_eq!((nearest(f32::INFINITY), nearest(f32::NEG_INFINITY)), (0x7f, 0xff));
     }
 
     #[test]
@@ -155,8 +155,8 @@ mod tests {
         let values = [0.5f32, -3.7, f32::INFINITY, f32::NAN, 1e-30];
         let (codes, scale) = pack(&Tensor::new(&values, &Device::Cpu).unwrap()).unwrap();
         let restored = unpack(&codes, scale, DType::F32).unwrap().to_vec1::<f32>().unwrap();
-        assert!((restored[1] + 3.7).abs() < 1e-6 && (restored[2] - 3.7).abs() < 1e-6);
-        assert!(restored[3].is_nan() && restored[4] == 0.0);
+        assert!((restored[1] + 3.7).abs() < 1e-6 && restored[4] == 0.0);
+        assert!(restored[2].is_nan() && restored[3].is_nan());
         assert!((restored[0] - 0.5).abs() < 0.5 / 16.0);
         for all in [0.0f32, 1e-44] {
             let (codes, scale) = pack(&Tensor::new(&[all; 3], &Device::Cpu).unwrap()).unwrap();

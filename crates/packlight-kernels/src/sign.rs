@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Shape, Tensor};
 use rayon::prelude::*;
 
 use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::elements::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "sign";
@@ -15,11 +15,12 @@ const PIECE: usize = 4096;
 /// The signs of `input`, eight in a byte (u8), in whole 32-bit words.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// If an element is not finite, or type or device have no kernel.
 pub fn pack(input: &Tensor) -> Result<Tensor> {
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
+        check_finite(KERNEL, input)?;
         let mut signs = vec![0u8; input.len().div_ceil(32) * 4];
         signs.par_chunks_mut(PIECE).zip(input.par_chunks(8 * PIECE)).for_each(|(signs, input)| {
             for (byte, input) in signs.iter_mut().zip(input.chunks(8)) {

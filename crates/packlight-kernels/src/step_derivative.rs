@@ -5,7 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::elements::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "step_derivative";
@@ -16,11 +16,12 @@ const PIECE: usize = 4096;
 /// How many of the ascending `thresholds` lie below each element, four elements in a byte (u8).
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// If an element is not finite, or type or device have no kernel.
 pub fn codes(input: &Tensor, thresholds: [f64; 3]) -> Result<Tensor> {
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
+        check_finite(KERNEL, input)?;
         let [a, b, c] = thresholds.map(<T as Element>::narrow);
         let code = |x: T| u8::from(x > a) + u8::from(x > b) + u8::from(x > c);
         let mut codes = vec![0u8; input.len().div_ceil(4)];
