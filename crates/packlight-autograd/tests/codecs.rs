@@ -7,7 +7,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, Conv2dGeometry};
 use packlight_autograd::{Activation, Layer, Ledger, Pass};
-use packlight_codec::parse;
+use packlight_codec::{Bytes, Codec, Context, InputForm, Packed, Scope, parse};
 use packlight_kernels::conv2d;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::{KeptKind, LayerKind};
@@ -128,4 +128,151 @@ fn a_derivative_of_another_function_is_refused() {
     let y = op::silu(&entered, &layer(LayerKind::Activation, "regelu2")).unwrap();
     let error = y.into_tensor().unwrap().sum_all().unwrap().backward().unwrap_err().to_string();
     assert!(error.contains("`regelu2`") && error.contains("GELU"), "{error}");
+}
+
+/// Fails at one of the things that a codec does, by name.
+#[derive(Debug, Clone, Copy)]
+struct Failing {
+    at: &'static str,
+    packs_cells: bool,
+}
+
+impl Failing {
+    fn unless(&self, at: &str) -> packlight_codec::Result<()> {
+        match self.at == at {
+            true => Err(packlight_codec::Error::Parameter {
+                spec: "failing".into(),
+                reason: format!("as asked, at {at}"),
+            }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Codec for Failing {
+    fn name(&self) -> String {
+        "failing".into()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&[])
+    }
+
+    fn bytes(&self, _: &[usize], _: DType, _: InputForm) -> packlight_codec::Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    fn pack(
+        &self,
+        input: &Tensor,
+        _: &mut Context<'_>,
+    ) -> packlight_codec::Result<Box<dyn Packed>> {
+        self.unless("pack")?;
+        Ok(Box::new(FailingCopy(*self, input.clone())))
+    }
+
+    fn input(&self, _: &Tensor) -> packlight_codec::Result<Option<Tensor>> {
+        self.unless("input").map(|()| None)
+    }
+
+    fn weight(&self, _: &Tensor) -> packlight_codec::Result<Option<Tensor>> {
+        self.unless("weight").map(|()| None)
+    }
+
+    fn output_grad(
+        &self,
+        _: &Tensor,
+        _: &mut Context<'_>,
+    ) -> packlight_codec::Result<Option<Tensor>> {
+        self.unless("output_grad").map(|()| None)
+    }
+
+    fn observe_output_grad(
+        &self,
+        _: &Tensor,
+        _: &[usize],
+        _: &mut Context<'_>,
+    ) -> packlight_codec::Result<()> {
+        self.unless("observe_output_grad")
+    }
+
+    fn conv2d_input_grad(
+        &self,
+        grad: &Tensor,
+        weight: &Tensor,
+        input_shape: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> packlight_codec::Result<Tensor> {
+        self.unless("conv2d_input_grad")?;
+        Ok(conv2d::input_grad(grad, weight, input_shape, geometry)?)
+    }
+
+    fn packs_cells(&self) -> bool {
+        self.packs_cells
+    }
+}
+
+struct FailingCopy(Failing, Tensor);
+
+impl Packed for FailingCopy {
+    fn bytes(&self) -> Bytes {
+        Bytes::default()
+    }
+
+    fn unpack(&self) -> packlight_codec::Result<Tensor> {
+        self.0.unless("unpack")?;
+        Ok(self.1.clone())
+    }
+}
+
+/// An operation on this layer, whose input has a gradient.
+type OnLayer = fn(&Activation, &Arc<Layer>) -> packlight_autograd::Result<Activation>;
+
+#[test]
+fn an_error_of_a_codec_names_the_layer() {
+    let weighted = ["pack", "unpack", "input", "weight", "output_grad", "observe_output_grad"];
+    let of_conv = [&weighted[..], &["conv2d_input_grad"]].concat();
+    let packing = ["pack", "unpack"];
+    let conv: OnLayer =
+        |x, layer| op::conv2d(x, &var(&[2, 3, 3, 3], "w"), Some(&var(&[2], "b")), SAME, layer);
+    let linear: OnLayer = |x, layer| op::linear(x, &var(&[2, 4], "w"), None, layer);
+    let product: OnLayer = |x, layer| op::matmul_transposed(x, x, layer, layer);
+    let batch_norm: OnLayer = |x, layer| {
+        let running =
+            op::RunningStatistics { mean: var(&[3], "m"), variance: var(&[3], "v"), momentum: 0.1 };
+        op::batch_norm(x, &var(&[3], "w"), &var(&[3], "b"), &running, 1e-5, layer)
+    };
+    let layer_norm: OnLayer =
+        |x, layer| op::layer_norm(x, &var(&[4], "w"), &var(&[4], "b"), 1e-5, layer);
+    let softmax: OnLayer = |x, layer| op::softmax(x, &op::Visible::default(), layer);
+    for (name, op, hooks, packs_cells) in [
+        ("conv2d", conv, &of_conv[..], false),
+        ("linear", linear, &weighted, false),
+        ("matmul", product, &packing, false),
+        ("gelu", op::gelu, &packing, false),
+        ("silu", op::silu, &packing, false),
+        ("softmax", softmax, &packing, false),
+        ("batch_norm", batch_norm, &packing, false),
+        ("layer_norm", layer_norm, &packing, false),
+        ("batch_norm", batch_norm, &packing, true),
+        ("layer_norm", layer_norm, &packing, true),
+    ] {
+        for &at in hooks {
+            let layer = Layer::new("layer3.1.part", LayerKind::Conv);
+            layer.set_codec(Arc::new(Failing { at, packs_cells }));
+            let x = Activation::from_tensor(&var(&[2, 3, 4, 4], "x"), &Pass::training()).unwrap();
+            let error = match op(&x, &layer) {
+                Err(error) => error.to_string(),
+                Ok(y) => {
+                    let loss = y.into_tensor().unwrap().sqr().unwrap().sum_all().unwrap();
+                    loss.backward().err().map(|error| error.to_string()).unwrap_or_default()
+                }
+            };
+            let expected = format!("as asked, at {at}");
+            assert!(
+                error.contains("layer `layer3.1.part`") && error.contains(&expected),
+                "{name} at {at}, {packs_cells}: `{error}`"
+            );
+        }
+    }
 }

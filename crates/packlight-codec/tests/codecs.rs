@@ -235,17 +235,62 @@ fn awkward_shapes_and_values() {
                             packed.linear_weight_grad(&sample(&grad, 1).to_dtype(dtype).unwrap())
                         }
                     };
-                    let _ = codec.weight(&x);
+                    let _ = (packed.gelu_grad(&x), packed.silu_grad(&x));
+                    let _ = (codec.input(&x), codec.weight(&x));
                     let memory = &mut Memory::default();
                     for _ in 0..2 {
                         let context =
                             &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
+                        let _ = codec.observe_output_grad(&x, &weight_shape, context);
                         let _ = codec.output_grad(&x, context);
+                        let _ = codec.calibrated(f64::NAN, context.memory);
                     }
+                    let _ = codec.allocate(&mut [memory]);
+                    if form == Images {
+                        input_grad(&*codec, &x, usual, &case);
+                    }
+                    cell(&*codec, &x, form, usual, &case);
                 }
             }
         }
     }
+}
+
+/// The gradient of a convolution's input, for these values as that of its output.
+fn input_grad(codec: &dyn Codec, grad: &Tensor, usual: bool, case: &str) {
+    let shape = [grad.dims()[0], 2, grad.dims()[2], grad.dims()[3]];
+    let weight = sample(&[grad.dims()[1], 2, 3, 3], 2).to_dtype(grad.dtype()).unwrap();
+    match codec.conv2d_input_grad(grad, &weight, &shape, &geometry()) {
+        Ok(found) => {
+            assert_eq!(found.dims(), shape, "{case}");
+            let largest = distance(&found, &found.zeros_like().unwrap());
+            assert!(!usual || largest.is_finite(), "{case}");
+        }
+        Err(error) => assert!(!usual, "{case}: {error}"),
+    }
+}
+
+/// A norm's output, whose signs a cell keeps.
+fn cell(codec: &dyn Codec, output: &Tensor, form: InputForm, usual: bool, case: &str) {
+    let channels = output.dims().get(1).copied().unwrap_or(1);
+    let weight = Tensor::ones(channels, output.dtype(), &Device::Cpu).unwrap();
+    let (bias, memory) = (weight.zeros_like().unwrap(), &mut Memory::default());
+    let context = &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
+    let Ok(packed) = codec.pack_cell(output, &weight, &bias, context) else {
+        let fits = output.rank() > 1 && codec.packs_cells();
+        assert!(!usual || !fits, "{case}: a cell is refused");
+        return;
+    };
+    if codec.packs_cells() {
+        let restored = packed.unpack().unwrap();
+        assert_eq!(restored.dims(), output.dims(), "{case}");
+        assert_eq!(distance(&positive(&restored), &positive(output)), 0.0, "{case}");
+    }
+}
+
+/// 1 where a value is positive, 0 elsewhere.
+fn positive(values: &Tensor) -> Tensor {
+    values.gt(0.0).unwrap().to_dtype(DType::F64).unwrap()
 }
 
 /// A value that is not finite is an error, or what comes of it is not finite either.
