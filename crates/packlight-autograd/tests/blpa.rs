@@ -113,3 +113,39 @@ fn without_a_cell_in_front_a_relu_keeps_its_mask() {
     let entries = ledger.entries();
     assert_eq!((entries.len(), entries[0].kind, entries[0].bytes.total()), (1, KeptKind::Mask, 12));
 }
+
+#[test]
+fn behind_a_layer_norm_the_mask_is_exact_too() {
+    let (x, bias) = (var(&[3, 5, 48], "x"), var(&[48], "bias"));
+    let weight = (var(&[48], "weight").abs().unwrap() + 0.5).unwrap();
+    let weight = Var::from_tensor(&weight).unwrap();
+    let gradients = |codec: &str| {
+        let layers = [("norm", LayerKind::Norm), ("relu", LayerKind::Relu)].map(|(name, kind)| {
+            let layer = Layer::new(name, kind);
+            layer.set_codec(packlight_codec::parse(codec).unwrap());
+            layer
+        });
+        let ledger = Ledger::new();
+        let entered = Activation::from_tensor(&x, &Pass::training().with_ledger(&ledger)).unwrap();
+        let y = op::layer_norm(&entered, &weight, &bias, 1e-5, &layers[0]).unwrap();
+        let y = op::relu(&y, &layers[1]).unwrap();
+        let kept: Vec<usize> = ledger.entries().iter().map(|entry| entry.bytes.payload).collect();
+        let loss = y.into_tensor().unwrap().sum_all().unwrap();
+        let grads = loss.backward().unwrap();
+        let flat =
+            |var: &Var| grads.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        (flat(&bias), [&weight, &x].map(flat), kept)
+    };
+    let (exact, exact_others, _) = gradients("none");
+    for (codec, codes) in [("blpa:4", 3 * 5 * 48 / 2), ("blpa:8", 3 * 5 * 48)] {
+        let (by_bias, others, kept) = gradients(codec);
+        // The gradient of the norm's bias counts what the mask lets through.
+        assert_eq!(by_bias, exact, "{codec}");
+        for (found, exact) in others.iter().zip(&exact_others) {
+            let error = relative_error(found, exact);
+            assert!(error < 0.3, "{codec}: {error}");
+        }
+        // One tensor, two statistics a token, and nothing for the ReLU.
+        assert_eq!(kept, [codes, 60, 60, 0], "{codec}");
+    }
+}

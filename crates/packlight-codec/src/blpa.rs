@@ -1,10 +1,10 @@
 //! `blpa:<b>`: one tensor of b bits for each norm, the ReLU behind it and the layer behind that.
 //!
 //! Chakrabarti and Moseley, "Backprop with approximate activations for memory-efficient network
-//! training" (NeurIPS 2019). A batch norm keeps its output, over a fixed range of six deviations,
+//! training" (NeurIPS 2019). A norm keeps its output, over a fixed range of six deviations,
 //! rounded to the middle of 2^b steps whose signs are exact: it gives the norm's own gradient, the
 //! ReLU's mask and the input of the convolution behind. Where no norm has left a cell (the images,
-//! a residual sum, layer norms) what is kept is the code `q<b>:nearest`. A channel whose weight is
+//! a residual sum) what is kept is the code `q<b>:nearest`. A channel whose weight is
 //! 0 cannot tell what it normalised: that weight's gradient is 0.
 
 use std::sync::Arc;

@@ -155,16 +155,17 @@ on_widest_vectors! {
     fn encode<T: Element>(sample: &[T], plane: usize, channels: &Channels, packed: &mut [u8]) {
         let top = f32::from(u8::MAX >> (8 - channels.bits));
         let mut codes = vec![0u8; sample.len()];
-        let planes = codes.chunks_exact_mut(plane).zip(sample.chunks_exact(plane));
-        for ((codes, values), (&step, &zero)) in planes.zip(channels.steps.iter().zip(&channels.zeros)) {
-            let zero = f32::from(zero);
-            for (code, &value) in codes.iter_mut().zip(values) {
-                let place = (value.wide() as f32 / step).ceil() - 1.0 + zero;
-                let positive = value.wide() > 0.0;
-                let (least, most) = if positive { (zero, top) } else { (0.0, zero - 1.0) };
-                let place = if place > least { place } else { least };
-                let place = if place < most { place } else { most };
-                *code = (place + INTEGER).to_bits() as u8;
+        let ranges = channels.steps.iter().zip(&channels.zeros);
+        if plane == 1 {
+            for ((code, &value), (&step, &zero)) in codes.iter_mut().zip(sample).zip(ranges) {
+                *code = code_of(value, step, f32::from(zero), top);
+            }
+        } else {
+            let planes = codes.chunks_exact_mut(plane).zip(sample.chunks_exact(plane));
+            for ((codes, values), (&step, &zero)) in planes.zip(ranges) {
+                for (code, &value) in codes.iter_mut().zip(values) {
+                    *code = code_of(value, step, f32::from(zero), top);
+                }
             }
         }
         let mut packed = packed;
@@ -189,14 +190,34 @@ on_widest_vectors! {
             codes.copy_from_slice(&run[..codes.len()]);
             packed = rest;
         }
-        let planes = sample.chunks_exact_mut(plane).zip(codes.chunks_exact(plane));
-        for ((values, codes), (&step, &zero)) in planes.zip(channels.steps.iter().zip(&channels.zeros)) {
-            let middle = 0.5 - f32::from(zero);
-            for (value, &code) in values.iter_mut().zip(codes) {
-                *value = T::narrow(f64::from((f32::from(code) + middle) * step));
+        let ranges = channels.steps.iter().zip(&channels.zeros);
+        if plane == 1 {
+            for ((value, &code), (&step, &zero)) in sample.iter_mut().zip(&codes).zip(ranges) {
+                *value = middle_of(code, step, f32::from(zero));
+            }
+        } else {
+            let planes = sample.chunks_exact_mut(plane).zip(codes.chunks_exact(plane));
+            for ((values, codes), (&step, &zero)) in planes.zip(ranges) {
+                for (value, &code) in values.iter_mut().zip(codes) {
+                    *value = middle_of(code, step, f32::from(zero));
+                }
             }
         }
     }
+}
+
+#[inline(always)]
+fn code_of<T: Element>(value: T, step: f32, zero: f32, top: f32) -> u8 {
+    let place = (value.wide() as f32 / step).ceil() - 1.0 + zero;
+    let (least, most) = if value.wide() > 0.0 { (zero, top) } else { (0.0, zero - 1.0) };
+    let place = if place > least { place } else { least };
+    let place = if place < most { place } else { most };
+    (place + INTEGER).to_bits() as u8
+}
+
+#[inline(always)]
+fn middle_of<T: Element>(code: u8, step: f32, zero: f32) -> T {
+    T::narrow(f64::from((f32::from(code) + (0.5 - zero)) * step))
 }
 
 /// Added to a small number, it leaves the nearest integer in the lowest bits.

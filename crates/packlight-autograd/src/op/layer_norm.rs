@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::InputForm;
+use packlight_codec::{Bytes, InputForm, Packed};
 use packlight_kernels::layer_norm;
 use packlight_record::KeptKind;
 
@@ -35,12 +35,23 @@ pub fn layer_norm(
     if !needs.any() {
         return Ok(constant(normalised.output, x));
     }
-    let cell = layer.codec().packs_cells();
-    let kept = if cell { constant(normalised.output.clone(), x) } else { x.clone() };
-    let packed = kept.keep(layer, InputForm::Tokens)?;
+    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let codec = layer.codec();
+    let cell = codec.packs_cells();
+    let packed = match cell {
+        true => {
+            let output = constant(normalised.output.clone(), x);
+            let features = output.data().flatten_to(x.dims().len().saturating_sub(2))?;
+            let packed = layer.with_context(x.pass(), InputForm::Tokens, |context| {
+                codec.pack_cell(&features, &weight_now, &bias_now, context)
+            })?;
+            let shape = x.dims().to_vec();
+            output.offer(Box::new(OfTokens { packed, shape }), layer, InputForm::Tokens)
+        }
+        false => x.keep(layer, InputForm::Tokens)?,
+    };
     let mean = x.keep_tensor(layer, KeptKind::Statistics, normalised.mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, normalised.inverse);
-    let (weight_now, bias_now) = (weight.detach(), bias.detach());
     let (shared, by) = (packed.clone(), layer.clone());
     let y = output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
         let (mean, inverse) = (mean.value(), inverse.value());
@@ -61,6 +72,22 @@ pub fn layer_norm(
         y.share(&shared, layer, InputForm::Tokens);
     }
     Ok(y)
+}
+
+/// Tokens (..., n) of which a matrix (tokens, n) was packed: a norm's output as cells have it.
+struct OfTokens {
+    packed: Box<dyn Packed>,
+    shape: Vec<usize>,
+}
+
+impl Packed for OfTokens {
+    fn bytes(&self) -> Bytes {
+        self.packed.bytes()
+    }
+
+    fn unpack(&self) -> packlight_codec::Result<Tensor> {
+        Ok(self.packed.unpack()?.reshape(&self.shape[..])?)
+    }
 }
 
 /// The input that was normalised to `output`; the token's mean where the weight is 0.
