@@ -6,6 +6,8 @@ mod quantising;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::{InputForm, parse};
+use packlight_kernels::division::{self, Divided, Maps};
+use packlight_kernels::quantise::Rounding;
 use quantising::{learning_indicator, pack, sample, values};
 
 /// Bits a value of images with maps of `side` x `side`.
@@ -36,6 +38,19 @@ fn eight_bits_restore_nearly_everything_and_two_beat_two_bits_alone_on_smooth_ma
     assert!(indicator("division:8:8") > 0.999, "{}", indicator("division:8:8"));
     assert!(indicator("division") > indicator("q2"));
     assert!(indicator("division") > indicator("pool8"));
+}
+
+#[test]
+fn without_what_is_left_it_is_pooling() {
+    let x = sample(&[2, 3, 20, 20]);
+    let maps = Maps { size: (20, 20), block: (8, 8), bits: 2 };
+    let Divided { means, codes, ranges } = division::pack(&x, &maps, Rounding::Nearest).unwrap();
+    let (codes, ranges) = (codes.zeros_like().unwrap(), ranges.zeros_like().unwrap());
+    let low = Divided { means, codes, ranges };
+    let low = values(&division::unpack(&low, &maps, x.dims(), DType::F32).unwrap());
+    let pooled = values(&pack("pool8", &x, 0).unpack().unwrap());
+    // Means are kept in bf16.
+    assert!(low.iter().zip(&pooled).all(|(a, b)| (a - b).abs() <= b.abs() / 256.0 + 1e-6));
 }
 
 #[test]

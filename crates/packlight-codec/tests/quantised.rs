@@ -11,17 +11,22 @@ use quantising::{learning_indicator, pack, pack_with, sample, values};
 
 #[test]
 fn the_variance_is_that_of_a_coin_between_two_codes() {
-    // 0 and 3 span the four codes of 2 bits, so that each step is 1.
-    let x = Tensor::new(&[[0f32, 3.0, 0.25, 1.5, 2.9]], &Device::Cpu).unwrap();
-    let draws: Vec<Vec<f64>> =
-        (0..4000).map(|step| values(&pack("q2", &x, step).unpack().unwrap())).collect();
-    for (at, fraction) in [(2, 0.25), (3, 0.5), (4, 0.9)] {
-        let mean = draws.iter().map(|d| d[at]).sum::<f64>() / 4000.0;
-        let found = draws.iter().map(|d| (d[at] - mean).powi(2)).sum::<f64>() / 4000.0;
-        let expected = fraction * (1.0 - fraction);
-        assert!((found - expected).abs() < 0.1 * expected, "{found} {expected}");
+    // 0 and 3 span the four codes of 2 bits, so that each step is 1; likewise of other bits.
+    for (name, top) in [("q1", 1f32), ("q2", 3.0), ("q4", 15.0), ("q8", 255.0)] {
+        let code = (top / 2.0).floor();
+        let x = [[0.0, top, code + 0.25, code + 0.5, code + 0.9]];
+        let x = Tensor::new(&x, &Device::Cpu).unwrap();
+        let draws: Vec<Vec<f64>> =
+            (0..4000).map(|step| values(&pack(name, &x, step).unpack().unwrap())).collect();
+        for (at, fraction) in [(2, 0.25), (3, 0.5), (4, 0.9)] {
+            let mean = draws.iter().map(|d| d[at]).sum::<f64>() / 4000.0;
+            let found = draws.iter().map(|d| (d[at] - mean).powi(2)).sum::<f64>() / 4000.0;
+            let expected = fraction * (1.0 - fraction);
+            assert!((found - expected).abs() < 0.1 * expected, "{name}: {found} {expected}");
+        }
+        let exact = |d: &Vec<f64>| d[0] == 0.0 && d[1] == f64::from(top);
+        assert!(draws.iter().all(exact), "{name}: extremes are exact");
     }
-    assert!(draws.iter().all(|d| d[0] == 0.0 && d[1] == 3.0), "extremes are exact");
 }
 
 #[test]

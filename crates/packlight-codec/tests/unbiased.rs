@@ -193,6 +193,34 @@ fn the_mean_of_a_thousand_draws_is_within_four_standard_errors() {
     assert_eq!(entries, 2568);
 }
 
+/// Root of the mean square error of a weight gradient that is the mean of `repeats` draws, over 64
+/// such means, by the norm of the exact one.
+fn error_of_mean(name: &str, case: &Case, repeats: u64) -> f64 {
+    let (codec, exact) = (parse(name).unwrap(), case.weight_grad(&case.x));
+    let squares = (0..64).map(|seed| {
+        let mut mean = vec![0.0; exact.len()];
+        for step in 0..repeats {
+            let (_, grad) = draw(&*codec, case, &Memory::default(), key(seed, step)).unwrap();
+            mean.iter_mut().zip(grad).for_each(|(mean, g)| *mean += g / repeats as f64);
+        }
+        mean.iter().zip(&exact).map(|(mean, exact)| (mean - exact).powi(2)).sum::<f64>()
+    });
+    let norm = exact.iter().map(|g| g * g).sum::<f64>();
+    (squares.sum::<f64>() / 64.0 / norm).sqrt()
+}
+
+#[test]
+fn the_mean_of_r_draws_is_nearer_by_the_root_of_r_and_that_of_pooling_is_not() {
+    for case in [Case::images([4, 4, 6, 6]), Case::tokens([32, 12])] {
+        for name in ["q2", "q4", "division:4:1"] {
+            let ratio = error_of_mean(name, &case, 1) / error_of_mean(name, &case, 16);
+            assert!((ratio - 4.0).abs() < 0.6, "{name}, {:?}: {ratio}", case.form);
+        }
+        let once = error_of_mean("pool2", &case, 1);
+        assert!(once > 0.1 && (error_of_mean("pool2", &case, 16) / once - 1.0).abs() < 1e-9);
+    }
+}
+
 #[test]
 fn what_is_left_out_is_orthogonal_to_what_is_kept() {
     for &(name, _) in PROMISES.iter().filter(|(_, promise)| *promise == Promise::Projection) {
