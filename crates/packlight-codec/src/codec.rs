@@ -189,7 +189,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     }
 
     /// Packs the output (N,C,...) of a norm with this weight and bias (C), where
-    /// [`Codec::packs_cells`].
+    /// [`Codec::packs_cells`]; that of a layer norm as a matrix (tokens, features).
     ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
