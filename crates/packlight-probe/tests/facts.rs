@@ -41,6 +41,15 @@ proptest! {
     }
 
     #[test]
+    fn twice_the_tensor_teaches_as_little_as_nothing(seed in any::<u64>(), count in 1usize..200) {
+        let h = normals(seed, count);
+        let times = |c: f64| h.iter().map(|h| c * h).collect::<Vec<_>>();
+        prop_assert!(indicator(&h, &times(2.0)).abs() < 1e-9);
+        prop_assert_eq!(indicator(&h, &times(0.0)), 0.0);
+        prop_assert!((indicator(&h, &times(-1.0)) + 3.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn the_learning_indicator_is_one_less_the_squared_relative_error(
         seed in any::<u64>(),
         count in 1usize..200,
