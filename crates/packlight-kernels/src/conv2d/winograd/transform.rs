@@ -146,12 +146,12 @@ fn partial_sums<T: Element>([a, b, c, d]: [&[T; CHANNELS]; SIDE]) -> [[T; CHANNE
 
 #[inline(always)]
 fn plus<T: Element, const N: usize>(mut a: [T; N], b: [T; N]) -> [T; N] {
-    a.iter_mut().zip(&b).for_each(|(a, b)| *a = *a + *b);
+    a.iter_mut().zip(&b).for_each(|(a, b)| *a += *b);
     a
 }
 
 #[inline(always)]
 fn minus<T: Element, const N: usize>(mut a: [T; N], b: [T; N]) -> [T; N] {
-    a.iter_mut().zip(&b).for_each(|(a, b)| *a = *a - *b);
+    a.iter_mut().zip(&b).for_each(|(a, b)| *a -= *b);
     a
 }
