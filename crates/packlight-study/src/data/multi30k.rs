@@ -91,6 +91,7 @@ mod tests {
     use candle_core::Device;
 
     use super::super::idx::tests::gzip;
+    use super::super::real_sets::skipped;
     use super::super::{SetName, data_dir};
     use super::*;
 
@@ -152,7 +153,7 @@ mod tests {
     fn the_real_set_is_whole() {
         let Some(dir) = data_dir(None).map(|dir| dir.join("multi30k")).filter(|d| d.is_dir())
         else {
-            return println!("skipped: multi30k is not in PACKLIGHT_DATA");
+            return skipped("multi30k is not in PACKLIGHT_DATA");
         };
         let set = load(&dir, &spec()).unwrap();
         assert_eq!((set.train.len(), set.test.len()), (29_000, 1000));

@@ -1,17 +1,24 @@
 //! The sets that are too large to ship, where `PACKLIGHT_DATA` points to them.
 
+use std::io::Write;
+
 use candle_core::Device;
 
 use super::{DataSet, DataSpec, Form, Normalise, Split, data_dir, load};
 
+/// Says why a test is skipped, even where the tests' output is captured.
+pub(super) fn skipped(why: &str) {
+    writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+}
+
 /// The set with pixels from 0 to 1, or nothing, with a word, where it is not at hand.
 fn plain(name: &str) -> Option<DataSet> {
     let Some(dir) = data_dir(None) else {
-        println!("skipped: {name} needs PACKLIGHT_DATA");
+        skipped(&format!("{name} needs PACKLIGHT_DATA"));
         return None;
     };
     if !dir.join(name).is_dir() {
-        println!("skipped: {name} is not in {}", dir.display());
+        skipped(&format!("{name} is not in {}", dir.display()));
         return None;
     }
     let normalise = Some(Normalise { mean: vec![0.0], std: vec![1.0] });

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code)] // each test uses some of it
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -87,12 +88,19 @@ pub(crate) fn records(dir: &Path) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The folder that an environment variable names; where it is not set, says that the test is
-/// skipped.
-pub(crate) fn folder_from(variable: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os(variable).filter(|folder| !folder.is_empty());
-    if folder.is_none() {
-        eprintln!("skipped: {variable} is not set");
+/// The folder that an environment variable names, where it holds `needed`; otherwise says, even
+/// where the tests' output is captured, that the test is skipped.
+pub(crate) fn folder_from(variable: &str, needed: &[&str]) -> Option<PathBuf> {
+    let skipped = |why: String| {
+        writeln!(std::io::stderr(), "skipped: {why}").unwrap();
+        None
+    };
+    let Some(folder) = std::env::var_os(variable).filter(|folder| !folder.is_empty()) else {
+        return skipped(format!("{variable} is not set"));
+    };
+    let folder = PathBuf::from(folder);
+    match needed.iter().find(|name| !folder.join(name).exists()) {
+        Some(missing) => skipped(format!("{missing} is not in {}", folder.display())),
+        None => Some(folder),
     }
-    folder.map(PathBuf::from)
 }
