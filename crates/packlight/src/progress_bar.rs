@@ -14,8 +14,10 @@ pub(crate) struct ProgressBar {
     terminal: bool,
     last_line: Option<Instant>,
     left: TimeLeft,
-    steps: u64,
     run: String,
+    steps: u64,
+    /// The step at which the run was taken up, and when.
+    from: (u64, Instant),
 }
 
 /// Lines of a log are at least so far apart, but for those that begin and end a run.
@@ -33,7 +35,8 @@ impl ProgressBar {
             bar.set_style(style.progress_chars("=> "));
         }
         let left = TimeLeft::default();
-        Self { bar, terminal, last_line: None, left, steps: 0, run: String::new() }
+        let from = (0, Instant::now());
+        Self { bar, terminal, last_line: None, left, run: String::new(), steps: 0, from }
     }
 
     /// Takes the bar away.
@@ -71,6 +74,7 @@ impl Progress for ProgressBar {
             }
             Event::Started { run, number, of, step, steps, seconds } => {
                 (self.run, self.steps) = (run.to_owned(), steps);
+                self.from = (step, Instant::now());
                 self.left.run(seconds, step as f64 / steps as f64);
                 self.bar.set_prefix(format!("{run} ({number}/{of})"));
                 let left = in_words(self.left.seconds());
@@ -82,11 +86,9 @@ impl Progress for ProgressBar {
             }
             Event::Step { step, loss } => {
                 self.left.at(step as f64 / self.steps.max(1) as f64);
-                let left = in_words(self.left.seconds());
-                let said = format!(
-                    "step {step} of {}, loss {loss:.4}, about {left} left in all",
-                    self.steps
-                );
+                let (first, begun) = self.from;
+                let rate = step.saturating_sub(first) as f64 / begun.elapsed().as_secs_f64();
+                let said = step_in_words(step, self.steps, loss, self.left.seconds(), rate);
                 self.bar.set_position((self.left.done() * PARTS as f64) as u64);
                 let run = self.run.clone();
                 self.say_now_and_then(|| format!("{run}: {said}"));
@@ -114,5 +116,28 @@ impl Progress for ProgressBar {
                 self.say(&format!("{run}: failed: {reason}"));
             }
         }
+    }
+}
+
+/// A step as the bar and the log say it: `seconds` are left of the study, and `rate` is in steps a
+/// second.
+fn step_in_words(step: u64, steps: u64, loss: f64, seconds: f64, rate: f64) -> String {
+    let left = in_words(seconds);
+    format!("step {step} of {steps}, loss {loss:.4}, about {left} left in all, {rate:.2} steps/s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_said_with_its_loss_the_time_left_and_the_rate() {
+        assert_eq!(
+            step_in_words(3, 540, 2.30259, 130.0, 12.25),
+            "step 3 of 540, loss 2.3026, about 2 min left in all, 12.25 steps/s"
+        );
+        assert!(
+            step_in_words(1, 2, 0.5, 40.0, 0.031).ends_with("about 40 s left in all, 0.03 steps/s")
+        );
     }
 }
