@@ -46,6 +46,7 @@ impl BatchFile {
             Some(vocabulary) => self.sequences(vocabulary, classes),
             None => {
                 let images = self.images(spec.name)?;
+                require_finite("input", &images)?;
                 let samples = images.dim(0)?;
                 Ok((images, self.integers("labels", "the classes", &[Some(samples)], classes)?))
             }
@@ -158,10 +159,27 @@ impl BatchFile {
             );
         }
         for (name, tensor) in &self.tensors {
-            if let Some(name) = name.strip_prefix(PARAMETER) {
-                tensors.insert(name.to_owned(), tensor.clone());
+            if let Some(parameter) = name.strip_prefix(PARAMETER) {
+                require_finite(name, tensor)?;
+                tensors.insert(parameter.to_owned(), tensor.clone());
             }
         }
         Ok(model.parameters().set(&tensors)?)
     }
+}
+
+/// Answers an error where `tensor`, taken as f32, has an infinite value or one that is not a number.
+fn require_finite(name: &str, tensor: &Tensor) -> anyhow::Result<()> {
+    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        let contiguous = tensor.contiguous()?;
+        let position: Vec<usize> = tensor
+            .dims()
+            .iter()
+            .zip(contiguous.stride())
+            .map(|(size, stride)| at / stride % size)
+            .collect();
+        bail!("the tensor `{name}` holds {} at {position:?}, expected finite values", values[at]);
+    }
+    Ok(())
 }

@@ -44,7 +44,7 @@ fn relative_error(expected: &Tensor, found: &Tensor) -> f64 {
 
 #[test]
 fn agrees_with_pytorch_for_every_parameter_and_every_plan() {
-    let Some(fixtures) = folder_from("PACKLIGHT_FIXTURES") else { return };
+    let Some(fixtures) = folder_from("PACKLIGHT_FIXTURES", &[FIXTURE]) else { return };
     let fixture = fixtures.join(FIXTURE);
     let expected = read(&fixture);
     let dir = tempfile::tempdir().unwrap();
@@ -272,6 +272,11 @@ fn missing_and_misshapen_tensors_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
     let labels = |values: &[i64]| Tensor::new(values, &Device::Cpu).unwrap();
+    let with = |shape: &[usize], at: usize, value: f32| {
+        let mut values = vec![0f32; shape.iter().product()];
+        values[at] = value;
+        Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
+    };
     let put = |name: &'static str, tensor: Tensor| {
         move |tensors: &mut BTreeMap<String, Tensor>| {
             tensors.insert(name.into(), tensor.clone());
@@ -294,6 +299,14 @@ fn missing_and_misshapen_tensors_are_named() {
         (Box::new(put("labels", labels(&[0, 4]))), "holds 4, expected 0 to 3"),
         (Box::new(put("labels", labels(&[0, -1]))), "holds -1, expected 0 to 3"),
         (Box::new(put("labels", zeros(&[2]))), "expected integers of [2]"),
+        (
+            Box::new(put("input", with(&[2, 3, 8, 8], 70, f32::NAN))),
+            "`input` holds NaN at [0, 1, 0, 6], expected finite values",
+        ),
+        (
+            Box::new(put("param.bn1.weight", with(&[8], 5, f32::NEG_INFINITY))),
+            "`param.bn1.weight` holds -inf at [5], expected finite values",
+        ),
     ];
     for (change, words) in cases {
         let input = batch(dir.path(), change);
