@@ -21,7 +21,7 @@ const MANY: u8 = 8;
 /// of |g0 - g1|^2, 2 |g0 - g2|^2 and 2 |g1 - g2|^2 (Liu et al., "GACT: activation compressed training
 /// for generic network architectures", ICML 2022; with norms, Woo et al., "ALAM", ICLR 2024). Each
 /// layer takes three passes of `loss`, which leave running statistics and what codecs remember as
-/// they are.
+/// they are. Answers whether any layer asked.
 ///
 /// # Errors
 /// If a pass fails, or a parameter of a layer that trains gets no gradient.
@@ -31,8 +31,9 @@ pub fn calibrate(
     loss: impl Fn(&Pass) -> packlight_nn::Result<Tensor>,
     step: u64,
     steps: u64,
-) -> Result<()> {
+) -> Result<bool> {
     let pass = pass.clone().freeze_statistics();
+    let mut any = false;
     for layer in parameters.layers() {
         let codec = layer.codec();
         let Some(disturbance) = codec.calibrates(step, steps) else { continue };
@@ -46,8 +47,9 @@ pub fn calibrate(
             .max(2.0 * squared_distance(&first, &fine))
             .max(2.0 * squared_distance(&second, &fine));
         codec.calibrated(sensitivity, &mut layer.memory())?;
+        any = true;
     }
-    Ok(())
+    Ok(any)
 }
 
 /// The gradients of all trained parameters, or their norms, one after another.

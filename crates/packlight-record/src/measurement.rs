@@ -18,6 +18,14 @@ pub enum Measurement {
         /// Wall time of the evaluation in seconds.
         test_seconds: f64,
     },
+    /// Time that measuring how sensitive the layers are took before a step, for codecs that ask for
+    /// it; in no other time.
+    Calibration {
+        /// The step.
+        step: u64,
+        /// Wall time in seconds.
+        seconds: f64,
+    },
     /// Bytes that the counting allocator got back when a layer's kept tensor was freed.
     Counted {
         /// The step.

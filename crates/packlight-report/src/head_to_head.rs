@@ -28,6 +28,7 @@ pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<D
         "peak_bytes_kept" => column(&|p| p.peak_kept),
         "step_seconds_median" => column(&|p| p.step_seconds),
         "step_time_ratio" => column(&|p| p.time_ratio(base)),
+        "calibration_seconds" => column(&|p| p.calibration_seconds),
         "cosine_mean" => column(&PlanRow::cosine),
         "cosine_worst" => column(&|p| Some(p.worst()?.cosine)),
         "cosine_worst_layer" =>

@@ -21,7 +21,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
                         th colspan="4" .group { "kept bytes" }
                         th rowspan="2" .number.first { "peak," br; "allocator" }
-                        th colspan="2" .group { "time per step" }
+                        th colspan="3" .group { "time per step" }
                         th colspan="2" .group { "cosine" }
                         th colspan="2" .group { "LI" }
                         th colspan="4" .group { "whole gradient" }
@@ -33,6 +33,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th .number { "at most" }
                         th .number.first { "median" }
                         th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number { "beside," br; "a run" }
                         th .number.first { "mean" }
                         th { "worst layer" }
                         th .number.first { "mean" }
@@ -51,7 +52,8 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
              takes two. Kept: see below; memory is what codecs remember from step to step, and at \
              most is the ledger's peak together with it, which counts what checkpointed parts keep \
              anew in the backward pass. Time: \
-             median over the epochs of the mean time of a training step, probed steps left out. \
+             median over the epochs of the mean time of a training step, probed steps left out; beside the \
+             steps, what measuring the layers' sensitivities takes of a whole run, however long it is. \
              Cosine and LI (learning indicator): mean over the layers that the plan alters, all \
              probed steps and seeds; LI over samples or tokens, with the share of those at or below \
              0; both see each layer by itself, given the output gradient that reaches it. Whole \
@@ -135,6 +137,9 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
             td .number {
                 (plan.time_ratio(base).map_or_else(|| "–".to_string(), |r| format!("{r:.2}×")))
+            }
+            td .number {
+                (plan.calibration_seconds.map_or_else(|| "–".to_string(), |s| format!("{s:.1} s")))
             }
             @if plan.layers.is_empty() {
                 td .number.first { "–" } td { "–" } td .number.first { "–" } td .number { "–" }

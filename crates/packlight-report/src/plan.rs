@@ -6,7 +6,7 @@ use crate::Result;
 use crate::draws::{Drawn, drawn};
 use crate::frame::{describe, numbers, only, texts, whole};
 use crate::student;
-use crate::study::{Plan, Study};
+use crate::study::{Plan, Run, Study};
 use crate::tables::{MEMORY, Tables};
 use packlight_record::Measurement;
 
@@ -92,6 +92,8 @@ pub(crate) struct PlanRow {
     pub(crate) resident: Option<f64>,
     /// Median time of a training step in seconds.
     pub(crate) step_seconds: Option<f64>,
+    /// What measuring sensitivities took of a run beside its steps, mean over the runs.
+    pub(crate) calibration_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
     /// The parameters whose gradient differs between whole passes.
     pub(crate) changed: Vec<ParameterRow>,
@@ -221,6 +223,7 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         Measurement::Resident { peak, .. } => Some(*peak as f64),
         _ => None,
     });
+    let calibrated = study.of(&plan.name).filter_map(calibration);
     let missing = study.missing.iter().filter(|(name, _)| *name == plan.name);
     let (kept, remembered) = (per_step(&pass, "kept")?, per_step(&memory, "kept")?);
     let peak_kept = maximum(numbers(&peaks, "kept")?.into_iter());
@@ -238,11 +241,21 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
         resident: maximum(resident),
         step_seconds: times.column("step_seconds")?.f64()?.median(),
+        calibration_seconds: mean(calibrated),
         layers: layers(&here(&tables.gradients)?)?,
         changed: changed(&here(&tables.whole_gradients)?)?,
         drawn: drawn(study.of(&plan.name)),
         plan: plan.clone(),
     })
+}
+
+/// Seconds that a run spent on measuring sensitivities, if its codecs asked for them.
+fn calibration(run: &Run) -> Option<f64> {
+    let seconds = run.measurements.iter().filter_map(|measurement| match measurement {
+        Measurement::Calibration { seconds, .. } => Some(*seconds),
+        _ => None,
+    });
+    seconds.reduce(|all, seconds| all + seconds)
 }
 
 /// What a pass keeps at most, and what outlives it.

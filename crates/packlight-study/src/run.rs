@@ -105,6 +105,19 @@ impl Run<'_> {
         ending
     }
 
+    /// Notes in the manifest that the run failed, where it was killed before that was noted.
+    ///
+    /// # Errors
+    /// If the manifest cannot be read or written.
+    pub(crate) fn note_failure(&self, reason: &str) -> Result<()> {
+        let mut manifest = Manifest::read(&self.folder)?;
+        if manifest.state == RunState::Unfinished {
+            manifest.state = RunState::Failed { reason: reason.to_owned() };
+            self.write(&manifest)?;
+        }
+        Ok(())
+    }
+
     fn go_on(&self, trainer: &mut Trainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
         let position = trainer.restore(&self.folder)?;
         let (number, of) = self.place;
@@ -146,8 +159,12 @@ impl Run<'_> {
             threads: self.threads as u64,
             state,
         };
+        self.write(&manifest)
+    }
+
+    fn write(&self, manifest: &Manifest) -> Result<()> {
         let path = self.folder.join(MANIFEST);
-        let json = serde_json::to_vec_pretty(&manifest)
+        let json = serde_json::to_vec_pretty(manifest)
             .map_err(|source| packlight_record::Error::Json { path: path.clone(), source })?;
         atomic_file::write(&path, &json)
     }

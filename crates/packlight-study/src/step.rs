@@ -65,13 +65,16 @@ impl Trainer<'_> {
             records = whole_pass(self.model.parameters(), &pass, loss, draws, epoch, step)?;
         }
 
-        calibrate(
+        let begun = Instant::now();
+        let calibrated = calibrate(
             self.model.parameters(),
             &pass,
             |pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss),
             step,
             self.total_steps(),
         )?;
+        let seconds = begun.elapsed().as_secs_f64();
+        let calibration = calibrated.then_some(Measurement::Calibration { step, seconds });
 
         let recorder = SideBySide::new();
         let ledger = if counting() { Ledger::with_counter(allocator::live) } else { Ledger::new() };
@@ -90,7 +93,7 @@ impl Trainer<'_> {
             units,
             seconds: 0.0,
             records,
-            measurements: Vec::new(),
+            measurements: calibration.into_iter().collect(),
             diverged: (!value.is_finite()).then(|| format!("the loss is {value} at step {step}")),
         };
         if found.diverged.is_some() {

@@ -93,7 +93,7 @@ struct Sweep {
 impl Sweep {
     /// Reads the data, and checks that every plan fits the model.
     fn prepare(folder: &Path, prefix: String, study: Study, options: &Options<'_>) -> Result<Self> {
-        let study = study.scaled(options.scale);
+        let study = study.scaled(options.scale)?;
         let lock = Lock::take(folder)?;
         let data = data::load(&study.data, options.data_dir.as_deref())?;
         let model = data.model(&study.model)?;
@@ -166,6 +166,10 @@ fn conclude(
             return Ok(Outcome::AlreadyFinished);
         }
         Standing::Diverged(reason) => {
+            let reason = match run.note_failure(&reason) {
+                Ok(()) => reason,
+                Err(error) => error.to_string(),
+            };
             progress.event(Event::Skipped { run: name, reason: &reason });
             return Ok(Outcome::Failed { reason });
         }

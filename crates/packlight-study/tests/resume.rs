@@ -144,6 +144,22 @@ fn stopped_after_any_step_it_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_run_that_diverged_is_noted_where_it_was_killed_before() {
+    let dir = study(&TEXT.replace("learning_rate = 0.01", "learning_rate = 1e30"));
+    let failed = || {
+        let summary = run(dir.path(), &AtomicBool::new(false), Duration::MAX, &mut Silent);
+        assert!(summary.unwrap().any_failed());
+        Manifest::read(&dir.path().join(RUNS).join(RUN)).unwrap()
+    };
+    let noted = failed();
+    assert!(matches!(noted.state, RunState::Failed { .. }));
+    let killed = Manifest { state: RunState::Unfinished, ..noted.clone() };
+    let path = dir.path().join(RUNS).join(RUN).join("manifest.json");
+    std::fs::write(path, serde_json::to_vec(&killed).unwrap()).unwrap();
+    assert_eq!(failed(), noted);
+}
+
+#[test]
 fn records_hold_all_that_the_study_asks_for() {
     let dir = study(TEXT);
     run_to_the_end(dir.path(), Duration::MAX);

@@ -154,6 +154,35 @@ fn a_run_that_diverges_is_recorded_and_the_others_go_on() {
 }
 
 #[test]
+fn images_that_are_not_square_are_refused_for_models_that_need_square_ones() {
+    let data = tempfile::tempdir().unwrap();
+    let folder = data.path().join("mnist");
+    std::fs::create_dir(&folder).unwrap();
+    for part in ["train", "t10k"] {
+        let images = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 4][..], &[7; 64]].concat();
+        std::fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+        let labels = [0, 0, 8, 1, 0, 0, 0, 2, 3, 9];
+        std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
+    }
+    for model in ["mlp", "vit", "mixer"] {
+        let text = STUDY.replace("digits", "mnist").replace("size = 16", "");
+        let model_table = format!("name = \"{model}\"");
+        let dir = study(&text.replace("name = \"resnet18\"\nwidth = 4", &model_table));
+        let mut run = packlight(["run"]);
+        run.arg(dir.path());
+        let mut eval = packlight(["eval", "--model", model, "--data", "mnist"]);
+        eval.args(["--normalise", "data", "--weights", "no-such-file"]);
+        for mut command in [run, eval] {
+            let output = command.arg("--data-dir").arg(data.path()).output().unwrap();
+            let words = format!("{model} takes square images, and those of mnist are 8 x 4");
+            assert_eq!(output.status.code(), Some(1));
+            assert!(stderr(&output).contains(&words), "{}", stderr(&output));
+        }
+        assert!(!dir.path().join("runs").exists());
+    }
+}
+
+#[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
     for arguments in
         [&["run"][..], &["fly"], &["run", "x", "--threads", "0"], &["codecs", "--jsno"]]

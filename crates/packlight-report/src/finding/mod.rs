@@ -110,6 +110,7 @@ mod tests {
             peak_allocated: None,
             resident: None,
             step_seconds: None,
+            calibration_seconds: None,
             drawn: None,
             changed: Vec::new(),
             layers: layers

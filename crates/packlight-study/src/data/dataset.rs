@@ -3,6 +3,7 @@
 use std::fmt;
 
 use packlight_nn::ModelSpec;
+use packlight_nn::model::Architecture;
 use sha2::{Digest, Sha256};
 
 use super::images::Images;
@@ -51,14 +52,21 @@ impl DataSet {
     /// The model's description with what these data say about it.
     ///
     /// # Errors
-    /// If the model takes other data, or says otherwise.
-    pub fn model(&self, spec: &ModelSpec) -> packlight_nn::Result<ModelSpec> {
-        match &self.form {
-            Form::Images { class_names, shape: [channels, height, _], .. } => {
-                spec.for_images(*channels, *height, class_names.len())
+    /// If the model takes other data or other images, or says otherwise.
+    pub fn model(&self, spec: &ModelSpec) -> crate::Result<ModelSpec> {
+        match self.form {
+            Form::Images { ref class_names, shape: [channels, height, width], .. } => {
+                let model = spec.for_images(channels, height, class_names.len())?;
+                let any_shape =
+                    matches!(spec.name, Architecture::Resnet18 | Architecture::Resnet20);
+                if height != width && !any_shape {
+                    let (set, model) = (self.name.to_string(), spec.name.name());
+                    return Err(Error::NotSquare { set, model, height, width }.into());
+                }
+                Ok(model)
             }
             Form::Pairs { source_vocabulary, target_vocabulary } => {
-                spec.for_sequences(*source_vocabulary, *target_vocabulary)
+                Ok(spec.for_sequences(source_vocabulary, target_vocabulary)?)
             }
         }
     }

@@ -85,6 +85,21 @@ pub enum Error {
         /// What it is.
         found: String,
     },
+    /// A model that takes square images alone is to take others.
+    #[error(
+        "{model} takes square images, and those of {set} are {height} x {width}; give the data a \
+         `size`, or take a resnet"
+    )]
+    NotSquare {
+        /// The set asked for.
+        set: String,
+        /// The model's name.
+        model: &'static str,
+        /// Pixels from top to bottom.
+        height: usize,
+        /// Pixels from left to right.
+        width: usize,
+    },
     /// A batch asks for samples that are not there.
     #[error("a batch of one or more samples below {len} expected, {found} found")]
     NoSuchSample {

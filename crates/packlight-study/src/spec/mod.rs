@@ -23,6 +23,8 @@ use crate::{Error, Result};
 
 /// The name of a study's description within its folder.
 pub const STUDY: &str = "study.toml";
+/// The most epochs that a run can have; more are a slip of the hand.
+const MOST_EPOCHS: u64 = 1_000_000;
 
 /// One reproducible experiment: model x data x plans x seeds.
 #[derive(Debug, Clone, Deserialize)]
@@ -97,17 +99,16 @@ impl Study {
         if let Some(pair) = seeds.windows(2).find(|pair| pair[0] == pair[1]) {
             return fault("seeds", &format!("{} stands there twice", pair[0]));
         }
-        for (key, value) in [
-            ("epochs", self.epochs),
-            ("batch", self.batch as u64),
-            ("threads", self.threads() as u64),
-        ] {
+        for (key, value) in [("batch", self.batch), ("threads", self.threads())] {
             if value == 0 {
                 return fault(key, "0 given, expected at least 1");
             }
         }
         if self.plans.is_empty() {
             return fault("plans", "is empty; give at least one, as in `none = \"none\"`");
+        }
+        if let Some(reason) = epochs_fault(self.epochs) {
+            return fault("epochs", &reason);
         }
         for plan in &self.plans {
             let key = format!("plans.{}", plan.name);
@@ -117,8 +118,8 @@ impl Study {
                     "a plan's name becomes part of a folder's name: use letters, digits, `-` and `_`",
                 );
             }
-            if plan.epochs == Some(0) {
-                return fault(&format!("{key}.epochs"), "0 given, expected at least 1");
+            if let Some(reason) = plan.epochs.and_then(epochs_fault) {
+                return fault(&format!("{key}.epochs"), &reason);
             }
             if let Err(e) = Plan::parse(&plan.spec) {
                 return fault(&key, &e.to_string());
@@ -141,13 +142,21 @@ impl Study {
     /// The same study with the epochs of every plan multiplied by `factor` and rounded, at least 1;
     /// seeds, batch and the steps of the probe stay. The epochs are part of what a run is made from,
     /// so runs of one scale do not go on at another.
-    #[must_use]
-    pub fn scaled(mut self, factor: f64) -> Self {
+    ///
+    /// # Errors
+    /// If that makes too many epochs.
+    pub fn scaled(mut self, factor: f64) -> Result<Self> {
         let own = self.plans.iter_mut().filter_map(|plan| plan.epochs.as_mut());
         for epochs in own.chain([&mut self.epochs]) {
             *epochs = ((*epochs as f64 * factor).round() as u64).max(1);
         }
-        self
+        match self.fault() {
+            None => Ok(self),
+            Some((key, reason)) => {
+                let reason = format!("with a scale of {factor}, {key}: {reason}");
+                Err(Error::Study { path: STUDY.into(), reason })
+            }
+        }
     }
 
     /// The threads asked for, or all that the machine has.
@@ -185,6 +194,15 @@ impl Study {
         let text = serde_json::to_string(&determining)
             .map_err(|e| Error::Study { path: STUDY.into(), reason: e.to_string() })?;
         Ok(crate::hex(&Sha256::digest(text)))
+    }
+}
+
+/// Why a run cannot have so many epochs, if it cannot.
+fn epochs_fault(epochs: u64) -> Option<String> {
+    match epochs {
+        0 => Some("0 given, expected at least 1".to_owned()),
+        1..=MOST_EPOCHS => None,
+        _ => Some(format!("{epochs} given, expected at most {MOST_EPOCHS}")),
     }
 }
 
@@ -247,7 +265,7 @@ learning_rate = 0.1
 
     #[test]
     fn a_scale_is_a_factor_on_all_epochs_and_part_of_the_hash() {
-        let study = |factor| Study::parse(TEXT).unwrap().scaled(factor);
+        let study = |factor| Study::parse(TEXT).unwrap().scaled(factor).unwrap();
         let epochs =
             |study: &Study| study.plans.iter().map(|p| study.epochs_of(p)).collect::<Vec<_>>();
         assert_eq!(epochs(&study(2.0)), [4, 4, 6]);
@@ -256,6 +274,8 @@ learning_rate = 0.1
         let hash = |study: Study| study.hash(&study.plans[0], 0).unwrap();
         assert_eq!(hash(study(1.0)), hash(Study::parse(TEXT).unwrap()));
         assert_ne!(hash(study(2.0)), hash(study(1.0)));
+        let error = Study::parse(TEXT).unwrap().scaled(4e5).unwrap_err().to_string();
+        assert!(error.contains("with a scale of 400000, plans.a.epochs: 1200000"), "{error}");
     }
 
     #[test]
@@ -297,6 +317,9 @@ learning_rate = 0.1
         assert!(fault("[0, 1]", "[]").starts_with("seeds: is empty"));
         assert!(fault("\"study\"", "\" \"").starts_with("name: is empty"));
         assert!(fault("epochs = 3", "epochs = 0").starts_with("plans.a.epochs: 0 given"));
+        assert!(fault("epochs = 3", "epochs = 1000001").contains("expected at most 1000000"));
+        let most = fault("epochs = 2", &format!("epochs = {}", i64::MAX));
+        assert!(most.contains("epochs: 9223372036854775807 given, expected at most"), "{most}");
         let unknown = fault("epochs = 3", "epoch = 3");
         assert!(unknown.contains("did you mean `epochs`?"), "{unknown}");
         let missing = fault("plan = \"layer1.*=pool2\", ", "");

@@ -1,5 +1,7 @@
 //! When a run is looked at closely.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 /// At which steps exact and compressed gradients are recorded side by side.
@@ -39,6 +41,15 @@ impl ProbeSpec {
     pub fn includes(&self, step: u64) -> bool {
         self.every.is_some_and(|every| step.is_multiple_of(every))
             || self.steps.as_ref().is_some_and(|steps| steps.contains(&step))
+    }
+
+    /// How many of the first `steps` steps are probed.
+    pub(crate) fn count(&self, steps: u64) -> u64 {
+        if let Some(every) = self.every {
+            return steps.div_ceil(every);
+        }
+        let listed: BTreeSet<u64> = self.steps.iter().flatten().copied().collect();
+        listed.range(..steps).count() as u64
     }
 
     /// The first step in `range` that is not probed: the one at which the ledger is kept, since
@@ -83,6 +94,18 @@ mod tests {
         assert_eq!(probed, [0, 10, 20]);
         assert_eq!(probe.first_outside(10..20), Some(11));
         assert_eq!(probe.first_outside(10..11), None);
+    }
+
+    #[test]
+    fn as_many_are_counted_as_are_included() {
+        let every = ProbeSpec { every: Some(10), ..ProbeSpec::default() };
+        let listed = ProbeSpec { steps: Some(vec![7, 0, 12, 7]), ..ProbeSpec::default() };
+        for probe in [every, listed, ProbeSpec::default()] {
+            for steps in 0..25 {
+                let included = (0..steps).filter(|&step| probe.includes(step)).count();
+                assert_eq!(probe.count(steps), included as u64, "{probe:?}, {steps} steps");
+            }
+        }
     }
 
     #[test]
