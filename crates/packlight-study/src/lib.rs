@@ -33,6 +33,7 @@ pub use progress::{Event, Progress, Silent};
 pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, ProbeSpec, STUDY, Study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, RUNS, run_collection, run_study};
+pub use trainer::WEIGHTS;
 
 /// Bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

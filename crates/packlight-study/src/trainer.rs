@@ -18,6 +18,10 @@ use crate::spec::{NamedPlan, Study, Updates};
 use crate::step::Look;
 use crate::{Error, Result, machine};
 
+/// The name of a finished run's weights within its folder: parameters and running statistics, under
+/// PyTorch's names.
+pub const WEIGHTS: &str = "weights.safetensors";
+
 /// How a run came to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -121,6 +125,7 @@ impl<'a> Trainer<'a> {
             self.save(folder, &mut position, &mut logs)?;
             saved = Instant::now();
         }
+        self.model.parameters().save(&folder.join(WEIGHTS))?;
         logs.record(&Record::Finished { step: position.step })?;
         logs.sync(&mut position)?;
         Ok(Ending::Finished)
@@ -128,7 +133,7 @@ impl<'a> Trainer<'a> {
 
     /// Optimizer steps of the whole run.
     pub(crate) fn total_steps(&self) -> u64 {
-        self.epochs * self.steps_per_epoch()
+        self.epochs.saturating_mul(self.steps_per_epoch())
     }
 
     /// The learning rate of `step`.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
-use packlight::nn::Model;
+use packlight::nn::{Model, Plan};
 use packlight::study::data::{DataSpec, Error, Normalise, SetName, data_dir, load};
 use packlight::study::evaluate;
 use serde::Serialize;
@@ -19,7 +19,8 @@ use crate::model_options::ModelOptions;
 #[command(after_help = "\
 Examples:
   packlight eval --model resnet20 --weights resnet20.safetensors --data cifar-10 --json
-  packlight eval --model resnet18 --width 16 --weights FILE --data digits --normalise data")]
+  packlight eval --model resnet18 --width 8 --data digits --normalise data \\
+      --weights reports/quickstart/runs/pool2-seed0/weights.safetensors")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelOptions,
@@ -33,6 +34,12 @@ pub(crate) struct Arguments {
     /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// Height and width that images are resized to [default: as in a study]
+    #[arg(long, value_name = "PIXELS")]
+    size: Option<usize>,
+    /// The plan that the weights were trained with, for methods that change what a layer computes
+    #[arg(long, default_value = "none")]
+    plan: String,
     /// How images were normalised when the weights were trained
     #[arg(long, value_enum, default_value_t = Normalisation::Imagenet)]
     normalise: Normalisation,
@@ -69,11 +76,12 @@ impl Arguments {
             }
             Normalisation::Data => None,
         };
-        let spec = DataSpec { normalise, ..DataSpec::new(self.data) };
+        let plan = Plan::parse(&self.plan)?;
+        let spec = DataSpec { normalise, size: self.size, ..DataSpec::new(self.data) };
         let data = load(&spec, data_dir(self.data_dir).as_deref())
             .map_err(|e| with_remedy(e, &spec.name))?;
         let spec = data.model(&self.model.spec())?;
-        let model = Model::new(&spec, 0, DType::F32, &Device::Cpu)?;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         model.parameters().load(&self.weights)?;
         let found = evaluate(&model, &data.test, self.batch as usize, &Device::Cpu)?;
         let (correct, total, accuracy, loss) =
