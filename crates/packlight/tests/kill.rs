@@ -18,7 +18,7 @@ fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
     let whole = study(STUDY);
     let begun = Instant::now();
     let output = run(whole.path());
-    let took = begun.elapsed();
+    let mut took = begun.elapsed();
     assert!(output.status.success(), "{}", stderr(&output));
     let expected = records(whole.path());
     assert!(expected.iter().all(|records| !records.is_empty()));
@@ -28,7 +28,11 @@ fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
     for kill in 0..KILLS {
         let after = took.mul_f64((f64::from(kill) + random.uniform()) / f64::from(KILLS));
         let dir = study(STUDY);
-        killed += usize::from(run_and_kill(dir.path(), after));
+        match run_and_kill(dir.path(), after) {
+            true => killed += 1,
+            // The machine has become faster, as when other tests have ended.
+            false => took = took.min(after),
+        }
         let output = run(dir.path());
         assert!(output.status.success(), "killed after {after:?}: {}", stderr(&output));
         assert!(records(dir.path()) == expected, "killed after {after:?}");
