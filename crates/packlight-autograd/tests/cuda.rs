@@ -14,6 +14,7 @@ use packlight_autograd::{Activation, Layer, Pass, op};
 use packlight_record::LayerKind;
 
 /// The first CUDA device, or a word on standard error that there is none.
+#[allow(clippy::explicit_write)] // what `eprintln` writes is captured
 fn device() -> Option<Device> {
     let device = Device::new_cuda(0).ok();
     if device.is_none() {

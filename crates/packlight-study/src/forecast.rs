@@ -1,8 +1,9 @@
 //! How long a run will take, measured on a few steps that are thrown away.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use packlight_autograd::{Activation, Pass};
+use packlight_autograd::{Activation, Layer, Pass};
 use packlight_nn::Module;
 
 use crate::Result;
@@ -15,8 +16,8 @@ const CALIBRATING: u64 = 0;
 
 impl Trainer<'_> {
     /// The seconds that all epochs will take here and now: steps, probes, calibrations and
-    /// evaluations, each timed once the first step has warmed up. Changes the parameters, so the trainer is of no
-    /// other use afterwards.
+    /// evaluations, each timed once the first step has warmed up. Changes the parameters, so the
+    /// trainer is of no other use afterwards.
     ///
     /// # Errors
     /// If a step cannot be computed.
@@ -52,10 +53,11 @@ impl Trainer<'_> {
     /// Steps before which the layers' sensitivities are measured.
     fn calibrations(&self) -> usize {
         let steps = self.total_steps();
-        let asks = |step| {
-            let mut layers = self.model.layers().iter();
-            layers.any(|layer| layer.codec().calibrates(step, steps).is_some())
-        };
-        (0..steps).filter(|&step| asks(step)).count()
+        let asks = |layer: &&Arc<Layer>, step| layer.codec().calibrates(step, steps).is_some();
+        // What asks at all asks before the first step, too.
+        let layers: Vec<_> =
+            self.model.layers().iter().filter(|layer| asks(layer, CALIBRATING)).collect();
+        let calibrating = |step: &u64| layers.iter().any(|layer| asks(layer, *step));
+        if layers.is_empty() { 0 } else { (0..steps).filter(calibrating).count() }
     }
 }

@@ -133,8 +133,8 @@ mod tests {
     #[test]
     fn a_step_is_said_with_its_loss_the_time_left_and_the_rate() {
         assert_eq!(
-            step_in_words(3, 540, 2.30259, 130.0, 12.25),
-            "step 3 of 540, loss 2.3026, about 2 min left in all, 12.25 steps/s"
+            step_in_words(3, 540, 2.25, 130.0, 12.25),
+            "step 3 of 540, loss 2.2500, about 2 min left in all, 12.25 steps/s"
         );
         assert!(
             step_in_words(1, 2, 0.5, 40.0, 0.031).ends_with("about 40 s left in all, 0.03 steps/s")

@@ -7,6 +7,7 @@ use candle_core::Device;
 use super::{DataSet, DataSpec, Form, Normalise, Split, data_dir, load};
 
 /// Says why a test is skipped, even where the tests' output is captured.
+#[allow(clippy::explicit_write)] // what `eprintln` writes is captured
 pub(super) fn skipped(why: &str) {
     writeln!(std::io::stderr(), "skipped: {why}").unwrap();
 }

@@ -91,6 +91,7 @@ pub(crate) fn records(dir: &Path) -> Vec<Vec<u8>> {
 /// The folder that an environment variable names, where it holds `needed`; otherwise says, even
 /// where the tests' output is captured, that the test is skipped.
 pub(crate) fn folder_from(variable: &str, needed: &[&str]) -> Option<PathBuf> {
+    #[allow(clippy::explicit_write)] // what `eprintln` writes is captured
     let skipped = |why: String| {
         writeln!(std::io::stderr(), "skipped: {why}").unwrap();
         None
