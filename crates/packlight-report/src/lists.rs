@@ -156,7 +156,7 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
                 td .number { (percent(plan.nonpositive().unwrap_or(f64::NAN))) }
             }
             td .number.first {
-                @if !plan.layers.is_empty() && !plan.alters() { "exact" }
+                @if plan.changed.as_ref().is_some_and(Vec::is_empty) { "exact" }
                 @else { (defined(plan.whole_cosine())) }
             }
             td .number { (defined(plan.drawn.map(|d| d.bias))) }

@@ -95,8 +95,8 @@ pub(crate) struct PlanRow {
     /// What measuring sensitivities took of a run beside its steps, mean over the runs.
     pub(crate) calibration_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
-    /// The parameters whose gradient differs between whole passes.
-    pub(crate) changed: Vec<ParameterRow>,
+    /// The parameters whose gradient differs between whole passes; `None` where there were none.
+    pub(crate) changed: Option<Vec<ParameterRow>>,
     /// Bias and variance of the gradient, where passes were repeated.
     pub(crate) drawn: Option<Drawn>,
 }
@@ -126,12 +126,17 @@ impl PlanRow {
 
     /// Whether any gradient was seen to differ from the exact one, be it through other layers alone.
     pub(crate) fn alters(&self) -> bool {
-        self.compresses() || !self.changed.is_empty()
+        self.compresses() || self.changed().next().is_some()
+    }
+
+    /// The parameters whose gradient was seen to differ between whole passes.
+    pub(crate) fn changed(&self) -> impl Iterator<Item = &ParameterRow> {
+        self.changed.iter().flatten()
     }
 
     /// Mean cosine between whole passes, over the parameters whose gradient differs.
     pub(crate) fn whole_cosine(&self) -> Option<f64> {
-        mean(self.changed.iter().map(|p| p.cosine))
+        mean(self.changed().map(|p| p.cosine))
     }
 
     /// Bytes held at once at most as a share of `base`'s.
@@ -320,9 +325,9 @@ fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
     Ok(names.into_iter().enumerate().map(row).collect())
 }
 
-fn changed(gradients: &DataFrame) -> Result<Vec<ParameterRow>> {
+fn changed(gradients: &DataFrame) -> Result<Option<Vec<ParameterRow>>> {
     if gradients.height() == 0 {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let cosines = describe(gradients, &["parameter"], "cosine")?;
     let errors = describe(gradients, &["parameter"], "relative_error")?;
@@ -330,5 +335,5 @@ fn changed(gradients: &DataFrame) -> Result<Vec<ParameterRow>> {
     let row =
         |(i, parameter)| ParameterRow { parameter, cosine: means[i], highest_error: highest[i] };
     let rows = texts(&cosines, "parameter")?.into_iter().enumerate().map(row);
-    Ok(rows.filter(|row| row.highest_error > 0.0).collect())
+    Ok(Some(rows.filter(|row| row.highest_error > 0.0).collect()))
 }

@@ -45,7 +45,7 @@ impl Source<'_> {
         }
         let Some(mean) = plan.whole_cosine() else { return Ok(None) };
         let all: HashSet<String> = texts(&gradients, "parameter")?.into_iter().collect();
-        let mut changed: Vec<&ParameterRow> = plan.changed.iter().collect();
+        let mut changed: Vec<&ParameterRow> = plan.changed().collect();
         changed.sort_by_key(|row| self.place(&row.parameter));
         let defined = changed.iter().filter(|row| row.cosine.is_finite());
         let lowest = defined.min_by(|a, b| a.cosine.total_cmp(&b.cosine));

@@ -112,7 +112,7 @@ mod tests {
             step_seconds: None,
             calibration_seconds: None,
             drawn: None,
-            changed: Vec::new(),
+            changed: None,
             layers: layers
                 .iter()
                 .map(|(layer, cosine)| LayerRow {
