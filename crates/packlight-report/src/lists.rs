@@ -7,9 +7,23 @@ use crate::plan::PlanRow;
 use crate::study::{State, Study};
 use crate::words::{bytes, change, list, milliseconds, percent, thousandths};
 
+/// Which columns of the table some plan has something for; the others would only make it wider.
+#[derive(Clone, Copy)]
+struct Columns {
+    memory: bool,
+    calibration: bool,
+    whole: bool,
+}
+
 /// One row for each plan with all that plans are compared by.
 pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
     let base = source.base();
+    let any = |has: fn(&PlanRow) -> bool| source.plans.iter().any(has);
+    let columns = Columns {
+        memory: any(|p| p.memory.is_some()),
+        calibration: any(|p| p.calibration_seconds.is_some()),
+        whole: any(|p| p.changed.is_some() || p.drawn.is_some()),
+    };
     html! {
         div .wide.dense.broad {
             table {
@@ -19,32 +33,34 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
-                        th colspan="4" .group { "kept bytes" }
+                        th colspan=(3 + u8::from(columns.memory)) .group { "kept bytes" }
                         th rowspan="2" .number.first { "peak," br; "allocator" }
-                        th colspan="3" .group { "time per step" }
+                        th colspan=(2 + u8::from(columns.calibration)) .group { "time per step" }
                         th colspan="2" .group { "cosine" }
                         th colspan="2" .group { "LI" }
-                        th colspan="4" .group { "whole gradient" }
+                        @if columns.whole { th colspan="4" .group { "whole gradient" } }
                     }
                     tr {
                         th .number.first { "predicted" }
                         th .number { "counted" }
-                        th .number { "memory" }
+                        @if columns.memory { th .number { "memory" } }
                         th .number { "at most" }
                         th .number.first { "median" }
                         th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
-                        th .number { "beside," br; "a run" }
+                        @if columns.calibration { th .number { "beside," br; "a run" } }
                         th .number.first { "mean" }
                         th { "worst layer" }
                         th .number.first { "mean" }
                         th .number { "≤ 0" }
-                        th .number.first { "cosine" }
-                        th .number { "bias" }
-                        th .number { "variance" }
-                        th .number { "draws" }
+                        @if columns.whole {
+                            th .number.first { "cosine" }
+                            th .number { "bias" }
+                            th .number { "variance" }
+                            th .number { "draws" }
+                        }
                     }
                 }
-                tbody { @for plan in source.plans { (quality(plan, base)) } }
+                tbody { @for plan in source.plans { (quality(plan, base, columns)) } }
             }
         }
         p .small.muted {
@@ -114,7 +130,7 @@ fn name(plan: &PlanRow) -> Markup {
 }
 
 /// Accuracy, memory, time and fidelity of one plan.
-fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+fn quality(plan: &PlanRow, base: Option<&PlanRow>, columns: Columns) -> Markup {
     let accuracy = plan.accuracy.map_or_else(
         || "–".to_string(),
         |a| {
@@ -131,15 +147,17 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
             td .number { (accuracy) }
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }
-            td .number { (bytes(plan.memory)) }
+            @if columns.memory { td .number { (bytes(plan.memory)) } }
             td .number { (bytes(plan.held)) }
             td .number.first { (bytes(plan.peak_allocated)) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
             td .number {
                 (plan.time_ratio(base).map_or_else(|| "–".to_string(), |r| format!("{r:.2}×")))
             }
-            td .number {
-                (plan.calibration_seconds.map_or_else(|| "–".to_string(), |s| format!("{s:.1} s")))
+            @if columns.calibration {
+                td .number {
+                    (plan.calibration_seconds.map_or_else(|| "–".to_string(), |s| format!("{s:.1} s")))
+                }
             }
             @if plan.layers.is_empty() {
                 td .number.first { "–" } td { "–" } td .number.first { "–" } td .number { "–" }
@@ -155,13 +173,15 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
                 td .number.first { (defined(plan.indicator())) }
                 td .number { (percent(plan.nonpositive().unwrap_or(f64::NAN))) }
             }
-            td .number.first {
-                @if plan.changed.as_ref().is_some_and(Vec::is_empty) { "exact" }
-                @else { (defined(plan.whole_cosine())) }
+            @if columns.whole {
+                td .number.first {
+                    @if plan.changed.as_ref().is_some_and(Vec::is_empty) { "exact" }
+                    @else { (defined(plan.whole_cosine())) }
+                }
+                td .number { (defined(plan.drawn.map(|d| d.bias))) }
+                td .number { (defined(plan.drawn.map(|d| d.variance))) }
+                td .number { (plan.drawn.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
             }
-            td .number { (defined(plan.drawn.map(|d| d.bias))) }
-            td .number { (defined(plan.drawn.map(|d| d.variance))) }
-            td .number { (plan.drawn.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
         }
     }
 }
