@@ -1,9 +1,9 @@
 //! `fp8`: each value in 8 bits with 4 of exponent (E4M3), under one scale for the tensor.
 //!
 //! As COAT (Xi et al., ICLR 2025) keeps the inputs of linear layers: the greatest magnitude becomes
-//! 448, the greatest of E4M3, so that nothing saturates. What is not finite becomes NaN. The format is that of
-//! Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433, subnormals included.
-//! Non-linear layers get one scale too, where COAT has one for each group.
+//! 448, the greatest of E4M3, so that nothing saturates. What is not finite becomes NaN. The format
+//! is that of Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433, subnormals
+//! included. Non-linear layers get one scale too, where COAT has one for each group.
 
 use std::sync::Arc;
 
