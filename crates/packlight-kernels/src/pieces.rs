@@ -52,17 +52,34 @@ pub(crate) fn build_with<T: Element, S>(
     init: impl Fn() -> S + Sync + Send,
     f: impl Fn(&mut S, usize, &mut [T]) + Sync + Send,
 ) -> Vec<T> {
+    build_beside(len, piece, (0..len.div_ceil(piece.max(1))).into_par_iter(), init, f)
+}
+
+/// [`build_with`] of pieces that each go with an item of `beside`, instead of a number.
+///
+/// # Panics
+/// If there are fewer items than pieces.
+pub(crate) fn build_beside<T: Element, I: Send, S>(
+    len: usize,
+    piece: usize,
+    beside: impl IndexedParallelIterator<Item = I>,
+    init: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, I, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    let piece = piece.max(1);
+    assert!(beside.len() >= len.div_ceil(piece), "an item for each piece");
     let mut result = Vec::with_capacity(len);
-    result.spare_capacity_mut()[..len].par_chunks_mut(piece.max(1)).enumerate().for_each_init(
+    result.spare_capacity_mut()[..len].par_chunks_mut(piece).zip(beside).for_each_init(
         init,
-        |state, (number, piece)| {
+        |state, (piece, item)| {
             piece.fill(std::mem::MaybeUninit::new(T::zero()));
             // SAFETY: the line above has initialised every element.
-            f(state, number, unsafe { piece.assume_init_mut() });
+            f(state, item, unsafe { piece.assume_init_mut() });
         },
     );
     // SAFETY: the capacity is at least `len`, and the pieces, which are these `len` elements, have
-    // all been initialised: `for_each_init` returns when every piece has been through the closure.
+    // all been initialised: `for_each_init` returns when every piece has been through the closure,
+    // as none lacks an item.
     unsafe { result.set_len(len) };
     result
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::pieces::build;
+use crate::pieces::{build, build_beside};
 use crate::{Error, Result};
 
 const KERNEL: &str = "relu";
@@ -22,23 +22,19 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let mut output = vec![T::zero(); input.len()];
         let mut mask = vec![0u8; input.len().div_ceil(8)];
-        output
-            .par_chunks_mut(8 * PIECE)
-            .zip(input.par_chunks(8 * PIECE))
-            .zip(mask.par_chunks_mut(PIECE))
-            .for_each(|((output, input), mask)| {
-                let ((outputs, last_output), (inputs, last_input)) =
-                    (output.as_chunks_mut::<8>(), input.as_chunks::<8>());
-                let mut bytes = mask.iter_mut();
-                for ((output, input), byte) in outputs.iter_mut().zip(inputs).zip(&mut bytes) {
-                    *byte = rectify(input, output);
-                }
-                if let Some(byte) = bytes.next() {
-                    *byte = rectify(last_input, last_output);
-                }
-            });
+        let pieces = mask.par_chunks_mut(PIECE).zip(input.par_chunks(8 * PIECE));
+        let output = build_beside(input.len(), 8 * PIECE, pieces, || (), |(), (mask, input), output| {
+            let ((outputs, last_output), (inputs, last_input)) =
+                (output.as_chunks_mut::<8>(), input.as_chunks::<8>());
+            let mut bytes = mask.iter_mut();
+            for ((output, input), byte) in outputs.iter_mut().zip(inputs).zip(&mut bytes) {
+                *byte = rectify(input, output);
+            }
+            if let Some(byte) = bytes.next() {
+                *byte = rectify(last_input, last_output);
+            }
+        });
         let bytes = mask.len();
         Ok((Tensor::from_vec(output, shape, device)?, Tensor::from_vec(mask, bytes, device)?))
     })

@@ -196,6 +196,24 @@ proptest! {
     }
 }
 
+/// The points of Winograd's tiles are chosen for this; with 0, 1, -1, 2 and -2 it would be twice as much.
+#[test]
+fn sums_over_many_channels_lose_few_digits() {
+    let geometry = Conv2dGeometry { padding: (1, 1), ..Conv2dGeometry::default() };
+    let input = sample(&[4, 256, 8, 8], "input").relu().unwrap();
+    let weight = sample(&[64, 256, 3, 3], "weight");
+    let narrow = |tensor: &Tensor| tensor.to_dtype(DType::F32).unwrap();
+    let (input, weight) = (narrow(&input), narrow(&weight));
+    let found = conv2d::forward(&input, &weight, None, &geometry).unwrap();
+    let wide = |tensor: &Tensor| tensor.to_dtype(DType::F64).unwrap();
+    let exact = conv2d::forward(&wide(&input), &wide(&weight), None, &geometry).unwrap();
+    let norm = |values: &[f64]| values.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let (found, exact) = (values(&found), values(&exact));
+    let errors: Vec<f64> = found.iter().zip(&exact).map(|(found, exact)| found - exact).collect();
+    let error = norm(&errors) / norm(&exact);
+    assert!(error < 2e-6, "{error:e}");
+}
+
 #[test]
 fn one_thread_and_many_give_the_same_bits() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };

@@ -22,14 +22,14 @@ const WEIGHTS: usize = 8;
 
 /// See [`super::simd::correlate`], for `B` blocks.
 #[target_feature(enable = "avx512f")]
-pub(super) fn correlate<const B: usize>(
+pub(super) fn correlate<const B: usize, const APART: usize>(
     weights: [&[[f32; CHANNELS]]; B],
     padded: &[f32],
     offsets: &[usize],
     runs: &[usize],
     sums: [&mut [[[f32; CHANNELS]; RUN]]; B],
 ) {
-    check_reach(padded, offsets, runs);
+    check_reach(padded, offsets, runs, APART);
     assert!(weights.iter().all(|weights| weights.len() == offsets.len()), "a weight per offset");
     let mut sums = sums.map(|sums| sums.as_chunks_mut::<RUNS>().0.iter_mut());
     for &runs in runs.as_chunks::<RUNS>().0 {
@@ -40,7 +40,7 @@ pub(super) fn correlate<const B: usize>(
             for (r, run) in runs.into_iter().enumerate() {
                 for q in 0..RUN {
                     // SAFETY: `check_reach` has looked at the last element of every run.
-                    let pixel = unsafe { *padded.get_unchecked(run + offset + q) };
+                    let pixel = unsafe { *padded.get_unchecked(run + offset + q * APART) };
                     let pixel = _mm512_set1_ps(pixel);
                     for b in 0..B {
                         held[r][q][b] = _mm512_fmadd_ps(pixel, weights[b], held[r][q][b]);
@@ -64,7 +64,7 @@ pub(super) fn accumulate<const B: usize>(
     runs: &[usize],
     sums: [&mut [[f32; CHANNELS]]; B],
 ) {
-    check_reach(padded, offsets, runs);
+    check_reach(padded, offsets, runs, 1);
     let mut sums = sums.map(|sums| sums.as_chunks_mut::<WEIGHTS>().0.iter_mut());
     for &offsets in offsets.as_chunks::<WEIGHTS>().0 {
         let mut held = [[_mm512_setzero_ps(); B]; WEIGHTS];
@@ -89,10 +89,11 @@ pub(super) fn accumulate<const B: usize>(
     }
 }
 
-/// Panics unless every run lies within `padded` at every offset.
-fn check_reach(padded: &[f32], offsets: &[usize], runs: &[usize]) {
+/// Panics unless every run, its pixels `apart`, lies within `padded` at every offset.
+fn check_reach(padded: &[f32], offsets: &[usize], runs: &[usize], apart: usize) {
     if let (Some(offset), Some(run)) = (offsets.iter().max(), runs.iter().max()) {
-        let end = offset.checked_add(*run).and_then(|start| start.checked_add(RUN));
+        let reach = (RUN - 1) * apart + 1;
+        let end = offset.checked_add(*run).and_then(|start| start.checked_add(reach));
         assert!(end.is_some_and(|end| end <= padded.len()), "a run reaches beyond the buffer");
     }
 }

@@ -1,6 +1,7 @@
 //! The gradient of the weight from a dense input.
 
 use super::grid::Grid;
+use super::planes::side_by_side;
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use super::tap_sum::BAND;
@@ -84,15 +85,16 @@ fn interleave<T: Element>(
     targets: &[(usize, usize)],
     interleaved: &mut [[[T; CHANNELS]; RUN]],
 ) {
-    interleaved.fill([[T::zero(); CHANNELS]; RUN]);
     let blocks = channels.div_ceil(CHANNELS);
-    for channel in 0..channels {
-        let block = interleaved[channel / CHANNELS..].iter_mut().step_by(blocks);
-        for (&(at, count), run) in targets.iter().zip(block) {
-            let pixels = &planes[channel * pixels + at..][..count];
-            for (run, pixel) in run.iter_mut().zip(pixels) {
-                run[channel % CHANNELS] = *pixel;
+    for (&(at, count), runs) in targets.iter().zip(interleaved.chunks_exact_mut(blocks)) {
+        for (block, run) in runs.iter_mut().enumerate() {
+            let first = block * CHANNELS;
+            let (channels, planes) =
+                (CHANNELS.min(channels - first), &planes[first * pixels + at..]);
+            if count < RUN || channels < CHANNELS {
+                *run = [[T::zero(); CHANNELS]; RUN];
             }
+            side_by_side(planes, pixels, channels, &mut run[..count]);
         }
     }
 }

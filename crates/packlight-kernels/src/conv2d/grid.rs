@@ -187,13 +187,15 @@ impl Grid {
                 else {
                     continue;
                 };
-                let sources = plane[y * self.columns.size..].chunks_exact(self.columns.size);
-                let rows =
-                    start + row * self.columns.cells..start + self.rows.cells * self.columns.cells;
-                let targets = buffer[rows].chunks_exact_mut(self.columns.cells);
-                for (source, target) in sources.step_by(self.rows.step).zip(targets) {
-                    copy_each(&source[x..], self.columns.step, &mut target[column..]);
-                }
+                let cells = self.columns.cells;
+                let rows = start + row * cells + column..start + self.rows.cells * cells;
+                let count = (self.columns.size - x).div_ceil(self.columns.step).min(cells - column);
+                copy_rows(
+                    &plane[y * self.columns.size + x..],
+                    (self.rows.step * self.columns.size, self.columns.step),
+                    (&mut buffer[rows], cells),
+                    count,
+                );
             }
         }
     }
@@ -248,31 +250,34 @@ fn axes(problem: &Problem) -> ((usize, usize, usize), (usize, usize, usize)) {
     ((g.stride.0, g.padding.0, g.dilation.0), (g.stride.1, g.padding.1, g.dilation.1))
 }
 
-/// Copies every `step`-th element.
-fn copy_each<T: Element>(source: &[T], step: usize, target: &mut [T]) {
-    let count = source.len().div_ceil(step).min(target.len());
-    if step == 1 {
-        copy(&source[..count], &mut target[..count]);
-    } else {
-        for (number, target) in target[..count].iter_mut().enumerate() {
-            *target = source[number * step];
-        }
+/// Copies the `count` elements of each row, from where rows are `distance` and their elements `step`
+/// apart to where rows are `cells` apart.
+fn copy_rows<T: Element>(
+    source: &[T],
+    (distance, step): (usize, usize),
+    (target, cells): (&mut [T], usize),
+    count: usize,
+) {
+    let rows = source.chunks(distance).zip(target.chunks_mut(cells));
+    match (step, count) {
+        // Rows are often as short as these, and a call for each would take longer than the copy.
+        (1, 4) => rows.for_each(copy::<T, 4>),
+        (1, 8) => rows.for_each(copy::<T, 8>),
+        (1, 16) => rows.for_each(copy::<T, 16>),
+        (1, 32) => rows.for_each(copy::<T, 32>),
+        (1, _) => rows.for_each(|(source, target)| {
+            target[..count].copy_from_slice(&source[..count]);
+        }),
+        _ => rows.for_each(|(source, target)| {
+            let source = source.iter().step_by(step);
+            target[..count].iter_mut().zip(source).for_each(|(target, source)| *target = *source);
+        }),
     }
 }
 
-/// Copies a line, without a call where it is as short as lines often are.
-fn copy<T: Element>(source: &[T], target: &mut [T]) {
-    fn written_out<T: Element, const N: usize>(source: &[T], target: &mut [T]) {
-        if let (Ok(source), Ok(target)) = (source.try_into(), target.try_into()) {
-            let (source, target): (&[T; N], &mut [T; N]) = (source, target);
-            *target = *source;
-        }
-    }
-    match source.len() {
-        4 => written_out::<T, 4>(source, target),
-        8 => written_out::<T, 8>(source, target),
-        16 => written_out::<T, 16>(source, target),
-        32 => written_out::<T, 32>(source, target),
-        _ => target.copy_from_slice(source),
+/// Copies the first `N` elements.
+fn copy<T: Element, const N: usize>((source, target): (&[T], &mut [T])) {
+    if let (Some(source), Some(target)) = (source.first_chunk::<N>(), target.first_chunk_mut()) {
+        *target = *source;
     }
 }

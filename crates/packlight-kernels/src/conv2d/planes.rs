@@ -1,4 +1,4 @@
-//! Where the inner loops' sums go: from channels side by side to a plane for each channel.
+//! Between planes, one for each channel, and the inner loops, which have channels side by side.
 
 use std::array::from_fn;
 use std::ops::Range;
@@ -50,6 +50,38 @@ impl<T: Element> Planes<'_, T> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Lays rows side by side: channel `c` of `cells[x]` is `rows[c * distance + x]`, for the first
+/// `channels` of [`CHANNELS`]; the others stay as they are.
+#[inline]
+pub(super) fn side_by_side<T: Element>(
+    rows: &[T],
+    distance: usize,
+    channels: usize,
+    cells: &mut [[T; CHANNELS]],
+) {
+    for first in (0..channels).step_by(QUARTER) {
+        let rows = &rows[first * distance..];
+        if channels - first < QUARTER {
+            for (channel, row) in (first..channels).zip(rows.chunks(distance)) {
+                cells.iter_mut().zip(row).for_each(|(cell, value)| cell[channel] = *value);
+            }
+            return;
+        }
+        let row = |number: usize| rows[number * distance..][..cells.len()].as_chunks::<QUARTER>();
+        let [(a, rest_a), (b, rest_b), (c, rest_c), (d, rest_d)] = [row(0), row(1), row(2), row(3)];
+        let (chunks, rest) = cells.as_chunks_mut::<QUARTER>();
+        for ((((cells, a), b), c), d) in chunks.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+            for (x, cell) in cells.iter_mut().enumerate() {
+                cell[first..first + QUARTER].copy_from_slice(&[a[x], b[x], c[x], d[x]]);
+            }
+        }
+        for (x, cell) in rest.iter_mut().enumerate() {
+            let values = [rest_a[x], rest_b[x], rest_c[x], rest_d[x]];
+            cell[first..first + QUARTER].copy_from_slice(&values);
         }
     }
 }

@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::planes::side_by_side;
 use super::problem::Problem;
 use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
 use super::weight_grad::weight_grad_of;
@@ -16,6 +17,8 @@ use crate::element::Element;
 
 /// Blocks below which several samples are taken together.
 const SHORT: usize = 256;
+/// Pixels whose channels are laid side by side at a time, so that they stay in the cache.
+const NEAR: usize = 64;
 
 /// The gradient of the weight from the means `pooled` over blocks of `block` x `block` pixels.
 pub(super) fn weight_grad<T: Element>(
@@ -130,7 +133,10 @@ impl Blocks {
                 let start = first + block * CHANNELS;
                 let end = (start + CHANNELS).min(first + outputs);
                 for (sample, grad) in grad.chunks_exact(sample_out).enumerate() {
-                    side_by_side(&grad[start * pixels..end * pixels], &mut grads);
+                    for (near, grads) in grads.chunks_mut(NEAR).enumerate() {
+                        let planes = &grad[start * pixels + near * NEAR..];
+                        side_by_side(planes, pixels, end - start, grads);
+                    }
                     let size = problem.out_width;
                     for (i, rows) in self.rows.iter().enumerate() {
                         sum_ranges(lanes, &grads, size, rows, &mut lines);
@@ -159,21 +165,6 @@ impl Blocks {
                 for (tap, weight) in weights.iter_mut().enumerate() {
                     *weight = totals[tap * offsets.len() + channel][output % CHANNELS];
                 }
-            }
-        }
-    }
-}
-
-/// Pixels whose channels are laid side by side at a time, so that they stay in the cache.
-const NEAR: usize = 64;
-
-/// Lays some planes, at most [`CHANNELS`], side by side, pixel by pixel.
-fn side_by_side<T: Element>(planes: &[T], pixels: &mut [[T; CHANNELS]]) {
-    let count = pixels.len();
-    for (number, pixels) in pixels.chunks_mut(NEAR).enumerate() {
-        for (channel, plane) in planes.chunks_exact(count).enumerate() {
-            for (pixel, value) in pixels.iter_mut().zip(&plane[number * NEAR..]) {
-                pixel[channel] = *value;
             }
         }
     }

@@ -52,11 +52,11 @@ impl Lanes {
 }
 
 /// Sums over offsets: for each block `b` of channels, run `r`, pixel `q` of it and channel `c`,
-/// `sums[b][r][q][c] = sum over k of weights[b][k][c] * padded[runs[r] + offsets[k] + q]`.
+/// `sums[b][r][q][c] = sum over k of weights[b][k][c] * padded[runs[r] + offsets[k] + q * APART]`.
 ///
 /// There are one or two blocks, and an even number of runs.
 #[allow(unsafe_code)]
-pub(super) fn correlate<T: Element>(
+pub(super) fn correlate<T: Element, const APART: usize>(
     lanes: Lanes,
     weights: &[[T; CHANNELS]],
     padded: &[T],
@@ -65,10 +65,10 @@ pub(super) fn correlate<T: Element>(
     sums: &mut [[[T; CHANNELS]; RUN]],
 ) {
     match lanes {
-        Lanes::Baseline => correlate_in::<T, false>(weights, padded, offsets, runs, sums),
+        Lanes::Baseline => correlate_in::<T, false, APART>(weights, padded, offsets, runs, sums),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `of_this_machine` found these instructions.
-        Lanes::Avx2 => unsafe { correlate_avx2(weights, padded, offsets, runs, sums) },
+        Lanes::Avx2 => unsafe { correlate_avx2::<T, APART>(weights, padded, offsets, runs, sums) },
         #[cfg(target_arch = "x86_64")]
         Lanes::Avx512 => {
             let sums = sums.as_flattened_mut().as_flattened_mut();
@@ -79,9 +79,12 @@ pub(super) fn correlate<T: Element>(
             match sums.split_at_mut_checked(runs.len()) {
                 Some((first, second)) if !second.is_empty() => {
                     let (a, b) = weights.split_at(offsets.len());
-                    unsafe { avx512::correlate([a, b], padded, offsets, runs, [first, second]) }
+                    let sums = [first, second];
+                    unsafe { avx512::correlate::<2, APART>([a, b], padded, offsets, runs, sums) }
                 }
-                _ => unsafe { avx512::correlate([weights], padded, offsets, runs, [sums]) },
+                _ => unsafe {
+                    avx512::correlate::<1, APART>([weights], padded, offsets, runs, [sums])
+                },
             }
         }
     }
@@ -89,18 +92,18 @@ pub(super) fn correlate<T: Element>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn correlate_avx2<T: Element>(
+fn correlate_avx2<T: Element, const APART: usize>(
     weights: &[[T; CHANNELS]],
     padded: &[T],
     offsets: &[usize],
     runs: &[usize],
     sums: &mut [[[T; CHANNELS]; RUN]],
 ) {
-    correlate_in::<T, true>(weights, padded, offsets, runs, sums);
+    correlate_in::<T, true, APART>(weights, padded, offsets, runs, sums);
 }
 
 #[inline(always)]
-fn correlate_in<T: Element, const FUSED: bool>(
+fn correlate_in<T: Element, const FUSED: bool, const APART: usize>(
     weights: &[[T; CHANNELS]],
     padded: &[T],
     offsets: &[usize],
@@ -112,7 +115,7 @@ fn correlate_in<T: Element, const FUSED: bool>(
         for (&run, sums) in runs.iter().zip(sums) {
             let mut held = [[T::zero(); CHANNELS]; RUN];
             for (weights, &offset) in weights.iter().zip(offsets) {
-                let pixels = &padded[run + offset..][..RUN];
+                let pixels = padded[run + offset..].iter().step_by(APART);
                 for (held, &pixel) in held.iter_mut().zip(pixels) {
                     for (sum, &weight) in held.iter_mut().zip(weights) {
                         *sum = multiply_add::<T, FUSED>(weight, pixel, *sum);

@@ -115,7 +115,7 @@ impl TapSum {
         for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
             let runs = &runs[..targets.len().next_multiple_of(2)];
             let sums = &mut sums[..blocks * runs.len()];
-            correlate(lanes, weights, padded, &part.offsets, runs, sums);
+            correlate::<T, 1>(lanes, weights, padded, &part.offsets, runs, sums);
             for (block, sums) in sums.chunks_exact(runs.len()).enumerate() {
                 let first = channels.start + block * CHANNELS;
                 let channels = first..(first + CHANNELS).min(channels.end);
