@@ -186,6 +186,9 @@ fn model_in_words(model: &ModelSpec) -> String {
     if let Some(dropout) = model.dropout {
         words += &format!(", dropout {dropout}");
     }
+    if let Some(activation) = model.activation {
+        words += &format!(", {}", activation.name());
+    }
     if let Some(stem) = model.stem {
         words += &format!(", {} stem", stem.name());
     }
