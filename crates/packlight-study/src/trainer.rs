@@ -70,20 +70,20 @@ impl<'a> Trainer<'a> {
         Ok(Self { study, data, epochs, seed, device, model, optimizer })
     }
 
-    /// Goes back to the checkpoint in `folder`, if there is one, and answers where that is.
+    /// Goes back to the checkpoint in `folder` and answers where that is, if there is one.
     ///
     /// # Errors
     /// If the checkpoint is damaged or does not fit the model.
-    pub(crate) fn restore(&mut self, folder: &Path) -> Result<Position> {
+    pub(crate) fn restore(&mut self, folder: &Path) -> Result<Option<Position>> {
         let path = folder.join(CHECKPOINT);
         let Some(saved) = Checkpoint::load(&path, &self.device)? else {
-            return Ok(Position::default());
+            return Ok(None);
         };
         let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
         self.model.parameters().set(&saved.model).map_err(unfit)?;
         self.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
         memory::restore(self.model.layers(), &saved.memory).map_err(unfit)?;
-        Ok(saved.position)
+        Ok(Some(saved.position))
     }
 
     /// Trains from `position` to the end.

@@ -110,7 +110,7 @@ impl Study {
         if let Some(reason) = epochs_fault(self.epochs) {
             return fault("epochs", &reason);
         }
-        for plan in &self.plans {
+        for (index, plan) in self.plans.iter().enumerate() {
             let key = format!("plans.{}", plan.name);
             if !is_file_name(&plan.name) {
                 return fault(
@@ -120,6 +120,9 @@ impl Study {
             }
             if let Some(reason) = plan.epochs.and_then(epochs_fault) {
                 return fault(&format!("{key}.epochs"), &reason);
+            }
+            if let Some(reason) = from_fault(plan, &self.plans[..index]) {
+                return fault(&format!("{key}.from"), &reason);
             }
             if let Err(e) = Plan::parse(&plan.spec) {
                 return fault(&key, &e.to_string());
@@ -137,6 +140,11 @@ impl Study {
     /// Passes over the training data with `plan`; the schedule stretches over them.
     pub fn epochs_of(&self, plan: &NamedPlan) -> u64 {
         plan.epochs.unwrap_or(self.epochs)
+    }
+
+    /// The plan whose weights `plan` starts from, if any; it stands above it.
+    pub(crate) fn source_of(&self, plan: &NamedPlan) -> Option<&NamedPlan> {
+        self.plans.iter().find(|other| Some(&other.name) == plan.from.as_ref())
     }
 
     /// The same study with the epochs of every plan multiplied by `factor` and rounded, at least 1;
@@ -166,13 +174,16 @@ impl Study {
     }
 
     /// SHA-256 of what determines the records of a run: of all but the study's name and title, the
-    /// threads, and the other plans and seeds.
+    /// threads, and the plans and seeds that have no part in it.
     pub(crate) fn hash(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
         #[derive(Serialize)]
         struct Determining<'a> {
             plan: &'a str,
             seed: u64,
             epochs: u64,
+            /// The hash of the run whose weights it starts from.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            from: Option<String>,
             batch: usize,
             model: &'a ModelSpec,
             data: &'a DataSpec,
@@ -184,6 +195,7 @@ impl Study {
             plan: &plan.spec,
             seed,
             epochs: self.epochs_of(plan),
+            from: self.source_of(plan).map(|source| self.hash(source, seed)).transpose()?,
             batch: self.batch,
             model: &self.model,
             data: &self.data,
@@ -204,6 +216,20 @@ fn epochs_fault(epochs: u64) -> Option<String> {
         1..=MOST_EPOCHS => None,
         _ => Some(format!("{epochs} given, expected at most {MOST_EPOCHS}")),
     }
+}
+
+/// Why a plan cannot start from what it names, if it cannot: it must be one of the plans above it,
+/// which run before it.
+fn from_fault(plan: &NamedPlan, above: &[NamedPlan]) -> Option<String> {
+    let from = plan.from.as_ref()?;
+    if above.iter().any(|other| other.name == *from) {
+        return None;
+    }
+    let names: Vec<&str> = above.iter().map(|plan| plan.name.as_str()).collect();
+    Some(match names.as_slice() {
+        [] => format!("`{from}` given, but no plan stands above this one; move it below"),
+        _ => format!("`{from}` given, expected a plan that stands above: {}", names.join(", ")),
+    })
 }
 
 fn is_file_name(name: &str) -> bool {
