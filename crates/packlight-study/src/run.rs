@@ -133,7 +133,7 @@ impl Run<'_> {
         trainer.train(&self.folder, position, watch)
     }
 
-    /// Gives the model the weights that the run starts from, where its plan names another's.
+    /// Gives the model the weights that another run left, where its plan says so.
     ///
     /// # Errors
     /// If the run that was to leave them has not finished, or they cannot be read.
@@ -162,6 +162,14 @@ impl Run<'_> {
         Err(Error::Changed { folder: self.folder.clone(), what, expected, found })
     }
 
+    fn model_in_words(&self) -> String {
+        let words = model_in_words(self.model);
+        match &self.study.weights {
+            Some(weights) => format!("{words}, from {}", weights.name()),
+            None => words,
+        }
+    }
+
     fn data_in_words(&self) -> String {
         format!("{}, {}", self.data.name, self.data.form)
     }
@@ -176,7 +184,7 @@ impl Run<'_> {
             seed: self.seed,
             epochs: self.study.epochs_of(self.plan),
             from: self.plan.from.clone(),
-            model: model_in_words(self.model),
+            model: self.model_in_words(),
             parameters: trainer.model.parameters().count() as u64,
             data: self.data_in_words(),
             train_samples: self.data.train.len() as u64,

@@ -53,7 +53,11 @@ pub(crate) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A model made from `seed` with the codecs of `plan`, and its optimizer.
+    /// A model made from `seed`, or from the study's weights, with the codecs of `plan`, and its
+    /// optimizer.
+    ///
+    /// # Errors
+    /// If the plan or the study's weights do not fit the model; the error names the tensor.
     pub(crate) fn new(
         study: &'a Study,
         data: &'a DataSet,
@@ -65,6 +69,9 @@ impl<'a> Trainer<'a> {
         let model = Plan::parse(&plan.spec)
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
+        if let Some(weights) = &study.weights {
+            model.parameters().load(weights.path())?;
+        }
         let optimizer = study.optimizer.build(model.parameters())?;
         let epochs = study.epochs_of(plan);
         Ok(Self { study, data, epochs, seed, device, model, optimizer })

@@ -201,3 +201,42 @@ fn a_change_of_the_source_is_a_change_of_what_starts_from_it() {
     let error = run(dir.path(), &AtomicBool::new(false), &mut Silent).unwrap_err().to_string();
     assert!(error.contains("tuned-seed3: the study changed"), "{error}");
 }
+
+#[test]
+fn a_study_may_start_from_a_file_of_weights() {
+    let source = study(&TEXT.replace("[3, 4]", "[3]"));
+    outcomes(source.path());
+    let trained = source.path().join(RUNS).join("whole-seed3").join(WEIGHTS);
+    let text = TEXT
+        .replace("[3, 4]", "[5]")
+        .replace("epochs = 6", "epochs = 1\nweights = \"trained.safetensors\"")
+        .replace("whole = \"none\"", "whole = \"last=2\"");
+    let dir = study(&text);
+    let file = dir.path().join("trained.safetensors");
+
+    let refused = |text: &str| {
+        std::fs::write(dir.path().join(STUDY), text).unwrap();
+        run(dir.path(), &AtomicBool::new(false), &mut Silent).unwrap_err().to_string()
+    };
+    assert!(refused(&text).contains("trained.safetensors: No such file"));
+    std::fs::copy(&trained, &file).unwrap();
+    let error = refused(&text.replace("width = 4", "width = 8"));
+    assert!(error.contains("trained.safetensors: the tensor `bn1.bias` has shape [4]"), "{error}");
+    assert!(!dir.path().join(RUNS).exists());
+
+    std::fs::write(dir.path().join(STUDY), &text).unwrap();
+    outcomes(dir.path());
+    let last = epochs(source.path(), "whole-seed3")[5];
+    assert!(epochs(dir.path(), "whole-seed5")[0].0 < 1.5 * last.0);
+    let before = left(source.path(), "whole-seed3");
+    for run in ["whole-seed5", "tuned-seed5"] {
+        let found = left(dir.path(), run);
+        let changed = found.keys().filter(|name| found[*name] != before[*name]).count();
+        assert_eq!(changed, 4, "the last two layers and the classifier, {run}");
+        let manifest = Manifest::read(&dir.path().join(RUNS).join(run)).unwrap();
+        assert_eq!(manifest.model, "resnet18, width 4, from trained.safetensors");
+    }
+
+    std::fs::copy(dir.path().join(RUNS).join("tuned-seed5").join(WEIGHTS), &file).unwrap();
+    assert!(refused(&text).contains("the study changed"), "with other weights");
+}

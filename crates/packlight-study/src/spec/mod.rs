@@ -3,6 +3,7 @@
 mod collection;
 mod named_plan;
 mod optimizer;
+mod pretrained;
 mod probe;
 mod suggestion;
 
@@ -16,6 +17,7 @@ pub use collection::{Collection, Member};
 pub use named_plan::NamedPlan;
 pub use optimizer::OptimizerSpec;
 pub(crate) use optimizer::Updates;
+pub use pretrained::Pretrained;
 pub use probe::ProbeSpec;
 
 use crate::data::DataSpec;
@@ -46,6 +48,10 @@ pub struct Study {
     pub threads: Option<usize>,
     /// The network.
     pub model: ModelSpec,
+    /// The weights that all runs start from whose plan does not say `from`; drawn at random where
+    /// they are not given.
+    #[serde(default)]
+    pub weights: Option<Pretrained>,
     /// The data.
     pub data: DataSpec,
     /// The plans to compare, in the order of the file.
@@ -66,11 +72,15 @@ impl Study {
     ///
     /// # Errors
     /// If `study.toml` is missing, is no TOML, has an unknown key (the nearest valid one is
-    /// suggested), or a value that makes no sense.
+    /// suggested), or a value that makes no sense, or if there is no such file of weights.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(STUDY);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        Self::parse(&text).map_err(|reason| Error::Study { path, reason })
+        let mut study = Self::parse(&text).map_err(|reason| Error::Study { path, reason })?;
+        if let Some(weights) = &mut study.weights {
+            weights.find(folder)?;
+        }
+        Ok(study)
     }
 
     /// Reads and checks a study's text; the error says what is wrong with it.
@@ -181,7 +191,7 @@ impl Study {
             plan: &'a str,
             seed: u64,
             epochs: u64,
-            /// The hash of the run whose weights it starts from.
+            /// The hash of the run or of the file whose weights it starts from.
             #[serde(skip_serializing_if = "Option::is_none")]
             from: Option<String>,
             batch: usize,
@@ -195,7 +205,10 @@ impl Study {
             plan: &plan.spec,
             seed,
             epochs: self.epochs_of(plan),
-            from: self.source_of(plan).map(|source| self.hash(source, seed)).transpose()?,
+            from: match self.source_of(plan) {
+                Some(source) => Some(self.hash(source, seed)?),
+                None => self.weights.as_ref().map(|weights| weights.hash().to_owned()),
+            },
             batch: self.batch,
             model: &self.model,
             data: &self.data,
