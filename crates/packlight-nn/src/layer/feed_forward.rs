@@ -5,8 +5,8 @@ use packlight_autograd::Activation;
 use super::{Dropout, Linear, LinearConfig, Module, Nonlinearity};
 use crate::{Builder, Result};
 
-/// `fc2(dropout(f(fc1(x))))` with a non-linearity `f`, the part of a transformer's or mixer's block that widens and
-/// narrows the features.
+/// `fc2(dropout(f(fc1(x))))` with a non-linearity `f`, the part of a transformer's or mixer's block
+/// that widens and narrows the features.
 pub struct FeedForward {
     fc1: Linear,
     activation: Box<dyn Module>,
