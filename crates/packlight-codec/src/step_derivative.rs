@@ -81,16 +81,19 @@ struct Steps {
 }
 
 impl Steps {
-    fn unfit(&self) -> Error {
+    fn unfit(&self, instead: &str) -> Error {
         let StepDerivative { name, function, .. } = self.codec;
-        let reason =
-            format!("it keeps the derivative of {function} alone, so only that can use it");
+        let reason = format!(
+            "it keeps the derivative of {function} alone, so only that can use it{instead}"
+        );
         Error::Layer { codec: name.into(), reason }
     }
 
-    fn grad(&self, function: &str, grad: &Tensor) -> Result<Tensor> {
-        if function != self.codec.function {
-            return Err(self.unfit());
+    /// The gradient of `asking`'s input, whose function must be this codec's.
+    fn grad(&self, asking: StepDerivative, grad: &Tensor) -> Result<Tensor> {
+        if asking.function != self.codec.function {
+            let StepDerivative { name, function, .. } = asking;
+            return Err(self.unfit(&format!("; for {function} write `{name}`")));
         }
         let [first, second] = self.codec.steps;
         let levels = [0.0, first, first + second, 1.0];
@@ -105,14 +108,14 @@ impl Packed for Steps {
 
     /// Always an error: no value can be told from its step.
     fn unpack(&self) -> Result<Tensor> {
-        Err(self.unfit())
+        Err(self.unfit(""))
     }
 
     fn gelu_grad(&self, grad: &Tensor) -> Result<Tensor> {
-        self.grad("GELU", grad)
+        self.grad(GELU, grad)
     }
 
     fn silu_grad(&self, grad: &Tensor) -> Result<Tensor> {
-        self.grad("SiLU", grad)
+        self.grad(SILU, grad)
     }
 }

@@ -52,4 +52,6 @@ fn other_layers_are_refused_with_a_word() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains("`regelu2`") && error.contains("GELU"), "{error}");
     }
+    let error = pack("resilu2", &x, Tokens).gelu_grad(&x).unwrap_err().to_string();
+    assert!(error.contains("for GELU write `regelu2`"), "{error}");
 }

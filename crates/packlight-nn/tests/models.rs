@@ -4,6 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Pass};
+use packlight_nn::layer::Nonlinearity;
 use packlight_nn::model::{Architecture, Model, ModelSpec, Stem};
 use packlight_nn::{Module, Parameters};
 
@@ -175,7 +176,10 @@ fn specifications_without_sense_are_refused_by_name() {
     let vit = ModelSpec::new(Architecture::Vit).for_images(3, 32, 10).unwrap();
     let mixer = ModelSpec::new(Architecture::Mixer).for_images(3, 32, 10).unwrap();
     let transformer = ModelSpec::new(Architecture::Transformer);
+    let silu = Some(Nonlinearity::Silu);
     for (spec, expected) in [
+        (ModelSpec { activation: silu, ..resnet18.clone() }, "activation: resnet18 has no such"),
+        (ModelSpec { activation: silu, ..mlp.clone() }, "activation: mlp has no such"),
         (ModelSpec { width: Some(0), ..resnet18.clone() }, "width: 0 given"),
         (ModelSpec { width: Some(1 << 40), ..resnet18.clone() }, "expected 1 to 65536"),
         (ModelSpec { hidden: Some(vec![8]), ..resnet18.clone() }, "hidden: resnet18 has no such"),

@@ -11,6 +11,7 @@ use candle_core::{DType, Device, Result, Tensor};
 use packlight_autograd::{Activation, Ledger, Pass};
 use packlight_codec::Scope;
 use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::layer::Nonlinearity;
 use packlight_nn::model::{Architecture, Model, ModelSpec};
 use packlight_nn::{Module, Plan};
 use packlight_record::KeptKind;
@@ -204,12 +205,15 @@ fn compare(spec: &ModelSpec, input: &Tensor, theirs: impl Fn(&Candle<'_>) -> Res
 #[test]
 fn gradients_are_candles_own() {
     let images = sample(&[2, 3, 8, 12], "images").narrow(3, 0, 8).unwrap();
-    compare(&vit(8, 2, 2, 4, 8), &images, |candle| candle.vit(&images));
-    compare(&mixer(8, 2, 4, 8), &images, |candle| candle.mixer(&images));
     let tokens: [[[u32; 5]; 2]; 2] =
         [[[3, 4, 5, 6, 7], [1, 8, 12, 3, 2]], [[10, 2, 9, 0, 0], [1, 5, 5, 0, 0]]];
     let tokens = Tensor::new(&tokens, &Device::Cpu).unwrap();
-    compare(&transformer(8, 2, 2), &tokens, |candle| candle.transformer(&tokens));
+    for activation in [None, Some(Nonlinearity::Silu)] {
+        let with = |spec: ModelSpec| ModelSpec { activation, ..spec };
+        compare(&with(vit(8, 2, 2, 4, 8)), &images, |candle| candle.vit(&images));
+        compare(&with(mixer(8, 2, 4, 8)), &images, |candle| candle.mixer(&images));
+        compare(&with(transformer(8, 2, 2)), &tokens, |candle| candle.transformer(&tokens));
+    }
 }
 
 /// Bytes that the layers whose names begin with `part` keep of one sample.

@@ -44,6 +44,9 @@ pub struct Manifest {
     pub seed: u64,
     /// Epochs that the run is to train.
     pub epochs: u64,
+    /// The plan whose weights it starts from, where they are not drawn at random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// The model in a few words.
     pub model: String,
     /// Number of trainable scalars.

@@ -16,6 +16,7 @@ pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<D
     df!(
         "plan" => names(|p| p.plan.name.clone()),
         "codecs" => names(|p| p.plan.spec.clone()),
+        "from" => plans.iter().map(|p| p.plan.from.clone()).collect::<Vec<_>>(),
         "epochs" => plans.iter().map(|p| p.planned_epochs).collect::<Vec<_>>(),
         "seeds" => plans.iter().map(|p| p.accuracy.map_or(0, |a| a.n)).collect::<Vec<_>>(),
         "accuracy_mean" => column(&|p| Some(p.accuracy?.mean)),

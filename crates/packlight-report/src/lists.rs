@@ -125,6 +125,7 @@ fn name(plan: &PlanRow) -> Markup {
         td {
             b { (plan.plan.name) }
             @if plan.plan.spec != plan.plan.name { br; code { (plan.plan.spec) } }
+            @if let Some(from) = &plan.plan.from { br; "from the weights of " b { (from) } }
         }
     }
 }

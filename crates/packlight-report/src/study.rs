@@ -46,6 +46,8 @@ impl Run {
 pub(crate) struct Plan {
     pub(crate) name: String,
     pub(crate) spec: String,
+    /// The plan whose weights its runs start from, where they are not drawn at random.
+    pub(crate) from: Option<String>,
 }
 
 /// A study's runs, sorted by plan and seed: the plan that keeps everything first, the others as
@@ -99,7 +101,8 @@ impl Study {
         let mut plans: Vec<Plan> = Vec::new();
         for Run { manifest, .. } in &runs {
             if plans.iter().all(|p| p.name != manifest.plan) {
-                plans.push(Plan { name: manifest.plan.clone(), spec: manifest.plan_spec.clone() });
+                let Manifest { plan: name, plan_spec: spec, from, .. } = manifest.clone();
+                plans.push(Plan { name, spec, from });
             }
         }
         let plans = repeats_last(plans);
@@ -127,7 +130,7 @@ impl Study {
 
     /// The plan that keeps everything exactly, against which the others are held.
     pub(crate) fn baseline(&self) -> Option<&Plan> {
-        self.plans.iter().find(|p| p.spec == "none")
+        self.plans.iter().find(|p| p.spec == "none" && p.from.is_none())
     }
 }
 

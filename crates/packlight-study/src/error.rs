@@ -65,6 +65,14 @@ pub enum Error {
         /// What the run was begun with.
         found: String,
     },
+    /// The weights that a run is to start from are not there.
+    #[error("it starts from the weights of {run}, which {reason}")]
+    Source {
+        /// The run that was to leave them.
+        run: String,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
     /// A checkpoint cannot be used.
     #[error(
         "{}: the checkpoint cannot be used: {reason}; remove it, and the run starts anew",

@@ -30,7 +30,7 @@ pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
 pub use progress::{Event, Progress, Silent};
-pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, ProbeSpec, STUDY, Study};
+pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, Pretrained, ProbeSpec, STUDY, Study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, RUNS, run_collection, run_study};
 pub use trainer::WEIGHTS;

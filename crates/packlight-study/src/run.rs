@@ -6,10 +6,11 @@ use packlight_nn::ModelSpec;
 use packlight_record::manifest::{MANIFEST, RECORDS};
 use packlight_record::{Manifest, Record, RunState, read_log};
 
+use crate::checkpoint::Position;
 use crate::data::DataSet;
 use crate::progress::Event;
 use crate::spec::{NamedPlan, Study};
-use crate::trainer::{Ending, Trainer, Watch};
+use crate::trainer::{Ending, Trainer, WEIGHTS, Watch};
 use crate::{Error, Result, atomic_file, machine};
 
 /// How far a run had got before.
@@ -119,11 +120,39 @@ impl Run<'_> {
     }
 
     fn go_on(&self, trainer: &mut Trainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
-        let position = trainer.restore(&self.folder)?;
+        let position = match trainer.restore(&self.folder)? {
+            Some(position) => position,
+            None => {
+                self.start(trainer)?;
+                Position::default()
+            }
+        };
         let (number, of) = self.place;
         let (step, steps, seconds) = (position.step, trainer.total_steps(), self.seconds);
         watch.progress.event(Event::Started { run: &self.label, number, of, step, steps, seconds });
         trainer.train(&self.folder, position, watch)
+    }
+
+    /// Gives the model the weights that another run left, where its plan says so.
+    ///
+    /// # Errors
+    /// If the run that was to leave them has not finished, or they cannot be read.
+    fn start(&self, trainer: &Trainer<'_>) -> Result<()> {
+        let Some(source) = self.study.source_of(self.plan) else { return Ok(()) };
+        let run = run_name(source, self.seed);
+        let folder = self.folder.with_file_name(&run);
+        let reason = match Manifest::read(&folder).map(|manifest| manifest.state) {
+            Ok(RunState::Finished) => {
+                match trainer.model.parameters().load(&folder.join(WEIGHTS)) {
+                    Ok(()) => return Ok(()),
+                    Err(e) => format!("cannot be used: {e}; remove {}", folder.display()),
+                }
+            }
+            Ok(RunState::Failed { reason }) => format!("failed: {reason}"),
+            Ok(RunState::Unfinished) => "has not finished".to_owned(),
+            Err(e) => e.to_string(),
+        };
+        Err(Error::Source { run, reason })
     }
 
     fn refuse(&self, what: &'static str, expected: String, found: String) -> Result<()> {
@@ -131,6 +160,14 @@ impl Run<'_> {
             return Ok(());
         }
         Err(Error::Changed { folder: self.folder.clone(), what, expected, found })
+    }
+
+    fn model_in_words(&self) -> String {
+        let words = model_in_words(self.model);
+        match &self.study.weights {
+            Some(weights) => format!("{words}, from {}", weights.name()),
+            None => words,
+        }
     }
 
     fn data_in_words(&self) -> String {
@@ -146,7 +183,8 @@ impl Run<'_> {
             plan_spec: self.plan.spec.clone(),
             seed: self.seed,
             epochs: self.study.epochs_of(self.plan),
-            model: model_in_words(self.model),
+            from: self.plan.from.clone(),
+            model: self.model_in_words(),
             parameters: trainer.model.parameters().count() as u64,
             data: self.data_in_words(),
             train_samples: self.data.train.len() as u64,
@@ -185,6 +223,9 @@ fn model_in_words(model: &ModelSpec) -> String {
     }
     if let Some(dropout) = model.dropout {
         words += &format!(", dropout {dropout}");
+    }
+    if let Some(activation) = model.activation {
+        words += &format!(", {}", activation.name());
     }
     if let Some(stem) = model.stem {
         words += &format!(", {} stem", stem.name());

@@ -53,7 +53,11 @@ pub(crate) struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    /// A model made from `seed` with the codecs of `plan`, and its optimizer.
+    /// A model made from `seed`, or from the study's weights, with the codecs of `plan`, and its
+    /// optimizer.
+    ///
+    /// # Errors
+    /// If the plan or the study's weights do not fit the model; the error names the tensor.
     pub(crate) fn new(
         study: &'a Study,
         data: &'a DataSet,
@@ -65,25 +69,28 @@ impl<'a> Trainer<'a> {
         let model = Plan::parse(&plan.spec)
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
+        if let Some(weights) = &study.weights {
+            model.parameters().load(weights.path())?;
+        }
         let optimizer = study.optimizer.build(model.parameters())?;
         let epochs = study.epochs_of(plan);
         Ok(Self { study, data, epochs, seed, device, model, optimizer })
     }
 
-    /// Goes back to the checkpoint in `folder`, if there is one, and answers where that is.
+    /// Goes back to the checkpoint in `folder` and answers where that is, if there is one.
     ///
     /// # Errors
     /// If the checkpoint is damaged or does not fit the model.
-    pub(crate) fn restore(&mut self, folder: &Path) -> Result<Position> {
+    pub(crate) fn restore(&mut self, folder: &Path) -> Result<Option<Position>> {
         let path = folder.join(CHECKPOINT);
         let Some(saved) = Checkpoint::load(&path, &self.device)? else {
-            return Ok(Position::default());
+            return Ok(None);
         };
         let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
         self.model.parameters().set(&saved.model).map_err(unfit)?;
         self.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
         memory::restore(self.model.layers(), &saved.memory).map_err(unfit)?;
-        Ok(saved.position)
+        Ok(Some(saved.position))
     }
 
     /// Trains from `position` to the end.

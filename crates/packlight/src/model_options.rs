@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use packlight::nn::ModelSpec;
+use packlight::nn::layer::Nonlinearity;
 use packlight::nn::model::{Architecture, Stem};
 
 /// Which model.
@@ -30,6 +31,9 @@ pub(crate) struct ModelOptions {
     /// Side of a patch in pixels, for vit and mixer [default: 4]
     #[arg(long)]
     patch: Option<usize>,
+    /// What stands within feed-forward parts of vit, mixer and transformer [default: gelu]
+    #[arg(long, value_parser = nonlinearities())]
+    activation: Option<Nonlinearity>,
 }
 
 impl ModelOptions {
@@ -42,6 +46,7 @@ impl ModelOptions {
             depth: self.depth,
             heads: self.heads,
             patch: self.patch,
+            activation: self.activation,
             ..ModelSpec::new(self.model)
         }
     }
@@ -53,6 +58,10 @@ fn architectures() -> impl TypedValueParser<Value = Architecture> {
 
 fn stems() -> impl TypedValueParser<Value = Stem> {
     named([Stem::Cifar, Stem::Imagenet], Stem::name)
+}
+
+fn nonlinearities() -> impl TypedValueParser<Value = Nonlinearity> {
+    named(Nonlinearity::ALL, Nonlinearity::name)
 }
 
 /// One of `values`, written by its name.

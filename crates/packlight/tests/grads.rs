@@ -11,6 +11,7 @@ use std::process::Output;
 use candle_core::{DType, Device, Tensor};
 use common::{folder_from, json, packlight, stderr};
 use packlight::autograd::{Activation, Pass};
+use packlight::nn::layer::Nonlinearity;
 use packlight::nn::model::Architecture;
 use packlight::nn::{Model, ModelSpec, Module, Plan, weights};
 
@@ -114,12 +115,13 @@ fn by_library(spec: &ModelSpec, plan: &str, input: &Tensor, labels: &Tensor) -> 
 }
 
 /// The smallest model of each architecture, and how the command line says so.
-fn all() -> [(ModelSpec, &'static str); 6] {
+fn all() -> [(ModelSpec, &'static str); 7] {
     let wide = |name| ModelSpec { width: Some(8), ..ModelSpec::new(name) };
     let deep = |name| ModelSpec { depth: Some(1), ..wide(name) };
     let headed = |name| ModelSpec { heads: Some(2), ..deep(name) };
     let images = |spec: ModelSpec| spec.for_images(3, 8, 4).unwrap();
     let mlp = ModelSpec { hidden: Some(vec![6, 5]), ..ModelSpec::new(Architecture::Mlp) };
+    let silu = ModelSpec { activation: Some(Nonlinearity::Silu), ..deep(Architecture::Mixer) };
     let transformer = ModelSpec { dropout: Some(0.0), ..headed(Architecture::Transformer) };
     [
         (images(wide(Architecture::Resnet18)), "--width 8"),
@@ -128,6 +130,7 @@ fn all() -> [(ModelSpec, &'static str); 6] {
         (images(headed(Architecture::Vit)), "--width 8 --depth 1 --heads 2"),
         (images(deep(Architecture::Mixer)), "--width 8 --depth 1"),
         (transformer.for_sequences(10, 9).unwrap(), "--width 8 --depth 1 --heads 2"),
+        (images(silu), "--width 8 --depth 1 --activation silu"),
     ]
 }
 
@@ -193,7 +196,7 @@ fn gradients_are_the_library_s_for_every_architecture() {
 #[test]
 fn what_a_transformer_s_batch_lacks_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    let [.., vit, _, transformer] = all();
+    let [.., vit, _, transformer, _] = all();
     let tensors = with_parameters(of_sequences(), &transformer.0);
     let float = Tensor::zeros((2, 3), DType::F32, &Device::Cpu).unwrap();
     let table = "param.src_embedding.embeddings_table.weight";

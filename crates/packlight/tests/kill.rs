@@ -13,9 +13,16 @@ use packlight::kernels::rng::{Key, Purpose};
 
 const KILLS: u32 = 20;
 
+/// The study with the second plan starting from the weights of the first.
+fn chained() -> String {
+    let plan = "\"layer1.*=none,default=pool4\"";
+    STUDY.replace(plan, &format!("{{ plan = {plan}, from = \"pool2\" }}"))
+}
+
 #[test]
 fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
-    let whole = study(STUDY);
+    let text = chained();
+    let whole = study(&text);
     let begun = Instant::now();
     let output = run(whole.path());
     let mut took = begun.elapsed();
@@ -27,7 +34,7 @@ fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
     let mut killed = 0;
     for kill in 0..KILLS {
         let after = took.mul_f64((f64::from(kill) + random.uniform()) / f64::from(KILLS));
-        let dir = study(STUDY);
+        let dir = study(&text);
         match run_and_kill(dir.path(), after) {
             true => killed += 1,
             // The machine has become faster, as when other tests have ended.

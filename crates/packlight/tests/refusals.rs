@@ -32,6 +32,16 @@ fn a_study_that_makes_no_sense_is_refused_with_a_reason() {
         ("\"pool2\"", "\"pull2\"", &["plans.pool2", "unknown codec `pull2`", "pool<k>"]),
         ("\"pool2\"", "{ plan = \"pool2\", epoch = 4 }", &["did you mean `epochs`?"]),
         ("\"pool2\"", "{ plan = \"pool2\", epochs = 0 }", &["plans.pool2.epochs: 0 given"]),
+        (
+            "\"layer1.*=none,default=pool4\"",
+            "{ plan = \"pool4\", from = \"pol2\" }",
+            &["plans.mixed.from: `pol2` given, expected a plan that stands above: pool2"],
+        ),
+        (
+            "\"pool2\"",
+            "{ plan = \"pool2\", from = \"mixed\" }",
+            &["plans.pool2.from: `mixed` given, but no plan stands above this one"],
+        ),
         ("layer1.*", "layer7.*", &["plan mixed", "layer1.0.conv1"]),
         ("epochs = 3", "epochs = 0", &["epochs: 0 given, expected at least 1"]),
         ("batch = 32", "batch = 0", &["batch: 0 given"]),

@@ -5,6 +5,7 @@
 mod common;
 
 use common::{json, packlight, run, stderr, study};
+use packlight::record::{Record, read_log};
 
 fn small(name: &str) -> String {
     let heads = if name == "vit" { "heads = 2" } else { "" };
@@ -56,6 +57,59 @@ fn images_can_be_classified_by_tokens() {
         let wrong = small(name).replace("patch = 4", "pacth = 4");
         assert!(stderr(&run(study(&wrong).path())).contains("did you mean `patch`?"));
     }
+}
+
+/// The records of the plan `pooled` of a study.
+fn records(dir: &std::path::Path) -> Vec<Record> {
+    read_log::<Record>(&dir.join("runs/pooled-seed0/records.jsonl")).unwrap().values
+}
+
+#[test]
+fn a_silu_s_derivative_in_two_bits_reaches_training() {
+    let silu = small("vit").replace("heads = 2", "heads = 2\nactivation = \"silu\"");
+    let dir = study(&silu.replace("linear=pool2,blocks.1.*=pool4", "resilu2"));
+    let output = run(dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    // Samples, 4 x 4 patches and the class token, and hidden features, of four bytes each.
+    let whole = 16 * 17 * 64 * 4;
+    let (mut kept, mut cosines) = (Vec::new(), Vec::new());
+    for record in records(dir.path()) {
+        match record {
+            Record::Kept { layer, payload, metadata, raw, .. } if layer.ends_with("mlp.act") => {
+                kept.push((payload, metadata, raw));
+            }
+            Record::WholeGradient { parameter, fidelity, .. } => {
+                cosines.push((parameter, fidelity.cosine.unwrap()));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(kept, [(whole / 16, 0, whole); 2]);
+    let cosine = |name: &str| cosines.iter().find(|(found, _)| found == name).unwrap().1;
+    assert!(cosine("blocks.1.mlp.fc2.weight") == 1.0, "behind the last of them all is exact");
+    // Around 0, where training begins, the derivative is 1/2 and its steps are about 0 and 1, which
+    // makes a cosine of 0.7 of what goes through; shortcuts go around.
+    for (name, lowest) in [("blocks.0.mlp.fc1.weight", 0.5), ("patch_embed.proj.weight", 0.9)] {
+        assert!((lowest..0.99999).contains(&cosine(name)), "{cosines:?}");
+    }
+}
+
+#[test]
+fn a_derivative_of_another_function_fails_its_run_with_a_word_on_what_to_write() {
+    for (activation, codec, instead) in [
+        ("silu", "regelu2", "for SiLU write `resilu2`"),
+        ("gelu", "resilu2", "for GELU write `regelu2`"),
+    ] {
+        let heads = format!("heads = 2\nactivation = \"{activation}\"");
+        let text = small("vit").replace("heads = 2", &heads);
+        let dir = study(&text.replace("linear=pool2,blocks.1.*=pool4", codec));
+        let output = run(dir.path());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("blocks.1.mlp.act") && said.contains(instead), "{said}");
+    }
+    let wrong = small("mixer").replace("patch = 4", "patch = 4\nactivation = \"sliu\"");
+    assert!(stderr(&run(study(&wrong).path())).contains("did you mean `silu`?"));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use packlight_autograd::{Activation, Layer, op};
 use packlight_record::LayerKind;
+use serde::{Deserialize, Serialize};
 
 use super::Module;
 use crate::{Builder, Result};
@@ -69,5 +70,40 @@ impl Silu {
 impl Module for Silu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         Ok(op::silu(x, &self.layer)?)
+    }
+}
+
+/// The non-linearities that a feed-forward part can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Nonlinearity {
+    /// [`Gelu`].
+    #[default]
+    Gelu,
+    /// [`Silu`].
+    Silu,
+}
+
+impl Nonlinearity {
+    /// All of them, in the order in which they are listed to users.
+    pub const ALL: [Nonlinearity; 2] = [Nonlinearity::Gelu, Nonlinearity::Silu];
+
+    /// Its name in a study and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Nonlinearity::Gelu => "gelu",
+            Nonlinearity::Silu => "silu",
+        }
+    }
+
+    /// Registers this part of the model as a layer of it.
+    ///
+    /// # Errors
+    /// If the name is taken.
+    pub fn layer(self, builder: &Builder) -> Result<Box<dyn Module>> {
+        Ok(match self {
+            Nonlinearity::Gelu => Box::new(Gelu::new(builder)?),
+            Nonlinearity::Silu => Box::new(Silu::new(builder)?),
+        })
     }
 }

@@ -12,7 +12,7 @@ mod linear;
 mod max_pool2d;
 mod patch_embedding;
 
-pub use activation::{Gelu, Relu, Silu};
+pub use activation::{Gelu, Nonlinearity, Relu, Silu};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};

@@ -60,10 +60,14 @@ impl Architecture {
             Architecture::Resnet18 => &["width", "stem", "in_channels", "image_size"],
             Architecture::Resnet20 => &["width", "in_channels", "image_size"],
             Architecture::Mlp => &["hidden", "in_channels", "image_size"],
-            Architecture::Vit => &["width", "depth", "heads", "patch", "in_channels", "image_size"],
-            Architecture::Mixer => &["width", "depth", "patch", "in_channels", "image_size"],
+            Architecture::Vit => {
+                &["width", "depth", "heads", "patch", "activation", "in_channels", "image_size"]
+            }
+            Architecture::Mixer => {
+                &["width", "depth", "patch", "activation", "in_channels", "image_size"]
+            }
             Architecture::Transformer => {
-                &["width", "depth", "heads", "dropout", "source_vocabulary"]
+                &["width", "depth", "heads", "dropout", "activation", "source_vocabulary"]
             }
         }
     }

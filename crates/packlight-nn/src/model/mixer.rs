@@ -59,15 +59,21 @@ struct Block {
 
 impl Block {
     fn new(builder: &Builder, sizes: &MixerSizes) -> Result<Self> {
-        let &MixerSizes { width, patches, .. } = sizes;
+        let &MixerSizes { width, patches, activation, .. } = sizes;
         let mlp = |name: &str, (features, hidden): (usize, usize), levels: [u8; 2]| {
             let linear = |level| LinearConfig {
                 init: Init::xavier_uniform(features, hidden),
                 bias: Some(Init::Normal { deviation: 1e-6 }),
                 auxiliary: Some(level),
             };
-            let sizes = (features, hidden);
-            FeedForward::new(&builder.pp(name), ["fc1", "fc2"], sizes, levels.map(linear), 0.0)
+            FeedForward::new(
+                &builder.pp(name),
+                ["fc1", "fc2"],
+                (features, hidden),
+                levels.map(linear),
+                activation,
+                0.0,
+            )
         };
         Ok(Self {
             norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,

@@ -1,6 +1,7 @@
 //! Every size of a model: what its specification says, and the usual ones for the rest.
 
 use super::{Architecture, ModelSpec, Stem};
+use crate::layer::Nonlinearity;
 use crate::{Error, Result};
 
 /// The usual side of a patch, for small images.
@@ -36,6 +37,7 @@ pub(super) struct VitSizes {
     pub(super) heads: usize,
     pub(super) patch: usize,
     pub(super) patches: usize,
+    pub(super) activation: Nonlinearity,
     pub(super) classes: usize,
 }
 
@@ -45,6 +47,7 @@ pub(super) struct MixerSizes {
     pub(super) depth: usize,
     pub(super) patch: usize,
     pub(super) patches: usize,
+    pub(super) activation: Nonlinearity,
     pub(super) classes: usize,
 }
 
@@ -54,6 +57,7 @@ pub(super) struct TransformerSizes {
     pub(super) depth: usize,
     pub(super) heads: usize,
     pub(super) dropout: f64,
+    pub(super) activation: Nonlinearity,
     pub(super) classes: usize,
 }
 
@@ -95,6 +99,7 @@ impl ModelSpec {
                 heads: self.heads_of(self.width.unwrap_or(192), 3)?,
                 patch: self.patch.unwrap_or(PATCH),
                 patches: self.patches(fact("image_size", self.image_size)?)?,
+                activation: self.activation.unwrap_or_default(),
                 classes,
             }),
             Architecture::Mixer => Checked::Mixer(MixerSizes {
@@ -103,6 +108,7 @@ impl ModelSpec {
                 depth: self.depth.unwrap_or(8),
                 patch: self.patch.unwrap_or(PATCH),
                 patches: self.patches(fact("image_size", self.image_size)?)?,
+                activation: self.activation.unwrap_or_default(),
                 classes,
             }),
             Architecture::Transformer => Checked::Transformer(TransformerSizes {
@@ -111,6 +117,7 @@ impl ModelSpec {
                 depth: self.depth.unwrap_or(6),
                 heads: self.heads_of(self.width.unwrap_or(512), 8)?,
                 dropout: self.dropout.unwrap_or(0.1),
+                activation: self.activation.unwrap_or_default(),
                 classes,
             }),
         })

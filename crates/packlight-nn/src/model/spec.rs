@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Stem};
+use crate::layer::Nonlinearity;
 use crate::{Error, Result};
 
 /// A model's description, as a study's `[model]` table writes it.
@@ -36,6 +37,10 @@ pub struct ModelSpec {
     /// Share that a Transformer drops; without it 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropout: Option<f64>,
+    /// What stands between the linear layers of a feed-forward part of a ViT, Mixer or Transformer;
+    /// without it `gelu`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Nonlinearity>,
     /// Channels of an image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_channels: Option<usize>,
@@ -67,6 +72,7 @@ impl ModelSpec {
             heads: None,
             patch: None,
             dropout: None,
+            activation: None,
             in_channels: None,
             image_size: None,
             source_vocabulary: None,
@@ -134,6 +140,7 @@ impl ModelSpec {
             ("heads", self.heads.is_some()),
             ("patch", self.patch.is_some()),
             ("dropout", self.dropout.is_some()),
+            ("activation", self.activation.is_some()),
             ("in_channels", self.in_channels.is_some()),
             ("image_size", self.image_size.is_some()),
             ("source_vocabulary", self.source_vocabulary.is_some()),

@@ -263,11 +263,12 @@ impl Projected {
 }
 
 fn feed_forward(builder: &Builder, sizes: &TransformerSizes) -> Result<FeedForward> {
-    let (width, hidden) = (sizes.width, 4 * sizes.width);
+    let &TransformerSizes { width, activation, dropout, .. } = sizes;
+    let hidden = 4 * width;
     let names = ["linear1", "linear2"];
     let configs = [linear(width, hidden, Some(2)), linear(hidden, width, Some(1))];
     let builder = builder.pp("pointwise_net");
-    FeedForward::new(&builder, names, (width, hidden), configs, sizes.dropout)
+    FeedForward::new(&builder, names, (width, hidden), configs, activation, dropout)
 }
 
 /// A linear layer with Glorot's weight and PyTorch's bias.

@@ -86,6 +86,7 @@ impl Block {
                 ["fc1", "fc2"],
                 (width, 4 * width),
                 [linear(Some(2)), linear(Some(1))],
+                sizes.activation,
                 0.0,
             )?,
         })

@@ -2,6 +2,7 @@
 //! against. All have features of 8, two heads and two blocks.
 
 use candle_core::{D, Device, Result, Tensor};
+use packlight_nn::layer::Nonlinearity;
 use packlight_nn::model::{Model, PADDING};
 
 /// The model's parameters in plain candle operations.
@@ -33,7 +34,11 @@ impl Candle<'_> {
     }
 
     fn feed_forward(&self, x: &Tensor, name: &str, layers: [&str; 2]) -> Result<Tensor> {
-        let hidden = gelu(&self.linear(x, &format!("{name}.{}", layers[0]))?)?;
+        let hidden = self.linear(x, &format!("{name}.{}", layers[0]))?;
+        let hidden = match self.0.spec().activation {
+            Some(Nonlinearity::Silu) => hidden.silu()?,
+            Some(Nonlinearity::Gelu) | None => gelu(&hidden)?,
+        };
         self.linear(&hidden, &format!("{name}.{}", layers[1]))
     }
 

@@ -62,12 +62,14 @@ pub struct Finding {
     pub details: Vec<String>,
 }
 
-/// All three findings, from the plans that pool, the baseline and its longer runs.
+/// All three findings, from the plans that pool, the baseline and its longer runs, as far as they
+/// start at random: after another plan's training fewer epochs say something else.
 pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3] {
     let baseline = baseline.and_then(|name| plans.iter().find(|p| p.plan.name == name));
     let exact = baseline.map(|b| b.plan.spec.as_str());
     let others: Vec<&PlanRow> = plans
         .iter()
+        .filter(|p| p.plan.from.is_none())
         .filter(|p| pools(&p.plan.spec) || Some(p.plan.spec.as_str()) == exact)
         .filter(|p| baseline.is_none_or(|b| b.plan.name != p.plan.name))
         .collect();
@@ -96,7 +98,7 @@ mod tests {
         let spec = name.split('-').next().unwrap_or_default();
         let (planned_epochs, mean) = ends;
         PlanRow {
-            plan: Plan { name: name.into(), spec: spec.into() },
+            plan: Plan { name: name.into(), spec: spec.into(), from: None },
             planned_epochs,
             planned: 2,
             finished: 2,

@@ -357,7 +357,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         source: "COAT, ICLR 2025, the authors' repository",
     },
     Published {
-        methods: &["regelu2"],
+        methods: &["regelu2", "resilu2"],
         setting: "transformers, fine-tuning",
         accuracy: NOT_SAID,
         memory: "peak up to about −30 %, with merged norms",

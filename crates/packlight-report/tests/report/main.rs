@@ -356,3 +356,18 @@ fn what_a_plan_does_beside_the_probed_layers_is_told() {
     let exact = &page[page.find("Not drawn where fidelity is shown").unwrap()..];
     assert!(exact.starts_with("Not drawn where fidelity is shown: none: "), "{}", &exact[..200]);
 }
+
+#[test]
+fn a_plan_that_starts_from_another_s_weights_says_so_and_has_no_say_in_the_findings() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    folders[4..].iter().for_each(|folder| support::start_from(folder, "none")); // pool4
+    let summary = write(study.path()).unwrap();
+    let page = page(study.path());
+    assert_eq!(page.matches("from the weights of <b>none</b>").count(), 2, "in both tables");
+    let table = std::fs::read_to_string(study.path().join("tables/head-to-head.csv")).unwrap();
+    let from: Vec<_> = table.lines().map(|line| line.split(',').nth(2).unwrap()).collect();
+    assert_eq!(from, ["from", "", "", "none"]);
+    let accuracy = &summary.findings[1];
+    assert!(!format!("{accuracy:?}").contains("pool4"), "{accuracy:?}");
+}

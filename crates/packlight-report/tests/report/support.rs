@@ -84,6 +84,13 @@ pub(crate) fn write(study: &Path, runs: &[Made]) -> Vec<PathBuf> {
     runs.iter().map(|run| write_run(study, run)).collect()
 }
 
+/// Notes in the manifest of a run that it starts from another plan's weights.
+pub(crate) fn start_from(run: &Path, plan: &str) {
+    let manifest = Manifest { from: Some(plan.into()), ..Manifest::read(run).unwrap() };
+    let json = serde_json::to_string_pretty(&manifest).unwrap();
+    std::fs::write(run.join("manifest.json"), json).unwrap();
+}
+
 /// Adds a record to those of a run.
 pub(crate) fn append(run: &Path, record: &Record) {
     let path = run.join("records.jsonl");
@@ -104,6 +111,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         plan_spec: run.spec.into(),
         seed: run.seed,
         epochs: run.planned,
+        from: None,
         model: "ResNet-18, width 8".into(),
         parameters: 175_258,
         data: "handwritten digits".into(),

@@ -3,6 +3,7 @@
 mod collection;
 mod named_plan;
 mod optimizer;
+mod pretrained;
 mod probe;
 mod suggestion;
 
@@ -16,6 +17,7 @@ pub use collection::{Collection, Member};
 pub use named_plan::NamedPlan;
 pub use optimizer::OptimizerSpec;
 pub(crate) use optimizer::Updates;
+pub use pretrained::Pretrained;
 pub use probe::ProbeSpec;
 
 use crate::data::DataSpec;
@@ -46,6 +48,10 @@ pub struct Study {
     pub threads: Option<usize>,
     /// The network.
     pub model: ModelSpec,
+    /// The weights that all runs start from whose plan does not say `from`; drawn at random where
+    /// they are not given.
+    #[serde(default)]
+    pub weights: Option<Pretrained>,
     /// The data.
     pub data: DataSpec,
     /// The plans to compare, in the order of the file.
@@ -66,11 +72,15 @@ impl Study {
     ///
     /// # Errors
     /// If `study.toml` is missing, is no TOML, has an unknown key (the nearest valid one is
-    /// suggested), or a value that makes no sense.
+    /// suggested), or a value that makes no sense, or if there is no such file of weights.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(STUDY);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        Self::parse(&text).map_err(|reason| Error::Study { path, reason })
+        let mut study = Self::parse(&text).map_err(|reason| Error::Study { path, reason })?;
+        if let Some(weights) = &mut study.weights {
+            weights.find(folder)?;
+        }
+        Ok(study)
     }
 
     /// Reads and checks a study's text; the error says what is wrong with it.
@@ -110,7 +120,7 @@ impl Study {
         if let Some(reason) = epochs_fault(self.epochs) {
             return fault("epochs", &reason);
         }
-        for plan in &self.plans {
+        for (index, plan) in self.plans.iter().enumerate() {
             let key = format!("plans.{}", plan.name);
             if !is_file_name(&plan.name) {
                 return fault(
@@ -120,6 +130,9 @@ impl Study {
             }
             if let Some(reason) = plan.epochs.and_then(epochs_fault) {
                 return fault(&format!("{key}.epochs"), &reason);
+            }
+            if let Some(reason) = from_fault(plan, &self.plans[..index]) {
+                return fault(&format!("{key}.from"), &reason);
             }
             if let Err(e) = Plan::parse(&plan.spec) {
                 return fault(&key, &e.to_string());
@@ -137,6 +150,11 @@ impl Study {
     /// Passes over the training data with `plan`; the schedule stretches over them.
     pub fn epochs_of(&self, plan: &NamedPlan) -> u64 {
         plan.epochs.unwrap_or(self.epochs)
+    }
+
+    /// The plan whose weights `plan` starts from, if any; it stands above it.
+    pub(crate) fn source_of(&self, plan: &NamedPlan) -> Option<&NamedPlan> {
+        self.plans.iter().find(|other| Some(&other.name) == plan.from.as_ref())
     }
 
     /// The same study with the epochs of every plan multiplied by `factor` and rounded, at least 1;
@@ -166,13 +184,16 @@ impl Study {
     }
 
     /// SHA-256 of what determines the records of a run: of all but the study's name and title, the
-    /// threads, and the other plans and seeds.
+    /// threads, and the plans and seeds that have no part in it.
     pub(crate) fn hash(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
         #[derive(Serialize)]
         struct Determining<'a> {
             plan: &'a str,
             seed: u64,
             epochs: u64,
+            /// The hash of the run or of the file whose weights it starts from.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            from: Option<String>,
             batch: usize,
             model: &'a ModelSpec,
             data: &'a DataSpec,
@@ -184,6 +205,10 @@ impl Study {
             plan: &plan.spec,
             seed,
             epochs: self.epochs_of(plan),
+            from: match self.source_of(plan) {
+                Some(source) => Some(self.hash(source, seed)?),
+                None => self.weights.as_ref().map(|weights| weights.hash().to_owned()),
+            },
             batch: self.batch,
             model: &self.model,
             data: &self.data,
@@ -204,6 +229,20 @@ fn epochs_fault(epochs: u64) -> Option<String> {
         1..=MOST_EPOCHS => None,
         _ => Some(format!("{epochs} given, expected at most {MOST_EPOCHS}")),
     }
+}
+
+/// Why a plan cannot start from what it names, if it cannot: it must be one of the plans above it,
+/// which run before it.
+fn from_fault(plan: &NamedPlan, above: &[NamedPlan]) -> Option<String> {
+    let from = plan.from.as_ref()?;
+    if above.iter().any(|other| other.name == *from) {
+        return None;
+    }
+    let names: Vec<&str> = above.iter().map(|plan| plan.name.as_str()).collect();
+    Some(match names.as_slice() {
+        [] => format!("`{from}` given, but no plan stands above this one; move it below"),
+        _ => format!("`{from}` given, expected a plan that stands above: {}", names.join(", ")),
+    })
 }
 
 fn is_file_name(name: &str) -> bool {

@@ -1,4 +1,4 @@
-//! The plans of a study: what each is called, and how long it trains.
+//! The plans of a study: what each is called, how long it trains, and from where.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,6 +18,9 @@ pub struct NamedPlan {
     /// Passes over the training data, where they are not the study's; see
     /// [`Study::epochs_of`](super::Study::epochs_of).
     pub epochs: Option<u64>,
+    /// The plan whose finished runs leave the weights that this one's start from, each from the one
+    /// of its seed; without it weights are drawn at random.
+    pub from: Option<String>,
 }
 
 /// TOML tables have no order of their own; where each plan stands in the file gives them one.
@@ -28,8 +31,8 @@ pub(super) fn in_order<'de, D: Deserializer<'de>>(
     let mut plans: Vec<_> = table.into_iter().collect();
     plans.sort_by_key(|(_, entry)| entry.span().start);
     let named = |(name, entry): (String, Spanned<Entry>)| {
-        let Entry { plan, epochs } = entry.into_inner();
-        NamedPlan { name, spec: plan, epochs }
+        let Entry { plan, epochs, from } = entry.into_inner();
+        NamedPlan { name, spec: plan, epochs, from }
     };
     Ok(plans.into_iter().map(named).collect())
 }
@@ -38,6 +41,7 @@ pub(super) fn in_order<'de, D: Deserializer<'de>>(
 struct Entry {
     plan: String,
     epochs: Option<u64>,
+    from: Option<String>,
 }
 
 /// The table, whose unknown keys are refused by name, as serde's untagged enums would not.
@@ -46,6 +50,7 @@ struct Entry {
 struct Table {
     plan: Option<String>,
     epochs: Option<u64>,
+    from: Option<String>,
     /// Group sizes of auxiliary residual activation, which the plan may also say itself.
     ara: Option<Vec<usize>>,
 }
@@ -66,11 +71,12 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 
     fn visit_str<E>(self, plan: &str) -> Result<Entry, E> {
-        Ok(Entry { plan: plan.to_owned(), epochs: None })
+        Ok(Entry { plan: plan.to_owned(), epochs: None, from: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-        let Table { plan, epochs, ara } = Table::deserialize(MapAccessDeserializer::new(map))?;
+        let Table { plan, epochs, from, ara } =
+            Table::deserialize(MapAccessDeserializer::new(map))?;
         let groups = ara.map(|sizes| {
             let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
             format!("ara={}", sizes.join(":"))
@@ -79,6 +85,6 @@ impl<'de> Visitor<'de> for EntryVisitor {
         if plan.is_empty() {
             return Err(serde::de::Error::missing_field("plan"));
         }
-        Ok(Entry { plan: plan.join(","), epochs })
+        Ok(Entry { plan: plan.join(","), epochs, from })
     }
 }
