@@ -216,3 +216,33 @@ fn the_exact_pass_has_no_stand_ins_either() {
     assert!(changed.contains(&"layer1.1.conv1.weight".to_string()), "{changed:?}");
     assert!(changed.iter().all(|name| name.contains("conv1") || name.contains("downsample.0")));
 }
+
+/// What stands in for an input and that input are both behind a ReLU, and the one is a part of the
+/// other, so that training on it descends for every sample (Woo and Jeon, ICLR 2023).
+#[test]
+fn auxiliary_residual_activation_has_a_positive_learning_indicator() {
+    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = spec.for_images(3, 16, 5).unwrap();
+    let plan = Plan::parse("ara=2:2:2:2").unwrap();
+    let model = Model::planned(&spec, &plan, 3, DType::F32, &Device::Cpu).unwrap();
+    let mut auxiliary = Vec::new();
+    for record in side_by_side(&model) {
+        let Record::Gradient { layer, fidelity, learning_indicator, .. } = record else {
+            panic!("{record:?}")
+        };
+        if fidelity.cosine != Some(1.0) {
+            let indicator = learning_indicator.unwrap();
+            assert_eq!(indicator.nonpositive, 0.0, "{layer}: {indicator:?}");
+            assert!(0.0 < indicator.min && indicator.max < 1.0, "{layer}: {indicator:?}");
+            auxiliary.push(layer);
+        }
+    }
+    let expected = [
+        "layer1.1.conv1",
+        "layer3.0.conv1",
+        "layer3.0.downsample.0",
+        "layer4.0.conv1",
+        "layer4.0.downsample.0",
+    ];
+    assert_eq!(auxiliary, expected);
+}
