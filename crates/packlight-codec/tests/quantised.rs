@@ -145,6 +145,9 @@ fn wrong_parameters_are_refused() {
         ("q0", "`0` found"),
         ("q9", "`9` found"),
         ("q2:up", "`up` found"),
+        ("gact:0.5", "bits on average, 1 to 32, expected"),
+        ("gact:4:0", "steps from one measurement to the next expected; `0` found"),
+        ("gact:4:5:6", "`gact:4:50`"),
         ("q2:", ""),
     ] {
         match parse(spec) {

@@ -47,6 +47,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("alam:2", Promise::Tensor),
     ("gact:4", Promise::Tensor),
     ("gact:2", Promise::Tensor),
+    ("gact:4:50", Promise::Tensor),
     ("compact:4", Promise::Tensor),
     ("pamm:4", Promise::Projection),
     ("qb:4", Promise::Projection),
@@ -190,7 +191,7 @@ fn the_mean_of_a_thousand_draws_is_within_four_standard_errors() {
             }
         }
     }
-    assert_eq!(entries, 2568);
+    assert_eq!(entries, 2796);
 }
 
 /// Root of the mean square error of a weight gradient that is the mean of `repeats` draws, over 64

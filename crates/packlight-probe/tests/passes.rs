@@ -184,8 +184,10 @@ fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
 
 #[test]
 fn calibrating_tells_codecs_which_layers_matter() {
-    // GACT measures every 1,000 steps, ALAM at first and after a tenth of all.
-    for (plan, idle, measured) in [("gact:2", 1, 0), ("gact:2", 999, 1000), ("alam:2", 41, 40)] {
+    // GACT measures every 1,000 steps or as often as asked, ALAM at first and after a tenth of all.
+    for (plan, idle, measured) in
+        [("gact:2", 1, 0), ("gact:2", 999, 1000), ("gact:2:50", 99, 100), ("alam:2", 41, 40)]
+    {
         let model = model(plan);
         let pass = Pass::training().with_seed(1, 0);
         let at = |step| {
