@@ -21,7 +21,9 @@ use crate::ladder::{Ladder, Step};
 use crate::quantised::{GROUP, KEEPERS};
 use crate::registry::Entry;
 use crate::spec::{number, parameters, wrong};
-use crate::{Bytes, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope};
+use crate::{
+    Bytes, Calibration, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope,
+};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -85,12 +87,13 @@ impl Codec for Gact {
         }
     }
 
-    fn calibrates(&self, step: u64, _: u64) -> Option<Disturbance> {
-        step.is_multiple_of(self.interval).then_some(Disturbance::Entries)
+    fn calibrates(&self, step: u64, _: u64) -> Option<Calibration> {
+        let now = step.is_multiple_of(self.interval);
+        now.then_some(Calibration::Sensitivity(Disturbance::Entries))
     }
 
-    fn calibrated(&self, sensitivity: f64, memory: &mut Memory) -> Result<()> {
-        self.ladder.calibrated(sensitivity, memory)
+    fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+        self.ladder.calibrated(measured, memory)
     }
 
     fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {

@@ -129,7 +129,7 @@ fn memories(codec: &dyn Codec, case: &Case) -> Vec<Memory> {
     let mut context = Context { form: case.form, key: key(0, 0), memory: &mut memory };
     if codec.pack(&(&case.x * 2.0).unwrap(), &mut context).is_ok() {
         codec.observe_output_grad(&case.grad, &case.weight_shape, &mut context).unwrap();
-        codec.calibrated(1.0, &mut memory).unwrap();
+        codec.calibrated(&[1.0], &mut memory).unwrap();
         codec.allocate(&mut [&mut memory]).unwrap();
     }
     let remembers = memory.tensors().next().is_some();

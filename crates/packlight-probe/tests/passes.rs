@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Layer, Pass};
+use packlight_autograd::{Activation, Layer, Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::model::Architecture;
 use packlight_nn::{Model, ModelSpec, Module, Plan, memory};
@@ -202,6 +203,51 @@ fn calibrating_tells_codecs_which_layers_matter() {
         assert!(bits.len() > 5, "{plan}: {bits:?}");
         assert!(bits.iter().any(|&b| b < 2) && bits.iter().any(|&b| b > 2), "{plan}: {bits:?}");
     }
+}
+
+#[test]
+fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
+    let errors: BTreeMap<String, f64> = side_by_side(&model("hosvd:0.8"))
+        .into_iter()
+        .map(|record| match record {
+            Record::Gradient { layer, fidelity, .. } => {
+                (layer, fidelity.relative_error.unwrap() * fidelity.exact_norm)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let budget = 0.05;
+    let model = model(&format!("asi:{budget}MiB"));
+    let pass = Pass::training();
+    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 0, 400).unwrap();
+    for layer in model.layers().iter().filter(|layer| layer.kind() == LayerKind::Conv) {
+        let name = layer.name();
+        // The first convolution of a block has packed the shortcut's input, too.
+        let shortcut = name.strip_suffix("conv1").map(|block| format!("{block}downsample.0"));
+        let expected = match shortcut.and_then(|shortcut| errors.get(&shortcut)) {
+            _ if name.ends_with("downsample.0") => 0.0,
+            Some(shortcut) => errors[name].hypot(*shortcut),
+            None => errors[name],
+        };
+        let found = layer.memory().get("perplexities").unwrap().to_vec1::<f64>().unwrap();
+        let gap = (found[4] - expected).abs();
+        assert!(gap <= 1e-5 * expected, "{name}: {} for {expected}", found[4]);
+    }
+    let kept = |step| {
+        let ledger = Ledger::new();
+        let pass = Pass::training().with_seed(1, step).with_ledger(&ledger);
+        loss(&model, &pass).unwrap().backward().unwrap();
+        memory::allocate(model.layers()).unwrap();
+        let entries = ledger.entries();
+        let of_convolutions = entries.iter().filter(|entry| {
+            let layer = model.layers().iter().find(|layer| *layer.name() == *entry.layer).unwrap();
+            layer.kind() == LayerKind::Conv
+        });
+        of_convolutions.map(|entry| entry.bytes.total()).sum::<usize>() as f64 / f64::from(1 << 20)
+    };
+    let (first, second) = (kept(0), kept(1));
+    assert!(0.9 * budget < second && second <= budget && budget < first, "{first}, {second}");
+    assert_eq!(kept(2), second);
 }
 
 #[test]
