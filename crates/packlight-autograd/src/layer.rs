@@ -107,7 +107,7 @@ impl Layer {
         let key = pass.key(Purpose::Codec, &self.name);
         let mut memory = self.memory();
         let mut copy = match pass.trial(&self.name) {
-            Some(bits) => Some(memory.clone().for_trial(bits)),
+            Some(level) => Some(memory.clone().for_trial(level)),
             None => (!pass.updates_memories()).then(|| memory.clone()),
         };
         let memory = copy.as_mut().unwrap_or(&mut memory);

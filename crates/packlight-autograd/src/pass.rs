@@ -10,7 +10,7 @@ use crate::{Ledger, Observer};
 #[derive(Clone)]
 struct Trial {
     layer: Arc<str>,
-    bits: u8,
+    level: u8,
     draw: u64,
 }
 
@@ -75,10 +75,10 @@ impl Pass {
         Self { draw, ..self }
     }
 
-    /// Has `layer` packed in so many bits, with the `draw`-th random numbers, and all others as they
-    /// are: a codec's trial, see [`packlight_codec::Codec::calibrates`].
-    pub fn with_trial(self, layer: &str, bits: u8, draw: u64) -> Self {
-        Self { trial: Some(Trial { layer: layer.into(), bits, draw }), ..self }
+    /// Has `layer` packed at a level such as a number of bits, with the `draw`-th random numbers, and
+    /// all others as they are: a codec's trial, see [`packlight_codec::Codec::calibrates`].
+    pub fn with_trial(self, layer: &str, level: u8, draw: u64) -> Self {
+        Self { trial: Some(Trial { layer: layer.into(), level, draw }), ..self }
     }
 
     /// Has the ledger count what is kept.
@@ -149,8 +149,8 @@ impl Pass {
         }
     }
 
-    /// The bits of a trial of this layer.
+    /// The level of a trial of this layer.
     pub(crate) fn trial(&self, layer: &str) -> Option<u8> {
-        self.trial.as_ref().filter(|trial| *trial.layer == *layer).map(|trial| trial.bits)
+        self.trial.as_ref().filter(|trial| *trial.layer == *layer).map(|trial| trial.level)
     }
 }

@@ -25,7 +25,9 @@ use crate::ladder::{Ladder, Step};
 use crate::quantised::KEEPERS;
 use crate::registry::Entry;
 use crate::spec::{number, parameters, wrong};
-use crate::{Bytes, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope};
+use crate::{
+    Bytes, Calibration, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope,
+};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -95,13 +97,13 @@ impl Codec for Alam {
         }
     }
 
-    fn calibrates(&self, step: u64, steps: u64) -> Option<Disturbance> {
+    fn calibrates(&self, step: u64, steps: u64) -> Option<Calibration> {
         let now = step == 0 || step == steps / 10;
-        (self.ladder.is_some() && now).then_some(Disturbance::Norms)
+        (self.ladder.is_some() && now).then_some(Calibration::Sensitivity(Disturbance::Norms))
     }
 
-    fn calibrated(&self, sensitivity: f64, memory: &mut Memory) -> Result<()> {
-        self.ladder.map_or(Ok(()), |ladder| ladder.calibrated(sensitivity, memory))
+    fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+        self.ladder.map_or(Ok(()), |ladder| ladder.calibrated(measured, memory))
     }
 
     fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {

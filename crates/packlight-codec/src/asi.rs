@@ -1,21 +1,29 @@
-//! `asi:<r0>x<r1>x...` and `asi:<eps>`: a small core, and a subspace along each axis that follows
-//! from step to step.
+//! `asi:<r0>x<r1>x...`, `asi:<eps>` and `asi:<budget>MiB`: a small core, and a subspace along each
+//! axis that follows from step to step.
 //!
 //! Nguyen et al., "Beyond low-rank decomposition: a shortcut approach for efficient on-device
 //! learning" (ASI), ICML 2025, arXiv 2505.05086. What is kept, and how the weight's gradient comes
 //! from it, is that of [`crate::hosvd`]; but the factors are not decomposed anew: at each step one
 //! step of subspace iteration takes the last ones on, U = qr(A_m A_m^T U_last), at fixed ranks,
 //! which no axis exceeds. `asi:<eps>` has the first batch choose the ranks by the rule of
-//! `hosvd:<eps>`, and starts from its vectors; the paper's choice under a budget of memory is made
-//! for all layers at once and gives ranks to write out.
+//! `hosvd:<eps>`, and starts from its vectors.
+//!
+//! `asi:<budget>MiB` is the paper's choice, for all layers with this codec at once. On the first batch
+//! the trainer measures each layer's perplexity, the distance of its weight's gradient from the exact
+//! one, with the ranks of `hosvd:0.4`, `hosvd:0.5` to `hosvd:0.9` (see [`Calibration::Distances`]).
+//! The layers then have the ranks at which the perplexities sum up to least of all that take at most
+//! the budget together on a batch of that size; in the first step they keep their inputs whole. The
+//! authors cut the budget in parts of 1/1000 MB, we in 10,000. Where two layers share an input, the
+//! one that packs it speaks for both.
 //!
 //! Without a last U the iteration starts from a random one; the authors start with a random
 //! A_m^T U. So it does along an axis whose length has changed; but a batch that is only smaller
 //! than the last, as at the end of an epoch, leaves nothing behind.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use packlight_kernels::gaussian::gaussian;
 use packlight_kernels::gram::gram;
 use packlight_kernels::linear;
@@ -25,33 +33,43 @@ use packlight_kernels::rng::Key;
 use packlight_record::LayerKind;
 use rayon::prelude::*;
 
+use crate::identity::Identity;
 use crate::registry::Entry;
+use crate::selection::{Way, select};
 use crate::spec::{number, parameters, wrong};
 use crate::tucker::Tucker;
 use crate::{
-    Bytes, Codec, Context, Error, InputForm, Memory, Packed, Result, Scope, hosvd, low_rank,
+    Bytes, Calibration, Codec, Context, Error, InputForm, Memory, Packed, Result, Scope, hosvd,
+    low_rank,
 };
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
     pattern: "asi:<ranks>",
-    summary: "a core and subspaces that follow by one step each time; ranks 4x8x4x4, or a share eps",
-    examples: &["asi:4x8x4x4", "asi:0.8", "asi:2x3"],
+    summary: "a core and subspaces that follow; ranks 4x8x4x4, a share eps, or a budget for all, 2MiB",
+    examples: &["asi:4x8x4x4", "asi:0.8", "asi:2x3", "asi:2MiB"],
     parse,
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    let parameters = parameters(spec, "asi")?;
-    let ranks = match parameters[..] {
-        [ranks] if ranks.contains('x') => {
-            let expected = "a rank for each axis, as in `asi:4x8x4x4`,";
-            let ranks = ranks.split('x').map(|rank| number(spec, rank, 1.., expected));
-            ranks.collect::<Result<_>>().map(Ranks::Fixed)
-        }
-        [energy] => low_rank::energy(spec, energy).map(Ranks::Energy),
-        _ => Err(wrong(spec, "ranks or a share of energy expected, `asi:4x8x4x4` or `asi:0.8`")),
+    let ranks = match parameters(spec, "asi")?[..] {
+        [text] => ranks(spec, text),
+        _ => Err(wrong(spec, "ranks, energy or budget expected: `4x8x4x4`, `0.8` or `2MiB`")),
     };
     Some(ranks.map(|ranks| Arc::new(Asi { ranks }) as _))
+}
+
+fn ranks(spec: &str, text: &str) -> Result<Ranks> {
+    if let Some(budget) = text.strip_suffix("MiB") {
+        let range = (Bound::Excluded(0.0), Bound::Excluded(f64::INFINITY));
+        return number(spec, budget, range, "a budget above 0, as in `2.5MiB`,").map(Ranks::Budget);
+    }
+    if text.contains('x') {
+        let expected = "a rank for each axis, as in `asi:4x8x4x4`,";
+        let ranks = text.split('x').map(|rank| number(spec, rank, 1.., expected));
+        return ranks.collect::<Result<_>>().map(Ranks::Fixed);
+    }
+    low_rank::energy(spec, text).map(Ranks::Energy)
 }
 
 #[derive(Debug)]
@@ -60,12 +78,38 @@ enum Ranks {
     Fixed(Vec<usize>),
     /// Those at which HOSVD keeps this share of the first batch's energy along each axis.
     Energy(f64),
+    /// Those of least perplexity with which all layers together keep at most so many MiB.
+    Budget(f64),
 }
+
+const MIB: f64 = (1 << 20) as f64;
+/// The percentages of energy whose ranks a budget chooses from.
+const LEVELS: &[u8] = &[40, 50, 60, 70, 80, 90];
+
+// What is remembered of a layer under a budget, beside the factors.
+/// The perplexity at each level.
+const PERPLEXITIES: &str = "perplexities";
+/// The bytes kept at each level.
+const TAKEN: &str = "taken";
+/// The ranks (levels, axes).
+const CHOICES: &str = "choices";
+/// The ranks that were chosen.
+const RANKS: &str = "ranks";
 
 /// The Tucker decomposition by a step of subspace iteration at these ranks.
 #[derive(Debug)]
 pub struct Asi {
     ranks: Ranks,
+}
+
+/// How a tensor is packed at one step.
+enum Packing {
+    /// At these ranks.
+    Ranks(Vec<usize>),
+    /// At those that keep this share of energy along each axis.
+    Energy(f64),
+    /// As it is.
+    Whole,
 }
 
 /// What is remembered: the factor along this axis.
@@ -90,6 +134,7 @@ impl Codec for Asi {
                 format!("asi:{}", ranks.iter().map(usize::to_string).collect::<Vec<_>>().join("x"))
             }
             Ranks::Energy(energy) => format!("asi:{energy}"),
+            Ranks::Budget(mib) => format!("asi:{mib}MiB"),
         }
     }
 
@@ -114,10 +159,13 @@ impl Codec for Asi {
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
         let shape = input.dims();
         self.bytes(shape, input.dtype(), context.form)?; // refuses what does not fit
+        let packing = self.packing(input, context.memory)?;
         let last: Vec<Option<&Tensor>> =
             (0..shape.len()).map(|axis| remembered(context.memory, axis)).collect();
-        let factors = match self.ranks(&last) {
-            Ok(ranks) => {
+        let factors = match packing {
+            Packing::Whole => return Identity.pack(input, context),
+            Packing::Energy(energy) => hosvd::factors(input, energy)?,
+            Packing::Ranks(ranks) => {
                 let axes = last.par_iter().zip(ranks).enumerate();
                 let step = axes.map(|(axis, (last, rank))| {
                     let key = context.key.layer(&name(axis));
@@ -125,7 +173,6 @@ impl Codec for Asi {
                 });
                 step.collect::<Result<Vec<_>>>()?
             }
-            Err(energy) => hosvd::factors(input, energy)?,
         };
         if !is_smaller_batch(shape, &last) {
             for (axis, factor) in factors.iter().enumerate() {
@@ -135,19 +182,95 @@ impl Codec for Asi {
         }
         Ok(Box::new(Tucker::project(input, factors)?))
     }
+
+    fn calibrates(&self, step: u64, _: u64) -> Option<Calibration> {
+        let now = step == 0 && matches!(self.ranks, Ranks::Budget(_));
+        now.then_some(Calibration::Distances(LEVELS))
+    }
+
+    fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+        memory.set(PERPLEXITIES, &Tensor::new(measured, &Device::Cpu)?);
+        Ok(())
+    }
+
+    fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+        let Ranks::Budget(mib) = self.ranks else { return Ok(()) };
+        let (mut choosing, mut tensors) = (Vec::new(), Vec::new());
+        for layer in layers {
+            if let Some(ways) = ways(layer)? {
+                choosing.push(layer);
+                tensors.push(ways);
+            }
+        }
+        let selected = select(&tensors, mib * MIB).ok_or_else(|| {
+            let least = |ways: &Vec<Way>| ways.iter().map(|way| way.bytes).fold(f64::MAX, f64::min);
+            let least = tensors.iter().map(least).sum::<f64>() / MIB;
+            let count = tensors.len();
+            wrong(&self.name(), format!("{count} layers take {least:.4} MiB at least; allow more"))
+        })?;
+        for (layer, level) in choosing.into_iter().zip(selected) {
+            let ranks = layer.get(CHOICES).map(|choices| choices.get(level)).transpose()?;
+            if let Some(ranks) = ranks {
+                layer.set(RANKS, &ranks.copy()?);
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Asi {
-    /// The rank along each axis, or the energy that has yet to choose them.
-    fn ranks(&self, last: &[Option<&Tensor>]) -> std::result::Result<Vec<usize>, f64> {
-        match &self.ranks {
-            Ranks::Fixed(ranks) => Ok(ranks.clone()),
+    /// How a tensor is packed now. Where a budget asks for it, its ranks at all levels are
+    /// remembered.
+    fn packing(&self, input: &Tensor, memory: &mut Memory) -> Result<Packing> {
+        Ok(match &self.ranks {
+            Ranks::Fixed(ranks) => Packing::Ranks(ranks.clone()),
             Ranks::Energy(energy) => {
-                let ranks = last.iter().map(|last| last.as_ref()?.dims().last().copied());
-                ranks.collect::<Option<_>>().ok_or(*energy)
+                let rank = |axis| remembered(memory, axis)?.dims().last().copied();
+                let ranks = (0..input.rank()).map(rank).collect::<Option<_>>();
+                ranks.map_or(Packing::Energy(*energy), Packing::Ranks)
             }
-        }
+            Ranks::Budget(_) => match (memory.trial(), memory.get(RANKS)) {
+                (Some(0), _) => Packing::Whole,
+                (Some(percent), _) => Packing::Energy(f64::from(percent) / 100.0),
+                (None, Some(ranks)) => {
+                    let ranks = ranks.to_vec1::<u32>()?;
+                    Packing::Ranks(ranks.into_iter().map(|rank| rank as usize).collect())
+                }
+                (None, None) => {
+                    if memory.get(PERPLEXITIES).is_some() {
+                        survey(input, memory)?;
+                    }
+                    Packing::Whole
+                }
+            },
+        })
     }
+}
+
+/// Remembers the ranks of a tensor at all levels, and the bytes that it takes at them.
+fn survey(input: &Tensor, memory: &mut Memory) -> Result<()> {
+    let (mut choices, mut taken) = (Vec::<u32>::new(), Vec::new());
+    for &percent in LEVELS {
+        let factors = hosvd::factors(input, f64::from(percent) / 100.0)?;
+        for factor in &factors {
+            choices.push(factor.dim(1)? as u32);
+        }
+        taken.push(Tucker::project(input, factors)?.bytes().total() as f64);
+    }
+    memory.set(CHOICES, &Tensor::from_vec(choices, (LEVELS.len(), input.rank()), &Device::Cpu)?);
+    memory.set(TAKEN, &Tensor::new(taken, &Device::Cpu)?);
+    Ok(())
+}
+
+/// What a layer may take of the budget, if its ranks are yet to be chosen and all is known for it.
+fn ways(memory: &Memory) -> Result<Option<Vec<Way>>> {
+    let (None, Some(taken), Some(perplexities)) =
+        (memory.get(RANKS), memory.get(TAKEN), memory.get(PERPLEXITIES))
+    else {
+        return Ok(None);
+    };
+    let ways = taken.to_vec1()?.into_iter().zip(perplexities.to_vec1()?);
+    Ok(Some(ways.map(|(bytes, cost)| Way { bytes, cost }).collect()))
 }
 
 /// Whether only the batch differs from what was remembered, and has become smaller.

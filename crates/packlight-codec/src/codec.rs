@@ -57,6 +57,20 @@ pub enum Disturbance {
     Norms,
 }
 
+/// What a trainer measures of a layer for its codec, by backward passes in which that layer alone is
+/// packed at another level: with what it finds in [`Memory::trial`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calibration {
+    /// One number. With g0 and g1 what is disturbed of the gradients of all parameters with the
+    /// layer in one bit, drawn twice, and g2 the same in eight bits, the largest of |g0 - g1|^2,
+    /// 2 |g0 - g2|^2 and 2 |g1 - g2|^2 (Liu et al., "GACT", ICML 2022).
+    Sensitivity(Disturbance),
+    /// A number for each of these levels: the distance |g - g0| of the gradients of all parameters
+    /// from those at level 0 (the perplexity of Nguyen et al., "ASI", ICML 2025: where the layer is
+    /// a conv or linear one, only its own weight's gradient differs).
+    Distances(&'static [u8]),
+}
+
 /// Which layers a codec is for where a plan does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -173,18 +187,17 @@ pub trait Codec: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether a trainer is to measure, before step `step` of `steps`, how much each layer's packing
-    /// disturbs the gradients of all parameters, by backward passes in which one layer at a time is
-    /// packed in [`Memory::trial`] bits, and by what of them.
-    fn calibrates(&self, _step: u64, _steps: u64) -> Option<Disturbance> {
+    /// What a trainer is to measure, if anything, before step `step` of `steps`, of how much each
+    /// layer's packing disturbs the gradients.
+    fn calibrates(&self, _step: u64, _steps: u64) -> Option<Calibration> {
         None
     }
 
-    /// Takes what was measured of one layer.
+    /// Takes what was measured of one layer, once all have been.
     ///
     /// # Errors
     /// If it cannot be remembered.
-    fn calibrated(&self, _sensitivity: f64, _memory: &mut Memory) -> Result<()> {
+    fn calibrated(&self, _measured: &[f64], _memory: &mut Memory) -> Result<()> {
         Ok(())
     }
 

@@ -50,12 +50,14 @@ impl Ladder {
         Ok(memory.trial().unwrap_or(allocated))
     }
 
-    /// Remembers what was measured of a layer.
+    /// Remembers the sensitivity that was measured of a layer.
     ///
     /// # Errors
     /// If it cannot be remembered.
-    pub(crate) fn calibrated(&self, sensitivity: f64, memory: &mut Memory) -> Result<()> {
-        memory.set(SENSITIVITY, &Tensor::new(sensitivity, &Device::Cpu)?);
+    pub(crate) fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+        if let &[sensitivity] = measured {
+            memory.set(SENSITIVITY, &Tensor::new(sensitivity, &Device::Cpu)?);
+        }
         Ok(())
     }
 

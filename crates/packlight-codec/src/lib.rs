@@ -42,11 +42,12 @@ mod ladder;
 mod low_rank;
 mod masked;
 mod memory;
+mod selection;
 mod spec;
 mod tokens;
 mod tucker;
 
-pub use codec::{Bytes, Codec, Context, Disturbance, InputForm, Packed, Scope};
+pub use codec::{Bytes, Calibration, Codec, Context, Disturbance, InputForm, Packed, Scope};
 pub use error::{Error, Result};
 pub use memory::Memory;
 pub use registry::parse;

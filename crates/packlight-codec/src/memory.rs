@@ -23,15 +23,15 @@ impl Memory {
         self.tensors.insert(name.to_owned(), tensor.detach());
     }
 
-    /// The bits that this layer is to be packed in once, to see how much it matters; see
-    /// [`Codec::calibrates`](crate::Codec::calibrates).
+    /// The bits, or what else a codec calls a level, that this layer is to be packed in once, to see
+    /// how much it matters; see [`Codec::calibrates`](crate::Codec::calibrates).
     pub fn trial(&self) -> Option<u8> {
         self.trial
     }
 
     /// This memory for such a trial.
-    pub fn for_trial(self, bits: u8) -> Self {
-        Self { trial: Some(bits), ..self }
+    pub fn for_trial(self, level: u8) -> Self {
+        Self { trial: Some(level), ..self }
     }
 
     /// All that is remembered, by name.

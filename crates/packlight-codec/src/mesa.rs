@@ -5,7 +5,8 @@
 //! a new batch adds a tenth, and values are rounded at random to 256 codes over it. The first step
 //! takes the batch's own. What lies outside the running range gets the nearest code, which makes it
 //! biased; the authors' kernel limits only from below, so that values above the range wrap around.
-//! Outside attention a group is 64 channels or features, the width of a head in most transformers.
+//! Outside attention a group is 64 channels or features, the width of a head in most transformers and
+//! the authors' `convert_by_group_size(model, 64)`.
 
 use std::sync::Arc;
 

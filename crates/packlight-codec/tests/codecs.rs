@@ -243,7 +243,7 @@ fn awkward_shapes_and_values() {
                             &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
                         let _ = codec.observe_output_grad(&x, &weight_shape, context);
                         let _ = codec.output_grad(&x, context);
-                        let _ = codec.calibrated(f64::NAN, context.memory);
+                        let _ = codec.calibrated(&[f64::NAN], context.memory);
                     }
                     let _ = codec.allocate(&mut [memory]);
                     if form == Images {

@@ -101,7 +101,7 @@ fn with_a_budget_alam_averages_what_matters_least() {
     let pack = |memory: &mut Memory| pack_with("alam:2", &x, 0, memory).bytes();
     for (memory, sensitivity) in layers.iter_mut().zip([0.0, 1.0, 1e6]) {
         assert_eq!(pack(memory).payload, x.elem_count() / 4, "2 bits until it is measured");
-        codec.calibrated(sensitivity, memory).unwrap();
+        codec.calibrated(&[sensitivity], memory).unwrap();
     }
     codec.allocate(&mut layers.iter_mut().collect::<Vec<_>>()).unwrap();
     let payloads: Vec<usize> = layers.iter_mut().map(|memory| pack(memory).payload).collect();
@@ -145,6 +145,9 @@ fn wrong_parameters_are_refused() {
         ("q0", "`0` found"),
         ("q9", "`9` found"),
         ("q2:up", "`up` found"),
+        ("gact:0.5", "bits on average, 1 to 32, expected"),
+        ("gact:4:0", "steps from one measurement to the next expected; `0` found"),
+        ("gact:4:5:6", "`gact:4:50`"),
         ("q2:", ""),
     ] {
         match parse(spec) {

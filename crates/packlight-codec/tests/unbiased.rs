@@ -47,6 +47,7 @@ const PROMISES: &[(&str, Promise)] = &[
     ("alam:2", Promise::Tensor),
     ("gact:4", Promise::Tensor),
     ("gact:2", Promise::Tensor),
+    ("gact:4:50", Promise::Tensor),
     ("compact:4", Promise::Tensor),
     ("pamm:4", Promise::Projection),
     ("qb:4", Promise::Projection),
@@ -128,7 +129,7 @@ fn memories(codec: &dyn Codec, case: &Case) -> Vec<Memory> {
     let mut context = Context { form: case.form, key: key(0, 0), memory: &mut memory };
     if codec.pack(&(&case.x * 2.0).unwrap(), &mut context).is_ok() {
         codec.observe_output_grad(&case.grad, &case.weight_shape, &mut context).unwrap();
-        codec.calibrated(1.0, &mut memory).unwrap();
+        codec.calibrated(&[1.0], &mut memory).unwrap();
         codec.allocate(&mut [&mut memory]).unwrap();
     }
     let remembers = memory.tensors().next().is_some();
@@ -190,7 +191,7 @@ fn the_mean_of_a_thousand_draws_is_within_four_standard_errors() {
             }
         }
     }
-    assert_eq!(entries, 2568);
+    assert_eq!(entries, 2796);
 }
 
 /// Root of the mean square error of a weight gradient that is the mean of `repeats` draws, over 64

@@ -55,17 +55,20 @@ fn spec(architecture: Architecture) -> ModelSpec {
 }
 
 fn step_of(spec: &ModelSpec, plan: &str) -> Step {
-    let plan = Plan::parse(plan).unwrap();
-    let model = Model::planned(spec, &plan, 3, DType::F64, &Device::Cpu).unwrap();
-    let ledger = Ledger::new();
-    let pass = Pass::training().with_seed(3, 0).with_ledger(&ledger);
     let (inputs, labels) = match spec.name.takes_sequences() {
         true => sequences(),
         false => (sample(&[BATCH, 3, SIDE, SIDE]), Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu)),
     };
-    let logits = model.forward(&Activation::from_tensor(&inputs, &pass).unwrap()).unwrap();
-    let labels = labels.unwrap();
-    let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
+    step_on(&inputs, &labels.unwrap(), spec, plan)
+}
+
+fn step_on(inputs: &Tensor, labels: &Tensor, spec: &ModelSpec, plan: &str) -> Step {
+    let plan = Plan::parse(plan).unwrap();
+    let model = Model::planned(spec, &plan, 3, DType::F64, &Device::Cpu).unwrap();
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_seed(3, 0).with_ledger(&ledger);
+    let logits = model.forward(&Activation::from_tensor(inputs, &pass).unwrap()).unwrap();
+    let loss = model.loss(&logits, labels).unwrap().into_tensor().unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().named().filter_map(|(name, var)| {
         store.get(var).map(|gradient| (name.to_owned(), values(gradient)))
@@ -108,6 +111,33 @@ fn square_root_segments_keep_least_beside_the_largest_segment() {
     let maps = [WIDTH * 16 * 16, WIDTH * 16 * 16, 4 * WIDTH * 4 * 4];
     assert_eq!(kept("checkpoint=sqrt"), maps.map(|elements| pixel * elements));
     assert_eq!(kept("checkpoint=block").len(), 8);
+}
+
+/// Of n equal layers in k segments at most k + n / k inputs are held at a time (Chen et al., 2016),
+/// least of all with as many segments as the square root of n. One less here: a segment's own input
+/// serves the first of its layers.
+#[test]
+fn of_equal_layers_the_square_root_of_their_number_takes_least() {
+    const LAYERS: usize = 16;
+    const FEATURES: usize = 64;
+    let mlp =
+        ModelSpec { hidden: Some(vec![FEATURES; LAYERS]), ..ModelSpec::new(Architecture::Mlp) };
+    let spec = mlp.for_images(1, 8, 10).unwrap();
+    let labels = Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu).unwrap();
+    let peak = |plan: &str| {
+        let step = step_on(&sample(&[BATCH, 1, 8, 8]), &labels, &spec, plan);
+        step.ledger.peak() as f64 / (BATCH * FEATURES * 8) as f64
+    };
+    let peaks: Vec<f64> = (1..=LAYERS).map(|k| peak(&format!("checkpoint={k}"))).collect();
+    let least = peaks.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(peak("checkpoint=sqrt"), least, "{peaks:?}");
+    assert_eq!(peaks.iter().position(|&peak| peak == least), Some(3), "{peaks:?}");
+    for k in [1, 2, 4] {
+        let segment = (LAYERS / k) as f64;
+        // A ReLU's mask takes a 64th of an f64 input.
+        let expected = k as f64 + segment - 1.0 + segment / 64.0;
+        assert_eq!(peaks[k - 1], expected, "{k} segments: {peaks:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use packlight_autograd::Pass;
-use packlight_codec::Disturbance;
+use packlight_codec::{Calibration, Disturbance};
 use packlight_nn::Parameters;
 
 use crate::metric::values;
@@ -13,15 +13,11 @@ use crate::{Error, Result};
 const FEW: u8 = 1;
 const MANY: u8 = 8;
 
-/// Measures the sensitivity of each layer whose codec asks for it at `step` of `steps`, and tells
-/// the codec.
+/// Measures what each layer's codec asks for at `step` of `steps` ([`Calibration`]), and tells the
+/// codecs once all is measured.
 ///
-/// With g0 and g1 the gradients of all parameters, or their norms, with this layer's tensor in one
-/// bit, drawn twice, and g2 the same in eight, all else being equal, the sensitivity is the largest
-/// of |g0 - g1|^2, 2 |g0 - g2|^2 and 2 |g1 - g2|^2 (Liu et al., "GACT: activation compressed training
-/// for generic network architectures", ICML 2022; with norms, Woo et al., "ALAM", ICLR 2024). Each
-/// layer takes three passes of `loss`, which leave running statistics and what codecs remember as
-/// they are. Answers whether any layer asked.
+/// Each layer takes three passes of `loss`, or one for each level and one, which leave running
+/// statistics and what codecs remember as they are. Answers whether any layer asked.
 ///
 /// # Errors
 /// If a pass fails, or a parameter of a layer that trains gets no gradient.
@@ -33,23 +29,36 @@ pub fn calibrate(
     steps: u64,
 ) -> Result<bool> {
     let pass = pass.clone().freeze_statistics();
-    let mut any = false;
+    let mut found = Vec::new();
     for layer in parameters.layers() {
-        let codec = layer.codec();
-        let Some(disturbance) = codec.calibrates(step, steps) else { continue };
-        let gradients = |bits, draw| {
-            let trial = pass.clone().with_trial(layer.name(), bits, draw);
+        let Some(calibration) = layer.codec().calibrates(step, steps) else { continue };
+        let gradients = |disturbance, level, draw| {
+            let trial = pass.clone().with_trial(layer.name(), level, draw);
             gradient(parameters, &loss(&trial)?.backward()?, disturbance)
         };
-        let (first, second) = (gradients(FEW, 1)?, gradients(FEW, 2)?);
-        let fine = gradients(MANY, 1)?;
-        let sensitivity = squared_distance(&first, &second)
-            .max(2.0 * squared_distance(&first, &fine))
-            .max(2.0 * squared_distance(&second, &fine));
-        codec.calibrated(sensitivity, &mut layer.memory())?;
-        any = true;
+        let measured = match calibration {
+            Calibration::Sensitivity(disturbance) => {
+                let coarse = |draw| gradients(disturbance, FEW, draw);
+                let (first, second) = (coarse(1)?, coarse(2)?);
+                let fine = gradients(disturbance, MANY, 1)?;
+                let sensitivity = squared_distance(&first, &second)
+                    .max(2.0 * squared_distance(&first, &fine))
+                    .max(2.0 * squared_distance(&second, &fine));
+                vec![sensitivity]
+            }
+            Calibration::Distances(levels) => {
+                let at = |level| gradients(Disturbance::Entries, level, 1);
+                let whole = at(0)?;
+                let distance = |&level: &u8| Ok(squared_distance(&at(level)?, &whole).sqrt());
+                levels.iter().map(distance).collect::<Result<_>>()?
+            }
+        };
+        found.push((layer, measured));
     }
-    Ok(any)
+    for (layer, measured) in &found {
+        layer.codec().calibrated(measured, &mut layer.memory())?;
+    }
+    Ok(!found.is_empty())
 }
 
 /// The gradients of all trained parameters, or their norms, one after another.

@@ -81,6 +81,29 @@ proptest! {
         prop_assert!((indicator(&h, &scaled) - expected).abs() < 1e-9 * (1.0 + expected.abs()));
     }
 
+    /// Woo and Jeon's theorem 1 on one sample of a linear layer whose loss is |W h - t|^2 / 2, with a
+    /// gradient of Lipschitz constant |h|^2: a step of eta <= 1 / |h|^2 along delta r^T leaves the
+    /// loss at most at f - eta / 2 |delta|^2 r.(2h - r), so that it falls where the indicator is
+    /// positive.
+    #[test]
+    fn a_step_descends_at_least_by_what_the_indicator_promises(
+        seed in any::<u64>(),
+        count in 1usize..50,
+        outputs in 1usize..5,
+        noise in 0.0..3.0f64,
+        share in 0.01..1.0f64,
+    ) {
+        let (h, delta) = (normals(seed, count), normals(seed ^ 1, outputs));
+        let r: Vec<f64> =
+            h.iter().zip(normals(!seed, count)).map(|(h, n)| h + noise * n).collect();
+        let (hh, squares) = (dot(&h, &h), dot(&delta, &delta));
+        let eta = share / hh;
+        // After the step W h - t is delta - eta delta (r.h).
+        let after: Vec<f64> = delta.iter().map(|d| d - eta * d * dot(&r, &h)).collect();
+        let promised = eta / 2.0 * squares * indicator(&h, &r) * hh;
+        prop_assert!(dot(&after, &after) / 2.0 <= squares / 2.0 - promised + 1e-9 * squares);
+    }
+
     /// Pooling is an orthogonal projector at every size, so its indicator is the squared cosine
     /// and the share of the energy that it keeps.
     #[test]

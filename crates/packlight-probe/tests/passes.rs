@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Layer, Pass};
+use packlight_autograd::{Activation, Layer, Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::model::Architecture;
 use packlight_nn::{Model, ModelSpec, Module, Plan, memory};
@@ -184,8 +185,10 @@ fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
 
 #[test]
 fn calibrating_tells_codecs_which_layers_matter() {
-    // GACT measures every 1,000 steps, ALAM at first and after a tenth of all.
-    for (plan, idle, measured) in [("gact:2", 1, 0), ("gact:2", 999, 1000), ("alam:2", 41, 40)] {
+    // GACT measures every 1,000 steps or as often as asked, ALAM at first and after a tenth of all.
+    for (plan, idle, measured) in
+        [("gact:2", 1, 0), ("gact:2", 999, 1000), ("gact:2:50", 99, 100), ("alam:2", 41, 40)]
+    {
         let model = model(plan);
         let pass = Pass::training().with_seed(1, 0);
         let at = |step| {
@@ -203,6 +206,51 @@ fn calibrating_tells_codecs_which_layers_matter() {
 }
 
 #[test]
+fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
+    let errors: BTreeMap<String, f64> = side_by_side(&model("hosvd:0.8"))
+        .into_iter()
+        .map(|record| match record {
+            Record::Gradient { layer, fidelity, .. } => {
+                (layer, fidelity.relative_error.unwrap() * fidelity.exact_norm)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let budget = 0.05;
+    let model = model(&format!("asi:{budget}MiB"));
+    let pass = Pass::training();
+    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 0, 400).unwrap();
+    for layer in model.layers().iter().filter(|layer| layer.kind() == LayerKind::Conv) {
+        let name = layer.name();
+        // The first convolution of a block has packed the shortcut's input, too.
+        let shortcut = name.strip_suffix("conv1").map(|block| format!("{block}downsample.0"));
+        let expected = match shortcut.and_then(|shortcut| errors.get(&shortcut)) {
+            _ if name.ends_with("downsample.0") => 0.0,
+            Some(shortcut) => errors[name].hypot(*shortcut),
+            None => errors[name],
+        };
+        let found = layer.memory().get("perplexities").unwrap().to_vec1::<f64>().unwrap();
+        let gap = (found[4] - expected).abs();
+        assert!(gap <= 1e-5 * expected, "{name}: {} for {expected}", found[4]);
+    }
+    let kept = |step| {
+        let ledger = Ledger::new();
+        let pass = Pass::training().with_seed(1, step).with_ledger(&ledger);
+        loss(&model, &pass).unwrap().backward().unwrap();
+        memory::allocate(model.layers()).unwrap();
+        let entries = ledger.entries();
+        let of_convolutions = entries.iter().filter(|entry| {
+            let layer = model.layers().iter().find(|layer| *layer.name() == *entry.layer).unwrap();
+            layer.kind() == LayerKind::Conv
+        });
+        of_convolutions.map(|entry| entry.bytes.total()).sum::<usize>() as f64 / f64::from(1 << 20)
+    };
+    let (first, second) = (kept(0), kept(1));
+    assert!(0.9 * budget < second && second <= budget && budget < first, "{first}, {second}");
+    assert_eq!(kept(2), second);
+}
+
+#[test]
 fn the_exact_pass_has_no_stand_ins_either() {
     let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
     let spec = spec.for_images(3, 16, 5).unwrap();
@@ -215,4 +263,34 @@ fn the_exact_pass_has_no_stand_ins_either() {
         .collect();
     assert!(changed.contains(&"layer1.1.conv1.weight".to_string()), "{changed:?}");
     assert!(changed.iter().all(|name| name.contains("conv1") || name.contains("downsample.0")));
+}
+
+/// What stands in for an input and that input are both behind a ReLU, and the one is a part of the
+/// other, so that training on it descends for every sample (Woo and Jeon, ICLR 2023).
+#[test]
+fn auxiliary_residual_activation_has_a_positive_learning_indicator() {
+    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = spec.for_images(3, 16, 5).unwrap();
+    let plan = Plan::parse("ara=2:2:2:2").unwrap();
+    let model = Model::planned(&spec, &plan, 3, DType::F32, &Device::Cpu).unwrap();
+    let mut auxiliary = Vec::new();
+    for record in side_by_side(&model) {
+        let Record::Gradient { layer, fidelity, learning_indicator, .. } = record else {
+            panic!("{record:?}")
+        };
+        if fidelity.cosine != Some(1.0) {
+            let indicator = learning_indicator.unwrap();
+            assert_eq!(indicator.nonpositive, 0.0, "{layer}: {indicator:?}");
+            assert!(0.0 < indicator.min && indicator.max < 1.0, "{layer}: {indicator:?}");
+            auxiliary.push(layer);
+        }
+    }
+    let expected = [
+        "layer1.1.conv1",
+        "layer3.0.conv1",
+        "layer3.0.downsample.0",
+        "layer4.0.conv1",
+        "layer4.0.downsample.0",
+    ];
+    assert_eq!(auxiliary, expected);
 }
