@@ -5,24 +5,39 @@ use super::planes::side_by_side;
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use super::tap_sum::BAND;
-use super::weight_grad::weight_grad_of;
+use super::weight_grad::{own_sums, weight_grad_of};
 use crate::element::Element;
+use crate::pieces::build;
 
 /// The gradient of the weight from the dense `input`.
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
     let grid = Grid::forward(problem);
     let sample_in = problem.in_channels * problem.pixels();
+    // Where each piece of work goes through all samples, they are laid out once for all pieces.
+    let laid = (!own_sums(problem)).then(|| lay(problem, &grid, input));
     weight_grad_of(problem, grid.samples, (input, sample_in), grad, |input, grad, first, result| {
-        piece_grad(problem, &grid, input, grad, first, result);
+        piece_grad(problem, &grid, (input, laid.as_deref()), grad, first, result);
+    })
+}
+
+/// The samples as the inner loops read them, as many at a time as share a buffer.
+fn lay<T: Element>(problem: &Problem, grid: &Grid, input: &[T]) -> Vec<T> {
+    let sample_in = problem.in_channels * problem.pixels();
+    let size = problem.in_channels * grid.channel();
+    build(problem.batch.div_ceil(grid.samples) * size, size, |number, laid| {
+        let samples = input[number * grid.samples * sample_in..].chunks_exact(sample_in);
+        for (sample, input) in samples.take(grid.samples).enumerate() {
+            grid.place(input, sample, laid);
+        }
     })
 }
 
 /// The weight gradient of the output channels from `first` on, all of one group, as many as
-/// `result` holds.
+/// `result` holds, from the input as it is or as it has been laid out.
 fn piece_grad<T: Element>(
     problem: &Problem,
     grid: &Grid,
-    input: &[T],
+    (input, laid): (&[T], Option<&[T]>),
     grad: &[T],
     first: usize,
     result: &mut [T],
@@ -34,20 +49,28 @@ fn piece_grad<T: Element>(
     let pixels = problem.out_pixels();
     let sample_out = problem.out_channels * pixels;
     let outputs = first..first + result.len() / size;
+    let group = first / problem.group_outputs();
+    let cells = depth * grid.channel();
     // All targets of a convolution meet the same taps, so there is one part.
     for mut part in grid.parts(depth, sample_out) {
         // Rounded up to whole blocks of weights; those too many repeat the first.
         part.offsets.resize(size.next_multiple_of(WEIGHTS), 0);
         let blocks = outputs.len().div_ceil(CHANNELS);
         let mut sums = vec![[T::zero(); CHANNELS]; blocks * part.offsets.len()];
-        let mut padded = vec![T::zero(); depth * grid.channel()];
+        let mut buffer = vec![T::zero(); if laid.is_some() { 0 } else { cells }];
         let mut grads = [[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND];
         let inputs = input.chunks(grid.samples * sample_in);
-        for (input, grad) in inputs.zip(grad.chunks(grid.samples * sample_out)) {
-            for (sample, input) in input.chunks_exact(sample_in).enumerate() {
-                let group = first / problem.group_outputs();
-                grid.place(&input[group * channels..][..channels], sample, &mut padded);
-            }
+        let grads_of_samples = grad.chunks(grid.samples * sample_out);
+        for (number, (input, grad)) in inputs.zip(grads_of_samples).enumerate() {
+            let padded = match laid {
+                Some(laid) => &laid[(number * problem.geometry.groups + group) * cells..][..cells],
+                None => {
+                    for (sample, input) in input.chunks_exact(sample_in).enumerate() {
+                        grid.place(&input[group * channels..][..channels], sample, &mut buffer);
+                    }
+                    &buffer
+                }
+            };
             let targets = &part.targets[..input.len() / sample_in * part.runs_of_sample];
             for (targets, runs) in targets.chunks(BAND).zip(part.runs.chunks(BAND)) {
                 let runs = &runs[..targets.len()];
@@ -63,7 +86,7 @@ fn piece_grad<T: Element>(
                         targets,
                         grads,
                     );
-                    accumulate(lanes, grads, &padded, &part.offsets, runs, sums);
+                    accumulate(lanes, grads, padded, &part.offsets, runs, sums);
                 }
             }
         }

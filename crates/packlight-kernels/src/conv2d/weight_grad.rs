@@ -8,8 +8,14 @@ use crate::element::Element;
 
 /// Pieces of work that the gradient is cut into, by samples or by output channels.
 const PIECES: usize = 8;
-/// Weights up to which each piece may sum a gradient of its own.
+/// Weights up to which each piece sums a gradient of its own.
 const OWN_SUMS: usize = 1 << 17;
+
+/// Whether the weights are so few that each piece of work sums the gradient of all of them over its
+/// own samples; otherwise each goes through all samples for its own weights.
+pub(super) fn own_sums(problem: &Problem) -> bool {
+    problem.out_channels * problem.depth() * problem.taps() <= OWN_SUMS
+}
 
 /// The gradient of the weight, of which `piece` computes some output channels, all of one group,
 /// from some samples: it is given these samples of the input and of the output gradient, the first
@@ -26,8 +32,7 @@ pub(super) fn weight_grad_of<T: Element>(
     let size = problem.depth() * problem.taps();
     let outputs = problem.group_outputs();
     let mut result = vec![T::zero(); problem.out_channels * size];
-    if result.len() <= OWN_SUMS {
-        // Few weights: each piece sums the gradient of all of them over its own samples.
+    if own_sums(problem) {
         let share = problem.batch.div_ceil(PIECES).next_multiple_of(together);
         let sample_out = problem.out_channels * problem.out_pixels();
         let sums: Vec<Vec<T>> = input
@@ -46,8 +51,7 @@ pub(super) fn weight_grad_of<T: Element>(
         }
         return result;
     }
-    // Many weights: each piece sums the gradient of its own output channels over all samples. No
-    // piece waits for another, and no second copy of a large gradient is held.
+    // No piece waits for another, and no second copy of a large gradient is held.
     let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
     result.par_chunks_mut(outputs * size).enumerate().for_each(|(group, result)| {
         result.par_chunks_mut(share * size).enumerate().for_each(|(number, result)| {
