@@ -22,7 +22,10 @@ pub enum Error {
     /// A kernel's error.
     #[error(transparent)]
     Kernel(#[from] packlight_kernels::Error),
-    /// A file could not be read or written.
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] packlight_record::Error),
+    /// A file could not be read.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.

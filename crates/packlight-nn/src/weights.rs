@@ -1,11 +1,10 @@
 //! Named tensors in safetensors files, and their way into variables.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
+use packlight_record::atomic_file;
 
 use crate::nearest::nearest;
 use crate::{Error, Result};
@@ -29,27 +28,7 @@ pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let bytes = safetensors::serialize(tensors, None)
         .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(".partial");
-    let temporary = Path::new(&temporary);
-    let io = |e| Error::io(temporary, e);
-    let mut file = File::create(temporary).map_err(io)?;
-    file.write_all(&bytes).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    std::fs::rename(temporary, path).map_err(|e| Error::io(path, e))?;
-    sync_folder_of(path)
-}
-
-/// Brings the renaming itself to the disk, where the system lets folders be opened.
-fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if cfg!(unix) {
-        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, e))?;
-    }
-    Ok(())
+    Ok(atomic_file::write(path, &bytes)?)
 }
 
 /// Sets the named variables from tensors of the same names, cast to each variable's type and

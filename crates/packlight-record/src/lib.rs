@@ -7,6 +7,8 @@
 //!
 //! This crate knows nothing of candle, so that reports are made without it.
 
+pub mod atomic_file;
+pub mod layout;
 pub mod log;
 pub mod manifest;
 pub mod measurement;

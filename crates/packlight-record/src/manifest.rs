@@ -3,14 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
+use crate::layout::MANIFEST;
 use crate::{Error, Result};
-
-/// The name of a run's manifest within its folder.
-pub const MANIFEST: &str = "manifest.json";
-/// The name of a run's records within its folder.
-pub const RECORDS: &str = "records.jsonl";
-/// The name of a run's measurements within its folder.
-pub const MEASUREMENTS: &str = "measurements.jsonl";
 
 /// How far a run got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

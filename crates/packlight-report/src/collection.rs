@@ -3,13 +3,13 @@
 use std::path::{Component, Path, PathBuf};
 
 use maud::{Markup, html};
+use packlight_record::layout::STUDY;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::across::{Column, across};
 use crate::document::document;
 use crate::drawings::Source;
-use crate::grid::STUDY;
 use crate::page::drawing_in;
 use crate::report::Report;
 use crate::{Error, Result, Summary, file, lists};

@@ -33,6 +33,9 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] packlight_record::Error),
     /// A table could not be made from the records.
     #[error(
         "the records make no table: {0}; they were written by another version, run the study again"

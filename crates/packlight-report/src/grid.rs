@@ -3,11 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use packlight_record::layout::STUDY;
 use serde::Deserialize;
 use toml::{Spanned, Value};
-
-/// The name of a study's description within its folder.
-pub(crate) const STUDY: &str = "study.toml";
 
 /// The plans of a study, in its order, and its seeds.
 #[derive(Debug, PartialEq, Eq)]

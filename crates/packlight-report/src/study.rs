@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use packlight_record::manifest::{MEASUREMENTS, RECORDS};
+use packlight_record::layout::{MEASUREMENTS, RECORDS, RUNS};
 use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
 use serde::de::DeserializeOwned;
 
 use crate::grid::Grid;
 use crate::{Error, Result};
-
-/// The name of the folder that holds a study's runs, each in its own.
-const RUNS: &str = "runs";
 
 /// How a run stands, as far as the report is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]

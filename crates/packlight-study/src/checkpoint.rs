@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
+use packlight_record::atomic_file;
 use safetensors::tensor::View;
 use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Error, Result, atomic_file};
+use crate::{Error, Result};
 
 /// The name of a run's checkpoint within its folder.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -90,7 +91,7 @@ impl Checkpoint {
             HashMap::from([(POSITION.to_owned(), position), (CHECKSUM.to_owned(), checksum)]);
         let bytes =
             serialize(tensors, Some(header)).map_err(|e| Error::checkpoint(path, e.to_string()))?;
-        atomic_file::write(path, &bytes)
+        Ok(atomic_file::write(path, &bytes)?)
     }
 
     /// Reads the checkpoint at `path`; `None` if there is none yet.

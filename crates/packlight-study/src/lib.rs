@@ -10,7 +10,6 @@
 
 pub mod data;
 
-mod atomic_file;
 mod checkpoint;
 mod error;
 mod evaluation;
@@ -30,9 +29,9 @@ pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
 pub use progress::{Event, Progress, Silent};
-pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, Pretrained, ProbeSpec, STUDY, Study};
+pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, Pretrained, ProbeSpec, Study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
-pub use sweep::{Options, RUNS, run_collection, run_study};
+pub use sweep::{Options, run_collection, run_study};
 pub use trainer::WEIGHTS;
 
 /// Bytes as lower-case hexadecimal digits.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use packlight_record::manifest::{MEASUREMENTS, RECORDS};
+use packlight_record::layout::{MEASUREMENTS, RECORDS};
 use packlight_record::{Appender, Measurement, Record};
 
 use crate::Result;

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use packlight_nn::ModelSpec;
-use packlight_record::manifest::{MANIFEST, RECORDS};
-use packlight_record::{Manifest, Record, RunState, read_log};
+use packlight_record::layout::{MANIFEST, RECORDS};
+use packlight_record::{Manifest, Record, RunState, atomic_file, read_log};
 
 use crate::checkpoint::Position;
 use crate::data::DataSet;
 use crate::progress::Event;
 use crate::spec::{NamedPlan, Study};
 use crate::trainer::{Ending, Trainer, WEIGHTS, Watch};
-use crate::{Error, Result, atomic_file, machine};
+use crate::{Error, Result, machine};
 
 /// How far a run had got before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl Run<'_> {
         let path = self.folder.join(MANIFEST);
         let json = serde_json::to_vec_pretty(manifest)
             .map_err(|source| packlight_record::Error::Json { path: path.clone(), source })?;
-        atomic_file::write(&path, &json)
+        Ok(atomic_file::write(&path, &json)?)
     }
 }
 

@@ -23,7 +23,7 @@ pub struct StudySummary {
 /// What became of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
-    /// Its name, which is its folder's within [`RUNS`](crate::RUNS).
+    /// Its name, which is its folder's within [`RUNS`](packlight_record::layout::RUNS).
     pub run: String,
     /// How it ended.
     #[serde(flatten)]

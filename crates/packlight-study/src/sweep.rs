@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_nn::ModelSpec;
+use packlight_record::layout::RUNS;
 
 use crate::data::{self, DataSet};
 use crate::lock::Lock;
@@ -14,9 +15,6 @@ use crate::spec::{Collection, Member, Study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 use crate::trainer::{Ending, Trainer, Watch};
 use crate::{Error, Result};
-
-/// The folder within a study's that holds a folder for each run.
-pub const RUNS: &str = "runs";
 
 /// How a study is to be run; nothing but the scale changes a record.
 #[derive(Debug)]

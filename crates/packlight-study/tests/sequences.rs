@@ -5,8 +5,9 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, read_log};
-use packlight_study::{Options, Outcome, RUNS, STUDY, Silent, run_study};
+use packlight_study::{Options, Outcome, Silent, run_study};
 
 const TEXT: &str = r#"
 name = "backwards"

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use packlight_record::layout::STUDY;
 use serde::Deserialize;
 
-use super::{STUDY, Study, is_file_name, suggestion};
+use super::{Study, is_file_name, suggestion};
 use crate::{Error, Result};
 
 /// Several studies that are run and reported together.

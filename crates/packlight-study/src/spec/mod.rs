@@ -10,6 +10,7 @@ mod suggestion;
 use std::path::Path;
 
 use packlight_nn::{ModelSpec, Plan, Schedule};
+use packlight_record::layout::STUDY;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -23,8 +24,6 @@ pub use probe::ProbeSpec;
 use crate::data::DataSpec;
 use crate::{Error, Result};
 
-/// The name of a study's description within its folder.
-pub const STUDY: &str = "study.toml";
 /// The most epochs that a run can have; more are a slip of the hand.
 const MOST_EPOCHS: u64 = 1_000_000;
 

@@ -91,8 +91,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             contestant.seconds.push(begun.elapsed().as_secs_f64());
         }
     }
-    let base = contestants[0].row(1.0);
-    let rows: Vec<Row> = contestants.iter().map(|c| c.row(base.median_seconds)).collect();
+    let rows: Vec<Row> = contestants.iter().map(|c| c.row(&contestants[0])).collect();
     if json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
     } else {
@@ -131,7 +130,7 @@ struct Row {
     plan: String,
     /// Median over the rounds.
     median_seconds: f64,
-    /// As a multiple of the plan `none`.
+    /// As a multiple of the plan `none` in the same round; median over the rounds.
     ratio: f64,
     /// What the ratio is to stay below, where that is agreed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,19 +187,23 @@ impl Contestant {
         Ok(())
     }
 
-    fn row(&self, base: f64) -> Row {
-        let mut seconds = self.seconds.clone();
-        seconds.sort_by(f64::total_cmp);
-        let median_seconds = seconds[seconds.len() / 2];
+    fn row(&self, none: &Contestant) -> Row {
+        let ratios = self.seconds.iter().zip(&none.seconds).map(|(own, none)| own / none);
         Row {
             plan: self.plan.clone(),
-            median_seconds,
-            ratio: median_seconds / base,
+            median_seconds: median(self.seconds.iter().copied()),
+            ratio: median(ratios),
             limit: LIMITS.iter().find(|(plan, _)| *plan == self.plan).map(|(_, limit)| *limit),
             peak_bytes: self.peak,
             kept_bytes: self.kept,
         }
     }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
 fn print_table(rows: &[Row]) {

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, value_parser};
+use packlight::record::layout::RUNS;
 use packlight::study::{
-    Collection, Options, Outcome, RUNS, Study, StudySummary, data, run_collection, run_study,
+    Collection, Options, Outcome, Study, StudySummary, data, run_collection, run_study,
 };
 use serde::Serialize;
 

@@ -11,7 +11,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// If any of these fails, as on a full disk; the old file is then untouched.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = path.with_added_extension("tmp");
     let write = || {
         let mut file = File::create(&temporary)?;
@@ -20,15 +20,19 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     write().map_err(|e| Error::io(&temporary, e))?;
     std::fs::rename(&temporary, path).map_err(|e| Error::io(path, e))?;
-    match path.parent() {
-        Some(folder) => sync_folder(folder),
-        None => Ok(()),
-    }
+    sync_folder_of(path)
 }
 
-/// Brings the entries of `folder` to the disk; renaming a file is not durable before.
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| Error::io(folder, e))
+/// Brings the renaming itself to the disk, where the system lets folders be opened.
+fn sync_folder_of(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if cfg!(unix) {
+        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, e))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
