@@ -106,6 +106,8 @@ fn points(difference: Option<f64>) -> String {
 
 fn share(ratio: Option<f64>) -> String {
     match ratio.filter(|r| r.is_finite()) {
+        // Two significant digits or so of what hardly keeps anything.
+        Some(ratio) if ratio < 0.1 => format!("{ratio:.3}×"),
         Some(ratio) => format!("{ratio:.2}×"),
         None => "–".to_owned(),
     }
