@@ -67,6 +67,6 @@ fn a_transformer_learns_to_say_sequences_backwards() {
     println!("{exact:?} {:?}", accuracies(dir.path(), "pooled-seed0"));
     assert!(exact[7] > 0.6 && exact[7] > exact[0], "{exact:?}");
     let manifest = Manifest::read(&dir.path().join(RUNS).join("none-seed0")).unwrap();
-    assert_eq!(manifest.data, "reverse, sequences of 20 to 20 tokens");
+    assert_eq!(manifest.data, "reverse, sequences, vocabularies of 20 and 20");
     assert_eq!((manifest.train_samples, manifest.test_samples), (1024, 128));
 }

@@ -80,7 +80,7 @@ impl fmt::Display for Form {
                 write!(f, "{channels} x {height} x {width}, {} classes", class_names.len())
             }
             Form::Pairs { source_vocabulary, target_vocabulary } => {
-                write!(f, "sequences of {source_vocabulary} to {target_vocabulary} tokens")
+                write!(f, "sequences, vocabularies of {source_vocabulary} and {target_vocabulary}")
             }
         }
     }
