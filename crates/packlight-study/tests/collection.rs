@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use packlight_record::layout::{RUNS, STUDY};
 use packlight_study::{
-    Collection, CollectionSummary, Error, Event, Options, Progress, RUNS, STUDY, run_collection,
+    Collection, CollectionSummary, Error, Event, Options, Progress, run_collection,
 };
 
 fn study(name: &str, plans: &str) -> String {

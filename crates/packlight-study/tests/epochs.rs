@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, read_log};
-use packlight_study::{Options, Outcome, RUNS, STUDY, Silent, StudySummary, run_study};
+use packlight_study::{Options, Outcome, Silent, StudySummary, run_study};
 
 const TEXT: &str = r#"
 name = "tiny"

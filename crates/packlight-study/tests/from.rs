@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use candle_core::{DType, Device};
 use packlight_nn::weights;
+use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, RunState, read_log};
 use packlight_study::{
-    Error, Event, Options, Outcome, Progress, RUNS, STUDY, Silent, StudySummary, WEIGHTS, run_study,
+    Error, Event, Options, Outcome, Progress, Silent, StudySummary, WEIGHTS, run_study,
 };
 
 const TEXT: &str = r#"

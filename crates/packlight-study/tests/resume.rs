@@ -6,10 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, RunState, read_log};
-use packlight_study::{
-    Error, Event, Options, Outcome, Progress, RUNS, STUDY, Silent, StudySummary, run_study,
-};
+use packlight_study::{Error, Event, Options, Outcome, Progress, Silent, StudySummary, run_study};
 
 const TEXT: &str = r#"
 name = "tiny"
