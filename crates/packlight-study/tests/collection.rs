@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
+use common::options;
 use packlight_record::layout::{RUNS, STUDY};
-use packlight_study::{
-    Collection, CollectionSummary, Error, Event, Options, Progress, run_collection,
-};
+use packlight_study::{Collection, CollectionSummary, Error, Event, Progress, run_collection};
 
 fn study(name: &str, plans: &str) -> String {
     format!(
@@ -81,18 +81,10 @@ fn run<'a>(
     stop_after: usize,
     stop: &'a AtomicBool,
 ) -> (Result<CollectionSummary, Error>, Notes<'a>) {
-    let options = Options {
-        scale: 1.0,
-        overwrite: false,
-        data_dir: None,
-        threads: 1,
-        checkpoint_every: Duration::MAX,
-        interrupted: stop,
-    };
     let mut notes =
         Notes { forecasts: Vec::new(), started: Vec::new(), steps: 0, stop_after, stop };
     let collection = Collection::read(dir).unwrap().unwrap();
-    (run_collection(dir, collection, &options, &mut notes), notes)
+    (run_collection(dir, collection, &options(stop), &mut notes), notes)
 }
 
 #[test]

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
+use common::options;
 use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, read_log};
-use packlight_study::{Options, Outcome, Silent, StudySummary, run_study};
+use packlight_study::{Outcome, Silent, StudySummary, run_study};
 
 const TEXT: &str = r#"
 name = "tiny"
@@ -48,15 +50,7 @@ const STEPS_PER_EPOCH: u64 = 5;
 fn run(dir: &Path, text: &str) -> StudySummary {
     std::fs::write(dir.join(STUDY), text).unwrap();
     let interrupted = AtomicBool::new(false);
-    let options = Options {
-        scale: 1.0,
-        overwrite: false,
-        data_dir: None,
-        threads: 1,
-        checkpoint_every: Duration::MAX,
-        interrupted: &interrupted,
-    };
-    run_study(dir, &options, &mut Silent).unwrap()
+    run_study(dir, &options(&interrupted), &mut Silent).unwrap()
 }
 
 #[test]

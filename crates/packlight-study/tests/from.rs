@@ -2,18 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use candle_core::{DType, Device};
+use common::{options, study};
 use packlight_nn::weights;
 use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, RunState, read_log};
-use packlight_study::{
-    Error, Event, Options, Outcome, Progress, Silent, StudySummary, WEIGHTS, run_study,
-};
+use packlight_study::{Error, Event, Outcome, Progress, Silent, StudySummary, WEIGHTS, run_study};
 
 const TEXT: &str = r#"
 name = "tiny"
@@ -49,26 +49,12 @@ name = "cosine"
 /// Steps of an epoch.
 const STEPS: u64 = 8;
 
-fn study(text: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(STUDY), text).unwrap();
-    dir
-}
-
 fn run(
     dir: &Path,
     interrupted: &AtomicBool,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary, Error> {
-    let options = Options {
-        scale: 1.0,
-        overwrite: false,
-        data_dir: None,
-        threads: 1,
-        checkpoint_every: Duration::MAX,
-        interrupted,
-    };
-    run_study(dir, &options, progress)
+    run_study(dir, &options(interrupted), progress)
 }
 
 fn outcomes(dir: &Path) -> Vec<(String, Outcome)> {

@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use packlight_record::layout::{RUNS, STUDY};
+use common::{options, study};
+use packlight_record::layout::RUNS;
 use packlight_record::{Manifest, Record, RunState, read_log};
 use packlight_study::{Error, Event, Options, Outcome, Progress, Silent, StudySummary, run_study};
 
@@ -75,26 +78,13 @@ whole = true
 
 const RUN: &str = "pooled-seed3";
 
-fn study(text: &str) -> tempfile::TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(STUDY), text).unwrap();
-    dir
-}
-
 fn run(
     dir: &Path,
     interrupted: &AtomicBool,
     checkpoint_every: Duration,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary, Error> {
-    let options = Options {
-        scale: 1.0,
-        overwrite: false,
-        data_dir: None,
-        threads: 1,
-        checkpoint_every,
-        interrupted,
-    };
+    let options = Options { checkpoint_every, ..options(interrupted) };
     run_study(dir, &options, progress)
 }
 

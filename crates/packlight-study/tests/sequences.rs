@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+mod common;
 
-use packlight_record::layout::{RUNS, STUDY};
+use std::sync::atomic::AtomicBool;
+
+use common::{options, study};
+use packlight_record::layout::RUNS;
 use packlight_record::{Manifest, Record, read_log};
 use packlight_study::{Options, Outcome, Silent, run_study};
 
@@ -50,16 +52,9 @@ fn accuracies(dir: &std::path::Path, run: &str) -> Vec<f64> {
 
 #[test]
 fn a_transformer_learns_to_say_sequences_backwards() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join(STUDY), TEXT).unwrap();
-    let options = Options {
-        overwrite: false,
-        data_dir: None,
-        scale: 1.0,
-        threads: 2,
-        checkpoint_every: Duration::MAX,
-        interrupted: &AtomicBool::new(false),
-    };
+    let dir = study(TEXT);
+    let interrupted = AtomicBool::new(false);
+    let options = Options { threads: 2, ..options(&interrupted) };
     let summary = run_study(dir.path(), &options, &mut Silent).unwrap();
     assert!(summary.runs.iter().all(|run| run.outcome == Outcome::Finished));
     // One in sixteen symbols is right by chance, and so is the end mark where it can be counted.
