@@ -149,7 +149,7 @@ impl Run<'_> {
                 }
             }
             Ok(RunState::Failed { reason }) => format!("failed: {reason}"),
-            Ok(RunState::Unfinished) => "has not finished".to_owned(),
+            Ok(RunState::Unfinished) => "has not finished; run the study again".to_owned(),
             Err(e) => e.to_string(),
         };
         Err(Error::Source { run, reason })

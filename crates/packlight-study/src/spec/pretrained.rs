@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use packlight_record::layout::STUDY;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -25,7 +26,13 @@ impl Pretrained {
     /// If it cannot be read.
     pub(super) fn find(&mut self, folder: &Path) -> Result<()> {
         self.path = folder.join(&self.path);
-        let bytes = std::fs::read(&self.path).map_err(|e| Error::io(&self.path, e))?;
+        let bytes = std::fs::read(&self.path).map_err(|e| Error::Study {
+            path: folder.join(STUDY),
+            reason: format!(
+                "weights: {}: {e}; expected a safetensors file, its path from the study's folder on",
+                self.path.display()
+            ),
+        })?;
         self.hash = crate::hex(&Sha256::digest(bytes));
         Ok(())
     }
