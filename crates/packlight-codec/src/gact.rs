@@ -3,12 +3,12 @@
 //!
 //! Liu et al., "GACT: activation compressed training for generic network architectures" (ICML
 //! 2022). Every tensor that an operation keeps is quantised as `q<b>` does, in 1, 2, 4 or 8 bits or
-//! left as it is. Every 1,000 steps, or as many as the plan says, the trainer measures each tensor's sensitivity c (see
-//! [`Codec::calibrates`]), and bits are allocated so that the predicted variance, the sum of
-//! `c 4^-(bits - 1)`, is least within `bits` on average: from whole tensors for all, one step down
-//! the ladder at a time, where it costs least for what it saves. Until then all have `bits`, rounded
-//! down to a step of the ladder. 1,000 steps are the authors' default, which short runs see but once;
-//! their repository has it set anew for each task, down to 20.
+//! left as it is. Every 1,000 steps, or as many as the plan says, the trainer measures each tensor's
+//! sensitivity c (see [`Codec::calibrates`]), and bits are allocated so that the predicted variance,
+//! the sum of `c 4^-(bits - 1)`, is least within `bits` on average: from whole tensors for all, one
+//! step down the ladder at a time, where it costs least for what it saves. Until then all have
+//! `bits`, rounded down to a step of the ladder. 1,000 steps are the authors' default, which short
+//! runs see but once; their repository has it set anew for each task, down to 20.
 
 use std::sync::Arc;
 

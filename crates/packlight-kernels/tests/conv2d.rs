@@ -196,7 +196,8 @@ proptest! {
     }
 }
 
-/// The points of Winograd's tiles are chosen for this; with 0, 1, -1, 2 and -2 it would be twice as much.
+/// The points of Winograd's tiles are chosen for this; with 0, 1, -1, 2 and -2 it would be twice as
+/// much.
 #[test]
 fn sums_over_many_channels_lose_few_digits() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Conv2dGeometry::default() };

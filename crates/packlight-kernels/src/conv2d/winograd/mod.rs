@@ -1,4 +1,5 @@
-//! Convolution with 3 x 3 taps at stride 1, and the gradient of its input, by Winograd's F(4x4, 3x3).
+//! Convolution with 3 x 3 taps at stride 1, and the gradient of its input, by Winograd's
+//! F(4x4, 3x3).
 //!
 //! Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, arXiv 1509.09308.
 //! A tile of 4 x 4 targets meets 6 x 6 pixels `d` of each source channel, with the taps `g`:
@@ -33,7 +34,8 @@ const TOGETHER: usize = 2 * RUN;
 /// Channels on both sides from which on the products save more than the transformations cost.
 const CHANNELS_WORTH: usize = 48;
 
-/// `target[b,r,t] = sum over source channels c and taps k of weight[r,c,k] source[b,c,t + k - padding]`.
+/// `target[b,r,t] =
+/// sum over source channels c and taps k of weight[r,c,k] source[b,c,t + k - padding]`.
 pub(super) struct Winograd {
     batch: usize,
     groups: usize,
