@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, on_cpu, read};
-use crate::pieces::build;
+use crate::pieces::write;
 use crate::{Error, Result};
 
 const KERNEL: &str = "add";
@@ -22,11 +22,10 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (device, shape) = (a.device(), a.shape());
     by_dtype!(KERNEL, a, T => {
         read!(KERNEL; a: T, b: T);
-        let sum = build(a.len(), PIECE, |piece, sum| {
+        let sum = write(a.len(), PIECE, |piece, sum| {
             let start = piece * PIECE;
-            for (sum, (&a, &b)) in sum.iter_mut().zip(a[start..].iter().zip(&b[start..])) {
-                *sum = a + b;
-            }
+            let end = a.len().min(start + PIECE);
+            sum.write([&a[start..end], &b[start..end]], |[a, b]| a + b);
         });
         Ok(Tensor::from_vec(sum, shape, device)?)
     })

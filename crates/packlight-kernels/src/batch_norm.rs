@@ -1,11 +1,14 @@
 //! Batch normalisation over all axes but the second: (N,C) or (N,C,...).
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::pieces::build;
+use crate::pieces::{Blank, write};
 use crate::sum::{sum, sum_of};
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
@@ -14,6 +17,8 @@ const KERNEL: &str = "batch_norm";
 
 /// Elements that one piece of work takes.
 const PIECE: usize = 16 * 1024;
+/// Elements that are summed together at least, where there are as many.
+const RUN: usize = 1024;
 
 /// Mean and biased variance of each channel, both (C).
 ///
@@ -28,12 +33,13 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
         let (means, variances): (Vec<T>, Vec<T>) = (0..sizes.channels)
             .into_par_iter()
             .map(|channel| {
-                let planes = sizes.planes(input, channel).map(plane_statistics);
-                let planes: Vec<(f64, f64)> = planes.collect();
-                let mean = planes.iter().map(|(mean, _)| mean).sum::<f64>() / planes.len() as f64;
-                // Chan, Golub and LeVeque's rule: deviations within the planes and between them.
-                let between = |plane: f64| sizes.pixels as f64 * (plane - mean).powi(2);
-                let squares = planes.iter().map(|&(mean, squares)| squares + between(mean));
+                let runs = sizes.runs(input, channel);
+                let runs: Vec<[f64; 3]> = runs.map(|run| run_statistics(&run)).collect();
+                let mean = runs.iter().map(|[count, mean, _]| count * mean).sum::<f64>() / count;
+                // Chan, Golub and LeVeque's rule: deviations within the runs and between them.
+                let squares = runs.iter().map(|[count, run, squares]| {
+                    squares + count * (run - mean).powi(2)
+                });
                 let variance = squares.sum::<f64>() / count;
                 (T::narrow(mean), T::narrow(variance))
             })
@@ -59,13 +65,12 @@ pub fn normalise(
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);
-        let output = sizes.by_plane(|plane, channel, at| {
-            let scale = inverse[channel] * weight[channel];
-            let shift = bias[channel];
-            let mean = mean[channel];
-            for (y, &x) in plane.iter_mut().zip(&input[at..]) {
-                *y = (x - mean) * scale + shift;
-            }
+        let factors: Vec<[T; 3]> = (0..sizes.channels)
+            .map(|channel| [mean[channel], inverse[channel] * weight[channel], bias[channel]])
+            .collect();
+        let output = sizes.by_planes(|output, planes| {
+            let input = &input[planes.start * sizes.pixels..planes.end * sizes.pixels];
+            normalise_planes(output, input, sizes.pixels, planes.start, &factors);
         });
         Ok(Tensor::from_vec(output, shape, device)?)
     })
@@ -97,26 +102,29 @@ pub fn backward(
         let (by_bias, by_weight): (Vec<f64>, Vec<f64>) = (0..sizes.channels)
             .into_par_iter()
             .map(|channel| {
-                let pairs = sizes.planes(grad, channel).zip(sizes.planes(input, channel));
+                let pairs = sizes.runs(grad, channel).zip(sizes.runs(input, channel));
                 let mean = mean[channel];
                 let (mut total, mut product) = (0.0, 0.0);
                 for (grad, input) in pairs {
-                    let [of_grad, of_product] = plane_products(grad, input, mean);
+                    let [of_grad, of_product] = run_products(&grad, &input, mean);
                     (total, product) = (total + of_grad, product + of_product);
                 }
                 (total, product * inverse[channel].wide())
             })
             .unzip();
         let count = (sizes.samples * sizes.pixels) as f64;
-        let result = sizes.by_plane(|plane, channel, at| {
-            let inverse = inverse[channel];
-            let scale = weight[channel] * inverse;
-            let offset = T::narrow(by_bias[channel] / count);
-            let slope = T::narrow(by_weight[channel] / count) * inverse;
-            let mean = mean[channel];
-            for ((r, &g), &x) in plane.iter_mut().zip(&grad[at..]).zip(&input[at..]) {
-                *r = scale * (g - offset - (x - mean) * slope);
-            }
+        let factors: Vec<[T; 4]> = (0..sizes.channels)
+            .map(|channel| {
+                let inverse = inverse[channel];
+                let offset = T::narrow(by_bias[channel] / count);
+                let slope = T::narrow(by_weight[channel] / count) * inverse;
+                [mean[channel], weight[channel] * inverse, offset, slope]
+            })
+            .collect();
+        let result = sizes.by_planes(|result, planes| {
+            let elements = planes.start * sizes.pixels..planes.end * sizes.pixels;
+            let (grad, input) = (&grad[elements.clone()], &input[elements]);
+            differentiate_planes(result, grad, input, sizes.pixels, planes.start, &factors);
         });
         let narrow = |values: Vec<f64>| -> Vec<T> { values.into_iter().map(T::narrow).collect() };
         Ok((
@@ -128,22 +136,62 @@ pub fn backward(
 }
 
 on_widest_vectors! {
-    /// Mean of a plane, and the sum of its squared deviations from it; each plane is read from
-    /// memory once, since it is still in the cache the second time.
-    fn plane_statistics<T: Element>(plane: &[T]) -> (f64, f64) {
-        let count = plane.len() as f64;
-        let mean = sum(plane) / count;
+    /// How many elements there are, their mean, and the sum of their squared deviations from it; they
+    /// are read from memory once, since they are still in the cache the second time.
+    fn run_statistics<T: Element>(run: &[T]) -> [f64; 3] {
+        let count = run.len() as f64;
+        let mean = sum(run) / count;
         let center = T::narrow(mean);
-        let squares = sum_of([plane], #[inline(always)] |[x]| (x - center) * (x - center));
+        let squares = sum_of([run], #[inline(always)] |[x]| (x - center) * (x - center));
         // What rounding the mean leaves behind is taken off again.
-        (mean, (squares - count * (mean - center.wide()).powi(2)).max(0.0))
+        [count, mean, (squares - count * (mean - center.wide()).powi(2)).max(0.0)]
     }
 }
 
 on_widest_vectors! {
-    /// The sums over a plane of the gradient, and of its products with deviations from the mean.
-    fn plane_products<T: Element>(grad: &[T], input: &[T], mean: T) -> [f64; 2] {
+    /// The sums of the gradient, and of its products with deviations from the mean.
+    fn run_products<T: Element>(grad: &[T], input: &[T], mean: T) -> [f64; 2] {
         [sum(grad), sum_of([grad, input], #[inline(always)] |[g, x]| g * (x - mean))]
+    }
+}
+
+on_widest_vectors! {
+    /// `(x - mean) * scale + shift` for planes of `pixels` elements from number `first` on, with
+    /// (mean, scale, shift) for each channel.
+    fn normalise_planes<T: Element>(
+        output: &mut Blank<'_, T>,
+        input: &[T],
+        pixels: usize,
+        first: usize,
+        factors: &[[T; 3]],
+    ) {
+        let factors = factors.iter().cycle().skip(first % factors.len());
+        for (input, &[mean, scale, shift]) in input.chunks_exact(pixels).zip(factors) {
+            output.write([input], #[inline(always)] |[x]| (x - mean) * scale + shift);
+        }
+    }
+}
+
+on_widest_vectors! {
+    /// `scale * (g - offset - (x - mean) * slope)` for planes of `pixels` elements from number `first`
+    /// on, with (mean, scale, offset, slope) for each channel.
+    fn differentiate_planes<T: Element>(
+        result: &mut Blank<'_, T>,
+        grad: &[T],
+        input: &[T],
+        pixels: usize,
+        first: usize,
+        factors: &[[T; 4]],
+    ) {
+        let planes = grad.chunks_exact(pixels).zip(input.chunks_exact(pixels));
+        let factors = factors.iter().cycle().skip(first % factors.len());
+        for ((grad, input), &[mean, scale, offset, slope]) in planes.zip(factors) {
+            result.write(
+                [grad, input],
+                #[inline(always)]
+                |[g, x]| scale * (g - offset - (x - mean) * slope),
+            );
+        }
     }
 }
 
@@ -181,30 +229,39 @@ impl Sizes {
         }
     }
 
-    /// The planes of one channel, sample by sample.
-    fn planes<'a, T>(
+    /// The planes of one channel, sample by sample; short ones are laid side by side.
+    fn runs<'a, T: Clone>(
         &self,
         data: &'a [T],
         channel: usize,
-    ) -> impl Iterator<Item = &'a [T]> + use<'a, T> {
-        let Self { samples, channels, pixels } = *self;
-        (0..samples).map(move |sample| {
-            let start = (sample * channels + channel) * pixels;
-            &data[start..start + pixels]
+    ) -> impl Iterator<Item = Cow<'a, [T]>> + use<'a, T> {
+        let sizes = *self;
+        let plane = move |sample| {
+            &data[(sample * sizes.channels + channel) * sizes.pixels..][..sizes.pixels]
+        };
+        let together = (RUN / self.pixels).max(1);
+        (0..self.samples).step_by(together).map(move |first| {
+            let samples = first..(first + together).min(sizes.samples);
+            if together == 1 {
+                return Cow::Borrowed(plane(first));
+            }
+            let mut run = Vec::with_capacity(samples.len() * sizes.pixels);
+            samples.for_each(|sample| run.extend_from_slice(plane(sample)));
+            Cow::Owned(run)
         })
     }
 
-    /// Data of these sizes, computed by `f` plane by plane, given the plane's channel and the index
-    /// of its first element.
-    fn by_plane<T: Element>(&self, f: impl Fn(&mut [T], usize, usize) + Sync + Send) -> Vec<T> {
-        let sample = self.channels * self.pixels;
-        // Few enough planes at a time to stay in the cache, and so few that threads share a batch.
+    /// Data of these sizes, of which `f` writes some planes at a time.
+    fn by_planes<T: Element>(
+        &self,
+        f: impl Fn(&mut Blank<'_, T>, Range<usize>) + Sync + Send,
+    ) -> Vec<T> {
+        let planes = self.samples * self.channels;
+        // Few enough at a time to stay in the cache, and so few that threads share a batch.
         let together = (PIECE / self.pixels).clamp(1, self.channels);
-        let piece = together * self.pixels;
-        build(self.samples * sample, piece, |number, planes| {
-            for (plane, number) in planes.chunks_exact_mut(self.pixels).zip(number * together..) {
-                f(plane, number % self.channels, number * self.pixels);
-            }
+        write(planes * self.pixels, together * self.pixels, |number, piece| {
+            let first = number * together;
+            f(piece, first..(first + together).min(planes));
         })
     }
 }

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::matmul::{Matrix, multiply};
+use crate::pieces::{build, build_with};
 use crate::unfolding::{Unfolding, lengths};
 use crate::{Error, Result};
 
@@ -14,6 +15,8 @@ const KERNEL: &str = "mode_product";
 
 /// Columns of the unfolding that one piece of work takes.
 const COLUMNS: usize = 1024;
+/// Pieces of work that there are at least, where there are as many entries of the outer axes.
+const PIECES: usize = 16;
 
 /// `tensor` with its `axis`, of length d, contracted with `matrix` (r,d): the axis becomes r long,
 /// and its element i is the sum over j of `matrix[i,j]` times element j (Kolda and Bader, SIAM
@@ -41,43 +44,54 @@ pub fn mode_product(tensor: &Tensor, matrix: &Tensor, axis: usize) -> Result<Ten
     let device = tensor.device();
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T, matrix: T);
-        let mut result = vec![T::zero(); shape.iter().product()];
-        if !result.is_empty() && columns > 0 {
+        let len = shape.iter().product();
+        let result = if len == 0 || columns == 0 {
+            vec![T::zero(); len]
+        } else {
             let matrix = Matrix::row_major(matrix, rows, columns);
-            product(&mut result, &Unfolding::new(tensor, lengths), matrix);
-        }
+            product(&Unfolding::new(tensor, lengths), matrix)
+        };
         Ok(Tensor::from_vec(result, shape, device)?)
     })
 }
 
-fn product<T: Element>(result: &mut [T], unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) {
+fn product<T: Element>(unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) -> Vec<T> {
     let (rows, inner) = (matrix.rows, unfolding.inner);
+    let len = unfolding.outer * rows * inner;
     let Some(together) = unfolding.together(COLUMNS) else {
-        return by_columns(result, unfolding, matrix);
+        if unfolding.outer < PIECES {
+            return by_columns(unfolding, matrix);
+        }
+        return build(len, rows * inner, |entry, result| {
+            let columns = entry * inner..(entry + 1) * inner;
+            multiply(result, inner, false, matrix, unfolding.block(0, columns, &mut Vec::new()));
+        });
     };
-    let pieces = result.par_chunks_mut(together * rows * inner).enumerate();
-    pieces.for_each_init(Vec::new, |buffer, (piece, result)| {
+    let together = together.min(unfolding.outer.div_ceil(PIECES));
+    let buffers = || (Vec::new(), vec![T::zero(); together * rows * inner]);
+    build_with(len, together * rows * inner, buffers, |(buffer, product), piece, result| {
         let (first, entries) = (piece * together, result.len() / (rows * inner));
         let block = unfolding.block(0, first * inner..(first + entries) * inner, buffer);
         if inner == 1 {
             return multiply(result, rows, false, block.transposed(), matrix.transposed());
         }
-        let mut product = vec![T::zero(); result.len()];
-        multiply(&mut product, entries * inner, false, matrix, block);
+        multiply(product, entries * inner, false, matrix, block);
         for (entry, result) in result.chunks_exact_mut(rows * inner).enumerate() {
             let product = product[entry * inner..].chunks(entries * inner);
             for (run, product) in result.chunks_exact_mut(inner).zip(product) {
                 run.copy_from_slice(&product[..inner]);
             }
         }
-    });
+    })
 }
 
-/// Where the axes behind are long: block by block of columns, although their rows lie apart.
-fn by_columns<T: Element>(result: &mut [T], unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) {
+/// Where the axes behind are long, and those before short: block by block of columns, although their
+/// rows lie apart.
+fn by_columns<T: Element>(unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) -> Vec<T> {
     let (rows, inner) = (matrix.rows, unfolding.inner);
     let blocks = unfolding.blocks(COLUMNS);
     let per_entry = blocks.len() / unfolding.outer;
+    let mut result = build(unfolding.outer * rows * inner, COLUMNS, |_, _| ());
     let mut targets: Vec<Vec<&mut [T]>> = blocks.iter().map(|_| Vec::with_capacity(rows)).collect();
     for (row, result) in result.chunks_exact_mut(inner).enumerate() {
         let first = row / rows * per_entry;
@@ -98,4 +112,5 @@ fn by_columns<T: Element>(result: &mut [T], unfolding: &Unfolding<'_, T>, matrix
             run.copy_from_slice(product);
         }
     });
+    result
 }

@@ -2,9 +2,85 @@
 
 #![allow(unsafe_code)]
 
+use std::mem::MaybeUninit;
+use std::sync::{Mutex, PoisonError};
+
 use rayon::prelude::*;
 
 use crate::element::Element;
+use crate::sum::shortest;
+
+/// A piece of a new vector, whose elements are yet to be written, from the first to the last.
+pub(crate) struct Blank<'a, T> {
+    elements: &'a mut [MaybeUninit<T>],
+    written: usize,
+}
+
+impl<T: Element> Blank<'_, T> {
+    /// Writes the next elements: what `f` makes of the elements of `slices` that have the same index.
+    ///
+    /// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
+    #[inline(always)]
+    pub(crate) fn write<const N: usize>(&mut self, slices: [&[T]; N], f: impl Fn([T; N]) -> T) {
+        let len = shortest(slices);
+        let elements = &mut self.elements[self.written..][..len];
+        for index in 0..len {
+            let mut values = [T::zero(); N];
+            for (value, slice) in values.iter_mut().zip(&slices) {
+                *value = slice[index];
+            }
+            elements[index].write(f(values));
+        }
+        self.written += len;
+    }
+
+    /// All elements, as zeros.
+    fn zeros(&mut self) -> &mut [T] {
+        self.elements.fill(MaybeUninit::new(T::zero()));
+        self.written = self.elements.len();
+        // SAFETY: `fill` has initialised every element.
+        unsafe { self.elements.assume_init_mut() }
+    }
+}
+
+/// A vector of `len` elements of which `f` writes `piece` at a time, given the number of the piece
+/// and the piece itself.
+///
+/// # Panics
+/// If `f` leaves elements unwritten.
+pub(crate) fn write<T: Element>(
+    len: usize,
+    piece: usize,
+    f: impl Fn(usize, &mut Blank<'_, T>) + Sync + Send,
+) -> Vec<T> {
+    write_beside(len, piece, (0..len.div_ceil(piece.max(1))).into_par_iter(), f)
+}
+
+/// [`write`] of pieces that each go with an item of `beside`, instead of a number.
+///
+/// # Panics
+/// If there are fewer items than pieces, or `f` leaves elements unwritten.
+pub(crate) fn write_beside<T: Element, I: Send>(
+    len: usize,
+    piece: usize,
+    beside: impl IndexedParallelIterator<Item = I>,
+    f: impl Fn(I, &mut Blank<'_, T>) + Sync + Send,
+) -> Vec<T> {
+    let piece = piece.max(1);
+    assert!(beside.len() >= len.div_ceil(piece), "an item for each piece");
+    let mut result = Vec::with_capacity(len);
+    let pieces = result.spare_capacity_mut()[..len].par_chunks_mut(piece);
+    pieces.zip(beside).for_each(|(elements, item)| {
+        let mut blank = Blank { elements, written: 0 };
+        f(item, &mut blank);
+        assert_eq!(blank.written, blank.elements.len(), "elements written of a piece");
+    });
+    // SAFETY: the capacity is at least `len`, and the pieces are these `len` elements. `for_each`
+    // returns when every piece has been through the closure, as none lacks an item; a `Blank` counts
+    // an element when it has been initialised, from the first on, and all are counted.
+    unsafe { result.set_len(len) };
+    result
+}
 
 /// A vector of `len` elements of which `f` computes `piece` at a time, given the number of the
 /// piece and the piece itself, which holds zeros.
@@ -16,7 +92,25 @@ pub(crate) fn build<T: Element>(
     piece: usize,
     f: impl Fn(usize, &mut [T]) + Sync + Send,
 ) -> Vec<T> {
-    build_with(len, piece, || (), |(), number, piece| f(number, piece))
+    write(len, piece, |number, blank| f(number, blank.zeros()))
+}
+
+/// [`build`] with a state that `init` makes, for as many pieces as are computed at a time.
+pub(crate) fn build_with<T: Element, S: Send>(
+    len: usize,
+    piece: usize,
+    init: impl Fn() -> S + Sync + Send,
+    f: impl Fn(&mut S, usize, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    // Rayon's `for_each_init` makes a state for each of its splits, which are many more.
+    let free = Mutex::new(Vec::new());
+    let states = || free.lock().unwrap_or_else(PoisonError::into_inner);
+    build(len, piece, |number, elements| {
+        let state = states().pop();
+        let mut state = state.unwrap_or_else(&init);
+        f(&mut state, number, elements);
+        states().push(state);
+    })
 }
 
 /// Elements of the planes that one piece of [`build_planes`] reads or writes.
@@ -43,43 +137,4 @@ pub(crate) fn build_planes<T: Element>(
             f(from, plane, line);
         }
     })
-}
-
-/// [`build`] with a state that `init` makes for several pieces that are computed one by one.
-pub(crate) fn build_with<T: Element, S>(
-    len: usize,
-    piece: usize,
-    init: impl Fn() -> S + Sync + Send,
-    f: impl Fn(&mut S, usize, &mut [T]) + Sync + Send,
-) -> Vec<T> {
-    build_beside(len, piece, (0..len.div_ceil(piece.max(1))).into_par_iter(), init, f)
-}
-
-/// [`build_with`] of pieces that each go with an item of `beside`, instead of a number.
-///
-/// # Panics
-/// If there are fewer items than pieces.
-pub(crate) fn build_beside<T: Element, I: Send, S>(
-    len: usize,
-    piece: usize,
-    beside: impl IndexedParallelIterator<Item = I>,
-    init: impl Fn() -> S + Sync + Send,
-    f: impl Fn(&mut S, I, &mut [T]) + Sync + Send,
-) -> Vec<T> {
-    let piece = piece.max(1);
-    assert!(beside.len() >= len.div_ceil(piece), "an item for each piece");
-    let mut result = Vec::with_capacity(len);
-    result.spare_capacity_mut()[..len].par_chunks_mut(piece).zip(beside).for_each_init(
-        init,
-        |state, (piece, item)| {
-            piece.fill(std::mem::MaybeUninit::new(T::zero()));
-            // SAFETY: the line above has initialised every element.
-            f(state, item, unsafe { piece.assume_init_mut() });
-        },
-    );
-    // SAFETY: the capacity is at least `len`, and the pieces, which are these `len` elements, have
-    // all been initialised: `for_each_init` returns when every piece has been through the closure,
-    // as none lacks an item.
-    unsafe { result.set_len(len) };
-    result
 }

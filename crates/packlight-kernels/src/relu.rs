@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::pieces::{build, build_beside};
+use crate::pieces::{Blank, write, write_beside};
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "relu";
@@ -24,16 +25,8 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
         read!(KERNEL; input: T);
         let mut mask = vec![0u8; input.len().div_ceil(8)];
         let pieces = mask.par_chunks_mut(PIECE).zip(input.par_chunks(8 * PIECE));
-        let output = build_beside(input.len(), 8 * PIECE, pieces, || (), |(), (mask, input), output| {
-            let ((outputs, last_output), (inputs, last_input)) =
-                (output.as_chunks_mut::<8>(), input.as_chunks::<8>());
-            let mut bytes = mask.iter_mut();
-            for ((output, input), byte) in outputs.iter_mut().zip(inputs).zip(&mut bytes) {
-                *byte = rectify(input, output);
-            }
-            if let Some(byte) = bytes.next() {
-                *byte = rectify(last_input, last_output);
-            }
+        let output = write_beside(input.len(), 8 * PIECE, pieces, |(mask, input), output| {
+            rectify(input, mask, output);
         });
         let bytes = mask.len();
         Ok((Tensor::from_vec(output, shape, device)?, Tensor::from_vec(mask, bytes, device)?))
@@ -48,10 +41,10 @@ pub fn forward_only(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let output = build(input.len(), 8 * PIECE, |piece, output| {
-            for (y, &x) in output.iter_mut().zip(&input[piece * 8 * PIECE..]) {
-                *y = if x <= T::zero() { T::zero() } else { x };
-            }
+        let output = write(input.len(), PIECE, |piece, output| {
+            let start = piece * PIECE;
+            let input = &input[start..input.len().min(start + PIECE)];
+            output.write([input], |[x]| if x <= T::zero() { T::zero() } else { x });
         });
         Ok(Tensor::from_vec(output, shape, device)?)
     })
@@ -75,37 +68,70 @@ pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, mask: u8);
-        let result = build(grad.len(), 8 * PIECE, |piece, result| {
-            let (grad, mask) = (&grad[piece * 8 * PIECE..], &mask[piece * PIECE..]);
-            let ((results, last_result), (grads, last_grad)) =
-                (result.as_chunks_mut::<8>(), grad.as_chunks::<8>());
-            let count = results.len();
-            for ((result, grad), &byte) in results.iter_mut().zip(grads).zip(mask) {
-                select(byte, grad, result);
-            }
-            if let (Some(&byte), false) = (mask.get(count), last_result.is_empty()) {
-                select(byte, last_grad, last_result);
-            }
+        let result = write(grad.len(), 8 * PIECE, |piece, result| {
+            let start = 8 * piece * PIECE;
+            let grad = &grad[start..grad.len().min(start + 8 * PIECE)];
+            select(grad, &mask[piece * PIECE..], result);
         });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
 }
 
+on_widest_vectors! {
+    /// `max(x, 0)`, and the bits of those above 0, eight in a byte.
+    fn rectify<T: Element>(input: &[T], mask: &mut [u8], output: &mut Blank<'_, T>) {
+        let (eights, rest) = input.as_chunks::<8>();
+        for (input, byte) in eights.iter().zip(mask.iter_mut()) {
+            *byte = rectify_eight(input, output);
+        }
+        if let Some(byte) = mask.get_mut(eights.len()) {
+            *byte = rectify_eight(rest, output);
+        }
+    }
+}
+
 /// Up to eight outputs, and the bits of those above 0.
 #[inline(always)]
-fn rectify<T: Element>(input: &[T], output: &mut [T]) -> u8 {
+fn rectify_eight<T: Element>(input: &[T], output: &mut Blank<'_, T>) -> u8 {
     let mut bits = 0;
-    for (bit, (y, &x)) in output.iter_mut().zip(input).enumerate() {
-        *y = if x <= T::zero() { T::zero() } else { x };
+    for (bit, &x) in input.iter().enumerate() {
         bits |= u8::from(x > T::zero()) << bit;
     }
+    output.write(
+        [input],
+        #[inline(always)]
+        |[x]| if x <= T::zero() { T::zero() } else { x },
+    );
     bits
 }
 
-/// Up to eight gradients where their bit is set, 0 elsewhere.
-#[inline(always)]
-fn select<T: Element>(bits: u8, grad: &[T], result: &mut [T]) {
-    for (bit, (r, &g)) in result.iter_mut().zip(grad).enumerate() {
-        *r = if bits >> bit & 1 == 1 { g } else { T::zero() };
+on_widest_vectors! {
+    /// The gradients whose bit is set, 0 for the others.
+    fn select<T: Element>(grad: &[T], mask: &[u8], result: &mut Blank<'_, T>) {
+        let (eights, rest) = grad.as_chunks::<8>();
+        for (grad, &byte) in eights.iter().zip(mask) {
+            select_eight(grad, byte, result);
+        }
+        if let Some(&byte) = mask.get(eights.len()) {
+            select_eight(rest, byte, result);
+        }
     }
+}
+
+/// Up to eight gradients where their bit is set, 0 for the others.
+#[inline(always)]
+fn select_eight<T: Element>(grad: &[T], bits: u8, result: &mut Blank<'_, T>) {
+    let mut chosen = [false; 8];
+    for (bit, chosen) in chosen.iter_mut().enumerate() {
+        *chosen = bits >> bit & 1 == 1;
+    }
+    let mut values = [T::zero(); 8];
+    for ((value, chosen), &g) in values.iter_mut().zip(chosen).zip(grad) {
+        *value = if chosen { g } else { T::zero() };
+    }
+    result.write(
+        [&values[..grad.len()]],
+        #[inline(always)]
+        |[value]| value,
+    );
 }

@@ -58,7 +58,7 @@ pub(crate) fn sum_of<T: Element, const N: usize>(
 }
 
 #[inline(always)]
-fn shortest<T, const N: usize>(slices: [&[T]; N]) -> usize {
+pub(crate) fn shortest<T, const N: usize>(slices: [&[T]; N]) -> usize {
     let mut len = usize::MAX;
     for slice in slices {
         len = len.min(slice.len());

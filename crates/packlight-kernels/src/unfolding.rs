@@ -12,7 +12,7 @@ const LONG: usize = 128;
 /// The unfolding of a row-major tensor along one axis: (rows, outer * inner), where rows is the
 /// length of that axis, and outer and inner are those of the axes before and after it.
 pub(crate) struct Unfolding<'a, T> {
-    elements: &'a [T],
+    pub(crate) elements: &'a [T],
     pub(crate) outer: usize,
     pub(crate) rows: usize,
     pub(crate) inner: usize,
@@ -33,6 +33,11 @@ pub(crate) fn lengths(
 impl<'a, T: Copy> Unfolding<'a, T> {
     pub(crate) fn new(elements: &'a [T], (outer, rows, inner): (usize, usize, usize)) -> Self {
         Self { elements, outer, rows, inner }
+    }
+
+    /// Where a column's element of the first row is.
+    pub(crate) fn start(&self, column: usize) -> usize {
+        column / self.inner * self.rows * self.inner + column % self.inner
     }
 
     /// How many entries of the outer axes are taken together where a block holds `width` columns,

@@ -167,13 +167,14 @@ fn sizes_that_need_several_bands_pieces_and_samples_at_once() {
     }
 }
 
-/// Cases with so many channels that they go by way of fewer multiplications.
+/// Cases with so many channels that they go by way of fewer multiplications; that of whole pairs of
+/// blocks of channels is cut into pieces in another way where there are fewer tiles.
 fn wide_cases() -> impl Strategy<Value = Case> {
     (
-        1usize..4,
+        1usize..=6,
         1usize..=2,
-        48usize..=50,
-        48usize..=70,
+        prop_oneof![48usize..=50, Just(64)],
+        prop_oneof![48usize..=70, Just(64)],
         (1usize..=9, 1usize..=9),
         (0usize..=3, 0usize..=3),
     )
@@ -218,14 +219,15 @@ fn sums_over_many_channels_lose_few_digits() {
 #[test]
 fn one_thread_and_many_give_the_same_bits() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
-    // Few channels are taken directly, many by way of fewer multiplications.
-    for channels in [24, 56] {
-        same_bits(channels, &geometry);
+    // Few channels are taken directly, many by way of fewer multiplications, cut by samples or, with
+    // fewer tiles than channels, by channels.
+    for (channels, side) in [(24, 20), (56, 20), (64, 6)] {
+        same_bits(channels, side, &geometry);
     }
 }
 
-fn same_bits(channels: usize, geometry: &Conv2dGeometry) {
-    let x = sample(&[8, channels, 20, 20], "x").to_dtype(DType::F32).unwrap();
+fn same_bits(channels: usize, side: usize, geometry: &Conv2dGeometry) {
+    let x = sample(&[8, channels, side, side], "x").to_dtype(DType::F32).unwrap();
     let w = sample(&[channels + 8, channels, 3, 3], "w").to_dtype(DType::F32).unwrap();
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();

@@ -16,10 +16,10 @@
 mod avx512;
 mod dense;
 mod grid;
-mod planes;
+pub(crate) mod planes;
 mod pooled;
 mod problem;
-mod simd;
+pub(crate) mod simd;
 mod tap_sum;
 mod weight_grad;
 mod winograd;

@@ -57,7 +57,7 @@ impl<T: Element> Planes<'_, T> {
 /// Lays rows side by side: channel `c` of `cells[x]` is `rows[c * distance + x]`, for the first
 /// `channels` of [`CHANNELS`]; the others stay as they are.
 #[inline]
-pub(super) fn side_by_side<T: Element>(
+pub(crate) fn side_by_side<T: Element>(
     rows: &[T],
     distance: usize,
     channels: usize,

@@ -14,17 +14,17 @@ use super::avx512;
 use crate::element::Element;
 
 /// Output channels side by side; those of a block.
-pub(super) const CHANNELS: usize = 16;
+pub(crate) const CHANNELS: usize = 16;
 /// Blocks of channels that are computed together at most.
-pub(super) const BLOCKS: usize = 2;
+pub(crate) const BLOCKS: usize = 2;
 /// Neighbouring pixels of a run.
-pub(super) const RUN: usize = 4;
+pub(crate) const RUN: usize = 4;
 /// Offsets that [`accumulate`] takes a multiple of.
-pub(super) const WEIGHTS: usize = 8;
+pub(crate) const WEIGHTS: usize = 8;
 
 /// The vectors that the inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lanes {
+pub(crate) enum Lanes {
     /// Whatever every machine of this architecture has.
     Baseline,
     /// 256 bits, with fused multiplication and addition.
@@ -37,7 +37,7 @@ pub(super) enum Lanes {
 
 impl Lanes {
     /// The widest that this machine has for `T`.
-    pub(super) fn of_this_machine<T: Element>() -> Self {
+    pub(crate) fn of_this_machine<T: Element>() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if T::as_f32(&[]).is_some() && is_x86_feature_detected!("avx512f") {
@@ -132,7 +132,7 @@ fn correlate_in<T: Element, const FUSED: bool, const APART: usize>(
 ///
 /// There are one or two blocks, and a multiple of [`WEIGHTS`] offsets.
 #[allow(unsafe_code)]
-pub(super) fn accumulate<T: Element>(
+pub(crate) fn accumulate<T: Element>(
     lanes: Lanes,
     grads: &[[[T; CHANNELS]; RUN]],
     padded: &[T],

@@ -35,7 +35,7 @@ const BATCH: usize = 64;
 const SIDE: usize = 32;
 const CLASSES: usize = 10;
 /// Timed steps of each plan, after one that warms up and one that counts bytes.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// The overhead that some codecs are to stay below, as a multiple of identity's time.
 const LIMITS: [(&str, f64); 7] = [

@@ -18,19 +18,19 @@ mod transform;
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use self::transform::{POINTS, SIDE, TAPS, TILE};
 use super::planes::{Planes, side_by_side};
 use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
 use crate::element::Element;
-use crate::pieces::build_with;
+use crate::pieces::{build, build_with, write};
 
 /// Tiles that are taken at a time, so that their points stay in the cache; at least a line of them.
 const TILES: usize = 32;
 /// Tiles whose sums [`correlate`] takes at a time: two runs.
 const TOGETHER: usize = 2 * RUN;
+/// Target channels of a pair of blocks, which are computed together.
+const PAIR: usize = BLOCKS * CHANNELS;
 /// Channels on both sides from which on the products save more than the transformations cost.
 const CHANNELS_WORTH: usize = 48;
 
@@ -59,8 +59,6 @@ pub(super) struct Winograd {
 struct Buffers<T> {
     /// The rows of pixels that a line of tiles meets, with their padding.
     rows: Vec<[T; CHANNELS]>,
-    /// For each point and block of channels, that of each tile.
-    points: Vec<[T; CHANNELS]>,
     /// For each point, its sums over the channels.
     sums: Vec<[[T; CHANNELS]; RUN]>,
     /// For each line of tiles, its rows of targets.
@@ -113,41 +111,99 @@ impl Winograd {
         weight: &[T],
         bias: Option<&[T]>,
     ) -> Vec<T> {
-        let filters = self.filters(weight);
-        let places = self.places();
-        let (sample_in, sample_out) = (self.sample(&self.source), self.sample(&self.target));
-        let (len, piece) = (self.batch * sample_out, self.samples * sample_out);
-        build_with(
-            len,
-            piece,
-            || self.buffers(),
-            |buffers, number, target| {
-                let source = &source[number * self.samples * sample_in..];
-                let lines = target.len() / sample_out * self.tiles.0;
-                let pixels = self.target.pixels();
-                let mut target = Planes { values: target, pixels, bias };
-                for group in 0..self.groups {
-                    for first in (0..lines).step_by(self.lines) {
-                        let lines = first..(first + self.lines).min(lines);
-                        self.transform(source, group, lines.clone(), buffers);
-                        self.multiply(&filters, group, lines, &places, buffers, &mut target);
-                    }
-                }
-            },
-        )
+        let tiles = self.batch * self.tiles.0 * self.tiles.1;
+        if self.target.channels > tiles && self.target.channels.is_multiple_of(PAIR) {
+            self.by_pairs(source, weight, bias)
+        } else {
+            self.by_samples(source, weight, bias)
+        }
     }
 
-    /// Transforms the tiles of some lines, of all channels of a group.
+    /// Each piece of work takes some samples; all share the transformed taps.
+    fn by_samples<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
+        let (pairs, size) = (self.groups * self.pairs(), POINTS * self.filter_point() * CHANNELS);
+        let filters = build(pairs * size, size, |number, filters| {
+            self.filters(weight, number, filters.as_chunks_mut().0);
+        });
+        let (sample_in, sample_out) = (self.sample(&self.source), self.sample(&self.target));
+        let places = self.places(self.samples, sample_out);
+        let (len, piece) = (self.batch * sample_out, self.samples * sample_out);
+        let buffers = || (self.buffers(), vec![T::zero(); self.points()]);
+        build_with(len, piece, buffers, |(buffers, points), number, target| {
+            let source = &source[number * self.samples * sample_in..];
+            let lines = target.len() / sample_out * self.tiles.0;
+            let mut target = Planes { values: target, pixels: self.target.pixels(), bias };
+            for (group, filters) in filters.chunks_exact(self.pairs() * size).enumerate() {
+                for first in (0..lines).step_by(self.lines) {
+                    let lines = first..(first + self.lines).min(lines);
+                    self.transform(source, group, lines.clone(), points, buffers);
+                    let places = self.places_of(&places, lines);
+                    for (pair, filters) in filters.chunks_exact(size).enumerate() {
+                        let first = group * self.target.channels + pair * PAIR;
+                        let end = (first + PAIR).min((group + 1) * self.target.channels);
+                        self.multiply(filters, points, places, buffers, first..end, &mut target);
+                    }
+                }
+            }
+        })
+    }
+
+    /// Each piece of work takes a pair of blocks of target channels, and all tiles, whose points are
+    /// shared: for fewer tiles than channels, of which the transformed taps take more room than the
+    /// points.
+    fn by_pairs<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
+        let lines = self.batch * self.tiles.0;
+        let together = lines.div_ceil(self.lines);
+        let lines = |number: usize| number * self.lines..((number + 1) * self.lines).min(lines);
+        let size = self.points();
+        let points = build_with(
+            self.groups * together * size,
+            size,
+            || self.buffers(),
+            |buffers, number, points| {
+                let (group, number) = (number / together, number % together);
+                self.transform(source, group, lines(number), points, buffers);
+            },
+        );
+        let plane = self.target.pixels();
+        let places = self.places(self.batch, PAIR * plane);
+        let piece = self.batch * PAIR * plane;
+        let filters = POINTS * self.filter_point() * CHANNELS;
+        let buffers = || (self.buffers(), vec![T::zero(); filters]);
+        let pairs = self.groups * self.pairs();
+        let by_pair =
+            build_with(pairs * piece, piece, buffers, |(buffers, filters), number, target| {
+                self.filters(weight, number, filters.as_chunks_mut().0);
+                let bias = bias.map(|bias| &bias[number * PAIR..]);
+                let mut target = Planes { values: target, pixels: plane, bias };
+                let points = &points[number / self.pairs() * together * size..];
+                for (number, points) in points.chunks_exact(size).take(together).enumerate() {
+                    let places = self.places_of(&places, lines(number));
+                    self.multiply(filters, points, places, buffers, 0..PAIR, &mut target);
+                }
+            });
+        write(pairs * piece, pairs * PAIR * plane, |sample, target| {
+            for pair in 0..pairs {
+                let planes = &by_pair[(pair * self.batch + sample) * PAIR * plane..];
+                target.write([&planes[..PAIR * plane]], |[value]| value);
+            }
+        })
+    }
+
+    /// Transforms the tiles of some lines, of all channels of a group: for each point and block of
+    /// channels, that of each tile.
     fn transform<T: Element>(
         &self,
         source: &[T],
         group: usize,
         lines: Range<usize>,
+        points: &mut [T],
         buffers: &mut Buffers<T>,
     ) {
         let Side { channels, height, width, .. } = self.source;
         let (above, before) = self.padding;
         let (pixels, cells) = (height * width, self.cells());
+        let points = points.as_chunks_mut().0;
         for block in 0..channels.div_ceil(CHANNELS) {
             let first = block * CHANNELS;
             let count = CHANNELS.min(channels - first);
@@ -169,73 +225,77 @@ impl Winograd {
                         None => cells.fill([T::zero(); CHANNELS]),
                     }
                 }
-                let points = &mut buffers.points[block * self.room + position * self.tiles.1..];
+                let points = &mut points[block * self.room + position * self.tiles.1..];
                 transform::tiles(&buffers.rows, cells, points, self.point());
             }
         }
     }
 
-    /// Multiplies the points of some lines of tiles with a group's filters, and writes the targets.
+    /// Multiplies the points of some tiles with the filters of a pair of blocks, and writes the
+    /// targets, of the channels `channels`, to `places`.
     fn multiply<T: Element>(
         &self,
-        filters: &[[T; CHANNELS]],
-        group: usize,
-        lines: Range<usize>,
+        filters: &[T],
+        points: &[T],
         places: &[(usize, usize)],
         buffers: &mut Buffers<T>,
+        channels: Range<usize>,
         target: &mut Planes<'_, T>,
     ) {
         let lanes = Lanes::of_this_machine::<T>();
-        let (depth, outputs) = (self.source.channels, self.target.channels);
-        let columns = self.tiles.1;
+        let depth = self.source.channels;
         let place = |channel: usize| channel / CHANNELS * self.room * CHANNELS + channel % CHANNELS;
         let offsets: Vec<usize> = (0..depth).map(place).collect();
-        let tiles = (lines.len() * columns).next_multiple_of(TOGETHER);
+        let tiles = (places.len() / TILE).next_multiple_of(TOGETHER);
         let runs: Vec<usize> = (0..tiles).step_by(RUN).map(|tile| tile * CHANNELS).collect();
-        let places = &places[lines.start * TILE * columns..lines.end * TILE * columns];
-        let blocks = outputs.div_ceil(CHANNELS);
-        for first in (0..blocks).step_by(BLOCKS) {
-            let count = BLOCKS.min(blocks - first);
-            let pair = group * blocks.div_ceil(BLOCKS) + first / BLOCKS;
-            let filters = filters[pair * self.pair()..].chunks(self.filter_point());
-            let points = buffers.points.chunks(self.point());
-            let sums = buffers.sums.chunks_exact_mut(count * runs.len());
-            for ((points, filters), sums) in points.zip(filters).zip(sums).take(POINTS) {
-                let (filters, points) = (&filters[..count * depth], points.as_flattened());
-                correlate::<T, CHANNELS>(lanes, filters, points, &offsets, &runs, sums);
-            }
-            for block in 0..count {
-                let sums = &buffers.sums.as_flattened()[block * tiles..];
-                let targets = &mut buffers.targets[..places.len()];
-                transform::restore(sums, count * tiles, columns, targets.as_flattened_mut());
-                let channel = (first + block) * CHANNELS;
-                let channels = channel..(channel + CHANNELS).min(outputs);
-                let channels = group * outputs + channels.start..group * outputs + channels.end;
-                target.write(channels, &buffers.targets, places, 1);
-            }
+        let count = channels.len().div_ceil(CHANNELS);
+        let filters = filters.as_chunks().0.chunks(self.filter_point());
+        let points = points.chunks(self.point() * CHANNELS);
+        let sums = buffers.sums.chunks_exact_mut(count * runs.len());
+        for ((points, filters), sums) in points.zip(filters).zip(sums).take(POINTS) {
+            let filters = &filters[..count * depth];
+            correlate::<T, CHANNELS>(lanes, filters, points, &offsets, &runs, sums);
+        }
+        for block in 0..count {
+            let sums = &buffers.sums.as_flattened()[block * tiles..];
+            let targets = &mut buffers.targets[..places.len()];
+            transform::restore(sums, count * tiles, self.tiles.1, targets.as_flattened_mut());
+            let first = channels.start + block * CHANNELS;
+            let channels = first..(first + CHANNELS).min(channels.end);
+            target.write(channels, &buffers.targets, places, 1);
         }
     }
 
-    /// The transformed taps: group by group and pair of blocks of target channels by pair, for each
+    /// The transformed taps of pair `number` of blocks of target channels, group by group: for each
     /// point, block and source channel, those of the targets side by side.
-    fn filters<T: Element>(&self, weight: &[T]) -> Vec<[T; CHANNELS]> {
+    fn filters<T: Element>(&self, weight: &[T], number: usize, filters: &mut [[T; CHANNELS]]) {
         let (from, to) = (&self.source, &self.target);
-        let pairs = to.channels.div_ceil(BLOCKS * CHANNELS);
-        let mut filters = vec![[T::zero(); CHANNELS]; self.groups * pairs * self.pair()];
-        filters.par_chunks_mut(self.pair()).enumerate().for_each(|(number, filters)| {
-            let (group, pair) = (number / pairs, number % pairs);
-            let weight = &weight[group * weight.len() / self.groups..];
-            for block in 0..BLOCKS {
-                let first = (pair * BLOCKS + block) * CHANNELS;
-                let outputs = first..(first + CHANNELS).min(to.channels);
-                let taps: Vec<_> = (0..from.channels)
-                    .map(|channel| self.taps(weight, outputs.clone(), channel))
-                    .collect();
-                let points = &mut filters[block * from.channels..];
-                transform::filters(&taps, points, self.filter_point());
+        let (group, pair) = (number / self.pairs(), number % self.pairs());
+        let weight = &weight[group * weight.len() / self.groups..];
+        let mut taps = vec![[[T::zero(); CHANNELS]; TAPS * TAPS]; from.channels];
+        for block in 0..BLOCKS {
+            let first = (pair * BLOCKS + block) * CHANNELS;
+            let count = to.channels.saturating_sub(first).min(CHANNELS);
+            for (channel, taps) in taps.iter_mut().enumerate() {
+                if count < CHANNELS {
+                    taps.fill([T::zero(); CHANNELS]);
+                }
+                if count > 0 {
+                    let weight = &weight[first * to.weights + channel * from.weights..];
+                    side_by_side(weight, to.weights, count, taps);
+                }
+                if self.flipped {
+                    taps.reverse();
+                }
             }
-        });
-        filters
+            let points = &mut filters[block * from.channels..];
+            transform::filters(&taps, points, self.filter_point());
+        }
+    }
+
+    /// Pairs of blocks of a group's target channels.
+    fn pairs(&self) -> usize {
+        self.target.channels.div_ceil(PAIR)
     }
 
     /// Distance from one point of a filter to the next; see [`Self::point`].
@@ -243,52 +303,34 @@ impl Winograd {
         BLOCKS * self.source.channels + 1
     }
 
-    /// Elements of a pair of blocks of filters.
-    fn pair(&self) -> usize {
-        POINTS * self.filter_point()
-    }
-
-    /// The taps of a source channel in their order, for some target channels side by side.
-    fn taps<T: Element>(
-        &self,
-        weight: &[T],
-        outputs: Range<usize>,
-        channel: usize,
-    ) -> [[T; CHANNELS]; TAPS * TAPS] {
-        let mut taps = [[T::zero(); CHANNELS]; TAPS * TAPS];
-        for (lane, output) in outputs.enumerate() {
-            let start = output * self.target.weights + channel * self.source.weights;
-            for (number, weight) in weight[start..][..TAPS * TAPS].iter().enumerate() {
-                taps[number][lane] = *weight;
-            }
-        }
-        if self.flipped {
-            taps.reverse();
-        }
-        taps
-    }
-
-    /// Where the rows of targets go, line by line of the tiles of a piece, in runs: the first of a
-    /// run in the first channel's plane, and how many there are.
-    fn places(&self) -> Vec<(usize, usize)> {
+    /// Where the rows of targets of some samples go, which are `distance` apart, line by line of the
+    /// tiles, in runs: the first of a run in the first channel's plane, and how many there are.
+    fn places(&self, samples: usize, distance: usize) -> Vec<(usize, usize)> {
         let Side { height, width, .. } = self.target;
         let (rows, columns) = self.tiles;
-        let sample = self.sample(&self.target);
-        let rows = (0..self.samples).flat_map(|n| (0..rows * TILE).map(move |row| (n, row)));
+        let rows = (0..samples).flat_map(|n| (0..rows * TILE).map(move |row| (n, row)));
         rows.flat_map(|(number, row)| {
             (0..columns * TILE).step_by(RUN).map(move |column| match row < height {
-                true => (number * sample + row * width + column, RUN.min(width - column)),
+                true => (number * distance + row * width + column, RUN.min(width - column)),
                 false => (0, 0),
             })
         })
         .collect()
     }
 
+    /// Those of some lines of tiles.
+    fn places_of<'a>(
+        &self,
+        places: &'a [(usize, usize)],
+        lines: Range<usize>,
+    ) -> &'a [(usize, usize)] {
+        &places[lines.start * TILE * self.tiles.1..lines.end * TILE * self.tiles.1]
+    }
+
     fn buffers<T: Element>(&self) -> Buffers<T> {
         let zeros = [T::zero(); CHANNELS];
         Buffers {
             rows: vec![zeros; SIDE * self.cells()],
-            points: vec![zeros; POINTS * self.point()],
             sums: vec![[zeros; RUN]; POINTS * BLOCKS * self.room / RUN],
             targets: vec![[zeros; RUN]; self.lines * TILE * self.tiles.1],
         }
@@ -303,6 +345,11 @@ impl Winograd {
     /// tile would fall to the same lines of the cache.
     fn point(&self) -> usize {
         self.source.channels.div_ceil(CHANNELS) * self.room + 1
+    }
+
+    /// Elements of the points of as many tiles as are taken at a time.
+    fn points(&self) -> usize {
+        POINTS * self.point() * CHANNELS
     }
 
     /// Elements of a sample on one side.
