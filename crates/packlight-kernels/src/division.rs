@@ -12,7 +12,8 @@ use crate::bit_pack;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::noise::{Noise, Rounding};
-use crate::quantise::{Affine, Bits, Grouping, Layout, extremes_in, split};
+use crate::pieces::{build_parts, split};
+use crate::quantise::{Affine, Bits, Grouping, Layout, extremes_in};
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
@@ -75,23 +76,19 @@ pub fn pack(input: &Tensor, maps: &Maps, rounding: Rounding) -> Result<Divided> 
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
         let count = layout.groups();
-        let mut codes = vec![0; layout.bytes];
         let mut means = vec![bf16::ZERO; count * blocks];
         let mut ranges = vec![[bf16::ZERO; 2]; count];
         let pieces = layout.pieces();
-        let codes_of = split(&mut codes, pieces.iter().map(|piece| layout.byte(piece.end)));
         let means_of = split(&mut means, pieces.iter().map(|piece| piece.end * blocks));
         let ranges_of = split(&mut ranges, pieces.iter().map(|piece| piece.end));
-        pieces
-            .into_par_iter()
-            .zip(codes_of.into_par_iter().zip(means_of).zip(ranges_of))
-            .enumerate()
-            .for_each(|(number, (piece, ((codes, means), ranges)))| {
-                let size = maps.elements();
-                let input = &input[piece.start * size..piece.end * size];
-                let mut noise = Noise::new(rounding, number);
-                encode(input, maps, &mut noise, codes, means, ranges);
-            });
+        let beside = pieces.par_iter().zip(means_of.into_par_iter().zip(ranges_of)).enumerate();
+        let ends = pieces.iter().map(|piece| layout.byte(piece.end));
+        let codes = build_parts(ends, beside, |(number, (piece, (means, ranges))), codes| {
+            let size = maps.elements();
+            let input = &input[piece.start * size..piece.end * size];
+            let mut noise = Noise::new(rounding, number);
+            encode(input, maps, &mut noise, codes, means, ranges);
+        });
         Ok(Divided {
             means: Tensor::from_vec(means, (count, blocks), device)?,
             codes: Tensor::from_vec(codes, layout.bytes, device)?,
@@ -131,10 +128,9 @@ fn restore<T: Element>(
     let Divided { means, codes, ranges } = divided;
     read!(KERNEL; means: bf16, codes: u8, ranges: bf16);
     let (size, blocks) = (maps.elements(), maps.blocks());
-    let mut output = vec![T::narrow(0.0); layout.elements];
     let pieces = layout.pieces();
-    let targets = split(&mut output, pieces.iter().map(|piece| piece.end * size));
-    pieces.into_par_iter().zip(targets).for_each(|(piece, output)| {
+    let ends = pieces.iter().map(|piece| piece.end * size);
+    let output = build_parts(ends, pieces.par_iter(), |piece, output: &mut [T]| {
         let codes = &codes[layout.byte(piece.start)..layout.byte(piece.end)];
         let means = &means[piece.start * blocks..piece.end * blocks];
         let ranges = &ranges[2 * piece.start..2 * piece.end];

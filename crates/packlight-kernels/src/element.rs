@@ -6,7 +6,9 @@ use num_traits::Float;
 use crate::exponential;
 
 /// f32 or f64.
-pub(crate) trait Element: WithDType + Float + std::iter::Sum + std::fmt::Debug {
+pub(crate) trait Element:
+    WithDType + Float + Default + std::iter::Sum + std::fmt::Debug
+{
     /// To f64, in which sums over many elements are taken.
     fn wide(self) -> f64;
     /// From f64, rounded.

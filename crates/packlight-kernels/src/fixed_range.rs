@@ -6,11 +6,11 @@
 //! and those above stand for positive values, those below for all others.
 
 use candle_core::{DType, Device, Tensor};
-use rayon::prelude::*;
 
 use crate::bit_pack::{self, RUN};
 use crate::element::Element;
 use crate::elements::{by_dtype, check_finite, read};
+use crate::pieces::build;
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
@@ -102,11 +102,10 @@ pub fn pack(output: &Tensor, channels: &Channels) -> Result<Tensor> {
     by_dtype!(KERNEL, output, T => {
         read!(KERNEL; output: T);
         check_finite(KERNEL, output)?;
-        let mut packed = vec![0; bytes];
         let own = bit_pack::bytes(sample, channels.bits);
-        packed.par_chunks_mut(own.max(1)).zip(output.par_chunks(sample.max(1))).for_each(
-            |(packed, values)| encode(values, plane, channels, packed),
-        );
+        let packed = build(bytes, own, |number, packed| {
+            encode(&output[number * sample..(number + 1) * sample], plane, channels, packed);
+        });
         Ok(Tensor::from_vec(packed, bytes, device)?)
     })
 }
@@ -142,12 +141,10 @@ fn restore<T: Element>(
     (sample, plane): (usize, usize),
 ) -> Result<Tensor> {
     read!(KERNEL; codes: u8);
-    let mut output = vec![T::narrow(0.0); shape.iter().product()];
     let own = bit_pack::bytes(sample, channels.bits);
-    output
-        .par_chunks_mut(sample.max(1))
-        .zip(codes.par_chunks(own.max(1)))
-        .for_each(|(values, codes)| decode(codes, plane, channels, values));
+    let output = build(shape.iter().product(), sample, |number, values: &mut [T]| {
+        decode(&codes[number * own..(number + 1) * own], plane, channels, values);
+    });
     Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
 }
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::build;
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
@@ -37,9 +38,8 @@ pub fn pack(input: &Tensor) -> Result<(Tensor, f32)> {
         });
         let greatest = greatest.reduce(|| 0.0, f32::max);
         let scale = if greatest > 0.0 { (greatest / GREATEST).max(f32::MIN_POSITIVE) } else { 1.0 };
-        let mut codes = vec![0; input.len()];
-        codes.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE)).for_each(|(codes, input)| {
-            encode(input, scale, codes);
+        let codes = build(input.len(), PIECE, |piece, codes| {
+            encode(&input[piece * PIECE..][..codes.len()], scale, codes);
         });
         Ok((Tensor::from_vec(codes, shape, device)?, scale))
     })
@@ -62,9 +62,8 @@ fn restore<T: Element>(codes: &Tensor, scale: f32) -> Result<Tensor> {
     read!(KERNEL; codes: u8);
     let values: [T; 256] =
         std::array::from_fn(|code| T::narrow(f64::from(decode(code as u8)) * f64::from(scale)));
-    let mut output = vec![T::narrow(0.0); codes.len()];
-    output.par_chunks_mut(PIECE).zip(codes.par_chunks(PIECE)).for_each(|(output, codes)| {
-        for (value, &code) in output.iter_mut().zip(codes) {
+    let output = build(codes.len(), PIECE, |piece, output| {
+        for (value, &code) in output.iter_mut().zip(&codes[piece * PIECE..]) {
             *value = values[usize::from(code)];
         }
     });

@@ -16,7 +16,7 @@ pub(crate) struct Blank<'a, T> {
     written: usize,
 }
 
-impl<T: Element> Blank<'_, T> {
+impl<T: Copy + Default> Blank<'_, T> {
     /// Writes the next elements: what `f` makes of the elements of `slices` that have the same index.
     ///
     /// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
@@ -25,7 +25,7 @@ impl<T: Element> Blank<'_, T> {
         let len = shortest(slices);
         let elements = &mut self.elements[self.written..][..len];
         for index in 0..len {
-            let mut values = [T::zero(); N];
+            let mut values = [T::default(); N];
             for (value, slice) in values.iter_mut().zip(&slices) {
                 *value = slice[index];
             }
@@ -36,7 +36,7 @@ impl<T: Element> Blank<'_, T> {
 
     /// All elements, as zeros.
     fn zeros(&mut self) -> &mut [T] {
-        self.elements.fill(MaybeUninit::new(T::zero()));
+        self.elements.fill(MaybeUninit::new(T::default()));
         self.written = self.elements.len();
         // SAFETY: `fill` has initialised every element.
         unsafe { self.elements.assume_init_mut() }
@@ -48,7 +48,7 @@ impl<T: Element> Blank<'_, T> {
 ///
 /// # Panics
 /// If `f` leaves elements unwritten.
-pub(crate) fn write<T: Element>(
+pub(crate) fn write<T: Copy + Default + Send>(
     len: usize,
     piece: usize,
     f: impl Fn(usize, &mut Blank<'_, T>) + Sync + Send,
@@ -60,26 +60,66 @@ pub(crate) fn write<T: Element>(
 ///
 /// # Panics
 /// If there are fewer items than pieces, or `f` leaves elements unwritten.
-pub(crate) fn write_beside<T: Element, I: Send>(
+pub(crate) fn write_beside<T: Copy + Default + Send, I: Send>(
     len: usize,
     piece: usize,
     beside: impl IndexedParallelIterator<Item = I>,
     f: impl Fn(I, &mut Blank<'_, T>) + Sync + Send,
 ) -> Vec<T> {
-    let piece = piece.max(1);
-    assert!(beside.len() >= len.div_ceil(piece), "an item for each piece");
+    let ends = (0..len).step_by(piece.max(1)).map(|start| len.min(start + piece));
+    write_parts(ends, beside, f)
+}
+
+/// A vector that ends with the last of `ends`, and of which `f` writes the part up to each of them,
+/// given the item of `beside` that goes with it.
+///
+/// # Panics
+/// If the ends descend, there are fewer items than ends, or `f` leaves elements unwritten.
+fn write_parts<T: Copy + Default + Send, I: Send>(
+    ends: impl Iterator<Item = usize>,
+    beside: impl IndexedParallelIterator<Item = I>,
+    f: impl Fn(I, &mut Blank<'_, T>) + Sync + Send,
+) -> Vec<T> {
+    let ends: Vec<usize> = ends.collect();
+    let len = ends.last().copied().unwrap_or(0);
+    assert!(beside.len() >= ends.len(), "an item for each part");
     let mut result = Vec::with_capacity(len);
-    let pieces = result.spare_capacity_mut()[..len].par_chunks_mut(piece);
-    pieces.zip(beside).for_each(|(elements, item)| {
+    let parts = split(&mut result.spare_capacity_mut()[..len], ends.into_iter());
+    parts.into_par_iter().zip(beside).for_each(|(elements, item)| {
         let mut blank = Blank { elements, written: 0 };
         f(item, &mut blank);
-        assert_eq!(blank.written, blank.elements.len(), "elements written of a piece");
+        assert_eq!(blank.written, blank.elements.len(), "elements written of a part");
     });
-    // SAFETY: the capacity is at least `len`, and the pieces are these `len` elements. `for_each`
-    // returns when every piece has been through the closure, as none lacks an item; a `Blank` counts
-    // an element when it has been initialised, from the first on, and all are counted.
+    // SAFETY: the capacity is at least `len`, and the parts are these `len` elements, as the last
+    // ends there. `for_each` returns when every part has been through the closure, as none lacks an
+    // item; a `Blank` counts an element when it has been initialised, from the first on, and all are
+    // counted.
     unsafe { result.set_len(len) };
     result
+}
+
+/// Cuts a slice into parts that end where `ends` says.
+pub(crate) fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
+    let mut start = 0;
+    ends.map(|end| {
+        let (part, rest) = std::mem::take(&mut data).split_at_mut(end - start);
+        (data, start) = (rest, end);
+        part
+    })
+    .collect()
+}
+
+/// A vector that ends with the last of `ends`, and of which `f` computes the part up to each of them,
+/// which holds zeros, given the item of `beside` that goes with it.
+///
+/// # Panics
+/// If the ends descend, or there are fewer items than ends.
+pub(crate) fn build_parts<T: Copy + Default + Send, I: Send>(
+    ends: impl Iterator<Item = usize>,
+    beside: impl IndexedParallelIterator<Item = I>,
+    f: impl Fn(I, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    write_parts(ends, beside, |item, blank| f(item, blank.zeros()))
 }
 
 /// A vector of `len` elements of which `f` computes `piece` at a time, given the number of the
@@ -87,7 +127,7 @@ pub(crate) fn write_beside<T: Element, I: Send>(
 ///
 /// Whoever computes a piece also zeroes it, so that it is in the cache by then; zeroing the whole
 /// vector first would take it through memory once more.
-pub(crate) fn build<T: Element>(
+pub(crate) fn build<T: Copy + Default + Send>(
     len: usize,
     piece: usize,
     f: impl Fn(usize, &mut [T]) + Sync + Send,
@@ -96,7 +136,7 @@ pub(crate) fn build<T: Element>(
 }
 
 /// [`build`] with a state that `init` makes, for as many pieces as are computed at a time.
-pub(crate) fn build_with<T: Element, S: Send>(
+pub(crate) fn build_with<T: Copy + Default + Send, S: Send>(
     len: usize,
     piece: usize,
     init: impl Fn() -> S + Sync + Send,

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS};
 use crate::element::Element;
+use crate::pieces::build_parts;
 
 /// Pieces of work that the gradient is cut into, by samples or by output channels.
 const PIECES: usize = 8;
@@ -31,7 +32,6 @@ pub(super) fn weight_grad_of<T: Element>(
 ) -> Vec<T> {
     let size = problem.depth() * problem.taps();
     let outputs = problem.group_outputs();
-    let mut result = vec![T::zero(); problem.out_channels * size];
     if own_sums(problem) {
         let share = problem.batch.div_ceil(PIECES).next_multiple_of(together);
         let sample_out = problem.out_channels * problem.out_pixels();
@@ -46,6 +46,7 @@ pub(super) fn weight_grad_of<T: Element>(
                 sum
             })
             .collect();
+        let mut result = vec![T::zero(); problem.out_channels * size];
         for sum in sums {
             result.iter_mut().zip(sum).for_each(|(total, sum)| *total += sum);
         }
@@ -53,10 +54,10 @@ pub(super) fn weight_grad_of<T: Element>(
     }
     // No piece waits for another, and no second copy of a large gradient is held.
     let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
-    result.par_chunks_mut(outputs * size).enumerate().for_each(|(group, result)| {
-        result.par_chunks_mut(share * size).enumerate().for_each(|(number, result)| {
-            piece(input, grad, group * outputs + number * share, result);
-        });
-    });
-    result
+    let firsts: Vec<usize> = (0..problem.out_channels)
+        .step_by(outputs)
+        .flat_map(|group| (group..group + outputs).step_by(share))
+        .collect();
+    let ends = firsts[1..].iter().chain([&problem.out_channels]).map(|end| end * size);
+    build_parts(ends, firsts.par_iter(), |first, result| piece(input, grad, *first, result))
 }

@@ -59,7 +59,6 @@ pub(crate) struct Layout<'a> {
     group: usize,
     pub(crate) groups_per_row: usize,
     rows: usize,
-    pub(crate) elements: usize,
     /// Bytes of all codes.
     pub(crate) bytes: usize,
     /// For each row where its codes begin; empty where all rows take `row_bytes`.
@@ -107,7 +106,6 @@ impl<'a> Layout<'a> {
             group: group.min(row.max(1)),
             groups_per_row: grouping.groups_per_row(),
             rows,
-            elements,
             bytes: grouping.bytes(rows),
             starts,
             row_bytes,
@@ -166,15 +164,4 @@ impl<'a> Layout<'a> {
         let within = group % self.groups_per_row;
         start + within * bit_pack::bytes(self.group, self.bits_of(group))
     }
-}
-
-/// Cuts a slice into parts that end where `ends` says.
-pub(crate) fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
-    let mut start = 0;
-    ends.map(|end| {
-        let (part, rest) = std::mem::take(&mut data).split_at_mut(end - start);
-        (data, start) = (rest, end);
-        part
-    })
-    .collect()
 }

@@ -19,12 +19,13 @@ pub use crate::noise::Rounding;
 pub use grouping::{Bits, Grouping};
 
 pub(crate) use affine::{Affine, extremes_in};
-pub(crate) use grouping::{Layout, split};
+pub(crate) use grouping::Layout;
 
 use crate::bit_pack;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::noise::Noise;
+use crate::pieces::{build_parts, split};
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
@@ -46,19 +47,15 @@ pub fn pack(
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let mut codes = vec![0; layout.bytes];
         let mut ranges = vec![[bf16::ZERO; 2]; layout.groups()];
         let pieces = layout.pieces();
-        let targets = split(&mut codes, pieces.iter().map(|groups| layout.byte(groups.end)));
-        let target_ranges = split(&mut ranges, pieces.iter().map(|groups| groups.end));
-        pieces
-            .into_par_iter()
-            .zip(targets.into_par_iter().zip(target_ranges))
-            .enumerate()
-            .for_each(|(piece, (groups, (codes, ranges)))| {
-                let mut noise = Noise::new(rounding, piece);
-                encode(input, &layout, groups, Source::Groups(ranges), &mut noise, codes);
-            });
+        let ranges_of = split(&mut ranges, pieces.iter().map(|groups| groups.end));
+        let beside = pieces.par_iter().cloned().zip(ranges_of).enumerate();
+        let ends = pieces.iter().map(|groups| layout.byte(groups.end));
+        let codes = build_parts(ends, beside, |(piece, (groups, ranges)), codes| {
+            let mut noise = Noise::new(rounding, piece);
+            encode(input, &layout, groups, Source::Groups(ranges), &mut noise, codes);
+        });
         let groups = ranges.len();
         Ok((
             Tensor::from_vec(codes, layout.bytes, device)?,
@@ -84,10 +81,10 @@ pub fn pack_within(
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, ranges: f32);
         let ranges = ranges.as_chunks::<2>().0;
-        let mut codes = vec![0; layout.bytes];
         let pieces = layout.pieces();
-        let targets = split(&mut codes, pieces.iter().map(|groups| layout.byte(groups.end)));
-        pieces.into_par_iter().zip(targets).enumerate().for_each(|(piece, (groups, codes))| {
+        let ends = pieces.iter().map(|groups| layout.byte(groups.end));
+        let beside = pieces.par_iter().cloned().enumerate();
+        let codes = build_parts(ends, beside, |(piece, groups), codes| {
             let mut noise = Noise::new(rounding, piece);
             encode(input, &layout, groups, Source::Rows(ranges), &mut noise, codes);
         });
@@ -132,10 +129,9 @@ fn restore<T: Element>(
 ) -> Result<Tensor> {
     read!(KERNEL; codes: u8, ranges: f32);
     let ranges = ranges.as_chunks::<2>().0;
-    let mut output = vec![T::narrow(0.0); layout.elements];
     let pieces = layout.pieces();
-    let targets = split(&mut output, pieces.iter().map(|groups| layout.element(groups.end)));
-    pieces.into_par_iter().zip(targets).for_each(|(groups, output)| {
+    let ends = pieces.iter().map(|groups| layout.element(groups.end));
+    let output = build_parts(ends, pieces.par_iter().cloned(), |groups, output: &mut [T]| {
         decode(codes, layout, groups, ranges, shared, output);
     });
     Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
