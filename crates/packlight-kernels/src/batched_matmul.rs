@@ -1,11 +1,10 @@
 //! Products of matrices, pair by pair over any leading axes.
 
 use candle_core::Tensor;
-use num_traits::Zero;
-use rayon::prelude::*;
 
 use crate::elements::{by_dtype, read};
 use crate::matmul::{Matrix, multiply};
+use crate::pieces::build;
 use crate::{Error, Result};
 
 const KERNEL: &str = "matmul";
@@ -71,12 +70,9 @@ pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
     let (of_left, of_right) = (left.tensor, right.tensor);
     by_dtype!(KERNEL, of_left, T => {
         read!(KERNEL; of_left: T, of_right: T);
-        let mut result = vec![T::zero(); shape.iter().product()];
-        if result.is_empty() || k == 0 {
-            return Ok(Tensor::from_vec(result, shape, device)?);
-        }
-        let pairs = of_left.par_chunks_exact(m * k).zip(of_right.par_chunks_exact(k * n));
-        result.par_chunks_exact_mut(m * n).zip(pairs).for_each(|(result, (a, b))| {
+        let result = build(shape.iter().product(), m * n, |number, result| {
+            let a = &of_left[number * m * k..(number + 1) * m * k];
+            let b = &of_right[number * k * n..(number + 1) * k * n];
             let oriented = |data, rows, columns, transposed| match transposed {
                 true => Matrix::row_major(data, columns, rows).transposed(),
                 false => Matrix::row_major(data, rows, columns),

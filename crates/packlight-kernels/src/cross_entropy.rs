@@ -1,11 +1,14 @@
 //! Softmax cross-entropy with class labels, averaged over those that count.
 
 use candle_core::{DType, Tensor};
-use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::argmax::greatest;
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::{Blank, build, write_beside};
+use crate::sum::{sum, sum_of};
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "softmax_cross_entropy";
@@ -36,36 +39,28 @@ pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(T
     let uniform = targets.smoothing / classes as f64;
     by_dtype!(KERNEL, logits, T => {
         read!(KERNEL; logits: T);
-        let mut probabilities = vec![T::zero(); logits.len()];
-        let losses: Vec<f64> = probabilities
-            .par_chunks_mut(ROWS * classes)
-            .zip(logits.par_chunks(ROWS * classes))
-            .zip(labels.par_chunks(ROWS))
-            .flat_map_iter(|((probabilities, logits), labels)| {
-                let rows = probabilities.chunks_exact_mut(classes).zip(logits.chunks_exact(classes));
-                let mut powers = vec![0.0; classes];
-                let losses = rows.zip(labels).map(|((probabilities, row), &label)| {
-                    let top = row.iter().fold(f64::NEG_INFINITY, |top, x| top.max(x.wide()));
-                    for (power, x) in powers.iter_mut().zip(row) {
-                        *power = (x.wide() - top).exp();
-                    }
-                    let total: f64 = powers.iter().sum();
-                    for (p, power) in probabilities.iter_mut().zip(&powers) {
-                        *p = T::narrow(power / total);
-                    }
-                    let Some(label) = label else { return 0.0 };
-                    let all = total.ln() + top;
-                    let surprise = |x: T| all - x.wide();
-                    let of_label = surprise(row[label]);
-                    if targets.smoothing == 0.0 {
-                        return of_label;
-                    }
-                    let of_all: f64 = row.iter().map(|&x| surprise(x)).sum();
-                    (1.0 - targets.smoothing) * of_label + uniform * of_all
-                });
-                losses.collect::<Vec<_>>()
-            })
-            .collect();
+        let mut losses = vec![0.0; labels.len()];
+        let beside = losses.par_chunks_mut(ROWS).enumerate();
+        let probabilities = write_beside(
+            logits.len(),
+            ROWS * classes,
+            beside,
+            |(piece, losses), probabilities| {
+                let first = piece * ROWS;
+                let rows = logits[first * classes..].chunks_exact(classes).zip(&labels[first..]);
+                for (loss, (row, label)) in losses.iter_mut().zip(rows) {
+                    let all = softmax(row, probabilities);
+                    let Some(label) = *label else { continue };
+                    let of_label = all - row[label].wide();
+                    *loss = if targets.smoothing == 0.0 {
+                        of_label
+                    } else {
+                        let of_all = classes as f64 * all - sum(row);
+                        (1.0 - targets.smoothing) * of_label + uniform * of_all
+                    };
+                }
+            },
+        );
         let loss = T::narrow(losses.iter().sum::<f64>() / counting);
         Ok((
             Tensor::from_vec(vec![loss], (), device)?,
@@ -93,20 +88,31 @@ pub fn backward(
         let uniform = scale * T::narrow(targets.smoothing / classes as f64);
         let peak = scale * T::narrow(1.0 - targets.smoothing);
         read!(KERNEL; probabilities: T);
-        let mut result = vec![T::zero(); probabilities.len()];
-        result
-            .par_chunks_mut(classes)
-            .zip(probabilities.par_chunks(classes))
-            .zip(&labels)
-            .for_each(|((result, probabilities), &label)| {
-                let Some(label) = label else { return };
+        let result = build(probabilities.len(), ROWS * classes, |piece, result: &mut [T]| {
+            let first = piece * ROWS;
+            let rows = probabilities[first * classes..].chunks_exact(classes).zip(&labels[first..]);
+            for (result, (probabilities, label)) in result.chunks_exact_mut(classes).zip(rows) {
+                let Some(label) = *label else { continue };
                 for (r, &p) in result.iter_mut().zip(probabilities) {
                     *r = p * scale - uniform;
                 }
                 result[label] -= peak;
-            });
+            }
+        });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
+}
+
+on_widest_vectors! {
+    /// Writes the probabilities of a row of logits, and gives the logarithm of the sum of their
+    /// powers of e.
+    fn softmax<T: Element>(row: &[T], probabilities: &mut Blank<'_, T>) -> f64 {
+        let top = greatest(row);
+        let total = sum_of([row], #[inline(always)] |[x]| (x - top).power_of_e());
+        let scale = T::narrow(total.recip());
+        probabilities.write([row], #[inline(always)] |[x]| (x - top).power_of_e() * scale);
+        total.ln() + top.wide()
+    }
 }
 
 /// The number of classes, and the labels as indices, each checked to be a class; `None` for one

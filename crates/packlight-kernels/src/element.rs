@@ -40,9 +40,11 @@ impl Element for f32 {
     fn magnitude_bits(self) -> u64 {
         u64::from(self.to_bits() & !(1 << 31))
     }
+    #[inline(always)]
     fn power_of_e(self) -> Self {
         exponential::exp(self)
     }
+    #[inline(always)]
     fn error_function(self) -> Self {
         exponential::erf(self)
     }

@@ -3,6 +3,7 @@
 
 /// `x` as 2^n e^r with a whole n and |r| <= ln(2)/2, and a polynomial in r (Cephes' `expf`); right
 /// to 2 units in the last place, 0 below the normal numbers and e^88.3 at most.
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LOWEST: f32 = -87.3;
     const HIGHEST: f32 = 88.3;
@@ -24,6 +25,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// A ratio of polynomials in `x`, as Eigen has it; within 5e-7 of the error function.
+#[inline(always)]
 pub(crate) fn erf(x: f32) -> f32 {
     let x = x.clamp(-4.0, 4.0);
     let square = x * x;

@@ -1,11 +1,11 @@
 //! GELU in its exact form, `x Φ(x)` with the normal distribution's `Φ`.
 
 use candle_core::Tensor;
-use num_traits::Zero;
-use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::{Blank, write};
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "gelu";
@@ -21,11 +21,8 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let mut output = vec![T::zero(); input.len()];
-        output.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE)).for_each(|(output, input)| {
-            for (y, &x) in output.iter_mut().zip(input) {
-                *y = x * cdf(x);
-            }
+        let output = write(input.len(), PIECE, |piece, output| {
+            gelu(&input[piece * PIECE..input.len().min((piece + 1) * PIECE)], output);
         });
         Ok(Tensor::from_vec(output, shape, device)?)
     })
@@ -45,24 +42,33 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; input: T, grad: T);
-        let mut result = vec![T::zero(); grad.len()];
-        result
-            .par_chunks_mut(PIECE)
-            .zip(grad.par_chunks(PIECE).zip(input.par_chunks(PIECE)))
-            .for_each(|(result, (grad, input))| {
-                for (r, (&g, &x)) in result.iter_mut().zip(grad.iter().zip(input)) {
-                    *r = g * (cdf(x) + x * density(x));
-                }
-            });
+        let result = write(grad.len(), PIECE, |piece, result| {
+            let elements = piece * PIECE..grad.len().min((piece + 1) * PIECE);
+            differentiate(&input[elements.clone()], &grad[elements], result);
+        });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
 }
 
+on_widest_vectors! {
+    fn gelu<T: Element>(input: &[T], output: &mut Blank<'_, T>) {
+        output.write([input], #[inline(always)] |[x]| x * cdf(x));
+    }
+}
+
+on_widest_vectors! {
+    fn differentiate<T: Element>(input: &[T], grad: &[T], result: &mut Blank<'_, T>) {
+        result.write([input, grad], #[inline(always)] |[x, g]| g * (cdf(x) + x * density(x)));
+    }
+}
+
+#[inline(always)]
 fn cdf<T: Element>(x: T) -> T {
     let half = T::narrow(0.5);
     half + half * (x * T::narrow(std::f64::consts::FRAC_1_SQRT_2)).error_function()
 }
 
+#[inline(always)]
 fn density<T: Element>(x: T) -> T {
     (T::narrow(-0.5) * x * x).power_of_e() * T::narrow(1.0 / std::f64::consts::TAU.sqrt())
 }

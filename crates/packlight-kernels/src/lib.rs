@@ -10,6 +10,7 @@
 //! [`Error::NoDeviceKernel`].
 
 pub mod accumulate;
+pub mod argmax;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod batched_matmul;

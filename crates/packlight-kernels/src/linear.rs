@@ -1,12 +1,13 @@
 //! Fully connected layers: `Y = X W^T + b` over the last axis, for any leading axes.
 
 use candle_core::Tensor;
-use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
 use crate::matmul::{Matrix, multiply};
+use crate::pieces::build;
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "linear";
@@ -28,16 +29,22 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T);
         let weight = Matrix::row_major(weight, m, n).transposed();
-        let mut output = vec![T::zero(); shape.iter().product()];
-        if let Some(bias) = bias {
-            read!(KERNEL; bias: T);
-            output.chunks_exact_mut(m.max(1)).for_each(|row| row.copy_from_slice(bias));
-        }
-        by_rows(&mut output, m, |output, start| {
+        let product = |output: &mut [T], start: usize, accumulate: bool| {
             let rows = output.len() / m;
             let input = Matrix::row_major(&input[start * n..(start + rows) * n], rows, n);
-            multiply(output, m, bias.is_some(), input, weight);
-        });
+            multiply(output, m, accumulate, input, weight);
+        };
+        let len = shape.iter().product();
+        let output = match bias {
+            Some(bias) => {
+                read!(KERNEL; bias: T);
+                by_rows(len, m, |output, start| {
+                    output.chunks_exact_mut(m).for_each(|row| row.copy_from_slice(bias));
+                    product(output, start, true);
+                })
+            }
+            None => by_rows(len, m, |output, start| product(output, start, false)),
+        };
         Ok(Tensor::from_vec(output, shape, device)?)
     })
 }
@@ -53,8 +60,7 @@ pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, weight: T);
         let weight = Matrix::row_major(weight, m, n);
-        let mut result = vec![T::zero(); shape.iter().product()];
-        by_rows(&mut result, n, |result, start| {
+        let result = by_rows(shape.iter().product(), n, |result, start| {
             let rows = result.len() / n;
             let grad = Matrix::row_major(&grad[start * m..(start + rows) * m], rows, m);
             multiply(result, n, false, grad, weight);
@@ -83,8 +89,7 @@ pub fn weight_grad(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, grad: T);
         let input = Matrix::row_major(input, tokens, n);
-        let mut result = vec![T::zero(); m * n];
-        by_rows(&mut result, n, |result, start| {
+        let result = by_rows(m * n, n, |result, start| {
             let outputs = result.len() / n;
             let grad = Matrix::strided(&grad[start.min(grad.len())..], tokens, outputs, m);
             multiply(result, n, false, grad.transposed(), input);
@@ -117,15 +122,30 @@ pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);
+        let of_rows = |rows: &[T]| {
+            let mut sums = vec![0.0; m];
+            add_rows(rows, &mut sums);
+            sums
+        };
+        let pieces: Vec<Vec<f64>> = grad.par_chunks((ROWS * m).max(1)).map(of_rows).collect();
         let mut sums = vec![0.0; m];
-        for row in grad.chunks_exact(m.max(1)) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += value.wide();
-            }
+        for piece in pieces {
+            sums.iter_mut().zip(piece).for_each(|(sum, piece)| *sum += piece);
         }
         let sums: Vec<T> = sums.into_iter().map(T::narrow).collect();
         Ok(Tensor::from_vec(sums, m, device)?)
     })
+}
+
+on_widest_vectors! {
+    /// Adds each row to the sums.
+    fn add_rows<T: Element>(rows: &[T], sums: &mut [f64]) {
+        for row in rows.chunks_exact(sums.len()) {
+            for (sum, value) in sums.iter_mut().zip(row) {
+                *sum += value.wide();
+            }
+        }
+    }
 }
 
 /// The shape of `tensor` with `to` in place of its last axis, which must be `from` long.
@@ -147,10 +167,12 @@ fn as_matrix(tensor: &Tensor) -> Result<(usize, usize)> {
     }
 }
 
-/// Calls `f` with pieces of whole rows and the number of each piece's first row.
-fn by_rows<T: Element>(target: &mut [T], width: usize, f: impl Fn(&mut [T], usize) + Sync) {
-    if !target.is_empty() {
-        let pieces = target.par_chunks_mut(ROWS * width).enumerate();
-        pieces.for_each(|(piece, rows)| f(rows, piece * ROWS));
-    }
+/// A vector of `len` elements that `f` computes by pieces of whole rows, given zeros and the number
+/// of the piece's first row.
+fn by_rows<T: Element>(
+    len: usize,
+    width: usize,
+    f: impl Fn(&mut [T], usize) + Sync + Send,
+) -> Vec<T> {
+    build(len, ROWS * width, |piece, rows| f(rows, piece * ROWS))
 }

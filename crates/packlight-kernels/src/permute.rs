@@ -1,10 +1,9 @@
 //! The axes of a tensor in another order.
 
 use candle_core::Tensor;
-use num_traits::Zero;
-use rayon::prelude::*;
 
 use crate::elements::{by_dtype, read};
+use crate::pieces::build;
 use crate::{Error, Result};
 
 const KERNEL: &str = "permute";
@@ -31,9 +30,8 @@ pub fn permute(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let device = tensor.device();
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);
-        let mut result = vec![T::zero(); tensor.len()];
         let rows = (PIECE / row).max(1);
-        result.par_chunks_mut(rows * row).enumerate().for_each(|(piece, result)| {
+        let result = build(tensor.len(), rows * row, |piece, result: &mut [T]| {
             for (line, target) in result.chunks_exact_mut(row).enumerate() {
                 let mut number = piece * rows + line;
                 let mut start = 0;

@@ -1,7 +1,8 @@
 //! How well a model does on data that it is not being trained on.
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{Device, Tensor};
 use packlight_autograd::{Activation, Pass};
+use packlight_kernels::argmax::argmax;
 use packlight_nn::{Model, Module};
 
 use crate::Result;
@@ -46,7 +47,8 @@ pub fn evaluate(model: &Model, split: &Split, batch: usize, device: &Device) -> 
 
 /// How many rows of `logits` (..., classes) are largest at their target, of those that count.
 pub(crate) fn correct(model: &Model, logits: &Tensor, targets: &Tensor) -> Result<u64> {
-    let predicted = logits.argmax(D::Minus1)?.flatten_all()?.to_vec1::<u32>()?;
+    let predicted =
+        argmax(logits).map_err(packlight_nn::Error::from)?.flatten_all()?.to_vec1::<u32>()?;
     let targets = targets.flatten_all()?.to_vec1::<u32>()?;
     let counts = |target: u32| model.ignored_label() != Some(target);
     Ok(predicted.iter().zip(&targets).filter(|&(p, &t)| *p == t && counts(t)).count() as u64)
