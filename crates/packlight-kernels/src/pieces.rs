@@ -178,3 +178,50 @@ pub(crate) fn build_planes<T: Element>(
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_and_parts_are_in_order_and_whole() {
+        let from: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+        let twice = write(1000, 64, |piece, blank| {
+            let values = &from[piece * 64..1000.min((piece + 1) * 64)];
+            let (first, rest) = values.split_at(values.len() / 3);
+            blank.write([first], |[x]| 2.0 * x);
+            blank.write([rest, rest], |[x, y]| x + y);
+        });
+        assert!(twice.iter().zip(&from).all(|(twice, x)| *twice == 2.0 * x));
+        let ends = [3usize, 3, 10];
+        let parts = build_parts(ends.into_iter(), ends.par_iter(), |end, part: &mut [u8]| {
+            assert!(part.iter().all(|x| *x == 0));
+            part.fill(*end as u8);
+        });
+        assert_eq!(parts, [3, 3, 3, 10, 10, 10, 10, 10, 10, 10]);
+        assert!(write(0, 0, |_, _: &mut Blank<'_, f32>| ()).is_empty());
+    }
+
+    #[test]
+    #[should_panic(expected = "elements written of a part")]
+    fn what_is_left_unwritten_is_no_element() {
+        write(10, 5, |_, blank| blank.write([&[1.0f32; 4]], |[x]| x));
+    }
+
+    #[test]
+    #[should_panic(expected = "an item for each part")]
+    fn a_part_without_an_item_is_no_element() {
+        build_parts([1, 2].into_iter(), [0].par_iter(), |_, part: &mut [u8]| part.fill(1));
+    }
+
+    #[test]
+    fn states_are_made_for_no_more_pieces_than_run_at_a_time() {
+        let made = std::sync::atomic::AtomicUsize::new(0);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build();
+        let init = || made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let numbers = || build_with(500, 1, init, |_, number, piece| piece[0] = number as f64);
+        let numbers = pool.map(|pool| pool.install(numbers)).unwrap_or_default();
+        assert_eq!(numbers, (0..500).map(f64::from).collect::<Vec<_>>());
+        assert!(made.into_inner() <= 2);
+    }
+}

@@ -70,16 +70,45 @@ fn shapes() -> impl Strategy<Value = (Vec<usize>, usize)> {
         .prop_flat_map(|shape| (Just(shape.clone()), 0..shape.len()))
 }
 
+fn check_gram(shape: &[usize], axis: usize, dtype: DType, tolerance: f64) {
+    let x = sample(shape, "gram", dtype);
+    let unfolded = unfold(&x, axis);
+    let expected = unfolded.dot(&unfolded.t());
+    let top = expected.diag().iter().fold(0.0f64, |top, x| top.max(*x));
+    assert_close(&array(&gram(&x, axis).unwrap()), &expected, tolerance * top);
+}
+
+/// Rows in runs, few and many columns of them; whole entries of the outer axes, parts of them, and
+/// copies.
+#[test]
+fn every_way_through_an_unfolding_is_right() {
+    let shapes: [(&[usize], usize); 7] = [
+        (&[3, 40, 12], 1),
+        (&[2, 70, 1028], 1),
+        (&[33, 4100], 0),
+        (&[20, 7, 132], 1),
+        (&[3, 7, 3000], 1),
+        (&[40, 5, 6], 1),
+        (&[50, 33], 1),
+    ];
+    for (shape, axis) in shapes {
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F64, 1e-12)] {
+            check_gram(shape, axis, dtype, tolerance);
+            let x = sample(shape, "product", dtype);
+            let matrix = sample(&[5, shape[axis]], "matrix", dtype);
+            let found = unfold(&mode_product(&x, &matrix, axis).unwrap(), axis);
+            let expected = array(&matrix).dot(&unfold(&x, axis));
+            assert_close(&found, &expected, tolerance * 5.0 * shape[axis] as f64);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn gram_is_the_product_of_the_unfolding((shape, axis) in shapes(), (dtype, tolerance) in dtypes()) {
-        let x = sample(&shape, "gram", dtype);
-        let unfolded = unfold(&x, axis);
-        let expected = unfolded.dot(&unfolded.t());
-        let top = expected.diag().iter().fold(0.0f64, |top, x| top.max(*x));
-        assert_close(&array(&gram(&x, axis).unwrap()), &expected, tolerance * top);
+        check_gram(&shape, axis, dtype, tolerance);
     }
 
     #[test]

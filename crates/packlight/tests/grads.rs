@@ -194,6 +194,24 @@ fn gradients_are_the_library_s_for_every_architecture() {
 }
 
 #[test]
+fn what_is_shared_out_among_layers_is_measured_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let case = &all()[0];
+    let tensors = with_parameters(of_images(), &case.0);
+    let gradient = |plan: &str| {
+        json(&of_model(case, plan, &tensors, dir.path()));
+        read(&dir.path().join("out.safetensors")).remove("grad.layer3.0.conv2.weight").unwrap()
+    };
+    // Without what they measure, the first keeps inputs whole, and the others have alike bits.
+    for (shared, otherwise) in
+        [("asi:0.02MiB", "none"), ("actnn:2", "actnn:1"), ("gact:4", "q4"), ("alam:2", "q2")]
+    {
+        let error = relative_error(&gradient(otherwise), &gradient(shared));
+        assert!(error > 1e-3, "{shared} is {otherwise}: {error:e}");
+    }
+}
+
+#[test]
 fn what_a_transformer_s_batch_lacks_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let [.., vit, _, transformer, _] = all();
