@@ -202,10 +202,8 @@ fn what_is_shared_out_among_layers_is_measured_first() {
         json(&of_model(case, plan, &tensors, dir.path()));
         read(&dir.path().join("out.safetensors")).remove("grad.layer3.0.conv2.weight").unwrap()
     };
-    // Without what they measure, the first keeps inputs whole, and the others have alike bits.
-    for (shared, otherwise) in
-        [("asi:0.02MiB", "none"), ("actnn:2", "actnn:1"), ("gact:4", "q4"), ("alam:2", "q2")]
-    {
+    // Without what they measure, one keeps inputs whole, the other has the same bits everywhere.
+    for (shared, otherwise) in [("asi:0.02MiB", "none"), ("gact:4", "q4")] {
         let error = relative_error(&gradient(otherwise), &gradient(shared));
         assert!(error > 1e-3, "{shared} is {otherwise}: {error:e}");
     }
