@@ -1,6 +1,6 @@
 //! For an unfolding of many rows that come in runs of at least four neighbours, as along the
-//! samples, channels and lines of images: like the weight's gradient of a convolution with one tap, by the
-//! inner loops of that, which read the tensor as it lies.
+//! samples, channels and lines of images: like the weight's gradient of a convolution with one tap,
+//! by the inner loops of that, which read the tensor as it lies.
 
 use std::ops::Range;
 
