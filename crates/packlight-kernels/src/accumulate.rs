@@ -22,10 +22,8 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let (device, shape) = (a.device(), a.shape());
     by_dtype!(KERNEL, a, T => {
         read!(KERNEL; a: T, b: T);
-        let sum = write(a.len(), PIECE, |piece, sum| {
-            let start = piece * PIECE;
-            let end = a.len().min(start + PIECE);
-            sum.write([&a[start..end], &b[start..end]], |[a, b]| a + b);
+        let sum = write(a.len(), PIECE, |elements, sum| {
+            sum.write([&a[elements.clone()], &b[elements]], |[a, b]| a + b);
         });
         Ok(Tensor::from_vec(sum, shape, device)?)
     })

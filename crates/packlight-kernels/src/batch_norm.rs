@@ -259,9 +259,8 @@ impl Sizes {
         let planes = self.samples * self.channels;
         // Few enough at a time to stay in the cache, and so few that threads share a batch.
         let together = (PIECE / self.pixels).clamp(1, self.channels);
-        write(planes * self.pixels, together * self.pixels, |number, piece| {
-            let first = number * together;
-            f(piece, first..(first + together).min(planes));
+        write(planes * self.pixels, together * self.pixels, |elements, piece| {
+            f(piece, elements.start / self.pixels..elements.end / self.pixels);
         })
     }
 }

@@ -21,9 +21,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let output = write(input.len(), PIECE, |piece, output| {
-            gelu(&input[piece * PIECE..input.len().min((piece + 1) * PIECE)], output);
-        });
+        let output = write(input.len(), PIECE, |elements, output| gelu(&input[elements], output));
         Ok(Tensor::from_vec(output, shape, device)?)
     })
 }
@@ -42,8 +40,7 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; input: T, grad: T);
-        let result = write(grad.len(), PIECE, |piece, result| {
-            let elements = piece * PIECE..grad.len().min((piece + 1) * PIECE);
+        let result = write(grad.len(), PIECE, |elements, result| {
             differentiate(&input[elements.clone()], &grad[elements], result);
         });
         Ok(Tensor::from_vec(result, shape, device)?)

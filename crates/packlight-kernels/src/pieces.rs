@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -43,20 +44,24 @@ impl<T: Copy + Default> Blank<'_, T> {
     }
 }
 
-/// A vector of `len` elements of which `f` writes `piece` at a time, given the number of the piece
-/// and the piece itself.
+/// A vector of `len` elements of which `f` writes `piece` at a time, given where these are and the
+/// piece itself.
 ///
 /// # Panics
 /// If `f` leaves elements unwritten.
 pub(crate) fn write<T: Copy + Default + Send>(
     len: usize,
     piece: usize,
-    f: impl Fn(usize, &mut Blank<'_, T>) + Sync + Send,
+    f: impl Fn(Range<usize>, &mut Blank<'_, T>) + Sync + Send,
 ) -> Vec<T> {
-    write_beside(len, piece, (0..len.div_ceil(piece.max(1))).into_par_iter(), f)
+    let piece = piece.max(1);
+    let numbers = (0..len.div_ceil(piece)).into_par_iter();
+    write_beside(len, piece, numbers, |number, blank| {
+        f(number * piece..len.min((number + 1) * piece), blank);
+    })
 }
 
-/// [`write`] of pieces that each go with an item of `beside`, instead of a number.
+/// [`write`] of pieces that each go with an item of `beside`.
 ///
 /// # Panics
 /// If there are fewer items than pieces, or `f` leaves elements unwritten.
@@ -132,7 +137,8 @@ pub(crate) fn build<T: Copy + Default + Send>(
     piece: usize,
     f: impl Fn(usize, &mut [T]) + Sync + Send,
 ) -> Vec<T> {
-    write(len, piece, |number, blank| f(number, blank.zeros()))
+    let numbers = (0..len.div_ceil(piece.max(1))).into_par_iter();
+    write_beside(len, piece, numbers, |number, blank| f(number, blank.zeros()))
 }
 
 /// [`build`] with a state that `init` makes, for as many pieces as are computed at a time.
@@ -186,8 +192,8 @@ mod tests {
     #[test]
     fn pieces_and_parts_are_in_order_and_whole() {
         let from: Vec<f32> = (0..1000).map(|i| i as f32).collect();
-        let twice = write(1000, 64, |piece, blank| {
-            let values = &from[piece * 64..1000.min((piece + 1) * 64)];
+        let twice = write(1000, 64, |elements, blank| {
+            let values = &from[elements];
             let (first, rest) = values.split_at(values.len() / 3);
             blank.write([first], |[x]| 2.0 * x);
             blank.write([rest, rest], |[x, y]| x + y);

@@ -41,10 +41,8 @@ pub fn forward_only(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let output = write(input.len(), PIECE, |piece, output| {
-            let start = piece * PIECE;
-            let input = &input[start..input.len().min(start + PIECE)];
-            output.write([input], |[x]| if x <= T::zero() { T::zero() } else { x });
+        let output = write(input.len(), PIECE, |elements, output| {
+            output.write([&input[elements]], |[x]| if x <= T::zero() { T::zero() } else { x });
         });
         Ok(Tensor::from_vec(output, shape, device)?)
     })
@@ -68,10 +66,8 @@ pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, mask: u8);
-        let result = write(grad.len(), 8 * PIECE, |piece, result| {
-            let start = 8 * piece * PIECE;
-            let grad = &grad[start..grad.len().min(start + 8 * PIECE)];
-            select(grad, &mask[piece * PIECE..], result);
+        let result = write(grad.len(), 8 * PIECE, |elements, result| {
+            select(&grad[elements.clone()], &mask[elements.start / 8..], result);
         });
         Ok(Tensor::from_vec(result, shape, device)?)
     })

@@ -182,7 +182,8 @@ impl Winograd {
                     self.multiply(filters, points, places, buffers, 0..PAIR, &mut target);
                 }
             });
-        write(pairs * piece, pairs * PAIR * plane, |sample, target| {
+        write(pairs * piece, pairs * PAIR * plane, |elements, target| {
+            let sample = elements.start / (pairs * PAIR * plane);
             for pair in 0..pairs {
                 let planes = &by_pair[(pair * self.batch + sample) * PAIR * plane..];
                 target.write([&planes[..PAIR * plane]], |[value]| value);
