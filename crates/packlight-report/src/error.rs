@@ -41,6 +41,9 @@ pub enum Error {
         "the records make no table: {0}; they were written by another version, run the study again"
     )]
     Table(#[from] polars::error::PolarsError),
+    /// A table could not be written as CSV.
+    #[error("a table could not be written as CSV: {0}")]
+    Csv(#[from] csv::Error),
     /// A figure could not be drawn.
     #[error(transparent)]
     Figure(#[from] packlight_figure::Error),

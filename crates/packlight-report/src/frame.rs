@@ -60,9 +60,56 @@ pub(crate) fn describe(frame: &DataFrame, keys: &[&str], value: &str) -> Result<
     Ok(described)
 }
 
+/// The frame as comma-separated values (RFC 4180, with line feeds) under a header; null is empty.
+pub(crate) fn csv(frame: &DataFrame) -> Result<Vec<u8>> {
+    let mut csv = Vec::new();
+    let mut writer = csv::Writer::from_writer(&mut csv);
+    writer.write_record(frame.get_column_names())?;
+    for row in 0..frame.height() {
+        let fields = frame.columns().iter().map(|column| Ok(field(&column.get(row)?)));
+        writer.write_record(fields.collect::<PolarsResult<Vec<String>>>()?)?;
+    }
+    writer.flush().map_err(csv::Error::from)?;
+    drop(writer);
+    Ok(csv)
+}
+
+/// A value as text that reads back as the same value.
+fn field(value: &AnyValue<'_>) -> String {
+    match value {
+        AnyValue::Null => String::new(),
+        AnyValue::String(text) => (*text).to_owned(),
+        AnyValue::Float64(number) => format!("{number:?}"),
+        AnyValue::Boolean(truth) => truth.to_string(),
+        AnyValue::UInt64(number) => number.to_string(),
+        AnyValue::Int64(number) => number.to_string(),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frame_as_csv_quotes_where_it_must_and_loses_no_digit() {
+        let frame = df!(
+            "plan" => ["a=pool2,b=none", "say \"x\"", "q2"],
+            "mean" => [Some(0.1), None, Some(1.0)],
+            "tiny" => [1e-300, 0.1 + 0.2, -0.0],
+            "seed" => [u64::MAX, 0, 1],
+            "live" => [-1i64, 0, 1],
+            "backward" => [true, false, true],
+        )
+        .unwrap();
+        assert_eq!(
+            String::from_utf8(csv(&frame).unwrap()).unwrap(),
+            "plan,mean,tiny,seed,live,backward\n\
+             \"a=pool2,b=none\",0.1,1e-300,18446744073709551615,-1,true\n\
+             \"say \"\"x\"\"\",,0.30000000000000004,0,0,false\n\
+             q2,1.0,-0.0,1,1,true\n"
+        );
+    }
 
     #[test]
     fn groups_keep_their_order_and_leave_out_nulls() {

@@ -7,7 +7,7 @@ use packlight_record::{KeptKind, LayerKind, Measurement, Record, Spread};
 use polars::prelude::*;
 
 use crate::study::{Run, Study};
-use crate::{Result, file};
+use crate::{Result, file, frame};
 
 /// The tables of a study, in long form; floats that are undefined are null.
 #[derive(Debug)]
@@ -83,10 +83,8 @@ impl Tables {
 /// # Errors
 /// If the file cannot be written.
 pub(crate) fn write(folder: &Path, name: &str, table: &DataFrame) -> Result<String> {
-    let mut csv = Vec::new();
-    CsvWriter::new(&mut csv).finish(&mut table.clone())?;
     let name = format!("{name}.csv");
-    file::write(&folder.join(&name), &csv)?;
+    file::write(&folder.join(&name), &frame::csv(table)?)?;
     Ok(name)
 }
 
