@@ -65,6 +65,7 @@ impl ProgressBar {
 impl Progress for ProgressBar {
     fn event(&mut self, event: Event<'_>) {
         match event {
+            Event::Warning { text } => self.say(&format!("warning: {text}")),
             Event::Timing { plans } => {
                 self.say(&format!("timing a few steps of {plans} plans"));
             }
