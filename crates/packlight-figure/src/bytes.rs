@@ -3,9 +3,10 @@
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Key, draw};
 use crate::csv::{Csv, number};
+use crate::names::Names;
 use crate::rows::Rows;
 use crate::theme::{self, Look};
-use crate::{Caption, Error, Figure, Result, not_empty};
+use crate::{Caption, Error, Figure, Result, not_empty, text};
 
 /// One tensor, or several of one part, that a layer keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,11 +84,15 @@ pub fn kept_bytes(
         .collect();
     legend.push(("predicted by the ledger".to_string(), outline, Key::Outline));
     let rows = Rows { layers, columns: columns.len(), row_height: 14, aside: 66 };
+    let bold = theme::LABEL * 1.1;
+    let room = rows.heading_room(text::width(": 99.9 MiB", bold));
+    let shown = Names::new(columns.iter().map(|c| c.name), bold, room);
     let x = Axis::bytes("kept", longest, 3).until(longest * 1.03);
     let svg = draw(caption, rows.height(), &legend, |canvas| {
         let headings: Vec<_> = columns
             .iter()
-            .map(|c| format!("{}: {}", c.name, binary(totals(c.kept.iter()).0)))
+            .enumerate()
+            .map(|(i, c)| format!("{}: {}", shown.at(i), binary(totals(c.kept.iter()).0)))
             .collect();
         rows.draw(canvas, &x, &headings, |panel, column| {
             let half = rows.half(panel);
@@ -113,7 +118,7 @@ pub fn kept_bytes(
             Ok(())
         })
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
 }
 
 /// Predicted and counted bytes; what was not counted counts as nothing.

@@ -39,6 +39,9 @@ impl Frame {
     }
 }
 
+/// Pixels that are left free at both sides.
+pub(crate) const MARGIN: i32 = 24;
+
 /// Where a text stands relative to its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
@@ -66,9 +69,9 @@ pub(crate) fn draw(
         let root = SVGBackend::with_string(&mut svg, (theme::WIDTH, height)).into_drawing_area();
         root.fill(&theme::SURFACE)?;
         let free = Frame {
-            left: 24,
+            left: MARGIN,
             top: 16,
-            right: theme::WIDTH as i32 - 24,
+            right: theme::WIDTH as i32 - MARGIN,
             bottom: height as i32 - 12,
         };
         let mut canvas = Canvas { root, free };
@@ -86,6 +89,18 @@ pub(crate) enum Key {
     Dashed,
     Fill,
     Outline,
+}
+
+/// Lines that a title may take, and a subtitle; the whole of both is in the SVG's own.
+const MOST_LINES: usize = 6;
+
+/// The first `most` of `lines`, of which the last says that there are more.
+fn first(mut lines: Vec<String>, most: usize) -> Vec<String> {
+    if lines.len() > most {
+        lines.truncate(most);
+        lines[most - 1] += " …";
+    }
+    lines
 }
 
 /// Adds to plotters' SVG what makes it accessible and lets it change with the colour scheme.
@@ -126,13 +141,13 @@ fn font<'a>(size: f64, ink: RGBColor, anchor: Anchor, bold: bool) -> TextStyle<'
 impl<'a> Canvas<'a> {
     fn header(&mut self, caption: &Caption, legend: &[(String, Look, Key)]) -> Result<()> {
         let room = self.free.right - self.free.left;
-        for line in text::wrap(&caption.title, theme::TITLE * 1.06, room) {
+        for line in first(text::wrap(&caption.title, theme::TITLE * 1.06, room), MOST_LINES) {
             self.free.top += 12;
             self.print_bold((self.free.left, self.free.top), &line, theme::TITLE, Anchor::Start)?;
             self.free.top += 12;
         }
         self.free.top += 3;
-        for line in text::wrap(&caption.subtitle, theme::LABEL, room) {
+        for line in first(text::wrap(&caption.subtitle, theme::LABEL, room), MOST_LINES) {
             self.free.top += 9;
             let at = (self.free.left, self.free.top);
             self.print(at, &line, theme::LABEL, theme::MUTED, Anchor::Start)?;

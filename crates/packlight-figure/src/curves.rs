@@ -3,6 +3,7 @@
 use crate::axis::Axis;
 use crate::canvas::{Key, draw};
 use crate::csv::{Csv, number};
+use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, spread, theme};
 
 const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
@@ -121,10 +122,13 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
         let lines = panels.iter().flat_map(|p| &p.lines);
         lines.filter(|l| l.name == name).map(|l| l.seeds.len()).max().unwrap_or(0)
     };
+    let shown = Names::new(names.iter().copied(), theme::LABEL, theme::NAME);
     let legend: Vec<_> = names
         .iter()
         .enumerate()
-        .map(|(i, name)| (format!("{name} (n = {})", seeds(name)), theme::plan(i), Key::Line))
+        .map(|(i, name)| {
+            (format!("{} (n = {})", shown.at(i), seeds(name)), theme::plan(i), Key::Line)
+        })
         .collect();
     let look = |name: &str| theme::plan(names.iter().position(|n| *n == name).unwrap_or_default());
     let svg = draw(caption, theme::HEIGHT, &legend, |canvas| {
@@ -159,7 +163,7 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
 }
 
 /// A logarithm needs a positive value.

@@ -3,6 +3,7 @@
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, draw};
 use crate::csv::{Csv, number};
+use crate::names::Names;
 use crate::panel::Panel;
 use crate::rows::Rows;
 use crate::{Caption, Figure, Result, check, layers, not_empty, text, theme};
@@ -74,8 +75,10 @@ pub fn learning_indicator(
     let low = if low < 0.0 { low.max(FLOOR) } else { 0.0 };
     let x = Axis::linear("learning indicator", low, 1.0, 4);
     let looks = layers::looks(layers);
+    let room = rows.heading_room(rows.aside);
+    let shown = Names::new(columns.iter().map(|c| c.name), theme::LABEL * 1.1, room);
     let svg = draw(caption, rows.height(), &[], |canvas| {
-        let headings: Vec<_> = columns.iter().map(|c| c.name.to_string()).collect();
+        let headings: Vec<_> = (0..columns.len()).map(|i| shown.at(i).to_string()).collect();
         rows.draw(canvas, &x, &headings, |panel, column| {
             panel.upright(0.0, theme::MUTED, true)?;
             let inside = panel.inside();
@@ -92,7 +95,7 @@ pub fn learning_indicator(
             Ok(())
         })
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
 }
 
 /// One row: thin line, thick bar, median.

@@ -27,6 +27,7 @@ mod heatmap;
 mod indicator;
 mod layers;
 mod multiples;
+mod names;
 mod overview;
 mod panel;
 mod rows;

@@ -4,6 +4,7 @@ use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::csv::{Csv, number};
 use crate::heatmap::{color, color_bar};
+use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
 
 /// One plan's mean cosine for each layer; NaN where it is undefined.
@@ -41,6 +42,7 @@ pub fn cosine_overview(
             csv.row([plan.name.to_string(), (*layer).to_string(), number(*cosine)]);
         }
     }
+    let shown = Names::new(plans.iter().map(|p| p.name), theme::TICK, theme::NAME);
     let names = layers.iter().map(|l| text::width(l, theme::TICK)).max().unwrap_or(0) + 10;
     let height = theme::HEIGHT.max((190 + names + ROW * plans.len() as i32) as u32);
     let svg = draw(caption, height, &[], |canvas| {
@@ -48,20 +50,21 @@ pub fn cosine_overview(
         color_bar(canvas, canvas.free, negative)?;
         let free =
             Frame { top: canvas.free.top + 52, bottom: canvas.free.bottom - names, ..canvas.free };
-        cells(canvas, free, layers, plans, negative)
+        cells(canvas, free, layers, (plans, &shown), negative)
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
 }
 
 fn cells(
     canvas: &Canvas<'_>,
     free: Frame,
     layers: &[&str],
-    plans: &[PlanCosines<'_>],
+    (plans, shown): (&[PlanCosines<'_>], &Names<'_>),
     negative: bool,
 ) -> Result<()> {
     let (rows, columns) = (plans.len(), layers.len());
-    let names = plans.iter().map(|p| text::width(p.name, theme::TICK)).max().unwrap_or(0) + 10;
+    let names =
+        (0..rows).map(|row| text::width(shown.at(row), theme::TICK)).max().unwrap_or(0) + 10;
     let mut x = Axis::within("", 0.0, columns as f64, 1);
     let mut y = Axis::within("", 0.0, rows as f64, 1);
     x.ticks.clear();
@@ -87,7 +90,7 @@ fn cells(
         let middle = (top(row) + top(row + 1)) / 2;
         canvas.print(
             (inside.left - 6, middle),
-            plan.name,
+            shown.at(row),
             theme::TICK,
             theme::TEXT,
             Anchor::End,

@@ -1,12 +1,14 @@
 //! A table of small charts: a row for each layer in forward order, a column for each plan.
 
 use crate::axis::Axis;
-use crate::canvas::{Anchor, Canvas, Frame};
+use crate::canvas::{self, Anchor, Canvas, Frame};
 use crate::panel::Panel;
 use crate::{Result, layers, text, theme};
 
 /// Columns that stand beside each other before the next ones go below.
 const ACROSS: usize = 3;
+/// Pixels between columns.
+const GAP: i32 = 14;
 /// Pixels that a column needs above and below its rows.
 const AROUND: i32 = 78;
 
@@ -29,6 +31,19 @@ impl Rows<'_> {
         theme::HEIGHT.max((150 + tier * self.tiers() as i32) as u32)
     }
 
+    /// The pixels of the layers' names.
+    fn names(&self) -> i32 {
+        let size = self.name_size();
+        self.layers.iter().map(|l| text::width(l, size)).max().unwrap_or(0) + 10
+    }
+
+    /// The pixels that a heading has, beside `taken` for what stands in its line.
+    pub(crate) fn heading_room(&self, taken: i32) -> i32 {
+        let across = self.columns.min(ACROSS) as i32;
+        let room = theme::WIDTH as i32 - 2 * canvas::MARGIN - self.names() - GAP * (across - 1);
+        room / across - taken
+    }
+
     /// The size of the layers' names.
     fn name_size(&self) -> f64 {
         f64::from(self.row_height - 3).clamp(10.0, theme::TICK)
@@ -44,10 +59,9 @@ impl Rows<'_> {
         mut body: impl FnMut(&Panel<'_, '_>, usize) -> Result<()>,
     ) -> Result<()> {
         let size = self.name_size();
-        let names = self.layers.iter().map(|l| text::width(l, size)).max().unwrap_or(0) + 10;
         let across = self.columns.min(ACROSS);
-        let free = Frame { left: canvas.free.left + names, ..canvas.free };
-        let frames = free.grid(self.tiers(), across, 14);
+        let free = Frame { left: canvas.free.left + self.names(), ..canvas.free };
+        let frames = free.grid(self.tiers(), across, GAP);
         let mut y = Axis::within("", 0.0, self.layers.len() as f64, 1);
         y.ticks.clear();
         for (column, frame) in frames.into_iter().enumerate().take(self.columns) {

@@ -19,7 +19,23 @@ pub(crate) fn width(text: &str, size: f64) -> i32 {
     (ems * size).ceil() as i32
 }
 
-/// Breaks `text` into lines of at most `room` pixels, at spaces only and not before a unit.
+/// `text` in at most `room` pixels, with an ellipsis in its middle where it is longer.
+pub(crate) fn shorten(text: &str, size: f64, room: i32) -> String {
+    if width(text, size) <= room {
+        return text.to_string();
+    }
+    let letters: Vec<char> = text.chars().collect();
+    let cut = |kept: usize| -> String {
+        let (head, tail) = (kept.div_ceil(2), kept / 2);
+        let parts = [&letters[..head], &['…'], &letters[letters.len() - tail..]];
+        parts.concat().into_iter().collect()
+    };
+    let fitting = (0..letters.len()).rev().map(cut).find(|short| width(short, size) <= room);
+    fitting.unwrap_or_else(|| "…".to_string())
+}
+
+/// Breaks `text` into lines of at most `room` pixels, at spaces only and not before a unit; a word
+/// that is longer than half a line is shortened.
 pub(crate) fn wrap(text: &str, size: f64, room: i32) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -29,7 +45,7 @@ pub(crate) fn wrap(text: &str, size: f64, room: i32) -> Vec<String> {
                 last.push(' ');
                 last.push_str(word);
             }
-            _ => words.push(word.to_string()),
+            _ => words.push(shorten(word, size, room / 2)),
         }
     }
     let mut lines: Vec<String> = Vec::new();
@@ -90,8 +106,23 @@ mod tests {
         assert!(lines.len() > 1);
         assert!(lines.iter().all(|l| width(l, 20.0) <= 300));
         assert_eq!(lines.join(" "), text);
-        let narrow = wrap(text, 20.0, 60);
+        let narrow = wrap(text, 20.0, 120);
         assert!(narrow.contains(&"61 %".to_string()), "{narrow:?}");
+    }
+
+    #[test]
+    fn long_words_are_shortened_in_the_middle() {
+        let word = "a".repeat(50) + &"z".repeat(50);
+        let short = shorten(&word, 12.0, 100);
+        assert!(width(&short, 12.0) <= 100 && width(&short, 12.0) > 85, "{short}");
+        assert!(short.starts_with("aaaa") && short.contains('…') && short.ends_with("zzzz"));
+        assert_eq!(shorten(&word, 12.0, 1), "…");
+        assert_eq!(shorten("pool2", 12.0, 100), "pool2");
+        assert!(
+            wrap(&format!("the plan {word} is long"), 12.0, 300)
+                .iter()
+                .all(|line| width(line, 12.0) <= 300)
+        );
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub(crate) const TITLE: f64 = 19.0;
 pub(crate) const LABEL: f64 = 13.0;
 pub(crate) const TICK: f64 = 12.0;
 
+/// The most pixels that a plan's name takes in a legend or beside what it names.
+pub(crate) const NAME: i32 = 260;
+
 // The surface is a hair off white so that a white cell of a heatmap is not mistaken for it.
 pub(crate) const SURFACE: RGBColor = RGBColor(0xfe, 0xfe, 0xfe);
 pub(crate) const TEXT: RGBColor = RGBColor(0x1b, 0x1f, 0x24);

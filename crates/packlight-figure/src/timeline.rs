@@ -3,6 +3,7 @@
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Key, draw};
 use crate::csv::{Csv, number};
+use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, text, theme};
 
 /// One plan's pass.
@@ -39,6 +40,7 @@ pub fn memory_timeline(
     let mut csv = Csv::new(&["plan", "event", "kept_bytes", "live_bytes"]);
     let (mut first, mut last, mut highest) = (0.0f64, 0.0f64, 0.0f64);
     let mut legend = Vec::new();
+    let shown = Names::new(courses.iter().map(|c| c.name), theme::LABEL, theme::NAME);
     for (i, course) in courses.iter().enumerate() {
         not_empty(caption, "event", course.kept.len())?;
         if !course.live.is_empty() {
@@ -57,7 +59,7 @@ pub fn memory_timeline(
         }
         first = first.min(position(course, 0));
         last = last.max(position(course, course.kept.len() - 1));
-        let name = format!("{}: peak {}", course.name, binary(peak(course).1));
+        let name = format!("{}: peak {}", shown.at(i), binary(peak(course).1));
         legend.push((name, theme::plan(i), Key::Line));
     }
     if courses.iter().any(|c| !c.live.is_empty()) {
@@ -76,7 +78,9 @@ pub fn memory_timeline(
         for (name, from, to) in
             [("forward pass", inside.left, turn), ("backward pass", turn, inside.right)]
         {
-            let at = ((from + to) / 2, head);
+            // A short pass at an end of the axes still has its name on the sheet.
+            let half = text::width(name, theme::LABEL) / 2;
+            let at = (((from + to) / 2).clamp(inside.left + half, inside.right - half), head);
             canvas.print(at, name, theme::LABEL, theme::MUTED, Anchor::Middle)?;
         }
         let mut free_from = inside.left;
@@ -103,7 +107,7 @@ pub fn memory_timeline(
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
 }
 
 /// Events before the turn are negative.

@@ -4,6 +4,7 @@
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::csv::{Csv, number};
+use crate::names::Names;
 use crate::panel::Panel;
 use crate::theme::Look;
 use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
@@ -80,6 +81,8 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
     }
     let (x, y) = axes(cost, candidates);
     let few = candidates.len() <= FEW;
+    let size = if few { theme::LABEL } else { theme::TICK - 1.0 };
+    let shown = Names::new(candidates.iter().map(|c| c.name), size, theme::NAME);
     let height = if few { theme::HEIGHT } else { theme::HEIGHT + 220 };
     let svg = draw(caption, height, &[], |canvas| {
         let panel = canvas.panel(canvas.free, &x, &y, 0)?;
@@ -96,17 +99,16 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         // Labels of the front first: they get the nearest places.
         let others = (0..candidates.len()).filter(|i| !front.contains(i));
         let finite = |i: &usize| means[*i].0.is_finite() && means[*i].1.is_finite();
-        let size = if few { theme::LABEL } else { theme::TICK - 1.0 };
         for i in front.iter().copied().chain(others).filter(finite) {
             let (at, n) = (panel.at(means[i].0, means[i].1), candidates[i].accuracy.len());
             let alone = !few && candidates.iter().all(|c| c.accuracy.len() == n);
             let n = if alone { String::new() } else { format!(" (n = {n})") };
-            let label = format!("{}{n}", candidates[i].name);
+            let label = format!("{}{n}", shown.at(i));
             taken.push(write(canvas, &taken, panel.inside(), at, &label, size)?);
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, HOW_TO_READ))
+    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
 }
 
 /// The place of a candidate's family among the families, in order of appearance.

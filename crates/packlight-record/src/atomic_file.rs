@@ -1,43 +1,130 @@
 //! Files that are there whole or not at all.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
+/// What the name of a temporary file begins and ends with; between them stand random letters.
+const TEMPORARY: (&str, &str) = (".packlight-", ".tmp");
+/// Symbolic links that may lead from one to the next, as many as Linux follows.
+const MOST_LINKS: usize = 40;
+
 /// Replaces the file at `path` by one with `bytes`, so that a crash at any moment leaves either the
-/// old file or the new one: written beside it, synced, renamed over it, and the folder synced.
+/// old file or the new one: written beside it under a name of its own, synced, renamed over it, and
+/// the folder synced. The new file has the permissions of the old one.
+///
+/// Where `path` is a symbolic link, the link stays and what it leads to is replaced. A device or a
+/// pipe is no file that could be replaced: the bytes are written to it.
 ///
 /// # Errors
-/// If any of these fails, as on a full disk; the old file is then untouched.
+/// Returns an error if any of these fails, as on a full disk; the old file is then untouched, and
+/// nothing is left beside it.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = path.with_added_extension("tmp");
-    let write = || {
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    write().map_err(|e| Error::io(&temporary, e))?;
-    std::fs::rename(&temporary, path).map_err(|e| Error::io(path, e))?;
-    sync_folder_of(path)
+    let io = |e| Error::io(path, e);
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() && !found.is_dir() => write_through(path, bytes).map_err(io),
+        found => replace(&followed(path).map_err(io)?, bytes, found.ok()).map_err(io),
+    }
 }
 
-/// Brings the renaming itself to the disk, where the system lets folders be opened.
-fn sync_folder_of(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    if cfg!(unix) {
-        File::open(folder).and_then(|f| f.sync_all()).map_err(|e| Error::io(folder, e))?;
+/// Removes the temporary files that processes left in `folder` that were killed while they wrote
+/// there. No process may be writing there now.
+///
+/// # Errors
+/// Returns an error if the folder cannot be listed or such a file cannot be removed.
+pub fn remove_leftovers(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1) {
+            let path = entry.path();
+            std::fs::remove_file(&path).map_err(|e| Error::io(&path, e))?;
+        }
     }
     Ok(())
+}
+
+fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all(bytes)
+}
+
+/// Puts a file with `bytes` in the place of the one at `path`, of which `old` is known.
+fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
+    let folder = folder_of(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
+    if let Some(usual) = usual_permissions() {
+        builder.permissions(usual);
+    }
+    let mut file = builder.tempfile_in(folder)?; // removed when it is dropped before its renaming
+    if let Some(old) = old.filter(Metadata::is_file) {
+        file.as_file().set_permissions(old.permissions())?;
+    }
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync(folder)
+}
+
+/// What a new file may be used for, of which the system takes away what the umask says.
+#[cfg(unix)]
+fn usual_permissions() -> Option<Permissions> {
+    use std::os::unix::fs::PermissionsExt;
+    Some(Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn usual_permissions() -> Option<Permissions> {
+    None
+}
+
+/// Where `path` leads when links are followed; nothing need be there yet.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&path) {
+            Ok(target) => path = folder_of(&path).join(target),
+            Err(_) => return Ok(path), // no link, or nothing
+        }
+    }
+    Err(io::Error::other("its symbolic links lead round in a circle"))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Brings the renaming itself to the disk, where the system lets folders be opened and synced.
+fn sync(folder: &Path) -> io::Result<()> {
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(e) if !cannot_be_synced(e.kind()) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// Whether folders of this file system are never synced, or this one may not be opened.
+fn cannot_be_synced(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The names in `folder`, sorted.
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let entries = std::fs::read_dir(folder).unwrap().map(name);
+        let mut names: Vec<_> = entries.map(|n| n.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
 
     #[test]
     fn replaces_the_file_and_leaves_nothing_else() {
@@ -46,12 +133,116 @@ mod tests {
         write(&path, b"first, longer").unwrap();
         write(&path, b"second").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"second");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(names(dir.path()), ["file.json"]);
     }
 
     #[test]
-    fn a_missing_folder_is_an_error_that_names_it() {
+    fn a_missing_folder_is_an_error_that_names_the_file() {
         let error = write(Path::new("/no/such/folder/file"), b"").unwrap_err();
         assert!(error.to_string().contains("/no/such/folder/file"), "{error}");
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder");
+        std::fs::create_dir(&path).unwrap();
+        let error = write(&path, b"bytes").unwrap_err().to_string();
+        assert!(error.contains("folder: "), "{error}");
+        assert_eq!(names(dir.path()), ["folder"]);
+    }
+
+    #[test]
+    fn several_at_once_each_write_a_whole_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let contents = |writer: u8| vec![writer; 100_000];
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let path = &path;
+                scope.spawn(move || {
+                    for _ in 0..20 {
+                        write(path, &contents(writer)).unwrap();
+                    }
+                });
+            }
+        });
+        let found = std::fs::read(&path).unwrap();
+        assert_eq!(found, contents(found[0]));
+        assert_eq!(names(dir.path()), ["file"]);
+    }
+
+    #[test]
+    fn leftovers_go_and_other_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".packlight-a8Fk2x.tmp", "mine.tmp", ".hidden"] {
+            std::fs::write(dir.path().join(name), b"").unwrap();
+        }
+        remove_leftovers(dir.path()).unwrap();
+        assert_eq!(names(dir.path()), [".hidden", "mine.tmp"]);
+    }
+
+    #[cfg(unix)]
+    mod unix {
+        use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+        use super::*;
+
+        fn mode(path: &Path) -> u32 {
+            std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+        }
+
+        #[test]
+        fn a_file_has_the_usual_permissions_or_keeps_its_own() {
+            let dir = tempfile::tempdir().unwrap();
+            let (ours, usual) = (dir.path().join("ours"), dir.path().join("usual"));
+            write(&ours, b"").unwrap();
+            std::fs::write(&usual, b"").unwrap();
+            assert_eq!(mode(&ours), mode(&usual));
+            std::fs::set_permissions(&ours, Permissions::from_mode(0o640)).unwrap();
+            write(&ours, b"new").unwrap();
+            assert_eq!(mode(&ours), 0o640);
+        }
+
+        #[test]
+        fn links_stay_and_what_they_lead_to_is_replaced() {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |name: &str| dir.path().join(name);
+            std::fs::create_dir(at("elsewhere")).unwrap();
+            symlink("second", at("first")).unwrap();
+            symlink("elsewhere/file", at("second")).unwrap();
+            for bytes in [&b"made"[..], b"replaced"] {
+                write(&at("first"), bytes).unwrap();
+                assert_eq!(std::fs::read(at("elsewhere/file")).unwrap(), bytes);
+                assert!(at("first").is_symlink() && at("second").is_symlink());
+            }
+            assert_eq!(names(&at("elsewhere")), ["file"]);
+            symlink("round", at("round")).unwrap();
+            assert!(write(&at("round"), b"").unwrap_err().to_string().contains("round: "));
+        }
+
+        #[test]
+        fn devices_and_pipes_are_written_to() {
+            let dir = tempfile::tempdir().unwrap();
+            let link = dir.path().join("null");
+            symlink("/dev/null", &link).unwrap();
+            for path in [Path::new("/dev/null"), &link] {
+                write(path, b"bytes").unwrap();
+                assert!(std::fs::metadata(path).unwrap().file_type().is_char_device());
+            }
+            if Path::new("/dev/full").exists() {
+                let error = write(Path::new("/dev/full"), b"bytes").unwrap_err().to_string();
+                assert!(error.starts_with("/dev/full: No space left"), "{error}");
+            }
+            let pipe = dir.path().join("pipe");
+            assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+            let reader = std::thread::spawn({
+                let pipe = pipe.clone();
+                move || std::fs::read(pipe).unwrap()
+            });
+            write(&pipe, b"bytes").unwrap();
+            assert_eq!(reader.join().unwrap(), b"bytes");
+            assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        }
     }
 }

@@ -12,7 +12,7 @@ use crate::document::document;
 use crate::drawings::Source;
 use crate::page::drawing_in;
 use crate::report::Report;
-use crate::{Error, Result, Summary, file, lists};
+use crate::{Error, Result, Summary, file, lists, words};
 
 /// Several studies that are reported together.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,6 +27,7 @@ pub struct Collection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollectionSummary {
     /// The page on which the studies stand head to head.
+    #[serde(serialize_with = "words::path")]
     pub page: PathBuf,
     /// The report of each study of which there are runs.
     pub studies: Vec<Summary>,

@@ -1,10 +1,10 @@
 //! Records into tables, figures and one self-contained page.
 //!
 //! [`write()`] reads the runs of a study from disk (`runs/<run>/manifest.json`, `records.jsonl`,
-//! `measurements.jsonl`), and from `study.toml` which runs there are to be, and writes beside them
+//! `measurements.jsonl`), and from `study.toml` its title, plans and seeds, and writes beside them
 //! `index.html`, `figures/` (each figure as SVG with its data as CSV) and `tables/` (the records as
 //! CSV). The page needs neither network nor scripts. Runs that failed, are unfinished, damaged or
-//! not started are named at its top. A [`Collection`] has a page for each of its studies and one on
+//! not started are named at its top, and so are folders that hold no run of the study. A [`Collection`] has a page for each of its studies and one on
 //! which they stand head to head.
 //!
 //! This crate knows nothing of candle: a report can be made where no network is trained.
@@ -44,10 +44,13 @@ pub use finding::{Finding, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The page.
+    #[serde(serialize_with = "words::path")]
     pub page: PathBuf,
     /// The figures' drawings; the data of each is beside it as CSV.
+    #[serde(serialize_with = "words::paths")]
     pub figures: Vec<PathBuf>,
     /// The records as tables.
+    #[serde(serialize_with = "words::paths")]
     pub tables: Vec<PathBuf>,
     /// Runs that came to their planned end.
     pub finished: usize,
@@ -57,8 +60,19 @@ pub struct Summary {
     pub failed: usize,
     /// Runs that the study asks for and that have not been started.
     pub missing: usize,
+    /// Folders that hold no run of the study, such as copies of others.
+    pub left_out: Vec<LeftOut>,
     /// What the study shows.
     pub findings: Vec<Finding>,
+}
+
+/// A folder among those of the runs that does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub folder: String,
+    /// Why it holds no run of the study.
+    pub reason: String,
 }
 
 /// Writes the report of the study in `study_dir`, over an earlier one, of whose figures and tables

@@ -12,9 +12,8 @@ use crate::{lists, published, words};
 
 /// The page of a study.
 pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) -> String {
-    let first = source.study.runs.first().map(|r| &r.manifest);
     let title = source.title();
-    let name = first.map_or("", |m| m.study.as_str());
+    let name = &source.study.name;
     // A study without runs or plans of pooling has nothing to say of the findings on it.
     let pooled = source.plans.is_empty() || source.plans.iter().any(|p| pools(&p.plan.spec));
     let published = published::beside(source.plans);
@@ -34,6 +33,7 @@ pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) ->
         }
         main {
             (notice(source.study))
+            (left_out(source.study))
             @if pooled { (summary(source.findings)) }
             section #plans {
                 h2 { "Plans head to head" }
@@ -128,6 +128,22 @@ fn notice(study: &Study) -> Markup {
                 }
                 @for (folder, reason) in &study.unreadable {
                     li { "folder " code { (folder) } ": left out: " (reason) }
+                }
+            }
+        }
+    }
+}
+
+/// Folders that do not count, and why.
+fn left_out(study: &Study) -> Markup {
+    html! {
+        @if !study.left_out.is_empty() {
+            div .notice role="status" {
+                strong { "Folders among the runs that do not count:" }
+                ul {
+                    @for folder in &study.left_out {
+                        li { code { (folder.folder) } ": " (folder.reason) }
+                    }
                 }
             }
         }

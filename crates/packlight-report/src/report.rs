@@ -74,6 +74,7 @@ impl Report {
             failed: count(|s| matches!(s, State::Failed(_) | State::Damaged(_)))
                 + study.unreadable.len(),
             missing: study.missing.len(),
+            left_out: study.left_out.clone(),
             findings: self.findings.to_vec(),
         })
     }

@@ -1,13 +1,13 @@
 //! The runs of a study as they lie on disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use packlight_record::layout::{MEASUREMENTS, RECORDS, RUNS};
+use packlight_record::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
 use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
 use serde::de::DeserializeOwned;
 
 use crate::grid::Grid;
-use crate::{Error, Result};
+use crate::{Error, LeftOut, Result};
 
 /// How a run stands, as far as the report is concerned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +52,14 @@ pub(crate) struct Plan {
 /// figure that leaves them out gives the others their usual colours.
 #[derive(Debug)]
 pub(crate) struct Study {
+    pub(crate) name: String,
+    pub(crate) title: String,
     pub(crate) runs: Vec<Run>,
     pub(crate) plans: Vec<Plan>,
-    /// Folders without a readable manifest, and why it is not.
+    /// Folders of runs without a readable manifest, and why it is not.
     pub(crate) unreadable: Vec<(String, String)>,
+    /// Folders that hold no run of this study, and why not.
+    pub(crate) left_out: Vec<LeftOut>,
     /// Plan and seed of runs that the study asks for and that are not there.
     pub(crate) missing: Vec<(String, u64)>,
     /// Why the study does not tell which runs it asks for, where its description is damaged.
@@ -63,61 +67,45 @@ pub(crate) struct Study {
 }
 
 impl Study {
-    /// Reads all runs of the study in `folder`.
+    /// Reads all runs of the study in `folder`: title, plans and seeds are those of its description
+    /// where there is one, and otherwise those that the runs' manifests name.
     ///
     /// # Errors
-    /// If there is not one run, or the folder cannot be listed.
+    /// Returns an error if there is not one run, or the folder cannot be listed.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let runs_folder = folder.join(RUNS);
-        let no_runs = || Error::NoRuns { study: folder.to_path_buf(), runs: runs_folder.clone() };
-        let entries = match std::fs::read_dir(&runs_folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(no_runs()),
-            Err(e) => return Err(Error::io(&runs_folder, e)),
-        };
-        let mut runs = Vec::new();
-        let mut unreadable = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| Error::io(&runs_folder, e))?.path();
-            if !path.is_dir() {
-                continue;
-            }
-            match Manifest::read(&path) {
-                Ok(manifest) => runs.push(read_run(&path, manifest)),
-                Err(e) => {
-                    let name = path.file_name().unwrap_or_default().to_string_lossy();
-                    unreadable.push((name.into_owned(), e.to_string()));
-                }
-            }
-        }
-        if runs.is_empty() && unreadable.is_empty() {
-            return Err(no_runs());
-        }
-        unreadable.sort();
-        runs.sort_by(|a, b| key(&a.manifest).cmp(&key(&b.manifest)));
-        let mut plans: Vec<Plan> = Vec::new();
-        for Run { manifest, .. } in &runs {
-            if plans.iter().all(|p| p.name != manifest.plan) {
-                let Manifest { plan: name, plan_spec: spec, from, .. } = manifest.clone();
-                plans.push(Plan { name, spec, from });
-            }
-        }
-        let plans = repeats_last(plans);
         let (grid, no_grid) = match Grid::read(folder) {
             Ok(grid) => (grid, None),
             Err(reason) => (None, Some(reason)),
         };
-        let grid = grid.unwrap_or_else(|| grid_of(&runs, &plans));
+        let (mut runs, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        for path in run_folders(folder)? {
+            let folder = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if let Some(reason) = grid.as_ref().and_then(|grid| no_run(&folder, grid)) {
+                left_out.push(LeftOut { folder, reason });
+                continue;
+            }
+            match Manifest::read(&path) {
+                Err(e) => unreadable.push((folder, e.to_string())),
+                Ok(manifest) => match stranger(&folder, &manifest, grid.as_ref()) {
+                    Some(reason) => left_out.push(LeftOut { folder, reason }),
+                    None => runs.push(read_run(&path, manifest)),
+                },
+            }
+        }
+        let Grid { name, title, plans, seeds } = grid.unwrap_or_else(|| Grid::of(&runs));
+        let grid = Grid { name, title, plans: exact_first(plans), seeds };
+        let place = |run: &Run| grid.plans.iter().position(|plan| plan.name == run.manifest.plan);
+        runs.sort_by_key(|run| (place(run), run.manifest.seed));
         let begun = |plan: &str, seed: u64| {
             runs.iter().any(|r| r.manifest.plan == plan && r.manifest.seed == seed)
-                || unreadable.iter().any(|(run, _)| *run == format!("{plan}-seed{seed}"))
+                || unreadable.iter().any(|(run, _)| *run == run_name(plan, seed))
         };
-        let cells = grid.plans.iter().flat_map(|p| grid.seeds.iter().map(move |&s| (p, s)));
-        let missing = cells
-            .filter(|(plan, seed)| !begun(plan, *seed))
-            .map(|(plan, seed)| (plan.clone(), seed))
-            .collect();
-        Ok(Self { runs, plans, unreadable, missing, no_grid })
+        let missing = grid.cells().filter(|(plan, seed)| !begun(&plan.name, *seed));
+        let missing = missing.map(|(plan, seed)| (plan.name.clone(), seed)).collect();
+        let Grid { name, title, mut plans, .. } = grid;
+        plans.retain(|plan| runs.iter().any(|run| run.manifest.plan == plan.name));
+        let plans = repeats_last(plans);
+        Ok(Self { name, title, runs, plans, unreadable, left_out, missing, no_grid })
     }
 
     /// The runs of one plan.
@@ -131,6 +119,60 @@ impl Study {
     }
 }
 
+/// The folders in which runs of the study in `folder` may lie, sorted by name.
+fn run_folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let runs = folder.join(RUNS);
+    let none = || Error::NoRuns { study: folder.to_path_buf(), runs: runs.clone() };
+    let entries = match std::fs::read_dir(&runs) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(none()),
+        Err(e) => return Err(Error::io(&runs, e)),
+    };
+    let mut folders = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io(&runs, e))?.path();
+        if path.is_dir() {
+            folders.push(path);
+        }
+    }
+    folders.sort();
+    if folders.is_empty() { Err(none()) } else { Ok(folders) }
+}
+
+/// Why a folder of this name holds no run that the study asks for, if it does not.
+fn no_run(folder: &str, grid: &Grid) -> Option<String> {
+    let asked_for = grid.cells().any(|(plan, seed)| run_name(&plan.name, seed) == folder);
+    (!asked_for).then(|| format!("{STUDY} asks for no run of this name"))
+}
+
+/// Why a manifest is not that of the run that the folder is named after, if it is not: a folder that
+/// was copied or renamed is no other run, and one of another plan's text is none of this study.
+fn stranger(folder: &str, manifest: &Manifest, grid: Option<&Grid>) -> Option<String> {
+    let Manifest { plan, seed, plan_spec, from, .. } = manifest;
+    let own = run_name(plan, *seed);
+    if own != folder {
+        return Some(format!("its manifest is that of {own}"));
+    }
+    let asked_for = grid?.plans.iter().find(|asked_for| asked_for.name == *plan)?;
+    let in_words = |spec: &str, from: &Option<String>| match from {
+        Some(from) => format!("`{spec}` from the weights of {from}"),
+        None => format!("`{spec}`"),
+    };
+    let (then, now) = (in_words(plan_spec, from), in_words(&asked_for.spec, &asked_for.from));
+    (then != now).then(|| format!("it was run with the plan {then}, and {STUDY} now says {now}"))
+}
+
+/// What the folder of a run is called.
+fn run_name(plan: &str, seed: u64) -> String {
+    format!("{plan}-seed{seed}")
+}
+
+/// The plans in their order, those that keep everything first.
+fn exact_first(mut plans: Vec<Plan>) -> Vec<Plan> {
+    plans.sort_by_key(|plan| plan.spec != "none"); // which keeps the order of equals
+    plans
+}
+
 /// The plans in their order, but those that repeat the codecs of another after all others.
 fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
     let (mut first, mut again) = (Vec::<Plan>::new(), Vec::new());
@@ -140,18 +182,6 @@ fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
     }
     first.extend(again);
     first
-}
-
-/// Every plan with every seed that there is a run of.
-fn grid_of(runs: &[Run], plans: &[Plan]) -> Grid {
-    let mut seeds: Vec<u64> = runs.iter().map(|r| r.manifest.seed).collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    Grid { plans: plans.iter().map(|p| p.name.clone()).collect(), seeds }
-}
-
-fn key(manifest: &Manifest) -> (bool, u64, &str, u64) {
-    (manifest.plan_spec != "none", manifest.plan_index, &manifest.plan, manifest.seed)
 }
 
 fn read_run(folder: &Path, manifest: Manifest) -> Run {

@@ -1,5 +1,19 @@
 //! How numbers are said in titles and tables.
 
+use std::path::{Path, PathBuf};
+
+use serde::Serializer;
+
+/// Serializes a path as text, of which what is no Unicode is replaced.
+pub(crate) fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+/// Serializes paths likewise.
+pub(crate) fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
+}
+
 /// A fraction in per cent with one decimal, such as `97.1 %`.
 pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { "–".to_string() }

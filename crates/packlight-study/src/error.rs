@@ -49,6 +49,21 @@ pub enum Error {
         /// The study's folder.
         folder: PathBuf,
     },
+    /// Another process has claimed the study with a file, and is not known to have ended.
+    #[error(
+        "{}: another packlight is running this study, {by}; wait for it to end, or stop it; if it \
+         has ended, remove {}",
+        folder.display(),
+        file.display()
+    )]
+    Claimed {
+        /// The study's folder.
+        folder: PathBuf,
+        /// The file that claims it.
+        file: PathBuf,
+        /// Which process.
+        by: String,
+    },
     /// A run was begun under other conditions than it would now go on with.
     #[error(
         "{}: {what} changed since this run was begun ({found} then, {expected} now); undo the \

@@ -11,6 +11,7 @@
 pub mod data;
 
 mod checkpoint;
+mod claim;
 mod error;
 mod evaluation;
 mod forecast;

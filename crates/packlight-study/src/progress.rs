@@ -9,6 +9,11 @@ pub trait Progress {
 /// Something that happened in a study.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
+    /// Something that is no error, and that people should know.
+    Warning {
+        /// What.
+        text: &'a str,
+    },
     /// A few steps of so many plans are about to be timed.
     Timing {
         /// How many plans have runs to do.

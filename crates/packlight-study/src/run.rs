@@ -65,7 +65,7 @@ impl Run<'_> {
     /// # Errors
     /// If the run was begun with another study, other data or another version.
     pub(crate) fn standing(&self) -> Result<Standing> {
-        if !self.folder.join(MANIFEST).exists() {
+        if !self.is_known()? {
             return Ok(Standing::New);
         }
         let found = Manifest::read(&self.folder)?;
@@ -83,16 +83,23 @@ impl Run<'_> {
         Ok(Standing::Unfinished)
     }
 
+    /// Whether there is a manifest; that the system cannot tell is no reason to begin anew.
+    fn is_known(&self) -> Result<bool> {
+        let path = self.folder.join(MANIFEST);
+        path.try_exists().map_err(|e| Error::io(&path, e))
+    }
+
     /// Trains to the end, from the checkpoint if there is one, and notes in the manifest how it
     /// ended.
     ///
     /// # Errors
     /// If the run could not be brought to an end; but for an interruption the manifest says why.
     pub(crate) fn train(&self, watch: &mut Watch<'_>) -> Result<Ending> {
-        if !self.folder.join(MANIFEST).exists() {
+        if !self.is_known()? {
             remove(&self.folder)?; // nothing says what a checkpoint without a manifest belongs to
         }
         std::fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
+        atomic_file::remove_leftovers(&self.folder)?; // of a process that was killed
         let mut trainer = self.trainer()?;
         self.note(&trainer, RunState::Unfinished)?;
         let ending = self.go_on(&mut trainer, watch);

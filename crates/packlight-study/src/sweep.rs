@@ -47,7 +47,7 @@ pub fn run_study(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
-    let sweep = Sweep::prepare(folder, String::new(), Study::read(folder)?, options)?;
+    let sweep = Sweep::prepare(folder, String::new(), Study::read(folder)?, options, progress)?;
     let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
     Ok(StudySummary { study: sweep.study.name.clone(), runs })
 }
@@ -65,7 +65,7 @@ pub fn run_collection(
 ) -> Result<CollectionSummary> {
     let prepare = |Member { name, study }| {
         let prefix = format!("{name}/");
-        Sweep::prepare(&folder.join(&name), prefix, study, options)
+        Sweep::prepare(&folder.join(&name), prefix, study, options, progress)
             .map_err(|source| Error::Member { study: name, source: Box::new(source) })
     };
     let sweeps = collection.members.into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
@@ -90,9 +90,18 @@ struct Sweep {
 
 impl Sweep {
     /// Reads the data, and checks that every plan fits the model.
-    fn prepare(folder: &Path, prefix: String, study: Study, options: &Options<'_>) -> Result<Self> {
+    fn prepare(
+        folder: &Path,
+        prefix: String,
+        study: Study,
+        options: &Options<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<Self> {
         let study = study.scaled(options.scale)?;
         let lock = Lock::take(folder)?;
+        if let Some(text) = lock.warning() {
+            progress.event(Event::Warning { text: &text });
+        }
         let data = data::load(&study.data, options.data_dir.as_deref())?;
         let model = data.model(&study.model)?;
         for plan in &study.plans {

@@ -3,7 +3,9 @@
 mod batch_file;
 mod command;
 mod model_options;
+mod output;
 mod progress_bar;
+mod signals;
 mod time_left;
 
 use std::process::ExitCode;
@@ -11,6 +13,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use packlight::autograd::allocator::Counting;
+
+use crate::output::{Output, say};
+
+/// The exit code of a command line that could not be understood.
+const MISUNDERSTOOD: u8 = 2;
 
 /// Counts what is allocated, so that the bytes that a ledger predicts stand beside the bytes that
 /// were really taken. mimalloc, because glibc hands large blocks back to the system at once and
@@ -33,11 +40,11 @@ Examples:
   packlight codecs                       # what a plan can say
 
 Exit codes:
-  0    all went well
+  0    all went well; also where the reader of standard output has closed its pipe
   1    an error, said on standard error
   2    the command line could not be understood
   3    the study ran to its end, but some of its runs failed
-  130  interrupted; the same command goes on";
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; the same command goes on";
 
 #[derive(Subcommand)]
 enum Command {
@@ -50,21 +57,42 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Run(arguments) => arguments.run(),
-        Command::Report(arguments) => arguments.run(),
-        Command::Eval(arguments) => arguments.run(),
-        Command::Grads(arguments) => arguments.run(),
-        Command::Plans(arguments) => arguments.run(),
-        Command::Codecs(arguments) => arguments.run(),
+    let mut out = Output::standard();
+    let done = match Cli::try_parse() {
+        Ok(cli) => cli.command.run(&mut out),
+        Err(unparsed) => answer(&unparsed, &mut out),
     };
-    done.unwrap_or_else(|error| {
-        eprintln!("packlight: {}", told_once(&error));
+    let written = out.finish();
+    done.and_then(|code| written.map(|()| code)).unwrap_or_else(|error| {
+        say(format_args!("packlight: {}", told_once(&error)));
         match error.downcast_ref() {
             Some(packlight::study::Error::Interrupted) => ExitCode::from(command::INTERRUPTED),
             _ => ExitCode::FAILURE,
         }
     })
+}
+
+impl Command {
+    fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        match self {
+            Command::Run(arguments) => arguments.run(out),
+            Command::Report(arguments) => arguments.run(out),
+            Command::Eval(arguments) => arguments.run(out),
+            Command::Grads(arguments) => arguments.run(out),
+            Command::Plans(arguments) => arguments.run(out),
+            Command::Codecs(arguments) => arguments.run(out),
+        }
+    }
+}
+
+/// Says what is wrong with a command line, or the help or version that it asks for.
+fn answer(unparsed: &clap::Error, out: &mut Output) -> anyhow::Result<ExitCode> {
+    let said = unparsed.print();
+    if unparsed.use_stderr() {
+        return Ok(ExitCode::from(MISUNDERSTOOD));
+    }
+    out.heard(said)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error with its causes, leaving out those that it names itself.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar as Bar, ProgressDrawTarget, ProgressStyle};
 use packlight::study::{Event, Progress};
 
+use crate::output;
 use crate::time_left::{TimeLeft, in_words};
 
 /// A bar over the whole study on a terminal; elsewhere a line now and then.
@@ -50,7 +51,7 @@ impl ProgressBar {
         if self.terminal {
             self.bar.println(line);
         } else {
-            eprintln!("{line}");
+            output::say(line);
         }
     }
 
@@ -65,6 +66,7 @@ impl ProgressBar {
 impl Progress for ProgressBar {
     fn event(&mut self, event: Event<'_>) {
         match event {
+            Event::Warning { text } => self.say(&format!("warning: {text}")),
             Event::Timing { plans } => {
                 self.say(&format!("timing a few steps of {plans} plans"));
             }

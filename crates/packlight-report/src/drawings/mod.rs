@@ -121,8 +121,7 @@ impl Source<'_> {
 
     /// The study's title.
     pub(crate) fn title(&self) -> &str {
-        let first = self.study.runs.first();
-        first.map_or("A study without readable runs", |run| run.manifest.title.as_str())
+        &self.study.title
     }
 
     /// Model, data, seeds and epochs, as every subtitle has them.

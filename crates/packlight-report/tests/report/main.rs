@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
 
+mod grid;
 mod incomplete;
 mod support;
 
@@ -19,7 +20,8 @@ fn page(study: &Path) -> String {
 fn no_leftovers(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        assert!(path.extension().is_none_or(|e| e != "tmp"), "{}", path.display());
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!name.starts_with('.') && !name.ends_with(".tmp"), "{}", path.display());
         if path.is_dir() {
             no_leftovers(&path);
         }

@@ -84,6 +84,15 @@ pub(crate) fn write(study: &Path, runs: &[Made]) -> Vec<PathBuf> {
     runs.iter().map(|run| write_run(study, run)).collect()
 }
 
+/// Copies the folder of a run.
+pub(crate) fn copy(run: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(run).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
 /// Notes in the manifest of a run that it starts from another plan's weights.
 pub(crate) fn start_from(run: &Path, plan: &str) {
     let manifest = Manifest { from: Some(plan.into()), ..Manifest::read(run).unwrap() };

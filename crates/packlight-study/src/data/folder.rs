@@ -1,13 +1,17 @@
 //! A folder of PNG and JPEG images by class: `train/CLASS/IMAGE` and `test/CLASS/IMAGE` (or
 //! `val/` in place of `test/`).
+//!
+//! Images are read as a viewer shows them on a white page: turned as their EXIF orientation says, and
+//! with white behind what is transparent, so that colours that nobody sees do not count.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 
 use super::jpeg;
+use super::on_white::on_white;
 use super::raw::{Raw, RawSet};
 use super::{DataSpec, Error, Result};
 
@@ -128,7 +132,8 @@ fn decode(path: &Path) -> Result<DynamicImage> {
     decode_bytes(&bytes, path)
 }
 
-/// Decodes a whole PNG or JPEG image, whatever its name ends in, of at most 512 MiB of pixels.
+/// Decodes a whole PNG or JPEG image, whatever its name ends in, of at most 512 MiB of pixels, and
+/// turns it as its EXIF orientation says.
 pub(super) fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -136,12 +141,23 @@ pub(super) fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     if reader.format() == Some(ImageFormat::Jpeg) && !jpeg::reaches_end(bytes) {
         return Err(Error::damaged(path, "a whole JPEG image", "one without its end"));
     }
-    reader.decode().map_err(|source| Error::Image { path: path.to_path_buf(), source })
+    upright(reader).map_err(|source| Error::Image { path: path.to_path_buf(), source })
+}
+
+fn upright(reader: ImageReader<Cursor<&[u8]>>) -> ImageResult<DynamicImage> {
+    let mut decoder = reader.into_decoder()?;
+    let mut limits = Limits::default();
+    limits.reserve(decoder.total_bytes())?;
+    decoder.set_limits(limits)?;
+    let orientation = decoder.orientation()?;
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
 }
 
 /// The bytes of an image at `size` x `size`, channel after channel.
 fn pixels(image: DynamicImage, size: u32, grey: bool) -> Vec<u8> {
-    let image = image.resize_exact(size, size, FilterType::Triangle);
+    let image = on_white(image).resize_exact(size, size, FilterType::Triangle);
     if grey {
         return image.into_luma8().into_raw();
     }
@@ -151,7 +167,7 @@ fn pixels(image: DynamicImage, size: u32, grey: bool) -> Vec<u8> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use image::{Rgb, RgbImage};
+    use image::{GrayAlphaImage, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 
     use super::*;
 
@@ -217,6 +233,68 @@ pub(super) mod tests {
         refused(&|root| std::fs::remove_file(root.join("val/a/4.jpg")).unwrap(), "val/a");
         let no_size = DataSpec { size: None, ..spec() };
         assert!(load(folder().path(), &no_size).unwrap_err().to_string().contains("`size`"));
+    }
+
+    /// A folder whose images of class "a" are `file`, read at 2 x 2.
+    fn read(name: &str, file: &[u8], channels: usize) -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        for part in ["train", "val"] {
+            put(dir.path(), &format!("{part}/a/{name}"), file);
+            put(dir.path(), &format!("{part}/b/1.png"), &encoded(ImageFormat::Png, [0; 3]));
+        }
+        let spec = DataSpec { size: Some(2), channels: Some(channels), ..spec() };
+        load(dir.path(), &spec).unwrap().train.pixels[..4 * channels].to_vec()
+    }
+
+    #[test]
+    fn what_is_transparent_is_white_whatever_its_colour() {
+        let png = |image: DynamicImage| {
+            let mut bytes = Cursor::new(Vec::new());
+            image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            bytes.into_inner()
+        };
+        let hidden = RgbaImage::from_fn(2, 2, |x, _| match x {
+            0 => Rgba([200, 0, 0, 0]),
+            _ => Rgba([0, 100, 200, 255]),
+        });
+        let pixels = read("1.png", &png(hidden.into()), 3);
+        assert_eq!(pixels, [255, 0, 255, 0, 255, 100, 255, 100, 255, 200, 255, 200]);
+        let half = GrayAlphaImage::from_pixel(2, 2, LumaA([55, 51])); // a fifth of it is seen
+        assert_eq!(read("1.png", &png(half.into()), 1), [215; 4]);
+    }
+
+    /// A JPEG image with the EXIF orientation `value`.
+    fn oriented(jpeg: &[u8], value: u8) -> Vec<u8> {
+        let tag = &b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..];
+        let exif = [&b"Exif\0\0"[..], tag, &[value], &[0; 6]].concat();
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        [&jpeg[..2], &[0xff, 0xe1][..], &length[..], &exif[..], &jpeg[2..]].concat()
+    }
+
+    #[test]
+    fn images_are_turned_as_their_orientation_says() {
+        // Black at the left, white at the right; blocks of 8 x 8 keep a JPEG from mixing them.
+        let image = RgbImage::from_fn(16, 16, |x, _| Rgb([if x < 8 { 0 } else { 255 }; 3]));
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+        let jpeg = bytes.into_inner();
+        let light =
+            |file: &[u8]| read("1.jpg", file, 1).iter().map(|v| *v > 127).collect::<Vec<_>>();
+        let (left, right) = ([true, false, true, false], [false, true, false, true]);
+        let (top, bottom) = ([true, true, false, false], [false, false, true, true]);
+        assert_eq!(light(&jpeg), right);
+        for (value, expected) in [
+            (1, right),
+            (2, left),
+            (3, left),
+            (4, right),
+            (5, bottom),
+            (6, bottom),
+            (7, top),
+            (8, top),
+        ] {
+            assert_eq!(light(&oriented(&jpeg, value)), expected, "orientation {value}");
+        }
     }
 
     #[test]

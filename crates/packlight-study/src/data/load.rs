@@ -13,14 +13,13 @@ pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
     })
 }
 
-/// Loads the set that `spec` asks for, all of it checked; of several the first whose folder is
-/// there, which [`DataSet::name`] says, or else the last. `data_dir` is the folder that holds the
-/// sets that are not built in; a `folder:PATH` that is relative starts there, or without it in the
-/// working directory.
+/// Loads the set that `spec` asks for, all of it checked; of several the one that [`choose`] takes,
+/// which [`DataSet::name`] says. `data_dir` is the folder that holds the sets that are not built in;
+/// a `folder:PATH` that is relative starts there, or without it in the working directory.
 ///
 /// # Errors
-/// If the set is not there, which says where it was looked for and what was there instead; if a
-/// file is damaged; or if a setting does not fit the set.
+/// Returns an error if the set is not there, which says where it was looked for and what was there
+/// instead; if a file is damaged; or if a setting does not fit the set.
 pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
     spec.check()?;
     let names = spec.name.class_names();
@@ -30,8 +29,9 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
         SetName::Cifar10 => cifar::load_10(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar100 => cifar::load_100(&find(&spec.name, data_dir)?, names)?,
         SetName::Folder(path) => folder::load(&in_data_dir(path, data_dir), spec)?,
-        SetName::FirstOf(sets) => {
-            return load(&DataSpec { name: first_of(sets, data_dir), ..spec.clone() }, data_dir);
+        SetName::FirstOf(_) => {
+            let name = choose(&spec.name, data_dir)?;
+            return load(&DataSpec { name, ..spec.clone() }, data_dir);
         }
         SetName::Reverse => return Ok(reverse::set(spec)),
         SetName::Multi30k => return multi30k::load(&find(&spec.name, data_dir)?, spec),
@@ -39,14 +39,24 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
     DataSet::new(set, spec)
 }
 
-/// The first set that is there, or else the last, whose error says what is missing.
-fn first_of(sets: &[SetName], data_dir: Option<&Path>) -> SetName {
+/// The set itself, or of several the first that is there, be it damaged: a set that is built in is
+/// always there, any other if a folder of its name is. `data_dir` is as for [`load`].
+///
+/// # Errors
+/// Returns an error if none of several is there, which says where each was looked for.
+pub fn choose(name: &SetName, data_dir: Option<&Path>) -> Result<SetName> {
+    let SetName::FirstOf(sets) = name else { return Ok(name.clone()) };
     let there = |set: &&SetName| match set {
-        SetName::Digits => true,
         SetName::Folder(path) => in_data_dir(path, data_dir).is_dir(),
-        set => find(set, data_dir).is_ok(),
+        set => {
+            let within = |folder: &&str| data_dir.is_some_and(|dir| dir.join(folder).is_dir());
+            set.is_built_in() || set.folders().iter().any(within)
+        }
     };
-    sets.iter().find(there).or(sets.last()).cloned().unwrap_or(SetName::Digits)
+    match sets.iter().find(there) {
+        Some(set) => Ok(set.clone()),
+        None => Err(missing(name, data_dir)),
+    }
 }
 
 /// Where a folder of images is.
@@ -54,17 +64,42 @@ fn in_data_dir(path: &Path, data_dir: Option<&Path>) -> PathBuf {
     data_dir.map_or_else(|| path.to_path_buf(), |dir| dir.join(path))
 }
 
-/// The folder that holds a set.
+/// The folder that holds a set's files.
 fn find(name: &SetName, data_dir: Option<&Path>) -> Result<PathBuf> {
-    let looked_for = name.folders().iter().map(|folder| format!("{folder}/")).collect::<Vec<_>>();
-    let (set, looked_for) = (name.to_string(), looked_for.join(" or "));
-    let Some(dir) = data_dir else { return Err(Error::NoDataDir { set, looked_for }) };
-    let folders = name.folders().iter().map(|folder| dir.join(folder));
-    match folders.into_iter().find(|folder| folder.is_dir()) {
-        Some(folder) => Ok(folder),
-        None => {
-            let (dir, found) = (dir.to_path_buf(), contents(dir)?);
-            Err(Error::NoSuchSet { set, dir, looked_for, found })
+    let folders =
+        data_dir.into_iter().flat_map(|dir| name.folders().iter().map(move |f| dir.join(f)));
+    folders.into_iter().find(|f| holds(f, name)).ok_or_else(|| missing(name, data_dir))
+}
+
+/// Whether the file by which a set is known is in `folder`.
+fn holds(folder: &Path, name: &SetName) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let begins = |file: &str| file.starts_with(name.begins_with());
+    entries.into_iter().any(|entry| entry.file_name().to_str().is_some_and(begins))
+}
+
+/// The error that says where a set, or each of several, was looked for.
+fn missing(name: &SetName, data_dir: Option<&Path>) -> Error {
+    let (set, looked_for) = (name.to_string(), looked_for(name));
+    let Some(dir) = data_dir else { return Error::NoDataDir { set, looked_for } };
+    match contents(dir) {
+        Ok(found) => Error::NoSuchSet { set, dir: dir.to_path_buf(), looked_for, found },
+        Err(error) => error,
+    }
+}
+
+/// The files by which a set is known and the folders that may hold them, in words.
+fn looked_for(name: &SetName) -> String {
+    match name {
+        SetName::FirstOf(sets) => sets.iter().map(looked_for).collect::<Vec<_>>().join("; or "),
+        SetName::Folder(path) => format!("{}/", path.display()),
+        name => {
+            let folders: Vec<_> = name.folders().iter().map(|f| format!("{f}/")).collect();
+            let form = match name {
+                SetName::Cifar10 | SetName::Cifar100 => " (the binary version, not Python's)",
+                _ => "",
+            };
+            format!("{}* in {}{form}", name.begins_with(), folders.join(" or "))
         }
     }
 }
@@ -99,7 +134,8 @@ mod tests {
         assert!(error("mnist", Some(dir.path())).contains("no folder at all found"));
         std::fs::create_dir(dir.path().join("pets")).unwrap();
         let missing = error("mnist", Some(dir.path()));
-        assert!(missing.contains("mnist/ or MNIST/raw/ expected, pets/ found"), "{missing}");
+        let looked = "train-images* in mnist/ or mnist/MNIST/raw/ or MNIST/raw/ expected";
+        assert!(missing.contains(&format!("{looked}, pets/ found")), "{missing}");
         assert!(error("mnist", Some(&dir.path().join("gone"))).contains("gone: cannot be read"));
         assert!(error("folder:gone", Some(dir.path())).contains("size"));
     }
@@ -121,8 +157,70 @@ mod tests {
             std::fs::write(set.join(file), cifar::tests::records(&[&[4]])).unwrap();
         }
         assert_eq!(load(&spec, Some(dir.path())).unwrap().name, SetName::Cifar10);
-        let missing = error("mnist or cifar-100", Some(dir.path()));
-        assert!(missing.contains("cifar-100"), "{missing}");
+        let missing = error("mnist or folder:a or cifar-100", Some(dir.path()));
+        for word in ["train-images* in mnist/", "or a/;", "train.bin* in cifar-100/"] {
+            assert!(missing.contains(word), "{missing}");
+        }
+        assert!(error("mnist or cifar-100", None).contains("PACKLIGHT_DATA"));
+    }
+
+    #[test]
+    fn every_kind_of_set_can_be_chosen() {
+        let dir = tempfile::tempdir().unwrap();
+        let chosen = |text: &str, dir: Option<&Path>| {
+            choose(&text.parse().unwrap(), dir).unwrap().to_string()
+        };
+        for dir in [None, Some(dir.path())] {
+            assert_eq!(chosen("reverse or digits", dir), "reverse");
+            assert_eq!(chosen("folder:pets or digits", dir), "digits");
+            assert_eq!(chosen("multi30k or reverse", dir), "reverse");
+        }
+        let reverse = DataSpec::new("reverse or digits".parse().unwrap());
+        assert_eq!(load(&reverse, None).unwrap().name, SetName::Reverse);
+        std::fs::create_dir(dir.path().join("pets")).unwrap();
+        assert_eq!(chosen("folder:pets or digits", Some(dir.path())), "folder:pets");
+        assert_eq!(chosen("mnist or folder:pets or digits", Some(dir.path())), "folder:pets");
+    }
+
+    #[test]
+    fn sets_are_found_where_torchvision_and_archives_put_them() {
+        let (images, labels) = (idx::tests::idx(&[1, 1, 1], &[9]), idx::tests::idx(&[1], &[3]));
+        let batch = cifar::tests::records(&[&[4]]);
+        let fine = cifar::tests::records(&[&[4, 4]]);
+        let mnist: &[(&str, &[u8])] = &[
+            ("train-images-idx3-ubyte", &images),
+            ("train-labels-idx1-ubyte", &labels),
+            ("t10k-images-idx3-ubyte", &images),
+            ("t10k-labels-idx1-ubyte", &labels),
+        ];
+        let cifar_10: &[(&str, &[u8])] =
+            &[("data_batch_1.bin", &batch), ("test_batch.bin", &batch)];
+        let cifar_100: &[(&str, &[u8])] = &[("train.bin", &fine), ("test.bin", &fine)];
+        for (set, own, theirs, files) in [
+            ("mnist", "mnist", "MNIST/raw", mnist),
+            ("fashion-mnist", "fashion-mnist", "FashionMNIST/raw", mnist),
+            ("cifar-10", "cifar-10", "cifar-10-batches-bin", cifar_10),
+            ("cifar-100", "cifar-100", "cifar-100-binary", cifar_100),
+        ] {
+            for folder in [own.to_owned(), theirs.to_owned(), format!("{own}/{theirs}")] {
+                let dir = tempfile::tempdir().unwrap();
+                std::fs::create_dir_all(dir.path().join(&folder)).unwrap();
+                for (name, bytes) in files {
+                    std::fs::write(dir.path().join(&folder).join(name), bytes).unwrap();
+                }
+                let spec = DataSpec::new(set.parse().unwrap());
+                let found = load(&spec, Some(dir.path()));
+                assert_eq!(found.unwrap().train.len(), 1, "{set} in {folder}");
+            }
+        }
+    }
+
+    #[test]
+    fn python_s_pickles_are_said_not_to_be_read() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("cifar-10/cifar-10-batches-py")).unwrap();
+        let missing = error("cifar-10", Some(dir.path()));
+        assert!(missing.contains("the binary version"), "{missing}");
     }
 
     #[test]

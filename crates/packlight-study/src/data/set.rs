@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Normalise};
 
 /// Names a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or `folder:PATH`
-/// of images, `reverse` or `multi30k` of pairs of sequences; or several, as in
-/// `fashion-mnist or digits`: the first that is there.
+/// of images, `reverse` or `multi30k` of pairs of sequences; or several of any kind, as in
+/// `folder:pets or fashion-mnist or digits`: the first that is there. What follows ` or ` in a
+/// folder's path belongs to the path unless it begins another set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SetName {
@@ -37,6 +38,9 @@ pub enum SetName {
 /// What stands between the names of a [`SetName::FirstOf`].
 const OR: &str = " or ";
 
+/// What stands before the path of a [`SetName::Folder`].
+const FOLDER: &str = "folder:";
+
 /// All sets but the folders.
 const NAMED: [SetName; 7] = [
     SetName::Digits,
@@ -59,7 +63,7 @@ impl SetName {
             SetName::Cifar100 => "cifar-100",
             SetName::Reverse => "reverse",
             SetName::Multi30k => "multi30k",
-            SetName::Folder(_) => "folder:",
+            SetName::Folder(_) => FOLDER,
             SetName::FirstOf(_) => "",
         }
     }
@@ -69,16 +73,36 @@ impl SetName {
         matches!(self, SetName::Reverse | SetName::Multi30k)
     }
 
+    /// Whether the set needs no files.
+    pub(super) fn is_built_in(&self) -> bool {
+        matches!(self, SetName::Digits | SetName::Reverse)
+    }
+
     /// The folders inside the data folder that may hold the set: its own name, and the one that
-    /// its archive or torchvision makes.
+    /// its archive or torchvision makes, there or in the folder of its name.
     pub(super) fn folders(&self) -> &'static [&'static str] {
         match self {
-            SetName::Mnist => &["mnist", "MNIST/raw"],
-            SetName::FashionMnist => &["fashion-mnist", "FashionMNIST/raw"],
-            SetName::Cifar10 => &["cifar-10", "cifar-10-batches-bin"],
-            SetName::Cifar100 => &["cifar-100", "cifar-100-binary"],
+            SetName::Mnist => &["mnist", "mnist/MNIST/raw", "MNIST/raw"],
+            SetName::FashionMnist => {
+                &["fashion-mnist", "fashion-mnist/FashionMNIST/raw", "FashionMNIST/raw"]
+            }
+            SetName::Cifar10 => {
+                &["cifar-10", "cifar-10/cifar-10-batches-bin", "cifar-10-batches-bin"]
+            }
+            SetName::Cifar100 => &["cifar-100", "cifar-100/cifar-100-binary", "cifar-100-binary"],
             SetName::Multi30k => &["multi30k"],
             SetName::Digits | SetName::Reverse | SetName::Folder(_) | SetName::FirstOf(_) => &[],
+        }
+    }
+
+    /// What the name of one of the set's files begins with, by which its folder is known.
+    pub(super) fn begins_with(&self) -> &'static str {
+        match self {
+            SetName::Mnist | SetName::FashionMnist => "train-images",
+            SetName::Cifar10 => "test_batch.bin",
+            SetName::Cifar100 => "train.bin",
+            SetName::Multi30k => "train.de",
+            SetName::Digits | SetName::Reverse | SetName::Folder(_) | SetName::FirstOf(_) => "",
         }
     }
 
@@ -138,15 +162,13 @@ impl FromStr for SetName {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self, Error> {
-        if let Some(path) = name.strip_prefix("folder:").filter(|path| !path.is_empty()) {
-            return Ok(SetName::Folder(path.into()));
+        let names = alternatives(name);
+        if names.len() > 1 {
+            let sets = names.into_iter().map(str::parse).collect::<Result<_, _>>();
+            return sets.map(SetName::FirstOf);
         }
-        if name.contains(OR) {
-            return name
-                .split(OR)
-                .map(|name| name.trim().parse::<SetName>())
-                .collect::<Result<_, _>>()
-                .map(SetName::FirstOf);
+        if let Some(path) = name.strip_prefix(FOLDER).filter(|path| !path.is_empty()) {
+            return Ok(SetName::Folder(path.into()));
         }
         if let Some(set) = NAMED.iter().find(|set| set.name() == name) {
             return Ok(set.clone());
@@ -160,6 +182,30 @@ impl FromStr for SetName {
             .map(|(_, name)| name);
         Err(Error::UnknownSet { name: name.to_owned(), nearest })
     }
+}
+
+/// The names between which a text leaves the choice.
+fn alternatives(text: &str) -> Vec<&str> {
+    let (mut names, mut start) = (Vec::new(), 0);
+    for (at, _) in text.match_indices(OR) {
+        let (before, after) = (&text[start..at], &text[at + OR.len()..]);
+        if !before.starts_with(FOLDER) || begins_set(after) {
+            names.push(before.trim());
+            start = at + OR.len();
+        }
+    }
+    names.push(if names.is_empty() { text } else { text[start..].trim() });
+    names
+}
+
+/// Whether a text begins with the name of a set.
+fn begins_set(text: &str) -> bool {
+    let text = text.trim_start();
+    let named = |set: &SetName| {
+        let rest = text.strip_prefix(set.name());
+        rest.is_some_and(|rest| rest.trim().is_empty() || rest.starts_with(OR))
+    };
+    text.starts_with(FOLDER) || NAMED.iter().any(named)
 }
 
 impl fmt::Display for SetName {
@@ -196,9 +242,32 @@ mod tests {
 
     #[test]
     fn names_come_back() {
-        let others = ["folder:pets/small", "fashion-mnist or digits"];
+        let others = [
+            "folder:pets/small",
+            "fashion-mnist or digits",
+            "folder:pets or digits",
+            "reverse or folder:cats or dogs or folder:b or multi30k",
+        ];
         for name in NAMED.iter().map(SetName::name).chain(others) {
             assert_eq!(name.parse::<SetName>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn a_choice_takes_every_kind_of_set() {
+        let folder = |path: &str| SetName::Folder(path.into());
+        let choice = |text: &str| match text.parse() {
+            Ok(SetName::FirstOf(sets)) => sets,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(choice("reverse or digits"), [SetName::Reverse, SetName::Digits]);
+        assert_eq!(choice("folder:x y or  digits"), [folder("x y"), SetName::Digits]);
+        assert_eq!(choice("mnist or folder:x"), [SetName::Mnist, folder("x")]);
+        assert_eq!(choice("folder:x or folder:y"), [folder("x"), folder("y")]);
+        let sets = [folder("cats or dogs"), SetName::Cifar10];
+        assert_eq!(choice("folder:cats or dogs or cifar-10"), sets);
+        for path in ["cats or dogs", "this or mnistish", "a or ", " or b"] {
+            assert_eq!(format!("folder:{path}").parse::<SetName>().unwrap(), folder(path));
         }
     }
 

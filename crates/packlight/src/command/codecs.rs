@@ -7,7 +7,7 @@ use packlight::codec::registry::CODECS;
 use packlight::nn::plan::scope_in_words;
 use serde::Serialize;
 
-use super::print_json;
+use crate::output::Output;
 
 /// List the codecs that a plan can give a layer.
 #[derive(Args)]
@@ -32,7 +32,7 @@ struct Codec {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         let codecs = CODECS
             .iter()
             .map(|entry| {
@@ -46,14 +46,14 @@ impl Arguments {
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
         if self.json {
-            print_json(&codecs)?;
+            out.json(&codecs)?;
             return Ok(ExitCode::SUCCESS);
         }
-        println!("{:<28} {:<14} keeps", "codec", "such as");
+        writeln!(out, "{:<28} {:<14} keeps", "codec", "such as")?;
         for codec in &codecs {
-            println!("{:<28} {:<14} {}", codec.pattern, codec.examples[0], codec.keeps);
+            writeln!(out, "{:<28} {:<14} {}", codec.pattern, codec.examples[0], codec.keeps)?;
         }
-        println!("\nA plan is a codec, or rules such as `layer3.*=pool4,default=pool2`.");
+        writeln!(out, "\nA plan is a codec, or rules such as `layer3.*=pool4,default=pool2`.")?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -7,12 +7,12 @@ use anyhow::anyhow;
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use packlight::nn::{Model, Plan};
-use packlight::study::data::{DataSpec, Error, Normalise, SetName, data_dir, load};
+use packlight::study::data::{DataSpec, Error, Normalise, SetName, choose, data_dir, load};
 use packlight::study::evaluate;
 use serde::Serialize;
 
-use super::print_json;
 use crate::model_options::ModelOptions;
+use crate::output::Output;
 
 /// Count how many test images (or tokens) a model with given weights gets right.
 #[derive(Args)]
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse or
-    /// multi30k
+    /// multi30k; or the first that is there of several, as in "fashion-mnist or digits"
     #[arg(long, value_name = "SET")]
     data: SetName,
     /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
@@ -68,18 +68,19 @@ struct Found {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        let data_dir = data_dir(self.data_dir);
+        let name = choose(&self.data, data_dir.as_deref())?;
         let normalise = match self.normalise {
-            Normalisation::Imagenet if self.data.is_of_sequences() => None,
+            Normalisation::Imagenet if name.is_of_sequences() => None,
             Normalisation::Imagenet => {
                 Some(Normalise { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] })
             }
             Normalisation::Data => None,
         };
         let plan = Plan::parse(&self.plan)?;
-        let spec = DataSpec { normalise, size: self.size, ..DataSpec::new(self.data) };
-        let data = load(&spec, data_dir(self.data_dir).as_deref())
-            .map_err(|e| with_remedy(e, &spec.name))?;
+        let spec = DataSpec { normalise, size: self.size, ..DataSpec::new(name) };
+        let data = load(&spec, data_dir.as_deref()).map_err(|e| with_remedy(e, &spec.name))?;
         let spec = data.model(&self.model.spec())?;
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         model.parameters().load(&self.weights)?;
@@ -87,9 +88,10 @@ impl Arguments {
         let (correct, total, accuracy, loss) =
             (found.correct, found.total, found.accuracy(), found.loss);
         if self.json {
-            print_json(&Found { correct, total, accuracy, loss })?;
+            out.json(&Found { correct, total, accuracy, loss })?;
         } else {
-            println!("{correct} of {total} correct ({:.2} %), loss {loss:.4}", 100.0 * accuracy);
+            let percent = 100.0 * accuracy;
+            writeln!(out, "{correct} of {total} correct ({percent:.2} %), loss {loss:.4}")?;
         }
         Ok(ExitCode::SUCCESS)
     }

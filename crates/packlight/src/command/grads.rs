@@ -13,9 +13,9 @@ use packlight::nn::{ModelSpec, Module, Plan, memory, weights};
 use packlight::probe::calibrate;
 use serde::Serialize;
 
-use super::print_json;
 use crate::batch_file::BatchFile;
 use crate::model_options::ModelOptions;
+use crate::output::Output;
 
 /// Compute the gradients of one batch, to compare with any other framework.
 ///
@@ -64,7 +64,7 @@ struct Found {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         let file = BatchFile::read(&self.input)?;
         let (loss, gradients) =
             self.gradients(&file).with_context(|| self.input.display().to_string())?;
@@ -73,10 +73,10 @@ impl Arguments {
         answer.extend(gradients.into_iter().map(|(name, grad)| (format!("grad.{name}"), grad)));
         weights::write(&self.output, &answer)?;
         if self.json {
-            print_json(&found)?;
+            out.json(&found)?;
         } else {
             let output = self.output.display();
-            println!("loss {}, {} gradients in {output}", found.loss, found.gradients);
+            writeln!(out, "loss {}, {} gradients in {output}", found.loss, found.gradients)?;
         }
         Ok(ExitCode::SUCCESS)
     }

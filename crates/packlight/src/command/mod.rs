@@ -7,18 +7,10 @@ pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;
 
-use serde::Serialize;
-
 /// The exit code of a study some of whose runs failed.
 pub(crate) const SOME_FAILED: u8 = 3;
 /// The exit code of a study that was interrupted, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
-
-/// Prints a value as one JSON document on standard output.
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
-}
 
 /// Has all that computes use this many threads; to be called before anything does.
 fn use_threads(threads: usize) -> anyhow::Result<()> {

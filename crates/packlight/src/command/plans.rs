@@ -7,8 +7,8 @@ use clap::Args;
 use packlight::nn::{Model, Plan};
 use serde::Serialize;
 
-use super::print_json;
 use crate::model_options::ModelOptions;
+use crate::output::Output;
 
 /// Show which codec a plan gives each layer of a model.
 ///
@@ -41,7 +41,7 @@ struct Layer {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         // Layers do not depend on the data; any that the model takes will do.
         let spec = self.model.spec();
         let spec = match spec.name.takes_sequences() {
@@ -60,12 +60,12 @@ impl Arguments {
             })
             .collect();
         if self.json {
-            print_json(&layers)?;
+            out.json(&layers)?;
             return Ok(ExitCode::SUCCESS);
         }
         let width = layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
         for Layer { layer, kind, codec } in &layers {
-            println!("{layer:<width$}  {kind:<10}  {codec}");
+            writeln!(out, "{layer:<width$}  {kind:<10}  {codec}")?;
         }
         Ok(ExitCode::SUCCESS)
     }

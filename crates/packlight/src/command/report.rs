@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use packlight::report::{self, Collection};
+use packlight::record::layout::RUNS;
+use packlight::report::{self, Collection, Summary};
 
-use super::print_json;
+use crate::output::{Output, say};
 
 /// Write a study's report from its records.
 ///
 /// Reads DIR/runs and writes DIR/index.html, one self-contained page, and DIR/figures, each figure
-/// with its data. Runs that failed or are not finished are in it as far as they got. Where
+/// with its data. Runs that failed or are not finished are in it as far as they got; folders that hold
+/// no run of the study, such as copies, are left out and named. Where
 /// DIR/study.toml names other studies, each of them gets its page, and DIR/index.html shows them
 /// head to head.
 #[derive(Args)]
@@ -29,26 +31,38 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         if let Some(collection) = Collection::read(&self.dir)? {
             let summary = collection.write(&self.dir)?;
+            summary.studies.iter().for_each(say_what_is_left_out);
             if self.json {
-                print_json(&summary)?;
+                out.json(&summary)?;
             } else {
-                summary.studies.iter().for_each(|study| println!("{}", study.page.display()));
-                println!("{}", summary.page.display());
+                for study in &summary.studies {
+                    writeln!(out, "{}", study.page.display())?;
+                }
+                writeln!(out, "{}", summary.page.display())?;
             }
             return Ok(ExitCode::SUCCESS);
         }
         let summary = report::write(&self.dir)?;
+        say_what_is_left_out(&summary);
         if self.json {
-            print_json(&summary)?;
+            out.json(&summary)?;
         } else {
             for finding in &summary.findings {
-                println!("{}: {}", finding.verdict.word(), finding.headline);
+                writeln!(out, "{}: {}", finding.verdict.word(), finding.headline)?;
             }
-            println!("{}", summary.page.display());
+            writeln!(out, "{}", summary.page.display())?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn say_what_is_left_out(summary: &Summary) {
+    let study = summary.page.with_file_name("");
+    for left in &summary.left_out {
+        let folder = study.join(RUNS).join(&left.folder);
+        say(format_args!("left out: {}: {}", folder.display(), left.reason));
     }
 }

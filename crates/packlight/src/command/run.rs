@@ -1,8 +1,8 @@
 //! `packlight run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::{Args, value_parser};
@@ -10,10 +10,11 @@ use packlight::record::layout::RUNS;
 use packlight::study::{
     Collection, Options, Outcome, Study, StudySummary, data, run_collection, run_study,
 };
-use serde::Serialize;
 
-use super::{INTERRUPTED, SOME_FAILED, print_json, use_threads};
+use super::{SOME_FAILED, use_threads};
+use crate::output::Output;
 use crate::progress_bar::ProgressBar;
+use crate::signals::stop_on_signals;
 
 /// Train every plan of a study with every seed.
 ///
@@ -51,11 +52,11 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Ctrl-C sets it; the study stops after the step in progress.
+/// Ctrl-C and the like set it; the study stops after the step in progress, with a checkpoint.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Arguments {
-    pub(crate) fn run(self) -> anyhow::Result<ExitCode> {
+    pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         let collection = Collection::read(&self.dir)?;
         let threads = match (self.threads, &collection) {
             (Some(threads), _) => threads.into(),
@@ -63,12 +64,7 @@ impl Arguments {
             (None, None) => Study::read(&self.dir)?.threads(),
         };
         use_threads(threads)?;
-        ctrlc::set_handler(|| {
-            // Nothing is lost by a kill, so a second Ctrl-C need not wait for a checkpoint.
-            if STOP.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED.into());
-            }
-        })?;
+        stop_on_signals(&STOP)?;
         let options = Options {
             scale: self.scale,
             overwrite: self.overwrite,
@@ -82,7 +78,10 @@ impl Arguments {
             None => {
                 let summary = run_study(&self.dir, &options, &mut progress)?;
                 progress.finish();
-                self.print(&summary, || print_summary(&summary, &self.dir.join(RUNS)))?;
+                match self.json {
+                    true => out.json(&summary)?,
+                    false => tell(out, &summary, &self.dir.join(RUNS))?,
+                }
                 summary.any_failed()
             }
             Some(collection) => {
@@ -90,22 +89,17 @@ impl Arguments {
                     collection.members.iter().map(|m| self.dir.join(&m.name).join(RUNS)).collect();
                 let summary = run_collection(&self.dir, collection, &options, &mut progress)?;
                 progress.finish();
-                self.print(&summary, || {
-                    summary.studies.iter().zip(&folders).for_each(|(s, f)| print_summary(s, f));
-                })?;
+                if self.json {
+                    out.json(&summary)?;
+                } else {
+                    for (study, folder) in summary.studies.iter().zip(&folders) {
+                        tell(out, study, folder)?;
+                    }
+                }
                 summary.any_failed()
             }
         };
         Ok(if any_failed { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS })
-    }
-
-    /// Prints a summary as JSON where that is asked for, or else as people read it.
-    fn print(&self, summary: &impl Serialize, in_words: impl FnOnce()) -> anyhow::Result<()> {
-        if self.json {
-            return print_json(summary);
-        }
-        in_words();
-        Ok(())
     }
 }
 
@@ -115,13 +109,14 @@ fn factor(text: &str) -> Result<f64, String> {
     factor.ok_or_else(|| "a number above 0 expected, as in 0.1 or 2".to_owned())
 }
 
-fn print_summary(summary: &StudySummary, folder: &std::path::Path) {
+/// Says what became of each run, as people read it.
+fn tell(out: &mut Output, summary: &StudySummary, folder: &Path) -> anyhow::Result<()> {
     for run in &summary.runs {
         match &run.outcome {
-            Outcome::Finished => println!("{}: finished", run.run),
-            Outcome::AlreadyFinished => println!("{}: was finished before", run.run),
-            Outcome::Failed { reason } => println!("{}: failed: {reason}", run.run),
+            Outcome::Finished => writeln!(out, "{}: finished", run.run)?,
+            Outcome::AlreadyFinished => writeln!(out, "{}: was finished before", run.run)?,
+            Outcome::Failed { reason } => writeln!(out, "{}: failed: {reason}", run.run)?,
         }
     }
-    println!("records are in {}", folder.display());
+    writeln!(out, "records are in {}", folder.display())
 }

@@ -1,0 +1,104 @@
+//! Figures that show values as colours: the heatmap of layers by steps, the overview of plans.
+
+use packlight_figure::{Compared, Heatmap, PlanCosines, cosine_heatmap, cosine_overview};
+
+use crate::caption;
+use crate::drawing::{Drawing, Rect, brightness, channels, close};
+
+const UNDEFINED: &str = "#D0D5DA";
+
+/// Cosines that rise from cell to cell, from `low` to 1; the last one of the first row undefined.
+fn cosines(rows: usize, columns: usize, low: f64) -> Vec<Vec<f64>> {
+    let last = (rows * columns - 1) as f64;
+    let at = |row: usize, column: usize| match (row, column + 1 == columns) {
+        (0, true) => f64::NAN,
+        _ => low + (1.0 - low) * (row * columns + column) as f64 / last,
+    };
+    (0..rows).map(|row| (0..columns).map(|column| at(row, column)).collect()).collect()
+}
+
+/// Asserts that the cells fill the panel, row by row, in colours that follow the values.
+fn cells(drawing: &Drawing, panel: &Rect, values: &[Vec<f64>], signed: bool) {
+    let (rows, columns) = (values.len(), values[0].len());
+    let found = drawing.filled_in(panel, &[]);
+    assert_eq!(found.len(), rows * columns);
+    let (width, height) = (panel.right - panel.left, panel.bottom - panel.top);
+    let mut colors: Vec<(f64, &str)> = Vec::new();
+    for (i, cell) in found.into_iter().enumerate() {
+        let (row, column) = (i / columns, i % columns);
+        let edge = |part: usize, of: usize, size: f64| size * part as f64 / of as f64;
+        close(cell.left, panel.left + edge(column, columns, width), "left");
+        close(cell.right, panel.left + edge(column + 1, columns, width), "right");
+        close(cell.top, panel.top + edge(row, rows, height), "top");
+        close(cell.bottom, panel.top + edge(row + 1, rows, height), "bottom");
+        match values[row][column] {
+            value if value.is_finite() => colors.push((value, &cell.color)),
+            _ => assert_eq!(cell.color, UNDEFINED, "row {row}, column {column}"),
+        }
+    }
+    colors.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Viridis grows brighter; the diverging scale goes from orange through white to blue.
+    let rank = |color: &str| match signed {
+        false => brightness(color),
+        true => channels(color)[2] - channels(color)[0],
+    };
+    for pair in colors.windows(2) {
+        if pair[0].0 < pair[1].0
+            && (!signed || pair[0].0 * pair[1].0 < 0.0 || pair[1].0 - pair[0].0 > 0.5)
+        {
+            assert!(rank(pair[0].1) < rank(pair[1].1), "{pair:?}");
+        }
+    }
+    let (lowest, highest) = (colors[0].1, colors[colors.len() - 1].1);
+    match signed {
+        true => assert_eq!((lowest, highest), ("#B35806", "#054A80")),
+        false => assert_eq!((lowest, highest), ("#440154", "#FEE825")),
+    }
+}
+
+#[test]
+fn a_heatmap_s_cells_lie_at_their_step_in_their_colour() {
+    let layers = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "fc"];
+    let steps = [0.0, 10.0, 20.0, 30.0, 40.0];
+    for (low, signed) in [(0.0, false), (-1.0, true)] {
+        let cosine = cosines(4, 5, low);
+        let norm = vec![vec![0.5; 5]; 4];
+        let (compared, layers, steps) = (Compared::SideBySide, &layers[..], &steps[..]);
+        let map = Heatmap { compared, layers, steps, cosine: &cosine, norm: &norm, signed };
+        let drawing = Drawing::of(&cosine_heatmap(&caption("heatmap"), &map).unwrap());
+        let panel = &drawing.panels()[0];
+        cells(&drawing, panel, &cosine, signed);
+        let middle = |text: &str| drawing.labels.iter().find(|l| l.text == text).unwrap().at;
+        let row = (panel.bottom - panel.top) / 4.0;
+        for (i, layer) in layers.iter().enumerate() {
+            close(middle(layer).1, panel.top + row * (i as f64 + 0.5), layer);
+        }
+        let column = (panel.right - panel.left) / 5.0;
+        close(middle("20").0, panel.left + 2.5 * column, "step 20");
+    }
+}
+
+#[test]
+fn the_overview_s_cells_lie_at_their_plan_and_layer() {
+    let layers = ["conv1", "layer1.0.conv1", "fc"];
+    for (low, signed) in [(0.0, false), (-1.0, true)] {
+        let values = cosines(5, 3, low);
+        let names = ["pool2", "pool4", "q2", "q4", "mesa"];
+        let plans: Vec<_> =
+            names.iter().zip(&values).map(|(name, cosine)| PlanCosines { name, cosine }).collect();
+        let drawing = Drawing::of(&cosine_overview(&caption("overview"), &layers, &plans).unwrap());
+        let panel = &drawing.panels()[0];
+        cells(&drawing, panel, &values, signed);
+        let row = (panel.bottom - panel.top) / 5.0;
+        for (i, name) in names.iter().enumerate() {
+            let label = drawing.labels.iter().find(|l| l.text == *name).unwrap();
+            close(label.at.1, panel.top + row * (i as f64 + 0.5), name);
+        }
+        let column = (panel.right - panel.left) / 3.0;
+        for (i, layer) in layers.iter().enumerate() {
+            let label = drawing.labels.iter().find(|l| l.text == *layer).unwrap();
+            assert!(label.upwards);
+            close(label.at.0, panel.left + column * (i as f64 + 0.5), layer);
+        }
+    }
+}

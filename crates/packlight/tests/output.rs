@@ -1,0 +1,85 @@
+//! What becomes of output that nobody reads or that has no room.
+
+#![allow(clippy::unwrap_used)]
+#![cfg(unix)]
+
+mod common;
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{STUDY, packlight, run, stderr, study};
+
+/// A command of every kind, on a study that has been run.
+fn commands(dir: &Path) -> Vec<Command> {
+    let dir = dir.to_str().unwrap();
+    let weights = format!("{dir}/runs/pool2-seed7/weights.safetensors");
+    let eval = ["eval", "--model", "resnet18", "--width", "4", "--data", "digits", "--size", "16"];
+    let with = ["--normalise", "data", "--weights", &weights];
+    [
+        &["--help"][..],
+        &["--version"],
+        &["run", "--help"],
+        &["codecs"],
+        &["codecs", "--json"],
+        &["plans", "--model", "resnet18"],
+        &["report", dir],
+        &["report", dir, "--json"],
+        &["run", dir],
+        &["run", dir, "--json"],
+        &[&eval[..], &with].concat(),
+    ]
+    .map(packlight)
+    .into()
+}
+
+/// The writing end of a pipe that nobody reads.
+fn closed() -> Stdio {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer.into()
+}
+
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn a_reader_that_closes_the_pipe_ends_no_command_with_an_error() {
+    let dir = study(STUDY);
+    assert!(run(dir.path()).status.success());
+    for mut command in commands(dir.path()) {
+        let output = command.stdout(closed()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+    for mut command in commands(dir.path()) {
+        let status = command.stdout(Stdio::null()).stderr(closed()).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{command:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_under_standard_output_is_one_line_and_status_1() {
+    let dir = study(STUDY);
+    assert!(run(dir.path()).status.success());
+    for mut command in commands(dir.path()) {
+        let output = command.stdout(full()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let said = stderr(&output);
+        let last = said.lines().last().unwrap();
+        assert!(last.starts_with("packlight: standard output: No space left"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn an_error_that_nobody_can_hear_still_has_its_status() {
+    for (arguments, code) in [(&["run", "/no/such/folder"][..], 1), (&["fly"], 2)] {
+        for stderr in [closed(), if cfg!(target_os = "linux") { full() } else { closed() }] {
+            let status = packlight(arguments).stderr(stderr).status().unwrap();
+            assert_eq!(status.code(), Some(code), "{arguments:?}");
+        }
+    }
+}
