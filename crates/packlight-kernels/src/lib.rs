@@ -22,6 +22,7 @@ pub mod cross_entropy;
 pub mod dither;
 pub mod division;
 pub mod dropout;
+pub mod finite;
 pub mod fixed_range;
 pub mod fp8;
 pub mod gaussian;

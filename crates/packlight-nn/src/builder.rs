@@ -51,13 +51,22 @@ impl Builder {
         Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
     }
 
-    /// A new trainable parameter of this part.
+    /// A new trainable parameter of this part, which belongs to `layer`: where that is frozen, the
+    /// parameter stays as it is. With an empty name it is called as the part itself.
     ///
     /// # Errors
     /// If its name is taken or it makes the model too large.
-    pub fn parameter(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
+    pub fn parameter(
+        &self,
+        layer: &Arc<Layer>,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+    ) -> Result<Var> {
         let (name, var) = self.variable(name, shape, init)?;
-        self.made.borrow_mut().trainable.push((name, var.clone()));
+        let mut made = self.made.borrow_mut();
+        made.trainable.push((name, var.clone()));
+        made.owners.push(layer.clone());
         Ok(var)
     }
 
@@ -121,7 +130,8 @@ impl Builder {
     }
 
     fn full_name(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+        let parts = [self.prefix.as_str(), name];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
     }
 }
 
@@ -132,7 +142,8 @@ mod tests {
     const INIT: Init = Init::Uniform { bound: 1.0 };
 
     fn values(builder: &Builder, name: &str) -> Vec<f64> {
-        builder.parameter(name, &[5], INIT).unwrap().to_vec1().unwrap()
+        let layer = Layer::new("layer", LayerKind::Linear);
+        builder.parameter(&layer, name, &[5], INIT).unwrap().to_vec1().unwrap()
     }
 
     #[test]
@@ -150,13 +161,16 @@ mod tests {
     fn names_are_joined_and_refused_twice() {
         let builder = Builder::new(1, DType::F32, &Device::Cpu).unwrap();
         let part = builder.pp("layer1").pp(0);
-        part.parameter("weight", &[1], INIT).unwrap();
-        part.layer(LayerKind::Conv).unwrap();
+        let layer = part.layer(LayerKind::Conv).unwrap();
+        part.parameter(&layer, "weight", &[1], INIT).unwrap();
+        builder.parameter(&layer, "bias", &[1], INIT).unwrap();
+        builder.pp("token").parameter(&layer, "", &[1], INIT).unwrap();
         let error = part.buffer("weight", &[1], INIT).unwrap_err().to_string();
         assert!(error.contains("`layer1.0.weight`"), "{error}");
         assert!(part.layer(LayerKind::Norm).is_err());
         let made = builder.finish();
-        assert_eq!(made.named().next().unwrap().0, "layer1.0.weight");
+        let names: Vec<&str> = made.named().map(|(name, _)| name).collect();
+        assert_eq!(names, ["layer1.0.weight", "bias", "token"]);
         assert_eq!(made.layers()[0].name(), "layer1.0");
     }
 

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use candle_core::DType;
-
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -77,33 +75,39 @@ pub enum Error {
         /// The given shape.
         found: Vec<usize>,
     },
-    /// A tensor that does not hold floating-point numbers.
-    #[error("{from}: the tensor `{tensor}` holds {found:?}, expected f16, bf16, f32 or f64")]
+    /// A tensor of a type that cannot be used.
+    #[error("{from}: the tensor `{tensor}` holds {found}, expected {expected}")]
     TensorType {
-        /// Where the weights come from.
+        /// Where the tensor comes from.
         from: String,
         /// The tensor.
         tensor: String,
         /// The given type.
-        found: DType,
+        found: String,
+        /// What it could hold.
+        expected: &'static str,
     },
-    /// A tensor with a value that is not finite.
+    /// A tensor with a value that can never be right.
     #[error(
-        "{from}: the tensor `{tensor}` holds a value that is not finite ({value}); the file is damaged or the training had diverged"
+        "{from}: the tensor `{tensor}` holds {value} at {at:?}, expected {expected}; it is damaged, or was taken from a training that had diverged"
     )]
-    NotFinite {
-        /// Where the weights come from.
+    TensorValue {
+        /// Where the tensor comes from.
         from: String,
         /// The tensor.
         tensor: String,
         /// The first such value.
         value: f64,
+        /// Its place, one index for each axis.
+        at: Vec<usize>,
+        /// What it should hold.
+        expected: &'static str,
     },
     /// A model in a type that the kernels do not compute in.
     #[error("a model computes in f32 or f64, not in {found:?}")]
     ModelType {
         /// The type asked for.
-        found: DType,
+        found: candle_core::DType,
     },
     /// Two parameters, buffers or layers of one name.
     #[error("two parts of the model are called `{name}`")]

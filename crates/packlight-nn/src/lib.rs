@@ -9,10 +9,10 @@
 //! ```
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::Optimizer;
-//! use packlight_autograd::{Activation, Pass};
-//! use packlight_nn::model::{Architecture, Model, ModelSpec};
+//! use packlight_autograd::Pass;
+//! use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
 //! use packlight_nn::optimizer::{Sgd, SgdConfig};
-//! use packlight_nn::{Module, Plan};
+//! use packlight_nn::{Plan, memory};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
@@ -20,14 +20,20 @@
 //! let model = Model::planned(&spec.for_images(1, 16, 10)?, &plan, 0, DType::F32, &Device::Cpu)?;
 //! let mut sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
 //!
-//! let images = Tensor::zeros((2, 1, 16, 16), DType::F32, &Device::Cpu)?;
+//! let images = Inputs::Images(Tensor::zeros((2, 1, 16, 16), DType::F32, &Device::Cpu)?);
 //! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
-//! let input = Activation::from_tensor(&images, &Pass::training())?;
-//! let loss = model.loss(&model.forward(&input)?, &labels)?.into_tensor()?;
-//! sgd.step(&loss.backward()?)?;
+//! for step in 0..3 {
+//!     let pass = Pass::training().with_seed(0, step); // other random numbers at each step
+//!     let loss = model.loss(&model.logits(&images, &pass)?, &labels)?.into_tensor()?;
+//!     sgd.step(&loss.backward()?)?;
+//!     memory::allocate(model.layers())?; // what codecs share out among layers
+//! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Codecs that measure first, such as `gact:4`, are told by `packlight_probe::calibrate` before a
+//! step.
 
 pub mod arrangement;
 pub mod builder;

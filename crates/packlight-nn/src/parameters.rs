@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{Tensor, Var};
 use packlight_autograd::Layer;
 
-use crate::{Result, weights};
+use crate::{Error, Result, weights};
+
+/// What PyTorch calls the running variance of a batch norm.
+const RUNNING_VARIANCE: &str = "running_var";
 
 /// A model's trainable parameters, its buffers (running statistics) and its layers, each in the
 /// order in which the model's constructor made them, which for layers is the forward order.
@@ -16,6 +19,8 @@ use crate::{Result, weights};
 #[derive(Clone, Default)]
 pub struct Parameters {
     pub(crate) trainable: Vec<(String, Var)>,
+    /// The layer that each trainable variable belongs to, in the same order.
+    pub(crate) owners: Vec<Arc<Layer>>,
     pub(crate) buffers: Vec<(String, Var)>,
     pub(crate) layers: Vec<Arc<Layer>>,
 }
@@ -33,11 +38,13 @@ impl Parameters {
 
     /// The trainable variables of layers that are not frozen, with PyTorch's names.
     pub fn trained(&self) -> impl Iterator<Item = (&str, &Var)> {
-        let frozen = |name: &str| {
-            let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
-            self.layers.iter().any(|other| other.is_frozen() && other.name() == layer)
-        };
-        self.named().filter(move |(name, _)| !frozen(name))
+        self.owned().filter(|(_, _, owner)| !owner.is_frozen()).map(|(name, var, _)| (name, var))
+    }
+
+    /// The trainable variables with PyTorch's names and the layers that they belong to.
+    pub fn owned(&self) -> impl Iterator<Item = (&str, &Var, &Arc<Layer>)> {
+        let all = self.trainable.iter().zip(&self.owners);
+        all.map(|((name, var), owner)| (name.as_str(), var, owner))
     }
 
     /// The buffers with PyTorch's names.
@@ -85,16 +92,45 @@ impl Parameters {
     /// Loads what [`Parameters::save`] or PyTorch saved as safetensors in f16, bf16, f32 or f64.
     ///
     /// # Errors
-    /// As [`Parameters::set`], if the file cannot be read, or if a value is not finite.
+    /// As [`Parameters::set`] and [`Parameters::read`], or if the file cannot be read.
     pub fn load(&self, path: &Path) -> Result<()> {
-        let tensors = weights::read(path, &Device::Cpu)?;
-        let from = path.display().to_string();
-        for (name, _) in self.all() {
-            if let Some(tensor) = tensors.get(name) {
-                weights::require_finite(tensor, name, &from)?;
+        let file = weights::File::open(path)?;
+        weights::assign(self.all(), &self.read(&file, "")?, file.name())
+    }
+
+    /// The tensors of `file` whose names begin with `prefix`, named without it, in the model's type.
+    /// Names may have the parts `module` and `_orig_mod`, which PyTorch's `DataParallel` and
+    /// `compile` put in. What is no parameter and does not hold floating-point numbers, such as a
+    /// counter or a mask, is left out.
+    ///
+    /// # Errors
+    /// If a parameter or buffer is not of floating point, holds a value that is not finite or a
+    /// running variance below 0, or if two tensors are the same parameter.
+    pub fn read(&self, file: &weights::File, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
+        let variables: BTreeMap<&str, &Var> =
+            self.all().map(|(name, var)| (name.as_str(), var)).collect();
+        let mut tensors = BTreeMap::new();
+        for stored in file.tensors() {
+            let Some(name) = stored.strip_prefix(prefix).map(weights::unwrapped) else { continue };
+            let var = variables.get(name.as_str());
+            if var.is_none() && !file.holds_floats(&stored) {
+                continue;
             }
+            let Some(mut tensor) = file.get_floats(&stored)? else { continue };
+            if let Some(var) = var {
+                tensor = tensor.to_dtype(var.dtype())?;
+                match name.ends_with(RUNNING_VARIANCE) {
+                    true => weights::require_variances(&tensor, &stored, file.name())?,
+                    false => weights::require_finite(&tensor, &stored, file.name())?,
+                }
+            }
+            if tensors.contains_key(&name) {
+                let hint = format!("; another one is `{name}` already");
+                return Err(Error::ExtraTensor { from: file.name().into(), tensor: stored, hint });
+            }
+            tensors.insert(name, tensor);
         }
-        weights::assign(self.all(), &tensors, &from)
+        Ok(tensors)
     }
 
     fn all(&self) -> impl Iterator<Item = &(String, Var)> {

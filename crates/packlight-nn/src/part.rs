@@ -21,7 +21,8 @@ pub(crate) struct Part<M, const N: usize = 0> {
 struct Checkpoint {
     through: Arc<Layer>,
     beside: Vec<Arc<Layer>>,
-    parameters: Vec<Var>,
+    /// Each with the layer that it belongs to.
+    parameters: Vec<(Var, Arc<Layer>)>,
 }
 
 impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
@@ -42,7 +43,9 @@ impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
         let beside = beside.into_iter().map(layer).collect::<Result<_>>()?;
         let before = builder.finish().vars().len();
         let inside = Arc::new(make()?);
-        let parameters = builder.finish().vars().split_off(before);
+        let owned = builder.finish();
+        let owned = owned.owned().skip(before);
+        let parameters = owned.map(|(_, var, owner)| (var.clone(), owner.clone())).collect();
         Ok(Self { inside, checkpoint: Some(Checkpoint { through, beside, parameters }) })
     }
 
@@ -57,7 +60,9 @@ impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
         let inside = self.inside.clone();
         let beside = array::from_fn(|at| (beside[at], &checkpoint.beside[at]));
         let x = (x, &checkpoint.through);
-        Ok(op::checkpoint(x, beside, &checkpoint.parameters, move |x, beside| {
+        let trained = checkpoint.parameters.iter().filter(|(_, owner)| !owner.is_frozen());
+        let trained: Vec<Var> = trained.map(|(var, _)| var.clone()).collect();
+        Ok(op::checkpoint(x, beside, &trained, move |x, beside| {
             forward(&inside, x, beside).map_err(|error| match error {
                 Error::Autograd(error) => *error,
                 other => candle_core::Error::wrap(other).into(),

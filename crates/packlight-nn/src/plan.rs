@@ -40,8 +40,8 @@ const PACKABLE: [LayerKind; 6] = [
 ///
 /// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
-/// - `last=4`: trains the last four conv and linear layers before the classifier, and it; norms
-///   and all layers before are frozen.
+/// - `last=4`: trains the last four conv and linear layers before the classifier, and it; norms,
+///   embeddings and all layers before are frozen.
 #[derive(Debug, Clone)]
 pub struct Plan {
     text: String,

@@ -3,21 +3,118 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_record::atomic_file;
+use safetensors::tensor::{Metadata, TensorView};
+use safetensors::{Dtype, SafeTensors};
 
 use crate::nearest::nearest;
 use crate::{Error, Result};
 
+/// The types that tensors can be read in.
+const READABLE: [Dtype; 10] = [
+    Dtype::U8,
+    Dtype::U16,
+    Dtype::U32,
+    Dtype::I16,
+    Dtype::I32,
+    Dtype::I64,
+    Dtype::F16,
+    Dtype::BF16,
+    Dtype::F32,
+    Dtype::F64,
+];
+
+/// What parameters are stored in.
+const FLOATS: &str = "f16, bf16, f32 or f64";
+
+/// A safetensors file. A tensor is made when it is asked for, so that it does not matter what types
+/// the others have.
+pub struct File {
+    name: String,
+    bytes: Vec<u8>,
+    metadata: Metadata,
+    /// Where in `bytes` the tensors begin.
+    begin: usize,
+}
+
+impl File {
+    /// Opens the file at `path` and checks its form.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no safetensors file.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let (header, metadata) = SafeTensors::read_metadata(&bytes)
+            .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
+        let begin = size_of::<u64>() + header; // the header's length stands before it
+        Ok(Self { name: path.display().to_string(), bytes, metadata, begin })
+    }
+
+    /// Its path, as errors say it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of its tensors, in the order in which they lie.
+    pub fn tensors(&self) -> Vec<String> {
+        self.metadata.offset_keys()
+    }
+
+    /// The tensor called `name`, in the type that it is stored in; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it is of a type that cannot be read; the error names tensor and type.
+    pub fn get(&self, name: &str) -> Result<Option<Tensor>> {
+        let Some(info) = self.metadata.info(name) else { return Ok(None) };
+        if !READABLE.contains(&info.dtype) {
+            let expected = "floating-point numbers of 16 to 64 bits or integers";
+            return Err(self.type_error(name, info.dtype, expected));
+        }
+        let (from, to) = info.data_offsets;
+        let data = &self.bytes[self.begin + from..self.begin + to];
+        let view = TensorView::new(info.dtype, info.shape.clone(), data).map_err(|e| {
+            Error::Safetensors { path: self.name.clone().into(), reason: e.to_string() }
+        })?;
+        Ok(Some(view.load(&Device::Cpu)?))
+    }
+
+    /// The tensor called `name`, which must hold floating-point numbers.
+    pub(crate) fn get_floats(&self, name: &str) -> Result<Option<Tensor>> {
+        match self.metadata.info(name) {
+            Some(info) if !self.holds_floats(name) => {
+                Err(self.type_error(name, info.dtype, FLOATS))
+            }
+            _ => self.get(name),
+        }
+    }
+
+    /// Whether the tensor called `name` is there and of a type that parameters are stored in.
+    pub(crate) fn holds_floats(&self, name: &str) -> bool {
+        let dtype = self.metadata.info(name).map(|info| info.dtype);
+        matches!(dtype, Some(Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64))
+    }
+
+    fn type_error(&self, name: &str, found: Dtype, expected: &'static str) -> Error {
+        let (from, tensor) = (self.name.clone(), name.to_owned());
+        Error::TensorType { from, tensor, found: found.to_string(), expected }
+    }
+}
+
 /// Reads all tensors of the safetensors file at `path`, in the types that they are stored in.
 ///
 /// # Errors
-/// If the file cannot be read or is not in that format.
+/// As [`File::open`] and [`File::get`].
 pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    let tensors = candle_core::safetensors::load_buffer(&bytes, device)
-        .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
-    Ok(tensors.into_iter().collect())
+    let file = File::open(path)?;
+    let mut tensors = BTreeMap::new();
+    for name in file.tensors() {
+        if let Some(tensor) = file.get(&name)? {
+            tensors.insert(name, tensor.to_device(device)?);
+        }
+    }
+    Ok(tensors)
 }
 
 /// Writes `tensors` to `path` as safetensors: to a temporary file beside it, which is synced and
@@ -29,6 +126,13 @@ pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let bytes = safetensors::serialize(tensors, None)
         .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
     Ok(atomic_file::write(path, &bytes)?)
+}
+
+/// What a parameter is called without the parts that PyTorch's `DataParallel` and `compile` put into
+/// its name, around the whole model or a part of it.
+pub fn unwrapped(name: &str) -> String {
+    let own = name.split('.').filter(|part| !matches!(*part, "module" | "_orig_mod"));
+    own.collect::<Vec<_>>().join(".")
 }
 
 /// Sets the named variables from tensors of the same names, cast to each variable's type and
@@ -67,7 +171,8 @@ pub(crate) fn assign<'a>(
             return Err(Error::TensorType {
                 from: from.to_owned(),
                 tensor: name.to_owned(),
-                found: tensor.dtype(),
+                found: format!("{:?}", tensor.dtype()),
+                expected: FLOATS,
             });
         }
         new.push((var, tensor.to_dtype(var.dtype())?.to_device(var.device())?));
@@ -89,13 +194,37 @@ fn hint(lead: &str, name: Option<&str>) -> String {
     name.map(|name| format!("{lead} `{name}`")).unwrap_or_default()
 }
 
-/// Answers an error where `tensor` has an infinite value or one that is not a number.
-pub(crate) fn require_finite(tensor: &Tensor, name: &str, from: &str) -> Result<()> {
+/// Checks that `tensor`, called `name`, holds finite values alone.
+///
+/// # Errors
+/// If it does not; the error says which value stands where, and that the tensor is `from`'s.
+pub fn require_finite(tensor: &Tensor, name: &str, from: &str) -> Result<()> {
+    require(tensor, name, from, f64::is_finite, "finite values")
+}
+
+/// Checks that `tensor`, called `name`, holds variances: finite values of at least 0.
+pub(crate) fn require_variances(tensor: &Tensor, name: &str, from: &str) -> Result<()> {
+    let sound = |value: f64| value.is_finite() && value >= 0.0;
+    require(tensor, name, from, sound, "variances, which are finite and at least 0")
+}
+
+fn require(
+    tensor: &Tensor,
+    name: &str,
+    from: &str,
+    sound: impl Fn(f64) -> bool,
+    expected: &'static str,
+) -> Result<()> {
     let values = tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
-    match values.into_iter().find(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(value) => {
-            Err(Error::NotFinite { from: from.to_owned(), tensor: name.to_owned(), value })
-        }
-    }
+    let Some(at) = values.iter().position(|&value| !sound(value)) else { return Ok(()) };
+    let contiguous = tensor.contiguous()?;
+    let place =
+        tensor.dims().iter().zip(contiguous.stride()).map(|(size, stride)| at / stride % size);
+    Err(Error::TensorValue {
+        from: from.to_owned(),
+        tensor: name.to_owned(),
+        value: values[at],
+        at: place.collect(),
+        expected,
+    })
 }

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Ledger, Pass};
+use packlight_autograd::{Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::model::{Architecture, Model, ModelSpec};
-use packlight_nn::{Module, Plan};
+use packlight_nn::Plan;
+use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
 use packlight_record::KeptKind;
 
 const BATCH: usize = 4;
@@ -23,11 +23,17 @@ fn sample(shape: &[usize]) -> Tensor {
 }
 
 /// Two pairs of sequences, one shorter than the other, and what comes next in each.
-fn sequences() -> (Tensor, candle_core::Result<Tensor>) {
-    let tokens: [[[u32; 5]; 2]; 2] =
-        [[[3, 4, 5, 6, 7], [1, 8, 9, 3, 2]], [[10, 2, 9, 0, 0], [1, 5, 5, 0, 0]]];
-    let next: [[u32; 5]; 2] = [[8, 9, 3, 2, 2], [5, 5, 2, 0, 0]];
-    (Tensor::new(&tokens, &Device::Cpu).unwrap(), Tensor::new(&next, &Device::Cpu))
+fn sequences() -> (Inputs, Tensor) {
+    let source = [[3u32, 4, 5, 6, 7], [10, 2, 9, 0, 0]];
+    let (target, next) = ([[1u32, 8, 9, 3], [1, 5, 5, 0]], [[8u32, 9, 3, 2], [5, 5, 2, 0]]);
+    let tensor = |rows: &[[u32; 4]; 2]| Tensor::new(rows, &Device::Cpu).unwrap();
+    let source = Tensor::new(&source, &Device::Cpu).unwrap();
+    (Inputs::Pairs { source, target: tensor(&target) }, tensor(&next))
+}
+
+fn images(shape: &[usize]) -> (Inputs, Tensor) {
+    let labels = Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu).unwrap();
+    (Inputs::Images(sample(shape)), labels)
 }
 
 struct Step {
@@ -57,17 +63,17 @@ fn spec(architecture: Architecture) -> ModelSpec {
 fn step_of(spec: &ModelSpec, plan: &str) -> Step {
     let (inputs, labels) = match spec.name.takes_sequences() {
         true => sequences(),
-        false => (sample(&[BATCH, 3, SIDE, SIDE]), Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu)),
+        false => images(&[BATCH, 3, SIDE, SIDE]),
     };
-    step_on(&inputs, &labels.unwrap(), spec, plan)
+    step_on(&inputs, &labels, spec, plan)
 }
 
-fn step_on(inputs: &Tensor, labels: &Tensor, spec: &ModelSpec, plan: &str) -> Step {
+fn step_on(inputs: &Inputs, labels: &Tensor, spec: &ModelSpec, plan: &str) -> Step {
     let plan = Plan::parse(plan).unwrap();
     let model = Model::planned(spec, &plan, 3, DType::F64, &Device::Cpu).unwrap();
     let ledger = Ledger::new();
     let pass = Pass::training().with_seed(3, 0).with_ledger(&ledger);
-    let logits = model.forward(&Activation::from_tensor(inputs, &pass).unwrap()).unwrap();
+    let logits = model.logits(inputs, &pass).unwrap();
     let loss = model.loss(&logits, labels).unwrap().into_tensor().unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().named().filter_map(|(name, var)| {
@@ -123,9 +129,9 @@ fn of_equal_layers_the_square_root_of_their_number_takes_least() {
     let mlp =
         ModelSpec { hidden: Some(vec![FEATURES; LAYERS]), ..ModelSpec::new(Architecture::Mlp) };
     let spec = mlp.for_images(1, 8, 10).unwrap();
-    let labels = Tensor::new(&[1u32, 7, 0, 3], &Device::Cpu).unwrap();
+    let (inputs, labels) = images(&[BATCH, 1, 8, 8]);
     let peak = |plan: &str| {
-        let step = step_on(&sample(&[BATCH, 1, 8, 8]), &labels, &spec, plan);
+        let step = step_on(&inputs, &labels, &spec, plan);
         step.ledger.peak() as f64 / (BATCH * FEATURES * 8) as f64
     };
     let peaks: Vec<f64> = (1..=LAYERS).map(|k| peak(&format!("checkpoint={k}"))).collect();
@@ -188,8 +194,9 @@ fn a_transformer_keeps_its_encoder_s_output_once_for_all_segments() {
     let expected = ["encoder.segment1", "encoder.segment2", "decoder.segment1"];
     assert_eq!(names[..3], expected);
     assert_eq!(names[3..], ["decoder.segment1.memory", "decoder.segment2"]);
-    // Two sequences of five tokens of eight features.
-    assert!(segments.iter().all(|entry| entry.bytes.total() == 2 * 5 * 8 * 8));
+    // Two sequences, of five tokens of eight features as sources and of four as targets.
+    let tokens = segments.iter().map(|entry| entry.bytes.total() / (2 * 8 * 8));
+    assert_eq!(tokens.collect::<Vec<_>>(), [5, 5, 4, 5, 4]);
 }
 
 /// Parameters whose gradients differ.
@@ -272,4 +279,63 @@ fn fine_tuning_keeps_what_the_last_layers_need_and_no_more() {
     assert!(tuned.ledger.peak() * 5 < whole.ledger.peak());
     // Running statistics stay as they were made: means 0, variances 1.
     assert!(tuned.buffers.iter().all(|&value| value == 0.0 || value == 1.0));
+}
+
+/// The smallest models of tokens, with blocks enough to freeze some.
+fn of_tokens() -> [ModelSpec; 3] {
+    let deep = |name| ModelSpec { width: Some(8), depth: Some(4), ..ModelSpec::new(name) };
+    let headed = |name| ModelSpec { heads: Some(2), ..deep(name) };
+    [
+        headed(Architecture::Vit).for_images(3, SIDE, 10).unwrap(),
+        deep(Architecture::Mixer).for_images(3, SIDE, 10).unwrap(),
+        headed(Architecture::Transformer).for_sequences(11, 13).unwrap(),
+    ]
+}
+
+#[test]
+fn what_is_frozen_keeps_nothing_in_any_model() {
+    for spec in of_tokens() {
+        for plan in ["last=4", "last=4,checkpoint=sqrt", "last=4,checkpoint=block"] {
+            let model =
+                Model::planned(&spec, &Plan::parse(plan).unwrap(), 3, DType::F64, &Device::Cpu);
+            let model = model.unwrap();
+            let names: Vec<_> = model.layers().iter().map(|layer| layer.name()).collect();
+            let first = model.layers().iter().position(|layer| !layer.is_frozen()).unwrap();
+            let tuned = step_of(&spec, plan);
+            // A part that is computed again keeps what it reads where it stands, before its layers.
+            let is_segment = |name: &&&str| {
+                name.rsplit('.').next().is_some_and(|part| part.starts_with("segment"))
+            };
+            let segment = names[..first].iter().rev().find(is_segment).copied();
+            let of_segment =
+                |name: &&&str| segment.is_some_and(|segment| name.starts_with(segment));
+            let read = names[..first].iter().filter(of_segment);
+            let behind: Vec<_> = names[first..].iter().chain(read).copied().collect();
+            for entry in tuned.ledger.entries() {
+                let name = format!("{} {plan}: {}", spec.name.name(), entry.layer);
+                assert!(behind.contains(&&*entry.layer), "{name} is frozen and keeps its input");
+            }
+            let trained: Vec<_> = model.parameters().trained().map(|(name, _)| name).collect();
+            let found: Vec<_> = tuned.gradients.keys().map(String::as_str).collect();
+            assert!(found.iter().all(|name| trained.contains(name)), "{found:?}");
+            assert_eq!(found.len(), 10, "weights and biases of five layers: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn with_all_layers_frozen_nothing_is_kept_and_nothing_has_a_gradient() {
+    for spec in of_tokens().into_iter().chain([spec(Architecture::Resnet18)]) {
+        let model = Model::new(&spec, 3, DType::F64, &Device::Cpu).unwrap();
+        model.layers().iter().for_each(|layer| layer.freeze(true));
+        assert_eq!(model.parameters().trained().count(), 0);
+        let (inputs, _) = match spec.name.takes_sequences() {
+            true => sequences(),
+            false => images(&[BATCH, 3, SIDE, SIDE]),
+        };
+        let ledger = Ledger::new();
+        let logits = model.logits(&inputs, &Pass::training().with_ledger(&ledger)).unwrap();
+        assert!(ledger.entries().is_empty(), "{}", spec.name.name());
+        assert!(!logits.into_tensor().unwrap().track_op(), "{}", spec.name.name());
+    }
 }

@@ -213,3 +213,26 @@ fn specifications_without_sense_are_refused_by_name() {
         "{error}"
     );
 }
+
+#[test]
+fn the_classifier_and_the_table_of_sources_are_the_layers_that_are_named() {
+    for name in Architecture::ALL {
+        let spec = ModelSpec { width: narrow(name), heads: heads(name), ..ModelSpec::new(name) };
+        let spec = match name.takes_sequences() {
+            true => ModelSpec { heads: Some(2), depth: Some(1), ..spec }.for_sequences(11, 7),
+            false => spec.for_images(3, 32, 7),
+        };
+        let model = model(&spec.unwrap(), 1);
+        let rows = |layer: &str| {
+            let weight = format!("{layer}.weight");
+            let found = model.parameters().named().find(|(name, _)| *name == weight);
+            found.unwrap().1.dims()[0]
+        };
+        assert_eq!(rows(&model.spec().classifier()), 7, "{name:?}");
+        let table = model.spec().source_table();
+        assert_eq!(table.map(rows), name.takes_sequences().then_some(11), "{name:?}");
+    }
+    let hidden = Some(vec![6, 5]);
+    let mlp = ModelSpec { hidden, ..ModelSpec::new(Architecture::Mlp) };
+    assert_eq!(mlp.classifier(), "fc3");
+}

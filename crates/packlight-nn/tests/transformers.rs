@@ -8,12 +8,12 @@ mod plain_candle;
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Result, Tensor};
-use packlight_autograd::{Activation, Ledger, Pass};
+use packlight_autograd::{Ledger, Pass};
 use packlight_codec::Scope;
 use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::Plan;
 use packlight_nn::layer::Nonlinearity;
-use packlight_nn::model::{Architecture, Model, ModelSpec};
-use packlight_nn::{Module, Plan};
+use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
 use packlight_record::KeptKind;
 use plain_candle::Candle;
 
@@ -180,10 +180,9 @@ fn relative_error(found: &Tensor, expected: &Tensor) -> f64 {
 }
 
 /// Logits and all gradients against candle's.
-fn compare(spec: &ModelSpec, input: &Tensor, theirs: impl Fn(&Candle<'_>) -> Result<Tensor>) {
+fn compare(spec: &ModelSpec, inputs: &Inputs, theirs: impl Fn(&Candle<'_>) -> Result<Tensor>) {
     let model = random(spec);
-    let x = Activation::from_tensor(input, &Pass::training()).unwrap();
-    let ours = model.forward(&x).unwrap().into_tensor().unwrap();
+    let ours = model.logits(inputs, &Pass::training()).unwrap().into_tensor().unwrap();
     let candles = theirs(&Candle(&model)).unwrap();
     assert!(relative_error(&ours, &candles) < 1e-12);
     let projection = sample(ours.dims(), "projection");
@@ -205,23 +204,31 @@ fn compare(spec: &ModelSpec, input: &Tensor, theirs: impl Fn(&Candle<'_>) -> Res
 #[test]
 fn gradients_are_candles_own() {
     let images = sample(&[2, 3, 8, 12], "images").narrow(3, 0, 8).unwrap();
-    let tokens: [[[u32; 5]; 2]; 2] =
-        [[[3, 4, 5, 6, 7], [1, 8, 12, 3, 2]], [[10, 2, 9, 0, 0], [1, 5, 5, 0, 0]]];
-    let tokens = Tensor::new(&tokens, &Device::Cpu).unwrap();
+    let of_images = Inputs::Images(images.clone());
+    let source = [[3u32, 4, 5, 6, 7], [10, 2, 9, 0, 0]];
+    let target = [[1u32, 8, 12, 3], [1, 5, 5, 0]];
+    let [source, target] =
+        [Tensor::new(&source, &Device::Cpu).unwrap(), Tensor::new(&target, &Device::Cpu).unwrap()];
+    // Sources longer than targets, and the other way around.
+    let pairs = [(&source, &target), (&target, &source)];
     for activation in [None, Some(Nonlinearity::Silu)] {
         let with = |spec: ModelSpec| ModelSpec { activation, ..spec };
-        compare(&with(vit(8, 2, 2, 4, 8)), &images, |candle| candle.vit(&images));
-        compare(&with(mixer(8, 2, 4, 8)), &images, |candle| candle.mixer(&images));
-        compare(&with(transformer(8, 2, 2)), &tokens, |candle| candle.transformer(&tokens));
+        compare(&with(vit(8, 2, 2, 4, 8)), &of_images, |candle| candle.vit(&images));
+        compare(&with(mixer(8, 2, 4, 8)), &of_images, |candle| candle.mixer(&images));
+        for (source, target) in pairs {
+            let inputs = Inputs::Pairs { source: source.clone(), target: target.clone() };
+            let spec = ModelSpec { source_vocabulary: Some(13), ..transformer(8, 2, 2) };
+            compare(&with(spec), &inputs, |candle| candle.transformer(source, target));
+        }
     }
 }
 
 /// Bytes that the layers whose names begin with `part` keep of one sample.
-fn kept(spec: &ModelSpec, input: &Tensor, part: &str) -> (usize, usize) {
+fn kept(spec: &ModelSpec, inputs: &Inputs, part: &str) -> (usize, usize) {
     let model = model(spec, DType::F32);
     let ledger = Ledger::new();
     let pass = Pass::training().with_ledger(&ledger);
-    let y = model.forward(&Activation::from_tensor(input, &pass).unwrap()).unwrap();
+    let y = model.logits(inputs, &pass).unwrap();
     let entries = ledger.entries();
     let of = |statistics: bool| {
         let wanted = entries.iter().filter(|entry| {
@@ -233,9 +240,19 @@ fn kept(spec: &ModelSpec, input: &Tensor, part: &str) -> (usize, usize) {
     (of(false), of(true))
 }
 
+/// One pair of sequences of so many tokens.
+fn pair(source: usize, target: usize) -> Inputs {
+    let tokens = |length: usize| {
+        let numbers = (0..length).map(|at| 1 + (at * 7 % 10) as u32);
+        Tensor::from_iter(numbers, &Device::Cpu).unwrap().reshape((1, length)).unwrap()
+    };
+    Inputs::Pairs { source: tokens(source), target: tokens(target) }
+}
+
 #[test]
 fn a_block_keeps_what_the_formula_says() {
     let images = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+    let images = Inputs::Images(images);
     // Tokens, features, hidden, heads.
     let (n, d, m, h) = (17, 24, 96, 3);
     let spec = vit(d, h, 3, 8, 32);
@@ -247,31 +264,34 @@ fn a_block_keeps_what_the_formula_says() {
 
     // The encoder's output is kept once for all layers of the decoder, and what dropout leaves of
     // the probabilities not at all.
-    let n = 5;
-    let tokens = Tensor::ones((1, 2, n), DType::U32, &Device::Cpu).unwrap();
+    let (s, t) = (9, 7);
+    let pair = pair(s, t);
     let spec = ModelSpec { dropout: Some(0.1), ..transformer(d, h, 2) };
-    let (square, hidden) = (h * n * n, 2 * n * m);
-    let encoder = kept(&spec, &tokens, "encoder.encoder_layers.1.");
-    assert_eq!(encoder, (4 * (8 * n * d + hidden + square), 16 * n));
-    let decoder = kept(&spec, &tokens, "decoder.decoder_layers.1.");
-    assert_eq!(decoder, (4 * (14 * n * d + hidden + 2 * square), 24 * n));
+    let encoder = kept(&spec, &pair, "encoder.encoder_layers.1.");
+    assert_eq!(encoder, (4 * (8 * s * d + 2 * s * m + h * s * s), 16 * s));
+    // Keys and values of the source, all else of the target.
+    let decoder = kept(&spec, &pair, "decoder.decoder_layers.1.");
+    let of_source = 2 * s * d + h * t * s;
+    assert_eq!(decoder, (4 * (12 * t * d + 2 * t * m + h * t * t + of_source), 24 * t));
 }
 
 #[test]
 fn evaluation_keeps_nothing_and_a_training_step_gives_all_back() {
     let images = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
-    let tokens = Tensor::ones((2, 2, 4), DType::U32, &Device::Cpu).unwrap();
+    let images = Inputs::Images(images);
+    let tokens = |length| Tensor::ones((2, length), DType::U32, &Device::Cpu).unwrap();
+    let pairs = Inputs::Pairs { source: tokens(3), target: tokens(4) };
     let dropping = ModelSpec { dropout: Some(0.1), ..transformer(8, 2, 1) };
     let pooled = "linear=pool2,norm=pool2,attention=pool2";
     for (spec, input, labels, plan) in [
         (vit(8, 2, 1, 4, 8), &images, vec![2], pooled),
         (mixer(8, 1, 4, 8), &images, vec![2], "linear=pool2,norm=pool2"),
-        (dropping, &tokens, vec![2, 4], pooled),
+        (dropping, &pairs, vec![2, 4], pooled),
     ] {
         let model = model(&spec, DType::F32);
         let labels = Tensor::ones(labels, DType::U32, &Device::Cpu).unwrap();
         let run = |pass: &Pass| {
-            let logits = model.forward(&Activation::from_tensor(input, pass).unwrap()).unwrap();
+            let logits = model.logits(input, pass).unwrap();
             model.loss(&logits, &labels).unwrap().into_tensor().unwrap()
         };
         let ledger = Ledger::new();
@@ -285,4 +305,52 @@ fn evaluation_keeps_nothing_and_a_training_step_gives_all_back() {
         run(&Pass::training().with_ledger(&pooled)).backward().unwrap();
         assert!(pooled.peak() < ledger.peak());
     }
+}
+
+#[test]
+fn inputs_of_the_other_kind_are_refused() {
+    let images = Inputs::Images(Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap());
+    for (spec, inputs, words) in [
+        (
+            transformer(8, 2, 1),
+            &images,
+            "transformer takes pairs of sequences, the data are images",
+        ),
+        (mixer(8, 1, 4, 8), &pair(2, 3), "mixer takes images, the data are pairs of sequences"),
+    ] {
+        let refused = model(&spec, DType::F32).logits(inputs, &Pass::training());
+        let error = refused.err().unwrap().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+    let more = Inputs::Pairs {
+        source: Tensor::ones((2, 3), DType::U32, &Device::Cpu).unwrap(),
+        target: Tensor::ones((3, 3), DType::U32, &Device::Cpu).unwrap(),
+    };
+    let refused = model(&transformer(8, 2, 1), DType::F32).logits(&more, &Pass::training());
+    let error = refused.err().unwrap().to_string();
+    assert!(error.contains("[2, 3] and [3, 3] found"), "{error}");
+}
+
+#[test]
+fn training_is_smoothed_and_evaluation_is_not() {
+    let model = model(&transformer(8, 2, 1), DType::F64);
+    let inputs = pair(9, 7);
+    let labels = Tensor::new(&[[4u32, 5, 6, 7, 8, 2, 0]], &Device::Cpu).unwrap();
+    let both = [Pass::training(), Pass::evaluation()].map(|pass| {
+        let logits = model.logits(&inputs, &pass).unwrap();
+        let loss = model.loss(&logits, &labels).unwrap();
+        (logits.data().clone(), loss.data().to_scalar::<f64>().unwrap())
+    });
+    // Nothing is dropped out, so that both have the same logits.
+    let logs = candle_nn::ops::log_softmax(&both[0].0, 2).unwrap().to_vec3::<f64>().unwrap();
+    let rows = logs[0].iter().zip([4, 5, 6, 7, 8, 2]);
+    let (mut plain, mut even) = (0.0, 0.0);
+    for (row, label) in rows {
+        plain -= row[label] / 6.0;
+        even -= row.iter().sum::<f64>() / 13.0 / 6.0;
+    }
+    let smoothed = 0.9 * plain + 0.1 * even;
+    assert_eq!(model.label_smoothing(), 0.1);
+    assert!((both[0].1 - smoothed).abs() < 1e-12, "{} {smoothed}", both[0].1);
+    assert!((both[1].1 - plain).abs() < 1e-12, "{} {plain}", both[1].1);
 }

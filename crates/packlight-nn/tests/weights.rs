@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_nn::model::{Architecture, Model, ModelSpec};
 use packlight_nn::weights;
+use safetensors::{Dtype, View};
 
 fn small(seed: u64, dtype: DType) -> Model {
     let spec = ModelSpec { width: Some(2), ..ModelSpec::new(Architecture::Resnet20) };
@@ -84,10 +86,96 @@ fn the_counters_that_pytorch_writes_are_tolerated() {
 fn a_missing_tensor_is_named() {
     let error = refused(|tensors| {
         let tensor = tensors.remove("linear.bias").unwrap();
-        tensors.insert("module.linear.bias".into(), tensor);
+        tensors.insert("model.linear.bias".into(), tensor);
     });
     assert!(error.contains("`linear.bias`, of shape [10], is missing"), "{error}");
-    assert!(error.contains("there is `module.linear.bias`"), "{error}");
+    assert!(error.contains("there is `model.linear.bias`"), "{error}");
+}
+
+#[test]
+fn the_wrappers_of_pytorch_are_taken_off_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    let from = small(1, DType::F32);
+    let own = from.parameters().tensors().unwrap();
+    for wrapped in ["module.*", "_orig_mod.*", "module._orig_mod.*", "_orig_mod.module.*"] {
+        let named = own.iter().map(|(name, t)| (wrapped.replace('*', name), t.clone()));
+        weights::write(&path, &named.collect()).unwrap();
+        let into = small(2, DType::F32);
+        into.parameters().load(&path).unwrap();
+        assert_eq!(flat(&into.parameters().tensors().unwrap()), flat(&own), "{wrapped}");
+    }
+    let within = own.iter().map(|(name, t)| {
+        (name.replace("layer2.", "layer2.module.").replace("1.conv", "1._orig_mod.conv"), t.clone())
+    });
+    weights::write(&path, &within.collect()).unwrap();
+    let into = small(2, DType::F32);
+    into.parameters().load(&path).unwrap();
+    assert_eq!(flat(&into.parameters().tensors().unwrap()), flat(&own));
+    let error = refused(|tensors| {
+        let tensor = tensors["linear.bias"].clone();
+        tensors.insert("module.linear.bias".into(), tensor);
+    });
+    assert!(error.contains("linear.bias` belongs to no parameter"), "{error}");
+    assert!(error.contains("another one is `linear.bias` already"), "{error}");
+}
+
+/// A tensor of any type, as its bytes.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl View for Stored {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[test]
+fn only_what_is_used_has_to_be_of_a_known_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    let model = small(1, DType::F32);
+    let write_with = |name: &str, dtype: Dtype| {
+        let floats = |tensor: Tensor| Stored {
+            dtype: Dtype::F32,
+            shape: tensor.dims().to_vec(),
+            bytes: View::data(&tensor).into_owned(),
+        };
+        let own = model.parameters().tensors().unwrap().into_iter();
+        let mut all: BTreeMap<_, _> = own.map(|(name, tensor)| (name, floats(tensor))).collect();
+        let bytes = vec![1; 10 * dtype.bitsize() / 8];
+        all.insert(name.to_owned(), Stored { dtype, shape: vec![10], bytes });
+        std::fs::write(&path, safetensors::serialize(all, None).unwrap()).unwrap();
+    };
+    for (dtype, name) in [
+        (Dtype::BOOL, "BOOL"),
+        (Dtype::I8, "I8"),
+        (Dtype::U64, "U64"),
+        (Dtype::C64, "C64"),
+        (Dtype::F8_E5M2, "F8_E5M2"),
+        (Dtype::F8_E4M3, "F8_E4M3"),
+    ] {
+        write_with("layer1.mask", dtype);
+        model.parameters().load(&path).unwrap();
+        let error = weights::read(&path, &Device::Cpu).unwrap_err().to_string();
+        assert!(error.contains(&format!("`layer1.mask` holds {name}, expected ")), "{error}");
+        write_with("linear.bias", dtype);
+        let error = model.parameters().load(&path).unwrap_err().to_string();
+        let expected = format!("`linear.bias` holds {name}, expected f16, bf16, f32 or f64");
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]
@@ -120,7 +208,25 @@ fn integers_and_values_that_are_not_finite_are_named() {
         let tensor = Tensor::full(f32::NAN, 10, &Device::Cpu).unwrap();
         tensors.insert("linear.bias".into(), tensor);
     });
-    assert!(error.contains("`linear.bias` holds a value that is not finite (NaN)"), "{error}");
+    assert!(error.contains("`linear.bias` holds NaN at [0], expected finite values"), "{error}");
+    let error = refused(|tensors| {
+        let tensor = Tensor::new(&[1f64, 1e300], &Device::Cpu).unwrap();
+        tensors.insert("bn1.weight".into(), tensor);
+    });
+    assert!(error.contains("`bn1.weight` holds inf at [1], expected finite values"), "{error}");
+}
+
+#[test]
+fn a_running_variance_below_0_is_named() {
+    for (value, said) in [(-0.5f32, "-0.5"), (f32::NAN, "NaN")] {
+        let error = refused(|tensors| {
+            let tensor = Tensor::new(&[1.0, value], &Device::Cpu).unwrap();
+            tensors.insert("layer1.0.bn1.running_var".into(), tensor);
+        });
+        let expected =
+            format!("`layer1.0.bn1.running_var` holds {said} at [1], expected variances");
+        assert!(error.contains(&expected), "{error}");
+    }
 }
 
 #[test]

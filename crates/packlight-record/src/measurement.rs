@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Measurement {
-    /// Time of an epoch's training steps (probe and ledger steps left out) and of its evaluation.
+    /// Time of an epoch's training steps (those with a probe left out) and of its evaluation. An epoch
+    /// whose steps all have a probe has no time of a step.
     Time {
         /// The epoch.
         epoch: u64,

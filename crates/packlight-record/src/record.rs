@@ -169,11 +169,12 @@ pub enum Record {
         step: u64,
         /// The learning rate of its last step.
         learning_rate: f64,
-        /// Mean loss over the epoch's training batches.
+        /// Mean loss over the epoch's training batches, as training minimises it: smoothed where the
+        /// manifest says so of the model.
         train_loss: f64,
         /// Fraction of training samples classified correctly (as they were trained on).
         train_accuracy: f64,
-        /// Mean loss over the test data.
+        /// Mean cross-entropy over the test data, never smoothed.
         test_loss: f64,
         /// Fraction of the test data classified correctly.
         test_accuracy: f64,

@@ -48,7 +48,7 @@ pub(crate) struct Sums {
     pub(crate) correct: u64,
     /// Targets that count: images, or tokens that are no padding.
     pub(crate) units: u64,
-    /// Steps that were timed.
+    /// Steps that were timed: those without a probe.
     pub(crate) timed_steps: u64,
     /// Their wall time.
     pub(crate) seconds: f64,

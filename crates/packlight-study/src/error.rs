@@ -32,6 +32,18 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<packlight_nn::Error>,
     },
+    /// A plan's first step cannot be computed.
+    #[error("plan {plan} of the study, on a batch of {samples}: {source}{remedy}")]
+    Step {
+        /// The plan's name in the study.
+        plan: String,
+        /// Samples in the batch.
+        samples: usize,
+        /// What is wrong, and where.
+        source: Box<Error>,
+        /// What to do about it, where that can be said.
+        remedy: String,
+    },
     /// A study of a collection cannot be run.
     #[error("study {study} of the collection: {source}")]
     Member {
@@ -98,6 +110,20 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// A model's answers overflowed where it was evaluated.
+    #[error(
+        "the {what} of test samples {first} to {} are not finite: with these weights something \
+         overflows on the way",
+        first + count - 1
+    )]
+    NotFinite {
+        /// What is not finite first: "logits" or "loss".
+        what: &'static str,
+        /// The number of the batch's first sample, from 0.
+        first: usize,
+        /// How many samples the batch has.
+        count: usize,
     },
     /// The user stopped the study.
     #[error("interrupted; every finished step is kept, and the same command goes on from here")]

@@ -1,17 +1,18 @@
 //! How well a model does on data that it is not being trained on.
 
 use candle_core::{Device, Tensor};
-use packlight_autograd::{Activation, Pass};
+use packlight_autograd::Pass;
 use packlight_kernels::argmax::argmax;
-use packlight_nn::{Model, Module};
+use packlight_kernels::finite::is_finite;
+use packlight_nn::Model;
 
-use crate::Result;
 use crate::data::{Batch, Split};
+use crate::{Error, Result};
 
 /// Loss and accuracy over a whole split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
-    /// Mean cross-entropy.
+    /// Mean cross-entropy over what counts, never smoothed.
     pub loss: f64,
     /// Images classified correctly, or tokens told correctly from all those before them.
     pub correct: u64,
@@ -30,15 +31,22 @@ impl Evaluation {
 /// nothing is kept, nothing is augmented.
 ///
 /// # Errors
-/// If a batch cannot be made or the model cannot take it.
+/// If a batch cannot be made or the model cannot take it, or [`Error::NotFinite`] if logits or a
+/// loss are not finite.
 pub fn evaluate(model: &Model, split: &Split, batch: usize, device: &Device) -> Result<Evaluation> {
     let pass = Pass::evaluation();
     let (mut loss, mut right, mut total) = (0.0, 0, 0);
     let samples: Vec<usize> = (0..split.len()).collect();
     for indices in samples.chunks(batch.max(1)) {
         let Batch { inputs, targets, units } = split.batch(indices, None, device)?;
-        let logits = model.forward(&Activation::from_tensor(&inputs, &pass)?)?;
-        loss += scalar(model.loss(&logits, &targets)?.data())? * units as f64;
+        let logits = model.logits(&inputs, &pass)?;
+        let mean = scalar(model.loss(&logits, &targets)?.data())?;
+        let logits_finite = is_finite(logits.data()).map_err(packlight_nn::Error::from)?;
+        if !(logits_finite && mean.is_finite()) {
+            let what = if logits_finite { "loss" } else { "logits" };
+            return Err(Error::NotFinite { what, first: indices[0], count: indices.len() });
+        }
+        loss += mean * units as f64;
         right += correct(model, logits.data(), &targets)?;
         total += units;
     }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use packlight_autograd::{Activation, Layer, Pass};
-use packlight_nn::Module;
+use packlight_autograd::{Layer, Pass};
 
 use crate::Result;
 use crate::step::Look;
@@ -44,7 +43,7 @@ impl Trainer<'_> {
         let test: Vec<usize> = (0..samples.min(self.study.batch)).collect();
         let begun = Instant::now();
         let inputs = self.data.test.batch(&test, None, &self.device)?.inputs;
-        self.model.forward(&Activation::from_tensor(&inputs, &Pass::evaluation())?)?;
+        self.model.logits(&inputs, &Pass::evaluation())?;
         let evaluation = begun.elapsed().as_secs_f64() * samples as f64 / test.len().max(1) as f64;
         let epochs = self.epochs as f64;
         Ok((steps as f64 - probed) * step + probed * probe + calibration + epochs * evaluation)

@@ -10,6 +10,7 @@
 
 pub mod data;
 
+mod check;
 mod checkpoint;
 mod claim;
 mod error;

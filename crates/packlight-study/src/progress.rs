@@ -61,7 +61,7 @@ pub enum Event<'a> {
         epoch: u64,
         /// How many there are.
         of: u64,
-        /// Mean training loss.
+        /// Mean training loss, smoothed where the model's is.
         train_loss: f64,
         /// Fraction of the test data classified correctly.
         test_accuracy: f64,

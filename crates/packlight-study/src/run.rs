@@ -26,6 +26,13 @@ pub(crate) enum Standing {
     Diverged(String),
 }
 
+impl Standing {
+    /// Whether there is anything left to train.
+    pub(crate) fn is_to_do(&self) -> bool {
+        matches!(self, Standing::New | Standing::Unfinished)
+    }
+}
+
 /// One plan with one seed.
 pub(crate) struct Run<'a> {
     pub(crate) study: &'a Study,
@@ -169,8 +176,11 @@ impl Run<'_> {
         Err(Error::Changed { folder: self.folder.clone(), what, expected, found })
     }
 
-    fn model_in_words(&self) -> String {
-        let words = model_in_words(self.model);
+    fn model_in_words(&self, label_smoothing: f64) -> String {
+        let mut words = model_in_words(self.model);
+        if label_smoothing > 0.0 {
+            words += &format!(", trained on labels smoothed by {label_smoothing}");
+        }
         match &self.study.weights {
             Some(weights) => format!("{words}, from {}", weights.name()),
             None => words,
@@ -191,7 +201,7 @@ impl Run<'_> {
             seed: self.seed,
             epochs: self.study.epochs_of(self.plan),
             from: self.plan.from.clone(),
-            model: self.model_in_words(),
+            model: self.model_in_words(trainer.model.label_smoothing()),
             parameters: trainer.model.parameters().count() as u64,
             data: self.data_in_words(),
             train_samples: self.data.train.len() as u64,

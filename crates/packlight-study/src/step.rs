@@ -3,9 +3,12 @@
 use std::time::Instant;
 
 use candle_core::Tensor;
-use packlight_autograd::{Activation, Layer, Ledger, Pass, allocator};
+use candle_core::backprop::GradStore;
+use packlight_autograd::{Layer, Ledger, Pass, allocator};
+use packlight_kernels::finite::is_finite;
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::{Module, memory};
+use packlight_nn::memory;
+use packlight_nn::model::Inputs;
 use packlight_probe::{SideBySide, calibrate, whole_pass};
 use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
@@ -17,18 +20,18 @@ use crate::trainer::Trainer;
 /// What a step is looked at with; never with both, since probing takes memory of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// Nothing: the step is timed.
+    /// Nothing.
     Nothing,
-    /// The probe.
+    /// The probe: the step is not timed, since probing takes time of its own.
     Probe,
-    /// The ledger, with its timeline or without.
+    /// The ledger, with its timeline or without, which takes next to no time.
     Ledger { timeline: bool },
 }
 
 /// What a step found out.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// Mean loss over the batch.
+    /// Mean loss over the batch, smoothed where the model's is.
     pub(crate) loss: f64,
     /// Targets of the batch that count and were met.
     pub(crate) correct: u64,
@@ -104,7 +107,10 @@ impl Trainer<'_> {
         let peak = allocator::peak();
         drop(loss);
         found.records.extend(recorder.records(self.model.layers(), epoch, step));
-        found.diverged = found.records.iter().find_map(not_finite);
+        found.diverged = match found.records.iter().find_map(not_finite) {
+            Some(reason) => Some(reason),
+            None => self.not_finite(&gradients, step)?,
+        };
         if found.diverged.is_some() {
             return Ok(found);
         }
@@ -121,19 +127,29 @@ impl Trainer<'_> {
         Ok(found)
     }
 
+    /// The reason to stop that the first gradient which is not finite gives, if any: an update by it
+    /// would spoil the parameters for good.
+    fn not_finite(&self, gradients: &GradStore, step: u64) -> Result<Option<String>> {
+        for (name, var) in self.model.parameters().trained() {
+            let Some(gradient) = gradients.get(var) else { continue };
+            if !is_finite(gradient).map_err(packlight_nn::Error::from)? {
+                return Ok(Some(format!("the gradient of {name} is not finite at step {step}")));
+            }
+        }
+        Ok(None)
+    }
+
     /// The scalar loss of a batch, and its logits without their graph.
     ///
     /// Takes the inputs, so that only what the layers keep of them stays.
-    fn loss(
+    pub(crate) fn loss(
         &self,
-        inputs: Tensor,
+        inputs: Inputs,
         targets: &Tensor,
         pass: &Pass,
     ) -> packlight_nn::Result<(Tensor, Tensor)> {
-        let input = Activation::from_tensor(&inputs, pass)?;
+        let logits = self.model.logits(&inputs, pass)?;
         drop(inputs);
-        let logits = self.model.forward(&input)?;
-        drop(input);
         let loss = self.model.loss(&logits, targets)?.into_tensor()?;
         Ok((loss, logits.data().clone()))
     }
@@ -208,4 +224,76 @@ fn draw_timeline(ledger: &Ledger, step: u64, live_before: usize, peak: usize, fo
         })
         .collect();
     found.records.push(Record::Timeline { step, points });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::data;
+    use crate::spec::Study;
+
+    /// Pixels that are large, and no probe.
+    const TEXT: &str = r#"
+name = "tiny"
+title = "A study for tests"
+seeds = [3]
+epochs = 1
+batch = 16
+
+[model]
+name = "mlp"
+hidden = [8]
+
+[data]
+name = "digits"
+size = 8
+train_limit = 16
+test_limit = 16
+normalise = { mean = [0.0], std = [0.001] }
+
+[plans]
+none = "none"
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+"#;
+
+    fn values(tensors: &BTreeMap<String, Tensor>) -> Vec<f32> {
+        tensors.values().flat_map(|t| t.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_found_before_the_update() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(packlight_record::layout::STUDY), TEXT).unwrap();
+        let study = Study::read(dir.path()).unwrap();
+        let data = data::load(&study.data, None::<&Path>).unwrap();
+        let model = data.model(&study.model).unwrap();
+        let mut trainer = Trainer::new(&study, &data, &model, &study.plans[0], 3).unwrap();
+        // Hidden features next to 0, times weights next to the largest number: the loss is finite,
+        // and so is the gradient of all but the first weight, which large pixels multiply.
+        let mut tensors = trainer.model.parameters().tensors().unwrap();
+        let filled = |t: &Tensor, value: f64| (t.zeros_like().unwrap() + value).unwrap();
+        let first = filled(&tensors["fc1.weight"], 1e-38);
+        tensors.insert("fc1.weight".into(), first);
+        let bias = filled(&tensors["fc1.bias"], 1e-36);
+        tensors.insert("fc1.bias".into(), bias);
+        let second = filled(&tensors["fc2.weight"], 0.0);
+        let row = filled(&second.narrow(0, 0, 1).unwrap(), 1e38);
+        let rest = second.narrow(0, 1, 9).unwrap();
+        tensors.insert("fc2.weight".into(), Tensor::cat(&[&row, &rest], 0).unwrap());
+        trainer.model.parameters().set(&tensors).unwrap();
+
+        let order = trainer.order(0);
+        let found = trainer.step(&order, 0, 0, Look::Nothing).unwrap();
+        assert!(found.loss.is_finite(), "{}", found.loss);
+        let reason = found.diverged.unwrap();
+        assert_eq!(reason, "the gradient of fc1.weight is not finite at step 0");
+        let after = trainer.model.parameters().tensors().unwrap();
+        assert_eq!(values(&after), values(&tensors), "parameters are as they were");
+    }
 }

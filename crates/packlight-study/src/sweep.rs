@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_nn::ModelSpec;
-use packlight_record::layout::RUNS;
+use packlight_record::layout::{RUNS, STUDY};
 
 use crate::data::{self, DataSet};
 use crate::lock::Lock;
@@ -39,8 +39,8 @@ pub struct Options<'a> {
 /// A run that fails is recorded as failed, and the others go on.
 ///
 /// # Errors
-/// Before anything is trained or changed, if the study or its data cannot be read, a plan does not
-/// fit the model, another process runs the study, or a run was begun with another study or other
+/// Before anything is timed or changed, if the study or its data cannot be read, a plan does not
+/// fit the model or the shapes of its batches, another process runs the study, or a run was begun with another study or other
 /// data; later only [`Error::Interrupted`].
 pub fn run_study(
     folder: &Path,
@@ -48,6 +48,7 @@ pub fn run_study(
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
     let sweep = Sweep::prepare(folder, String::new(), Study::read(folder)?, options, progress)?;
+    sweep.check(options)?;
     let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
     Ok(StudySummary { study: sweep.study.name.clone(), runs })
 }
@@ -56,19 +57,24 @@ pub fn run_study(
 /// once it is known how long all of them will take.
 ///
 /// # Errors
-/// As [`run_study`]: before anything is trained or changed if something is amiss with any of them.
+/// As [`run_study`]: before anything is timed or changed if something is amiss with any of them.
 pub fn run_collection(
     folder: &Path,
     collection: Collection,
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<CollectionSummary> {
+    let of = |name: &str, source| Error::Member { study: name.into(), source: Box::new(source) };
+    let names: Vec<String> = collection.members.iter().map(|member| member.name.clone()).collect();
     let prepare = |Member { name, study }| {
         let prefix = format!("{name}/");
         Sweep::prepare(&folder.join(&name), prefix, study, options, progress)
-            .map_err(|source| Error::Member { study: name, source: Box::new(source) })
+            .map_err(|e| of(&name, e))
     };
     let sweeps = collection.members.into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
+    for (sweep, name) in sweeps.iter().zip(&names) {
+        sweep.check(options).map_err(|e| of(name, e))?;
+    }
     let mut runs = run_all(&sweeps, options, progress)?.into_iter();
     let of = |sweep: &Sweep| StudySummary {
         study: sweep.study.name.clone(),
@@ -103,11 +109,36 @@ impl Sweep {
             progress.event(Event::Warning { text: &text });
         }
         let data = data::load(&study.data, options.data_dir.as_deref())?;
+        if study.drop_last && data.train.len() < study.batch {
+            let (samples, batch) = (data.train.len(), study.batch);
+            let reason = format!(
+                "drop_last: an epoch's {samples} samples are no whole batch of {batch}; lower \
+                 `batch` or leave `drop_last` out"
+            );
+            return Err(Error::Study { path: folder.join(STUDY), reason });
+        }
         let model = data.model(&study.model)?;
         for plan in &study.plans {
             Trainer::new(&study, &data, &model, plan, study.seeds[0])?;
         }
         Ok(Self { folder: folder.to_path_buf(), prefix, study, data, model, _lock: lock })
+    }
+
+    /// Checks that every plan with runs to do can train on these data.
+    fn check(&self, options: &Options<'_>) -> Result<()> {
+        let mut checked = Vec::new();
+        for run in self.runs(options) {
+            let to_do = options.overwrite || run.standing()?.is_to_do();
+            if !to_do || checked.contains(&run.plan_index) {
+                continue;
+            }
+            if options.interrupted.load(Ordering::Relaxed) {
+                return Err(Error::Interrupted);
+            }
+            run.trainer()?.check(&run.plan.name)?;
+            checked.push(run.plan_index);
+        }
+        Ok(())
     }
 
     /// How many runs there are.
@@ -209,8 +240,7 @@ fn forecast(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let unfinished = |standing: &Standing| matches!(standing, Standing::New | Standing::Unfinished);
-    let to_do: Vec<usize> = (0..runs.len()).filter(|&i| unfinished(&standings[i])).collect();
+    let to_do: Vec<usize> = (0..runs.len()).filter(|&i| standings[i].is_to_do()).collect();
     let mut first_of_plans: Vec<usize> = Vec::new();
     for &run in &to_do {
         if first_of_plans.iter().all(|&first| !runs[first].same_plan(&runs[run])) {

@@ -150,13 +150,21 @@ impl<'a> Trainer<'a> {
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        self.data.train.len().div_ceil(self.study.batch) as u64
+        self.samples_per_epoch().div_ceil(self.study.batch) as u64
     }
 
-    /// The order in which an epoch goes through the training samples.
+    /// The training samples that an epoch goes through.
+    pub(crate) fn samples_per_epoch(&self) -> usize {
+        let samples = self.data.train.len();
+        let left_out = if self.study.drop_last { samples % self.study.batch } else { 0 };
+        samples - left_out
+    }
+
+    /// The order in which an epoch goes through training samples.
     pub(crate) fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         Key::new(self.seed, Purpose::Shuffle).step(epoch).stream().shuffle(&mut order);
+        order.truncate(self.samples_per_epoch());
         order
     }
 
@@ -206,7 +214,7 @@ impl<'a> Trainer<'a> {
         sums.last_loss = found.loss;
         sums.correct += found.correct;
         sums.units += found.units;
-        if look == Look::Nothing {
+        if look != Look::Probe {
             sums.timed_steps += 1;
             sums.seconds += found.seconds;
         }
@@ -222,11 +230,11 @@ impl<'a> Trainer<'a> {
     ) -> Result<Option<String>> {
         let Position { epoch, step, sums, .. } = *position;
         let begun = Instant::now();
-        let test = evaluate(&self.model, &self.data.test, self.study.batch, &self.device)?;
+        let test = match evaluate(&self.model, &self.data.test, self.study.batch, &self.device) {
+            Err(e @ Error::NotFinite { .. }) => return Ok(Some(format!("after step {step} {e}"))),
+            test => test?,
+        };
         let test_seconds = begun.elapsed().as_secs_f64();
-        if !test.loss.is_finite() {
-            return Ok(Some(format!("the test loss is {} after step {step}", test.loss)));
-        }
         let train_loss = sums.loss / sums.units as f64;
         logs.record(&Record::Epoch {
             epoch,

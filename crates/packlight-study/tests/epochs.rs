@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::options;
 use packlight_record::layout::{RUNS, STUDY};
-use packlight_record::{Manifest, Record, read_log};
+use packlight_record::{Manifest, Measurement, Record, read_log};
 use packlight_study::{Outcome, Silent, StudySummary, run_study};
 
 const TEXT: &str = r#"
@@ -97,4 +97,37 @@ fn a_longer_plan_can_join_a_study_that_is_finished() {
     run(dir.path(), &TEXT.replace("long = { plan = \"linear=pool2\", epochs = 4 }", ""));
     let outcomes: Vec<_> = run(dir.path(), TEXT).runs.into_iter().map(|r| r.outcome).collect();
     assert_eq!(outcomes, [Outcome::AlreadyFinished, Outcome::Finished]);
+}
+
+/// The steps and seconds that were timed in each epoch of a run.
+fn times(dir: &Path, run: &str) -> Vec<(u64, f64)> {
+    let path = dir.join(RUNS).join(run).join("measurements.jsonl");
+    let time = |measurement| match measurement {
+        Measurement::Time { steps, train_seconds, .. } => Some((steps, train_seconds)),
+        _ => None,
+    };
+    read_log(&path).unwrap().values.into_iter().filter_map(time).collect()
+}
+
+#[test]
+fn an_epoch_of_one_batch_is_timed_unless_it_is_probed() {
+    let dir = tempfile::tempdir().unwrap();
+    run(dir.path(), &TEXT.replace("batch = 16", "batch = 72").replace("every = 5", "steps = [2]"));
+    let times = times(dir.path(), "long-seed3");
+    assert_eq!(times.iter().map(|(steps, _)| *steps).collect::<Vec<_>>(), [1, 1, 0, 1]);
+    assert!(times.iter().all(|&(steps, seconds)| (seconds > 0.0) == (steps > 0)), "{times:?}");
+}
+
+#[test]
+fn the_last_batch_can_be_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = TEXT.replace("batch = 16", "batch = 16\ndrop_last = true");
+    run(dir.path(), &text.replace("every = 5", "steps = [1]"));
+    let records = |run: &str| {
+        let path = dir.path().join(RUNS).join(run).join("records.jsonl");
+        read_log::<Record>(&path).unwrap().values
+    };
+    assert_eq!(records("short-seed3").last(), Some(&Record::Finished { step: 2 * 4 }));
+    // Three steps of 16 beside the probed one, not a fourth of 8.
+    assert_eq!(times(dir.path(), "short-seed3")[0].0, 3);
 }

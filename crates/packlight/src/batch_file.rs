@@ -1,11 +1,10 @@
 //! The file that `packlight grads` reads: one batch, and the parameters of the model that it is for.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use packlight::nn::model::{Architecture, PADDING};
+use packlight::nn::model::{Architecture, Inputs, PADDING};
 use packlight::nn::{Model, ModelSpec, Plan, weights};
 
 /// What the names of parameters begin with.
@@ -14,56 +13,52 @@ const PARAMETER: &str = "param.";
 /// A batch and parameters, by name: `input` and `labels` of images, or `src`, `tgt` and `labels` of
 /// pairs of sequences, and `param.<name>`.
 pub(crate) struct BatchFile {
-    tensors: BTreeMap<String, Tensor>,
+    file: weights::File,
 }
 
 impl BatchFile {
     pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self { tensors: weights::read(path, &Device::Cpu)? })
+        Ok(Self { file: weights::File::open(path)? })
     }
 
     /// The model that `spec` describes, in the sizes and with the parameters of this file.
     pub(crate) fn model(&self, spec: &ModelSpec, plan: &Plan) -> anyhow::Result<Model> {
-        // A classifier is registered last, so that its bias tells the number of classes, and a
-        // transformer's table of source tokens first.
-        let smallest = Model::new(&self.sized(spec, 1, 1)?, 0, DType::F32, &Device::Cpu)?;
-        let mut names = smallest.parameters().named().map(|(name, _)| name);
-        let first = names.next().context("the model is empty")?;
-        let size = |name| Ok::<_, anyhow::Error>(self.parameter(name)?.dims().first().copied());
-        let tokens = size(first)?.unwrap_or(0);
-        let classes = size(names.last().unwrap_or(first))?.unwrap_or(0);
-        let spec = self.sized(spec, tokens, classes)?;
+        let classes = self.rows(&spec.classifier(), "the classes")?;
+        let spec = match spec.source_table() {
+            Some(table) => spec.for_sequences(self.rows(table, "the source tokens")?, classes)?,
+            None => {
+                let (_, channels, side, _) = self.images(spec.name)?.dims4()?;
+                spec.for_images(channels, side, classes)?
+            }
+        };
         let model = Model::planned(&spec, plan, 0, DType::F32, &Device::Cpu)?;
         self.set_parameters(&model)?;
         Ok(model)
     }
 
     /// What `model` reads, and its labels.
-    pub(crate) fn batch(&self, model: &Model) -> anyhow::Result<(Tensor, Tensor)> {
+    pub(crate) fn batch(&self, model: &Model) -> anyhow::Result<(Inputs, Tensor)> {
         let spec = model.spec();
         let classes = spec.classes.unwrap_or(0);
         match spec.source_vocabulary {
-            Some(vocabulary) => self.sequences(vocabulary, classes),
+            Some(vocabulary) => self.pairs(vocabulary, classes),
             None => {
                 let images = self.images(spec.name)?;
-                require_finite("input", &images)?;
+                weights::require_finite(&images, "input", self.file.name())?;
                 let samples = images.dim(0)?;
-                Ok((images, self.integers("labels", "the classes", &[Some(samples)], classes)?))
+                let labels = self.integers("labels", "the classes", &[Some(samples)], classes)?;
+                Ok((Inputs::Images(images), labels))
             }
         }
     }
 
-    fn sized(
-        &self,
-        spec: &ModelSpec,
-        source_vocabulary: usize,
-        classes: usize,
-    ) -> anyhow::Result<ModelSpec> {
-        if spec.name.takes_sequences() {
-            return Ok(spec.for_sequences(source_vocabulary, classes)?);
-        }
-        let (_, channels, side, _) = self.images(spec.name)?.dims4()?;
-        Ok(spec.for_images(channels, side, classes)?)
+    /// How many rows the weight of a layer has; `what` says what they are.
+    fn rows(&self, layer: &str, what: &str) -> anyhow::Result<usize> {
+        let weight = format!("{PARAMETER}{layer}.weight");
+        let stored =
+            self.file.tensors().into_iter().find(|name| weights::unwrapped(name) == weight);
+        let what = format!("a weight whose rows are {what}");
+        Ok(self.tensor(&stored.unwrap_or(weight), &what)?.dims().first().copied().unwrap_or(0))
     }
 
     fn images(&self, model: Architecture) -> anyhow::Result<Tensor> {
@@ -83,11 +78,10 @@ impl BatchFile {
         Ok(images.to_dtype(DType::F32)?)
     }
 
-    /// Both sequences of each pair, (N,2,length), and the labels, (N,length), all filled up to the
-    /// longest with padding, which changes nothing.
-    fn sequences(&self, vocabulary: usize, classes: usize) -> anyhow::Result<(Tensor, Tensor)> {
+    /// The pairs, each side as long as it is given, and their labels (N, target length).
+    fn pairs(&self, vocabulary: usize, classes: usize) -> anyhow::Result<(Inputs, Tensor)> {
         let source = self.integers("src", "the source tokens", &[None, None], vocabulary)?;
-        let (samples, source_length) = source.dims2()?;
+        let samples = source.dim(0)?;
         let what = "the tokens that the decoder reads";
         let target = self.integers("tgt", what, &[Some(samples), None], classes)?;
         let length = target.dim(1)?;
@@ -103,10 +97,7 @@ impl BatchFile {
                 );
             }
         }
-        let longest = length.max(source_length);
-        let filled = |tokens: &Tensor| tokens.pad_with_zeros(1, 0, longest - tokens.dim(1)?);
-        let pairs = Tensor::stack(&[filled(&source)?, filled(&target)?], 1)?;
-        Ok((pairs, filled(&labels)?))
+        Ok((Inputs::Pairs { source, target }, labels))
     }
 
     /// A tensor of `dims`, of which some may be any, that holds integers below `bound`; as u32.
@@ -139,18 +130,18 @@ impl BatchFile {
         Ok(tensor.to_dtype(DType::U32)?)
     }
 
-    fn tensor(&self, name: &str, what: &str) -> anyhow::Result<&Tensor> {
-        self.tensors.get(name).with_context(|| format!("the tensor `{name}` ({what}) is missing"))
-    }
-
-    fn parameter(&self, name: &str) -> anyhow::Result<&Tensor> {
-        self.tensor(&format!("{PARAMETER}{name}"), "a parameter of the model")
+    fn tensor(&self, name: &str, what: &str) -> anyhow::Result<Tensor> {
+        let tensor = self.file.get(name)?;
+        tensor.with_context(|| format!("the tensor `{name}` ({what}) is missing"))
     }
 
     fn set_parameters(&self, model: &Model) -> anyhow::Result<()> {
-        let mut tensors = model.parameters().tensors()?;
-        for (name, var) in model.parameters().named() {
-            let given = self.parameter(name)?;
+        let parameters = model.parameters();
+        let stored = parameters.read(&self.file, PARAMETER)?;
+        for (name, var) in parameters.named() {
+            let given = stored.get(name).with_context(|| {
+                format!("the tensor `{PARAMETER}{name}` (a parameter of the model) is missing")
+            })?;
             ensure!(
                 given.dims() == var.dims(),
                 "the tensor `{PARAMETER}{name}` has shape {:?}, expected {:?}",
@@ -158,28 +149,8 @@ impl BatchFile {
                 var.dims()
             );
         }
-        for (name, tensor) in &self.tensors {
-            if let Some(parameter) = name.strip_prefix(PARAMETER) {
-                require_finite(name, tensor)?;
-                tensors.insert(parameter.to_owned(), tensor.clone());
-            }
-        }
-        Ok(model.parameters().set(&tensors)?)
+        let mut tensors = parameters.tensors()?; // buffers that are not given stay as they are
+        tensors.extend(stored);
+        Ok(parameters.set(&tensors)?)
     }
-}
-
-/// Answers an error where `tensor`, taken as f32, has an infinite value or one that is not a number.
-fn require_finite(name: &str, tensor: &Tensor) -> anyhow::Result<()> {
-    let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let contiguous = tensor.contiguous()?;
-        let position: Vec<usize> = tensor
-            .dims()
-            .iter()
-            .zip(contiguous.stride())
-            .map(|(size, stride)| at / stride % size)
-            .collect();
-        bail!("the tensor `{name}` holds {} at {position:?}, expected finite values", values[at]);
-    }
-    Ok(())
 }

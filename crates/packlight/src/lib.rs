@@ -6,28 +6,46 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use packlight::autograd::{Activation, Ledger, Pass};
-//! use packlight::nn::model::Architecture;
-//! use packlight::nn::{Model, ModelSpec, Module, Plan};
+//! use candle_nn::Optimizer;
+//! use packlight::autograd::{Ledger, Pass};
+//! use packlight::nn::model::{Architecture, Inputs};
+//! use packlight::nn::optimizer::{Sgd, SgdConfig};
+//! use packlight::nn::{Model, ModelSpec, Plan, memory};
+//! use packlight::probe::calibrate;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! const SEED: u64 = 0;
+//! const STEPS: u64 = 5;
 //! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
-//! let model = Model::new(&spec.for_images(1, 16, 10)?, 0, DType::F32, &Device::Cpu)?;
-//! let images = Tensor::ones((2, 1, 16, 16), DType::F32, &Device::Cpu)?;
-//! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
+//! let spec = spec.for_images(1, 16, 10)?;
+//! let images = Tensor::arange(0f32, 512.0, &Device::Cpu)?.sin()?.reshape((2, 1, 16, 16))?;
+//! let (images, labels) = (Inputs::Images(images), Tensor::new(&[3u32, 7], &Device::Cpu)?);
 //!
 //! let mut kept = Vec::new();
-//! for plan in ["none", "pool2"] {
-//!     Plan::parse(plan)?.apply(model.layers())?;
-//!     let ledger = Ledger::new();
-//!     let pass = Pass::training().with_ledger(&ledger);
-//!     let logits = model.forward(&Activation::from_tensor(&images, &pass)?)?;
-//!     let loss = model.loss(&logits, &labels)?.into_tensor()?;
-//!     let gradients = loss.backward()?; // candle's own, for any of candle-nn's optimizers
-//!     assert!(gradients.get(&model.parameters().vars()[0]).is_some());
-//!     kept.push(ledger.peak());
+//! for plan in ["none", "gact:4"] {
+//!     let model = Model::planned(&spec, &Plan::parse(plan)?, SEED, DType::F32, &Device::Cpu)?;
+//!     let mut sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
+//!     let loss = |pass: &Pass| -> packlight::nn::Result<Tensor> {
+//!         Ok(model.loss(&model.logits(&images, pass)?, &labels)?.into_tensor()?)
+//!     };
+//!     let mut losses = Vec::new();
+//!     for step in 0..STEPS {
+//!         // Random numbers, of dropout and of rounding, are a function of the seed and the step.
+//!         let ledger = Ledger::new();
+//!         let pass = Pass::training().with_seed(SEED, step).with_ledger(&ledger);
+//!         // Codecs that share out bits or ranks measure when they ask for it, on this batch ...
+//!         calibrate(model.parameters(), &Pass::training().with_seed(SEED, step), loss, step, STEPS)?;
+//!         let value = loss(&pass)?;
+//!         sgd.step(&value.backward()?)?; // candle's own gradients, for any of its optimizers
+//!         // ... and share out what they may take in the next step.
+//!         memory::allocate(model.layers())?;
+//!         losses.push(value.to_scalar::<f32>()?);
+//!         kept.push(ledger.peak());
+//!     }
+//!     assert!(losses[4] < losses[0]);
 //! }
-//! assert!(kept[1] < kept[0]);
+//! // From the second step on, four bits on average stand for 32.
+//! assert!(3 * kept[9] < kept[4]);
 //! # Ok(())
 //! # }
 //! ```

@@ -95,11 +95,12 @@ fn answer(unparsed: &clap::Error, out: &mut Output) -> anyhow::Result<ExitCode> 
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error with its causes, leaving out those that it names itself.
+/// An error with its causes, leaving out what is said twice.
 fn told_once(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
         "" => cause,
         already if already.contains(&cause) => told,
+        already if cause.starts_with(already) => cause,
         _ => format!("{told}: {cause}"),
     })
 }

@@ -4,7 +4,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
+use candle_core::{DType, Device, Tensor};
 use common::{RUNS, STUDY, folder_from, json, packlight, run, stderr, study};
+use packlight::nn::model::Architecture;
+use packlight::nn::{Model, ModelSpec, weights};
 use packlight::record::{Record, read_log};
 
 const WEIGHTS: &str = "resnet20-cifar10/resnet20.safetensors";
@@ -68,4 +73,41 @@ fn grey_images_under_imagenet_s_normalisation_are_told_what_fits_them() {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("digits is grey") && said.contains("`--normalise data`"), "{said}");
+}
+
+/// What `eval` says of a ResNet-18 of width 4 whose weights were changed, which must be an error.
+fn refused(change: impl Fn(&mut BTreeMap<String, Tensor>)) -> String {
+    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = spec.for_images(1, 16, 10).unwrap();
+    let model = Model::new(&spec, 1, DType::F32, &Device::Cpu).unwrap();
+    let mut tensors = model.parameters().tensors().unwrap();
+    change(&mut tensors);
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("weights.safetensors");
+    weights::write(&file, &tensors).unwrap();
+    let output = packlight(["eval", "--model", "resnet18", "--width", "4", "--size", "16"])
+        .args(["--data", "digits", "--normalise", "data", "--batch", "50", "--json", "--weights"])
+        .arg(file)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(output.stdout.is_empty());
+    stderr(&output)
+}
+
+#[test]
+fn weights_that_can_never_be_right_and_answers_that_overflow_are_errors() {
+    let filled = |tensor: &Tensor, value: f64| (tensor.zeros_like().unwrap() + value).unwrap();
+    let said = refused(|tensors| {
+        let variance = filled(&tensors["layer1.0.bn2.running_var"], -0.5);
+        tensors.insert("layer1.0.bn2.running_var".into(), variance);
+    });
+    assert!(said.contains("`layer1.0.bn2.running_var` holds -0.5 at [0]"), "{said}");
+    let said = refused(|tensors| {
+        let weight = filled(&tensors["fc.weight"], 3e38);
+        tensors.insert("fc.weight".into(), weight);
+        let weight = filled(&tensors["layer4.1.bn2.bias"], 1e3);
+        tensors.insert("layer4.1.bn2.bias".into(), weight);
+    });
+    assert!(said.contains("the logits of test samples 0 to 49 are not finite"), "{said}");
 }

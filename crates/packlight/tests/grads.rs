@@ -10,10 +10,10 @@ use std::process::Output;
 
 use candle_core::{DType, Device, Tensor};
 use common::{folder_from, json, packlight, stderr};
-use packlight::autograd::{Activation, Pass};
+use packlight::autograd::Pass;
 use packlight::nn::layer::Nonlinearity;
-use packlight::nn::model::Architecture;
-use packlight::nn::{Model, ModelSpec, Module, Plan, weights};
+use packlight::nn::model::{Architecture, Inputs};
+use packlight::nn::{Model, ModelSpec, Plan, weights};
 
 const FIXTURE: &str = "resnet18-w8-noise32.safetensors";
 /// PyTorch's own f32 is within 3e-5 of f64 on these tensors.
@@ -92,8 +92,8 @@ fn of_images() -> Vec<(&'static str, Tensor)> {
     vec![("input", images), ("labels", Tensor::new(&[0i64, 3], &Device::Cpu).unwrap())]
 }
 
-fn tokens(rows: &[[i64; 3]]) -> Tensor {
-    Tensor::from_slice(rows.as_flattened(), (rows.len(), 3), &Device::Cpu).unwrap()
+fn tokens<const N: usize>(rows: &[[i64; N]]) -> Tensor {
+    Tensor::from_slice(rows.as_flattened(), (rows.len(), N), &Device::Cpu).unwrap()
 }
 
 /// Two pairs of sequences, one shorter than the other, sources longer than targets.
@@ -104,11 +104,16 @@ fn of_sequences() -> Vec<(&'static str, Tensor)> {
 }
 
 /// The loss and all gradients of a model by the library itself.
-fn by_library(spec: &ModelSpec, plan: &str, input: &Tensor, labels: &Tensor) -> (f64, Vec<Tensor>) {
+fn by_library(
+    spec: &ModelSpec,
+    plan: &str,
+    inputs: &Inputs,
+    labels: &Tensor,
+) -> (f64, Vec<Tensor>) {
     let model = model(spec);
     Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
-    let x = Activation::from_tensor(input, &Pass::training()).unwrap();
-    let loss = model.loss(&model.forward(&x).unwrap(), labels).unwrap().into_tensor().unwrap();
+    let logits = model.logits(inputs, &Pass::training()).unwrap();
+    let loss = model.loss(&logits, labels).unwrap().into_tensor().unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().named().map(|(_, var)| store.get(var).unwrap().clone());
     (f64::from(loss.to_scalar::<f32>().unwrap()), gradients.collect())
@@ -166,30 +171,92 @@ fn gradients_are_the_library_s_for_every_architecture() {
     let dir = tempfile::tempdir().unwrap();
     for case in all() {
         let spec = &case.0;
-        let (batch, input, labels) = match spec.name.takes_sequences() {
-            true => {
-                let pairs: [[[u32; 4]; 2]; 2] =
-                    [[[5, 3, 9, 4], [1, 6, 4, 0]], [[7, 2, 0, 0], [1, 8, 0, 0]]];
-                let labels: [[u32; 4]; 2] = [[6, 4, 2, 0], [8, 2, 0, 0]];
-                let pairs = Tensor::new(&pairs, &Device::Cpu).unwrap();
-                (of_sequences(), pairs, Tensor::new(&labels, &Device::Cpu).unwrap())
-            }
-            false => (of_images(), of_images()[0].1.clone(), of_images()[1].1.clone()),
+        let batch = match spec.name.takes_sequences() {
+            true => of_sequences(),
+            false => of_images(),
         };
-        let tensors = with_parameters(batch, spec);
         for plan in ["none", "linear=pool2"] {
-            let name = format!("{} {plan}", spec.name.name());
-            let said = json(&of_model(&case, plan, &tensors, dir.path()));
-            let (loss, expected) = by_library(spec, plan, &input, &labels);
-            assert!((said["loss"].as_f64().unwrap() - loss).abs() < 1e-6, "{name}");
-            assert_eq!(said["gradients"], expected.len());
-            let found = read(&dir.path().join("out.safetensors"));
-            for ((parameter, _), expected) in model(spec).parameters().named().zip(&expected) {
-                let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-                let found = values(&found[&format!("grad.{parameter}")]);
-                assert_eq!(found, values(expected), "{name}: {parameter}");
-            }
+            assert_of_library(&case, plan, &batch, dir.path());
         }
+    }
+}
+
+/// Asserts that `packlight grads` gives the gradients of the library for this batch.
+fn assert_of_library(
+    case: &(ModelSpec, &str),
+    plan: &str,
+    batch: &[(&'static str, Tensor)],
+    dir: &Path,
+) {
+    let spec = &case.0;
+    let name = format!("{} {plan}", spec.name.name());
+    let said = json(&of_model(case, plan, &with_parameters(batch.to_vec(), spec), dir));
+    let of = |name| batch.iter().find(|(found, _)| *found == name).unwrap().1.clone();
+    let numbers = |name| of(name).to_dtype(DType::U32).unwrap();
+    let inputs = match spec.name.takes_sequences() {
+        true => Inputs::Pairs { source: numbers("src"), target: numbers("tgt") },
+        false => Inputs::Images(of("input")),
+    };
+    let (loss, expected) = by_library(spec, plan, &inputs, &numbers("labels"));
+    assert!((said["loss"].as_f64().unwrap() - loss).abs() < 1e-6, "{name}");
+    assert_eq!(said["gradients"], expected.len());
+    let found = read(&dir.join("out.safetensors"));
+    for ((parameter, _), expected) in model(spec).parameters().named().zip(&expected) {
+        let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let found = values(&found[&format!("grad.{parameter}")]);
+        assert_eq!(found, values(expected), "{name}: {parameter}");
+    }
+}
+
+/// A codec that looks at a whole tensor would see padding as so many tokens of the sequence.
+#[test]
+fn each_side_of_a_pair_is_as_long_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let [.., transformer, _] = all();
+    let batch = [
+        ("src", tokens(&[[5, 3, 9, 4, 7, 7, 2, 6, 8]])),
+        ("tgt", tokens(&[[1, 6, 4, 8, 3, 5, 7]])),
+        ("labels", tokens(&[[6, 4, 8, 3, 5, 7, 2]])),
+    ];
+    for plan in ["topk:0.1", "velora:4", "linear=svd:0.5"] {
+        assert_of_library(&transformer, plan, &batch, dir.path());
+    }
+}
+
+#[test]
+fn what_overflows_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let [_, _, mlp, ..] = all();
+    // Weights at the end of f32 make logits that are beyond it. Behind hidden features next to 0 they
+    // do not, but gradients of the first weight are, which large pixels multiply.
+    let large = [("param.fc3.weight", 3e38), ("param.fc3.bias", 3e38)];
+    let hidden = [
+        ("param.fc1.weight", 1e-38),
+        ("param.fc1.bias", 1e-36),
+        ("param.fc2.weight", 1.0),
+        ("param.fc2.bias", 0.0),
+        ("input", 1e6),
+    ];
+    for (changes, words) in
+        [(&large[..], "the loss is not finite"), (&hidden, "the gradient of `fc1.weight` is not")]
+    {
+        let mut tensors = with_parameters(of_images(), &mlp.0);
+        for (name, value) in changes {
+            let filled = (tensors[*name].zeros_like().unwrap() + *value).unwrap();
+            tensors.insert((*name).to_owned(), filled);
+        }
+        if changes.len() > 2 {
+            let rows = Tensor::zeros((4, 5), DType::F32, &Device::Cpu).unwrap();
+            let first = (rows.narrow(0, 0, 1).unwrap() + 1e38).unwrap();
+            let rest = rows.narrow(0, 1, 3).unwrap();
+            let rows = Tensor::cat(&[&first, &rest], 0).unwrap();
+            tensors.insert("param.fc3.weight".into(), rows);
+        }
+        let result = of_model(&mlp, "none", &tensors, dir.path());
+        let said = stderr(&result);
+        assert_eq!(result.status.code(), Some(1), "{said}");
+        assert!(said.contains(words) && said.contains("in.safetensors"), "{said}");
+        assert!(!dir.path().join("out.safetensors").exists());
     }
 }
 

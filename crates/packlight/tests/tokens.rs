@@ -95,7 +95,7 @@ fn a_silu_s_derivative_in_two_bits_reaches_training() {
 }
 
 #[test]
-fn a_derivative_of_another_function_fails_its_run_with_a_word_on_what_to_write() {
+fn a_derivative_of_another_function_is_refused_with_a_word_on_what_to_write() {
     for (activation, codec, instead) in [
         ("silu", "regelu2", "for SiLU write `resilu2`"),
         ("gelu", "resilu2", "for GELU write `regelu2`"),
@@ -105,8 +105,10 @@ fn a_derivative_of_another_function_fails_its_run_with_a_word_on_what_to_write()
         let dir = study(&text.replace("linear=pool2,blocks.1.*=pool4", codec));
         let output = run(dir.path());
         let said = stderr(&output);
-        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("plan pooled of the study, on a batch of 16"), "{said}");
         assert!(said.contains("blocks.1.mlp.act") && said.contains(instead), "{said}");
+        assert!(!dir.path().join("runs").exists(), "found before anything is timed");
     }
     let wrong = small("mixer").replace("patch = 4", "patch = 4\nactivation = \"sliu\"");
     assert!(stderr(&run(study(&wrong).path())).contains("did you mean `silu`?"));
@@ -140,5 +142,21 @@ fn plans_show_what_attention_keeps() {
         let found = layers.as_array().unwrap().iter().find(|found| found["layer"] == layer);
         let found = found.unwrap();
         assert_eq!((&found["kind"], &found["codec"]), (&"attention".into(), &"pool2".into()));
+    }
+}
+
+#[test]
+fn plans_that_cannot_pack_are_refused_where_they_are_shown() {
+    for (model, plan, words) in [
+        ("vit", "linear=gf2", ["layer `blocks.0.attn.qkv`", "`gf2`"]),
+        ("vit", "resilu2", ["blocks.3.mlp.act", "`regelu2`"]),
+        ("transformer", "velora:7", ["layer `encoder.encoder_layers.0", "7 parts"]),
+    ] {
+        let mut plans = packlight(["plans", "--model", model, "--width", "24", "--heads", "2"]);
+        let output = plans.args(["--depth", "4", "--plan", plan]).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("plan `{plan}`")), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
     }
 }

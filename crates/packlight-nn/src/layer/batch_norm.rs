@@ -33,8 +33,8 @@ impl BatchNorm2d {
         require_positive(layer.name(), &[("the number of channels", channels)])?;
         let shape = [channels];
         Ok(Self {
-            weight: builder.parameter("weight", &shape, Init::Constant(1.0))?,
-            bias: builder.parameter("bias", &shape, Init::Constant(0.0))?,
+            weight: builder.parameter(&layer, "weight", &shape, Init::Constant(1.0))?,
+            bias: builder.parameter(&layer, "bias", &shape, Init::Constant(0.0))?,
             running: op::RunningStatistics {
                 mean: builder.buffer("running_mean", &shape, Init::Constant(0.0))?,
                 variance: builder.buffer("running_var", &shape, Init::Constant(1.0))?,

@@ -64,10 +64,12 @@ impl Conv2d {
             });
         }
         let shape = [out_channels, in_channels / geometry.groups, kernel, kernel];
-        let weight = builder.parameter("weight", &shape, init)?;
+        let weight = builder.parameter(&layer, "weight", &shape, init)?;
         let fan_in = shape[1] * kernel * kernel;
         let bias = match bias {
-            true => Some(builder.parameter("bias", &[out_channels], Init::pytorch(fan_in))?),
+            true => {
+                Some(builder.parameter(&layer, "bias", &[out_channels], Init::pytorch(fan_in))?)
+            }
             false => None,
         };
         Ok(Self { weight, bias, geometry, layer })

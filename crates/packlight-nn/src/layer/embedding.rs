@@ -24,7 +24,14 @@ impl Embedding {
         let layer = builder.layer(LayerKind::Embedding)?;
         let sizes = [("the number of entries", entries), ("the number of features", features)];
         require_positive(layer.name(), &sizes)?;
-        Ok(Self { weight: builder.parameter("weight", &[entries, features], init)?, layer })
+        Ok(Self { weight: builder.parameter(&layer, "weight", &[entries, features], init)?, layer })
+    }
+}
+
+impl Embedding {
+    /// The layer's name.
+    pub(crate) fn name(&self) -> &str {
+        self.layer.name()
     }
 }
 

@@ -27,8 +27,8 @@ impl LayerNorm {
         let layer = builder.layer(LayerKind::Norm)?;
         require_positive(layer.name(), &[("the number of features", features)])?;
         Ok(Self {
-            weight: builder.parameter("weight", &[features], Init::Constant(1.0))?,
-            bias: builder.parameter("bias", &[features], Init::Constant(0.0))?,
+            weight: builder.parameter(&layer, "weight", &[features], Init::Constant(1.0))?,
+            bias: builder.parameter(&layer, "bias", &[features], Init::Constant(0.0))?,
             epsilon,
             layer,
         })

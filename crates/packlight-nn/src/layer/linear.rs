@@ -57,8 +57,9 @@ impl Linear {
             ("the number of output features", out_features),
         ];
         require_positive(layer.name(), &sizes)?;
-        let weight = builder.parameter("weight", &[out_features, in_features], config.init)?;
-        let bias = config.bias.map(|init| builder.parameter("bias", &[out_features], init));
+        let weight =
+            builder.parameter(&layer, "weight", &[out_features, in_features], config.init)?;
+        let bias = config.bias.map(|init| builder.parameter(&layer, "bias", &[out_features], init));
         Ok(Self { weight, bias: bias.transpose()?, layer })
     }
 }

@@ -51,8 +51,8 @@ impl PatchEmbedding {
         require_positive(layer.name(), &sizes)?;
         let shape = [features, channels, patch, patch];
         Ok(Self {
-            weight: builder.parameter("weight", &shape, config.init)?,
-            bias: builder.parameter("bias", &[features], config.bias)?,
+            weight: builder.parameter(&layer, "weight", &shape, config.init)?,
+            bias: builder.parameter(&layer, "bias", &[features], config.bias)?,
             patch,
             layer,
         })

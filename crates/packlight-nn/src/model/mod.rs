@@ -1,6 +1,7 @@
 //! Models that a study can name.
 
 mod architecture;
+mod inputs;
 mod mixer;
 mod mlp;
 mod resnet;
@@ -12,10 +13,11 @@ mod vit;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, Layer, Pass, op};
 use packlight_record::LayerKind;
 
 pub use architecture::{Architecture, Stem};
+pub use inputs::Inputs;
 pub use mixer::Mixer;
 pub use mlp::Mlp;
 pub use resnet::ResNet;
@@ -30,10 +32,15 @@ use crate::{Arrangement, Builder, Module, Parameters, Plan, Result};
 /// A classifier made from a specification: its network, its parameters and its loss.
 pub struct Model {
     spec: ModelSpec,
-    network: Box<dyn Module>,
+    network: Network,
     parameters: Parameters,
     loss: Arc<Layer>,
     targets: op::Targets,
+}
+
+enum Network {
+    OfImages(Box<dyn Module>),
+    OfPairs(Transformer),
 }
 
 impl Model {
@@ -70,16 +77,22 @@ impl Model {
         device: &Device,
     ) -> Result<Self> {
         let builder = Builder::new(seed, dtype, device)?;
-        let network: Box<dyn Module> = match spec.checked()? {
+        let of_images: Box<dyn Module> = match spec.checked()? {
             Checked::Resnet18(sizes) => Box::new(ResNet::resnet18(&builder, &sizes, arrangement)?),
             Checked::Resnet20(sizes) => Box::new(ResNet::resnet20(&builder, &sizes, arrangement)?),
             Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, arrangement)?),
             Checked::Vit(sizes) => Box::new(Vit::new(&builder, &sizes, arrangement)?),
             Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, arrangement)?),
             Checked::Transformer(sizes) => {
-                Box::new(Transformer::new(&builder, &sizes, arrangement)?)
+                let transformer = Transformer::new(&builder, &sizes, arrangement)?;
+                return Self::around(spec, Network::OfPairs(transformer), &builder);
             }
         };
+        Self::around(spec, Network::OfImages(of_images), &builder)
+    }
+
+    /// A network with its loss.
+    fn around(spec: &ModelSpec, network: Network, builder: &Builder) -> Result<Self> {
         let targets = match spec.name {
             Architecture::Transformer => op::Targets { smoothing: 0.1, ignored: Some(PADDING) },
             _ => op::Targets::default(),
@@ -109,20 +122,52 @@ impl Model {
         self.targets.ignored
     }
 
+    /// Logits of shape (N, classes) for images, or of shape (N, target length, classes) for pairs of
+    /// sequences.
+    ///
+    /// # Errors
+    /// If the model takes other inputs, or their shapes do not fit.
+    pub fn logits(&self, inputs: &Inputs, pass: &Pass) -> Result<Activation> {
+        let enter = |tensor| Activation::from_tensor(tensor, pass);
+        match (inputs, &self.network) {
+            (Inputs::Images(images), _) => self.forward(&enter(images)?),
+            (Inputs::Pairs { source, target }, Network::OfPairs(network)) => {
+                network.forward(&enter(source)?, &enter(target)?)
+            }
+            (Inputs::Pairs { .. }, Network::OfImages(_)) => {
+                Err(self.spec.other_data("images", "pairs of sequences"))
+            }
+        }
+    }
+
+    /// The share that the loss of training spreads evenly over all classes; that of evaluation
+    /// spreads nothing.
+    pub fn label_smoothing(&self) -> f64 {
+        self.targets.smoothing
+    }
+
     /// The cross-entropy of `logits` of shape (..., classes) with `labels` of shape (...), u32 or
-    /// i64, averaged over those that count: a scalar. A transformer's is smoothed by 0.1.
+    /// i64, averaged over those that count: a scalar. In training a transformer's is smoothed, by
+    /// [`Model::label_smoothing`].
     ///
     /// # Errors
     /// If the shapes do not fit, a label is no class, or none counts.
     pub fn loss(&self, logits: &Activation, labels: &Tensor) -> Result<Activation> {
-        Ok(op::softmax_cross_entropy(logits, labels, self.targets, &self.loss)?)
+        let mut targets = self.targets;
+        if !logits.pass().is_training() {
+            targets.smoothing = 0.0;
+        }
+        Ok(op::softmax_cross_entropy(logits, labels, targets, &self.loss)?)
     }
 }
 
 impl Module for Model {
-    /// Logits of shape (N, classes) for images of shape (N, channels, height, width), or of shape
-    /// (N, length, classes) for pairs of sequences of shape (N, 2, length).
+    /// Logits of shape (N, classes) for images of shape (N, channels, height, width); an error where
+    /// the model reads pairs of sequences, which [`Model::logits`] takes.
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.network.forward(x)
+        match &self.network {
+            Network::OfImages(network) => network.forward(x),
+            Network::OfPairs(_) => Err(self.spec.other_data("pairs of sequences", "images")),
+        }
     }
 }

@@ -122,7 +122,24 @@ impl ModelSpec {
         })
     }
 
-    fn other_data(&self, takes: &str, given: &str) -> Error {
+    /// The name of the layer that gives the logits: its weight has a row for each class.
+    pub fn classifier(&self) -> String {
+        match self.name {
+            Architecture::Resnet18 => "fc".to_owned(),
+            Architecture::Resnet20 => "linear".to_owned(),
+            Architecture::Mlp => format!("fc{}", self.hidden.as_ref().map_or(1, Vec::len) + 1),
+            Architecture::Vit | Architecture::Mixer => "head".to_owned(),
+            Architecture::Transformer => "decoder_generator.linear".to_owned(),
+        }
+    }
+
+    /// The name of the layer whose weight has a row for each different token of a source sequence;
+    /// `None` where the model takes images.
+    pub fn source_table(&self) -> Option<&'static str> {
+        self.name.takes_sequences().then_some("src_embedding.embeddings_table")
+    }
+
+    pub(super) fn other_data(&self, takes: &str, given: &str) -> Error {
         let reason = format!("{} takes {takes}, the data are {given}", self.name.name());
         Error::Spec { key: "name", reason }
     }

@@ -61,24 +61,30 @@ impl Transformer {
     }
 }
 
-impl Module for Transformer {
-    /// Logits (N, length, classes) of the tokens that come next, for tokens (N, 2, length), u32: the
-    /// source, and the target as far as it is known.
-    fn forward(&self, x: &Activation) -> Result<Activation> {
-        let &[samples, 2, length] = x.dims() else {
-            let reason = format!("tokens (N, 2, length) expected, {:?} found", x.dims());
-            return Err(Error::Layer { layer: "src_embedding".into(), reason });
-        };
-        let row = |row| op::reshape(&op::slice(x, 1, row..row + 1)?, &[samples, length]);
-        let (source, target) = (row(0)?, row(1)?);
+impl Transformer {
+    /// Logits (N, target length, classes) of the tokens that come next, for sources
+    /// (N, source length) and targets (N, target length) as far as they are known, both u32.
+    ///
+    /// # Errors
+    /// If these are not so many pairs of sequences, a token is in no vocabulary, or a sequence is
+    /// longer than there are positions.
+    pub fn forward(&self, source: &Activation, target: &Activation) -> Result<Activation> {
+        if !matches!((source.dims(), target.dims()), ([n, _], [m, _]) if n == m) {
+            let reason = format!(
+                "sources (N, length) and as many targets expected, {:?} and {:?} found",
+                source.dims(),
+                target.dims()
+            );
+            return Err(Error::Layer { layer: self.source.tokens.name().to_owned(), reason });
+        }
         let no_padding = op::Visible { lengths: Some(lengths(source.data())?), causal: false };
         let of_source = no_padding.clone();
 
-        let x = self.source.forward(&source)?;
+        let x = self.source.forward(source)?;
         let x =
             self.encoder.forward_with(x, [], move |layer, x, []| layer.forward(x, &of_source))?;
         let memory = self.encoder_norm.forward(&x)?;
-        let x = self.target.forward(&target)?;
+        let x = self.target.forward(target)?;
         let x = self.decoder.forward_with(x, [&memory], move |layer, x, [memory]| {
             layer.forward(x, memory, &no_padding)
         })?;

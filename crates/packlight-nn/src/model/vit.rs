@@ -1,12 +1,11 @@
 //! Vision transformers (Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021), with
 //! timm's names and initial distributions.
 
-use candle_core::Var;
 use packlight_autograd::{Activation, op};
 
 use super::sizes::VitSizes;
 use crate::layer::{
-    Attention, FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding,
+    Attention, FeedForward, LayerNorm, Learned, Linear, LinearConfig, PatchConfig, PatchEmbedding,
 };
 use crate::part::Chain;
 use crate::{Arrangement, Builder, Init, Module, Result};
@@ -16,8 +15,8 @@ const EPSILON: f64 = 1e-6;
 /// A vision transformer: patches, a class token, positions, blocks, and a head on the class token.
 pub struct Vit {
     patches: PatchEmbedding,
-    class_token: Var,
-    positions: Var,
+    class_token: Learned,
+    positions: Learned,
     blocks: Chain<Block>,
     norm: LayerNorm,
     head: Linear,
@@ -32,16 +31,14 @@ impl Vit {
         arrangement.refuse_residual("vit")?;
         let &VitSizes { in_channels, width, patch, patches, classes, .. } = sizes;
         let token = Init::Normal { deviation: 1e-6 };
-        let class_token = builder.parameter("cls_token", &[1, 1, width], token)?;
         let small = Init::Normal { deviation: 0.02 };
-        let positions = builder.parameter("pos_embed", &[1, patches + 1, width], small)?;
         let default = Init::pytorch(in_channels * patch * patch);
         let config = PatchConfig { patch, init: default, bias: default };
         let embedding = builder.pp("patch_embed").pp("proj");
         Ok(Self {
             patches: PatchEmbedding::new(&embedding, in_channels, width, config)?,
-            class_token,
-            positions,
+            class_token: Learned::new(&builder.pp("cls_token"), &[1, 1, width], token)?,
+            positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
             blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, [], |number| {
                 Block::new(&builder.pp("blocks").pp(number), sizes)
             })?,
@@ -53,8 +50,8 @@ impl Vit {
 
 impl Module for Vit {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let mut x = op::prepend_token(&self.patches.forward(x)?, &self.class_token)?;
-        x = op::add_parameter(&x, &self.positions)?;
+        let mut x = op::prepend_token(&self.patches.forward(x)?, &self.class_token.value())?;
+        x = op::add_parameter(&x, &self.positions.value())?;
         x = self.blocks.forward(&x)?;
         x = op::slice(&self.norm.forward(&x)?, 1, 0..1)?;
         self.head.forward(&op::flatten(&x)?)

@@ -69,12 +69,10 @@ impl Candle<'_> {
         self.linear(&self.norm(&x, "norm", 1e-6)?.mean(1)?, "head")
     }
 
-    pub(crate) fn transformer(&self, tokens: &Tensor) -> Result<Tensor> {
-        let row = |row| tokens.narrow(1, row, 1)?.squeeze(1)?.contiguous();
-        let (source, target) = (row(0)?, row(1)?);
-        let padding = masked(&source, |token, _, _| token == PADDING)?;
-        let future = masked(&target, |_, query, key| key > query)?;
-        let mut memory = self.embedded(&source, "src")?;
+    pub(crate) fn transformer(&self, source: &Tensor, target: &Tensor) -> Result<Tensor> {
+        let padding = masked(source, |token, _, _| token == PADDING)?.narrow(2, 0, 1)?;
+        let future = masked(target, |_, query, key| key > query)?;
+        let mut memory = self.embedded(source, "src")?;
         for layer in ["encoder.encoder_layers.0", "encoder.encoder_layers.1"] {
             let name = |part: &str| format!("{layer}.{part}");
             let y = self.norm(&memory, &name("sublayers.0.norm"), 1e-5)?;
@@ -85,7 +83,7 @@ impl Candle<'_> {
             memory = (memory + self.feed_forward(&y, &name("pointwise_net"), names)?)?;
         }
         let memory = self.norm(&memory, "encoder.norm", 1e-5)?;
-        let mut x = self.embedded(&target, "trg")?;
+        let mut x = self.embedded(target, "trg")?;
         for layer in ["decoder.decoder_layers.0", "decoder.decoder_layers.1"] {
             let name = |part: &str| format!("{layer}.{part}");
             let y = self.norm(&x, &name("sublayers.0.norm"), 1e-5)?;

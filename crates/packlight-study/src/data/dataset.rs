@@ -161,6 +161,7 @@ fn checksum(parts: &[&Raw]) -> String {
 mod tests {
     use candle_core::Device;
     use packlight_kernels::rng::{Key, Purpose};
+    use packlight_nn::model::Inputs;
 
     use super::super::{Batch, load};
     use super::*;
@@ -172,7 +173,8 @@ mod tests {
     }
 
     fn values(split: &Split, indices: &[usize], key: Option<Key>) -> Vec<f32> {
-        let images = split.batch(indices, key, &Device::Cpu).unwrap().inputs;
+        let batch = split.batch(indices, key, &Device::Cpu).unwrap();
+        let Inputs::Images(images) = batch.inputs else { panic!("no images") };
         images.flatten_all().unwrap().to_vec1().unwrap()
     }
 
@@ -182,8 +184,8 @@ mod tests {
         assert_eq!((set.train.len(), set.test.len()), (1437, 360));
         assert_eq!(set.form.to_string(), "1 x 32 x 32, 10 classes");
         let all: Vec<usize> = (0..set.train.len()).collect();
-        let Batch { inputs: images, targets, units } =
-            set.train.batch(&all, None, &Device::Cpu).unwrap();
+        let Batch { inputs, targets, units } = set.train.batch(&all, None, &Device::Cpu).unwrap();
+        let Inputs::Images(images) = inputs else { panic!("no images") };
         assert_eq!((images.dims(), units), (&[1437, 1, 32, 32][..], 1437));
         let Split::Images(split) = &set.train else { panic!("no images") };
         assert_eq!(targets.to_vec1::<u32>().unwrap(), split.labels());

@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use packlight_kernels::rng::Key;
+use packlight_nn::model::Inputs;
 
 use super::augment::{Augment, Window};
 use super::raw::Raw;
@@ -64,7 +65,11 @@ impl Images {
         }
         let labels: Vec<u32> = indices.iter().map(|&index| self.raw.labels[index]).collect();
         Ok(Batch {
-            inputs: Tensor::from_vec(data, (indices.len(), channels, height, width), device)?,
+            inputs: Inputs::Images(Tensor::from_vec(
+                data,
+                (indices.len(), channels, height, width),
+                device,
+            )?),
             targets: Tensor::from_vec(labels, indices.len(), device)?,
             units: indices.len() as u64,
         })

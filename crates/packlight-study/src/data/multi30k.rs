@@ -89,6 +89,7 @@ pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use packlight_nn::model::Inputs;
 
     use super::super::idx::tests::gzip;
     use super::super::real_sets::skipped;
@@ -120,7 +121,9 @@ mod tests {
         assert_eq!((set.train.len(), set.test.len()), (2, 1));
         let batch = set.test.batch(&[0], None, &Device::Cpu).unwrap();
         // German: `.`; English: `.` and `a`, in this order since `.` comes first.
-        assert_eq!(batch.inputs.to_vec3::<u32>().unwrap(), [[[3, 4, 0, 0], [1, 5, 3, 4]]]);
+        let Inputs::Pairs { source, target } = batch.inputs else { panic!("no pairs") };
+        assert_eq!(source.to_vec2::<u32>().unwrap(), [[3, 4]]);
+        assert_eq!(target.to_vec2::<u32>().unwrap(), [[1, 5, 3, 4]]);
         assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[5, 3, 4, 2]]);
     }
 

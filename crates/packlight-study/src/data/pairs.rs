@@ -1,7 +1,7 @@
 //! One part of a set of pairs of sequences, and its batches.
 
 use candle_core::{Device, Tensor};
-use packlight_nn::model::PADDING;
+use packlight_nn::model::{Inputs, PADDING};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{DataSet, Form};
@@ -24,29 +24,29 @@ impl Pairs {
         self.pairs.len()
     }
 
-    /// The pairs at `indices`, all filled up to the longest sequence among them.
+    /// The pairs at `indices`, on each side filled up to the longest sequence among them.
     pub(super) fn batch(&self, indices: &[usize], device: &Device) -> Result<Batch> {
         let pairs = || indices.iter().map(|&index| &self.pairs[index]);
-        let length = pairs().map(|(source, target)| source.len().max(target.len() + 1)).max();
-        let length = length.unwrap_or(0);
-        let filled = |tokens: &mut Vec<u32>, row: &mut dyn Iterator<Item = u32>| {
-            let end = tokens.len() + length;
-            tokens.extend(row);
-            tokens.resize(end, PADDING);
-        };
-        let (mut inputs, mut targets, mut units) = (Vec::new(), Vec::new(), 0);
-        for (source, target) in pairs() {
-            filled(&mut inputs, &mut source.iter().copied());
-            filled(&mut inputs, &mut [BEGIN].into_iter().chain(target.iter().copied()));
-            filled(&mut targets, &mut target.iter().copied().chain([END]));
-            units += target.len() as u64 + 1;
-        }
+        let units = pairs().map(|(_, target)| target.len() as u64 + 1).sum();
+        let sources = pairs().map(|(source, _)| source.clone());
+        let begun = pairs().map(|(_, target)| [&[BEGIN], &target[..]].concat());
+        let ended = pairs().map(|(_, target)| [&target[..], &[END]].concat());
         Ok(Batch {
-            inputs: Tensor::from_vec(inputs, (indices.len(), 2, length), device)?,
-            targets: Tensor::from_vec(targets, (indices.len(), length), device)?,
+            inputs: Inputs::Pairs {
+                source: filled_up(sources.collect(), device)?,
+                target: filled_up(begun.collect(), device)?,
+            },
+            targets: filled_up(ended.collect(), device)?,
             units,
         })
     }
+}
+
+/// Sequences as one tensor (N, length), those that are shorter than the longest filled up.
+fn filled_up(mut sequences: Vec<Vec<u32>>, device: &Device) -> Result<Tensor> {
+    let length = sequences.iter().map(Vec::len).max().unwrap_or(0);
+    sequences.iter_mut().for_each(|tokens| tokens.resize(length, PADDING));
+    Ok(Tensor::from_vec(sequences.concat(), (sequences.len(), length), device)?)
 }
 
 /// A set of the first pairs that `spec` asks for, of as many different tokens as `vocabularies`
@@ -80,13 +80,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn batches_are_marked_and_filled_up() {
-        let pairs = Pairs::new(vec![(vec![5, 6, 7], vec![8]), (vec![9], vec![4, 5])]);
+    fn batches_are_marked_and_each_side_is_filled_up_to_its_own_longest() {
+        let pairs = Pairs::new(vec![(vec![5, 6, 7, 8], vec![8]), (vec![9], vec![4, 5])]);
         let batch = pairs.batch(&[1, 0], &Device::Cpu).unwrap();
-        assert_eq!(
-            batch.inputs.to_vec3::<u32>().unwrap(),
-            [[[9, 0, 0], [BEGIN, 4, 5]], [[5, 6, 7], [BEGIN, 8, 0]]]
-        );
+        let Inputs::Pairs { source, target } = batch.inputs else { panic!("no pairs") };
+        assert_eq!(source.to_vec2::<u32>().unwrap(), [[9, 0, 0, 0], [5, 6, 7, 8]]);
+        assert_eq!(target.to_vec2::<u32>().unwrap(), [[BEGIN, 4, 5], [BEGIN, 8, 0]]);
         assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[4, 5, END], [8, END, 0]]);
         assert_eq!(batch.units, 5);
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use candle_core::Device;
+use packlight_nn::model::Inputs;
 
 use super::{DataSet, DataSpec, Form, Normalise, Split, data_dir, load};
 
@@ -32,7 +33,8 @@ fn moments(set: &DataSet, channel: usize) -> (f64, f64) {
     let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
     let all: Vec<usize> = (0..set.train.len()).collect();
     for indices in all.chunks(1000) {
-        let images = set.train.batch(indices, None, &Device::Cpu).unwrap().inputs;
+        let batch = set.train.batch(indices, None, &Device::Cpu).unwrap();
+        let Inputs::Images(images) = batch.inputs else { panic!("no images") };
         let plane = images.narrow(1, channel, 1).unwrap().flatten_all().unwrap();
         for value in plane.to_vec1::<f32>().unwrap() {
             count += 1.0;

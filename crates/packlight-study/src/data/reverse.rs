@@ -37,6 +37,7 @@ fn pair(stream: &mut Stream) -> (Vec<u32>, Vec<u32>) {
 #[cfg(test)]
 mod tests {
     use candle_core::Device;
+    use packlight_nn::model::Inputs;
 
     use super::super::SetName;
     use super::*;
@@ -47,11 +48,11 @@ mod tests {
         assert_eq!((set.train.len(), set.test.len()), (TRAIN, TEST));
         for index in 0..20 {
             let batch = set.train.batch(&[index], None, &Device::Cpu).unwrap();
-            let source = batch.inputs.to_vec3::<u32>().unwrap()[0][0].clone();
+            let Inputs::Pairs { source, .. } = batch.inputs else { panic!("no pairs") };
+            let source = source.to_vec2::<u32>().unwrap()[0].clone();
             let target = batch.targets.to_vec2::<u32>().unwrap()[0].clone();
-            let length = source.len() - 1;
-            assert!((4..=12).contains(&length));
-            assert!(source[..length].iter().eq(target[..length].iter().rev()));
+            assert!((4..=12).contains(&source.len()));
+            assert!(source.iter().eq(target[..source.len()].iter().rev()));
         }
     }
 

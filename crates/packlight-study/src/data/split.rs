@@ -2,6 +2,7 @@
 
 use candle_core::{Device, Tensor};
 use packlight_kernels::rng::Key;
+use packlight_nn::model::Inputs;
 
 use super::images::Images;
 use super::pairs::Pairs;
@@ -19,10 +20,10 @@ pub enum Split {
 /// Samples as a model takes them.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Images, f32 of (N, channels, height, width); or tokens, u32 of (N, 2, length): the source,
-    /// and the target from its beginning mark on.
-    pub inputs: Tensor,
-    /// Labels, u32 of (N); or the target's tokens up to its end mark, u32 of (N, length).
+    /// Images, f32; or pairs of sequences, the target from its beginning mark on. Each side of the
+    /// pairs is as long as its longest sequence in this batch.
+    pub inputs: Inputs,
+    /// Labels, u32 of (N); or the target's tokens up to its end mark, u32 of (N, target length).
     pub targets: Tensor,
     /// How many targets count: all labels, or all tokens that are no padding.
     pub units: u64,

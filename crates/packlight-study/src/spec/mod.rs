@@ -39,8 +39,12 @@ pub struct Study {
     pub seeds: Vec<u64>,
     /// Passes over the training data, for each plan that does not say otherwise.
     pub epochs: u64,
-    /// Samples in a batch; the last one of an epoch may be smaller.
+    /// Samples in a batch; the last one of an epoch may be smaller, unless it is left out.
     pub batch: usize,
+    /// Whether an epoch leaves out its last batch where that is smaller than the others. Each epoch
+    /// has an order of its own, so that other samples are left out.
+    #[serde(default)]
+    pub drop_last: bool,
     /// Threads to compute with; all that the machine has where it is not given. It changes no
     /// record.
     #[serde(default)]
@@ -194,6 +198,8 @@ impl Study {
             #[serde(skip_serializing_if = "Option::is_none")]
             from: Option<String>,
             batch: usize,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            drop_last: bool,
             model: &'a ModelSpec,
             data: &'a DataSpec,
             optimizer: &'a OptimizerSpec,
@@ -209,6 +215,7 @@ impl Study {
                 None => self.weights.as_ref().map(|weights| weights.hash().to_owned()),
             },
             batch: self.batch,
+            drop_last: self.drop_last,
             model: &self.model,
             data: &self.data,
             optimizer: &self.optimizer,
@@ -331,6 +338,7 @@ learning_rate = 0.1
             TEXT.replace("none = \"none\"", "none = { plan = \"none\" }"),
             TEXT.replace("none = \"none\"", "none = { plan = \"none\", epochs = 2 }"),
             TEXT.replace("batch = 8", "batch = 8 # a comment\nthreads = 2"),
+            TEXT.replace("batch = 8", "batch = 8\ndrop_last = false"),
         ] {
             assert_eq!(hash(&same), expected, "{same}");
         }
@@ -342,6 +350,7 @@ learning_rate = 0.1
             TEXT.replace("resnet18", "resnet20"),
             TEXT.replace("0.1", "0.2"),
             TEXT.replace("\"digits\"", "\"digits\"\nsize = 16"),
+            TEXT.replace("batch = 8", "batch = 8\ndrop_last = true"),
             format!("{TEXT}\n[probe]\nevery = 5"),
         ] {
             assert_ne!(hash(&other), expected, "{other}");

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use candle_core::Tensor;
 use clap::Args;
-use packlight::autograd::{Activation, Layer, Pass};
-use packlight::nn::{ModelSpec, Module, Plan, memory, weights};
+use packlight::autograd::{Layer, Pass};
+use packlight::kernels::finite::is_finite;
+use packlight::nn::{ModelSpec, Plan, memory, weights};
 use packlight::probe::calibrate;
 use serde::Serialize;
 
@@ -28,11 +29,13 @@ use crate::output::Output;
 /// A batch for a transformer is `src` (N,S), the source tokens, `tgt` (N,T), the target tokens that the
 /// decoder reads, and `labels` (N,T), those that it is to say: the same, one further. Sequences end with
 /// 0 where they are shorter than others; such tokens are not seen, and such labels do not count. The
-/// loss is the cross-entropy, smoothed by 0.1, averaged over the labels that count; nothing is dropped
-/// out, since no other program would draw the same.
+/// loss is that of training: the cross-entropy, smoothed by 0.1, averaged over the labels that count;
+/// nothing is dropped out, since no other program would draw the same.
 ///
 /// Codecs that share out bits or ranks among all layers (`actnn:2`, `gact:4`, `alam:2`, `asi:2MiB`)
 /// measure on the batch first, in a step of its own, as they do when a training begins.
+///
+/// It is an error if the loss or a gradient is not finite.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -86,12 +89,11 @@ impl Arguments {
         let spec = self.model.spec();
         let spec = ModelSpec { dropout: spec.name.takes_sequences().then_some(0.0), ..spec };
         let model = file.model(&spec, &Plan::parse(&self.plan)?)?;
-        let (input, labels) = file.batch(&model)?;
+        let (inputs, labels) = file.batch(&model)?;
 
         let pass = Pass::training();
         let loss = |pass: &Pass| -> packlight::nn::Result<Tensor> {
-            let logits = model.forward(&Activation::from_tensor(&input, pass)?)?;
-            Ok(model.loss(&logits, &labels)?.into_tensor()?)
+            Ok(model.loss(&model.logits(&inputs, pass)?, &labels)?.into_tensor()?)
         };
         calibrate(model.parameters(), &pass, loss, 0, 1)?;
         let mut value = loss(&pass)?;
@@ -100,13 +102,22 @@ impl Arguments {
             value = loss(&pass)?;
             store = value.backward()?;
         }
+        require_finite("the loss", &value)?;
         let of = |(name, var): (&str, &candle_core::Var)| {
             let gradient = store.get(var).with_context(|| format!("`{name}` has no gradient"))?;
+            require_finite(&format!("the gradient of `{name}`"), gradient)?;
             Ok((name.to_owned(), gradient.clone()))
         };
         let gradients = model.parameters().trained().map(of).collect::<anyhow::Result<_>>()?;
         Ok((value.detach().reshape(1)?, gradients))
     }
+}
+
+/// Answers an error where something computed overflowed.
+fn require_finite(what: &str, computed: &Tensor) -> anyhow::Result<()> {
+    let remedy = "something overflowed on the way; give smaller parameters or inputs";
+    ensure!(is_finite(&computed.detach())?, "{what} is not finite: {remedy}");
+    Ok(())
 }
 
 /// Has the codecs share out among all layers what they do, and answers whether they did.

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
-use candle_core::{DType, Device};
+use anyhow::Context;
+use candle_core::{DType, Device, Tensor};
 use clap::Args;
+use packlight::autograd::Pass;
+use packlight::nn::model::Inputs;
 use packlight::nn::{Model, Plan};
 use serde::Serialize;
 
@@ -15,6 +18,10 @@ use crate::output::Output;
 /// A plan is a codec (`pool2`), or rules WHICH=CODEC separated by commas, where WHICH is a layer's
 /// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`; the
 /// most specific rule wins, and layers without a rule keep their inputs exactly.
+///
+/// The model goes forward and back once over two made-up samples, images of 3 x 32 x 32 (or of two patches a side) or sequences
+/// of 8 tokens, so that a codec which cannot pack what its layer reads is an error. What depends on
+/// the data, such as whether a budget is enough, only `packlight run` finds out.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -40,16 +47,22 @@ struct Layer {
     codec: String,
 }
 
+/// Classes, or different tokens, of the made-up samples.
+const CLASSES: usize = 10;
+const SAMPLES: usize = 2;
+const TOKENS: usize = 8;
+
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         // Layers do not depend on the data; any that the model takes will do.
         let spec = self.model.spec();
         let spec = match spec.name.takes_sequences() {
-            true => spec.for_sequences(10, 10)?,
-            false => spec.for_images(3, spec.patch.map_or(32, |patch| 2 * patch), 10)?,
+            true => spec.for_sequences(CLASSES, CLASSES)?,
+            false => spec.for_images(3, spec.patch.map_or(32, |patch| 2 * patch), CLASSES)?,
         };
         let plan = Plan::parse(&self.plan)?;
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
+        try_out(&model).with_context(|| format!("plan `{plan}`"))?;
         let layers: Vec<Layer> = model
             .layers()
             .iter()
@@ -69,4 +82,27 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Goes forward and back once over made-up samples.
+fn try_out(model: &Model) -> anyhow::Result<()> {
+    let spec = model.spec();
+    let numbered = |shape: &[usize]| -> anyhow::Result<Tensor> {
+        let numbers =
+            (0..shape.iter().product::<usize>()).map(|at| (1 + at % (CLASSES - 1)) as u32);
+        Ok(Tensor::from_iter(numbers, &Device::Cpu)?.reshape(shape)?)
+    };
+    let (inputs, labels) = match spec.image_size {
+        Some(side) => {
+            let images = numbered(&[SAMPLES, spec.in_channels.unwrap_or(1), side, side])?;
+            (Inputs::Images(images.to_dtype(DType::F32)?), numbered(&[SAMPLES])?)
+        }
+        None => {
+            let tokens = numbered(&[SAMPLES, TOKENS])?;
+            (Inputs::Pairs { source: tokens.clone(), target: tokens.clone() }, tokens)
+        }
+    };
+    let logits = model.logits(&inputs, &Pass::training())?;
+    model.loss(&logits, &labels)?.into_tensor()?.backward()?;
+    Ok(())
 }

@@ -1,0 +1,106 @@
+//! Small networks give PyTorch's loss and gradients: the files in `fixtures`, which `make.py` there
+//! writes.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use packlight_autograd::Pass;
+use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
+use packlight_nn::{Plan, weights};
+
+/// In f64 all that is lost is what the files round to f32.
+const TOLERANCES: [(DType, f64); 2] = [(DType::F32, 1e-4), (DType::F64, 1e-6)];
+
+/// Compares the loss and all gradients of the model in the file called `name`. Where the file has a
+/// gradient under the name of `plan`, that is what the plan is to make of it.
+fn compare(name: &str, spec: &ModelSpec, plan: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/{name}"));
+    let fixture = weights::read(&path.with_extension("safetensors"), &Device::Cpu).unwrap();
+    for (dtype, tolerance) in TOLERANCES {
+        let plan = Plan::parse(plan).unwrap();
+        let model = Model::planned(spec, &plan, 1, dtype, &Device::Cpu).unwrap();
+        set_parameters(&model, &fixture);
+        let inputs = match fixture.get("input") {
+            Some(images) => Inputs::Images(images.to_dtype(dtype).unwrap()),
+            None => {
+                Inputs::Pairs { source: tokens(&fixture["src"]), target: tokens(&fixture["tgt"]) }
+            }
+        };
+        let logits = model.logits(&inputs, &Pass::training()).unwrap();
+        let loss = model.loss(&logits, &tokens(&fixture["labels"])).unwrap().into_tensor().unwrap();
+        let what = |of: &str| format!("{name} {plan} {dtype:?}: {of}");
+        let error = relative_error(&loss, &fixture["loss"]);
+        assert!(error < tolerance, "{}: {error:e}", what("loss"));
+        let gradients = loss.backward().unwrap();
+        let mut compressed = 0;
+        for (parameter, var) in model.parameters().named() {
+            let exact = &fixture[&format!("grad.{parameter}")];
+            let under_plan = fixture.get(&format!("{plan}.{parameter}"));
+            compressed += usize::from(under_plan.is_some());
+            let found = gradients.get(var).unwrap();
+            // A softmax does not see what is added to all of a row's scores, the keys' bias.
+            if parameter.ends_with("qkv_nets.1.bias") {
+                let found = found.abs().unwrap().max_all().unwrap().to_dtype(DType::F64).unwrap();
+                assert!(found.to_scalar::<f64>().unwrap() < tolerance, "{}", what(parameter));
+                continue;
+            }
+            let error = relative_error(found, under_plan.unwrap_or(exact));
+            assert!(error < tolerance, "{}: {error:e}", what(parameter));
+        }
+        let expected = if plan.to_string() == "none" { 0 } else { 20 };
+        assert_eq!(compressed, expected, "{}", what("gradients under the plan"));
+    }
+}
+
+fn tokens(tensor: &Tensor) -> Tensor {
+    tensor.to_dtype(DType::U32).unwrap()
+}
+
+fn set_parameters(model: &Model, fixture: &BTreeMap<String, Tensor>) {
+    let mut tensors = model.parameters().tensors().unwrap(); // the buffers stay as they are
+    for (name, _) in model.parameters().named() {
+        tensors.insert(name.to_owned(), fixture[&format!("param.{name}")].clone());
+    }
+    model.parameters().set(&tensors).unwrap();
+    let parameters = fixture.keys().filter(|name| name.starts_with("param.")).count();
+    assert_eq!(parameters, model.parameters().named().count());
+}
+
+fn relative_error(found: &Tensor, expected: &Tensor) -> f64 {
+    assert_eq!(found.dims(), expected.dims());
+    let flat = |t: &Tensor| t.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let (found, expected) = (flat(found).unwrap(), flat(expected).unwrap());
+    let difference: f64 = found.iter().zip(&expected).map(|(a, b)| (a - b).powi(2)).sum();
+    (difference / expected.iter().map(|b| b * b).sum::<f64>()).sqrt()
+}
+
+fn narrow(name: Architecture, width: usize) -> ModelSpec {
+    ModelSpec { width: Some(width), ..ModelSpec::new(name) }
+}
+
+#[test]
+fn a_residual_network_agrees_with_pytorch() {
+    let spec = narrow(Architecture::Resnet18, 2).for_images(3, 16, 4).unwrap();
+    compare("resnet18", &spec, "none");
+    compare("resnet18", &spec, "pool2");
+}
+
+#[test]
+fn a_vision_transformer_agrees_with_pytorch() {
+    let spec = ModelSpec { depth: Some(2), heads: Some(2), ..narrow(Architecture::Vit, 8) };
+    compare("vit", &spec.for_images(3, 8, 4).unwrap(), "none");
+}
+
+#[test]
+fn a_transformer_agrees_with_pytorch() {
+    let spec = ModelSpec {
+        depth: Some(1),
+        heads: Some(2),
+        dropout: Some(0.0),
+        ..narrow(Architecture::Transformer, 8)
+    };
+    compare("transformer", &spec.for_sequences(11, 9).unwrap(), "none");
+}

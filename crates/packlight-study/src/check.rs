@@ -1,0 +1,69 @@
+//! Whether a plan can train at all, found out before anything is timed.
+
+use std::sync::Arc;
+
+use packlight_autograd::{Layer, Pass};
+use packlight_codec::Calibration;
+use packlight_nn::memory;
+use packlight_probe::calibrate;
+
+use crate::data::Batch;
+use crate::trainer::Trainer;
+use crate::{Error, Result};
+
+impl Trainer<'_> {
+    /// Goes forward and back once over a batch of each size that an epoch has, so that every codec
+    /// packs what its layer reads and shares out what it may take. Changes no parameter, but running
+    /// statistics and what codecs remember, so the trainer is of no other use afterwards.
+    ///
+    /// # Errors
+    /// If a layer or its codec cannot take what it is given; the error names the layer, the plan
+    /// `plan` and the size of the batch.
+    pub(crate) fn check(&self, plan: &str) -> Result<()> {
+        let order = self.order(0);
+        let mut batches = order.chunks(self.study.batch);
+        let whole = batches.next();
+        let last = batches.next_back().filter(|last| last.len() < self.study.batch);
+        for samples in whole.into_iter().chain(last) {
+            self.check_on(samples).map_err(|source| Error::Step {
+                plan: plan.to_owned(),
+                samples: samples.len(),
+                remedy: self.remedy(&source, samples.len()),
+                source: Box::new(source),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_on(&self, samples: &[usize]) -> Result<()> {
+        let Batch { inputs, targets, .. } = self.data.train.batch(samples, None, &self.device)?;
+        let pass = Pass::training().with_seed(self.seed, 0);
+        let loss = |pass: &Pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss);
+        let steps = self.total_steps();
+        if self.model.layers().iter().any(|layer| shares_a_budget(layer, steps)) {
+            calibrate(self.model.parameters(), &pass, loss, 0, steps)?;
+        }
+        loss(&pass)?.backward()?;
+        memory::allocate(self.model.layers())?;
+        Ok(())
+    }
+
+    /// What to do about an error on so many samples, where that can be said: another codec for its
+    /// layer, or no smaller last batch.
+    fn remedy(&self, error: &Error, samples: usize) -> String {
+        let said = error.to_string();
+        let mut layers = self.model.layers().iter().map(|layer| layer.name());
+        match layers.find(|name| said.starts_with(&format!("layer `{name}`: codec "))) {
+            Some(layer) => format!("; write another codec for it, as in `{layer}=none`"),
+            None if samples < self.study.batch => {
+                "; this is an epoch's last batch, which `drop_last = true` leaves out".to_owned()
+            }
+            None => String::new(),
+        }
+    }
+}
+
+/// Whether a layer's codec may find that the budget of all is too small, once it has measured.
+fn shares_a_budget(layer: &Arc<Layer>, steps: u64) -> bool {
+    matches!(layer.codec().calibrates(0, steps), Some(Calibration::Distances(_)))
+}

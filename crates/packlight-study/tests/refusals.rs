@@ -1,0 +1,107 @@
+//! What cannot train is refused before anything is timed or changed.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use common::{options, study};
+use packlight_record::layout::{RUNS, STUDY};
+use packlight_study::{Collection, Event, Options, Progress, run_collection, run_study};
+
+fn text(model: &str, data: &str, plan: &str) -> String {
+    format!(
+        r#"
+name = "tiny"
+title = "A study for tests"
+seeds = [0]
+epochs = 1
+batch = 4
+
+[model]
+{model}
+
+[data]
+{data}
+train_limit = 10
+test_limit = 4
+
+[plans]
+none = "none"
+wrong = "{plan}"
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+"#
+    )
+}
+
+const RESNET: &str = "name = \"resnet18\"\nwidth = 2";
+const DIGITS: &str = "name = \"digits\"\nsize = 8";
+const TRANSFORMER: &str = "name = \"transformer\"\nwidth = 8\ndepth = 1\nheads = 2";
+const REVERSE: &str = "name = \"reverse\"";
+
+/// Fails the test where anything is timed.
+struct NothingTimed;
+
+impl Progress for NothingTimed {
+    fn event(&mut self, event: Event<'_>) {
+        panic!("{event:?}");
+    }
+}
+
+fn refused(dir: &Path, overwrite: bool) -> String {
+    let interrupted = AtomicBool::new(false);
+    let options = Options { overwrite, ..options(&interrupted) };
+    let error = match Collection::read(dir).unwrap() {
+        None => run_study(dir, &options, &mut NothingTimed).map(drop).unwrap_err(),
+        Some(several) => {
+            run_collection(dir, several, &options, &mut NothingTimed).map(drop).unwrap_err()
+        }
+    };
+    error.to_string()
+}
+
+#[test]
+fn a_plan_that_cannot_pack_is_refused_before_anything_is_timed() {
+    for (model, data, plan, words) in [
+        (RESNET, DIGITS, "asi:2x3", &["`conv1`", "`asi:2x3`", "`conv1=none`"][..]),
+        (RESNET, DIGITS, "linear=gf2", &["`fc`", "`gf2`", "`fc=none`"]),
+        (RESNET, DIGITS, "norm=velora:4", &["`bn1`", "`velora:4`", "`bn1=none`"]),
+        (RESNET, DIGITS, "asi:0.0001MiB", &["MiB at least; allow more"]),
+        (TRANSFORMER, REVERSE, "velora:3", &["3 parts", "=none`"]),
+        (TRANSFORMER, REVERSE, "activation=resilu2", &["pointwise_net.act", "`regelu2`"]),
+    ] {
+        let dir = study(&text(model, data, plan));
+        let said = refused(dir.path(), false);
+        for word in [&["plan wrong of the study, on a batch of 4: "], words].concat() {
+            assert!(said.contains(word), "{plan}: `{word}` is missing in: {said}");
+        }
+        assert!(!dir.path().join(RUNS).exists());
+    }
+}
+
+#[test]
+fn all_studies_of_a_collection_are_checked_before_one_is_timed_or_changed() {
+    let dir = study("title = \"Two\"\nstudies = [\"good\", \"bad\"]");
+    for (name, plan) in [("good", "pool2"), ("bad", "asi:2x3")] {
+        std::fs::create_dir_all(dir.path().join(name).join(RUNS).join("none-seed0")).unwrap();
+        std::fs::write(dir.path().join(name).join(STUDY), text(RESNET, DIGITS, plan)).unwrap();
+    }
+    let said = refused(dir.path(), true);
+    assert!(said.contains("study bad of the collection: plan wrong of the study"), "{said}");
+    for name in ["good", "bad"] {
+        assert!(dir.path().join(name).join(RUNS).join("none-seed0").exists(), "{name}");
+    }
+}
+
+#[test]
+fn to_leave_out_the_only_batch_is_refused() {
+    let text = text(RESNET, DIGITS, "pool2").replace("batch = 4", "batch = 11\ndrop_last = true");
+    let said = refused(study(&text).path(), false);
+    let expected = "drop_last: an epoch's 10 samples are no whole batch of 11";
+    assert!(said.contains(expected) && said.contains("study.toml"), "{said}");
+}
