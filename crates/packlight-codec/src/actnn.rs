@@ -1,17 +1,24 @@
-//! `actnn:<level>`: groups of 256 values in 4 bits, or in 2 on average, shared out by sensitivity.
+//! `actnn:<level>`: groups of 256 values in 4 bits, or in 2 on average over the inputs of conv and
+//! linear layers, shared out by sensitivity.
 //!
 //! Chen et al., "ActNN: reducing training memory footprint via 2-bit activation compressed
 //! training" (ICML 2021). Level 1: 4 bits for conv and linear inputs. Level 2: 4 bits for all that
-//! keep an input. Level 3: 2 bits on average, allocated over samples and layers. The groups are
-//! those of `q<b>`. The levels beyond, which swap and defragment, are not here.
+//! keep an input. Level 3: 2 bits on average, allocated over the samples of conv and linear layers. The
+//! groups are those of `q<b>`. The levels beyond, which swap and defragment, are not here.
 //!
 //! At level 3, the gradient's variance from sample n of a layer is C_n / (2^bits - 1)^2, with
 //! C_n = taps / 4 / groups * (sum over groups of range^2) * 256 / pixels * |G|^2 (section 4.2 and
 //! the authors' code), |G|^2 the batch's mean squared norm of the output gradient. After each step
 //! the bits of all samples of all conv and linear layers are allocated together; a layer
-//! then has its samples' mean, which the next batch's samples share out by their own ranges. Other
-//! layers follow the conv or linear layer before them. Until there are gradients, all have 8 bits.
-//! Where two layers share a packed input, the one that packed it speaks for both.
+//! then has its samples' mean, which the next batch's samples share out by their own ranges. Until
+//! there are gradients, all have 8 bits. Where two layers share a packed input, the one that packed it
+//! speaks for both.
+//!
+//! The budget of 2 bits is that of the codes of conv and linear inputs alone. Other layers (norms,
+//! activations, attention) have the mean bits of the conv or linear layer before them, as in the
+//! authors' code, so that with them a network keeps more than 2 bits a value, or fewer. Beside the
+//! codes, the ledger counts what belongs to them: two bf16 for each group (0.125 bits a value, and
+//! more where samples do not fill their groups) and a byte for each sample.
 //!
 //! The authors' code can also follow each sample of the data set's own |G|^2 from epoch to epoch
 //! (`use_gradient`). It is off at all of their levels, takes a number for each sample and layer, and
@@ -33,7 +40,7 @@ use crate::{Bytes, Codec, Context, InputForm, Memory, Packed, Result, Scope};
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
     pattern: "actnn:<level>",
-    summary: "1: 4 bits for conv and linear, 2: 4 bits for all, 3: 2 bits on average by sensitivity",
+    summary: "4 bits: 1 for conv and linear, 2 for all; 3: these at 2 on average, by sensitivity",
     examples: &["actnn:3", "actnn:1", "actnn:2"],
     parse,
 };

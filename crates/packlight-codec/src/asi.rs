@@ -35,6 +35,7 @@ use rayon::prelude::*;
 
 use crate::identity::Identity;
 use crate::registry::Entry;
+use crate::scaling::squarable;
 use crate::selection::{Way, select};
 use crate::spec::{number, parameters, wrong};
 use crate::tucker::Tucker;
@@ -290,7 +291,7 @@ fn subspace_step(
     last: Option<&Tensor>,
     key: Key,
 ) -> Result<Tensor> {
-    let length = tensor.dim(axis)?;
+    let (length, tensor) = (tensor.dim(axis)?, &squarable(tensor)?);
     let u = match last.filter(|last| last.dims() == [length, rank]) {
         Some(last) => last.clone(),
         None => gaussian(key, &[length, rank], tensor.dtype(), 1.0)?,

@@ -1,39 +1,39 @@
 //! `blpa:<b>`: one tensor of b bits for each norm, the ReLU behind it and the layer behind that.
 //!
 //! Chakrabarti and Moseley, "Backprop with approximate activations for memory-efficient network
-//! training" (NeurIPS 2019). A norm keeps its output, over a fixed range of six deviations,
-//! rounded to the middle of 2^b steps whose signs are exact: it gives the norm's own gradient, the
-//! ReLU's mask and the input of the convolution behind. Where no norm has left a cell (the images,
-//! a residual sum) what is kept is the code `q<b>:nearest`. A channel whose weight is
-//! 0 cannot tell what it normalised: that weight's gradient is 0.
+//! training" (NeurIPS 2019). A norm keeps its normalised values, over a fixed range of six deviations,
+//! rounded to the middle of 2^b steps that tell the exact sign of its output: they give the norm's
+//! own gradient, the ReLU's mask and the input of the convolution behind. Where no norm has left a
+//! cell (the images, a residual sum) what is kept is the code `q<b>:nearest`. The authors have 4 and
+//! 8 bits, and code the output divided by the norm's weight; these are the same codes while the
+//! weight is not small beside the bias, and here others are well coded, too, 0 included (see
+//! [`packlight_kernels::fixed_range`]).
 
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use packlight_kernels::fixed_range::{self, Channels};
+use packlight_kernels::fixed_range::FixedRange;
 use packlight_kernels::quantise::Rounding;
 use packlight_record::LayerKind;
 
 use crate::grouped::Code;
 use crate::quantised::GROUP;
 use crate::registry::Entry;
-use crate::spec::{parameters, wrong};
+use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
     pattern: "blpa:<b>",
-    summary: "4 or 8 bits a value; a norm, its ReLU and the layer behind share one tensor",
-    examples: &["blpa:4", "blpa:8"],
+    summary: "2 to 8 bits a value; a norm, its ReLU and the layer behind share one tensor",
+    examples: &["blpa:4", "blpa:8", "blpa:3"],
     parse,
 };
 
 fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
-    Some(match parameters(spec, "blpa")?[..] {
-        ["4"] => Ok(Arc::new(Blpa { bits: 4 }) as _),
-        ["8"] => Ok(Arc::new(Blpa { bits: 8 }) as _),
-        _ => Err(wrong(spec, "`blpa:4` or `blpa:8` expected")),
-    })
+    let bits = only(spec, "blpa", "blpa:4")?
+        .and_then(|bits| number(spec, bits, 2..=8, "2 to 8 bits, as in `blpa:4`,"));
+    Some(bits.map(|bits| Arc::new(Blpa { bits }) as _))
 }
 
 /// Approximate activations, one tensor a cell.
@@ -72,31 +72,34 @@ impl Codec for Blpa {
 
     fn pack_cell(
         &self,
-        output: &Tensor,
+        normalised: &Tensor,
         weight: &Tensor,
         bias: &Tensor,
         _: &mut Context<'_>,
     ) -> Result<Box<dyn Packed>> {
-        let channels = Channels::new(weight, bias, self.bits)?;
-        let codes = fixed_range::pack(output, &channels)?;
-        let (shape, dtype) = (output.dims().to_vec(), output.dtype());
-        Ok(Box::new(Cell { codes, channels, shape, dtype }))
+        let range = FixedRange::new(weight, bias, self.bits)?;
+        let codes = range.pack(normalised)?;
+        Ok(Box::new(Cell { codes, range, shape: normalised.dims().to_vec() }))
     }
 }
 
 struct Cell {
     codes: Tensor,
-    channels: Channels,
+    range: FixedRange,
     shape: Vec<usize>,
-    dtype: DType,
 }
 
 impl Packed for Cell {
+    /// Those of the codes: all else comes from the norm's own weight and bias.
     fn bytes(&self) -> Bytes {
-        Bytes { payload: self.codes.elem_count(), metadata: self.channels.bytes() }
+        Bytes { payload: self.codes.elem_count(), metadata: 0 }
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        Ok(fixed_range::unpack(&self.codes, &self.channels, &self.shape, self.dtype)?)
+        Ok(self.range.output(&self.codes, &self.shape)?)
+    }
+
+    fn normalised(&self) -> Result<Tensor> {
+        Ok(self.range.normalised(&self.codes, &self.shape)?)
     }
 }

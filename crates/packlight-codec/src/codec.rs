@@ -8,7 +8,8 @@ use packlight_kernels::rng::Key;
 use packlight_kernels::{gelu, linear, silu};
 use packlight_record::LayerKind;
 
-use crate::{Memory, Result};
+use crate::merged_norm::Merged;
+use crate::{Error, Memory, Result};
 
 /// Bytes that a packed tensor takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,6 +109,10 @@ pub trait Codec: fmt::Debug + Send + Sync {
 
     /// Packs a tensor.
     ///
+    /// Finite values of a magnitude up to 1e30 are restored as finite ones. Where a value is not
+    /// finite, packing is an error or some restored value is not finite either, so that the loss or
+    /// a gradient shows it; larger values than 1e30 may do the same.
+    ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>>;
@@ -181,8 +186,8 @@ pub trait Codec: fmt::Debug + Send + Sync {
         Ok(conv2d::input_grad(grad, weight, input_shape, geometry)?)
     }
 
-    /// Whether a norm packs its output in the place of its input, and that one copy also serves the
-    /// ReLU behind it and the layer behind that: so each packed value must keep its exact sign.
+    /// Whether a norm packs what it has normalised in the place of its input, and that one copy also
+    /// serves the ReLU behind it and the layer behind that; see [`Codec::pack_cell`].
     fn packs_cells(&self) -> bool {
         false
     }
@@ -201,19 +206,23 @@ pub trait Codec: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Packs the output (N,C,...) of a norm with this weight and bias (C), where
-    /// [`Codec::packs_cells`]; that of a layer norm as a matrix (tokens, features).
+    /// Packs the normalised values (N,C,...) of a norm with this weight and bias (C), where
+    /// [`Codec::packs_cells`]; those of a layer norm as a matrix (tokens, features).
+    ///
+    /// What is packed gives the norm its normalised values back by [`Packed::normalised`], whatever
+    /// its weight, and unpacks to its output `weight * normalised + bias`, each value with its exact
+    /// sign. Weight and bias are the layer's own and count for nothing.
     ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
     fn pack_cell(
         &self,
-        output: &Tensor,
-        _weight: &Tensor,
-        _bias: &Tensor,
+        normalised: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
         context: &mut Context<'_>,
     ) -> Result<Box<dyn Packed>> {
-        self.pack(output, context)
+        Ok(Box::new(Merged::new(self.pack(normalised, context)?, weight, bias)))
     }
 
     /// Shares out what all layers with this codec may take, after each step of training, by what
@@ -236,6 +245,15 @@ pub trait Packed: Send + Sync {
     /// # Errors
     /// If a kernel fails.
     fn unpack(&self) -> Result<Tensor>;
+
+    /// The normalised values of the norm that packed this as a cell; see [`Codec::pack_cell`].
+    ///
+    /// # Errors
+    /// If it is no cell, or a kernel fails.
+    fn normalised(&self) -> Result<Tensor> {
+        let reason = "what is kept is no norm's cell".into();
+        Err(Error::Layer { codec: "cell".into(), reason })
+    }
 
     /// Whether this copy also serves another convolution of the same input, with this kernel and
     /// geometry.

@@ -84,7 +84,7 @@ impl Codec for Hosvd {
 /// share `energy` of all.
 ///
 /// # Errors
-/// If an element is not finite, or too large to be squared.
+/// If an element is not finite.
 pub(crate) fn factors(tensor: &Tensor, energy: f64) -> Result<Vec<Tensor>> {
     let axes = (0..tensor.rank()).into_par_iter();
     axes.map(|axis| low_rank::leading_vectors(tensor, axis, energy)).collect()

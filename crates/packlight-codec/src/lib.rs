@@ -42,6 +42,7 @@ mod ladder;
 mod low_rank;
 mod masked;
 mod memory;
+mod scaling;
 mod selection;
 mod spec;
 mod tokens;

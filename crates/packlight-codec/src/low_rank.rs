@@ -10,6 +10,7 @@ use packlight_kernels::mode_product::mode_product;
 use packlight_kernels::orthonormalise::orthonormalise;
 use packlight_kernels::symmetric_eigen::{rank_for_energy, symmetric_eigen};
 
+use crate::scaling::squarable;
 use crate::spec::number;
 use crate::{Bytes, Codec, Error, InputForm, Packed, Result};
 
@@ -81,8 +82,9 @@ pub(crate) fn energy(spec: &str, text: &str) -> Result<f64> {
 /// the smaller matrix on its other side are taken through the unfolding.
 ///
 /// # Errors
-/// If an element is not finite, or too large to be squared.
+/// If an element is not finite.
 pub(crate) fn leading_vectors(tensor: &Tensor, axis: usize, energy: f64) -> Result<Tensor> {
+    let tensor = &squarable(tensor)?;
     let leading = |tensor: &Tensor, axis| -> Result<Tensor> {
         let rank = |values: &[f64]| {
             if energy >= 1.0 { Ok(values.len()) } else { rank_for_energy(values, energy) }

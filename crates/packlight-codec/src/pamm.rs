@@ -14,6 +14,7 @@ use packlight_kernels::{linear, nearest_line};
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
+use crate::scaling::squarable;
 use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
 
@@ -66,11 +67,11 @@ impl Codec for Pamm {
         let rows = tokens::as_matrix(input)?;
         let chosen = tokens::some_of(tokens, self.kept, context.key);
         let kept = chosen.len();
-        let lines = rows.index_select(&Tensor::from_vec(chosen, kept, rows.device())?, 0)?;
-        // Neither indices nor factors depend on the scale, but squares of large values overflow.
-        let size = rows.abs()?.max_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()?;
-        let scale = if size.is_finite() { size.max(1.0).recip() } else { 1.0 };
-        let (indices, factors) = nearest_line::nearest(&(&rows * scale)?, &(&lines * scale)?)?;
+        let chosen = Tensor::from_vec(chosen, kept, rows.device())?;
+        let lines = rows.index_select(&chosen, 0)?;
+        // Neither indices nor factors depend on the scale.
+        let scaled = squarable(&rows)?;
+        let (indices, factors) = nearest_line::nearest(&scaled, &scaled.index_select(&chosen, 0)?)?;
         let indices = indices.to_dtype(index_dtype(kept))?;
         Ok(Box::new(Multiples { lines, indices, factors, shape: input.dims().to_vec() }))
     }

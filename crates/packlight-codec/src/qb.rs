@@ -15,6 +15,7 @@ use packlight_record::LayerKind;
 
 use crate::low_rank::LowRank;
 use crate::registry::Entry;
+use crate::scaling::squarable;
 use crate::spec::{number, only};
 use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
 
@@ -60,7 +61,8 @@ impl Codec for Qb {
         let wide = if tall { matrix.t()?.contiguous()? } else { matrix };
         let rows = tokens::some_of(tokens.min(features), self.rank, context.key);
         let rows = Tensor::from_vec(rows.clone(), rows.len(), input.device())?;
-        let q = orthonormalise(&linear::forward(&wide, &wide.index_select(&rows, 0)?, None)?)?;
+        let scaled = squarable(&wide)?;
+        let q = orthonormalise(&linear::forward(&scaled, &scaled.index_select(&rows, 0)?, None)?)?;
         let b = linear::weight_grad(&wide, &q)?; // Q^T A
         let (left, right) = if tall { (b.t()?, q.t()?) } else { (q, b) };
         Ok(Box::new(LowRank { left: left.contiguous()?, right: right.contiguous()?, shape }))

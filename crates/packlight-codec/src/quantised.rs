@@ -5,7 +5,8 @@
 //! bf16 (0.125 bits a value), stochastic rounding, so that weight gradients are unbiased. Unlike
 //! the authors' code, codes are made with the ranges as they are after rounding to bf16, outwards,
 //! so that their rounding biases nothing; codes are clamped on both sides; and a last group
-//! that is shorter is not filled up with zeros, which would widen its range.
+//! that is shorter is not filled up with zeros, which would widen its range. The authors have codes
+//! of 1, 2, 4 and 8 bits alone; here any width up to 8 is packed without gaps.
 
 use std::sync::Arc;
 
@@ -21,8 +22,8 @@ use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
     pattern: "q<b>",
-    summary: "b bits a value (1, 2, 4, 8) in groups of 256, rounded at random; `q2:nearest` does not",
-    examples: &["q2", "q1", "q4", "q8", "q2:nearest"],
+    summary: "1 to 8 bits a value in groups of 256, rounded at random; `q2:nearest` does not",
+    examples: &["q2", "q1", "q3", "q4", "q5", "q6", "q7", "q8", "q2:nearest"],
     parse,
 };
 
@@ -46,7 +47,7 @@ fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
         return None;
     }
     let quantised = || {
-        let bits = number(spec, bits, 1..=8u8, "1, 2, 4 or 8 bits after `q`, as in `q2`,")?;
+        let bits = number(spec, bits, 1..=8, "1 to 8 bits after `q`, as in `q2`,")?;
         let nearest = match rounding {
             "" => false,
             "nearest" => true,
@@ -54,10 +55,7 @@ fn parse(spec: &str) -> Option<Result<Arc<dyn Codec>>> {
                 return Err(wrong(spec, format!("`nearest` or nothing expected; `{other}` found")));
             }
         };
-        match bits.is_power_of_two() {
-            true => Ok(Arc::new(Quantised { bits, nearest }) as _),
-            false => Err(wrong(spec, format!("1, 2, 4 or 8 bits expected; {bits} found"))),
-        }
+        Ok(Arc::new(Quantised { bits, nearest }) as _)
     };
     Some(quantised())
 }

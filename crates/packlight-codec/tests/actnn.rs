@@ -93,3 +93,74 @@ fn nothing_to_go_by_and_nothing_finite() {
     let packed = pack_with("actnn:3", &sample(&[3, 16, 16, 16]), 1, memory);
     assert_eq!(packed.bytes().payload, 3 * 16 * 256 / 4);
 }
+
+/// A layer of a vision transformer: what its input is, whether it is a conv or linear one with this
+/// weight, and how large its output's gradient is.
+struct Part {
+    form: InputForm,
+    shape: &'static [usize],
+    weight: Option<&'static [usize]>,
+    grad: f64,
+}
+
+/// Patches of 4 x 4 pixels, two blocks of width 64 with 4 heads, and a classifier, in forward order;
+/// queries, keys and values share one input.
+fn vision_transformer() -> Vec<Part> {
+    use InputForm::{Heads, Images, Tokens};
+    const SQUARE: Option<&[usize]> = Some(&[64, 64]);
+    let part = |form, shape, weight, grad| Part { form, shape, weight, grad };
+    let block = |grad: f64| {
+        [
+            part(Tokens, &[8, 17, 64], None, 0.0),
+            part(Tokens, &[8, 17, 64], SQUARE, grad),
+            part(Heads, &[8, 4, 17, 16], None, 0.0),
+            part(Heads, &[8, 4, 17, 16], None, 0.0),
+            part(Heads, &[8, 4, 17, 17], None, 0.0),
+            part(Heads, &[8, 4, 17, 16], None, 0.0),
+            part(Tokens, &[8, 17, 64], SQUARE, 3.0 * grad),
+            part(Tokens, &[8, 17, 64], None, 0.0),
+            part(Tokens, &[8, 17, 64], Some(&[256, 64]), grad),
+            part(Tokens, &[8, 17, 256], None, 0.0),
+            part(Tokens, &[8, 17, 256], Some(&[64, 256]), 2.0 * grad),
+        ]
+    };
+    let patches = part(Images, &[8, 3, 16, 16], Some(&[64, 3, 4, 4]), 0.5);
+    let classifier = part(Tokens, &[8, 64], Some(&[10, 64]), 20.0);
+    [patches].into_iter().chain(block(1.0)).chain(block(4.0)).chain([classifier]).collect()
+}
+
+#[test]
+fn the_budget_is_that_of_conv_and_linear_inputs_and_the_others_follow() {
+    let codec = parse("actnn:3").unwrap();
+    let parts = vision_transformer();
+    let mut memories = vec![Memory::default(); parts.len()];
+    // Elements, and bytes of codes and of what belongs to them, of layers that share the budget and
+    // of the others.
+    let (mut budgeted, mut others) = ([0; 3], [0; 3]);
+    for step in 0..3 {
+        (budgeted, others) = ([0; 3], [0; 3]);
+        for (part, memory) in parts.iter().zip(&mut memories) {
+            let x = sample(part.shape);
+            let key = Key::new(1, Purpose::Codec).step(step);
+            let context = &mut Context { form: part.form, key, memory };
+            let bytes = codec.pack(&x, context).unwrap().bytes();
+            if let Some(weight) = part.weight {
+                let grad = (&x * part.grad).unwrap();
+                codec.observe_output_grad(&grad, weight, context).unwrap();
+            }
+            let all = if part.weight.is_some() { &mut budgeted } else { &mut others };
+            let own = [x.elem_count(), bytes.payload, bytes.metadata];
+            all.iter_mut().zip(own).for_each(|(all, own)| *all += own);
+            // Two bf16 for each group, and a byte for each sample.
+            let groups = (x.elem_count() / 8).div_ceil(256);
+            assert_eq!(bytes.metadata, 8 * (groups * 4 + 1), "{:?}", part.shape);
+        }
+        codec.allocate(&mut memories.iter_mut().collect::<Vec<_>>()).unwrap();
+    }
+    let bits = |bytes: usize, elements: usize| 8.0 * bytes as f64 / elements as f64;
+    let of_budgeted = bits(budgeted[1], budgeted[0]);
+    assert!((1.97..=2.0).contains(&of_budgeted), "{of_budgeted} bits");
+    // All layers together have the average of neither.
+    assert_eq!((budgeted, others), ([128_512, 32_024, 2256], [175_168, 32_296, 3120]));
+    assert!((bits(others[1], others[0]) - 1.475).abs() < 1e-3);
+}

@@ -12,7 +12,8 @@ use quantising::{learning_indicator, pack, pack_with, sample, values};
 #[test]
 fn the_variance_is_that_of_a_coin_between_two_codes() {
     // 0 and 3 span the four codes of 2 bits, so that each step is 1; likewise of other bits.
-    for (name, top) in [("q1", 1f32), ("q2", 3.0), ("q4", 15.0), ("q8", 255.0)] {
+    for bits in 1..=8 {
+        let (name, top) = (&format!("q{bits}"), f32::from((1u16 << bits) - 1));
         let code = (top / 2.0).floor();
         let x = [[0.0, top, code + 0.25, code + 0.5, code + 0.9]];
         let x = Tensor::new(&x, &Device::Cpu).unwrap();
@@ -34,7 +35,17 @@ fn bytes_are_the_published_ones() {
     // N b / 8 for the codes and 4 bytes for each group of 256; of f32 that is 1/15.06 at 2 bits.
     let shape = [4, 64, 32, 32];
     let n: usize = shape.iter().product();
-    for (bits, ratio) in [(1, 28.4), (2, 15.06), (4, 7.76), (8, 3.94)] {
+    // Of the other widths 32 / (b + 0.125), since they are packed without gaps.
+    for (bits, ratio) in [
+        (1, 28.4),
+        (2, 15.06),
+        (3, 10.24),
+        (4, 7.76),
+        (5, 6.244),
+        (6, 5.224),
+        (7, 4.491),
+        (8, 3.94),
+    ] {
         let codec = parse(&format!("q{bits}")).unwrap();
         let bytes = codec.bytes(&shape, DType::F32, InputForm::Images).unwrap().unwrap();
         assert_eq!((bytes.payload, bytes.metadata), (n * bits / 8, n / 256 * 4));
@@ -120,7 +131,7 @@ fn with_a_budget_alam_averages_what_matters_least() {
 fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let x = Tensor::new(&[[1.0, bad, 2.0], [1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
-        for name in ["q1", "q2", "q8", "q4:nearest", "bf16", "fp8", "alam"] {
+        for name in ["q1", "q2", "q3", "q7", "q8", "q4:nearest", "bf16", "fp8", "alam"] {
             let restored = values(&pack(name, &x, 0).unpack().unwrap());
             assert!(restored[1].is_nan() || restored[1] == f64::from(bad), "{name} {bad}");
             assert!(restored[3..].iter().all(|x| x.is_finite()), "{name} {bad}");
@@ -141,9 +152,11 @@ fn nothing_to_pack_is_packed() {
 #[test]
 fn wrong_parameters_are_refused() {
     for (spec, said) in [
-        ("q3", "1, 2, 4 or 8 bits expected; 3 found"),
-        ("q0", "`0` found"),
+        ("q0", "1 to 8 bits after `q`, as in `q2`, expected; `0` found"),
         ("q9", "`9` found"),
+        ("q2.5", "`2.5` found"),
+        ("blpa:1", "2 to 8 bits, as in `blpa:4`, expected; `1` found"),
+        ("blpa", "one parameter expected, as in `blpa:4`"),
         ("q2:up", "`up` found"),
         ("gact:0.5", "bits on average, 1 to 32, expected"),
         ("gact:4:0", "steps from one measurement to the next expected; `0` found"),

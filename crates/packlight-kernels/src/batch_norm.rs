@@ -51,6 +51,9 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
 
 /// `(x - mean) / deviation * weight + bias`, with `inverse` = 1 / deviation; all of them (C).
 ///
+/// Rounded from left to right: what [`crate::channel_affine`] makes of the normalised values is the
+/// same, bit for bit.
+///
 /// # Errors
 /// If the shapes do not fit, or type or device have no kernel.
 pub fn normalise(
@@ -65,8 +68,8 @@ pub fn normalise(
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);
-        let factors: Vec<[T; 3]> = (0..sizes.channels)
-            .map(|channel| [mean[channel], inverse[channel] * weight[channel], bias[channel]])
+        let factors: Vec<[T; 4]> = (0..sizes.channels)
+            .map(|channel| [mean[channel], inverse[channel], weight[channel], bias[channel]])
             .collect();
         let output = sizes.by_planes(|output, planes| {
             let input = &input[planes.start * sizes.pixels..planes.end * sizes.pixels];
@@ -156,18 +159,18 @@ on_widest_vectors! {
 }
 
 on_widest_vectors! {
-    /// `(x - mean) * scale + shift` for planes of `pixels` elements from number `first` on, with
-    /// (mean, scale, shift) for each channel.
+    /// `(x - mean) * inverse * weight + bias` for planes of `pixels` elements from number `first` on,
+    /// with these four for each channel.
     fn normalise_planes<T: Element>(
         output: &mut Blank<'_, T>,
         input: &[T],
         pixels: usize,
         first: usize,
-        factors: &[[T; 3]],
+        factors: &[[T; 4]],
     ) {
         let factors = factors.iter().cycle().skip(first % factors.len());
-        for (input, &[mean, scale, shift]) in input.chunks_exact(pixels).zip(factors) {
-            output.write([input], #[inline(always)] |[x]| (x - mean) * scale + shift);
+        for (input, &[mean, inverse, weight, bias]) in input.chunks_exact(pixels).zip(factors) {
+            output.write([input], #[inline(always)] |[x]| (x - mean) * inverse * weight + bias);
         }
     }
 }

@@ -1,11 +1,20 @@
-//! Codes of normalised values over a fixed range of six deviations, whose sign is exact.
+//! Codes of normalised values over a fixed range of six deviations, which tell the exact sign of
+//! what a norm makes of them.
 //!
 //! Chakrabarti and Moseley, "Backprop with approximate activations for memory-efficient network
-//! training" (NeurIPS 2019): the output of a norm divided by the norm's weight has deviation 1
-//! around bias / weight, so that its range is known without looking. One code is the zero point: it
-//! and those above stand for positive values, those below for all others.
+//! training" (NeurIPS 2019). A norm puts out `weight * x + bias` for a normalised value x, which has
+//! deviation 1 around 0, so that its range is known without looking. In each channel one code is the
+//! zero point: it and those above stand for positive outputs, those below for all others, and the
+//! edge between them lies where the output is 0. The codes are those of the paper, which takes them
+//! of output / weight, that is x around bias / weight.
+//!
+//! Where the output is 0 at no value of the range (a bias of more than about three weights, or a
+//! weight of 0), one code is set aside for what has the rarer sign, and the others cover the range.
+//! The authors have no such code: their zero point is at least 1 but may lie above the greatest code,
+//! and values whose bias is far above their weight all get the greatest.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
+use num_traits::{Float, One, Zero};
 
 use crate::bit_pack::{self, RUN};
 use crate::element::Element;
@@ -19,23 +28,35 @@ const KERNEL: &str = "fixed_range";
 /// Deviations that the codes cover.
 const RANGE: f64 = 6.0;
 
-/// The steps and zero points of each channel.
+/// How the values of a norm with this weight and bias are coded.
 #[derive(Debug)]
-pub struct Channels {
+pub struct FixedRange {
+    weight: Tensor,
+    bias: Tensor,
     bits: u8,
-    steps: Vec<f32>,
-    zeros: Vec<u8>,
 }
 
-impl Channels {
-    /// For the outputs of a norm with this weight and bias, both (C), in codes of 1 to 8 bits.
-    ///
-    /// The zero point is at least 1, so that there is a code for values below 0, and at most the
-    /// greatest code; the authors have no upper limit, and lose signs where a bias is below -3
-    /// deviations. A channel of weight 0 gets the steps of weight 1.
+/// The codes of a channel, and what becomes of the values that they stand for.
+///
+/// Code c is for values from `low + c * step` to `low + (c + 1) * step`, times `sign`.
+struct Channel<T> {
+    /// That of the weight, so that outputs rise with the codes.
+    sign: f32,
+    low: f32,
+    step: f32,
+    /// The zero point.
+    zero: f32,
+    weight: T,
+    bias: T,
+    /// What restored values of codes from the zero point on are at least, and others at most.
+    limits: (T, T),
+}
+
+impl FixedRange {
+    /// For a norm with this weight and bias, both (C), in codes of 1 to 8 bits. They are not copied.
     ///
     /// # Errors
-    /// If the shapes or the number of bits do not fit, or a weight or bias is not finite.
+    /// If the shapes or the number of bits do not fit.
     pub fn new(weight: &Tensor, bias: &Tensor, bits: u8) -> Result<Self> {
         if weight.rank() != 1 || weight.dims() != bias.dims() || !(1..=8).contains(&bits) {
             return Err(Error::shape(
@@ -47,121 +68,185 @@ impl Channels {
                 ),
             ));
         }
-        let read = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.to_vec1::<f64>();
-        let codes = f64::from(1u16 << bits);
-        let (weight, bias) = (read(weight)?, read(bias)?);
-        if weight.iter().chain(&bias).any(|value| !value.is_finite()) {
-            return Err(Error::NotFinite { kernel: KERNEL, what: "a weight or bias" });
-        }
-        let channels = weight.into_iter().zip(bias).map(|(weight, bias)| {
-            let usable = weight.abs() > 1e-30 && weight.abs() < 1e30;
-            let scale = if usable { weight.abs() } else { 1.0 };
-            let zero = codes / 2.0 - (bias / scale * codes / RANGE).floor();
-            ((scale * RANGE / codes) as f32, zero.clamp(1.0, codes - 1.0) as u8)
-        });
-        let (steps, zeros) = channels.unzip();
-        Ok(Self { bits, steps, zeros })
+        Ok(Self { weight: weight.clone(), bias: bias.clone(), bits })
     }
 
     /// Bytes of the codes of a tensor of this shape, in which each sample starts a byte of its own.
-    pub fn code_bytes(&self, shape: &[usize]) -> usize {
+    pub fn bytes(&self, shape: &[usize]) -> usize {
         match shape {
             [samples, sample @ ..] => samples * bit_pack::bytes(sample.iter().product(), self.bits),
             [] => 0,
         }
     }
 
-    /// Bytes of steps and zero points.
-    pub fn bytes(&self) -> usize {
-        self.steps.len() * (size_of::<f32>() + size_of::<u8>())
+    /// The codes (u8) of normalised values (N,C,...).
+    ///
+    /// # Errors
+    /// If the channels do not fit, a value, weight or bias is not finite, or type or device have no
+    /// kernel.
+    pub fn pack(&self, normalised: &Tensor) -> Result<Tensor> {
+        let (sample, plane) = self.sizes(normalised.dims())?;
+        let bytes = self.bytes(normalised.dims());
+        let device = normalised.device();
+        by_dtype!(KERNEL, normalised, T => {
+            let channels = self.channels::<T>()?;
+            read!(KERNEL; normalised: T);
+            check_finite(KERNEL, normalised)?;
+            let own = bit_pack::bytes(sample, self.bits);
+            let packed = build(bytes, own, |number, packed| {
+                let values = &normalised[number * sample..(number + 1) * sample];
+                encode(values, plane, &channels, self.bits, packed);
+            });
+            Ok(Tensor::from_vec(packed, bytes, device)?)
+        })
+    }
+
+    /// The normalised values: the middle of what each code covers, in the type of the weight.
+    ///
+    /// # Errors
+    /// If the sizes do not fit, or type or device have no kernel.
+    pub fn normalised(&self, codes: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        by_dtype!(KERNEL, self.weight, T => {
+            let mut channels = self.channels::<T>()?;
+            for channel in &mut channels {
+                channel.weight = T::one();
+                channel.bias = T::zero();
+                channel.limits = (T::neg_infinity(), T::infinity());
+            }
+            self.restore(codes, shape, &channels)
+        })
+    }
+
+    /// What the norm makes of them, above 0 where it put out a number above 0 and nowhere else.
+    ///
+    /// # Errors
+    /// If the sizes do not fit, or type or device have no kernel.
+    pub fn output(&self, codes: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        by_dtype!(KERNEL, self.weight, T => {
+            self.restore(codes, shape, &self.channels::<T>()?)
+        })
+    }
+
+    fn restore<T: Element>(
+        &self,
+        codes: &Tensor,
+        shape: &[usize],
+        channels: &[Channel<T>],
+    ) -> Result<Tensor> {
+        let (sample, plane) = self.sizes(shape)?;
+        if codes.elem_count() != self.bytes(shape) {
+            return Err(Error::shape(
+                KERNEL,
+                format!("{} bytes of codes do not make {shape:?}", codes.elem_count()),
+            ));
+        }
+        read!(KERNEL; codes: u8);
+        let own = bit_pack::bytes(sample, self.bits);
+        let output = build(shape.iter().product(), sample, |number, values: &mut [T]| {
+            decode(&codes[number * own..(number + 1) * own], plane, channels, self.bits, values);
+        });
+        Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
+    }
+
+    fn channels<T: Element>(&self) -> Result<Vec<Channel<T>>> {
+        let Self { weight, bias, bits } = self;
+        read!(KERNEL; weight: T, bias: T);
+        if weight.iter().chain(bias).any(|value| !value.is_finite()) {
+            return Err(Error::NotFinite { kernel: KERNEL, what: "a weight or bias" });
+        }
+        let pairs = weight.iter().zip(bias);
+        Ok(pairs.map(|(&weight, &bias)| Channel::new(weight, bias, *bits)).collect())
     }
 
     /// Elements of a sample and of a plane.
     fn sizes(&self, shape: &[usize]) -> Result<(usize, usize)> {
+        let channels = self.weight.elem_count();
         match shape {
-            &[_, channels, ref plane @ ..] if channels == self.steps.len() => {
+            &[_, found, ref plane @ ..] if found == channels => {
                 let plane = plane.iter().product();
                 Ok((channels * plane, plane))
             }
-            other => Err(Error::shape(
-                KERNEL,
-                format!("({{N}},{},...) expected, {other:?} found", self.steps.len()),
-            )),
+            other => {
+                let reason = format!("({{N}},{channels},...) expected, {other:?} found");
+                Err(Error::shape(KERNEL, reason))
+            }
         }
     }
 }
 
-/// The codes (u8) of a norm's output (N,C,...).
-///
-/// # Errors
-/// If the channels do not fit, a value is not finite, or type or device have no kernel.
-pub fn pack(output: &Tensor, channels: &Channels) -> Result<Tensor> {
-    let (sample, plane) = channels.sizes(output.dims())?;
-    let bytes = channels.code_bytes(output.dims());
-    let device = output.device();
-    by_dtype!(KERNEL, output, T => {
-        read!(KERNEL; output: T);
-        check_finite(KERNEL, output)?;
-        let own = bit_pack::bytes(sample, channels.bits);
-        let packed = build(bytes, own, |number, packed| {
-            encode(&output[number * sample..(number + 1) * sample], plane, channels, packed);
-        });
-        Ok(Tensor::from_vec(packed, bytes, device)?)
-    })
-}
-
-/// The middle of what each code covers, as f32 or f64.
-///
-/// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
-pub fn unpack(
-    codes: &Tensor,
-    channels: &Channels,
-    shape: &[usize],
-    dtype: DType,
-) -> Result<Tensor> {
-    let sizes = channels.sizes(shape)?;
-    if codes.elem_count() != channels.code_bytes(shape) {
-        return Err(Error::shape(
-            KERNEL,
-            format!("{} bytes of codes do not make {shape:?}", codes.elem_count()),
-        ));
+impl<T: Element> Channel<T> {
+    fn new(weight: T, bias: T, bits: u8) -> Self {
+        let codes = f64::from(1u16 << bits);
+        let size = weight.wide().abs();
+        // How far, in deviations, the output's mean lies above 0.
+        let above = match (size > 0.0, bias.wide() > 0.0) {
+            (true, _) => bias.wide() / size,
+            (false, true) => f64::INFINITY,
+            (false, false) => f64::NEG_INFINITY,
+        };
+        let step = RANGE / codes;
+        let zero = codes / 2.0 - (above / step).floor();
+        let (zero, step, low) = if zero < 1.0 {
+            let step = RANGE / (codes - 1.0);
+            (1.0, step, -RANGE / 2.0 - step)
+        } else if zero > codes - 1.0 {
+            (codes - 1.0, RANGE / (codes - 1.0), -RANGE / 2.0)
+        } else {
+            (zero, step, -zero * step - above)
+        };
+        let half = T::narrow(size * step / 2.0);
+        Self {
+            sign: if weight < T::zero() { -1.0 } else { 1.0 },
+            low: low as f32,
+            step: step as f32,
+            zero: zero as f32,
+            weight,
+            bias,
+            limits: (Float::max(half, T::min_positive_value()), -half),
+        }
     }
-    match dtype {
-        DType::F32 => restore::<f32>(codes, channels, shape, sizes),
-        DType::F64 => restore::<f64>(codes, channels, shape, sizes),
-        found => Err(Error::DType { kernel: KERNEL, found }),
-    }
-}
 
-fn restore<T: Element>(
-    codes: &Tensor,
-    channels: &Channels,
-    shape: &[usize],
-    (sample, plane): (usize, usize),
-) -> Result<Tensor> {
-    read!(KERNEL; codes: u8);
-    let own = bit_pack::bytes(sample, channels.bits);
-    let output = build(shape.iter().product(), sample, |number, values: &mut [T]| {
-        decode(&codes[number * own..(number + 1) * own], plane, channels, values);
-    });
-    Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
+    #[inline(always)]
+    fn code_of(&self, value: T, top: f32) -> u8 {
+        let place = ((self.sign * value.wide() as f32 - self.low) / self.step).ceil() - 1.0;
+        let positive = value * self.weight + self.bias > T::zero();
+        let (least, most) = if positive { (self.zero, top) } else { (0.0, self.zero - 1.0) };
+        let place = if place > least { place } else { least };
+        let place = if place < most { place } else { most };
+        (place + INTEGER).to_bits() as u8
+    }
+
+    #[inline(always)]
+    fn value_of(&self, code: u8) -> T {
+        let code = f32::from(code);
+        let middle = self.sign * ((code + 0.5) * self.step + self.low);
+        let value = T::narrow(middle.into()) * self.weight + self.bias;
+        let (least, most) = self.limits;
+        let (above, below) =
+            (if value > least { value } else { least }, if value < most { value } else { most });
+        if code >= self.zero { above } else { below }
+    }
 }
 
 on_widest_vectors! {
-    fn encode<T: Element>(sample: &[T], plane: usize, channels: &Channels, packed: &mut [u8]) {
-        let top = f32::from(u8::MAX >> (8 - channels.bits));
+    fn encode<T: Element>(
+        sample: &[T],
+        plane: usize,
+        channels: &[Channel<T>],
+        bits: u8,
+        packed: &mut [u8],
+    ) {
+        let top = f32::from(u8::MAX >> (8 - bits));
         let mut codes = vec![0u8; sample.len()];
-        let ranges = channels.steps.iter().zip(&channels.zeros);
         if plane == 1 {
-            for ((code, &value), (&step, &zero)) in codes.iter_mut().zip(sample).zip(ranges) {
-                *code = code_of(value, step, f32::from(zero), top);
+            for ((code, &value), channel) in codes.iter_mut().zip(sample).zip(channels) {
+                *code = channel.code_of(value, top);
             }
         } else {
             let planes = codes.chunks_exact_mut(plane).zip(sample.chunks_exact(plane));
-            for ((codes, values), (&step, &zero)) in planes.zip(ranges) {
+            for ((codes, values), channel) in planes.zip(channels) {
                 for (code, &value) in codes.iter_mut().zip(values) {
-                    *code = code_of(value, step, f32::from(zero), top);
+                    *code = channel.code_of(value, top);
                 }
             }
         }
@@ -169,52 +254,43 @@ on_widest_vectors! {
         for codes in codes.chunks(RUN) {
             let mut run = [0; RUN];
             run[..codes.len()].copy_from_slice(codes);
-            let (own, rest) = packed.split_at_mut(bit_pack::bytes(codes.len(), channels.bits));
-            bit_pack::pack(&run, codes.len(), channels.bits, own);
+            let (own, rest) = packed.split_at_mut(bit_pack::bytes(codes.len(), bits));
+            bit_pack::pack(&run, codes.len(), bits, own);
             packed = rest;
         }
     }
 }
 
 on_widest_vectors! {
-    fn decode<T: Element>(packed: &[u8], plane: usize, channels: &Channels, sample: &mut [T]) {
+    fn decode<T: Element>(
+        packed: &[u8],
+        plane: usize,
+        channels: &[Channel<T>],
+        bits: u8,
+        sample: &mut [T],
+    ) {
         let mut codes = vec![0u8; sample.len()];
         let mut packed = packed;
         for codes in codes.chunks_mut(RUN) {
             let mut run = [0; RUN];
-            let (own, rest) = packed.split_at(bit_pack::bytes(codes.len(), channels.bits));
-            bit_pack::unpack(own, codes.len(), channels.bits, &mut run);
+            let (own, rest) = packed.split_at(bit_pack::bytes(codes.len(), bits));
+            bit_pack::unpack(own, codes.len(), bits, &mut run);
             codes.copy_from_slice(&run[..codes.len()]);
             packed = rest;
         }
-        let ranges = channels.steps.iter().zip(&channels.zeros);
         if plane == 1 {
-            for ((value, &code), (&step, &zero)) in sample.iter_mut().zip(&codes).zip(ranges) {
-                *value = middle_of(code, step, f32::from(zero));
+            for ((value, &code), channel) in sample.iter_mut().zip(&codes).zip(channels) {
+                *value = channel.value_of(code);
             }
         } else {
             let planes = sample.chunks_exact_mut(plane).zip(codes.chunks_exact(plane));
-            for ((values, codes), (&step, &zero)) in planes.zip(ranges) {
+            for ((values, codes), channel) in planes.zip(channels) {
                 for (value, &code) in values.iter_mut().zip(codes) {
-                    *value = middle_of(code, step, f32::from(zero));
+                    *value = channel.value_of(code);
                 }
             }
         }
     }
-}
-
-#[inline(always)]
-fn code_of<T: Element>(value: T, step: f32, zero: f32, top: f32) -> u8 {
-    let place = (value.wide() as f32 / step).ceil() - 1.0 + zero;
-    let (least, most) = if value.wide() > 0.0 { (zero, top) } else { (0.0, zero - 1.0) };
-    let place = if place > least { place } else { least };
-    let place = if place < most { place } else { most };
-    (place + INTEGER).to_bits() as u8
-}
-
-#[inline(always)]
-fn middle_of<T: Element>(code: u8, step: f32, zero: f32) -> T {
-    T::narrow(f64::from((f32::from(code) + (0.5 - zero)) * step))
 }
 
 /// Added to a small number, it leaves the nearest integer in the lowest bits.
@@ -223,49 +299,89 @@ const INTEGER: f32 = 1.5 * (1 << 23) as f32;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::channel_affine::channel_affine;
     use crate::rng::{Key, Purpose};
+    use candle_core::DType;
     use proptest::prelude::*;
 
     #[test]
     fn errors_say_what_does_not_fit() {
         let of = |n: usize| Tensor::ones(n, DType::F32, &Device::Cpu).unwrap();
-        assert!(Channels::new(&of(2), &of(3), 4).unwrap_err().to_string().contains("1 to 8 bits"));
-        assert!(Channels::new(&of(2), &of(2), 0).is_err());
-        let channels = Channels::new(&of(2), &of(2), 4).unwrap();
+        let error = FixedRange::new(&of(2), &of(3), 4).unwrap_err().to_string();
+        assert!(error.contains("1 to 8 bits"), "{error}");
+        assert!(FixedRange::new(&of(2), &of(2), 0).is_err());
+        let range = FixedRange::new(&of(2), &of(2), 4).unwrap();
         let x = Tensor::zeros((1, 3, 2), DType::F32, &Device::Cpu).unwrap();
-        assert!(pack(&x, &channels).unwrap_err().to_string().contains("[1, 3, 2] found"));
+        assert!(range.pack(&x).unwrap_err().to_string().contains("[1, 3, 2] found"));
+        let bad = (of(2) * f64::NAN).unwrap();
+        let x = Tensor::zeros((1, 2, 2), DType::F32, &Device::Cpu).unwrap();
+        let error = FixedRange::new(&bad, &of(2), 4).unwrap().pack(&x).unwrap_err().to_string();
+        assert!(error.contains("a weight or bias is not finite"), "{error}");
     }
+
+    /// Weights and biases, of which the last ones put 0 out of the range's reach.
+    const CHANNELS: [(f64, f64); 10] = [
+        (1.0, 0.0),
+        (-0.3, 0.8),
+        (5.0, -2.0),
+        (1e-30, 0.0),
+        (-1e30, 2e30),
+        (0.0, 0.0),
+        (0.0, -0.5),
+        (1e-7, 1.0),
+        (-1e-30, 1e-3),
+        (2.0, 7.0),
+    ];
 
     proptest! {
         #[test]
-        fn signs_are_exact_and_values_within_half_a_step(
+        fn signs_of_outputs_are_exact_and_values_within_half_a_step(
             bits in 1u8..=8, pixels in 0usize..300, samples in 0usize..3, seed in 0u64..200,
+            single in any::<bool>(),
         ) {
             let mut stream = Key::new(seed, Purpose::Sample).stream();
-            let weight = [1.0, -0.3, 0.0, 1e-8, 5.0];
-            let bias = [0.0, 1.0, -0.5, 0.0, -40.0];
-            let shape = [samples, 5, pixels];
-            let values: Vec<f64> = (0..samples * 5 * pixels)
+            let count = CHANNELS.len();
+            let shape = [samples, count, pixels];
+            let values: Vec<f64> = (0..samples * count * pixels)
                 .map(|i| {
-                    let channel = i / pixels.max(1) % 5;
-                    let z = [stream.normal(), 0.0, 1e-9][i % 7 % 3];
-                    z * weight[channel] + if i % 2 == 0 { bias[channel] } else { 0.0 }
+                    let (weight, bias) = CHANNELS[i / pixels.max(1) % count];
+                    // Also where the output is nearly 0, and far out.
+                    [stream.normal(), -bias / weight + 1e-9 * stream.normal(), 9.0][i % 7 % 3]
                 })
+                .map(|x| if x.is_finite() { x.clamp(-1e3, 1e3) } else { 0.0 })
                 .collect();
-            let x = Tensor::from_vec(values.clone(), &shape, &Device::Cpu).unwrap();
-            let of = |values: &[f64; 5]| Tensor::new(values, &Device::Cpu).unwrap();
-            let channels = Channels::new(&of(&weight), &of(&bias), bits).unwrap();
-            let codes = pack(&x, &channels).unwrap();
-            let restored = unpack(&codes, &channels, &shape, DType::F64).unwrap();
-            let restored = restored.flatten_all().unwrap().to_vec1::<f64>().unwrap();
-            for (i, (x, restored)) in values.iter().zip(restored).enumerate() {
-                prop_assert_eq!(*x > 0.0, restored > 0.0, "{} {}", x, restored);
-                let channel = i / pixels % 5;
-                let step = f64::from(channels.steps[channel]);
-                let zero = f64::from(channels.zeros[channel]);
-                let top = f64::from(1u16 << bits);
-                if *x > -zero * step && *x < (top - zero) * step {
-                    prop_assert!((x - restored).abs() <= 0.501 * step);
+            let dtype = if single { DType::F32 } else { DType::F64 };
+            let of = |values: Vec<f64>, shape: &[usize]| {
+                Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+            };
+            let x = of(values, &shape);
+            let weight = of(CHANNELS.map(|(weight, _)| weight).to_vec(), &[count]);
+            let bias = of(CHANNELS.map(|(_, bias)| bias).to_vec(), &[count]);
+            let range = FixedRange::new(&weight, &bias, bits).unwrap();
+            let codes = range.pack(&x).unwrap();
+            let flat = |t: Tensor| {
+                t.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1::<f64>().unwrap()
+            };
+            let exact = flat(channel_affine(&x, &weight, &bias).unwrap());
+            let output = flat(range.output(&codes, &shape).unwrap());
+            let normalised = flat(range.normalised(&codes, &shape).unwrap());
+            let steps = f64::from(1u16 << bits);
+            for (i, x) in flat(x).into_iter().enumerate() {
+                let (exact, output, normalised) = (exact[i], output[i], normalised[i]);
+                prop_assert_eq!(exact > 0.0, output > 0.0, "{} {}", exact, output);
+                let (weight, bias) = CHANNELS[i / pixels % count];
+                // Codes lie within the range and, for the rarer sign, next to it.
+                prop_assert!(normalised.abs() <= 3.0 + 6.0 / (steps - 1.0) + 1e-5);
+                let out_of_reach = weight == 0.0 || (bias / weight).abs() >= 3.0;
+                let usual = !out_of_reach || (exact > 0.0) == (bias > 0.0);
+                let step = 6.0 / if out_of_reach { steps - 1.0 } else { steps };
+                // The edge at 0 moves a range that holds it by up to a step.
+                let end = if out_of_reach { 3.0 } else { 3.0 - step };
+                if usual && x.abs() <= end {
+                    prop_assert!((x - normalised).abs() <= 0.5001 * step + 1e-6, "{x} {normalised}");
+                    let made = weight * normalised + bias;
+                    let allowed = 1e-6 * (made.abs() + bias.abs()) + 1e-37;
+                    prop_assert!((made - output).abs() <= allowed, "{made} {output}");
                 }
             }
         }

@@ -1,9 +1,11 @@
-//! Batch normalisation. Keeps its input and two statistics per channel.
+//! Batch normalisation. Keeps its input and two statistics per channel, or with a codec that packs
+//! cells its normalised values and one.
 
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
 use packlight_kernels::batch_norm;
+use packlight_kernels::channel_affine::channel_affine;
 use packlight_record::KeptKind;
 
 use crate::gradient::Gradient;
@@ -69,59 +71,69 @@ pub fn batch_norm(
         running.update(&mean, &variance, count)?;
     }
     let inverse = inverse(&variance)?;
-    let data = normalise(&mean, &inverse)?;
     let needs = Needs::of(&[x], &[weight, bias]);
     if !needs.any() {
-        return Ok(constant(data, x));
+        return Ok(constant(normalise(&mean, &inverse)?, x));
     }
-    let form = x.form();
-    let cell = layer.codec().packs_cells();
-    let (weight_now, bias_now) = (weight.detach(), bias.detach());
-    let packed = match cell {
-        true => {
-            let codec = layer.codec();
-            let packed = layer.with_context(x.pass(), form, |context| {
-                codec.pack_cell(&data, &weight_now, &bias_now, context)
-            })?;
-            constant(data.clone(), x).offer(packed, layer, form)
-        }
-        false => x.keep(layer, form)?,
-    };
+    if layer.codec().packs_cells() {
+        return as_cell(x, weight, bias, (&mean, inverse), layer);
+    }
+    let data = normalise(&mean, &inverse)?;
+    let packed = x.keep(layer, x.form())?;
     let mean = x.keep_tensor(layer, KeptKind::Statistics, mean);
+    let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
+    let (weight_now, by) = (weight.detach(), layer.clone());
+    output("batch_norm", data, &[x], &[weight, bias], move |grad| {
+        let restored = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
+        let (mean, inverse) = (mean.value(), inverse.value());
+        let (by_input, by_weight, by_bias) =
+            batch_norm::backward(&restored, &grad.tensor, mean, inverse, &weight_now)
+                .map_err(|e| by.failed(e))?;
+        Ok(Gradients {
+            inputs: vec![Some(Gradient::own(by_input))],
+            parameters: vec![Some(by_weight), Some(by_bias)],
+        })
+    })
+}
+
+/// With the normalised values in the place of the input, which the layers behind share.
+///
+/// They have mean 0 and deviation 1, so that the input's own deviation is all that the gradient needs
+/// beside them; it goes with the weight.
+fn as_cell(
+    x: &Activation,
+    weight: &Tensor,
+    bias: &Tensor,
+    (mean, inverse): (&Tensor, Tensor),
+    layer: &Arc<Layer>,
+) -> Result<Activation> {
+    let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
+    let normalised = batch_norm::normalise(x.data(), mean, &inverse, &ones, &zeros)
+        .map_err(|e| layer.failed(e))?;
+    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let data = channel_affine(&normalised, &weight_now, &bias_now).map_err(|e| layer.failed(e))?;
+    let form = x.form();
+    let packed = layer.with_context(x.pass(), form, |context| {
+        layer.codec().pack_cell(&normalised, &weight_now, &bias_now, context)
+    })?;
+    let packed = constant(data.clone(), x).offer(packed, layer, form);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
     let (shared, by) = (packed.clone(), layer.clone());
     let y = output("batch_norm", data, &[x], &[weight, bias], move |grad| {
-        let (mean, inverse) = (mean.value(), inverse.value());
-        let unpacked = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
-        let restored = match cell {
-            true => input_of(&unpacked, mean, inverse, &weight_now, &bias_now),
-            false => Ok(unpacked),
-        };
-        let (by_input, by_weight, by_bias) = restored
-            .and_then(|x| batch_norm::backward(&x, &grad.tensor, mean, inverse, &weight_now))
-            .map_err(|e| by.failed(e))?;
+        let normalised = packed.value().normalised().map_err(|e| by.codec_failed(e))?;
+        let inverse = inverse.value();
+        let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
+        let scale = (&weight_now * inverse)?;
+        let (by_input, by_weight, by_bias) =
+            batch_norm::backward(&normalised, &grad.tensor, &zeros, &ones, &scale)
+                .map_err(|e| by.failed(e))?;
         Ok(Gradients {
             inputs: vec![Some(Gradient::own(by_input))],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;
-    if cell {
-        y.share(&shared, layer, form);
-    }
+    y.share(&shared, layer, form);
     Ok(y)
-}
-
-/// The input that was normalised to `output`; the channel's mean where the weight is 0.
-fn input_of(
-    output: &Tensor,
-    mean: &Tensor,
-    inverse: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-) -> packlight_kernels::Result<Tensor> {
-    let scale = (weight * inverse)?;
-    let back = scale.ne(0.0)?.where_cond(&scale.recip()?, &scale)?;
-    batch_norm::normalise(output, bias, &back, &scale.ones_like()?, mean)
 }
 
 /// With running statistics and parameters that stay as they are, all that the gradient needs is

@@ -1,9 +1,11 @@
-//! Layer normalisation. Keeps its input and two statistics per token.
+//! Layer normalisation. Keeps its input and two statistics per token, or with a codec that packs cells
+//! its normalised values and one.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::{Bytes, InputForm, Packed};
+use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::layer_norm;
 use packlight_record::KeptKind;
 
@@ -25,41 +27,26 @@ pub fn layer_norm(
     epsilon: f64,
     layer: &Arc<Layer>,
 ) -> Result<Activation> {
-    let normalised =
-        layer_norm::forward(x.data(), weight, bias, epsilon).map_err(|e| layer.failed(e))?;
     let (weight, bias) = match layer.is_frozen() {
         true => (&weight.detach(), &bias.detach()),
         false => (weight, bias),
     };
     let needs = Needs::of(&[x], &[weight, bias]);
+    if needs.any() && layer.codec().packs_cells() {
+        return as_cell(x, weight, bias, epsilon, layer);
+    }
+    let normalised =
+        layer_norm::forward(x.data(), weight, bias, epsilon).map_err(|e| layer.failed(e))?;
     if !needs.any() {
         return Ok(constant(normalised.output, x));
     }
-    let (weight_now, bias_now) = (weight.detach(), bias.detach());
-    let codec = layer.codec();
-    let cell = codec.packs_cells();
-    let packed = match cell {
-        true => {
-            let output = constant(normalised.output.clone(), x);
-            let features = output.data().flatten_to(x.dims().len().saturating_sub(2))?;
-            let packed = layer.with_context(x.pass(), InputForm::Tokens, |context| {
-                codec.pack_cell(&features, &weight_now, &bias_now, context)
-            })?;
-            let shape = x.dims().to_vec();
-            output.offer(Box::new(OfTokens { packed, shape }), layer, InputForm::Tokens)
-        }
-        false => x.keep(layer, InputForm::Tokens)?,
-    };
+    let packed = x.keep(layer, InputForm::Tokens)?;
     let mean = x.keep_tensor(layer, KeptKind::Statistics, normalised.mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, normalised.inverse);
-    let (shared, by) = (packed.clone(), layer.clone());
-    let y = output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
+    let (weight_now, by) = (weight.detach(), layer.clone());
+    output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
+        let restored = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
         let (mean, inverse) = (mean.value(), inverse.value());
-        let unpacked = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
-        let restored = match cell {
-            true => input_of(&unpacked, mean, inverse, &weight_now, &bias_now)?,
-            false => unpacked,
-        };
         let (by_input, by_weight, by_bias) =
             layer_norm::backward(&restored, &grad.tensor, mean, inverse, &weight_now)
                 .map_err(|e| by.failed(e))?;
@@ -67,14 +54,53 @@ pub fn layer_norm(
             inputs: vec![Some(Gradient::own(by_input))],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
+    })
+}
+
+/// With the normalised values in the place of the input, which the layers behind share.
+///
+/// They have mean 0 and deviation 1, so that the input's own deviation is all that the gradient needs
+/// beside them.
+fn as_cell(
+    x: &Activation,
+    weight: &Tensor,
+    bias: &Tensor,
+    epsilon: f64,
+    layer: &Arc<Layer>,
+) -> Result<Activation> {
+    let (ones, zeros) = (weight.detach().ones_like()?, weight.detach().zeros_like()?);
+    let layer_norm::Output { output: normalised, inverse, .. } =
+        layer_norm::forward(x.data(), &ones, &zeros, epsilon).map_err(|e| layer.failed(e))?;
+    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let tokens = normalised.reshape(((), weight_now.elem_count()))?;
+    let data = channel_affine(&tokens, &weight_now, &bias_now).map_err(|e| layer.failed(e))?;
+    let data = data.reshape(x.dims())?;
+    let packed = layer.with_context(x.pass(), InputForm::Tokens, |context| {
+        layer.codec().pack_cell(&tokens, &weight_now, &bias_now, context)
     })?;
-    if cell {
-        y.share(&shared, layer, InputForm::Tokens);
-    }
+    let packed: Box<dyn Packed> = Box::new(OfTokens { packed, shape: x.dims().to_vec() });
+    let packed = constant(data.clone(), x).offer(packed, layer, InputForm::Tokens);
+    let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
+    let (shared, by) = (packed.clone(), layer.clone());
+    let y = output("layer_norm", data, &[x], &[weight, bias], move |grad| {
+        let normalised = packed.value().normalised().map_err(|e| by.codec_failed(e))?;
+        let inverse = inverse.value();
+        let (zeros, ones) = (inverse.zeros_like()?, inverse.ones_like()?);
+        let (by_normalised, by_weight, by_bias) =
+            layer_norm::backward(&normalised, &grad.tensor, &zeros, &ones, &weight_now)
+                .map_err(|e| by.failed(e))?;
+        let tokens = by_normalised.dims().len() - 1;
+        let inverse = inverse.reshape([&by_normalised.dims()[..tokens], &[1]].concat())?;
+        Ok(Gradients {
+            inputs: vec![Some(Gradient::own(by_normalised.broadcast_mul(&inverse)?))],
+            parameters: vec![Some(by_weight), Some(by_bias)],
+        })
+    })?;
+    y.share(&shared, layer, InputForm::Tokens);
     Ok(y)
 }
 
-/// Tokens (..., n) of which a matrix (tokens, n) was packed: a norm's output as cells have it.
+/// Tokens (..., n) of which a matrix (tokens, n) was packed: a norm's values as cells have them.
 struct OfTokens {
     packed: Box<dyn Packed>,
     shape: Vec<usize>,
@@ -88,19 +114,8 @@ impl Packed for OfTokens {
     fn unpack(&self) -> packlight_codec::Result<Tensor> {
         Ok(self.packed.unpack()?.reshape(&self.shape[..])?)
     }
-}
 
-/// The input that was normalised to `output`; the token's mean where the weight is 0.
-fn input_of(
-    output: &Tensor,
-    mean: &Tensor,
-    inverse: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-) -> Result<Tensor> {
-    let back = weight.ne(0.0)?.where_cond(&weight.recip()?, &weight.zeros_like()?)?;
-    let normal = output.broadcast_sub(bias)?.broadcast_mul(&back)?;
-    let leading = &output.dims()[..output.rank() - 1];
-    let tokens = |statistic: &Tensor| statistic.reshape([leading, &[1]].concat());
-    Ok(normal.broadcast_div(&tokens(inverse)?)?.broadcast_add(&tokens(mean)?)?)
+    fn normalised(&self) -> packlight_codec::Result<Tensor> {
+        Ok(self.packed.normalised()?.reshape(&self.shape[..])?)
+    }
 }

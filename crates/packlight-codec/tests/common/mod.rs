@@ -19,6 +19,7 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
 
 /// The sum of products.
 pub fn dot(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
     values(a).iter().zip(values(b)).map(|(a, b)| a * b).sum()
 }
 
@@ -29,6 +30,7 @@ pub fn energy(tensor: &Tensor) -> f64 {
 
 /// The largest difference; NaN where there is one.
 pub fn gap(a: &Tensor, b: &Tensor) -> f64 {
+    assert_eq!(a.dims(), b.dims());
     let gaps = values(&(a - b).unwrap()).into_iter().map(f64::abs);
     gaps.max_by(f64::total_cmp).unwrap_or(0.0)
 }

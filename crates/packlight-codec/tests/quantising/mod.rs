@@ -31,6 +31,7 @@ pub(crate) fn values(x: &Tensor) -> Vec<f64> {
 
 /// 1 - |x - r|^2 / |x|^2.
 pub(crate) fn learning_indicator(x: &[f64], r: &[f64]) -> f64 {
+    assert_eq!(x.len(), r.len());
     let squares = |all: &mut dyn Iterator<Item = f64>| all.map(|x| x * x).sum::<f64>();
     1.0 - squares(&mut x.iter().zip(r).map(|(x, r)| x - r)) / squares(&mut x.iter().copied())
 }

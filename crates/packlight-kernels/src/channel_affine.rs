@@ -1,0 +1,102 @@
+//! A factor and an offset for each channel: what a norm does to normalised values.
+
+use candle_core::Tensor;
+
+use crate::element::Element;
+use crate::elements::{by_dtype, read};
+use crate::pieces::{Blank, write};
+use crate::widest::on_widest_vectors;
+use crate::{Error, Result};
+
+const KERNEL: &str = "channel_affine";
+
+/// Elements that one piece of work takes, or one sample where that is more.
+const PIECE: usize = 16 * 1024;
+
+/// `x * weight + bias` for `input` (N,C,...), with weight and bias (C).
+///
+/// The product is rounded before the sum, as the norms' forward passes do it, so that what they
+/// normalised becomes what they put out, bit for bit.
+///
+/// # Errors
+/// If the shapes do not fit, or type or device have no kernel.
+pub fn channel_affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let (channels, plane) = match input.dims() {
+        &[_, channels, ref plane @ ..] => (channels, plane.iter().product::<usize>()),
+        other => return Err(Error::shape(KERNEL, format!("(N,C,...) expected, {other:?} found"))),
+    };
+    if weight.dims() != [channels] || bias.dims() != [channels] {
+        return Err(Error::shape(
+            KERNEL,
+            format!(
+                "weight and bias ({channels}) expected, {:?} and {:?} found",
+                weight.dims(),
+                bias.dims()
+            ),
+        ));
+    }
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, weight: T, bias: T);
+        let sample = channels * plane;
+        let piece = (PIECE / sample.max(1)).max(1) * sample;
+        let output = write(input.len(), piece, |elements, output| {
+            of_samples(output, &input[elements], plane, weight, bias);
+        });
+        Ok(Tensor::from_vec(output, shape, device)?)
+    })
+}
+
+on_widest_vectors! {
+    fn of_samples<T: Element>(
+        output: &mut Blank<'_, T>,
+        input: &[T],
+        plane: usize,
+        weight: &[T],
+        bias: &[T],
+    ) {
+        for sample in input.chunks_exact(plane * weight.len()) {
+            if plane == 1 {
+                output.write([sample, weight, bias], #[inline(always)] |[x, w, b]| x * w + b);
+                continue;
+            }
+            for (plane, (&w, &b)) in sample.chunks_exact(plane).zip(weight.iter().zip(bias)) {
+                output.write([plane], #[inline(always)] |[x]| x * w + b);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn channels_are_scaled_and_shifted_at_any_number_of_pixels() {
+        let (weight, bias) = ([2.0, -1.0, 0.0], [0.5, 0.0, -3.0]);
+        let of = |values: [f64; 3]| Tensor::new(&values, &Device::Cpu).unwrap();
+        for shape in [&[2, 3][..], &[1, 3, 1], &[4, 3, 5, 7], &[9, 3, 1, 70], &[0, 3, 2]] {
+            let count: usize = shape.iter().product();
+            let plane: usize = shape[2..].iter().product();
+            let values: Vec<f64> = (0..count).map(|i| i as f64 - 7.5).collect();
+            let x = Tensor::from_vec(values.clone(), shape, &Device::Cpu).unwrap();
+            let found = channel_affine(&x, &of(weight), &of(bias)).unwrap();
+            let expected: Vec<f64> = (values.iter().enumerate())
+                .map(|(i, x)| x * weight[i / plane % 3] + bias[i / plane % 3])
+                .collect();
+            assert_eq!(found.dims(), shape);
+            assert_eq!(found.flatten_all().unwrap().to_vec1::<f64>().unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn errors_say_what_does_not_fit() {
+        let of = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+        let refused = |x: &[usize], w: &[usize]| {
+            channel_affine(&of(x), &of(w), &of(w)).unwrap_err().to_string()
+        };
+        assert!(refused(&[2, 3], &[2]).contains("weight and bias (3) expected"));
+        assert!(refused(&[2], &[2]).contains("(N,C,...) expected"));
+    }
+}
