@@ -38,9 +38,10 @@ pub struct Model {
     targets: op::Targets,
 }
 
+/// What a model is made of, by what it reads.
 enum Network {
     OfImages(Box<dyn Module>),
-    OfPairs(Transformer),
+    OfPairs(Box<Transformer>),
 }
 
 impl Model {
@@ -85,7 +86,7 @@ impl Model {
             Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, arrangement)?),
             Checked::Transformer(sizes) => {
                 let transformer = Transformer::new(&builder, &sizes, arrangement)?;
-                return Self::around(spec, Network::OfPairs(transformer), &builder);
+                return Self::around(spec, Network::OfPairs(Box::new(transformer)), &builder);
             }
         };
         Self::around(spec, Network::OfImages(of_images), &builder)
