@@ -53,10 +53,11 @@ mod tests {
     fn long_names_fit_and_still_differ() {
         let long: Vec<String> = (0..20).map(|i| format!("{:x<50}{i:02}{:x<48}", "", "")).collect();
         let names = Names::new(long.iter().map(String::as_str), 12.0, 120);
-        for i in 0..20 {
-            assert!(text::width(names.at(i), 12.0) <= 120, "{}", names.at(i));
-            assert!((0..i).all(|j| names.at(i) != names.at(j)), "{}", names.at(i));
-            assert!(names.key().contains(&format!("{} is {}", names.at(i), long[i])));
+        for (i, full) in long.iter().enumerate() {
+            let shown = names.at(i);
+            assert!(text::width(shown, 12.0) <= 120, "{shown}");
+            assert!((0..i).all(|j| names.at(j) != shown), "{shown}");
+            assert!(names.key().contains(&format!("{shown} is {full}")));
         }
     }
 }

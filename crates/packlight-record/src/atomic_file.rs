@@ -63,7 +63,7 @@ fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
     if let Some(old) = old.filter(Metadata::is_file) {
         file.as_file().set_permissions(old.permissions())?;
     }
-    file.write_all(bytes)?;
+    file.as_file_mut().write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     sync(folder)

@@ -68,7 +68,10 @@ fn several_reports_at_once_all_succeed() {
     let dir = study(STUDY);
     assert!(run(dir.path()).status.success());
     let reports: Vec<_> = (0..4)
-        .map(|_| packlight(["report"]).arg(dir.path()).stderr(Stdio::piped()).spawn().unwrap())
+        .map(|_| {
+            let mut report = packlight(["report"]);
+            report.arg(dir.path()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        })
         .collect();
     for report in reports {
         let output = report.wait_with_output().unwrap();

@@ -126,7 +126,7 @@ impl Drawing {
         }
     }
 
-    /// Marks and texts are all on the sheet.
+    /// Marks and texts are all on the sheet, and what follows the data within the axes.
     fn check(&self, id: &str) {
         let sheet =
             Rect { left: 0.0, top: 0.0, right: self.size.0, bottom: self.size.1, ..Rect::none() };
@@ -135,6 +135,14 @@ impl Drawing {
         let circles = self.circles.iter().map(|(at, _)| *at);
         for point in paths.copied().chain(corners).chain(circles) {
             assert!(sheet.holds(point, 0.0), "{id}: {point:?}");
+        }
+        // Courses, bands and the dots of seeds stay within their axes.
+        let courses = self.lines.iter().filter(|l| l.points.len() > 2 && l.color != AXIS);
+        let bands = self.shapes.iter().filter(|shape| shape.opacity < 0.5);
+        let panels = self.panels();
+        for path in courses.chain(bands) {
+            let within = |p: &Rect| path.points.iter().all(|point| p.holds(*point, 3.0));
+            assert!(panels.iter().any(within), "{id}: {path:?}");
         }
         for label in &self.labels {
             let (from, to) = label.reach();

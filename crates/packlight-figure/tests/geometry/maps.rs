@@ -3,7 +3,7 @@
 use packlight_figure::{Compared, Heatmap, PlanCosines, cosine_heatmap, cosine_overview};
 
 use crate::caption;
-use crate::drawing::{Drawing, Rect, brightness, channels, close};
+use crate::drawing::{Drawing, Label, Rect, brightness, channels, close};
 
 const UNDEFINED: &str = "#D0D5DA";
 
@@ -69,12 +69,15 @@ fn a_heatmap_s_cells_lie_at_their_step_in_their_colour() {
         let panel = &drawing.panels()[0];
         cells(&drawing, panel, &cosine, signed);
         let middle = |text: &str| drawing.labels.iter().find(|l| l.text == text).unwrap().at;
-        let row = (panel.bottom - panel.top) / 4.0;
+        let cells = drawing.filled_in(panel, &[]);
         for (i, layer) in layers.iter().enumerate() {
-            close(middle(layer).1, panel.top + row * (i as f64 + 0.5), layer);
+            close(middle(layer).1, (cells[5 * i].top + cells[5 * i].bottom) / 2.0, layer);
         }
-        let column = (panel.right - panel.left) / 5.0;
-        close(middle("20").0, panel.left + 2.5 * column, "step 20");
+        for (i, step) in ["0", "10", "20", "30", "40"].iter().enumerate() {
+            let below = |l: &&Label| l.text == *step && l.at.1 == panel.bottom + 11.0;
+            let label = drawing.labels.iter().find(below).unwrap();
+            close(label.at.0, (cells[i].left + cells[i].right) / 2.0, step);
+        }
     }
 }
 
@@ -89,16 +92,15 @@ fn the_overview_s_cells_lie_at_their_plan_and_layer() {
         let drawing = Drawing::of(&cosine_overview(&caption("overview"), &layers, &plans).unwrap());
         let panel = &drawing.panels()[0];
         cells(&drawing, panel, &values, signed);
-        let row = (panel.bottom - panel.top) / 5.0;
+        let cells = drawing.filled_in(panel, &[]);
         for (i, name) in names.iter().enumerate() {
             let label = drawing.labels.iter().find(|l| l.text == *name).unwrap();
-            close(label.at.1, panel.top + row * (i as f64 + 0.5), name);
+            close(label.at.1, (cells[3 * i].top + cells[3 * i].bottom) / 2.0, name);
         }
-        let column = (panel.right - panel.left) / 3.0;
         for (i, layer) in layers.iter().enumerate() {
             let label = drawing.labels.iter().find(|l| l.text == *layer).unwrap();
             assert!(label.upwards);
-            close(label.at.0, panel.left + column * (i as f64 + 0.5), layer);
+            close(label.at.0, (cells[i].left + cells[i].right) / 2.0, layer);
         }
     }
 }

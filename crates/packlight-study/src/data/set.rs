@@ -29,7 +29,7 @@ pub enum SetName {
     Reverse,
     /// Multi30k, German sentences to be put into English.
     Multi30k,
-    /// A folder of PNG and JPEG images by class.
+    /// A folder of PNG and JPEG images by class, each as a viewer shows it on a white page.
     Folder(PathBuf),
     /// The first of these that is there.
     FirstOf(Vec<SetName>),

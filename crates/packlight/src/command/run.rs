@@ -22,6 +22,9 @@ use crate::signals::stop_on_signals;
 /// are left as they are, unfinished ones go on where they were stopped or killed. Before it begins
 /// it times a few steps of each plan and says how long all will take. Where DIR/study.toml names
 /// other studies (`studies = ["vit", "mixer"]`), DIR/vit, then DIR/mixer is run.
+///
+/// Ctrl-C, SIGTERM and SIGHUP stop it after the step in progress, with a checkpoint; a second one stops
+/// it at once.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
