@@ -6,7 +6,6 @@ use candle_core::{Tensor, Var};
 use packlight_kernels::batch_norm;
 use packlight_record::KeptKind;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -98,10 +97,10 @@ pub fn batch_norm(
             false => Ok(unpacked),
         };
         let (by_input, by_weight, by_bias) = restored
-            .and_then(|x| batch_norm::backward(&x, &grad.tensor, mean, inverse, &weight_now))
+            .and_then(|x| batch_norm::backward(&x, &grad, mean, inverse, &weight_now))
             .map_err(|e| by.failed(e))?;
         Ok(Gradients {
-            inputs: vec![Some(Gradient::own(by_input))],
+            inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;
@@ -135,8 +134,8 @@ fn frozen(x: &Activation, data: Tensor, factor: Tensor, layer: &Arc<Layer>) -> R
     output("batch_norm", data, &[x], &[], move |grad| {
         let factor = factor.value();
         let (zeros, ones) = (factor.zeros_like()?, factor.ones_like()?);
-        let grad = batch_norm::normalise(&grad.tensor, &zeros, factor, &ones, &zeros)
+        let grad = batch_norm::normalise(&grad, &zeros, factor, &ones, &zeros)
             .map_err(|e| layer.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
+        Ok(Gradients::input(grad))
     })
 }

@@ -7,7 +7,6 @@ use packlight_codec::{Bytes, InputForm, Packed};
 use packlight_kernels::layer_norm;
 use packlight_record::KeptKind;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -61,10 +60,10 @@ pub fn layer_norm(
             false => unpacked,
         };
         let (by_input, by_weight, by_bias) =
-            layer_norm::backward(&restored, &grad.tensor, mean, inverse, &weight_now)
+            layer_norm::backward(&restored, &grad, mean, inverse, &weight_now)
                 .map_err(|e| by.failed(e))?;
         Ok(Gradients {
-            inputs: vec![Some(Gradient::own(by_input))],
+            inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;
