@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use packlight_kernels::batch_norm;
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Error, Layer, Result};
 
 /// Running mean and variance (C), which training updates and evaluation uses.
 #[derive(Debug, Clone)]
@@ -21,10 +21,24 @@ pub struct RunningStatistics {
 }
 
 impl RunningStatistics {
-    /// Mixes in the statistics of a batch with `count` values a channel, as PyTorch does.
-    fn update(&self, mean: &Tensor, variance: &Tensor, count: usize) -> Result<()> {
-        let unbiased = (variance * (count as f64 / (count as f64 - 1.0).max(1.0)))?;
-        for (running, batch) in [(&self.mean, mean), (&self.variance, &unbiased)] {
+    /// Mixes in the statistics of a batch with `count` > 1 values a channel, as PyTorch does.
+    fn update(
+        &self,
+        mean: &Tensor,
+        variance: &Tensor,
+        count: usize,
+    ) -> packlight_kernels::Result<()> {
+        let unbiased = (variance * (count as f64 / (count as f64 - 1.0)))?;
+        let narrow = unbiased.to_dtype(self.variance.dtype())?;
+        let finite = |variances: &Tensor| -> candle_core::Result<Vec<bool>> {
+            let variances = variances.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            Ok(variances.into_iter().map(f64::is_finite).collect())
+        };
+        if finite(&unbiased)? != finite(&narrow)? {
+            let what = "the variance of a channel, in the type of the running one,";
+            return Err(packlight_kernels::Error::NotFinite { kernel: "batch_norm", what });
+        }
+        for (running, batch) in [(&self.mean, mean), (&self.variance, &narrow)] {
             let mixed =
                 ((running.as_tensor() * (1.0 - self.momentum))? + (batch * self.momentum)?)?;
             running.set(&mixed)?;
@@ -40,7 +54,8 @@ impl RunningStatistics {
 /// with its running statistics and leaves them as they are.
 ///
 /// # Errors
-/// If the shapes do not fit, the codec cannot pack the input, or a kernel is missing.
+/// If the shapes do not fit, in training there is one value a channel, which has no variance, the codec
+/// cannot pack the input, or a kernel is missing.
 pub fn batch_norm(
     x: &Activation,
     weight: &Tensor,
@@ -49,7 +64,10 @@ pub fn batch_norm(
     epsilon: f64,
     layer: &Arc<Layer>,
 ) -> Result<Activation> {
-    let inverse = |variance: &Tensor| (variance + epsilon)?.sqrt()?.recip();
+    let inverse = |variance: &Tensor| {
+        let wide = (variance.to_dtype(DType::F64)? + epsilon)?.sqrt()?.recip()?;
+        wide.to_dtype(x.data().dtype())
+    };
     let normalise = |mean: &Tensor, inverse: &Tensor| {
         batch_norm::normalise(x.data(), mean, inverse, weight, bias).map_err(|e| layer.failed(e))
     };
@@ -63,9 +81,12 @@ pub fn batch_norm(
         return frozen(x, data, (weight.detach() * inverse)?, layer);
     }
     let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| layer.failed(e))?;
+    let count = x.data().elem_count() / mean.elem_count().max(1);
+    if count == 1 {
+        return Err(one_value(x, layer));
+    }
     if x.pass().updates_statistics() {
-        let count = x.data().elem_count() / mean.elem_count().max(1);
-        running.update(&mean, &variance, count)?;
+        running.update(&mean, &variance, count).map_err(|e| layer.failed(e))?;
     }
     let inverse = inverse(&variance)?;
     let data = normalise(&mean, &inverse)?;
@@ -108,6 +129,19 @@ pub fn batch_norm(
         y.share(&shared, layer, form);
     }
     Ok(y)
+}
+
+/// Refuses a batch whose normalised values would all be 0, whatever the input.
+fn one_value(x: &Activation, layer: &Layer) -> Error {
+    let (name, shape) = (layer.name(), x.dims());
+    Error::Shape {
+        op: "batch_norm",
+        reason: format!(
+            "layer `{name}`: more than one value a channel expected in training, the input has the \
+             shape {shape:?}; take a larger batch or larger images, or leave out an epoch's last, \
+             smaller batch (`drop_last = true` in study.toml)"
+        ),
+    }
 }
 
 /// The input that was normalised to `output`; the channel's mean where the weight is 0.
