@@ -13,9 +13,16 @@ use crate::{Layer, Pass, Result};
 
 /// A value flowing forward: its data as a detached tensor, and its link in candle's graph.
 ///
+/// It also carries what its axes mean, which a shape does not tell: of four, the second one may be
+/// an image's channels or the heads of attention. Codecs treat these differently. An operation that
+/// leaves the axes where they are passes their meaning on, one that makes others says what they are.
+///
 /// Cloning is cheap. In evaluation, and where no parameter lies behind it, there is no link.
 #[derive(Clone)]
-pub struct Activation(Arc<Inner>);
+pub struct Activation {
+    inner: Arc<Inner>,
+    form: InputForm,
+}
 
 struct Inner {
     data: Tensor,
@@ -44,12 +51,16 @@ struct Shared {
 impl Activation {
     /// Enters from an ordinary tensor; gradients pass back to it where candle tracks it.
     ///
+    /// A tensor of four axes enters as images (N,C,H,W), any other as tokens or samples (...,
+    /// features); [`Activation::with_form`] says otherwise.
+    ///
     /// # Errors
     /// If candle cannot make the link.
     pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
         let tracked = pass.differentiates() && link::is_tracked(tensor);
         let link = tracked.then(|| link::enter(tensor)).transpose()?;
-        Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link))
+        let form = if tensor.rank() == 4 { InputForm::Images } else { InputForm::Tokens };
+        Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link, form))
     }
 
     /// Leaves to an ordinary tensor, through which gradients pass back.
@@ -57,59 +68,62 @@ impl Activation {
     /// # Errors
     /// If candle cannot copy the data.
     pub fn into_tensor(self) -> Result<Tensor> {
-        match &self.0.link {
-            Some(link) => link::leave(link, &self.0.data),
-            None => Ok(self.0.data.clone()),
+        match &self.inner.link {
+            Some(link) => link::leave(link, &self.inner.data),
+            None => Ok(self.inner.data.clone()),
         }
     }
 
-    pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>) -> Self {
-        Self(Arc::new(Inner { data, pass, link, kept: Mutex::default(), stand_in: None }))
+    pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>, form: InputForm) -> Self {
+        let inner = Inner { data, pass, link, kept: Mutex::default(), stand_in: None };
+        Self { inner: Arc::new(inner), form }
+    }
+
+    /// The same activation, whose axes mean `form` from here on: to be said where plain candle code
+    /// or [`op::permute`](crate::op::permute()) has made heads of attention, say.
+    pub fn with_form(self, form: InputForm) -> Self {
+        Self { form, ..self }
+    }
+
+    /// What its axes mean.
+    pub fn form(&self) -> InputForm {
+        self.form
     }
 
     /// Its value, outside candle's graph.
     pub fn data(&self) -> &Tensor {
-        &self.0.data
+        &self.inner.data
     }
 
     /// The pass that it belongs to.
     pub fn pass(&self) -> &Pass {
-        &self.0.pass
+        &self.inner.pass
     }
 
     /// Its shape.
     pub fn dims(&self) -> &[usize] {
-        self.0.data.dims()
-    }
-
-    /// What its axes mean to an operation that takes both: of four they are an image's.
-    pub(crate) fn form(&self) -> InputForm {
-        if self.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens }
-    }
-
-    /// What its axes mean to attention: of four, the second one is the heads'.
-    pub(crate) fn form_in_attention(&self) -> InputForm {
-        if self.dims().len() == 4 { InputForm::Heads } else { InputForm::Tokens }
+        self.inner.data.dims()
     }
 
     pub(crate) fn shared_pass(&self) -> Arc<Pass> {
-        self.0.pass.clone()
+        self.inner.pass.clone()
     }
 
     pub(crate) fn link(&self) -> Option<&Link> {
-        self.0.link.as_ref()
+        self.inner.link.as_ref()
     }
 
     /// Its value and its gradient, but what layers keep of it is `kept`'s: the auxiliary residual
     /// activation of Woo and Jeon (ICLR 2023).
     pub fn keeping(&self, kept: &Activation) -> Self {
-        Self(Arc::new(Inner {
-            data: self.0.data.clone(),
+        let inner = Inner {
+            data: self.data().clone(),
             pass: self.shared_pass(),
-            link: self.0.link.clone(),
+            link: self.link().cloned(),
             kept: Mutex::default(),
             stand_in: self.pass().has_stand_ins().then(|| kept.clone()),
-        }))
+        };
+        Self { inner: Arc::new(inner), form: self.form }
     }
 
     /// Packs this activation with the layer's codec, or shares the copy of another layer that
@@ -140,7 +154,7 @@ impl Activation {
         serves: impl Fn(&dyn Packed) -> bool,
         pack: impl FnOnce(&dyn Codec, &Tensor, &mut Context<'_>) -> PackResult,
     ) -> Result<Arc<KeptPacked>> {
-        if let Some(stand_in) = &self.0.stand_in {
+        if let Some(stand_in) = &self.inner.stand_in {
             return stand_in.keep_by(layer, form, serves, pack);
         }
         let mut alike = self.alike(layer, form).into_iter();
@@ -149,7 +163,7 @@ impl Activation {
         }
         let codec = layer.codec();
         let packed = layer
-            .with_context(self.pass(), form, |context| pack(&*codec, &self.0.data, context))?;
+            .with_context(self.pass(), form, |context| pack(&*codec, &self.inner.data, context))?;
         Ok(self.offer(packed, layer, form))
     }
 
@@ -161,7 +175,7 @@ impl Activation {
     /// All that layers with the same codec have kept of this activation.
     fn alike(&self, layer: &Layer, form: InputForm) -> Vec<Arc<KeptPacked>> {
         let codec = layer.codec().packs_as();
-        let kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let alike = kept.iter().filter(|shared| shared.codec == codec && shared.form == form);
         alike.filter_map(|shared| shared.packed.upgrade()).collect()
     }
@@ -173,7 +187,7 @@ impl Activation {
         layer: &Layer,
         form: InputForm,
     ) -> Arc<KeptPacked> {
-        let raw = self.0.data.elem_count() * self.0.data.dtype().size_in_bytes();
+        let raw = self.inner.data.elem_count() * self.inner.data.dtype().size_in_bytes();
         let bytes = packed.bytes();
         let packed = Arc::new(Kept::new(packed, self.pass(), layer, KeptKind::Input, bytes, raw));
         self.share(&packed, layer, form);
@@ -184,7 +198,7 @@ impl Activation {
     pub(crate) fn share(&self, packed: &Arc<KeptPacked>, layer: &Layer, form: InputForm) {
         let codec = layer.codec().packs_as();
         let shared = Shared { codec, form, packed: Arc::downgrade(packed) };
-        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
+        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
     }
 
     /// Keeps a mask or statistics that a layer made itself.

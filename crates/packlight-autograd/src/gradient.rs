@@ -1,4 +1,4 @@
-//! The gradient of one activation, on its way back.
+//! The gradient of one activation or parameter, on its way back.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,50 +7,42 @@ use packlight_kernels::accumulate;
 
 use crate::Result;
 
-/// A gradient, and whether another slot may hold the same tensor.
-#[derive(Clone)]
-pub(crate) struct Gradient {
-    pub(crate) tensor: Tensor,
-    pub(crate) shared: bool,
-}
-
-impl Gradient {
-    /// A tensor that nothing else holds.
-    pub(crate) fn own(tensor: Tensor) -> Self {
-        Self { tensor, shared: false }
-    }
-
-    /// A tensor that others may hold, so that nothing may be added to it in place.
-    pub(crate) fn shared(tensor: Tensor) -> Self {
-        Self { tensor, shared: true }
-    }
-}
-
-/// Where the consumers of an activation leave its gradient for the operation that made it.
+/// Where the consumers of an activation or a parameter leave its gradient for whoever passes it on.
+///
+/// A tensor that arrives may be held by others, too: an operation may pass the very tensor that it
+/// was given to several slots, or a view of it, and candle hands back the same tensor where there
+/// is nothing to compute. So nothing is ever added to a tensor that arrived, only to a sum that the
+/// slot has made itself.
 #[derive(Clone, Default)]
 pub(crate) struct Slot(Arc<Mutex<Option<Gradient>>>);
 
+enum Gradient {
+    /// The only one so far, as it arrived.
+    Arrived(Tensor),
+    /// A sum that this slot has made and no one else has seen.
+    Summed(Tensor),
+}
+
 impl Slot {
-    /// Adds a gradient to those that are already there, in place where no one else sees it.
-    pub(crate) fn add(&self, new: Gradient) -> Result<()> {
+    /// Adds a gradient to those that are already there, in the order in which they come.
+    pub(crate) fn add(&self, new: Tensor) -> Result<()> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(match slot.take() {
-            None => new,
-            Some(old) if !old.shared => {
-                accumulate::add_in_place(&old.tensor, &new.tensor)?;
-                old
+            None => Gradient::Arrived(new),
+            Some(Gradient::Arrived(first)) => Gradient::Summed(accumulate::add(&first, &new)?),
+            Some(Gradient::Summed(sum)) => {
+                accumulate::add_in_place(&sum, &new)?;
+                Gradient::Summed(sum)
             }
-            Some(old) if !new.shared => {
-                accumulate::add_in_place(&new.tensor, &old.tensor)?;
-                new
-            }
-            Some(old) => Gradient::own(accumulate::add(&old.tensor, &new.tensor)?),
         });
         Ok(())
     }
 
     /// The sum of what was added, which leaves the slot empty.
-    pub(crate) fn take(&self) -> Option<Gradient> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(crate) fn take(&self) -> Option<Tensor> {
+        let gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        gradient.map(|gradient| match gradient {
+            Gradient::Arrived(tensor) | Gradient::Summed(tensor) => tensor,
+        })
     }
 }

@@ -44,4 +44,5 @@ pub use error::{Error, Result};
 pub use layer::Layer;
 pub use ledger::{Entry, Event, Ledger};
 pub use observer::{Observer, WeightGradient};
+pub use packlight_codec::InputForm;
 pub use pass::Pass;

@@ -10,7 +10,7 @@ use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, Var};
 
-use crate::gradient::{Gradient, Slot};
+use crate::gradient::Slot;
 use crate::{Activation, Error, Result};
 
 /// The scalar that stands for an activation, and the slot of its gradient.
@@ -29,14 +29,14 @@ pub(crate) fn is_tracked(tensor: &Tensor) -> bool {
 pub(crate) struct Gradients {
     /// For each input, in order; `None` where it was not asked for, and none at all where they have
     /// been added already.
-    pub(crate) inputs: Vec<Option<Gradient>>,
+    pub(crate) inputs: Vec<Option<Tensor>>,
     /// For each parameter, in order; `None` where it was not asked for.
     pub(crate) parameters: Vec<Option<Tensor>>,
 }
 
 impl Link {
     /// Runs the backward pass from here, given the gradient of this link's activation.
-    pub(crate) fn backward(&self, gradient: Gradient) -> Result<GradStore> {
+    pub(crate) fn backward(&self, gradient: Tensor) -> Result<GradStore> {
         self.slot.add(gradient)?;
         Ok(self.scalar.backward()?)
     }
@@ -51,7 +51,7 @@ impl Link {
 
 impl Gradients {
     /// For an operation of one input without parameters.
-    pub(crate) fn input(gradient: Gradient) -> Self {
+    pub(crate) fn input(gradient: Tensor) -> Self {
         Self { inputs: vec![Some(gradient)], parameters: Vec::new() }
     }
 }
@@ -77,7 +77,8 @@ impl Needs {
     }
 }
 
-/// The output of an operation whose inputs and parameters have gradients to get.
+/// The output of an operation whose inputs and parameters have gradients to get; its axes mean what
+/// those of the first input do, unless the operation says otherwise.
 ///
 /// `backward` turns the output's gradient into theirs; it owns what the operation keeps.
 pub(crate) fn output(
@@ -85,7 +86,7 @@ pub(crate) fn output(
     data: Tensor,
     inputs: &[&Activation],
     parameters: &[&Tensor],
-    backward: impl FnOnce(Gradient) -> Result<Gradients> + Send + 'static,
+    backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
 ) -> Result<Activation> {
     let of_inputs: Vec<Option<Link>> = inputs.iter().map(|input| input.link().cloned()).collect();
     let of_parameters: Vec<Option<Link>> = parameters
@@ -108,15 +109,16 @@ pub(crate) fn output(
         backward: Mutex::new(Some(Box::new(backward))),
     };
     let link = Link { scalar: argument.apply_op1(op)?, slot };
-    Ok(Activation::new(data, inputs[0].shared_pass(), Some(link)))
+    Ok(Activation::new(data, inputs[0].shared_pass(), Some(link), inputs[0].form()))
 }
 
-/// The output of an operation that has no gradients to give.
+/// The output of an operation that has no gradients to give; its axes mean what those of `input` do,
+/// unless the operation says otherwise.
 pub(crate) fn constant(data: Tensor, input: &Activation) -> Activation {
-    Activation::new(data, input.shared_pass(), None)
+    Activation::new(data, input.shared_pass(), None, input.form())
 }
 
-type Backward = Box<dyn FnOnce(Gradient) -> Result<Gradients> + Send>;
+type Backward = Box<dyn FnOnce(Tensor) -> Result<Gradients> + Send>;
 
 /// An operation in candle's graph. Its argument is the links of all that has gradients to get.
 struct Operation {
@@ -143,7 +145,7 @@ impl Operation {
         }
         for (slot, gradient) in self.parameters.iter().zip(gradients.parameters) {
             if let (Some(slot), Some(gradient)) = (slot, gradient) {
-                slot.add(Gradient::own(gradient))?;
+                slot.add(gradient)?;
             }
         }
         Ok(())
@@ -206,7 +208,7 @@ impl CustomOp1 for Enter {
 
     fn bwd(&self, tensor: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
         Ok(Some(match self.slot.take() {
-            Some(gradient) => gradient.tensor,
+            Some(gradient) => gradient,
             None => tensor.zeros_like()?,
         }))
     }
@@ -256,7 +258,7 @@ impl CustomOp1 for Leave {
     }
 
     fn bwd(&self, link: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        self.slot.add(Gradient::shared(grad.clone()))?;
+        self.slot.add(grad.clone())?;
         Ok(Some(link.zeros_like()?))
     }
 }

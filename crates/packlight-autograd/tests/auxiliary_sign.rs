@@ -2,27 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
+use common::{assert_close, sample, var};
 use packlight_autograd::{Activation, Layer, Observer, Pass, WeightGradient, op};
-use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
 
-fn sample(shape: &[usize], name: &str) -> Tensor {
-    let mut stream = Key::new(2, Purpose::Sample).layer(name).stream();
-    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-fn var(shape: &[usize], name: &str) -> Var {
-    Var::from_tensor(&sample(shape, name)).unwrap()
-}
-
+#[track_caller]
 fn close(found: &Tensor, expected: &Tensor) {
-    assert_eq!(found.dims(), expected.dims());
-    let gap = (found - expected).unwrap().abs().unwrap().max_all().unwrap();
-    assert!(gap.to_scalar::<f64>().unwrap() < 1e-12, "{found} {expected}");
+    assert_close(found, expected, 1e-13);
 }
 
 /// Input and restored input that a probe is shown.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::allocator::{self, Counting};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics};
-use packlight_autograd::{Activation, Layer, Ledger, Pass};
+use packlight_autograd::{Activation, InputForm, Layer, Ledger, Pass};
 use packlight_codec::registry::{CODECS, Entry};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::{KeptKind, LayerKind};
@@ -68,6 +68,7 @@ impl Network {
         let x = op::batch_norm(&x, &vector(16, 1.0), &vector(16, 0.0), &running, 1e-5, norm);
         let x = op::relu(&x.unwrap(), relu).unwrap();
         let x = op::conv2d(&x, kernel2, None, geometry, conv2).unwrap();
+        let x = x.with_form(InputForm::Heads);
         let x = op::matmul_transposed(&x, &x, left, right).unwrap();
         let x = op::reshape(&x, &TOKENS).unwrap();
         let x = op::linear(&x, weight, None, linear).unwrap();

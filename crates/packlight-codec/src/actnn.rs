@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::square;
 use packlight_record::LayerKind;
 
 use crate::allocation::{self, Item};
@@ -112,7 +113,7 @@ impl Codec for Actnn {
             return Ok(()); // another layer packed the input
         };
         let samples = samples(grad.dims()).max(1) as f64;
-        let norm = grad.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar::<f64>()? / samples;
+        let norm = square::sum(grad)? / samples;
         let inputs = sizes.to_vec1::<f64>()?[1];
         let (per_group, taps) = match weight_shape {
             [_, inputs, kernel @ ..] => (*inputs, kernel.iter().product::<usize>()),

@@ -20,7 +20,8 @@ const PIECE: usize = 16 * 1024;
 /// Elements that are summed together at least, where there are as many.
 const RUN: usize = 1024;
 
-/// Mean and biased variance of each channel, both (C).
+/// Mean and biased variance of each channel, both (C): the mean in the input's type, the variance in f64,
+/// since those of large f32 lie beyond all f32.
 ///
 /// # Errors
 /// If the rank is below 2, there is nothing to average, or type or device have no kernel.
@@ -30,7 +31,7 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
         let count = (sizes.samples * sizes.pixels) as f64;
-        let (means, variances): (Vec<T>, Vec<T>) = (0..sizes.channels)
+        let (means, variances): (Vec<T>, Vec<f64>) = (0..sizes.channels)
             .into_par_iter()
             .map(|channel| {
                 let runs = sizes.runs(input, channel);
@@ -40,8 +41,7 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
                 let squares = runs.iter().map(|[count, run, squares]| {
                     squares + count * (run - mean).powi(2)
                 });
-                let variance = squares.sum::<f64>() / count;
-                (T::narrow(mean), T::narrow(variance))
+                (T::narrow(mean), squares.sum::<f64>() / count)
             })
             .unzip();
         let channels = sizes.channels;
@@ -106,7 +106,7 @@ pub fn backward(
             .into_par_iter()
             .map(|channel| {
                 let pairs = sizes.runs(grad, channel).zip(sizes.runs(input, channel));
-                let mean = mean[channel];
+                let mean = mean[channel].wide();
                 let (mut total, mut product) = (0.0, 0.0);
                 for (grad, input) in pairs {
                     let [of_grad, of_product] = run_products(&grad, &input, mean);
@@ -144,17 +144,20 @@ on_widest_vectors! {
     fn run_statistics<T: Element>(run: &[T]) -> [f64; 3] {
         let count = run.len() as f64;
         let mean = sum(run) / count;
-        let center = T::narrow(mean);
-        let squares = sum_of([run], #[inline(always)] |[x]| (x - center) * (x - center));
-        // What rounding the mean leaves behind is taken off again.
-        [count, mean, (squares - count * (mean - center.wide()).powi(2)).max(0.0)]
+        let squares = sum_of([run], #[inline(always)] |[x]| (x.wide() - mean) * (x.wide() - mean));
+        [count, mean, squares]
     }
 }
 
 on_widest_vectors! {
     /// The sums of the gradient, and of its products with deviations from the mean.
-    fn run_products<T: Element>(grad: &[T], input: &[T], mean: T) -> [f64; 2] {
-        [sum(grad), sum_of([grad, input], #[inline(always)] |[g, x]| g * (x - mean))]
+    fn run_products<T: Element>(grad: &[T], input: &[T], mean: f64) -> [f64; 2] {
+        let products = sum_of(
+            [grad, input],
+            #[inline(always)]
+            |[g, x]| g.wide() * (x.wide() - mean),
+        );
+        [sum(grad), products]
     }
 }
 

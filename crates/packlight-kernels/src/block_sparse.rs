@@ -198,5 +198,5 @@ fn part<T>(
 fn score<T: Element>(matrix: Matrix<'_, T>, block: usize, row: usize, column: usize) -> f64 {
     let (rows, columns) = part(matrix, block, row, column);
     let lines = rows.map(|row| &matrix.data[row * matrix.columns..][columns.clone()]);
-    lines.map(|line| sum_of([line], |[x]| x.abs())).sum()
+    lines.map(|line| sum_of([line], |[x]| x.wide().abs())).sum()
 }

@@ -49,13 +49,14 @@ pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(T
                 let first = piece * ROWS;
                 let rows = logits[first * classes..].chunks_exact(classes).zip(&labels[first..]);
                 for (loss, (row, label)) in losses.iter_mut().zip(rows) {
-                    let all = softmax(row, probabilities);
+                    let (top, log_total) = softmax(row, probabilities);
                     let Some(label) = *label else { continue };
-                    let of_label = all - row[label].wide();
+                    let of_label = log_total + (top - row[label].wide());
                     *loss = if targets.smoothing == 0.0 {
                         of_label
                     } else {
-                        let of_all = classes as f64 * all - sum(row);
+                        let below = sum_of([row], |[x]| top - x.wide());
+                        let of_all = classes as f64 * log_total + below;
                         (1.0 - targets.smoothing) * of_label + uniform * of_all
                     };
                 }
@@ -85,8 +86,8 @@ pub fn backward(
     let (device, shape) = (probabilities.device(), probabilities.shape());
     by_dtype!(KERNEL, probabilities, T => {
         let scale = grad.to_scalar::<T>()? / T::narrow(counting);
-        let uniform = scale * T::narrow(targets.smoothing / classes as f64);
-        let peak = scale * T::narrow(1.0 - targets.smoothing);
+        let uniform = targets.smoothing / classes as f64;
+        let of_others = scale * T::narrow(uniform);
         read!(KERNEL; probabilities: T);
         let result = build(probabilities.len(), ROWS * classes, |piece, result: &mut [T]| {
             let first = piece * ROWS;
@@ -94,9 +95,12 @@ pub fn backward(
             for (result, (probabilities, label)) in result.chunks_exact_mut(classes).zip(rows) {
                 let Some(label) = *label else { continue };
                 for (r, &p) in result.iter_mut().zip(probabilities) {
-                    *r = p * scale - uniform;
+                    *r = p * scale - of_others;
                 }
-                result[label] -= peak;
+                // The label's `p - 1`, in which a p near 1 would lose all its digits.
+                let (before, after) = (&probabilities[..label], &probabilities[label + 1..]);
+                let missed = sum(before) + sum(after);
+                result[label] = scale * T::narrow(targets.smoothing - uniform - missed);
             }
         });
         Ok(Tensor::from_vec(result, shape, device)?)
@@ -104,14 +108,14 @@ pub fn backward(
 }
 
 on_widest_vectors! {
-    /// Writes the probabilities of a row of logits, and gives the logarithm of the sum of their
-    /// powers of e.
-    fn softmax<T: Element>(row: &[T], probabilities: &mut Blank<'_, T>) -> f64 {
+    /// Writes the probabilities of a row of logits, and gives the greatest of them, and the logarithm of
+    /// the sum of their powers of e where that one is taken off them.
+    fn softmax<T: Element>(row: &[T], probabilities: &mut Blank<'_, T>) -> (f64, f64) {
         let top = greatest(row);
-        let total = sum_of([row], #[inline(always)] |[x]| (x - top).power_of_e());
+        let total = sum_of([row], #[inline(always)] |[x]| (x - top).power_of_e().wide());
         let scale = T::narrow(total.recip());
         probabilities.write([row], #[inline(always)] |[x]| (x - top).power_of_e() * scale);
-        total.ln() + top.wide()
+        (top.wide(), total.ln())
     }
 }
 

@@ -57,13 +57,13 @@ fn floor(x: f64) -> f64 {
 pub fn deviation(input: &Tensor) -> Result<f64> {
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let centre = T::narrow(mean(input, |x| x));
+        let centre = mean(input, |x| x);
         Ok(mean(input, |x| (x - centre) * (x - centre)).sqrt())
     })
 }
 
-fn mean<T: Element>(values: &[T], f: impl Fn(T) -> T + Sync) -> f64 {
-    let of_piece = |piece: &[T]| sum_of([piece], |[x]| f(x));
+fn mean<T: Element>(values: &[T], f: impl Fn(f64) -> f64 + Sync) -> f64 {
+    let of_piece = |piece: &[T]| sum_of([piece], |[x]| f(x.wide()));
     let sums: Vec<f64> = values.par_chunks(PIECE).map(of_piece).collect();
     sums.iter().sum::<f64>() / values.len().max(1) as f64
 }

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, WithDType};
 use num_traits::Float;
 
-use crate::exponential;
+use crate::{exponential, normal};
 
 /// f32 or f64.
 pub(crate) trait Element:
@@ -19,8 +19,14 @@ pub(crate) trait Element:
     fn magnitude_bits(self) -> u64;
     /// `e` to this power, in a form that is fast in loops.
     fn power_of_e(self) -> Self;
-    /// The error function, in a form that is fast in loops.
-    fn error_function(self) -> Self;
+    /// What [`Element::lifted_decay`] and [`Element::lifted_tail`] are multiplied by to be themselves: with
+    /// f32 they are lifted, so that they have all their digits below the normal numbers, too.
+    const UNLIFT: Self;
+    /// `e^-z` for z >= 0, lifted, in a form that is fast in loops.
+    fn lifted_decay(self) -> Self;
+    /// The normal distribution's `Φ(-z)` and density `φ(z)` for z >= 0, lifted, in a form that is fast in
+    /// loops. Both have a small relative error.
+    fn lifted_tail(self) -> [Self; 2];
     /// The same slice where this type is f32, for loops written for it alone.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
     /// The same slice where this type is f32, for loops written for it alone.
@@ -44,9 +50,14 @@ impl Element for f32 {
     fn power_of_e(self) -> Self {
         exponential::exp(self)
     }
+    const UNLIFT: Self = exponential::UNLIFT;
     #[inline(always)]
-    fn error_function(self) -> Self {
-        exponential::erf(self)
+    fn lifted_decay(self) -> Self {
+        exponential::lifted_exp(-self, 0.0)
+    }
+    #[inline(always)]
+    fn lifted_tail(self) -> [Self; 2] {
+        normal::lifted_tail(self)
     }
     fn as_f32(values: &[Self]) -> Option<&[f32]> {
         Some(values)
@@ -76,8 +87,13 @@ impl Element for f64 {
     fn power_of_e(self) -> Self {
         self.exp()
     }
-    fn error_function(self) -> Self {
-        libm::erf(self)
+    const UNLIFT: Self = 1.0;
+    fn lifted_decay(self) -> Self {
+        (-self).exp()
+    }
+    fn lifted_tail(self) -> [Self; 2] {
+        let density = (-0.5 * self * self).exp() / std::f64::consts::TAU.sqrt();
+        [0.5 * libm::erfc(self * std::f64::consts::FRAC_1_SQRT_2), density]
     }
     fn as_f32(_: &[Self]) -> Option<&[f32]> {
         None

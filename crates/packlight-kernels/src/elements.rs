@@ -4,6 +4,7 @@ use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::element::Element;
+use crate::pieces::LARGEST_PIECE;
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
@@ -55,7 +56,7 @@ pub(crate) fn count(kernel: &'static str, shape: &[usize]) -> Result<usize> {
 }
 
 /// Elements that one piece of the search for what is not finite takes.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = LARGEST_PIECE;
 
 /// Answers an error where an element of a kernel's input is NaN or infinite.
 pub(crate) fn check_finite<T: Element>(kernel: &'static str, input: &[T]) -> Result<()> {

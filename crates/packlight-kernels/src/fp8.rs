@@ -9,14 +9,14 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
-use crate::pieces::build;
+use crate::pieces::{LARGEST_PIECE, build};
 use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "fp8";
 
 /// Elements that one piece of work takes.
-const PIECE: usize = 64 * 1024;
+const PIECE: usize = LARGEST_PIECE;
 
 /// The greatest number.
 const GREATEST: f32 = 448.0;

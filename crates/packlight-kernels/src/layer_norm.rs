@@ -6,7 +6,9 @@ use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::{Blank, write_beside};
 use crate::sum::{sum, sum_of};
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "layer_norm";
@@ -34,24 +36,11 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> 
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T, bias: T);
-        let mut output = vec![T::zero(); input.len()];
         let mut statistics = vec![(T::zero(), T::zero()); tokens];
-        output
-            .par_chunks_mut(TOKENS * n)
-            .zip(input.par_chunks(TOKENS * n))
-            .zip(statistics.par_chunks_mut(TOKENS))
-            .for_each(|((output, input), statistics)| {
-                let lines = output.chunks_exact_mut(n).zip(input.chunks_exact(n));
-                for ((output, input), statistics) in lines.zip(statistics) {
-                    let mean = T::narrow(sum(input) / n as f64);
-                    let squares = sum_of([input], |[x]| (x - mean) * (x - mean));
-                    let inverse = T::narrow(1.0 / (squares / n as f64 + epsilon).sqrt());
-                    *statistics = (mean, inverse);
-                    for (i, y) in output.iter_mut().enumerate() {
-                        *y = (input[i] - mean) * inverse * weight[i] + bias[i];
-                    }
-                }
-            });
+        let beside = statistics.par_chunks_mut(TOKENS).zip(input.par_chunks(TOKENS * n));
+        let output = write_beside(input.len(), TOKENS * n, beside, |(statistics, input), output| {
+            normalise(input, weight, bias, epsilon, statistics, output);
+        });
         let (mean, inverse): (Vec<T>, Vec<T>) = statistics.into_iter().unzip();
         Ok(Output {
             output: Tensor::from_vec(output, shape, device)?,
@@ -82,29 +71,21 @@ pub fn backward(
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
-        let mut result = vec![T::zero(); input.len()];
-        let partial: Vec<Vec<(f64, f64)>> = result
-            .par_chunks_mut(TOKENS * n)
-            .enumerate()
-            .map(|(piece, result)| {
-                let mut sums = vec![(0.0, 0.0); n];
-                for (line, result) in result.chunks_exact_mut(n).enumerate() {
-                    let token = piece * TOKENS + line;
-                    let (mean, inverse) = (mean[token], inverse[token]);
-                    let (x, g) = (&input[token * n..][..n], &grad[token * n..][..n]);
-                    let normal = |i: usize| (x[i] - mean) * inverse;
-                    let offset = T::narrow(sum_of([g, weight], |[g, w]| g * w) / n as f64);
-                    let slope = sum_of([g, weight, x], |[g, w, x]| g * w * ((x - mean) * inverse));
-                    let slope = T::narrow(slope / n as f64);
-                    for (i, r) in result.iter_mut().enumerate() {
-                        *r = inverse * (g[i] * weight[i] - offset - normal(i) * slope);
-                        sums[i].0 += (g[i] * normal(i)).wide();
-                        sums[i].1 += g[i].wide();
-                    }
-                }
-                sums
-            })
-            .collect();
+        let mut partial = vec![Vec::new(); tokens.div_ceil(TOKENS)];
+        let beside = partial.par_iter_mut().enumerate();
+        let result = write_beside(input.len(), TOKENS * n, beside, |(piece, sums), result| {
+            let first = piece * TOKENS;
+            let tokens = first..tokens.min(first + TOKENS);
+            let elements = tokens.start * n..tokens.end * n;
+            *sums = vec![(0.0, 0.0); n];
+            differentiate(
+                (&input[elements.clone()], &grad[elements]),
+                (&mean[tokens.clone()], &inverse[tokens]),
+                weight,
+                sums,
+                result,
+            );
+        });
         let (by_weight, by_bias): (Vec<T>, Vec<T>) = (0..n)
             .map(|i| {
                 let add = |a: (f64, f64), b: &Vec<(f64, f64)>| (a.0 + b[i].0, a.1 + b[i].1);
@@ -118,6 +99,69 @@ pub fn backward(
             Tensor::from_vec(by_bias, n, device)?,
         ))
     })
+}
+
+on_widest_vectors! {
+    /// Normalises tokens and writes their mean and one over their deviation. All of it is in f64, in
+    /// which no square of an f32 is too large.
+    fn normalise<T: Element>(
+        input: &[T],
+        weight: &[T],
+        bias: &[T],
+        epsilon: f64,
+        statistics: &mut [(T, T)],
+        output: &mut Blank<'_, T>,
+    ) {
+        let n = weight.len();
+        for (x, statistics) in input.chunks_exact(n).zip(statistics) {
+            let mean = sum(x) / n as f64;
+            let squares = sum_of([x], #[inline(always)] |[x]| (x.wide() - mean) * (x.wide() - mean));
+            let inverse = 1.0 / (squares / n as f64 + epsilon).sqrt();
+            *statistics = (T::narrow(mean), T::narrow(inverse));
+            output.write(
+                [x, weight, bias],
+                #[inline(always)]
+                |[x, w, b]| T::narrow((x.wide() - mean) * inverse * w.wide() + b.wide()),
+            );
+        }
+    }
+}
+
+on_widest_vectors! {
+    /// Writes the gradients of tokens, given with their output gradients, means and inverse deviations,
+    /// and adds to the sums those of the weight and the bias.
+    fn differentiate<T: Element>(
+        tokens: (&[T], &[T]),
+        statistics: (&[T], &[T]),
+        weight: &[T],
+        sums: &mut [(f64, f64)],
+        result: &mut Blank<'_, T>,
+    ) {
+        let n = weight.len();
+        let lines = tokens.0.chunks_exact(n).zip(tokens.1.chunks_exact(n));
+        for ((x, g), (mean, inverse)) in lines.zip(statistics.0.iter().zip(statistics.1)) {
+            let (mean, inverse) = (mean.wide(), inverse.wide());
+            let offset = sum_of([g, weight], #[inline(always)] |[g, w]| g.wide() * w.wide());
+            let slope = sum_of(
+                [g, weight, x],
+                #[inline(always)]
+                |[g, w, x]| g.wide() * w.wide() * (x.wide() - mean),
+            );
+            let (offset, slope) = (offset / n as f64, slope * inverse * inverse / n as f64);
+            result.write(
+                [g, weight, x],
+                #[inline(always)]
+                |[g, w, x]| {
+                    let centered = g.wide() * w.wide() - offset - (x.wide() - mean) * slope;
+                    T::narrow(inverse * centered)
+                },
+            );
+            for (sums, (g, x)) in sums.iter_mut().zip(g.iter().zip(x)) {
+                sums.0 += g.wide() * (x.wide() - mean) * inverse;
+                sums.1 += g.wide();
+            }
+        }
+    }
 }
 
 /// Tokens and features of the input, which the parameters must fit.

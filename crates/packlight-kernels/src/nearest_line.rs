@@ -32,7 +32,7 @@ pub fn nearest(rows: &Tensor, lines: &Tensor) -> Result<(Tensor, Tensor)> {
     by_dtype!(KERNEL, rows, T => {
         read!(KERNEL; rows: T, lines: T);
         let squares: Vec<T> = (0..k)
-            .map(|j| T::narrow(sum_of([&lines[j * n..][..n]], |[x]| x * x)))
+            .map(|j| T::narrow(sum_of([&lines[j * n..][..n]], |[x]| x.wide() * x.wide())))
             .collect();
         let scales: Vec<T> = squares
             .iter()

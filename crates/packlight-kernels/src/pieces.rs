@@ -11,6 +11,10 @@ use rayon::prelude::*;
 use crate::element::Element;
 use crate::sum::shortest;
 
+/// Elements that a piece of work takes at most where a kernel goes element by element; a tensor with more
+/// is cut into several pieces.
+pub const LARGEST_PIECE: usize = 64 * 1024;
+
 /// A piece of a new vector, whose elements are yet to be written, from the first to the last.
 pub(crate) struct Blank<'a, T> {
     elements: &'a mut [MaybeUninit<T>],

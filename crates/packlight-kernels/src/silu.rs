@@ -1,11 +1,11 @@
 //! SiLU, `x σ(x)` with the logistic function `σ`.
 
 use candle_core::Tensor;
-use num_traits::Zero;
-use rayon::prelude::*;
 
 use crate::element::Element;
 use crate::elements::{by_dtype, read};
+use crate::pieces::{Blank, write};
+use crate::widest::on_widest_vectors;
 use crate::{Error, Result};
 
 const KERNEL: &str = "silu";
@@ -21,12 +21,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let mut output = vec![T::zero(); input.len()];
-        output.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE)).for_each(|(output, input)| {
-            for (y, &x) in output.iter_mut().zip(input) {
-                *y = x * logistic(x);
-            }
-        });
+        let output = write(input.len(), PIECE, |elements, output| silu(&input[elements], output));
         Ok(Tensor::from_vec(output, shape, device)?)
     })
 }
@@ -45,20 +40,47 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; input: T, grad: T);
-        let mut result = vec![T::zero(); grad.len()];
-        result
-            .par_chunks_mut(PIECE)
-            .zip(grad.par_chunks(PIECE).zip(input.par_chunks(PIECE)))
-            .for_each(|(result, (grad, input))| {
-                for (r, (&g, &x)) in result.iter_mut().zip(grad.iter().zip(input)) {
-                    let s = logistic(x);
-                    *r = g * s * (T::narrow(1.0) + x * (T::narrow(1.0) - s));
-                }
-            });
+        let result = write(grad.len(), PIECE, |elements, result| {
+            differentiate(&input[elements.clone()], &grad[elements], result);
+        });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
 }
 
-fn logistic<T: Element>(x: T) -> T {
-    T::narrow(1.0) / (T::narrow(1.0) + (-x).exp())
+on_widest_vectors! {
+    fn silu<T: Element>(input: &[T], output: &mut Blank<'_, T>) {
+        output.write([input], #[inline(always)] |[x]| silu_of(x));
+    }
+}
+
+on_widest_vectors! {
+    fn differentiate<T: Element>(input: &[T], grad: &[T], result: &mut Blank<'_, T>) {
+        result.write([input, grad], #[inline(always)] |[x, g]| g * slope(x));
+    }
+}
+
+/// `x σ(x) = max(x, 0) - |x| σ(-|x|)`, with powers of e that cannot overflow.
+#[inline(always)]
+fn silu_of<T: Element>(x: T) -> T {
+    let z = size(x);
+    let lifted = z.lifted_decay();
+    let left = z * lifted / (T::one() + lifted * T::UNLIFT) * T::UNLIFT;
+    if x < T::zero() { -left } else { x - left }
+}
+
+/// `σ(x) (1 + x (1 - σ(x)))`, of which those at `x` and `-x` sum up to 1.
+#[inline(always)]
+fn slope<T: Element>(x: T) -> T {
+    let z = size(x);
+    let lifted = z.lifted_decay();
+    let half = T::one() / (T::one() + lifted * T::UNLIFT); // σ(|x|)
+    let left = lifted * half * (T::one() - z * half) * T::UNLIFT;
+    if x < T::zero() { left } else { T::one() - left }
+}
+
+/// `|x|`, or a number that is as good as infinity here and leaves no `infinity * 0`.
+#[inline(always)]
+fn size<T: Element>(x: T) -> T {
+    let (size, far) = (x.abs(), T::narrow(800.0));
+    if size > far { far } else { size }
 }

@@ -98,7 +98,7 @@ pub fn backward(probabilities: &Tensor, grad: &Tensor) -> Result<Tensor> {
             .for_each(|(result, (grad, probabilities))| {
                 let inputs = grad.chunks_exact(n).zip(probabilities.chunks_exact(n));
                 for (result, (grad, probabilities)) in result.chunks_exact_mut(n).zip(inputs) {
-                    let mean = T::narrow(sum_of([grad, probabilities], |[g, p]| g * p));
+                    let mean = T::narrow(sum_of([grad, probabilities], |[g, p]| g.wide() * p.wide()));
                     for (r, (&g, &p)) in result.iter_mut().zip(grad.iter().zip(probabilities)) {
                         *r = p * (g - mean);
                     }

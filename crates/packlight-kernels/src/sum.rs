@@ -7,27 +7,33 @@ const LANES: usize = 16;
 /// Elements after which partial sums go to f64, so that rounding does not grow with the length.
 const RUN: usize = 1024;
 
-/// Sum of `values`.
+/// Sum of `values`, in f64.
 #[inline(always)]
 pub(crate) fn sum<T: Element>(values: &[T]) -> f64 {
-    sum_of([values], |[value]| value)
+    sum_of(
+        [values],
+        #[inline(always)]
+        |[value]| value.wide(),
+    )
 }
 
 /// Sum over what `f` makes of the elements of `slices`, all of one length, that have the same
-/// index: in runs of f32 (or f64) lanes that are added up in f64.
+/// index: in runs of lanes of the type that `f` gives, which are added up in f64.
+///
+/// Products of f32, squares above all, are to be given in f64: theirs may lie beyond all f32.
 ///
 /// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
 #[inline(always)]
-pub(crate) fn sum_of<T: Element, const N: usize>(
+pub(crate) fn sum_of<T: Element, S: Element, const N: usize>(
     slices: [&[T]; N],
-    f: impl Fn([T; N]) -> T,
+    f: impl Fn([T; N]) -> S,
 ) -> f64 {
     let len = shortest(slices);
     let mut total = 0.0;
     for start in (0..len).step_by(RUN) {
         let end = (start + RUN).min(len);
         let whole = start + (end - start) / LANES * LANES;
-        let mut lanes = [T::zero(); LANES];
+        let mut lanes = [S::zero(); LANES];
         for first in (start..whole).step_by(LANES) {
             let mut chunks = [[T::zero(); LANES]; N];
             for (chunk, slice) in chunks.iter_mut().zip(&slices) {

@@ -1,5 +1,59 @@
 //! Loops compiled several times over, for the vectors that the machine turns out to have.
 
+/// The vectors of a machine that loops are compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Vectors {
+    /// Whatever every machine of this architecture has.
+    Baseline,
+    /// 256 bits, with fused multiplication and addition.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 512 bits.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Vectors {
+    /// All of them, from the narrowest.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    const ALL: &[Self] = &[Self::Baseline, Self::Avx2, Self::Avx512];
+    #[cfg(all(test, not(target_arch = "x86_64")))]
+    const ALL: &[Self] = &[Self::Baseline];
+
+    /// Whether this machine has them.
+    fn are_here(self) -> bool {
+        match self {
+            Self::Baseline => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.are_here()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+        }
+    }
+
+    /// The widest that this machine has, or what a test asks for on this thread.
+    #[inline]
+    pub(crate) fn of_this_machine() -> Self {
+        #[cfg(test)]
+        if let Some(asked) = tests::ASKED.get() {
+            return asked;
+        }
+        #[cfg(target_arch = "x86_64")]
+        for vectors in [Self::Avx512, Self::Avx2] {
+            if vectors.are_here() {
+                return vectors;
+            }
+        }
+        Self::Baseline
+    }
+}
+
 /// Defines a function whose loops run on the widest vectors of this machine, which plain builds for
 /// its architecture may not use. Same results on each: nothing in them is fused or reordered. What
 /// the body calls must be `#[inline(always)]` to be compiled with it.
@@ -26,26 +80,22 @@ macro_rules! on_widest_vectors {
                 plain::<$element>($($argument),+)
             }
 
-            #[cfg(target_arch = "x86_64")]
-            {
-                if is_x86_feature_detected!("avx512f")
-                    && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512dq")
-                    && is_x86_feature_detected!("avx512vl")
-                {
-                    // SAFETY: the machine has just been found to have these instructions.
-                    #[allow(unsafe_code)]
-                    return unsafe { avx512::<$element>($($argument),+) };
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the machine has just been found to have these instructions.
-                    #[allow(unsafe_code)]
-                    return unsafe { avx2::<$element>($($argument),+) };
-                }
+            match $crate::widest::Vectors::of_this_machine() {
+                $crate::widest::Vectors::Baseline => plain::<$element>($($argument),+),
+                // SAFETY: `of_this_machine` found these instructions.
+                #[cfg(target_arch = "x86_64")]
+                #[allow(unsafe_code)]
+                $crate::widest::Vectors::Avx2 => unsafe { avx2::<$element>($($argument),+) },
+                // SAFETY: `of_this_machine` found these instructions.
+                #[cfg(target_arch = "x86_64")]
+                #[allow(unsafe_code)]
+                $crate::widest::Vectors::Avx512 => unsafe { avx512::<$element>($($argument),+) },
             }
-            plain::<$element>($($argument),+)
         }
     };
 }
 
 pub(crate) use on_widest_vectors;
+
+#[cfg(test)]
+mod tests;

@@ -2,27 +2,18 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use candle_core::{D, DType, Device, Tensor};
+use common::{assert_tensors_close, sample, values};
 use packlight_kernels::batched_matmul::{Matrices, products};
 use packlight_kernels::cross_entropy::{self, Targets};
-use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::softmax::{self, Visible};
 use packlight_kernels::{mean_axis, permute};
 
-fn sample(shape: &[usize], name: &str) -> Tensor {
-    let mut stream = Key::new(5, Purpose::Sample).layer(name).stream();
-    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
-
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn assert_close(found: &Tensor, expected: &Tensor) {
-    assert_eq!(found.dims(), expected.dims());
-    let (found, expected) = (values(found), values(expected));
-    assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12));
+#[track_caller]
+fn close(found: &Tensor, expected: &Tensor) {
+    assert_tensors_close(found, expected, 1e-13);
 }
 
 #[test]
@@ -33,7 +24,7 @@ fn products_in_every_orientation() {
     let (at, bt) = (swapped(&a), swapped(&b));
     for left in [Matrices::plain(&a), Matrices::transposed(&at)] {
         for right in [Matrices::plain(&b), Matrices::transposed(&bt)] {
-            assert_close(&products(left, right).unwrap(), &expected);
+            close(&products(left, right).unwrap(), &expected);
         }
     }
     let error = products(Matrices::plain(&a), Matrices::transposed(&b)).unwrap_err().to_string();
@@ -49,8 +40,8 @@ fn axes_in_every_order() {
     let x = sample(&[2, 3, 4, 5], "x");
     for axes in [[0, 2, 1, 3], [0, 1, 3, 2], [3, 2, 1, 0], [2, 0, 3, 1], [0, 1, 2, 3]] {
         let found = permute::permute(&x, &axes).unwrap();
-        assert_close(&found, &x.permute(axes.to_vec()).unwrap().contiguous().unwrap());
-        assert_close(&permute::permute(&found, &permute::inverse(&axes)).unwrap(), &x);
+        close(&found, &x.permute(axes.to_vec()).unwrap().contiguous().unwrap());
+        close(&permute::permute(&found, &permute::inverse(&axes)).unwrap(), &x);
     }
     assert!(permute::permute(&x, &[0, 1, 2, 2]).is_err());
     assert!(permute::permute(&x, &[0, 1, 2]).is_err());
@@ -60,7 +51,7 @@ fn axes_in_every_order() {
 fn means_over_each_axis() {
     let x = sample(&[2, 3, 4], "x");
     for axis in 0..3 {
-        assert_close(&mean_axis::forward(&x, axis).unwrap(), &x.mean(axis).unwrap());
+        close(&mean_axis::forward(&x, axis).unwrap(), &x.mean(axis).unwrap());
     }
     assert!(mean_axis::forward(&x, 3).is_err());
 }
@@ -71,7 +62,7 @@ fn rows_see_what_they_may() {
     let all = softmax::forward(&scores, &Visible::default()).unwrap();
     let powers = scores.exp().unwrap();
     let expected = powers.broadcast_div(&powers.sum_keepdim(D::Minus1).unwrap()).unwrap();
-    assert_close(&all, &expected);
+    close(&all, &expected);
 
     let visible = Visible { lengths: Some(vec![2, 4]), causal: true };
     let some = softmax::forward(&scores, &visible).unwrap();
@@ -95,7 +86,7 @@ fn labels_that_do_not_count_change_nothing() {
     let counting = Tensor::new(&[0u32, 1, 3], &Device::Cpu).unwrap();
     let rows = logits.reshape((6, 5)).unwrap().index_select(&counting, 0).unwrap();
     let few = Tensor::new(&[1u32, 4, 2], &Device::Cpu).unwrap();
-    assert_close(&loss, &cross_entropy::forward(&rows, &few, &targets).unwrap().0);
+    close(&loss, &cross_entropy::forward(&rows, &few, &targets).unwrap().0);
     let one = Tensor::new(1f64, &Device::Cpu).unwrap();
     let grad = cross_entropy::backward(&probabilities, &labels, &targets, &one).unwrap();
     let of_row: Vec<f64> =

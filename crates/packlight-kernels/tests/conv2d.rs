@@ -2,17 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
-use candle_core::{DType, Device, Tensor};
+mod common;
+
+use candle_core::{DType, Tensor};
+use common::{assert_close, sample, values};
 use packlight_kernels::block_pool;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
-use packlight_kernels::rng::{Key, Purpose};
 use proptest::prelude::*;
-
-fn sample(shape: &[usize], name: &str) -> Tensor {
-    let mut stream = Key::new(5, Purpose::Sample).layer(name).stream();
-    let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
-    Tensor::from_vec(values, shape, &Device::Cpu).unwrap()
-}
 
 /// Calls `f` with each (output, weight, input) index triple of the sum that defines a convolution.
 fn triples(
@@ -52,18 +48,9 @@ fn triples(
     }
 }
 
-fn values(tensor: &Tensor) -> Vec<f64> {
-    tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
-}
-
-fn assert_close(found: &Tensor, expected: &[f64], tolerance: f64) {
-    let scale = expected.iter().fold(1.0f64, |top, x| top.max(x.abs()));
-    for (found, expected) in values(found).iter().zip(expected) {
-        assert!(
-            (found - expected).abs() <= tolerance * scale,
-            "{found} found, {expected} expected"
-        );
-    }
+#[track_caller]
+fn close(found: &Tensor, expected: &[f64], tolerance: f64) {
+    assert_close(&values(found), expected, tolerance);
 }
 
 #[derive(Debug, Clone)]
@@ -109,29 +96,25 @@ fn check(case: &Case) {
     let mut expected: Vec<f64> =
         (0..y.elem_count()).map(|at| bs[at / plane % w_shape[0]]).collect();
     triples(x_shape, w_shape, y.dims(), geometry, |y, w, x| expected[y] += ws[w] * xs[x]);
-    assert_close(&y, &expected, 1e-12);
+    close(&y, &expected, 1e-12);
 
     let grad = sample(y.dims(), "g");
     let gs = values(&grad);
     let mut dx = vec![0.0; xs.len()];
     triples(x_shape, w_shape, y.dims(), geometry, |y, w, x| dx[x] += ws[w] * gs[y]);
-    assert_close(&conv2d::input_grad(&grad, &w, x_shape, geometry).unwrap(), &dx, 1e-12);
+    close(&conv2d::input_grad(&grad, &w, x_shape, geometry).unwrap(), &dx, 1e-12);
     let mut dw = vec![0.0; ws.len()];
     triples(x_shape, w_shape, y.dims(), geometry, |y, w, x| dw[w] += xs[x] * gs[y]);
-    assert_close(&conv2d::weight_grad(&x, &grad, w_shape, geometry).unwrap(), &dw, 1e-12);
+    close(&conv2d::weight_grad(&x, &grad, w_shape, geometry).unwrap(), &dw, 1e-12);
     let db = values(&grad.sum((0, 2, 3)).unwrap());
-    assert_close(&conv2d::bias_grad(&grad).unwrap(), &db, 1e-12);
+    close(&conv2d::bias_grad(&grad).unwrap(), &db, 1e-12);
 
     // The loops for f32 are others than those for f64.
     let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
     let (x32, w32, g32) = (single(&x), single(&w), single(&grad));
-    assert_close(
-        &conv2d::forward(&x32, &w32, Some(&single(&bias)), geometry).unwrap(),
-        &expected,
-        1e-5,
-    );
-    assert_close(&conv2d::input_grad(&g32, &w32, x_shape, geometry).unwrap(), &dx, 1e-5);
-    assert_close(&conv2d::weight_grad(&x32, &g32, w_shape, geometry).unwrap(), &dw, 1e-5);
+    close(&conv2d::forward(&x32, &w32, Some(&single(&bias)), geometry).unwrap(), &expected, 1e-5);
+    close(&conv2d::input_grad(&g32, &w32, x_shape, geometry).unwrap(), &dx, 1e-5);
+    close(&conv2d::weight_grad(&x32, &g32, w_shape, geometry).unwrap(), &dw, 1e-5);
 
     for block in [1, 2, 3, 4] {
         let pooled = block_pool::pool(&x, block).unwrap();
@@ -140,7 +123,7 @@ fn check(case: &Case) {
         let found =
             conv2d::weight_grad_from_pooled(&pooled, block, x_shape, &grad, w_shape, geometry)
                 .unwrap();
-        assert_close(&found, &expected, 1e-12);
+        close(&found, &expected, 1e-12);
     }
 }
 

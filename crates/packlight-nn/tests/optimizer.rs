@@ -68,6 +68,7 @@ fn two_steps(config: SgdConfig) -> Vec<f64> {
 }
 
 fn assert_close(found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         assert!((found - expected).abs() < 1e-14, "{found} {expected}");
     }

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use candle_core::{Tensor, Var};
+use candle_core::{DType, Tensor, Var};
 use packlight_kernels::batch_norm;
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_record::KeptKind;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Error, Layer, Result};
 
 /// Running mean and variance (C), which training updates and evaluation uses.
 #[derive(Debug, Clone)]
@@ -24,10 +23,24 @@ pub struct RunningStatistics {
 }
 
 impl RunningStatistics {
-    /// Mixes in the statistics of a batch with `count` values a channel, as PyTorch does.
-    fn update(&self, mean: &Tensor, variance: &Tensor, count: usize) -> Result<()> {
-        let unbiased = (variance * (count as f64 / (count as f64 - 1.0).max(1.0)))?;
-        for (running, batch) in [(&self.mean, mean), (&self.variance, &unbiased)] {
+    /// Mixes in the statistics of a batch with `count` > 1 values a channel, as PyTorch does.
+    fn update(
+        &self,
+        mean: &Tensor,
+        variance: &Tensor,
+        count: usize,
+    ) -> packlight_kernels::Result<()> {
+        let unbiased = (variance * (count as f64 / (count as f64 - 1.0)))?;
+        let narrow = unbiased.to_dtype(self.variance.dtype())?;
+        let finite = |variances: &Tensor| -> candle_core::Result<Vec<bool>> {
+            let variances = variances.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+            Ok(variances.into_iter().map(f64::is_finite).collect())
+        };
+        if finite(&unbiased)? != finite(&narrow)? {
+            let what = "the variance of a channel, in the type of the running one,";
+            return Err(packlight_kernels::Error::NotFinite { kernel: "batch_norm", what });
+        }
+        for (running, batch) in [(&self.mean, mean), (&self.variance, &narrow)] {
             let mixed =
                 ((running.as_tensor() * (1.0 - self.momentum))? + (batch * self.momentum)?)?;
             running.set(&mixed)?;
@@ -43,7 +56,8 @@ impl RunningStatistics {
 /// with its running statistics and leaves them as they are.
 ///
 /// # Errors
-/// If the shapes do not fit, the codec cannot pack the input, or a kernel is missing.
+/// If the shapes do not fit, in training there is one value a channel, which has no variance, the codec
+/// cannot pack the input, or a kernel is missing.
 pub fn batch_norm(
     x: &Activation,
     weight: &Tensor,
@@ -52,7 +66,10 @@ pub fn batch_norm(
     epsilon: f64,
     layer: &Arc<Layer>,
 ) -> Result<Activation> {
-    let inverse = |variance: &Tensor| (variance + epsilon)?.sqrt()?.recip();
+    let inverse = |variance: &Tensor| {
+        let wide = (variance.to_dtype(DType::F64)? + epsilon)?.sqrt()?.recip()?;
+        wide.to_dtype(x.data().dtype())
+    };
     let normalise = |mean: &Tensor, inverse: &Tensor| {
         batch_norm::normalise(x.data(), mean, inverse, weight, bias).map_err(|e| layer.failed(e))
     };
@@ -66,9 +83,12 @@ pub fn batch_norm(
         return frozen(x, data, (weight.detach() * inverse)?, layer);
     }
     let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| layer.failed(e))?;
+    let count = x.data().elem_count() / mean.elem_count().max(1);
+    if count == 1 {
+        return Err(one_value(x, layer));
+    }
     if x.pass().updates_statistics() {
-        let count = x.data().elem_count() / mean.elem_count().max(1);
-        running.update(&mean, &variance, count)?;
+        running.update(&mean, &variance, count).map_err(|e| layer.failed(e))?;
     }
     let inverse = inverse(&variance)?;
     let needs = Needs::of(&[x], &[weight, bias]);
@@ -87,10 +107,10 @@ pub fn batch_norm(
         let restored = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
         let (mean, inverse) = (mean.value(), inverse.value());
         let (by_input, by_weight, by_bias) =
-            batch_norm::backward(&restored, &grad.tensor, mean, inverse, &weight_now)
+            batch_norm::backward(&restored, &grad, mean, inverse, &weight_now)
                 .map_err(|e| by.failed(e))?;
         Ok(Gradients {
-            inputs: vec![Some(Gradient::own(by_input))],
+            inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })
@@ -125,15 +145,28 @@ fn as_cell(
         let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
         let scale = (&weight_now * inverse)?;
         let (by_input, by_weight, by_bias) =
-            batch_norm::backward(&normalised, &grad.tensor, &zeros, &ones, &scale)
+            batch_norm::backward(&normalised, &grad, &zeros, &ones, &scale)
                 .map_err(|e| by.failed(e))?;
         Ok(Gradients {
-            inputs: vec![Some(Gradient::own(by_input))],
+            inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;
     y.share(&shared, layer, form);
     Ok(y)
+}
+
+/// Refuses a batch whose normalised values would all be 0, whatever the input.
+fn one_value(x: &Activation, layer: &Layer) -> Error {
+    let (name, shape) = (layer.name(), x.dims());
+    Error::Shape {
+        op: "batch_norm",
+        reason: format!(
+            "layer `{name}`: more than one value a channel expected in training, the input has the \
+             shape {shape:?}; take a larger batch or larger images, or leave out an epoch's last, \
+             smaller batch (`drop_last = true` in study.toml)"
+        ),
+    }
 }
 
 /// With running statistics and parameters that stay as they are, all that the gradient needs is
@@ -147,8 +180,8 @@ fn frozen(x: &Activation, data: Tensor, factor: Tensor, layer: &Arc<Layer>) -> R
     output("batch_norm", data, &[x], &[], move |grad| {
         let factor = factor.value();
         let (zeros, ones) = (factor.zeros_like()?, factor.ones_like()?);
-        let grad = batch_norm::normalise(&grad.tensor, &zeros, factor, &ones, &zeros)
+        let grad = batch_norm::normalise(&grad, &zeros, factor, &ones, &zeros)
             .map_err(|e| layer.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
+        Ok(Gradients::input(grad))
     })
 }

@@ -34,15 +34,16 @@ pub fn checkpoint<const N: usize>(
     }
     let once = |input: &Activation| {
         let pass = input.pass().clone().keeping_nothing();
-        Activation::new(input.data().clone(), Arc::new(pass), None)
+        Activation::new(input.data().clone(), Arc::new(pass), None, input.form())
     };
     let read = beside.map(|(input, _)| once(input));
-    let data = part(&once(x.0), read.each_ref())?.data().clone();
-    drop(read);
+    let made = part(&once(x.0), read.each_ref())?;
+    let (data, form) = (made.data().clone(), made.form());
+    drop((read, made));
     let own = Input::keep(x)?;
     let others = beside.into_iter().map(Input::keep).collect::<Result<Vec<_>>>()?;
     let used = parameters.to_vec();
-    output("checkpoint", data, &inputs, &tracked, move |grad| {
+    let y = output("checkpoint", data, &inputs, &tracked, move |grad| {
         let x = own.restored()?;
         let read = others.iter().map(Input::restored).collect::<Result<Vec<_>>>()?;
         let again = part(&x, array::from_fn(|at| &read[at]))?;
@@ -53,7 +54,8 @@ pub fn checkpoint<const N: usize>(
         let parameters = store
             .map_or_else(Vec::new, |mut store| used.iter().map(|var| store.remove(var)).collect());
         Ok(Gradients { inputs: Vec::new(), parameters })
-    })
+    })?;
+    Ok(y.with_form(form))
 }
 
 /// An input that is kept in the place of all that the part would keep.
@@ -79,7 +81,7 @@ impl Input {
 
     fn restored(&self) -> Result<Activation> {
         let data = self.kept.value().unpack().map_err(|e| self.layer.codec_failed(e))?;
-        let input = Activation::new(data, self.pass.clone(), self.link.clone());
+        let input = Activation::new(data, self.pass.clone(), self.link.clone(), self.form);
         input.share(&self.kept, &self.layer, self.form);
         Ok(input)
     }

@@ -7,7 +7,6 @@ use packlight_codec::InputForm;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
 use super::weighted::{KeptInput, Operands, output_grad, used_weight};
-use crate::gradient::Gradient;
 use crate::link::{Gradients, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -30,7 +29,7 @@ pub fn conv2d(
         .map_err(|e| layer.failed(e))?;
     let needs = operands.needs(x);
     if !needs.any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).with_form(InputForm::Images));
     }
     let kept = match needs.parameters[0] {
         true => {
@@ -42,8 +41,7 @@ pub fn conv2d(
     let (shape, by, pass) = (x.dims().to_vec(), layer.clone(), x.shared_pass());
     let (weight, parameters) = (weight.detach(), operands.parameters);
     let parameters: Vec<&Tensor> = parameters.iter().collect();
-    output("conv2d", data, &[x], &parameters, move |grad| {
-        let exact = grad.tensor;
+    let y = output("conv2d", data, &[x], &parameters, move |exact| {
         let grad = output_grad(&exact, &weight, &by, &pass, InputForm::Images)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
@@ -61,7 +59,7 @@ pub fn conv2d(
             let by_input = codec.conv2d_input_grad(&grad, &weight, &shape, &geometry);
             by_input.map_err(|e| by.codec_failed(e))
         });
-        let by_input = by_input.transpose()?.map(Gradient::own);
-        Ok(Gradients { inputs: vec![by_input], parameters: gradients })
-    })
+        Ok(Gradients { inputs: vec![by_input.transpose()?], parameters: gradients })
+    })?;
+    Ok(y.with_form(InputForm::Images))
 }

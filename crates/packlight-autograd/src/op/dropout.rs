@@ -8,7 +8,6 @@ use packlight_kernels::dropout;
 use packlight_kernels::rng::{Key, Purpose};
 
 use crate::activation::KeptPacked;
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -48,7 +47,7 @@ fn drop_out(
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let form = x.form_in_attention();
+    let form = x.form();
     let left = keeper.and_then(|keeper| {
         let whole = x.kept_alike(keeper, form)?;
         let left = Box::new(Left { whole, probability, key });
@@ -56,9 +55,9 @@ fn drop_out(
     });
     let (held, by) = (left.as_ref().map(|(left, _)| left.clone()), layer.clone());
     let y = output("dropout", data, &[x], &[], move |grad| {
-        let grad = dropout::apply(&grad.tensor, probability, key).map_err(|e| by.failed(e))?;
+        let grad = dropout::apply(&grad, probability, key).map_err(|e| by.failed(e))?;
         drop(held);
-        Ok(Gradients::input(Gradient::own(grad)))
+        Ok(Gradients::input(grad))
     })?;
     if let Some((left, keeper)) = left {
         y.share(&left, keeper, form);

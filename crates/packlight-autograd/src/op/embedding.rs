@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use packlight_codec::InputForm;
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
@@ -25,13 +26,14 @@ pub fn embedding(tokens: &Activation, weight: &Tensor, layer: &Arc<Layer>) -> Re
     let data = weight.detach().index_select(&numbers, 0)?.reshape(shape)?;
     let weight = if layer.is_frozen() { &weight.detach() } else { weight };
     if !Needs::of(&[tokens], &[weight]).any() {
-        return Ok(constant(data, tokens));
+        return Ok(constant(data, tokens).with_form(InputForm::Tokens));
     }
     let kept = tokens.keep_tensor(layer, KeptKind::Mask, numbers);
-    output("embedding", data, &[tokens], &[weight], move |grad| {
-        let rows = grad.tensor.reshape(((), features))?;
+    let y = output("embedding", data, &[tokens], &[weight], move |grad| {
+        let rows = grad.reshape(((), features))?;
         let zeros = Tensor::zeros((entries, features), rows.dtype(), rows.device())?;
         let by_weight = zeros.index_add(kept.value(), &rows, 0)?;
         Ok(Gradients { inputs: vec![None], parameters: vec![Some(by_weight)] })
-    })
+    })?;
+    Ok(y.with_form(InputForm::Tokens))
 }

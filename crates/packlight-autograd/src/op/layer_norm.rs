@@ -9,7 +9,6 @@ use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::layer_norm;
 use packlight_record::KeptKind;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -48,10 +47,10 @@ pub fn layer_norm(
         let restored = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
         let (mean, inverse) = (mean.value(), inverse.value());
         let (by_input, by_weight, by_bias) =
-            layer_norm::backward(&restored, &grad.tensor, mean, inverse, &weight_now)
+            layer_norm::backward(&restored, &grad, mean, inverse, &weight_now)
                 .map_err(|e| by.failed(e))?;
         Ok(Gradients {
-            inputs: vec![Some(Gradient::own(by_input))],
+            inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })
@@ -87,12 +86,12 @@ fn as_cell(
         let inverse = inverse.value();
         let (zeros, ones) = (inverse.zeros_like()?, inverse.ones_like()?);
         let (by_normalised, by_weight, by_bias) =
-            layer_norm::backward(&normalised, &grad.tensor, &zeros, &ones, &weight_now)
+            layer_norm::backward(&normalised, &grad, &zeros, &ones, &weight_now)
                 .map_err(|e| by.failed(e))?;
         let tokens = by_normalised.dims().len() - 1;
         let inverse = inverse.reshape([&by_normalised.dims()[..tokens], &[1]].concat())?;
         Ok(Gradients {
-            inputs: vec![Some(Gradient::own(by_normalised.broadcast_mul(&inverse)?))],
+            inputs: vec![Some(by_normalised.broadcast_mul(&inverse)?)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;

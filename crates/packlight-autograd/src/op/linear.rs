@@ -7,7 +7,6 @@ use packlight_codec::InputForm;
 use packlight_kernels::linear;
 
 use super::weighted::{KeptInput, Operands, output_grad, used_weight};
-use crate::gradient::Gradient;
 use crate::link::{Gradients, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -29,7 +28,7 @@ pub fn linear(
         linear::forward(&operands.input, &operands.weight, bias).map_err(|e| layer.failed(e))?;
     let needs = operands.needs(x);
     if !needs.any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).with_form(InputForm::Tokens));
     }
     let kept = match needs.parameters[0] {
         true => {
@@ -41,8 +40,7 @@ pub fn linear(
     let (by, pass) = (layer.clone(), x.shared_pass());
     let (weight, parameters) = (weight.detach(), operands.parameters);
     let parameters: Vec<&Tensor> = parameters.iter().collect();
-    output("linear", data, &[x], &parameters, move |grad| {
-        let exact = grad.tensor;
+    let y = output("linear", data, &[x], &parameters, move |exact| {
         let grad = output_grad(&exact, &weight, &by, &pass, InputForm::Tokens)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
@@ -58,7 +56,7 @@ pub fn linear(
         let by_input = needs.inputs[0].then(|| {
             linear::input_grad(&grad, &used_weight(&weight, &by)?).map_err(|e| by.failed(e))
         });
-        let by_input = by_input.transpose()?.map(Gradient::own);
-        Ok(Gradients { inputs: vec![by_input], parameters: gradients })
-    })
+        Ok(Gradients { inputs: vec![by_input.transpose()?], parameters: gradients })
+    })?;
+    Ok(y.with_form(InputForm::Tokens))
 }

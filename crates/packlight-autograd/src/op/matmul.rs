@@ -6,7 +6,6 @@ use candle_core::Tensor;
 use packlight_kernels::batched_matmul::{Matrices, products};
 
 use crate::activation::KeptPacked;
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -56,7 +55,7 @@ fn multiply(
     };
     let (kept_a, kept_b) = (kept(needs.inputs[1], a, layer_a)?, kept(needs.inputs[0], b, layer_b)?);
     output("matmul", data, &[a, b], &[], move |grad| {
-        let grad = &grad.tensor;
+        let grad = &grad;
         let by_b = kept_a.map(|a| {
             a.restored(|a| match transposed {
                 true => products(Matrices::transposed(grad), Matrices::plain(a)),
@@ -70,7 +69,7 @@ fn multiply(
                 false => products(Matrices::plain(grad), Matrices::transposed(b)),
             })
         });
-        let inputs = vec![by_a.transpose()?.map(Gradient::own), by_b.map(Gradient::own)];
+        let inputs = vec![by_a.transpose()?, by_b];
         Ok(Gradients { inputs, parameters: Vec::new() })
     })
 }
@@ -83,7 +82,7 @@ struct Operand {
 
 impl Operand {
     fn keep(x: &Activation, layer: &Arc<Layer>) -> Result<Self> {
-        Ok(Self { packed: x.keep(layer, x.form_in_attention())?, layer: layer.clone() })
+        Ok(Self { packed: x.keep(layer, x.form())?, layer: layer.clone() })
     }
 
     /// What `f` makes of the operand, which is then freed.

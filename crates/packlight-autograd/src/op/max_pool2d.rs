@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use packlight_codec::InputForm;
 use packlight_kernels::max_pool2d::{self, Windows};
 use packlight_record::KeptKind;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -16,13 +16,14 @@ use crate::{Activation, Layer, Result};
 pub fn max_pool2d(x: &Activation, windows: Windows, layer: &Arc<Layer>) -> Result<Activation> {
     let (data, indices) = max_pool2d::forward(x.data(), &windows).map_err(|e| layer.failed(e))?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).with_form(InputForm::Images));
     }
     let indices = x.keep_tensor(layer, KeptKind::Mask, indices);
     let (shape, layer) = (x.dims().to_vec(), layer.clone());
-    output("max_pool2d", data, &[x], &[], move |grad| {
-        let grad = max_pool2d::backward(&grad.tensor, indices.value(), &shape, &windows)
+    let y = output("max_pool2d", data, &[x], &[], move |grad| {
+        let grad = max_pool2d::backward(&grad, indices.value(), &shape, &windows)
             .map_err(|e| layer.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
-    })
+        Ok(Gradients::input(grad))
+    })?;
+    Ok(y.with_form(InputForm::Images))
 }

@@ -1,8 +1,8 @@
 //! The mean over one axis. Keeps nothing.
 
+use packlight_codec::InputForm;
 use packlight_kernels::mean_axis;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
@@ -13,11 +13,12 @@ use crate::{Activation, Result};
 pub fn mean_axis(x: &Activation, axis: usize) -> Result<Activation> {
     let data = mean_axis::forward(x.data(), axis)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).with_form(InputForm::Tokens));
     }
     let shape = x.dims().to_vec();
-    output("mean_axis", data, &[x], &[], move |grad| {
-        let grad = mean_axis::backward(&grad.tensor, &shape, axis)?;
-        Ok(Gradients::input(Gradient::own(grad)))
-    })
+    let y = output("mean_axis", data, &[x], &[], move |grad| {
+        let grad = mean_axis::backward(&grad, &shape, axis)?;
+        Ok(Gradients::input(grad))
+    })?;
+    Ok(y.with_form(InputForm::Tokens))
 }

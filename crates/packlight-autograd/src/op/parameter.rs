@@ -3,7 +3,6 @@
 use candle_core::Tensor;
 use packlight_kernels::linear;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
 
@@ -22,7 +21,7 @@ pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
     }
     let shape = parameter.dims().to_vec();
     output("add_parameter", data, &[x], &[parameter], move |grad| {
-        let by_parameter = needs.parameters[0].then(|| over_samples(&grad.tensor, &shape));
+        let by_parameter = needs.parameters[0].then(|| over_samples(&grad, &shape));
         let parameters = vec![by_parameter.transpose()?];
         Ok(Gradients { inputs: vec![Some(grad)], parameters })
     })
@@ -47,13 +46,10 @@ pub fn prepend_token(x: &Activation, token: &Tensor) -> Result<Activation> {
         return Ok(constant(data, x));
     }
     output("prepend_token", data, &[x], &[token], move |grad| {
-        let by_token = needs.parameters[0]
-            .then(|| over_samples(&grad.tensor.narrow(1, 0, 1)?, &[1, 1, features]));
-        let rest = grad.tensor.narrow(1, 1, tokens)?.force_contiguous()?;
-        Ok(Gradients {
-            inputs: vec![Some(Gradient::own(rest))],
-            parameters: vec![by_token.transpose()?],
-        })
+        let by_token =
+            needs.parameters[0].then(|| over_samples(&grad.narrow(1, 0, 1)?, &[1, 1, features]));
+        let rest = grad.narrow(1, 1, tokens)?.force_contiguous()?;
+        Ok(Gradients { inputs: vec![Some(rest)], parameters: vec![by_token.transpose()?] })
     })
 }
 

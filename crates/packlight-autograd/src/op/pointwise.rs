@@ -6,7 +6,6 @@ use candle_core::Tensor;
 use packlight_codec::Packed;
 use packlight_kernels::{gelu, silu};
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -41,7 +40,7 @@ fn pointwise(
     let input = x.keep(layer, x.form())?;
     let layer = layer.clone();
     output(name, data, &[x], &[], move |grad| {
-        let grad = backward(input.value().as_ref(), &grad.tensor);
-        Ok(Gradients::input(Gradient::own(grad.map_err(|e| layer.codec_failed(e))?)))
+        let grad = backward(input.value().as_ref(), &grad);
+        Ok(Gradients::input(grad.map_err(|e| layer.codec_failed(e))?))
     })
 }

@@ -8,7 +8,6 @@ use packlight_kernels::relu;
 use packlight_record::KeptKind;
 
 use crate::activation::KeptPacked;
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -33,8 +32,8 @@ pub fn relu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
     let mask = x.keep_tensor(layer, KeptKind::Mask, mask);
     let layer = layer.clone();
     output("relu", data, &[x], &[], move |grad| {
-        let grad = relu::backward(&grad.tensor, mask.value()).map_err(|e| layer.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
+        let grad = relu::backward(&grad, mask.value()).map_err(|e| layer.failed(e))?;
+        Ok(Gradients::input(grad))
     })
 }
 
@@ -50,8 +49,8 @@ fn in_cell(
     let y = output("relu", data, &[x], &[], move |grad| {
         let restored = kept.value().unpack().map_err(|e| by.codec_failed(e))?;
         let (_, mask) = relu::forward(&restored).map_err(|e| by.failed(e))?;
-        let grad = relu::backward(&grad.tensor, &mask).map_err(|e| by.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
+        let grad = relu::backward(&grad, &mask).map_err(|e| by.failed(e))?;
+        Ok(Gradients::input(grad))
     })?;
     y.share(&rectified, layer, form);
     Ok(y)

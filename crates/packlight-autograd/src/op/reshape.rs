@@ -1,23 +1,23 @@
 //! The same elements in another shape. Keeps nothing.
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
+use packlight_codec::InputForm;
 
-/// `x` with shape `dims`, of as many elements.
+/// `x` with shape `dims`, of as many elements. To codecs the result is tokens (..., features), unless
+/// [`Activation::with_form`] says otherwise.
 ///
 /// # Errors
 /// If the number of elements differs.
 pub fn reshape(x: &Activation, dims: &[usize]) -> Result<Activation> {
     let data = x.data().reshape(dims)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).with_form(InputForm::Tokens));
     }
     let shape = x.dims().to_vec();
-    output("reshape", data, &[x], &[], move |grad| {
-        let tensor = grad.tensor.reshape(shape)?;
-        Ok(Gradients::input(Gradient { tensor, shared: grad.shared }))
-    })
+    let y =
+        output("reshape", data, &[x], &[], move |grad| Ok(Gradients::input(grad.reshape(shape)?)))?;
+    Ok(y.with_form(InputForm::Tokens))
 }
 
 /// `x` (N,...) as (N, all the rest).

@@ -1,6 +1,5 @@
 //! Multiplication with a constant. Keeps nothing.
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
@@ -13,7 +12,5 @@ pub fn scale(x: &Activation, factor: f64) -> Result<Activation> {
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    output("scale", data, &[x], &[], move |grad| {
-        Ok(Gradients::input(Gradient::own((grad.tensor * factor)?)))
-    })
+    output("scale", data, &[x], &[], move |grad| Ok(Gradients::input((grad * factor)?)))
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
@@ -18,7 +17,7 @@ pub fn slice(x: &Activation, axis: usize, range: Range<usize>) -> Result<Activat
     }
     let behind = x.dims()[axis] - range.end;
     output("slice", data, &[x], &[], move |grad| {
-        let grad = grad.tensor.pad_with_zeros(axis, range.start, behind)?;
-        Ok(Gradients::input(Gradient::own(grad)))
+        let grad = grad.pad_with_zeros(axis, range.start, behind)?;
+        Ok(Gradients::input(grad))
     })
 }

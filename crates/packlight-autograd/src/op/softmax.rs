@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use packlight_kernels::softmax::{self, Visible};
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -18,13 +17,13 @@ pub fn softmax(x: &Activation, visible: &Visible, layer: &Arc<Layer>) -> Result<
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let form = x.form_in_attention();
+    let form = x.form();
     let packed = constant(data.clone(), x).keep(layer, form)?;
     let (kept, by) = (packed.clone(), layer.clone());
     let y = output("softmax", data, &[x], &[], move |grad| {
         let restored = kept.value().unpack().map_err(|e| by.codec_failed(e))?;
-        let grad = softmax::backward(&restored, &grad.tensor).map_err(|e| by.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
+        let grad = softmax::backward(&restored, &grad).map_err(|e| by.failed(e))?;
+        Ok(Gradients::input(grad))
     })?;
     y.share(&packed, layer, form);
     Ok(y)

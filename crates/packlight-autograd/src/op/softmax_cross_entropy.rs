@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
+use packlight_codec::InputForm;
 use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_record::KeptKind;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Layer, Result};
 
@@ -23,13 +23,14 @@ pub fn softmax_cross_entropy(
     let (loss, probabilities) =
         cross_entropy::forward(logits.data(), labels, &targets).map_err(|e| layer.failed(e))?;
     if !Needs::of(&[logits], &[]).any() {
-        return Ok(constant(loss, logits));
+        return Ok(constant(loss, logits).with_form(InputForm::Tokens));
     }
     let probabilities = logits.keep_tensor(layer, KeptKind::Statistics, probabilities);
     let (labels, layer) = (labels.clone(), layer.clone());
-    output("softmax_cross_entropy", loss, &[logits], &[], move |grad| {
-        let grad = cross_entropy::backward(probabilities.value(), &labels, &targets, &grad.tensor)
+    let y = output("softmax_cross_entropy", loss, &[logits], &[], move |grad| {
+        let grad = cross_entropy::backward(probabilities.value(), &labels, &targets, &grad)
             .map_err(|e| layer.failed(e))?;
-        Ok(Gradients::input(Gradient::own(grad)))
-    })
+        Ok(Gradients::input(grad))
+    })?;
+    Ok(y.with_form(InputForm::Tokens))
 }

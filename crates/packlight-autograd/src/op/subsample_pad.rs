@@ -1,8 +1,8 @@
 //! The shortcut without parameters of CIFAR ResNets. Keeps nothing.
 
+use packlight_codec::InputForm;
 use packlight_kernels::subsample;
 
-use crate::gradient::Gradient;
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
@@ -14,11 +14,12 @@ use crate::{Activation, Result};
 pub fn subsample_pad(x: &Activation, stride: usize, channels: usize) -> Result<Activation> {
     let data = subsample::forward(x.data(), stride, channels)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).with_form(InputForm::Images));
     }
     let shape = x.dims().to_vec();
-    output("subsample_pad", data, &[x], &[], move |grad| {
-        let grad = subsample::backward(&grad.tensor, &shape, stride)?;
-        Ok(Gradients::input(Gradient::own(grad)))
-    })
+    let y = output("subsample_pad", data, &[x], &[], move |grad| {
+        let grad = subsample::backward(&grad, &shape, stride)?;
+        Ok(Gradients::input(grad))
+    })?;
+    Ok(y.with_form(InputForm::Images))
 }

@@ -12,6 +12,7 @@ use std::ops::Range;
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
 use crate::element::Element;
+use crate::widest::Vectors;
 
 /// Output channels side by side; those of a block.
 pub(crate) const CHANNELS: usize = 16;
@@ -38,16 +39,13 @@ pub(crate) enum Lanes {
 impl Lanes {
     /// The widest that this machine has for `T`.
     pub(crate) fn of_this_machine<T: Element>() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if T::as_f32(&[]).is_some() && is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
+        match Vectors::of_this_machine() {
+            Vectors::Baseline => Self::Baseline,
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx512 if T::as_f32(&[]).is_some() => Self::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Vectors::Avx2 | Vectors::Avx512 => Self::Avx2,
         }
-        Self::Baseline
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, InputForm, Layer, op};
 use packlight_record::LayerKind;
 
 use super::require_probability;
@@ -82,7 +82,8 @@ impl Attention {
         match *x.dims() {
             [samples, tokens, features] if features.is_multiple_of(self.heads) => {
                 let split = [samples, tokens, self.heads, features / self.heads];
-                Ok(op::permute(&op::reshape(x, &split)?, &[0, 2, 1, 3])?)
+                let heads = op::permute(&op::reshape(x, &split)?, &[0, 2, 1, 3])?;
+                Ok(heads.with_form(InputForm::Heads))
             }
             _ => Err(self.misfit(x)),
         }

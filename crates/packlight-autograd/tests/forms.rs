@@ -1,0 +1,176 @@
+//! What the axes of an activation mean goes with it: four axes may be an image's or those of heads of
+//! attention, and codecs treat these differently.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use candle_core::{DType, Tensor};
+use common::{sample, var};
+use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Visible};
+use packlight_autograd::{Activation, InputForm, Layer, Ledger, Pass, Result};
+use packlight_codec::identity::Identity;
+use packlight_codec::{Bytes, Codec, Context, Packed, Scope};
+use packlight_record::LayerKind;
+
+const AXES: [usize; 4] = [2, 3, 4, 8];
+
+fn enter(form: InputForm) -> Activation {
+    let pass = Pass::training();
+    Activation::from_tensor(var(&AXES, "x").as_tensor(), &pass).unwrap().with_form(form)
+}
+
+fn layer(kind: LayerKind, codec: &str) -> Arc<Layer> {
+    let layer = Layer::new("layer", kind);
+    layer.set_codec(packlight_codec::parse(codec).unwrap());
+    layer
+}
+
+fn running() -> RunningStatistics {
+    let ones = || candle_core::Var::ones(3, DType::F64, &candle_core::Device::Cpu).unwrap();
+    RunningStatistics { mean: ones(), variance: ones(), momentum: 0.1 }
+}
+
+#[test]
+fn a_tensor_of_four_axes_enters_as_images_unless_it_is_said_otherwise() {
+    let pass = Pass::training();
+    let of = |shape: &[usize]| Activation::from_tensor(&sample(shape, "x"), &pass).unwrap().form();
+    assert_eq!(of(&AXES), InputForm::Images);
+    assert_eq!([of(&[2, 3]), of(&[2, 3, 4])], [InputForm::Tokens; 2]);
+    assert_eq!(enter(InputForm::Heads).form(), InputForm::Heads);
+}
+
+/// An operation.
+type Op = fn(&Activation) -> Result<Activation>;
+
+#[test]
+fn what_leaves_the_axes_where_they_are_passes_their_meaning_on() {
+    let same: [(&str, Op); 9] = [
+        ("add", |x| op::add(x, x)),
+        ("scale", |x| op::scale(x, 2.0)),
+        ("slice", |x| op::slice(x, 1, 0..2)),
+        ("relu", |x| op::relu(x, &layer(LayerKind::Relu, "none"))),
+        ("gelu", |x| op::gelu(x, &layer(LayerKind::Activation, "none"))),
+        ("dropout", |x| op::dropout(x, 0.5, &layer(LayerKind::Dropout, "none"))),
+        ("softmax", |x| op::softmax(x, &Visible::default(), &layer(LayerKind::Attention, "none"))),
+        ("matmul", |x| {
+            let by = layer(LayerKind::Attention, "none");
+            op::matmul_transposed(x, x, &by, &by)
+        }),
+        ("batch_norm", |x| {
+            let (w, b) = (var(&[3], "w"), var(&[3], "b"));
+            op::batch_norm(x, &w, &b, &running(), 1e-5, &layer(LayerKind::Norm, "none"))
+        }),
+    ];
+    for (name, op) in same {
+        for form in [InputForm::Images, InputForm::Heads, InputForm::Tokens] {
+            assert_eq!(op(&enter(form)).unwrap().form(), form, "{name}");
+            let segment = Layer::new("segment", LayerKind::Segment);
+            let part = move |x: &Activation, []: [&Activation; 0]| op(x);
+            let y = op::checkpoint((&enter(form), &segment), [], &[], part).unwrap();
+            assert_eq!(y.form(), form, "{name}, checkpointed");
+        }
+    }
+}
+
+#[test]
+fn what_makes_other_axes_says_what_they_mean() {
+    let others: [(&str, Op, InputForm); 6] = [
+        ("permute", |x| op::permute(x, &[0, 2, 1, 3]), InputForm::Tokens),
+        ("reshape", |x| op::reshape(x, &[2, 3, 8, 4]), InputForm::Tokens),
+        ("flatten", op::flatten, InputForm::Tokens),
+        ("mean_axis", |x| op::mean_axis(x, 2), InputForm::Tokens),
+        (
+            "linear",
+            |x| op::linear(x, &var(&[5, 8], "w"), None, &layer(LayerKind::Linear, "none")),
+            InputForm::Tokens,
+        ),
+        (
+            "conv2d",
+            |x| {
+                let by = layer(LayerKind::Conv, "none");
+                op::conv2d(x, &var(&[5, 3, 1, 1], "w"), None, Conv2dGeometry::default(), &by)
+            },
+            InputForm::Images,
+        ),
+    ];
+    for (name, op, expected) in others {
+        for form in [InputForm::Images, InputForm::Heads, InputForm::Tokens] {
+            assert_eq!(op(&enter(form)).unwrap().form(), expected, "{name}");
+        }
+    }
+}
+
+/// Keeps all, and notes what it is told of the axes.
+#[derive(Debug, Default)]
+struct Noting(Mutex<Vec<InputForm>>);
+
+impl Codec for Noting {
+    fn name(&self) -> String {
+        "noting".into()
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::Kinds(&[])
+    }
+
+    fn bytes(&self, _: &[usize], _: DType, _: InputForm) -> packlight_codec::Result<Option<Bytes>> {
+        Ok(None)
+    }
+
+    fn pack(
+        &self,
+        input: &Tensor,
+        context: &mut Context<'_>,
+    ) -> packlight_codec::Result<Box<dyn Packed>> {
+        self.0.lock().unwrap().push(context.form);
+        Identity.pack(input, context)
+    }
+}
+
+#[test]
+fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
+    let keeping: [(&str, fn(&Activation, &Arc<Layer>) -> Result<Activation>); 5] = [
+        ("gelu", op::gelu),
+        ("silu", op::silu),
+        ("softmax", |x, layer| op::softmax(x, &Visible::default(), layer)),
+        ("matmul", |x, layer| op::matmul_transposed(x, x, layer, layer)),
+        ("batch_norm", |x, layer| {
+            op::batch_norm(x, &var(&[3], "w"), &var(&[3], "b"), &running(), 1e-5, layer)
+        }),
+    ];
+    for (name, op) in keeping {
+        for form in [InputForm::Images, InputForm::Heads] {
+            let (codec, layer) = (Arc::new(Noting::default()), layer(LayerKind::Linear, "none"));
+            layer.set_codec(codec.clone());
+            op(&enter(form), &layer).unwrap();
+            let told = codec.0.lock().unwrap();
+            assert!(!told.is_empty() && told.iter().all(|&told| told == form), "{name}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn heads_are_packed_as_heads_and_images_as_images() {
+    // Averages over 2 x 2 pixels of an image, over 2 features of a token of each head.
+    let kept = |form| {
+        let ledger = Ledger::new();
+        let pass = Pass::training().with_ledger(&ledger);
+        let x = Activation::from_tensor(var(&AXES, "x").as_tensor(), &pass).unwrap();
+        op::gelu(&x.with_form(form), &layer(LayerKind::Activation, "pool2")).unwrap();
+        ledger.entries()[0].bytes.total()
+    };
+    let whole = AXES.iter().product::<usize>() * 8;
+    assert_eq!(kept(InputForm::Images), whole / 4);
+    assert_eq!(kept(InputForm::Heads), whole / 2);
+    // A range for each of three heads, or for up to 64 channels together.
+    let ranges = |form| {
+        let layer = layer(LayerKind::Activation, "mesa");
+        op::gelu(&enter(form), &layer).unwrap();
+        layer.memory().get("ranges").unwrap().dims().to_vec()
+    };
+    assert_eq!(ranges(InputForm::Images), [1, 2]);
+    assert_eq!(ranges(InputForm::Heads), [3, 2]);
+}

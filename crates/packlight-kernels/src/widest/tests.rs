@@ -1,0 +1,236 @@
+//! Every version of every kernel that has several, on each kind of vectors that this machine has.
+
+use std::cell::Cell;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::Vectors;
+use crate::block_pool::pool;
+use crate::conv2d::{self, Conv2dGeometry};
+use crate::cross_entropy::Targets;
+use crate::division::Maps;
+use crate::fixed_range::Channels;
+use crate::noise::Rounding;
+use crate::quantise::{Bits, Grouping};
+use crate::rng::{Key, Purpose};
+use crate::{
+    Result, argmax, batch_norm, cross_entropy, division, fixed_range, fp8, gelu, gram, layer_norm,
+    linear, quantise, relu, sign, silu,
+};
+
+thread_local! {
+    /// The vectors that a test asks for on this thread.
+    pub(super) static ASKED: Cell<Option<Vectors>> = const { Cell::new(None) };
+}
+
+/// What `f` gives on a thread of its own that uses these vectors.
+fn on<T: Send>(vectors: Vectors, f: impl FnOnce() -> T + Send) -> T {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .start_handler(move |_| ASKED.set(Some(vectors)))
+        .build();
+    pool.unwrap().install(f)
+}
+
+/// The vectors that this machine has; those that it lacks are named.
+fn here() -> impl Iterator<Item = Vectors> {
+    Vectors::ALL.iter().copied().filter(|vectors| {
+        let here = vectors.are_here();
+        if !here {
+            eprintln!("skipped: this machine has no {vectors:?}");
+        }
+        here
+    })
+}
+
+/// Normal numbers that f32 holds, as `dtype`.
+fn sample(shape: &[usize], name: &str, dtype: DType) -> Tensor {
+    let mut stream = Key::new(3, Purpose::Sample).layer(name).stream();
+    let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+}
+
+/// All elements; both f32 and codes go to f64 and back unchanged.
+fn values(tensors: &[Tensor]) -> Vec<f64> {
+    let of = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    tensors.iter().flat_map(|tensor| of(tensor).unwrap()).collect()
+}
+
+/// What a kernel gives for inputs of a type.
+type Kernel = fn(DType) -> Result<Vec<Tensor>>;
+
+/// Those whose loops are neither fused nor reordered.
+const SAME: [(&str, Kernel); 14] = [
+    ("argmax", |dtype| Ok(vec![argmax::argmax(&sample(&[40, 77], "x", dtype))?])),
+    ("batch_norm", |dtype| {
+        let (x, g) = (sample(&[3, 5, 37, 31], "x", dtype), sample(&[3, 5, 37, 31], "g", dtype));
+        let [inverse, weight, bias] = ["i", "w", "b"].map(|name| sample(&[5], name, dtype));
+        let (mean, variance) = batch_norm::statistics(&x)?;
+        let output = batch_norm::normalise(&x, &mean, &inverse, &weight, &bias)?;
+        let (by_input, by_weight, by_bias) =
+            batch_norm::backward(&x, &g, &mean, &inverse, &weight)?;
+        Ok(vec![mean, variance, output, by_input, by_weight, by_bias])
+    }),
+    ("layer_norm", |dtype| {
+        let (x, g) = (sample(&[70, 77], "x", dtype), sample(&[70, 77], "g", dtype));
+        let [weight, bias] = ["w", "b"].map(|name| sample(&[77], name, dtype));
+        let found = layer_norm::forward(&x, &weight, &bias, 1e-5)?;
+        let (by_input, by_weight, by_bias) =
+            layer_norm::backward(&x, &g, &found.mean, &found.inverse, &weight)?;
+        Ok(vec![found.output, found.mean, found.inverse, by_input, by_weight, by_bias])
+    }),
+    ("relu", |dtype| {
+        let (output, mask) = relu::forward(&sample(&[1003], "x", dtype))?;
+        let grad = relu::backward(&sample(&[1003], "g", dtype), &mask)?;
+        Ok(vec![output, mask, grad])
+    }),
+    ("gelu", |dtype| {
+        let x = (sample(&[1003], "x", dtype) * 5.0)?;
+        Ok(vec![gelu::forward(&x)?, gelu::backward(&x, &sample(&[1003], "g", dtype))?])
+    }),
+    ("silu", |dtype| {
+        let x = (sample(&[1003], "x", dtype) * 30.0)?;
+        Ok(vec![silu::forward(&x)?, silu::backward(&x, &sample(&[1003], "g", dtype))?])
+    }),
+    ("cross_entropy", |dtype| {
+        let logits = (sample(&[37, 77], "x", dtype) * 9.0)?;
+        let labels = Tensor::arange(0u32, 37, &Device::Cpu)?;
+        let targets = Targets { smoothing: 0.1, ignored: None };
+        let (loss, probabilities) = cross_entropy::forward(&logits, &labels, &targets)?;
+        let one = Tensor::ones((), dtype, &Device::Cpu)?;
+        let grad = cross_entropy::backward(&probabilities, &labels, &targets, &one)?;
+        Ok(vec![loss, probabilities, grad])
+    }),
+    ("bias_grad", |dtype| {
+        let images = conv2d::bias_grad(&sample(&[3, 5, 31, 37], "g", dtype))?;
+        Ok(vec![linear::bias_grad(&sample(&[300, 77], "g", dtype))?, images])
+    }),
+    ("fp8", |dtype| {
+        let (codes, scale) = fp8::pack(&sample(&[1003], "x", dtype))?;
+        Ok(vec![fp8::unpack(&codes, scale, dtype)?, codes])
+    }),
+    ("division", |dtype| {
+        let maps = Maps { size: (13, 14), block: (8, 8), bits: 2 };
+        let key = Rounding::Stochastic(Key::new(1, Purpose::Codec));
+        let packed = division::pack(&sample(&[6, 13, 14], "x", dtype), &maps, key)?;
+        let restored = division::unpack(&packed, &maps, &[6, 13, 14], dtype)?;
+        Ok(vec![packed.codes, packed.means, packed.ranges, restored])
+    }),
+    ("quantise", |dtype| {
+        let x = sample(&[7, 300], "x", dtype);
+        let mut all = vec![quantise::extremes(&x, 300, 77)?];
+        for bits in 1..=8 {
+            let grouping = Grouping { row: 300, group: 77, bits: Bits::All(bits) };
+            let rounding = Rounding::Stochastic(Key::new(1, Purpose::Codec));
+            let (codes, ranges) = quantise::pack(&x, &grouping, rounding)?;
+            all.push(quantise::unpack(&codes, &ranges, &grouping, x.dims(), dtype)?);
+            all.extend([codes, ranges]);
+        }
+        Ok(all)
+    }),
+    ("fixed_range", |dtype| {
+        let [weight, bias] = ["w", "b"].map(|name| sample(&[6], name, dtype));
+        let channels = Channels::new(&weight, &bias, 4)?;
+        let x = sample(&[3, 6, 7, 9], "x", dtype);
+        let codes = fixed_range::pack(&x, &channels)?;
+        Ok(vec![fixed_range::unpack(&codes, &channels, x.dims(), dtype)?, codes])
+    }),
+    ("sign", |dtype| Ok(vec![sign::pack(&sample(&[1003], "x", dtype))?])),
+    ("block_pool", |dtype| Ok(vec![pool(&sample(&[3, 5, 13, 14], "x", dtype), 4)?])),
+];
+
+/// Those whose multiplications and additions are fused where the vectors can.
+const FUSED: [(&str, Kernel); 5] = [
+    ("direct convolutions", |dtype| {
+        let strided =
+            Conv2dGeometry { stride: (2, 2), padding: (1, 1), dilation: (1, 1), groups: 1 };
+        let grouped =
+            Conv2dGeometry { stride: (1, 1), padding: (2, 2), dilation: (2, 2), groups: 2 };
+        let mut all = convolution([5, 20, 17, 15], [40, 20, 3, 3], &strided, dtype)?;
+        all.extend(convolution([3, 8, 9, 10], [10, 4, 3, 3], &grouped, dtype)?);
+        all.extend(convolution([2, 7, 6, 6], [9, 7, 1, 1], &Conv2dGeometry::default(), dtype)?);
+        Ok(all)
+    }),
+    ("Winograd's convolution, by samples", |dtype| {
+        let same = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+        convolution([3, 48, 16, 16], [64, 48, 3, 3], &same, dtype)
+    }),
+    ("Winograd's convolution, by channels", |dtype| {
+        let same = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+        convolution([2, 64, 4, 4], [64, 64, 3, 3], &same, dtype)
+    }),
+    ("the weight's gradient from means", |dtype| {
+        let (x, g) = (sample(&[4, 20, 16, 16], "x", dtype), sample(&[4, 33, 16, 16], "g", dtype));
+        let same = Conv2dGeometry { padding: (1, 1), ..Default::default() };
+        let shape = [33, 20, 3, 3];
+        let found = conv2d::weight_grad_from_pooled(&pool(&x, 4)?, 4, x.dims(), &g, &shape, &same)?;
+        Ok(vec![found])
+    }),
+    ("Gram matrices", |dtype| {
+        let x = sample(&[3, 40, 12, 16], "x", dtype);
+        (0..4).map(|axis| gram::gram(&x, axis)).collect()
+    }),
+];
+
+/// A convolution and its gradients.
+fn convolution(
+    input: [usize; 4],
+    weight: [usize; 4],
+    geometry: &Conv2dGeometry,
+    dtype: DType,
+) -> Result<Vec<Tensor>> {
+    let [x, w, b] = [(&input[..], "x"), (&weight[..], "w"), (&weight[..1], "b")]
+        .map(|(shape, name)| sample(shape, name, dtype));
+    let output = conv2d::forward(&x, &w, Some(&b), geometry)?;
+    let grad = sample(output.dims(), "g", dtype);
+    let by_input = conv2d::input_grad(&grad, &w, &input, geometry)?;
+    let by_weight = conv2d::weight_grad(&x, &grad, &weight, geometry)?;
+    Ok(vec![output, by_input, by_weight])
+}
+
+#[test]
+fn what_is_neither_fused_nor_reordered_has_the_same_bits_on_all_vectors() {
+    for (name, kernel) in SAME {
+        for dtype in [DType::F32, DType::F64] {
+            let run = |vectors| values(&on(vectors, || kernel(dtype)).unwrap());
+            let expected = run(Vectors::Baseline);
+            for vectors in here() {
+                let found = run(vectors);
+                assert_eq!(found.len(), expected.len());
+                let same = found.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same, "{name} in {dtype:?} on {vectors:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_fused_is_right_on_all_vectors() {
+    for (name, kernel) in FUSED {
+        let exact = on(Vectors::Baseline, || kernel(DType::F64)).unwrap();
+        for (dtype, tolerance) in [(DType::F32, 5e-6), (DType::F64, 1e-13)] {
+            for vectors in here() {
+                let found = on(vectors, || kernel(dtype)).unwrap();
+                assert_eq!(found.len(), exact.len());
+                for (found, exact) in found.iter().zip(&exact) {
+                    assert_eq!(found.dims(), exact.dims());
+                    let exact = values(std::slice::from_ref(exact));
+                    let top = exact.iter().fold(0.0, |top: f64, x| top.max(x.abs()));
+                    for (found, exact) in values(std::slice::from_ref(found)).iter().zip(exact) {
+                        let error = (found - exact).abs() / top;
+                        assert!(error < tolerance, "{name} in {dtype:?} on {vectors:?}: {error:e}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_test_gets_the_vectors_that_it_asks_for() {
+    for vectors in here() {
+        assert_eq!(on(vectors, Vectors::of_this_machine), vectors);
+        assert_eq!(on(vectors, || rayon::join(|| (), Vectors::of_this_machine).1), vectors);
+    }
+    assert_eq!(Some(Vectors::of_this_machine()), here().last());
+}
