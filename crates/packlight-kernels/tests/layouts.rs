@@ -6,12 +6,13 @@
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::batched_matmul::{Matrices, products};
 use packlight_kernels::block_sparse::BlockSparse;
+use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_kernels::division::{self, Divided, Maps};
-use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::finite::is_finite;
 use packlight_kernels::fixed_range::FixedRange;
+use packlight_kernels::largest::largest;
 use packlight_kernels::max_pool2d::{self, Windows};
 use packlight_kernels::optimizer::Sgd;
 use packlight_kernels::patches::{self, Patches};
@@ -232,6 +233,7 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         Ok(vec![gelu::forward(&x[0])?, gelu::backward(&x[0], &x[1])?])
     }),
     ("gram", &[Normal(&[3, 40, 12, 4])], |x| (0..4).map(|axis| gram::gram(&x[0], axis)).collect()),
+    ("largest", &[Normal(TOKENS)], |x| Ok(vec![number(largest(&x[0])?)?])),
     ("layer_norm", &[Normal(TOKENS), Normal(&[8]), Normal(&[8])], |x| {
         let found = layer_norm::forward(&x[0], &x[1], &x[2], 1e-5)?;
         Ok(vec![found.output, found.mean, found.inverse])

@@ -9,13 +9,13 @@ use crate::block_pool::pool;
 use crate::conv2d::{self, Conv2dGeometry};
 use crate::cross_entropy::Targets;
 use crate::division::Maps;
-use crate::fixed_range::Channels;
+use crate::fixed_range::FixedRange;
 use crate::noise::Rounding;
 use crate::quantise::{Bits, Grouping};
 use crate::rng::{Key, Purpose};
 use crate::{
-    Result, argmax, batch_norm, cross_entropy, division, fixed_range, fp8, gelu, gram, layer_norm,
-    linear, quantise, relu, sign, silu,
+    Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gram,
+    layer_norm, linear, quantise, relu, sign, silu,
 };
 
 thread_local! {
@@ -130,10 +130,20 @@ const SAME: [(&str, Kernel); 14] = [
     }),
     ("fixed_range", |dtype| {
         let [weight, bias] = ["w", "b"].map(|name| sample(&[6], name, dtype));
-        let channels = Channels::new(&weight, &bias, 4)?;
         let x = sample(&[3, 6, 7, 9], "x", dtype);
-        let codes = fixed_range::pack(&x, &channels)?;
-        Ok(vec![fixed_range::unpack(&codes, &channels, x.dims(), dtype)?, codes])
+        let mut all = Vec::new();
+        for bits in 1..=8 {
+            let range = FixedRange::new(&weight, &bias, bits)?;
+            let codes = range.pack(&x)?;
+            all.extend([range.normalised(&codes, x.dims())?, range.output(&codes, x.dims())?]);
+            all.push(codes);
+        }
+        Ok(all)
+    }),
+    ("channel_affine", |dtype| {
+        let [weight, bias] = ["w", "b"].map(|name| sample(&[6], name, dtype));
+        let x = sample(&[3, 6, 7, 9], "x", dtype);
+        Ok(vec![channel_affine::channel_affine(&x, &weight, &bias)?])
     }),
     ("sign", |dtype| Ok(vec![sign::pack(&sample(&[1003], "x", dtype))?])),
     ("block_pool", |dtype| Ok(vec![pool(&sample(&[3, 5, 13, 14], "x", dtype), 4)?])),
