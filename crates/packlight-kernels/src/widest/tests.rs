@@ -14,7 +14,7 @@ use crate::noise::Rounding;
 use crate::quantise::{Bits, Grouping};
 use crate::rng::{Key, Purpose};
 use crate::{
-    Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gram,
+    Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gram, largest,
     layer_norm, linear, quantise, relu, sign, silu,
 };
 
@@ -60,7 +60,7 @@ fn values(tensors: &[Tensor]) -> Vec<f64> {
 type Kernel = fn(DType) -> Result<Vec<Tensor>>;
 
 /// Those whose loops are neither fused nor reordered.
-const SAME: [(&str, Kernel); 14] = [
+const SAME: &[(&str, Kernel)] = &[
     ("argmax", |dtype| Ok(vec![argmax::argmax(&sample(&[40, 77], "x", dtype))?])),
     ("batch_norm", |dtype| {
         let (x, g) = (sample(&[3, 5, 37, 31], "x", dtype), sample(&[3, 5, 37, 31], "g", dtype));
@@ -145,12 +145,16 @@ const SAME: [(&str, Kernel); 14] = [
         let x = sample(&[3, 6, 7, 9], "x", dtype);
         Ok(vec![channel_affine::channel_affine(&x, &weight, &bias)?])
     }),
+    ("largest", |dtype| {
+        let found = largest::largest(&sample(&[7, 5003], "x", dtype))?;
+        Ok(vec![Tensor::new(found, &Device::Cpu)?])
+    }),
     ("sign", |dtype| Ok(vec![sign::pack(&sample(&[1003], "x", dtype))?])),
     ("block_pool", |dtype| Ok(vec![pool(&sample(&[3, 5, 13, 14], "x", dtype), 4)?])),
 ];
 
 /// Those whose multiplications and additions are fused where the vectors can.
-const FUSED: [(&str, Kernel); 5] = [
+const FUSED: &[(&str, Kernel)] = &[
     ("direct convolutions", |dtype| {
         let strided =
             Conv2dGeometry { stride: (2, 2), padding: (1, 1), dilation: (1, 1), groups: 1 };
