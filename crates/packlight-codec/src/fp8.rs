@@ -4,7 +4,8 @@
 //! 448, the greatest of E4M3, so that nothing saturates. What is not finite becomes NaN. The format
 //! is that of Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433, subnormals
 //! included: a value keeps 4 significant bits down to 1/28,672 of the greatest magnitude, and below
-//! that is off by at most 1/458,752 of it. Non-linear layers get one scale too, where COAT has one for each group.
+//! that is off by at most 1/458,752 of it. Non-linear layers get one scale too, where COAT has one
+//! for each group.
 
 use std::sync::Arc;
 

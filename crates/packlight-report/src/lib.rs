@@ -4,8 +4,8 @@
 //! `measurements.jsonl`), and from `study.toml` its title, plans and seeds, and writes beside them
 //! `index.html`, `figures/` (each figure as SVG with its data as CSV) and `tables/` (the records as
 //! CSV). The page needs neither network nor scripts. Runs that failed, are unfinished, damaged or
-//! not started are named at its top, and so are folders that hold no run of the study. A [`Collection`] has a page for each of its studies and one on
-//! which they stand head to head.
+//! not started are named at its top, and so are folders that hold no run of the study. A
+//! [`Collection`] has a page for each of its studies and one on which they stand head to head.
 //!
 //! This crate knows nothing of candle: a report can be made where no network is trained.
 

@@ -67,9 +67,10 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
             "Accuracy: at the end of the finished runs; the interval is Student's over n seeds and \
              takes two. Kept: see below; memory is what codecs remember from step to step, and at \
              most is the ledger's peak together with it, which counts what checkpointed parts keep \
-             anew in the backward pass. Time: \
-             median over the epochs of the mean time of a training step, probed steps left out; beside the \
-             steps, what measuring the layers' sensitivities takes of a whole run, however long it is. \
+             anew in the backward pass. Time: median over the epochs of the mean time of a training \
+             step; probed steps are left out, so where every step was probed there is no time; \
+             beside the steps, what measuring the layers' sensitivities takes of a whole run, however \
+             long it is. \
              Cosine and LI (learning indicator): mean over the layers that the plan alters, all \
              probed steps and seeds; LI over samples or tokens, with the share of those at or below \
              0; both see each layer by itself, given the output gradient that reaches it. Whole \

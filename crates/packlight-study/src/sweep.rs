@@ -40,8 +40,8 @@ pub struct Options<'a> {
 ///
 /// # Errors
 /// Before anything is timed or changed, if the study or its data cannot be read, a plan does not
-/// fit the model or the shapes of its batches, another process runs the study, or a run was begun with another study or other
-/// data; later only [`Error::Interrupted`].
+/// fit the model or the shapes of its batches, another process runs the study, or a run was begun
+/// with another study or other data; later only [`Error::Interrupted`].
 pub fn run_study(
     folder: &Path,
     options: &Options<'_>,

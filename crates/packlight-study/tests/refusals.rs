@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::{options, study};
 use packlight_record::layout::{RUNS, STUDY};
-use packlight_study::{Collection, Event, Options, Progress, run_collection, run_study};
+use packlight_study::{Collection, Event, Options, Progress, Silent, run_collection, run_study};
 
 fn text(model: &str, data: &str, plan: &str) -> String {
     format!(
@@ -96,6 +96,24 @@ fn all_studies_of_a_collection_are_checked_before_one_is_timed_or_changed() {
     for name in ["good", "bad"] {
         assert!(dir.path().join(name).join(RUNS).join("none-seed0").exists(), "{name}");
     }
+}
+
+#[test]
+fn a_last_batch_of_one_sample_that_a_batch_norm_refuses_can_be_left_out() {
+    let text = text(RESNET, DIGITS, "pool2").replace("train_limit = 10", "train_limit = 9");
+    let said = refused(study(&text).path(), false);
+    for words in [
+        "plan none of the study, on a batch of 1: ",
+        "layer `layer4.0.bn1`: more than one value a channel expected in training",
+        "[1, 16, 1, 1]",
+        "this is an epoch's last batch, which `drop_last = true` leaves out",
+    ] {
+        assert!(said.contains(words), "`{words}` is missing in: {said}");
+    }
+    let dir = study(&text.replace("batch = 4", "batch = 4\ndrop_last = true"));
+    let interrupted = AtomicBool::new(false);
+    let summary = run_study(dir.path(), &options(&interrupted), &mut Silent).unwrap();
+    assert!(!summary.any_failed(), "{summary:?}");
 }
 
 #[test]

@@ -163,8 +163,7 @@ fn one_value(x: &Activation, layer: &Layer) -> Error {
         op: "batch_norm",
         reason: format!(
             "layer `{name}`: more than one value a channel expected in training, the input has the \
-             shape {shape:?}; take a larger batch or larger images, or leave out an epoch's last, \
-             smaller batch (`drop_last = true` in study.toml)"
+             shape {shape:?}; take a larger batch or larger images"
         ),
     }
 }

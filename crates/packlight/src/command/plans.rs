@@ -19,9 +19,10 @@ use crate::output::Output;
 /// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`; the
 /// most specific rule wins, and layers without a rule keep their inputs exactly.
 ///
-/// The model goes forward and back once over two made-up samples, images of 3 x 32 x 32 (or of two patches a side) or sequences
-/// of 8 tokens, so that a codec which cannot pack what its layer reads is an error. What depends on
-/// the data, such as whether a budget is enough, only `packlight run` finds out.
+/// The model goes forward and back once over two made-up samples, images of 3 x 32 x 32 (or of two
+/// patches a side) or sequences of 8 tokens, so that a codec which cannot pack what its layer reads
+/// is an error. What depends on the data, such as whether a budget is enough, only `packlight run`
+/// finds out.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
