@@ -132,7 +132,8 @@ impl Codec for Noting {
 
 #[test]
 fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
-    let keeping: [(&str, fn(&Activation, &Arc<Layer>) -> Result<Activation>); 5] = [
+    type Keeping = fn(&Activation, &Arc<Layer>) -> Result<Activation>;
+    let keeping: [(&str, Keeping); 5] = [
         ("gelu", op::gelu),
         ("silu", op::silu),
         ("softmax", |x, layer| op::softmax(x, &Visible::default(), layer)),
