@@ -102,8 +102,10 @@ pub fn backward(
 }
 
 on_widest_vectors! {
-    /// Normalises tokens and writes their mean and one over their deviation. All of it is in f64, in
-    /// which no square of an f32 is too large.
+    /// Normalises tokens and writes their mean and one over their deviation. Both and the deviations
+    /// from the mean are in f64, in which no square of an f32 is too large. The normalised value is
+    /// rounded before weight and bias are applied, so that what [`crate::channel_affine`] makes of
+    /// kept ones is the same, bit for bit.
     fn normalise<T: Element>(
         input: &[T],
         weight: &[T],
@@ -121,7 +123,7 @@ on_widest_vectors! {
             output.write(
                 [x, weight, bias],
                 #[inline(always)]
-                |[x, w, b]| T::narrow((x.wide() - mean) * inverse * w.wide() + b.wide()),
+                |[x, w, b]| T::narrow((x.wide() - mean) * inverse) * w + b,
             );
         }
     }

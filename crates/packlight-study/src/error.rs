@@ -1,5 +1,7 @@
 //! What can go wrong with a study.
 
+use std::error::Error as _;
+use std::iter::successors;
 use std::path::{Path, PathBuf};
 
 /// This crate's result.
@@ -167,6 +169,20 @@ impl From<packlight_probe::Error> for Error {
 }
 
 impl Error {
+    /// Whether a layer or its codec met a value that is not finite, as they do in a step of training
+    /// that has diverged.
+    pub(crate) fn is_divergence(&self) -> bool {
+        use packlight_kernels::Error as Kernel;
+
+        successors(self.source(), |&cause| cause.source()).any(|cause| {
+            let kernel = match cause.downcast_ref() {
+                Some(packlight_codec::Error::Kernel(kernel)) => Some(kernel),
+                _ => cause.downcast_ref(),
+            };
+            matches!(kernel, Some(Kernel::NotFinite { .. }))
+        })
+    }
+
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: path.to_path_buf(), source }
     }

@@ -201,7 +201,12 @@ impl<'a> Trainer<'a> {
         logs: &mut Logs,
     ) -> Result<Option<String>> {
         let look = self.look(position.epoch, position.step);
-        let found = self.step(indices, position.epoch, position.step, look)?;
+        let found = match self.step(indices, position.epoch, position.step, look) {
+            Err(e) if e.is_divergence() => {
+                return Ok(Some(format!("{e} (step {})", position.step)));
+            }
+            found => found?,
+        };
         if found.diverged.is_some() {
             return Ok(found.diverged);
         }
