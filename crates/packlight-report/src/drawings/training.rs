@@ -27,7 +27,7 @@ impl Source<'_> {
         let losses = || courses.iter().flat_map(|c| c.2[..2].iter().flatten().flatten().copied());
         let low = losses().fold(f64::INFINITY, f64::min);
         let high = losses().fold(f64::NEG_INFINITY, f64::max);
-        let mut loss = Panel::new("epoch", "loss: as trained on (solid), on test data (dashed)");
+        let mut loss = Panel::new("epoch", "loss: training (solid), test (dashed)");
         if low > 0.0 && high > 20.0 * low {
             loss = loss.log();
         }
