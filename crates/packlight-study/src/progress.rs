@@ -14,6 +14,11 @@ pub enum Event<'a> {
         /// What.
         text: &'a str,
     },
+    /// A plan is about to be taken through a step on each size of batch.
+    Checking {
+        /// The plan's name, such as `pool2`, or `vit/pool2` where several studies run.
+        plan: &'a str,
+    },
     /// A few steps of so many plans are about to be timed.
     Timing {
         /// How many plans have runs to do.

@@ -48,7 +48,7 @@ pub fn run_study(
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
     let sweep = Sweep::prepare(folder, String::new(), Study::read(folder)?, options, progress)?;
-    sweep.check(options)?;
+    sweep.check(options, progress)?;
     let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
     Ok(StudySummary { study: sweep.study.name.clone(), runs })
 }
@@ -73,7 +73,7 @@ pub fn run_collection(
     };
     let sweeps = collection.members.into_iter().map(prepare).collect::<Result<Vec<_>>>()?;
     for (sweep, name) in sweeps.iter().zip(&names) {
-        sweep.check(options).map_err(|e| of(name, e))?;
+        sweep.check(options, progress).map_err(|e| of(name, e))?;
     }
     let mut runs = run_all(&sweeps, options, progress)?.into_iter();
     let of = |sweep: &Sweep| StudySummary {
@@ -125,7 +125,7 @@ impl Sweep {
     }
 
     /// Checks that every plan with runs to do can train on these data.
-    fn check(&self, options: &Options<'_>) -> Result<()> {
+    fn check(&self, options: &Options<'_>, progress: &mut dyn Progress) -> Result<()> {
         let mut checked = Vec::new();
         for run in self.runs(options) {
             let to_do = options.overwrite || run.standing()?.is_to_do();
@@ -135,6 +135,7 @@ impl Sweep {
             if options.interrupted.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
+            progress.event(Event::Checking { plan: &format!("{}{}", self.prefix, run.plan.name) });
             run.trainer()?.check(&run.plan.name)?;
             checked.push(run.plan_index);
         }

@@ -67,6 +67,10 @@ impl Progress for ProgressBar {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Warning { text } => self.say(&format!("warning: {text}")),
+            Event::Checking { plan } => {
+                self.bar.set_message(format!("checking {plan}"));
+                self.say_now_and_then(|| format!("checking that {plan} can train"));
+            }
             Event::Timing { plans } => {
                 self.say(&format!("timing a few steps of {plans} plans"));
             }
