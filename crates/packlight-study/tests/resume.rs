@@ -5,13 +5,13 @@
 mod common;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use common::{options, study};
+use common::{StopAfter, options, study};
 use packlight_record::layout::RUNS;
 use packlight_record::{Manifest, Record, RunState, read_log};
-use packlight_study::{Error, Event, Options, Outcome, Progress, Silent, StudySummary, run_study};
+use packlight_study::{Error, Options, Outcome, Progress, Silent, StudySummary, run_study};
 
 const TEXT: &str = r#"
 name = "tiny"
@@ -95,20 +95,6 @@ fn run_to_the_end(dir: &Path, checkpoint_every: Duration) {
 
 fn records(dir: &Path) -> Vec<u8> {
     std::fs::read(dir.join(RUNS).join(RUN).join("records.jsonl")).unwrap()
-}
-
-/// Asks to stop once a step is done.
-struct StopAfter<'a> {
-    step: u64,
-    interrupted: &'a AtomicBool,
-}
-
-impl Progress for StopAfter<'_> {
-    fn event(&mut self, event: Event<'_>) {
-        if matches!(event, Event::Step { step, .. } if step == self.step) {
-            self.interrupted.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 #[test]

@@ -5,17 +5,17 @@
 mod common;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use candle_core::{DType, Device, Tensor};
-use common::{options, study};
+use common::{StopAfter, options, study};
 use packlight_autograd::Pass;
 use packlight_codec::registry::CODECS;
 use packlight_nn::model::Inputs;
 use packlight_nn::{Model, ModelSpec, Plan, memory};
 use packlight_probe::calibrate;
 use packlight_record::layout::RUNS;
-use packlight_study::{Error, Event, Progress, Silent, run_study};
+use packlight_study::{Error, Progress, Silent, run_study};
 
 /// Networks of plain features, of tokens and of images.
 const MODELS: [&str; 3] = [
@@ -55,20 +55,6 @@ learning_rate = 0.05
 /// In the first epoch, and between the two; a run has six steps.
 const STOPS: [u64; 2] = [1, 3];
 const RUN: &str = "p-seed3";
-
-/// Asks to stop once a step is done.
-struct StopAfter<'a> {
-    step: u64,
-    interrupted: &'a AtomicBool,
-}
-
-impl Progress for StopAfter<'_> {
-    fn event(&mut self, event: Event<'_>) {
-        if matches!(event, Event::Step { step, .. } if step == self.step) {
-            self.interrupted.store(true, Ordering::Relaxed);
-        }
-    }
-}
 
 /// Whether the codecs of a plan remember something of a model's layers after two steps; `None` where
 /// they cannot pack what these read.

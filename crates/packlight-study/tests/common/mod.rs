@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, dead_code)] // each test uses some of it
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_record::layout::STUDY;
-use packlight_study::Options;
+use packlight_study::{Event, Options, Progress};
 
 /// A folder of its own with this description in it.
 pub(crate) fn study(text: &str) -> tempfile::TempDir {
@@ -24,5 +24,19 @@ pub(crate) fn options(interrupted: &AtomicBool) -> Options<'_> {
         threads: 1,
         checkpoint_every: Duration::MAX,
         interrupted,
+    }
+}
+
+/// Asks to stop once a step is done.
+pub(crate) struct StopAfter<'a> {
+    pub(crate) step: u64,
+    pub(crate) interrupted: &'a AtomicBool,
+}
+
+impl Progress for StopAfter<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        if matches!(event, Event::Step { step, .. } if step == self.step) {
+            self.interrupted.store(true, Ordering::Relaxed);
+        }
     }
 }
