@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::Tensor;
-use packlight_codec::{Codec, Context, InputForm, Packed};
+use packlight_codec::{AxisLayout, Codec, Context, Packed};
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_record::KeptKind;
 
 use crate::kept::Kept;
 use crate::link::{self, Link};
-use crate::{Layer, Pass, Result};
+use crate::{Pass, Result, SavePoint};
 
 /// A value flowing forward: its data as a detached tensor, and its link in candle's graph.
 ///
@@ -21,7 +21,7 @@ use crate::{Layer, Pass, Result};
 #[derive(Clone)]
 pub struct Activation {
     inner: Arc<Inner>,
-    form: InputForm,
+    axes: AxisLayout,
 }
 
 struct Inner {
@@ -44,7 +44,7 @@ pub(crate) type KeptPacked = Kept<Box<dyn Packed>>;
 struct Shared {
     /// See [`Codec::packs_as`].
     codec: String,
-    form: InputForm,
+    axes: AxisLayout,
     packed: Weak<KeptPacked>,
 }
 
@@ -52,15 +52,15 @@ impl Activation {
     /// Enters from an ordinary tensor; gradients pass back to it where candle tracks it.
     ///
     /// A tensor of four axes enters as images (N,C,H,W), any other as tokens or samples (...,
-    /// features); [`Activation::with_form`] says otherwise.
+    /// features); [`Activation::with_axes`] says otherwise.
     ///
     /// # Errors
     /// If candle cannot make the link.
     pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
         let tracked = pass.differentiates() && link::is_tracked(tensor);
         let link = tracked.then(|| link::enter(tensor)).transpose()?;
-        let form = if tensor.rank() == 4 { InputForm::Images } else { InputForm::Tokens };
-        Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link, form))
+        let axes = if tensor.rank() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };
+        Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link, axes))
     }
 
     /// Leaves to an ordinary tensor, through which gradients pass back.
@@ -74,20 +74,20 @@ impl Activation {
         }
     }
 
-    pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>, form: InputForm) -> Self {
+    pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>, axes: AxisLayout) -> Self {
         let inner = Inner { data, pass, link, kept: Mutex::default(), stand_in: None };
-        Self { inner: Arc::new(inner), form }
+        Self { inner: Arc::new(inner), axes }
     }
 
-    /// The same activation, whose axes mean `form` from here on: to be said where plain candle code
+    /// The same activation, whose axes mean `axes` from here on: to be said where plain candle code
     /// or [`op::permute`](crate::op::permute()) has made heads of attention, say.
-    pub fn with_form(self, form: InputForm) -> Self {
-        Self { form, ..self }
+    pub fn with_axes(self, axes: AxisLayout) -> Self {
+        Self { axes, ..self }
     }
 
     /// What its axes mean.
-    pub fn form(&self) -> InputForm {
-        self.form
+    pub fn axes(&self) -> AxisLayout {
+        self.axes
     }
 
     /// Its value, outside candle's graph.
@@ -123,25 +123,25 @@ impl Activation {
             kept: Mutex::default(),
             stand_in: self.pass().has_stand_ins().then(|| kept.clone()),
         };
-        Self { inner: Arc::new(inner), form: self.form }
+        Self { inner: Arc::new(inner), axes: self.axes }
     }
 
     /// Packs this activation with the layer's codec, or shares the copy of another layer that
     /// packed it alike.
-    pub(crate) fn keep(&self, layer: &Layer, form: InputForm) -> Result<Arc<KeptPacked>> {
-        self.keep_by(layer, form, |_| true, |codec, x, context| codec.pack(x, context))
+    pub(crate) fn keep(&self, layer: &SavePoint, axes: AxisLayout) -> Result<Arc<KeptPacked>> {
+        self.keep_by(layer, axes, |_| true, |codec, x, context| codec.pack(x, context))
     }
 
     /// The same as the input of a convolution, with which not all codecs pack alike.
     pub(crate) fn keep_for_conv2d(
         &self,
-        layer: &Layer,
+        layer: &SavePoint,
         weight_shape: &[usize],
         geometry: &Conv2dGeometry,
     ) -> Result<Arc<KeptPacked>> {
         self.keep_by(
             layer,
-            InputForm::Images,
+            AxisLayout::Images,
             |packed| packed.serves_conv2d(weight_shape, geometry),
             |codec, x, context| codec.pack_conv2d(x, weight_shape, geometry, context),
         )
@@ -149,34 +149,38 @@ impl Activation {
 
     fn keep_by(
         &self,
-        layer: &Layer,
-        form: InputForm,
+        layer: &SavePoint,
+        axes: AxisLayout,
         serves: impl Fn(&dyn Packed) -> bool,
         pack: impl FnOnce(&dyn Codec, &Tensor, &mut Context<'_>) -> PackResult,
     ) -> Result<Arc<KeptPacked>> {
         if let Some(stand_in) = &self.inner.stand_in {
-            return stand_in.keep_by(layer, form, serves, pack);
+            return stand_in.keep_by(layer, axes, serves, pack);
         }
-        let mut alike = self.alike(layer, form).into_iter();
+        let mut alike = self.alike(layer, axes).into_iter();
         if let Some(packed) = alike.find(|packed| serves(packed.value().as_ref())) {
             return Ok(packed);
         }
         let codec = layer.codec();
         let packed = layer
-            .with_context(self.pass(), form, |context| pack(&*codec, &self.inner.data, context))?;
-        Ok(self.offer(packed, layer, form))
+            .with_context(self.pass(), axes, |context| pack(&*codec, &self.inner.data, context))?;
+        Ok(self.offer(packed, layer, axes))
     }
 
     /// What another layer with the same codec has kept of this activation.
-    pub(crate) fn kept_alike(&self, layer: &Layer, form: InputForm) -> Option<Arc<KeptPacked>> {
-        self.alike(layer, form).into_iter().next()
+    pub(crate) fn kept_alike(
+        &self,
+        layer: &SavePoint,
+        axes: AxisLayout,
+    ) -> Option<Arc<KeptPacked>> {
+        self.alike(layer, axes).into_iter().next()
     }
 
     /// All that layers with the same codec have kept of this activation.
-    fn alike(&self, layer: &Layer, form: InputForm) -> Vec<Arc<KeptPacked>> {
+    fn alike(&self, layer: &SavePoint, axes: AxisLayout) -> Vec<Arc<KeptPacked>> {
         let codec = layer.codec().packs_as();
         let kept = self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike = kept.iter().filter(|shared| shared.codec == codec && shared.form == form);
+        let alike = kept.iter().filter(|shared| shared.codec == codec && shared.axes == axes);
         alike.filter_map(|shared| shared.packed.upgrade()).collect()
     }
 
@@ -184,27 +188,27 @@ impl Activation {
     pub(crate) fn offer(
         &self,
         packed: Box<dyn Packed>,
-        layer: &Layer,
-        form: InputForm,
+        layer: &SavePoint,
+        axes: AxisLayout,
     ) -> Arc<KeptPacked> {
         let raw = self.inner.data.elem_count() * self.inner.data.dtype().size_in_bytes();
         let bytes = packed.bytes();
         let packed = Arc::new(Kept::new(packed, self.pass(), layer, KeptKind::Input, bytes, raw));
-        self.share(&packed, layer, form);
+        self.share(&packed, layer, axes);
         packed
     }
 
     /// Has layers with the codec of `layer` keep `packed` in the place of packing this activation.
-    pub(crate) fn share(&self, packed: &Arc<KeptPacked>, layer: &Layer, form: InputForm) {
+    pub(crate) fn share(&self, packed: &Arc<KeptPacked>, layer: &SavePoint, axes: AxisLayout) {
         let codec = layer.codec().packs_as();
-        let shared = Shared { codec, form, packed: Arc::downgrade(packed) };
+        let shared = Shared { codec, axes, packed: Arc::downgrade(packed) };
         self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
     }
 
     /// Keeps a mask or statistics that a layer made itself.
     pub(crate) fn keep_tensor(
         &self,
-        layer: &Layer,
+        layer: &SavePoint,
         kind: KeptKind,
         tensor: Tensor,
     ) -> Kept<Tensor> {

@@ -8,7 +8,7 @@ use packlight_codec::Bytes;
 use packlight_record::KeptKind;
 
 use crate::ledger::Ledger;
-use crate::{Layer, Pass};
+use crate::{Pass, SavePoint};
 
 /// A kept value. Dropping it tells the ledger, with what the allocator got back for it: fields are
 /// dropped in order, so the first one looks at the allocator before the value goes, the last after.
@@ -22,7 +22,7 @@ impl<T> Kept<T> {
     pub(crate) fn new(
         value: T,
         pass: &Pass,
-        layer: &Layer,
+        layer: &SavePoint,
         kind: KeptKind,
         bytes: Bytes,
         raw: usize,
@@ -40,7 +40,7 @@ impl<T> Kept<T> {
 }
 
 impl Kept<Tensor> {
-    pub(crate) fn of_tensor(value: Tensor, pass: &Pass, layer: &Layer, kind: KeptKind) -> Self {
+    pub(crate) fn of_tensor(value: Tensor, pass: &Pass, layer: &SavePoint, kind: KeptKind) -> Self {
         let size = value.elem_count() * value.dtype().size_in_bytes();
         let bytes = Bytes { payload: size, metadata: 0 };
         Self::new(value, pass, layer, kind, bytes, size)

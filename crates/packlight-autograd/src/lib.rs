@@ -9,12 +9,12 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor, Var};
-//! use packlight_autograd::{Activation, Layer, Pass, op};
+//! use packlight_autograd::{Activation, SavePoint, Pass, op};
 //! use packlight_record::LayerKind;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let weight = Var::from_tensor(&Tensor::ones((3, 4), DType::F32, &Device::Cpu)?)?;
-//! let layer = Layer::new("fc", LayerKind::Linear);
+//! let layer = SavePoint::new("fc", LayerKind::Linear);
 //! let input = Tensor::ones((2, 4), DType::F32, &Device::Cpu)?;
 //!
 //! let x = Activation::from_tensor(&input, &Pass::training())?;
@@ -33,16 +33,16 @@ mod activation;
 mod error;
 mod gradient;
 mod kept;
-mod layer;
 mod ledger;
 mod link;
 mod observer;
 mod pass;
+mod save_point;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
-pub use layer::Layer;
 pub use ledger::{Entry, Event, Ledger};
 pub use observer::{Observer, WeightGradient};
-pub use packlight_codec::InputForm;
+pub use packlight_codec::AxisLayout;
 pub use pass::Pass;
+pub use save_point::SavePoint;

@@ -109,13 +109,13 @@ pub(crate) fn output(
         backward: Mutex::new(Some(Box::new(backward))),
     };
     let link = Link { scalar: argument.apply_op1(op)?, slot };
-    Ok(Activation::new(data, inputs[0].shared_pass(), Some(link), inputs[0].form()))
+    Ok(Activation::new(data, inputs[0].shared_pass(), Some(link), inputs[0].axes()))
 }
 
 /// The output of an operation that has no gradients to give; its axes mean what those of `input` do,
 /// unless the operation says otherwise.
 pub(crate) fn constant(data: Tensor, input: &Activation) -> Activation {
-    Activation::new(data, input.shared_pass(), None, input.form())
+    Activation::new(data, input.shared_pass(), None, input.axes())
 }
 
 type Backward = Box<dyn FnOnce(Tensor) -> Result<Gradients> + Send>;

@@ -3,12 +3,12 @@
 use candle_core::Tensor;
 use packlight_codec::Bytes;
 
-use crate::Layer;
+use crate::SavePoint;
 
 /// Both weight gradients of one layer, from the same batch in one backward pass.
 pub struct WeightGradient<'a> {
     /// The conv or linear layer.
-    pub layer: &'a Layer,
+    pub layer: &'a SavePoint,
     /// Its exact input.
     pub input: &'a Tensor,
     /// Its input as the backward pass restores it.

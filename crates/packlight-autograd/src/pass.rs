@@ -124,11 +124,11 @@ impl Pass {
     }
 
     pub(crate) fn updates_statistics(&self) -> bool {
-        self.updates_memories() && !self.again
+        self.updates_codec_states() && !self.again
     }
 
     /// Whether codecs may remember what they see.
-    pub(crate) fn updates_memories(&self) -> bool {
+    pub(crate) fn updates_codec_states(&self) -> bool {
         self.training && self.update_statistics
     }
 

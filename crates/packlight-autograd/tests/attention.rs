@@ -9,11 +9,11 @@ use std::sync::Arc;
 use candle_core::{D, Device, Tensor, Var};
 use common::{assert_close, sample};
 use packlight_autograd::op::{self, Visible};
-use packlight_autograd::{Activation, InputForm, Layer, Ledger, Pass, Result, gradcheck};
+use packlight_autograd::{Activation, AxisLayout, Ledger, Pass, Result, SavePoint, gradcheck};
 use packlight_record::LayerKind;
 
-fn layer(name: &str) -> Arc<Layer> {
-    Layer::new(name, LayerKind::Attention)
+fn layer(name: &str) -> Arc<SavePoint> {
+    SavePoint::new(name, LayerKind::Attention)
 }
 
 fn projected(output: &Tensor) -> candle_core::Result<Tensor> {
@@ -134,7 +134,7 @@ fn parameters_of_every_sample() {
 #[test]
 fn embedding() {
     let tokens = Tensor::new(&[[2u32, 0, 2], [1, 2, 0]], &Device::Cpu).unwrap();
-    let table = Layer::new("table", LayerKind::Embedding);
+    let table = SavePoint::new("table", LayerKind::Embedding);
     check(
         &[sample(&[4, 3], "table")],
         |x, vars| {
@@ -152,7 +152,7 @@ fn embedding() {
 #[test]
 fn dropped_probabilities_are_not_kept_again() {
     let [softmax, value] = ["softmax", "value"].map(layer);
-    let dropout = Layer::new("dropout", LayerKind::Dropout);
+    let dropout = SavePoint::new("dropout", LayerKind::Dropout);
     let mixed = |scores: &Activation, values: &Activation| {
         let probabilities = op::softmax(scores, &Visible::default(), &softmax)?;
         let left = op::dropout_of_kept(&probabilities, 0.5, &dropout, &softmax)?;
@@ -178,7 +178,7 @@ fn dropped_probabilities_are_not_kept_again() {
 }
 
 /// Attention of two heads over queries, keys and values (1, 2, 3, 4), and its layers.
-fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>, [Arc<Layer>; 4]) {
+fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>, [Arc<SavePoint>; 4]) {
     let names = ["query", "key", "value"];
     let layers = [names[0], names[1], names[2], "softmax"].map(layer);
     for layer in &layers {
@@ -189,7 +189,7 @@ fn attention(codec: &str, ledger: &Ledger) -> (Activation, Vec<Var>, [Arc<Layer>
     let vars: Vec<Var> =
         names.map(|name| Var::from_tensor(&sample(&[1, 2, 3, 4], name)).unwrap()).to_vec();
     let enter =
-        |var: &Var| Activation::from_tensor(var, &pass).unwrap().with_form(InputForm::Heads);
+        |var: &Var| Activation::from_tensor(var, &pass).unwrap().with_axes(AxisLayout::Heads);
     let scores = op::matmul_transposed(&enter(&vars[0]), &enter(&vars[1]), query, key).unwrap();
     let probabilities = op::softmax(&scores, &Visible::default(), softmax).unwrap();
     let mixed = op::matmul(&probabilities, &enter(&vars[2]), softmax, value).unwrap();
@@ -201,7 +201,7 @@ fn codecs_are_told_the_heads() {
     let (_, _, layers) = attention("mesa", &Ledger::new());
     for layer in layers {
         // A range for each head.
-        assert_eq!(layer.memory().get("ranges").unwrap().dims(), [2, 2], "{}", layer.name());
+        assert_eq!(layer.codec_state().get("ranges").unwrap().dims(), [2, 2], "{}", layer.name());
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor};
 use common::{assert_close, sample, var};
-use packlight_autograd::{Activation, Layer, Observer, Pass, WeightGradient, op};
+use packlight_autograd::{Activation, Observer, Pass, SavePoint, WeightGradient, op};
 use packlight_record::LayerKind;
 
 #[track_caller]
@@ -33,7 +33,7 @@ fn epsilon_scales_the_signs_and_lr_expansion_the_weight_s_gradient_alone() {
     for (codec, epsilon, lr_expansion) in
         [("asa1", 0.01, 100.0), ("asa1:0.2:100", 0.2, 100.0), ("asa1:0.01:7", 0.01, 7.0)]
     {
-        let layer = Layer::new("fc", LayerKind::Linear);
+        let layer = SavePoint::new("fc", LayerKind::Linear);
         layer.set_codec(packlight_codec::parse(codec).unwrap());
         let (x, weight, bias) =
             (var(&[2, 3, features], "x"), var(&[out, features], "w"), var(&[out], "b"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics};
-use packlight_autograd::{Activation, Layer, Ledger, Pass};
+use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::{KeptKind, LayerKind};
 
@@ -18,7 +18,7 @@ fn var(shape: &[usize], name: &str) -> Var {
 
 /// conv, norm, ReLU, conv.
 struct Cell {
-    layers: [Arc<Layer>; 4],
+    layers: [Arc<SavePoint>; 4],
     /// Of the first conv, of the norm, its bias, of the second conv.
     vars: [Var; 4],
     x: Var,
@@ -26,7 +26,7 @@ struct Cell {
 
 impl Cell {
     fn new() -> Self {
-        let layer = |name: &str, kind| Layer::new(name, kind);
+        let layer = |name: &str, kind| SavePoint::new(name, kind);
         Self {
             layers: [
                 layer("conv1", LayerKind::Conv),
@@ -108,7 +108,7 @@ fn without_a_cell_in_front_a_relu_keeps_its_mask() {
     let ledger = Ledger::new();
     let x =
         Activation::from_tensor(&var(&[2, 3, 4, 4], "x"), &Pass::training().with_ledger(&ledger));
-    let relu = Layer::new("relu", LayerKind::Relu);
+    let relu = SavePoint::new("relu", LayerKind::Relu);
     relu.set_codec(packlight_codec::parse("blpa:4").unwrap());
     let _y = op::relu(&x.unwrap(), &relu).unwrap();
     let entries = ledger.entries();
@@ -122,7 +122,7 @@ fn behind_a_layer_norm_the_mask_is_exact_too() {
     let weight = Var::from_tensor(&weight).unwrap();
     let gradients = |codec: &str| {
         let layers = [("norm", LayerKind::Norm), ("relu", LayerKind::Relu)].map(|(name, kind)| {
-            let layer = Layer::new(name, kind);
+            let layer = SavePoint::new(name, kind);
             layer.set_codec(packlight_codec::parse(codec).unwrap());
             layer
         });

@@ -7,11 +7,11 @@ mod common;
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, var};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics};
-use packlight_autograd::{Activation, Layer, Ledger, Pass};
+use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
 use packlight_record::{KeptKind, LayerKind};
 
-fn layer(name: &str, kind: LayerKind, codec: &str) -> std::sync::Arc<Layer> {
-    let layer = Layer::new(name, kind);
+fn layer(name: &str, kind: LayerKind, codec: &str) -> std::sync::Arc<SavePoint> {
+    let layer = SavePoint::new(name, kind);
     layer.set_codec(packlight_codec::parse(codec).unwrap());
     layer
 }

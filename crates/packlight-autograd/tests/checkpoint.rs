@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics};
-use packlight_autograd::{Activation, Layer, Ledger, Pass, Result};
+use packlight_autograd::{Activation, Ledger, Pass, Result, SavePoint};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
 
@@ -49,7 +49,7 @@ impl Block {
     fn part(&self) -> impl Fn(&Activation, [&Activation; 0]) -> Result<Activation> + Send + use<> {
         let (weight, scale, shift) = (self.weight.clone(), self.scale.clone(), self.shift.clone());
         let running = self.running.clone();
-        let layer = |name: &str, kind| Layer::new(name, kind);
+        let layer = |name: &str, kind| SavePoint::new(name, kind);
         let (conv, norm) = (layer("conv", LayerKind::Conv), layer("norm", LayerKind::Norm));
         let (relu, drop) = (layer("relu", LayerKind::Relu), layer("drop", LayerKind::Dropout));
         let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
@@ -69,7 +69,7 @@ fn step(checkpointed: bool) -> (Vec<Vec<u64>>, usize) {
     let y = match checkpointed {
         false => block.part()(&x, []).unwrap(),
         true => {
-            let segment = Layer::new("segment", LayerKind::Segment);
+            let segment = SavePoint::new("segment", LayerKind::Segment);
             op::checkpoint((&x, &segment), [], &block.parameters(), block.part()).unwrap()
         }
     };
@@ -104,7 +104,7 @@ fn an_input_that_several_parts_read_is_kept_once_and_gets_its_gradient_to_the_bi
             |var: &Var| Activation::from_tensor(&var.affine(1.5, 0.0).unwrap(), &pass).unwrap();
         let (mut y, shared) = (enter(&x), enter(&m));
         for (number, weights) in weights.iter().enumerate() {
-            let layer = |name: &str, kind| Layer::new(format!("{name}{number}"), kind);
+            let layer = |name: &str, kind| SavePoint::new(format!("{name}{number}"), kind);
             let linear = ["a", "b"].map(|name| layer(name, LayerKind::Linear));
             let (relu, drop) = (layer("relu", LayerKind::Relu), layer("drop", LayerKind::Dropout));
             let [a, b] = weights.clone();
@@ -139,7 +139,7 @@ fn an_input_that_several_parts_read_is_kept_once_and_gets_its_gradient_to_the_bi
 fn what_codecs_remember_within_a_checkpointed_part_is_what_they_would_without() {
     let (x, weight) = (sample(&[6, 8], "x"), var(&[4, 8], "w"));
     let remembered = |checkpointed: bool| {
-        let layer = Layer::new("fc", LayerKind::Linear);
+        let layer = SavePoint::new("fc", LayerKind::Linear);
         layer.set_codec(packlight_codec::parse("mesa").unwrap());
         let gradients: Vec<_> = (0..3)
             .map(|step| {
@@ -151,7 +151,7 @@ fn what_codecs_remember_within_a_checkpointed_part_is_what_they_would_without() 
                 let y = match checkpointed {
                     false => part(&x, []),
                     true => {
-                        let segment = Layer::new("segment", LayerKind::Segment);
+                        let segment = SavePoint::new("segment", LayerKind::Segment);
                         op::checkpoint((&x, &segment), [], std::slice::from_ref(&weight), part)
                     }
                 };
@@ -159,7 +159,7 @@ fn what_codecs_remember_within_a_checkpointed_part_is_what_they_would_without() 
                 bits(loss.backward().unwrap().get(&weight).unwrap())
             })
             .collect();
-        let memory = layer.memory();
+        let memory = layer.codec_state();
         assert!(memory.tensors().next().is_some());
         let of = |(name, tensor): (&str, &Tensor)| {
             (name.to_owned(), bits(&tensor.to_dtype(DType::F64).unwrap()))
@@ -173,7 +173,7 @@ fn what_codecs_remember_within_a_checkpointed_part_is_what_they_would_without() 
 fn a_checkpoint_in_evaluation_is_its_part() {
     let block = Block::new();
     let x = Activation::from_tensor(&sample(&[3, 4, 6, 6], "x"), &Pass::evaluation()).unwrap();
-    let segment = Layer::new("segment", LayerKind::Segment);
+    let segment = SavePoint::new("segment", LayerKind::Segment);
     let y = op::checkpoint((&x, &segment), [], &block.parameters(), block.part()).unwrap();
     assert_eq!(bits(y.data()), bits(block.part()(&x, []).unwrap().data()));
 }
@@ -181,7 +181,7 @@ fn a_checkpoint_in_evaluation_is_its_part() {
 #[test]
 fn a_stand_in_changes_the_weight_gradient_alone() {
     let (w, x, other) = (var(&[2, 3], "w"), var(&[4, 3], "x"), sample(&[4, 3], "other"));
-    let layer = Layer::new("fc", LayerKind::Linear);
+    let layer = SavePoint::new("fc", LayerKind::Linear);
     let run = |stand_in: Option<&Tensor>| {
         let pass = Pass::training();
         let mut h = Activation::from_tensor(&x, &pass).unwrap();
@@ -209,7 +209,8 @@ fn frozen_layers_keep_no_input_and_pass_gradients_on() {
         momentum: 0.1,
     };
     let before = bits(&running.mean);
-    let (conv, norm) = (Layer::new("conv", LayerKind::Conv), Layer::new("norm", LayerKind::Norm));
+    let (conv, norm) =
+        (SavePoint::new("conv", LayerKind::Conv), SavePoint::new("norm", LayerKind::Norm));
     conv.freeze(true);
     norm.freeze(true);
     let (input, ledger) = (var(&[2, 4, 5, 5], "x"), Ledger::new());

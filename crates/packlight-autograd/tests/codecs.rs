@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, Conv2dGeometry};
-use packlight_autograd::{Activation, Layer, Ledger, Pass};
-use packlight_codec::{Bytes, Codec, Context, InputForm, Packed, Scope, parse};
+use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
+use packlight_codec::{AxisLayout, Bytes, Codec, Context, Packed, Scope, parse};
 use packlight_kernels::conv2d;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::{KeptKind, LayerKind};
@@ -18,8 +18,8 @@ fn var(shape: &[usize], name: &str) -> Var {
     Var::from_tensor(&Tensor::from_vec(values, shape, &Device::Cpu).unwrap()).unwrap()
 }
 
-fn layer(kind: LayerKind, codec: &str) -> Arc<Layer> {
-    let layer = Layer::new("layer", kind);
+fn layer(kind: LayerKind, codec: &str) -> Arc<SavePoint> {
+    let layer = SavePoint::new("layer", kind);
     layer.set_codec(parse(codec).unwrap());
     layer
 }
@@ -28,7 +28,7 @@ const SAME: Conv2dGeometry =
     Conv2dGeometry { stride: (1, 1), padding: (1, 1), dilation: (1, 1), groups: 1 };
 
 /// Output and gradients of input, weight and bias of a convolution.
-fn convolution(x: &Var, w: &Var, b: &Var, layer: &Arc<Layer>, pass: &Pass) -> Vec<Vec<f64>> {
+fn convolution(x: &Var, w: &Var, b: &Var, layer: &Arc<SavePoint>, pass: &Pass) -> Vec<Vec<f64>> {
     let entered = Activation::from_tensor(x, pass).unwrap();
     let y = op::conv2d(&entered, w, Some(b), SAME, layer).unwrap().into_tensor().unwrap();
     let loss = (&y * var(y.dims(), "projection").as_tensor()).unwrap().sum_all().unwrap();
@@ -88,7 +88,7 @@ fn resprop_remembers_what_others_do_not() {
     let remembered = |codec: &str, pass: &Pass| {
         let layer = layer(LayerKind::Conv, codec);
         convolution(&x, &w, &b, &layer, pass);
-        layer.memory().bytes()
+        layer.codec_state().bytes()
     };
     assert_eq!(remembered("dither:2", &Pass::training()), 0);
     assert_eq!(remembered("resprop:0.1", &Pass::training()), 2 * 4 * 36 * 8);
@@ -99,7 +99,7 @@ fn resprop_remembers_what_others_do_not() {
 #[test]
 fn step_derivatives_leave_the_output_exact_at_two_bits_an_element() {
     let x = Var::from_tensor(&(var(&[3, 40], "x").as_tensor() / 4.0).unwrap()).unwrap();
-    type Op = fn(&Activation, &Arc<Layer>) -> packlight_autograd::Result<Activation>;
+    type Op = fn(&Activation, &Arc<SavePoint>) -> packlight_autograd::Result<Activation>;
     for (codec, op) in [("regelu2", op::gelu as Op), ("resilu2", op::silu as Op)] {
         let run = |codec: &str| {
             let ledger = Ledger::new();
@@ -158,7 +158,12 @@ impl Codec for Failing {
         Scope::Kinds(&[])
     }
 
-    fn bytes(&self, _: &[usize], _: DType, _: InputForm) -> packlight_codec::Result<Option<Bytes>> {
+    fn bytes(
+        &self,
+        _: &[usize],
+        _: DType,
+        _: AxisLayout,
+    ) -> packlight_codec::Result<Option<Bytes>> {
         Ok(None)
     }
 
@@ -226,7 +231,7 @@ impl Packed for FailingCopy {
 }
 
 /// An operation on this layer, whose input has a gradient.
-type OnLayer = fn(&Activation, &Arc<Layer>) -> packlight_autograd::Result<Activation>;
+type OnLayer = fn(&Activation, &Arc<SavePoint>) -> packlight_autograd::Result<Activation>;
 
 #[test]
 fn an_error_of_a_codec_names_the_layer() {
@@ -258,7 +263,7 @@ fn an_error_of_a_codec_names_the_layer() {
         ("layer_norm", layer_norm, &packing, true),
     ] {
         for &at in hooks {
-            let layer = Layer::new("layer3.1.part", LayerKind::Conv);
+            let layer = SavePoint::new("layer3.1.part", LayerKind::Conv);
             layer.set_codec(Arc::new(Failing { at, packs_cells }));
             let x = Activation::from_tensor(&var(&[2, 3, 4, 4], "x"), &Pass::training()).unwrap();
             let error = match op(&x, &layer) {

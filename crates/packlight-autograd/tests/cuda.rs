@@ -10,7 +10,7 @@
 use std::io::Write;
 
 use candle_core::{Device, Tensor, Var};
-use packlight_autograd::{Activation, Layer, Pass, op};
+use packlight_autograd::{Activation, Pass, SavePoint, op};
 use packlight_record::LayerKind;
 
 /// The first CUDA device, or a word on standard error that there is none.
@@ -43,6 +43,6 @@ fn an_operation_without_a_kernel_says_so() {
     let x = Tensor::zeros((2, 3), candle_core::DType::F32, &device).unwrap();
     let activation = Activation::from_tensor(&x, &Pass::training()).unwrap();
     let error =
-        op::relu(&activation, &Layer::new("relu", LayerKind::Relu)).err().unwrap().to_string();
+        op::relu(&activation, &SavePoint::new("relu", LayerKind::Relu)).err().unwrap().to_string();
     assert!(error.contains("relu") && error.contains("no kernel for CUDA yet"), "{error}");
 }

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, sample};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Targets, Windows};
-use packlight_autograd::{Activation, Layer, Pass, Result, gradcheck};
+use packlight_autograd::{Activation, Pass, Result, SavePoint, gradcheck};
 use packlight_record::LayerKind;
 
-fn layer(kind: LayerKind) -> Arc<Layer> {
-    Layer::new("layer", kind)
+fn layer(kind: LayerKind) -> Arc<SavePoint> {
+    SavePoint::new("layer", kind)
 }
 
 /// The sum of the output's products with fixed random numbers.
@@ -183,11 +183,11 @@ fn batch_norm_refuses_one_value_a_channel_in_training_alone() {
     for shape in [vec![1, 3], vec![1, 3, 1, 1]] {
         let (x, statistics) = (sample(&shape, "x"), running(3));
         let (w, b) = (sample(&[3], "w"), sample(&[3], "b"));
-        let norm = |pass: &Pass, layer: &Arc<Layer>| {
+        let norm = |pass: &Pass, layer: &Arc<SavePoint>| {
             let x = Activation::from_tensor(&x, pass)?;
             op::batch_norm(&x, &w, &b, &statistics, 1e-5, layer)
         };
-        let named = Layer::new("layer4.1.bn2", LayerKind::Norm);
+        let named = SavePoint::new("layer4.1.bn2", LayerKind::Norm);
         for pass in [Pass::training(), Pass::training().freeze_statistics()] {
             let error = norm(&pass, &named).err().unwrap().to_string();
             for part in ["`layer4.1.bn2`", &format!("{shape:?}"), "larger batch"] {

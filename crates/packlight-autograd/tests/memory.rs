@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::allocator::{self, Counting};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics};
-use packlight_autograd::{Activation, InputForm, Layer, Ledger, Pass};
+use packlight_autograd::{Activation, AxisLayout, Ledger, Pass, SavePoint};
 use packlight_codec::registry::{CODECS, Entry};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::{KeptKind, LayerKind};
@@ -29,7 +29,7 @@ fn sample(shape: &[usize], name: &str) -> Tensor {
 /// One layer of each kind that keeps something, with a codec where a plan's `default` has it.
 struct Network {
     codec: &'static str,
-    layers: Vec<Arc<Layer>>,
+    layers: Vec<Arc<SavePoint>>,
     weights: Vec<Var>,
 }
 
@@ -37,8 +37,9 @@ impl Network {
     fn new(codec: &'static str) -> Self {
         use LayerKind::{Activation, Attention, Conv, Norm, Relu};
         let kinds = [Conv, Norm, Relu, Conv, Attention, Attention, Norm, Activation];
-        let layers = kinds.into_iter().enumerate().map(|(i, kind)| Layer::new(i.to_string(), kind));
-        let linear = ["first", "second"].map(|name| Layer::auxiliary(name, 1));
+        let layers =
+            kinds.into_iter().enumerate().map(|(i, kind)| SavePoint::new(i.to_string(), kind));
+        let linear = ["first", "second"].map(|name| SavePoint::auxiliary(name, 1));
         let layers: Vec<_> = layers.chain(linear).collect();
         let codec_of = packlight_codec::parse(codec).unwrap();
         for layer in layers.iter().filter(|layer| layer.is_in(codec_of.scope())) {
@@ -68,7 +69,7 @@ impl Network {
         let x = op::batch_norm(&x, &vector(16, 1.0), &vector(16, 0.0), &running, 1e-5, norm);
         let x = op::relu(&x.unwrap(), relu).unwrap();
         let x = op::conv2d(&x, kernel2, None, geometry, conv2).unwrap();
-        let x = x.with_form(InputForm::Heads);
+        let x = x.with_axes(AxisLayout::Heads);
         let x = op::matmul_transposed(&x, &x, left, right).unwrap();
         let x = op::reshape(&x, &TOKENS).unwrap();
         let x = op::linear(&x, weight, None, linear).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, RunningStatistics};
-use packlight_autograd::{Activation, Layer, Ledger, Pass};
+use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
 
@@ -162,8 +162,8 @@ impl Case {
         };
         let var =
             |values: &[f64], shape: &[usize]| Var::from_tensor(&tensor(values, shape)).unwrap();
-        let layer = |name: &str, kind| -> Arc<Layer> {
-            let layer = Layer::new(name, kind);
+        let layer = |name: &str, kind| -> Arc<SavePoint> {
+            let layer = SavePoint::new(name, kind);
             layer.set_codec(packlight_codec::parse(codec).unwrap());
             layer
         };

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, Conv2dGeometry, Targets};
-use packlight_autograd::{Activation, Layer, Ledger, Observer, Pass, WeightGradient};
+use packlight_autograd::{Activation, Ledger, Observer, Pass, SavePoint, WeightGradient};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
 
@@ -36,7 +36,7 @@ fn bits(tensor: &Tensor) -> Vec<f32> {
 fn a_second_backward_is_a_clear_error() {
     let w = var(&[2, 3], "w");
     let x = Activation::from_tensor(&sample(&[4, 3], "x"), &Pass::training()).unwrap();
-    let loss = loss(op::linear(&x, &w, None, &Layer::new("fc", LayerKind::Linear)).unwrap());
+    let loss = loss(op::linear(&x, &w, None, &SavePoint::new("fc", LayerKind::Linear)).unwrap());
     loss.backward().unwrap();
     let error = loss.backward().unwrap_err().to_string();
     assert!(error.contains("freed by the first backward pass"), "{error}");
@@ -47,7 +47,7 @@ fn plain_candle_code_works_before_and_after() {
     let (a, w) = (var(&[4, 3], "a"), var(&[2, 3], "w"));
     let before = (a.as_tensor() * 2.0).unwrap();
     let x = Activation::from_tensor(&before, &Pass::training()).unwrap();
-    let y = op::linear(&x, &w, None, &Layer::new("fc", LayerKind::Linear)).unwrap();
+    let y = op::linear(&x, &w, None, &SavePoint::new("fc", LayerKind::Linear)).unwrap();
     let grads = loss(y).backward().unwrap();
     let plain = before.matmul(&w.t().unwrap()).unwrap().sqr().unwrap().sum_all().unwrap();
     let expected = plain.backward().unwrap();
@@ -64,7 +64,7 @@ fn candles_adamw_steps_on_the_gradients_unchanged() {
     let before = bits(&w);
     let mut adam = candle_nn::AdamW::new_lr(vec![w.clone()], 0.1).unwrap();
     let x = Activation::from_tensor(&sample(&[4, 3], "x"), &Pass::training()).unwrap();
-    let y = op::linear(&x, &w, None, &Layer::new("fc", LayerKind::Linear)).unwrap();
+    let y = op::linear(&x, &w, None, &SavePoint::new("fc", LayerKind::Linear)).unwrap();
     adam.backward_step(&loss(y)).unwrap();
     assert!(bits(&w).iter().zip(before).all(|(now, before)| (now - before).abs() > 0.05));
 }
@@ -72,8 +72,8 @@ fn candles_adamw_steps_on_the_gradients_unchanged() {
 #[test]
 fn evaluation_and_frozen_layers_keep_nothing() {
     let (w, frozen) = (var(&[3, 3, 3, 3], "w"), sample(&[3, 3, 3, 3], "frozen"));
-    let layer = Layer::new("conv", LayerKind::Conv);
-    let relu = Layer::new("relu", LayerKind::Relu);
+    let layer = SavePoint::new("conv", LayerKind::Conv);
+    let relu = SavePoint::new("relu", LayerKind::Relu);
     let x = sample(&[2, 3, 8, 8], "x");
     for (pass, weight) in [(Pass::evaluation(), w.as_tensor()), (Pass::training(), &frozen)] {
         let ledger = Ledger::new();
@@ -87,14 +87,14 @@ fn evaluation_and_frozen_layers_keep_nothing() {
 #[test]
 fn two_layers_with_one_codec_share_one_copy_and_others_do_not() {
     let w = var(&[3, 3, 3, 3], "w");
-    let [a, b, c] = ["a", "b", "c"].map(|name| Layer::new(name, LayerKind::Conv));
+    let [a, b, c] = ["a", "b", "c"].map(|name| SavePoint::new(name, LayerKind::Conv));
     let pool = packlight_codec::parse("pool2").unwrap();
     a.set_codec(pool.clone());
     b.set_codec(pool);
     let ledger = Ledger::new();
     let pass = Pass::training().with_ledger(&ledger);
     let x = Activation::from_tensor(&sample(&[2, 3, 8, 8], "x"), &pass).unwrap();
-    let conv = |layer: &Arc<Layer>| op::conv2d(&x, &w, None, geometry(), layer).unwrap();
+    let conv = |layer: &Arc<SavePoint>| op::conv2d(&x, &w, None, geometry(), layer).unwrap();
     let sum = op::add(&op::add(&conv(&a), &conv(&b)).unwrap(), &conv(&c)).unwrap();
     let entries = ledger.entries();
     let kept: Vec<_> =
@@ -112,7 +112,7 @@ fn two_layers_with_one_codec_share_one_copy_and_others_do_not() {
 fn a_codec_changes_the_weights_gradient_alone() {
     let x = var(&[3, 4, 9, 7], "x");
     let (w, b) = (var(&[5, 4, 3, 3], "w"), var(&[5], "b"));
-    let layer = Layer::new("conv", LayerKind::Conv);
+    let layer = SavePoint::new("conv", LayerKind::Conv);
     let run = || {
         let x = Activation::from_tensor(&x, &Pass::training()).unwrap();
         let y = op::conv2d(&x, &w, Some(&b), geometry(), &layer).unwrap();
@@ -152,7 +152,7 @@ impl Observer for Seen {
 #[test]
 fn an_observer_sees_both_gradients_and_changes_nothing() {
     let w = var(&[5, 4, 3, 3], "w");
-    let layer = Layer::new("conv", LayerKind::Conv);
+    let layer = SavePoint::new("conv", LayerKind::Conv);
     let run = |pass: &Pass| {
         let x = Activation::from_tensor(&sample(&[3, 4, 8, 8], "x"), pass).unwrap();
         let grads = loss(op::conv2d(&x, &w, None, geometry(), &layer).unwrap()).backward().unwrap();
@@ -172,7 +172,7 @@ fn a_dropped_loss_frees_what_was_kept() {
     let ledger = Ledger::new();
     let pass = Pass::training().with_ledger(&ledger);
     let x = Activation::from_tensor(&sample(&[4, 3], "x"), &pass).unwrap();
-    let y = op::linear(&x, &w, None, &Layer::new("fc", LayerKind::Linear)).unwrap();
+    let y = op::linear(&x, &w, None, &SavePoint::new("fc", LayerKind::Linear)).unwrap();
     assert!(ledger.kept() > 0);
     drop((x, y));
     assert_eq!(ledger.kept(), 0);
@@ -180,7 +180,7 @@ fn a_dropped_loss_frees_what_was_kept() {
 
 #[test]
 fn errors_name_the_layer() {
-    let layer = Layer::new("layer1.0.conv1", LayerKind::Conv);
+    let layer = SavePoint::new("layer1.0.conv1", LayerKind::Conv);
     let x = Activation::from_tensor(&sample(&[2, 3, 8, 8], "x"), &Pass::training()).unwrap();
     let error =
         op::conv2d(&x, &sample(&[2, 4, 3, 3], "w"), None, geometry(), &layer).err().unwrap();

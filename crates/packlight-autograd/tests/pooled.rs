@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::allocator::{self, Counting};
 use packlight_autograd::op::{self, Conv2dGeometry};
-use packlight_autograd::{Activation, Layer, Pass};
+use packlight_autograd::{Activation, Pass, SavePoint};
 use packlight_codec::parse;
 use packlight_record::LayerKind;
 
@@ -18,7 +18,7 @@ const INPUT: [usize; 4] = [16, 64, 64, 64];
 
 /// Bytes that the backward pass of a convolution to few channels takes on top of what is there.
 fn backward(codec: &str) -> usize {
-    let layer = Layer::new("conv", LayerKind::Conv);
+    let layer = SavePoint::new("conv", LayerKind::Conv);
     layer.set_codec(parse(codec).unwrap());
     let weight = Var::ones((2, INPUT[1], 3, 3), DType::F32, &Device::Cpu).unwrap();
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };

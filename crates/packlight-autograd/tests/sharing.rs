@@ -10,13 +10,13 @@ use std::sync::Arc;
 use candle_core::{Tensor, Var};
 use common::{assert_close, sample, var};
 use packlight_autograd::op::{self, Windows};
-use packlight_autograd::{Activation, Layer, Pass, Result, gradcheck};
+use packlight_autograd::{Activation, Pass, Result, SavePoint, gradcheck};
 use packlight_record::LayerKind;
 
 const IMAGES: [usize; 4] = [2, 4, 3, 5];
 
-fn layer() -> Arc<Layer> {
-    Layer::new("layer", LayerKind::Linear)
+fn layer() -> Arc<SavePoint> {
+    SavePoint::new("layer", LayerKind::Linear)
 }
 
 /// An operation that gives its input as it is.
@@ -39,7 +39,7 @@ const NOTHING: [(&str, Nothing); 12] = [
     }),
     ("subsample_pad", |x| op::subsample_pad(x, 1, IMAGES[1])),
     ("checkpoint", |x| {
-        let segment = Layer::new("segment", LayerKind::Segment);
+        let segment = SavePoint::new("segment", LayerKind::Segment);
         op::checkpoint((x, &segment), [], &[], |x, []| Ok(x.clone()))
     }),
 ];

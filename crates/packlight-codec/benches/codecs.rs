@@ -8,7 +8,7 @@ use std::time::Instant;
 use candle_core::{Device, Tensor};
 use mimalloc::MiMalloc;
 use packlight_codec::registry::CODECS;
-use packlight_codec::{Codec, Context, InputForm, Memory, Result, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Context, Result, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
 #[global_allocator]
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     for name in CODECS.iter().flat_map(|entry| entry.examples) {
         let codec = parse(name)?;
         let (mut packing, mut unpacking, mut bits) = (Vec::new(), Vec::new(), 0.0);
-        let mut memory = Memory::default();
+        let mut memory = CodecState::default();
         for step in 0..TIMES {
             let (pack, unpack, bytes) = once(&*codec, &x, step, &mut memory)?;
             packing.push(1e9 * pack / count as f64);
@@ -48,11 +48,11 @@ fn once(
     codec: &dyn Codec,
     x: &Tensor,
     step: usize,
-    memory: &mut Memory,
+    memory: &mut CodecState,
 ) -> Result<(f64, f64, usize)> {
     let key = Key::new(0, Purpose::Codec).step(step as u64);
     let begun = Instant::now();
-    let packed = codec.pack(x, &mut Context { form: InputForm::Images, key, memory })?;
+    let packed = codec.pack(x, &mut Context { axes: AxisLayout::Images, key, state: memory })?;
     let packing = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     let restored = packed.unpack()?;

@@ -36,7 +36,7 @@ use crate::grouped::{Code, RANGE_BYTES, features, samples};
 use crate::quantised::{GROUP, KEEPERS};
 use crate::registry::Entry;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, InputForm, Memory, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, CodecState, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -82,7 +82,7 @@ impl Codec for Actnn {
         Scope::Kinds(if self.level == 1 { &[LayerKind::Conv, LayerKind::Linear] } else { KEEPERS })
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok((self.level < 3).then(|| FIXED.bytes(shape)))
     }
 
@@ -91,11 +91,11 @@ impl Codec for Actnn {
         if self.level < 3 {
             return Ok(Box::new(FIXED.pack(input, rounding)?));
         }
-        let spread = spread(input, context.form)?;
-        let bits = share_out(&spread, context.memory)?;
-        let sizes = [features(input.dims()) as f64, channels(input.dims(), context.form) as f64];
-        context.memory.set(SIZES, &Tensor::new(&sizes, input.device())?);
-        context.memory.set(SPREAD, &Tensor::from_slice(&spread, spread.len(), input.device())?);
+        let spread = spread(input, context.axes)?;
+        let bits = share_out(&spread, context.state)?;
+        let sizes = [features(input.dims()) as f64, channels(input.dims(), context.axes) as f64];
+        context.state.set(SIZES, &Tensor::new(&sizes, input.device())?);
+        context.state.set(SPREAD, &Tensor::from_slice(&spread, spread.len(), input.device())?);
         let (shape, dtype, row) = (input.dims().to_vec(), input.dtype(), features(input.dims()));
         let grouping = Grouping { row, group: GROUP, bits: Bits::PerRow(&bits) };
         let (codes, ranges) = quantise::pack(input, &grouping, rounding)?;
@@ -108,7 +108,7 @@ impl Codec for Actnn {
         weight_shape: &[usize],
         context: &mut Context<'_>,
     ) -> Result<()> {
-        let (Some(spread), Some(sizes)) = (context.memory.get(SPREAD), context.memory.get(SIZES))
+        let (Some(spread), Some(sizes)) = (context.state.get(SPREAD), context.state.get(SIZES))
         else {
             return Ok(()); // another layer packed the input
         };
@@ -121,11 +121,11 @@ impl Codec for Actnn {
         };
         let groups = inputs / per_group.max(1) as f64;
         let sensitivity = (spread * (norm * taps as f64 / groups.max(1.0)))?;
-        context.memory.set(SENSITIVITY, &sensitivity);
+        context.state.set(SENSITIVITY, &sensitivity);
         Ok(())
     }
 
-    fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+    fn allocate(&self, layers: &mut [&mut CodecState]) -> Result<()> {
         let mut items = Vec::new();
         let mut counts = Vec::with_capacity(layers.len());
         for layer in layers.iter() {
@@ -159,17 +159,17 @@ fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { 0.0 }
 }
 
-fn channels(shape: &[usize], form: InputForm) -> usize {
-    match (form, shape) {
-        (InputForm::Images, &[_, channels, ..]) => channels,
+fn channels(shape: &[usize], axes: AxisLayout) -> usize {
+    match (axes, shape) {
+        (AxisLayout::Images, &[_, channels, ..]) => channels,
         _ => shape.last().copied().unwrap_or(1),
     }
 }
 
 /// What [`SPREAD`] holds, of this batch.
-fn spread(input: &Tensor, form: InputForm) -> Result<Vec<f64>> {
+fn spread(input: &Tensor, axes: AxisLayout) -> Result<Vec<f64>> {
     let row = features(input.dims());
-    let pixels = row / channels(input.dims(), form).max(1);
+    let pixels = row / channels(input.dims(), axes).max(1);
     let per_row = row.div_ceil(GROUP).max(1);
     let extremes = quantise::extremes(input, row, GROUP)?.flatten_all()?.to_vec1::<f32>()?;
     let squares =
@@ -180,7 +180,7 @@ fn spread(input: &Tensor, form: InputForm) -> Result<Vec<f64>> {
 }
 
 /// The bits of each sample: the layer's mean, more for those of greater spread.
-fn share_out(spread: &[f64], memory: &Memory) -> Result<Vec<u8>> {
+fn share_out(spread: &[f64], memory: &CodecState) -> Result<Vec<u8>> {
     let Some(mean) = memory.get(BITS) else {
         return Ok(vec![allocation::MOST; spread.len()]);
     };

@@ -26,7 +26,8 @@ use crate::quantised::KEEPERS;
 use crate::registry::Entry;
 use crate::spec::{number, parameters, wrong};
 use crate::{
-    Bytes, Calibration, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope,
+    AxisLayout, Bytes, Calibration, Codec, CodecState, Context, GradientMetric, Packed, Result,
+    Scope,
 };
 
 /// How plans write it.
@@ -74,7 +75,7 @@ impl Codec for Alam {
         Scope::Kinds(KEEPERS)
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         let means = [samples(shape), features(shape).div_ceil(NEIGHBOURS)];
         Ok(self.ladder.is_none().then(|| OF_MEANS.bytes(&means)))
     }
@@ -82,7 +83,7 @@ impl Codec for Alam {
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
         let rounding = Rounding::Stochastic(context.key);
         let bits = match &self.ladder {
-            Some(ladder) => ladder.bits(input.elem_count(), context.memory)?,
+            Some(ladder) => ladder.bits(input.elem_count(), context.state)?,
             None => 1,
         };
         match bits {
@@ -99,14 +100,14 @@ impl Codec for Alam {
 
     fn calibrates(&self, step: u64, steps: u64) -> Option<Calibration> {
         let now = step == 0 || step == steps / 10;
-        (self.ladder.is_some() && now).then_some(Calibration::Sensitivity(Disturbance::Norms))
+        (self.ladder.is_some() && now).then_some(Calibration::Sensitivity(GradientMetric::Norms))
     }
 
-    fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+    fn calibrated(&self, measured: &[f64], memory: &mut CodecState) -> Result<()> {
         self.ladder.map_or(Ok(()), |ladder| ladder.calibrated(measured, memory))
     }
 
-    fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+    fn allocate(&self, layers: &mut [&mut CodecState]) -> Result<()> {
         self.ladder.map_or(Ok(()), |ladder| ladder.allocate(layers))
     }
 }

@@ -40,8 +40,8 @@ use crate::selection::{Way, select};
 use crate::spec::{number, parameters, wrong};
 use crate::tucker::Tucker;
 use crate::{
-    Bytes, Calibration, Codec, Context, Error, InputForm, Memory, Packed, Result, Scope, hosvd,
-    low_rank,
+    AxisLayout, Bytes, Calibration, Codec, CodecState, Context, Error, Packed, Result, Scope,
+    hosvd, low_rank,
 };
 
 /// How plans write it.
@@ -114,7 +114,7 @@ enum Packing {
 }
 
 /// What is remembered: the factor along this axis.
-fn remembered(memory: &Memory, axis: usize) -> Option<&Tensor> {
+fn remembered(memory: &CodecState, axis: usize) -> Option<&Tensor> {
     memory.get(&name(axis))
 }
 
@@ -143,8 +143,8 @@ impl Codec for Asi {
         Scope::Kinds(&[LayerKind::Conv])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        low_rank::check(self, shape, form)?;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        low_rank::check(self, shape, axes)?;
         let Ranks::Fixed(ranks) = &self.ranks else { return Ok(None) };
         if ranks.len() != shape.len() {
             let reason = format!("{} ranks for {} axes", ranks.len(), shape.len());
@@ -159,10 +159,10 @@ impl Codec for Asi {
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
         let shape = input.dims();
-        self.bytes(shape, input.dtype(), context.form)?; // refuses what does not fit
-        let packing = self.packing(input, context.memory)?;
+        self.bytes(shape, input.dtype(), context.axes)?; // refuses what does not fit
+        let packing = self.packing(input, context.state)?;
         let last: Vec<Option<&Tensor>> =
-            (0..shape.len()).map(|axis| remembered(context.memory, axis)).collect();
+            (0..shape.len()).map(|axis| remembered(context.state, axis)).collect();
         let factors = match packing {
             Packing::Whole => return Identity.pack(input, context),
             Packing::Energy(energy) => hosvd::factors(input, energy)?,
@@ -178,7 +178,7 @@ impl Codec for Asi {
         if !is_smaller_batch(shape, &last) {
             for (axis, factor) in factors.iter().enumerate() {
                 // A copy: what is packed is freed with the step, what is remembered is not.
-                context.memory.set(&name(axis), &factor.copy()?);
+                context.state.set(&name(axis), &factor.copy()?);
             }
         }
         Ok(Box::new(Tucker::project(input, factors)?))
@@ -189,12 +189,12 @@ impl Codec for Asi {
         now.then_some(Calibration::Distances(LEVELS))
     }
 
-    fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+    fn calibrated(&self, measured: &[f64], memory: &mut CodecState) -> Result<()> {
         memory.set(PERPLEXITIES, &Tensor::new(measured, &Device::Cpu)?);
         Ok(())
     }
 
-    fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+    fn allocate(&self, layers: &mut [&mut CodecState]) -> Result<()> {
         let Ranks::Budget(mib) = self.ranks else { return Ok(()) };
         let (mut choosing, mut tensors) = (Vec::new(), Vec::new());
         for layer in layers {
@@ -222,7 +222,7 @@ impl Codec for Asi {
 impl Asi {
     /// How a tensor is packed now. Where a budget asks for it, its ranks at all levels are
     /// remembered.
-    fn packing(&self, input: &Tensor, memory: &mut Memory) -> Result<Packing> {
+    fn packing(&self, input: &Tensor, memory: &mut CodecState) -> Result<Packing> {
         Ok(match &self.ranks {
             Ranks::Fixed(ranks) => Packing::Ranks(ranks.clone()),
             Ranks::Energy(energy) => {
@@ -249,7 +249,7 @@ impl Asi {
 }
 
 /// Remembers the ranks of a tensor at all levels, and the bytes that it takes at them.
-fn survey(input: &Tensor, memory: &mut Memory) -> Result<()> {
+fn survey(input: &Tensor, memory: &mut CodecState) -> Result<()> {
     let (mut choices, mut taken) = (Vec::<u32>::new(), Vec::new());
     for &percent in LEVELS {
         let factors = hosvd::factors(input, f64::from(percent) / 100.0)?;
@@ -264,7 +264,7 @@ fn survey(input: &Tensor, memory: &mut Memory) -> Result<()> {
 }
 
 /// What a layer may take of the budget, if its ranks are yet to be chosen and all is known for it.
-fn ways(memory: &Memory) -> Result<Option<Vec<Way>>> {
+fn ways(memory: &CodecState) -> Result<Option<Vec<Way>>> {
     let (None, Some(taken), Some(perplexities)) =
         (memory.get(RANKS), memory.get(TAKEN), memory.get(PERPLEXITIES))
     else {

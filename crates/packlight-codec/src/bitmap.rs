@@ -12,7 +12,7 @@ use packlight_record::LayerKind;
 
 use crate::masked::Masked;
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -35,7 +35,7 @@ impl Codec for Bitmap {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear])
     }
 
-    fn bytes(&self, _: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, _: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok(None)
     }
 

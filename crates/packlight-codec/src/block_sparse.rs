@@ -17,7 +17,7 @@ use packlight_record::LayerKind;
 
 use crate::registry::Entry;
 use crate::spec::{number, parameters, share, share_of, wrong};
-use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Error, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -46,10 +46,10 @@ pub struct BlockSparse {
 
 impl BlockSparse {
     /// Rows of the matrix, rows of blocks, and how many blocks are kept.
-    fn layout(&self, shape: &[usize], form: InputForm) -> Result<(usize, usize, usize)> {
-        let (rows, columns) = match (form, shape) {
-            (InputForm::Images, &[n, c, h, w]) => (n * c, h * w),
-            (InputForm::Tokens | InputForm::Heads, &[ref tokens @ .., features]) => {
+    fn layout(&self, shape: &[usize], axes: AxisLayout) -> Result<(usize, usize, usize)> {
+        let (rows, columns) = match (axes, shape) {
+            (AxisLayout::Images, &[n, c, h, w]) => (n * c, h * w),
+            (AxisLayout::Tokens | AxisLayout::Heads, &[ref tokens @ .., features]) => {
                 (tokens.iter().product(), features)
             }
             _ => {
@@ -75,8 +75,8 @@ impl Codec for BlockSparse {
         Scope::Kinds(&[LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let (_, high, kept) = self.layout(shape, form)?;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let (_, high, kept) = self.layout(shape, axes)?;
         Ok(Some(Bytes {
             payload: kept * self.block * self.block * dtype.size_in_bytes(),
             metadata: (kept + high + 1) * DType::U32.size_in_bytes(),
@@ -84,7 +84,7 @@ impl Codec for BlockSparse {
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let (rows, _, kept) = self.layout(input.dims(), context.form)?;
+        let (rows, _, kept) = self.layout(input.dims(), context.axes)?;
         let matrix = block_sparse::BlockSparse::pack(input, rows, self.block, kept)?;
         Ok(Box::new(Blocks { matrix, shape: input.dims().to_vec() }))
     }

@@ -20,7 +20,7 @@ use crate::grouped::Code;
 use crate::quantised::GROUP;
 use crate::registry::Entry;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -58,7 +58,7 @@ impl Codec for Blpa {
     }
 
     /// Those of a tensor that is no cell.
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok(Some(self.code().bytes(shape)))
     }
 

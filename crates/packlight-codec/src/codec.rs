@@ -9,7 +9,7 @@ use packlight_kernels::{gelu, linear, silu};
 use packlight_record::LayerKind;
 
 use crate::merged_norm::Merged;
-use crate::{Error, Memory, Result};
+use crate::{CodecState, Error, Result};
 
 /// Bytes that a packed tensor takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ impl Bytes {
 
 /// What the axes of a saved tensor mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum InputForm {
+pub enum AxisLayout {
     /// Images (N,C,H,W).
     Images,
     /// Tokens or samples (..., features).
@@ -42,16 +42,16 @@ pub enum InputForm {
 /// Where a codec is at work: for which tensor of which layer, at which step.
 pub struct Context<'a> {
     /// What the axes of the saved tensor mean.
-    pub form: InputForm,
+    pub axes: AxisLayout,
     /// The random numbers of this layer at this step.
     pub key: Key,
     /// What the codec remembers of this layer.
-    pub memory: &'a mut Memory,
+    pub state: &'a mut CodecState,
 }
 
 /// What of the gradients tells how much they are disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disturbance {
+pub enum GradientMetric {
     /// Every entry.
     Entries,
     /// The norm of each parameter's gradient.
@@ -59,13 +59,13 @@ pub enum Disturbance {
 }
 
 /// What a trainer measures of a layer for its codec, by backward passes in which that layer alone is
-/// packed at another level: with what it finds in [`Memory::trial`].
+/// packed at another level: with what it finds in [`CodecState::trial`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calibration {
     /// One number. With g0 and g1 what is disturbed of the gradients of all parameters with the
     /// layer in one bit, drawn twice, and g2 the same in eight bits, the largest of |g0 - g1|^2,
     /// 2 |g0 - g2|^2 and 2 |g1 - g2|^2 (Liu et al., "GACT", ICML 2022).
-    Sensitivity(Disturbance),
+    Sensitivity(GradientMetric),
     /// A number for each of these levels: the distance |g - g0| of the gradients of all parameters
     /// from those at level 0 (the perplexity of Nguyen et al., "ASI", ICML 2025: where the layer is
     /// a conv or linear one, only its own weight's gradient differs).
@@ -105,7 +105,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If the codec cannot pack such a tensor.
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>>;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>>;
 
     /// Packs a tensor.
     ///
@@ -202,7 +202,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If it cannot be remembered.
-    fn calibrated(&self, _measured: &[f64], _memory: &mut Memory) -> Result<()> {
+    fn calibrated(&self, _measured: &[f64], _memory: &mut CodecState) -> Result<()> {
         Ok(())
     }
 
@@ -230,7 +230,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// If a kernel fails.
-    fn allocate(&self, _layers: &mut [&mut Memory]) -> Result<()> {
+    fn allocate(&self, _layers: &mut [&mut CodecState]) -> Result<()> {
         Ok(())
     }
 }

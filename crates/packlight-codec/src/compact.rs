@@ -16,7 +16,7 @@ use packlight_record::LayerKind;
 
 use crate::registry::Entry;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope, tokens};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -48,13 +48,13 @@ impl Codec for Compact {
         Scope::Kinds(&[LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let (tokens, _) = tokens::lengths(self, shape, form)?;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let (tokens, _) = tokens::lengths(self, shape, axes)?;
         Ok(Some(Bytes { payload: tokens * self.rank * dtype.size_in_bytes(), metadata: 0 }))
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let (_, features) = tokens::lengths(self, input.dims(), context.form)?;
+        let (_, features) = tokens::lengths(self, input.dims(), context.axes)?;
         let (key, shape) = (context.key, input.dims().to_vec());
         let projection = projection(key, self.rank, features, input.dtype())?;
         let projected = linear::forward(&tokens::as_matrix(input)?, &projection, None)?;

@@ -18,7 +18,7 @@ use packlight_record::LayerKind;
 use crate::identity::Identity;
 use crate::registry::Entry;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -54,8 +54,8 @@ impl Codec for Dither {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        Identity.bytes(shape, dtype, form)
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        Identity.bytes(shape, dtype, axes)
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {

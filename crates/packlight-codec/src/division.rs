@@ -18,7 +18,7 @@ use packlight_record::LayerKind;
 use crate::identity::Identity;
 use crate::registry::Entry;
 use crate::spec::{number, parameters, wrong};
-use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Error, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -57,7 +57,7 @@ impl Division {
         &self,
         shape: &[usize],
         dtype: DType,
-        form: InputForm,
+        axes: AxisLayout,
     ) -> Result<Option<(Maps, usize)>> {
         let misfit = |reason: &str| Error::Shape {
             codec: self.name(),
@@ -65,11 +65,11 @@ impl Division {
             reason: reason.into(),
         };
         let (block, bits) = (self.block, self.bits);
-        let (maps, count) = match (form, shape) {
-            (InputForm::Images, &[n, c, h, w]) => {
+        let (maps, count) = match (axes, shape) {
+            (AxisLayout::Images, &[n, c, h, w]) => {
                 (Maps { size: (h, w), block: (block, block), bits }, n * c)
             }
-            (InputForm::Images, _) => return Err(misfit("images (N,C,H,W) expected")),
+            (AxisLayout::Images, _) => return Err(misfit("images (N,C,H,W) expected")),
             (_, &[ref tokens @ .., features]) => {
                 let maps = Maps { size: (1, features), block: (1, block * block), bits };
                 (maps, tokens.iter().product())
@@ -99,16 +99,16 @@ impl Codec for Division {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear, LayerKind::Norm])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let Some((maps, count)) = self.maps(shape, dtype, form)? else {
-            return Identity.bytes(shape, dtype, form);
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let Some((maps, count)) = self.maps(shape, dtype, axes)? else {
+            return Identity.bytes(shape, dtype, axes);
         };
         let map = bytes_of_map(&maps);
         Ok(Some(Bytes { payload: count * map.payload, metadata: count * map.metadata }))
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let Some((maps, count)) = self.maps(input.dims(), input.dtype(), context.form)? else {
+        let Some((maps, count)) = self.maps(input.dims(), input.dtype(), context.axes)? else {
             return Identity.pack(input, context);
         };
         let divided = division::pack(input, &maps, Rounding::Stochastic(context.key))?;

@@ -14,7 +14,7 @@ use packlight_kernels::fp8;
 
 use crate::quantised::KEEPERS;
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -41,7 +41,7 @@ impl Codec for Fp8 {
         Scope::Kinds(KEEPERS)
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok(Some(bytes(shape.iter().product())))
     }
 

@@ -22,7 +22,8 @@ use crate::quantised::{GROUP, KEEPERS};
 use crate::registry::Entry;
 use crate::spec::{number, parameters, wrong};
 use crate::{
-    Bytes, Calibration, Codec, Context, Disturbance, InputForm, Memory, Packed, Result, Scope,
+    AxisLayout, Bytes, Calibration, Codec, CodecState, Context, GradientMetric, Packed, Result,
+    Scope,
 };
 
 /// How plans write it.
@@ -73,12 +74,12 @@ impl Codec for Gact {
         Scope::Kinds(KEEPERS)
     }
 
-    fn bytes(&self, _: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, _: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok(None) // what is remembered decides
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        match self.ladder.bits(input.elem_count(), context.memory)? {
+        match self.ladder.bits(input.elem_count(), context.state)? {
             bits @ 1..=8 => {
                 let rounding = Rounding::Stochastic(context.key);
                 Ok(Box::new(Code { group: GROUP, bits }.pack(input, rounding)?))
@@ -89,14 +90,14 @@ impl Codec for Gact {
 
     fn calibrates(&self, step: u64, _: u64) -> Option<Calibration> {
         let now = step.is_multiple_of(self.interval);
-        now.then_some(Calibration::Sensitivity(Disturbance::Entries))
+        now.then_some(Calibration::Sensitivity(GradientMetric::Entries))
     }
 
-    fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+    fn calibrated(&self, measured: &[f64], memory: &mut CodecState) -> Result<()> {
         self.ladder.calibrated(measured, memory)
     }
 
-    fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+    fn allocate(&self, layers: &mut [&mut CodecState]) -> Result<()> {
         self.ladder.allocate(layers)
     }
 }

@@ -26,7 +26,7 @@ use packlight_record::LayerKind;
 
 use crate::registry::Entry;
 use crate::spec::{number, wrong};
-use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Error, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -122,9 +122,9 @@ impl Codec for GradientFilter {
     }
 
     /// Not known without the convolution.
-    fn bytes(&self, _: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
-        match form {
-            InputForm::Images => Ok(None), // the stride decides
+    fn bytes(&self, _: &[usize], _: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        match axes {
+            AxisLayout::Images => Ok(None), // the stride decides
             _ => Err(self.unfit("it is for convolutions".into())),
         }
     }

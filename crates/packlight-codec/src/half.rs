@@ -9,7 +9,7 @@ use candle_core::{DType, Tensor};
 
 use crate::quantised::KEEPERS;
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -32,7 +32,7 @@ impl Codec for Half {
         Scope::Kinds(KEEPERS)
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok(Some(Bytes { payload: 2 * shape.iter().product::<usize>(), metadata: 0 }))
     }
 

@@ -21,7 +21,7 @@ use crate::low_rank;
 use crate::registry::Entry;
 use crate::spec::{parameters, wrong};
 use crate::tucker::Tucker;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -60,13 +60,13 @@ impl Codec for Hosvd {
         Scope::Kinds(&[LayerKind::Conv])
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
-        low_rank::check(self, shape, form)?;
+    fn bytes(&self, shape: &[usize], _: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        low_rank::check(self, shape, axes)?;
         Ok(None)
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        low_rank::check(self, input.dims(), context.form)?;
+        low_rank::check(self, input.dims(), context.axes)?;
         if self.sequential {
             let (mut core, mut factors) = (input.clone(), Vec::with_capacity(input.rank()));
             for axis in 0..input.rank() {

@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -29,7 +29,7 @@ impl Codec for Identity {
         Scope::Kinds(&LayerKind::ALL)
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], dtype: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         let payload = shape.iter().product::<usize>() * dtype.size_in_bytes();
         Ok(Some(Bytes { payload, metadata: 0 }))
     }

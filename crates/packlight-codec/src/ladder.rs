@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use crate::{Memory, Result};
+use crate::{CodecState, Result};
 
 /// A precision that a tensor may have.
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +38,7 @@ impl Ladder {
     ///
     /// # Errors
     /// If it cannot be remembered.
-    pub(crate) fn bits(&self, elements: usize, memory: &mut Memory) -> Result<u8> {
+    pub(crate) fn bits(&self, elements: usize, memory: &mut CodecState) -> Result<u8> {
         memory.set(ELEMENTS, &Tensor::new(elements as f64, &Device::Cpu)?);
         let allocated = match memory.get(BITS) {
             Some(bits) => bits.to_scalar::<u8>()?,
@@ -54,7 +54,7 @@ impl Ladder {
     ///
     /// # Errors
     /// If it cannot be remembered.
-    pub(crate) fn calibrated(&self, measured: &[f64], memory: &mut Memory) -> Result<()> {
+    pub(crate) fn calibrated(&self, measured: &[f64], memory: &mut CodecState) -> Result<()> {
         if let &[sensitivity] = measured {
             memory.set(SENSITIVITY, &Tensor::new(sensitivity, &Device::Cpu)?);
         }
@@ -65,7 +65,7 @@ impl Ladder {
     ///
     /// # Errors
     /// If they cannot be remembered.
-    pub(crate) fn allocate(&self, layers: &mut [&mut Memory]) -> Result<()> {
+    pub(crate) fn allocate(&self, layers: &mut [&mut CodecState]) -> Result<()> {
         let mut measured = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
             if let (Some(elements), Some(sensitivity)) =

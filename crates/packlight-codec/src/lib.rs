@@ -36,19 +36,19 @@ pub mod velora;
 
 mod allocation;
 mod codec;
+mod codec_state;
 mod error;
 mod grouped;
 mod ladder;
 mod low_rank;
 mod masked;
-mod memory;
 mod scaling;
 mod selection;
 mod spec;
 mod tokens;
 mod tucker;
 
-pub use codec::{Bytes, Calibration, Codec, Context, Disturbance, InputForm, Packed, Scope};
+pub use codec::{AxisLayout, Bytes, Calibration, Codec, Context, GradientMetric, Packed, Scope};
+pub use codec_state::CodecState;
 pub use error::{Error, Result};
-pub use memory::Memory;
 pub use registry::parse;

@@ -12,7 +12,7 @@ use packlight_kernels::symmetric_eigen::{rank_for_energy, symmetric_eigen};
 
 use crate::scaling::squarable;
 use crate::spec::number;
-use crate::{Bytes, Codec, Error, InputForm, Packed, Result};
+use crate::{AxisLayout, Bytes, Codec, Error, Packed, Result};
 
 /// `right` (k, ...) with its first axis turned into that of `left` (n,k), reshaped to what was
 /// packed.
@@ -113,9 +113,9 @@ pub(crate) fn unfold(tensor: &Tensor, axis: usize) -> Result<Tensor> {
 ///
 /// # Errors
 /// If there are fewer than two axes, or images that are not (N,C,H,W), or no elements.
-pub(crate) fn check(codec: &dyn Codec, shape: &[usize], form: InputForm) -> Result<()> {
-    let reason = match form {
-        InputForm::Images if shape.len() != 4 => "images (N,C,H,W) expected",
+pub(crate) fn check(codec: &dyn Codec, shape: &[usize], axes: AxisLayout) -> Result<()> {
+    let reason = match axes {
+        AxisLayout::Images if shape.len() != 4 => "images (N,C,H,W) expected",
         _ if shape.len() < 2 => "at least two axes expected",
         _ if shape.contains(&0) => "it holds nothing",
         _ => return Ok(()),

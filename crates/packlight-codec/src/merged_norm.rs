@@ -17,7 +17,7 @@ use packlight_record::LayerKind;
 
 use crate::identity::Identity;
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -45,8 +45,8 @@ impl Codec for MergedNorm {
         Scope::Kinds(&[Norm, Relu, Conv, Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        Identity.bytes(shape, dtype, form)
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        Identity.bytes(shape, dtype, axes)
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {

@@ -15,7 +15,7 @@ use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 
 use crate::quantised::KEEPERS;
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, InputForm, Memory, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, CodecState, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -38,13 +38,13 @@ const RANGES: &str = "ranges";
 pub struct Mesa;
 
 /// Rows whose groups have the same ranges: samples of images or of heads, or tokens.
-fn grouping(shape: &[usize], form: InputForm) -> Grouping<'static> {
-    let (row, group) = match (form, shape) {
-        (InputForm::Heads, &[_, heads, ref head @ ..]) => {
+fn grouping(shape: &[usize], axes: AxisLayout) -> Grouping<'static> {
+    let (row, group) = match (axes, shape) {
+        (AxisLayout::Heads, &[_, heads, ref head @ ..]) => {
             let head = head.iter().product();
             (heads * head, head)
         }
-        (InputForm::Images, &[_, channels, ref plane @ ..]) => {
+        (AxisLayout::Images, &[_, channels, ref plane @ ..]) => {
             let plane = plane.iter().product::<usize>();
             (channels * plane, WIDTH * plane)
         }
@@ -54,8 +54,8 @@ fn grouping(shape: &[usize], form: InputForm) -> Grouping<'static> {
     Grouping { row, group: group.max(1), bits: Bits::All(8) }
 }
 
-fn bytes(shape: &[usize], form: InputForm) -> Bytes {
-    let metadata = grouping(shape, form).groups_per_row() * 2 * size_of::<f32>();
+fn bytes(shape: &[usize], axes: AxisLayout) -> Bytes {
+    let metadata = grouping(shape, axes).groups_per_row() * 2 * size_of::<f32>();
     Bytes { payload: shape.iter().product(), metadata }
 }
 
@@ -77,7 +77,7 @@ fn extremes(input: &Tensor, grouping: &Grouping<'_>) -> Result<Option<Vec<[f32; 
 }
 
 /// The running ranges with this batch's, which are remembered.
-fn update(batch: Vec<[f32; 2]>, memory: &mut Memory, input: &Tensor) -> Result<Vec<[f32; 2]>> {
+fn update(batch: Vec<[f32; 2]>, memory: &mut CodecState, input: &Tensor) -> Result<Vec<[f32; 2]>> {
     let shape = (batch.len(), 2);
     let running = match memory.get(RANGES) {
         Some(running) if running.dims() == [shape.0, shape.1] => {
@@ -101,17 +101,17 @@ impl Codec for Mesa {
         Scope::Kinds(KEEPERS)
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
-        Ok(Some(bytes(shape, form)))
+    fn bytes(&self, shape: &[usize], _: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        Ok(Some(bytes(shape, axes)))
     }
 
     /// A batch with a value that is not finite is all NaN when it is restored, and leaves the
     /// running ranges as they are.
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let grouping = grouping(input.dims(), context.form);
+        let grouping = grouping(input.dims(), context.axes);
         let running = match extremes(input, &grouping)? {
             _ if input.elem_count() == 0 => vec![[0.0; 2]; grouping.groups_per_row()],
-            Some(batch) => update(batch, context.memory, input)?,
+            Some(batch) => update(batch, context.state, input)?,
             None => vec![[f32::NAN; 2]; grouping.groups_per_row()],
         };
         let ranges: Vec<f32> =
@@ -119,8 +119,8 @@ impl Codec for Mesa {
         let ranges = Tensor::from_vec(ranges, (running.len(), 2), input.device())?;
         let rounding = Rounding::Stochastic(context.key);
         let codes = quantise::pack_within(input, &ranges, &grouping, rounding)?;
-        let (shape, dtype, form) = (input.dims().to_vec(), input.dtype(), context.form);
-        Ok(Box::new(Codes { codes, ranges, shape, dtype, form }))
+        let (shape, dtype, axes) = (input.dims().to_vec(), input.dtype(), context.axes);
+        Ok(Box::new(Codes { codes, ranges, shape, dtype, axes }))
     }
 }
 
@@ -130,16 +130,16 @@ struct Codes {
     ranges: Tensor,
     shape: Vec<usize>,
     dtype: DType,
-    form: InputForm,
+    axes: AxisLayout,
 }
 
 impl Packed for Codes {
     fn bytes(&self) -> Bytes {
-        bytes(&self.shape, self.form)
+        bytes(&self.shape, self.axes)
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        let grouping = grouping(&self.shape, self.form);
+        let grouping = grouping(&self.shape, self.axes);
         Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)
     }
 }

@@ -16,7 +16,7 @@ use packlight_record::LayerKind;
 use crate::registry::Entry;
 use crate::scaling::squarable;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope, tokens};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -53,8 +53,8 @@ impl Codec for Pamm {
         Scope::Kinds(&[LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let (tokens, features) = tokens::lengths(self, shape, form)?;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let (tokens, features) = tokens::lengths(self, shape, axes)?;
         let kept = self.kept.min(tokens);
         Ok(Some(Bytes {
             payload: (kept * features + tokens) * dtype.size_in_bytes(),
@@ -63,7 +63,7 @@ impl Codec for Pamm {
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let (tokens, _) = tokens::lengths(self, input.dims(), context.form)?;
+        let (tokens, _) = tokens::lengths(self, input.dims(), context.axes)?;
         let rows = tokens::as_matrix(input)?;
         let chosen = tokens::some_of(tokens, self.kept, context.key);
         let kept = chosen.len();

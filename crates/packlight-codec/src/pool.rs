@@ -21,7 +21,7 @@ use packlight_record::LayerKind;
 
 use crate::registry::Entry;
 use crate::spec::{number, wrong};
-use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Error, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -96,38 +96,38 @@ impl Pool {
     }
 
     /// The shape of the means.
-    fn pooled(&self, shape: &[usize], form: InputForm) -> Result<Vec<usize>> {
-        match (form, shape) {
-            (InputForm::Images, &[n, c, h, w]) => Ok(vec![n, c, self.blocks(h), self.blocks(w)]),
-            (InputForm::Images, _) => Err(self.misfit(shape, "images (N,C,H,W) expected")),
+    fn pooled(&self, shape: &[usize], axes: AxisLayout) -> Result<Vec<usize>> {
+        match (axes, shape) {
+            (AxisLayout::Images, &[n, c, h, w]) => Ok(vec![n, c, self.blocks(h), self.blocks(w)]),
+            (AxisLayout::Images, _) => Err(self.misfit(shape, "images (N,C,H,W) expected")),
             (_, [tokens @ .., features]) => Ok([tokens, &[self.blocks(*features)]].concat()),
             (_, []) => Err(self.misfit(shape, "a scalar has no features")),
         }
     }
 
     /// The blocks as patches of an image of this shape; the features of a token are its one row.
-    fn patches(&self, image: [usize; 4], form: InputForm) -> (Patches, Patches) {
+    fn patches(&self, image: [usize; 4], axes: AxisLayout) -> (Patches, Patches) {
         let axis = |length| Patches { count: self.blocks(length), size: self.block, before: 0 };
-        match form {
-            InputForm::Images => (axis(image[2]), axis(image[3])),
+        match axes {
+            AxisLayout::Images => (axis(image[2]), axis(image[3])),
             _ => (Patches { count: 1, size: 1, before: 0 }, axis(image[3])),
         }
     }
 
     /// Pooling with the rule for edges; blocks lack no pixels, or zeros.
-    fn pool_by_edge(&self, input: &Tensor, form: InputForm) -> Result<Tensor> {
-        let image = as_image(input.dims(), form);
-        let (rows, columns) = self.patches(image, form);
+    fn pool_by_edge(&self, input: &Tensor, axes: AxisLayout) -> Result<Tensor> {
+        let image = as_image(input.dims(), axes);
+        let (rows, columns) = self.patches(image, axes);
         let sums = patches::sums(&input.reshape(&image)?, rows, columns)?;
         let means = (sums / (rows.size * columns.size) as f64)?;
-        Ok(means.reshape(self.pooled(input.dims(), form)?)?)
+        Ok(means.reshape(self.pooled(input.dims(), axes)?)?)
     }
 }
 
 /// The shape (N,C,H,W) of images, or (tokens,1,1,features).
-fn as_image(shape: &[usize], form: InputForm) -> [usize; 4] {
-    match (form, shape) {
-        (InputForm::Images, &[n, c, h, w]) => [n, c, h, w],
+fn as_image(shape: &[usize], axes: AxisLayout) -> [usize; 4] {
+    match (axes, shape) {
+        (AxisLayout::Images, &[n, c, h, w]) => [n, c, h, w],
         (_, [tokens @ .., features]) => [tokens.iter().product(), 1, 1, *features],
         (_, []) => [1; 4],
     }
@@ -152,19 +152,19 @@ impl Codec for Pool {
         Scope::Kinds(&[LayerKind::Conv])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let elements: usize = self.pooled(shape, form)?.iter().product();
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let elements: usize = self.pooled(shape, axes)?.iter().product();
         Ok(Some(Bytes { payload: elements * dtype.size_in_bytes(), metadata: 0 }))
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let form = context.form;
-        let means = match (self.edge, form) {
-            (Edge::Valid, InputForm::Images) => block_pool::pool(input, self.block)?,
+        let axes = context.axes;
+        let means = match (self.edge, axes) {
+            (Edge::Valid, AxisLayout::Images) => block_pool::pool(input, self.block)?,
             (Edge::Valid, _) => block_pool::pool_features(input, self.block)?,
-            _ => self.pool_by_edge(input, form)?,
+            _ => self.pool_by_edge(input, axes)?,
         };
-        Ok(Box::new(Means { means, pool: *self, shape: input.dims().to_vec(), form }))
+        Ok(Box::new(Means { means, pool: *self, shape: input.dims().to_vec(), axes }))
     }
 }
 
@@ -172,7 +172,7 @@ struct Means {
     means: Tensor,
     pool: Pool,
     shape: Vec<usize>,
-    form: InputForm,
+    axes: AxisLayout,
 }
 
 impl Means {
@@ -189,8 +189,8 @@ impl Packed for Means {
 
     fn unpack(&self) -> Result<Tensor> {
         if !self.repeats() {
-            let image @ [n, c, h, w] = as_image(&self.shape, self.form);
-            let (rows, columns) = self.pool.patches(image, self.form);
+            let image @ [n, c, h, w] = as_image(&self.shape, self.axes);
+            let (rows, columns) = self.pool.patches(image, self.axes);
             let means = self.means.reshape((n, c, rows.count, columns.count))?;
             let restored = match self.pool.upsampling {
                 Upsampling::Nearest => patches::spread(&means, rows, columns, (h, w), false)?,
@@ -199,8 +199,8 @@ impl Packed for Means {
             return Ok(restored.reshape(&self.shape[..])?);
         }
         let block = self.pool.block;
-        Ok(match (self.form, &self.shape[..]) {
-            (InputForm::Images, &[_, _, h, w]) => block_pool::unpool(&self.means, block, (h, w))?,
+        Ok(match (self.axes, &self.shape[..]) {
+            (AxisLayout::Images, &[_, _, h, w]) => block_pool::unpool(&self.means, block, (h, w))?,
             (_, &[.., features]) => block_pool::unpool_features(&self.means, block, features)?,
             (_, []) => self.means.clone(),
         })

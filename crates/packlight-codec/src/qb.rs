@@ -17,7 +17,7 @@ use crate::low_rank::LowRank;
 use crate::registry::Entry;
 use crate::scaling::squarable;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope, tokens};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope, tokens};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -48,14 +48,14 @@ impl Codec for Qb {
         Scope::Kinds(&[LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let (tokens, features) = tokens::lengths(self, shape, form)?;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let (tokens, features) = tokens::lengths(self, shape, axes)?;
         let elements = self.rank.min(tokens).min(features) * (tokens + features);
         Ok(Some(Bytes { payload: elements * dtype.size_in_bytes(), metadata: 0 }))
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let (tokens, features) = tokens::lengths(self, input.dims(), context.form)?;
+        let (tokens, features) = tokens::lengths(self, input.dims(), context.axes)?;
         let (matrix, shape) = (tokens::as_matrix(input)?, input.dims().to_vec());
         let tall = tokens > features;
         let wide = if tall { matrix.t()?.contiguous()? } else { matrix };

@@ -17,7 +17,7 @@ use packlight_record::LayerKind;
 use crate::grouped::Code;
 use crate::registry::Entry;
 use crate::spec::{number, wrong};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -82,7 +82,7 @@ impl Codec for Quantised {
         Scope::Kinds(KEEPERS)
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         Ok(Some(self.code().bytes(shape)))
     }
 

@@ -16,7 +16,7 @@ use packlight_record::LayerKind;
 use crate::identity::Identity;
 use crate::registry::Entry;
 use crate::spec::{only, share, share_of};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -53,8 +53,8 @@ impl Codec for Resprop {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        Identity.bytes(shape, dtype, form)
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        Identity.bytes(shape, dtype, axes)
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
@@ -62,8 +62,8 @@ impl Codec for Resprop {
     }
 
     fn output_grad(&self, grad: &Tensor, context: &mut Context<'_>) -> Result<Option<Tensor>> {
-        let last = context.memory.get(LAST).cloned();
-        context.memory.set(LAST, grad);
+        let last = context.state.get(LAST).cloned();
+        context.state.set(LAST, grad);
         let alike = |last: &Tensor| last.dims() == grad.dims() && last.dtype() == grad.dtype();
         let Some(last) = last.filter(alike) else { return Ok(None) };
         let change = (grad - &last)?;

@@ -14,7 +14,7 @@ use packlight_kernels::{linear, sign};
 
 use crate::registry::Entry;
 use crate::spec::{number, parameters, wrong};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// The authors' scale of the sign activation.
 const EPSILON: f64 = 0.01;
@@ -80,7 +80,7 @@ impl Codec for Signs {
         Scope::Auxiliary(self.level)
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         let payload = shape.iter().product::<usize>().div_ceil(32) * 4;
         Ok(Some(Bytes { payload, metadata: 0 }))
     }

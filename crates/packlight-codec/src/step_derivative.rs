@@ -12,7 +12,7 @@ use packlight_kernels::step_derivative;
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
-use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Error, Packed, Result, Scope};
 
 /// How plans write the one for GELU.
 pub const REGELU2: Entry = Entry {
@@ -64,7 +64,7 @@ impl Codec for StepDerivative {
         Scope::Kinds(&[LayerKind::Activation])
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], _: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         let payload = shape.iter().product::<usize>().div_ceil(4);
         Ok(Some(Bytes { payload, metadata: 0 }))
     }

@@ -18,7 +18,7 @@ use packlight_record::LayerKind;
 use crate::low_rank::{self, LowRank};
 use crate::registry::Entry;
 use crate::spec::only;
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -48,13 +48,13 @@ impl Codec for Svd {
         Scope::Kinds(&[LayerKind::Conv])
     }
 
-    fn bytes(&self, shape: &[usize], _: DType, form: InputForm) -> Result<Option<Bytes>> {
-        low_rank::check(self, shape, form)?;
+    fn bytes(&self, shape: &[usize], _: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        low_rank::check(self, shape, axes)?;
         Ok(None)
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        low_rank::check(self, input.dims(), context.form)?;
+        low_rank::check(self, input.dims(), context.axes)?;
         let shape = input.dims().to_vec();
         let (samples, rest) = (shape[0], shape[1..].iter().product());
         let (left, right) = if samples <= rest {

@@ -18,7 +18,7 @@ use packlight_record::LayerKind;
 use crate::masked::Masked;
 use crate::registry::Entry;
 use crate::spec::{only, share, share_of};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -48,7 +48,7 @@ impl Codec for Swat {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], dtype: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         let elements = shape.iter().product();
         let payload = share_of(self.keep, elements) * dtype.size_in_bytes();
         Ok(Some(Bytes { payload, metadata: elements.div_ceil(8) }))

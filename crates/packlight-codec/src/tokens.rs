@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use packlight_kernels::rng::Key;
 
-use crate::{Codec, Error, InputForm, Result};
+use crate::{AxisLayout, Codec, Error, Result};
 
 /// The tokens and features of a linear layer's input (..., features).
 ///
@@ -12,13 +12,13 @@ use crate::{Codec, Error, InputForm, Result};
 pub(crate) fn lengths(
     codec: &dyn Codec,
     shape: &[usize],
-    form: InputForm,
+    axes: AxisLayout,
 ) -> Result<(usize, usize)> {
     let refuse = |reason: &str| {
         Err(Error::Shape { codec: codec.name(), shape: shape.into(), reason: reason.into() })
     };
-    match (form, shape) {
-        (InputForm::Images, _) => refuse("it is for the inputs (..., features) of linear layers"),
+    match (axes, shape) {
+        (AxisLayout::Images, _) => refuse("it is for the inputs (..., features) of linear layers"),
         (_, []) => refuse("a scalar has no features"),
         (_, _) if shape.contains(&0) => refuse("it holds nothing"),
         (_, [tokens @ .., features]) => Ok((tokens.iter().product(), *features)),

@@ -19,7 +19,7 @@ use packlight_record::LayerKind;
 use crate::masked::Masked;
 use crate::registry::Entry;
 use crate::spec::{parameters, share, share_of, wrong};
-use crate::{Bytes, Codec, Context, InputForm, Packed, Result, Scope};
+use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -67,7 +67,7 @@ impl Codec for TopK {
         }
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, _: InputForm) -> Result<Option<Bytes>> {
+    fn bytes(&self, shape: &[usize], dtype: DType, _: AxisLayout) -> Result<Option<Bytes>> {
         let elements = shape.iter().product::<usize>();
         let (kept, metadata) = match self.masked {
             false => {

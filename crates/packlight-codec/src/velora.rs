@@ -15,7 +15,7 @@ use packlight_record::LayerKind;
 
 use crate::registry::Entry;
 use crate::spec::{number, only};
-use crate::{Bytes, Codec, Context, Error, InputForm, Packed, Result, Scope, tokens};
+use crate::{AxisLayout, Bytes, Codec, Context, Error, Packed, Result, Scope, tokens};
 
 /// How plans write it.
 pub const ENTRY: Entry = Entry {
@@ -43,8 +43,8 @@ pub struct Velora {
 
 impl Velora {
     /// Tokens, and the length of their parts.
-    fn lengths(&self, shape: &[usize], form: InputForm) -> Result<(usize, usize)> {
-        let (tokens, features) = tokens::lengths(self, shape, form)?;
+    fn lengths(&self, shape: &[usize], axes: AxisLayout) -> Result<(usize, usize)> {
+        let (tokens, features) = tokens::lengths(self, shape, axes)?;
         if features % self.parts != 0 {
             let reason = format!("{features} features do not divide into {} parts", self.parts);
             return Err(Error::Shape { codec: self.name(), shape: shape.into(), reason });
@@ -64,20 +64,20 @@ impl Codec for Velora {
         Scope::Kinds(&[LayerKind::Linear])
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, form: InputForm) -> Result<Option<Bytes>> {
-        let (tokens, _) = self.lengths(shape, form)?;
+    fn bytes(&self, shape: &[usize], dtype: DType, axes: AxisLayout) -> Result<Option<Bytes>> {
+        let (tokens, _) = self.lengths(shape, axes)?;
         Ok(Some(Bytes { payload: tokens * self.parts * dtype.size_in_bytes(), metadata: 0 }))
     }
 
     fn pack(&self, input: &Tensor, context: &mut Context<'_>) -> Result<Box<dyn Packed>> {
-        let (tokens, length) = self.lengths(input.dims(), context.form)?;
+        let (tokens, length) = self.lengths(input.dims(), context.axes)?;
         let parts = input.reshape((tokens * self.parts, length))?;
-        let remembered = context.memory.get(DIRECTION).filter(|v| v.dims() == [1, length]);
+        let remembered = context.state.get(DIRECTION).filter(|v| v.dims() == [1, length]);
         let direction = match remembered {
             Some(direction) => direction.clone(),
             None => match mean_direction(&parts)? {
                 Some(direction) => {
-                    context.memory.set(DIRECTION, &direction);
+                    context.state.set(DIRECTION, &direction);
                     direction
                 }
                 None => parts.narrow(0, 0, 1)?.zeros_like()?,

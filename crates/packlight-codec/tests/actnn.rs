@@ -5,23 +5,23 @@
 mod quantising;
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{Codec, Context, InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Context, parse};
 use packlight_kernels::rng::{Key, Purpose};
 use quantising::{pack_with, sample, values};
 
 const SHAPE: [usize; 4] = [8, 16, 16, 16];
 
 /// A layer's step: packs `x`, sees a gradient of the given size.
-fn step(codec: &dyn Codec, x: &Tensor, grad: f64, kernel: usize, memory: &mut Memory) -> usize {
+fn step(codec: &dyn Codec, x: &Tensor, grad: f64, kernel: usize, memory: &mut CodecState) -> usize {
     let bytes = pack_with("actnn:3", x, 0, memory).bytes().payload;
     let grad = (sample(&SHAPE) * grad).unwrap();
     let key = Key::new(1, Purpose::Codec);
-    let context = &mut Context { form: InputForm::Images, key, memory };
+    let context = &mut Context { axes: AxisLayout::Images, key, state: memory };
     codec.observe_output_grad(&grad, &[16, 16, kernel, kernel], context).unwrap();
     bytes
 }
 
-fn bits(memory: &Memory) -> f64 {
+fn bits(memory: &CodecState) -> f64 {
     memory.get("bits").unwrap().to_scalar().unwrap()
 }
 
@@ -29,7 +29,7 @@ fn bits(memory: &Memory) -> f64 {
 fn two_bits_on_average_go_where_the_variance_is() {
     let codec = parse("actnn:3").unwrap();
     let x = sample(&SHAPE);
-    let mut layers = vec![Memory::default(); 4];
+    let mut layers = vec![CodecState::default(); 4];
     let payload = |bits: f64| (x.elem_count() as f64 * bits / 8.0) as usize;
     for round in 0..3 {
         let mut total = 0;
@@ -54,25 +54,25 @@ fn samples_of_wider_range_get_more_bits_and_less_error() {
     // The last sample spreads a hundred times as far.
     let scale = Tensor::new(&[1f32, 1., 1., 1., 1., 1., 1., 100.], &Device::Cpu).unwrap();
     let x = sample(&SHAPE).broadcast_mul(&scale.reshape((8, 1, 1, 1)).unwrap()).unwrap();
-    let memory = &mut Memory::default();
+    let memory = &mut CodecState::default();
     step(&*codec, &x, 1.0, 3, memory);
     codec.allocate(&mut [&mut *memory]).unwrap();
     let packed = pack_with("actnn:3", &x, 1, memory);
     assert_eq!(packed.bytes().metadata, x.elem_count() / 256 * 4 + 8);
     assert_eq!(packed.bytes().payload, x.elem_count() / 4);
-    let error = |name: &str, memory: &mut Memory| -> f64 {
+    let error = |name: &str, memory: &mut CodecState| -> f64 {
         let restored = values(&pack_with(name, &x, 1, memory).unpack().unwrap());
         values(&x).iter().zip(restored).map(|(x, r)| (x - r).powi(2)).sum()
     };
-    assert!(error("actnn:3", memory) < 0.2 * error("q2", &mut Memory::default()));
+    assert!(error("actnn:3", memory) < 0.2 * error("q2", &mut CodecState::default()));
 }
 
 #[test]
 fn fixed_levels_are_four_bits_for_all_or_for_some() {
     let x = sample(&SHAPE);
     for level in ["actnn:1", "actnn:2"] {
-        let packed = pack_with(level, &x, 0, &mut Memory::default());
-        assert_eq!(packed.bytes(), pack_with("q4", &x, 0, &mut Memory::default()).bytes());
+        let packed = pack_with(level, &x, 0, &mut CodecState::default());
+        assert_eq!(packed.bytes(), pack_with("q4", &x, 0, &mut CodecState::default()).bytes());
     }
     let scope = |name: &str| format!("{:?}", parse(name).unwrap().scope());
     assert!(scope("actnn:2").contains("Norm") && !scope("actnn:1").contains("Norm"));
@@ -83,7 +83,7 @@ fn fixed_levels_are_four_bits_for_all_or_for_some() {
 fn nothing_to_go_by_and_nothing_finite() {
     let codec = parse("actnn:3").unwrap();
     codec.allocate(&mut []).unwrap();
-    let memory = &mut Memory::default();
+    let memory = &mut CodecState::default();
     codec.allocate(&mut [&mut *memory]).unwrap();
     let bad = (sample(&SHAPE) * f64::NAN).unwrap();
     step(&*codec, &bad, f64::NAN, 3, memory);
@@ -97,7 +97,7 @@ fn nothing_to_go_by_and_nothing_finite() {
 /// A layer of a vision transformer: what its input is, whether it is a conv or linear one with this
 /// weight, and how large its output's gradient is.
 struct Part {
-    form: InputForm,
+    axes: AxisLayout,
     shape: &'static [usize],
     weight: Option<&'static [usize]>,
     grad: f64,
@@ -106,9 +106,9 @@ struct Part {
 /// Patches of 4 x 4 pixels, two blocks of width 64 with 4 heads, and a classifier, in forward order;
 /// queries, keys and values share one input.
 fn vision_transformer() -> Vec<Part> {
-    use InputForm::{Heads, Images, Tokens};
+    use AxisLayout::{Heads, Images, Tokens};
     const SQUARE: Option<&[usize]> = Some(&[64, 64]);
-    let part = |form, shape, weight, grad| Part { form, shape, weight, grad };
+    let part = |axes, shape, weight, grad| Part { axes, shape, weight, grad };
     let block = |grad: f64| {
         [
             part(Tokens, &[8, 17, 64], None, 0.0),
@@ -133,7 +133,7 @@ fn vision_transformer() -> Vec<Part> {
 fn the_budget_is_that_of_conv_and_linear_inputs_and_the_others_follow() {
     let codec = parse("actnn:3").unwrap();
     let parts = vision_transformer();
-    let mut memories = vec![Memory::default(); parts.len()];
+    let mut memories = vec![CodecState::default(); parts.len()];
     // Elements, and bytes of codes and of what belongs to them, of layers that share the budget and
     // of the others.
     let (mut budgeted, mut others) = ([0; 3], [0; 3]);
@@ -142,7 +142,7 @@ fn the_budget_is_that_of_conv_and_linear_inputs_and_the_others_follow() {
         for (part, memory) in parts.iter().zip(&mut memories) {
             let x = sample(part.shape);
             let key = Key::new(1, Purpose::Codec).step(step);
-            let context = &mut Context { form: part.form, key, memory };
+            let context = &mut Context { axes: part.axes, key, state: memory };
             let bytes = codec.pack(&x, context).unwrap().bytes();
             if let Some(weight) = part.weight {
                 let grad = (&x * part.grad).unwrap();

@@ -6,7 +6,7 @@ mod summed;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{Codec, Context, InputForm, Memory, Packed, Result, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Context, Packed, Result, parse};
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
@@ -67,13 +67,13 @@ fn rounding(dtype: DType) -> f64 {
 fn pack(
     codec: &dyn Codec,
     x: &Tensor,
-    form: InputForm,
+    axes: AxisLayout,
     weight_shape: &[usize],
 ) -> Result<Box<dyn Packed>> {
     let key = Key::new(1, Purpose::Codec);
-    let context = &mut Context { form, key, memory: &mut Memory::default() };
-    match form {
-        InputForm::Images => codec.pack_conv2d(x, weight_shape, &geometry(), context),
+    let context = &mut Context { axes, key, state: &mut CodecState::default() };
+    match axes {
+        AxisLayout::Images => codec.pack_conv2d(x, weight_shape, &geometry(), context),
         _ => codec.pack(x, context),
     }
 }
@@ -84,13 +84,13 @@ fn geometry() -> Conv2dGeometry {
 }
 
 /// Whether the codec says beforehand that it cannot pack such tensors.
-fn refused(codec: &dyn Codec, x: &Tensor, form: InputForm) -> bool {
-    codec.bytes(x.dims(), x.dtype(), form).is_err()
+fn refused(codec: &dyn Codec, x: &Tensor, axes: AxisLayout) -> bool {
+    codec.bytes(x.dims(), x.dtype(), axes).is_err()
 }
 
 /// What packing took is what the codec had said, where it can say.
-fn predicted(codec: &dyn Codec, packed: &dyn Packed, x: &Tensor, form: InputForm) -> bool {
-    let said = codec.bytes(x.dims(), x.dtype(), form).unwrap();
+fn predicted(codec: &dyn Codec, packed: &dyn Packed, x: &Tensor, axes: AxisLayout) -> bool {
+    let said = codec.bytes(x.dims(), x.dtype(), axes).unwrap();
     said.is_none_or(|bytes| bytes == packed.bytes())
 }
 
@@ -117,13 +117,13 @@ proptest! {
         let codec = parse(name).unwrap();
         let x = sample(&[n, c, h, w], seed).to_dtype(dtype).unwrap();
         let weight_shape = [2, c, 3, 3];
-        let packed = pack(&*codec, &x, InputForm::Images, &weight_shape);
-        if refused(&*codec, &x, InputForm::Images) {
+        let packed = pack(&*codec, &x, AxisLayout::Images, &weight_shape);
+        if refused(&*codec, &x, AxisLayout::Images) {
             prop_assert!(packed.is_err());
             return Ok(());
         }
         let packed = packed.unwrap();
-        prop_assert!(predicted(&*codec, &*packed, &x, InputForm::Images));
+        prop_assert!(predicted(&*codec, &*packed, &x, AxisLayout::Images));
         if listed(NO_VALUES, name) {
             prop_assert!(packed.unpack().is_err());
             return Ok(());
@@ -146,15 +146,15 @@ proptest! {
         heads in any::<bool>(),
     ) {
         let codec = parse(name).unwrap();
-        let form = if heads && shape.len() == 3 { InputForm::Heads } else { InputForm::Tokens };
+        let axes = if heads && shape.len() == 3 { AxisLayout::Heads } else { AxisLayout::Tokens };
         let x = sample(&[&shape[..], &[n]].concat(), seed).to_dtype(dtype).unwrap();
-        let packed = pack(&*codec, &x, form, &[]);
-        if refused(&*codec, &x, form) {
+        let packed = pack(&*codec, &x, axes, &[]);
+        if refused(&*codec, &x, axes) {
             prop_assert!(packed.is_err());
             return Ok(());
         }
         let packed = packed.unwrap();
-        prop_assert!(predicted(&*codec, &*packed, &x, form));
+        prop_assert!(predicted(&*codec, &*packed, &x, axes));
         if listed(NO_VALUES, name) {
             prop_assert!(packed.unpack().is_err());
             return Ok(());
@@ -202,7 +202,7 @@ fn awkward(shape: &[usize], dtype: DType) -> Vec<(&'static str, Tensor)> {
 /// ones.
 #[test]
 fn awkward_shapes_and_values() {
-    use InputForm::{Heads, Images, Tokens};
+    use AxisLayout::{Heads, Images, Tokens};
     let images = [[1, 1, 1, 1], [1, 1, 7, 5], [3, 1, 1, 9], [2, 3, 4, 4]];
     let no_images = [[0, 2, 3, 3], [1, 0, 3, 3], [2, 2, 0, 3], [2, 1, 3, 0]];
     let tokens: [&[usize]; 8] = [&[1], &[5], &[1, 1], &[3, 7], &[2, 3, 5], &[0, 4], &[3, 0], &[0]];
@@ -213,21 +213,21 @@ fn awkward_shapes_and_values() {
     for name in examples() {
         let codec = parse(name).unwrap();
         for dtype in [DType::F32, DType::F64] {
-            for &(form, shape) in &shapes {
+            for &(axes, shape) in &shapes {
                 for (what, x) in awkward(shape, dtype) {
                     let case = format!("{name}, {dtype:?} {shape:?}, {what}");
                     let weight_shape = [2, shape.get(1).copied().unwrap_or(1), 3, 3];
                     let finite =
                         !["NaN", "infinite", "overflowing"].iter().any(|w| what.contains(w));
                     let usual = finite && !shape.contains(&0);
-                    let packed = match pack(&*codec, &x, form, &weight_shape) {
+                    let packed = match pack(&*codec, &x, axes, &weight_shape) {
                         Ok(packed) => packed,
                         Err(error) => {
-                            assert!(!usual || refused(&*codec, &x, form), "{case}: {error}");
+                            assert!(!usual || refused(&*codec, &x, axes), "{case}: {error}");
                             continue;
                         }
                     };
-                    assert!(predicted(&*codec, &*packed, &x, form), "{case}");
+                    assert!(predicted(&*codec, &*packed, &x, axes), "{case}");
                     match packed.unpack() {
                         Ok(restored) => {
                             assert_eq!(restored.dims(), x.dims(), "{case}");
@@ -237,7 +237,7 @@ fn awkward_shapes_and_values() {
                         Err(error) => assert!(!usual || listed(NO_VALUES, name), "{case}: {error}"),
                     }
                     // Whatever they say, they do not panic.
-                    let _ = match form {
+                    let _ = match axes {
                         Images => {
                             let grad = [shape[0], 2, shape[2], shape[3]];
                             let grad = sample(&grad, 1).to_dtype(dtype).unwrap();
@@ -250,19 +250,19 @@ fn awkward_shapes_and_values() {
                     };
                     let _ = (packed.gelu_grad(&x), packed.silu_grad(&x));
                     let _ = (codec.input(&x), codec.weight(&x));
-                    let memory = &mut Memory::default();
+                    let memory = &mut CodecState::default();
                     for _ in 0..2 {
                         let context =
-                            &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
+                            &mut Context { axes, key: Key::new(1, Purpose::Codec), state: memory };
                         let _ = codec.observe_output_grad(&x, &weight_shape, context);
                         let _ = codec.output_grad(&x, context);
-                        let _ = codec.calibrated(&[f64::NAN], context.memory);
+                        let _ = codec.calibrated(&[f64::NAN], context.state);
                     }
                     let _ = codec.allocate(&mut [memory]);
-                    if form == Images {
+                    if axes == Images {
                         input_grad(&*codec, &x, usual, &case);
                     }
-                    cell(&*codec, &x, form, usual, &case);
+                    cell(&*codec, &x, axes, usual, &case);
                 }
             }
         }
@@ -284,7 +284,7 @@ fn input_grad(codec: &dyn Codec, grad: &Tensor, usual: bool, case: &str) {
 }
 
 /// Values that a norm has normalised: a cell keeps the signs of its output.
-fn cell(codec: &dyn Codec, normalised: &Tensor, form: InputForm, usual: bool, case: &str) {
+fn cell(codec: &dyn Codec, normalised: &Tensor, axes: AxisLayout, usual: bool, case: &str) {
     let channels = normalised.dims().get(1).copied().unwrap_or(1);
     let of = |at: f64| {
         let values: Vec<f64> = [1.0, -0.5, 0.0, 1e-7].repeat(channels);
@@ -294,8 +294,8 @@ fn cell(codec: &dyn Codec, normalised: &Tensor, form: InputForm, usual: bool, ca
     for bias in [0.0, 1.0, -1.0] {
         let (weight, bias) = (of(1.0), (of(0.0) + bias).unwrap());
         let [weight, bias] = [weight, bias].map(|x| x.to_dtype(normalised.dtype()).unwrap());
-        let memory = &mut Memory::default();
-        let context = &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
+        let memory = &mut CodecState::default();
+        let context = &mut Context { axes, key: Key::new(1, Purpose::Codec), state: memory };
         let Ok(packed) = codec.pack_cell(normalised, &weight, &bias, context) else {
             let fits = normalised.rank() > 1 && codec.packs_cells();
             assert!(!usual || !fits, "{case}: a cell is refused");
@@ -319,11 +319,11 @@ fn positive(values: &Tensor) -> Tensor {
 /// A value that is not finite is an error, or what comes of it is not finite either.
 #[test]
 fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
-    use InputForm::{Images, Tokens};
+    use AxisLayout::{Images, Tokens};
     let shown = |tensor: &Tensor| values(tensor).iter().any(|value| !value.is_finite());
     for name in examples() {
         let codec = parse(name).unwrap();
-        for (form, shape) in [(Images, &[2, 3, 8, 8][..]), (Tokens, &[6, 16])] {
+        for (axes, shape) in [(Images, &[2, 3, 8, 8][..]), (Tokens, &[6, 16])] {
             let count = shape.iter().product::<usize>();
             let bad = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY].into_iter();
             for (bad, place) in bad.flat_map(|bad| [(bad, 1), (bad, count / 2), (bad, count - 1)]) {
@@ -332,10 +332,10 @@ fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
                 let x = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
                 for x in [x.to_dtype(DType::F32).unwrap(), x] {
                     let case = format!("{name}, {bad} among {:?} {shape:?}", x.dtype());
-                    if let Ok(packed) = pack(&*codec, &x, form, &[2, 3, 3, 3]) {
+                    if let Ok(packed) = pack(&*codec, &x, axes, &[2, 3, 3, 3]) {
                         let restored = packed.unpack();
                         assert!(restored.is_ok_and(|restored| shown(&restored)), "{case}");
-                        let by_weight = match form {
+                        let by_weight = match axes {
                             Images => {
                                 let grad = sample(&[2, 2, 8, 8], 5).to_dtype(x.dtype()).unwrap();
                                 packed.conv2d_weight_grad(&grad, &[2, 3, 3, 3], &geometry())
@@ -347,8 +347,9 @@ fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
                         };
                         assert!(by_weight.is_ok_and(|grad| shown(&grad)), "{case}: gradient");
                     }
-                    let memory = &mut Memory::default();
-                    let context = &mut Context { form, key: Key::new(1, Purpose::Codec), memory };
+                    let memory = &mut CodecState::default();
+                    let context =
+                        &mut Context { axes, key: Key::new(1, Purpose::Codec), state: memory };
                     let changed =
                         [codec.input(&x), codec.weight(&x), codec.output_grad(&x, context)];
                     for changed in changed.into_iter().flatten().flatten() {
@@ -385,13 +386,13 @@ fn one_thread_and_many_give_the_same_bits() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut all = Vec::new();
-                if let Ok(packed) = pack(&*codec, &images, InputForm::Images, &weight_shape) {
+                if let Ok(packed) = pack(&*codec, &images, AxisLayout::Images, &weight_shape) {
                     all.push(bits(packed.unpack().unwrap()));
                     let grad = packed.conv2d_weight_grad(&of_images, &weight_shape, &geometry());
                     all.push(bits(grad.unwrap()));
                 }
                 for (tokens, of_tokens) in &tokens {
-                    if let Ok(packed) = pack(&*codec, tokens, InputForm::Tokens, &[]) {
+                    if let Ok(packed) = pack(&*codec, tokens, AxisLayout::Tokens, &[]) {
                         all.push(bits(packed.unpack().unwrap()));
                         all.push(bits(packed.linear_weight_grad(of_tokens).unwrap()));
                     }
@@ -414,7 +415,7 @@ fn pooling_resnet18_conv_inputs_keeps_the_published_number_of_elements() {
         let bytes = |(c, side, times): (usize, usize, usize)| {
             times
                 * codec
-                    .bytes(&[1, c, side, side], DType::U8, InputForm::Images)
+                    .bytes(&[1, c, side, side], DType::U8, AxisLayout::Images)
                     .unwrap()
                     .unwrap()
                     .total()

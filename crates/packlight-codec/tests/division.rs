@@ -5,7 +5,7 @@
 mod quantising;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{InputForm, parse};
+use packlight_codec::{AxisLayout, parse};
 use packlight_kernels::division::{self, Divided, Maps};
 use packlight_kernels::quantise::Rounding;
 use quantising::{learning_indicator, pack, sample, values};
@@ -13,7 +13,8 @@ use quantising::{learning_indicator, pack, sample, values};
 /// Bits a value of images with maps of `side` x `side`.
 fn bits(name: &str, side: usize) -> f64 {
     let shape = [2, 3, side, side];
-    let bytes = parse(name).unwrap().bytes(&shape, DType::F32, InputForm::Images).unwrap().unwrap();
+    let bytes =
+        parse(name).unwrap().bytes(&shape, DType::F32, AxisLayout::Images).unwrap().unwrap();
     8.0 * bytes.total() as f64 / shape.iter().product::<usize>() as f64
 }
 

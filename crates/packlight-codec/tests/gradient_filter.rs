@@ -6,7 +6,7 @@ mod common;
 
 use candle_core::Tensor;
 use common::{gap, restore, sample, values};
-use packlight_codec::{Context, InputForm, Memory, Packed, Result, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, Packed, Result, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::rng::{Key, Purpose};
 
@@ -15,7 +15,7 @@ const PLAIN: Conv2dGeometry =
 
 fn pack(codec: &str, x: &Tensor, weight: &[usize], g: &Conv2dGeometry) -> Result<Box<dyn Packed>> {
     let key = Key::new(1, Purpose::Codec);
-    let context = &mut Context { form: InputForm::Images, key, memory: &mut Memory::default() };
+    let context = &mut Context { axes: AxisLayout::Images, key, state: &mut CodecState::default() };
     parse(codec).unwrap().pack_conv2d(x, weight, g, context)
 }
 
@@ -37,13 +37,13 @@ fn input_grad(codec: &str, grad: &Tensor, w: &Tensor, x: &[usize], g: &Conv2dGeo
 fn for_one_by_one_kernels_it_is_pooling() {
     let (x, grad, weight) = (sample(&[2, 3, 8, 6], 1), sample(&[2, 4, 8, 6], 2), [4, 3, 1, 1]);
     let filtered = weight_grad("gf2", &x, &grad, &weight, &PLAIN);
-    let pooled = common::pack("pool2", &x, InputForm::Images);
+    let pooled = common::pack("pool2", &x, AxisLayout::Images);
     let from_pooled = pooled.conv2d_weight_grad(&grad, &weight, &PLAIN).unwrap();
     let upsampled = conv2d::weight_grad(&pooled.unpack().unwrap(), &grad, &weight, &PLAIN).unwrap();
     assert!(gap(&filtered, &from_pooled) < 1e-12);
     assert!(gap(&filtered, &upsampled) < 1e-12);
     // Nothing is lost where the output gradient is constant on each patch.
-    let constant = restore("pool2", &grad, InputForm::Images);
+    let constant = restore("pool2", &grad, AxisLayout::Images);
     let exact = conv2d::weight_grad(&x, &constant, &weight, &PLAIN).unwrap();
     assert!(gap(&weight_grad("gf2", &x, &constant, &weight, &PLAIN), &exact) < 1e-12);
     let w = sample(&weight, 3);
@@ -126,7 +126,7 @@ fn dilated_kernels_keep_their_taps_among_patches() {
     let (x, w) = ([2, 3, 8, 8], sample(&[4, 3, 3, 3], 3));
     let geometry = Conv2dGeometry { padding: (2, 2), dilation: (2, 2), ..PLAIN };
     // Taps two pixels apart are whole patches apart, so nothing is lost on constant patches.
-    let grad = restore("pool2", &sample(&[2, 4, 8, 8], 2), InputForm::Images);
+    let grad = restore("pool2", &sample(&[2, 4, 8, 8], 2), AxisLayout::Images);
     let exact = conv2d::input_grad(&grad, &w, &x, &geometry).unwrap();
     assert!(gap(&input_grad("gf2", &grad, &w, &x, &geometry), &exact) < 1e-12);
     assert!(gap(&input_grad("gf3", &grad, &w, &x, &geometry), &exact) > 0.1);
@@ -153,9 +153,9 @@ fn other_layers_are_refused_with_a_word() {
     let error = pack("gf2", &sample(&[1, 4, 8, 8], 1), &[4, 2, 3, 3], &grouped).err().unwrap();
     assert!(error.to_string().contains("2 groups"), "{error}");
     let context = &mut Context {
-        form: InputForm::Tokens,
+        axes: AxisLayout::Tokens,
         key: Key::new(1, Purpose::Codec),
-        memory: &mut Memory::default(),
+        state: &mut CodecState::default(),
     };
     let error = parse("gf2").unwrap().pack(&sample(&[3, 4], 1), context).err().unwrap();
     assert!(error.to_string().contains("`gf2`") && error.to_string().contains("convolutions"));

@@ -6,8 +6,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{distance, energy, indicator, pack, pack_at, sample, values};
-use packlight_codec::InputForm::{Images, Tokens};
-use packlight_codec::{InputForm, Memory, Packed, parse};
+use packlight_codec::AxisLayout::{Images, Tokens};
+use packlight_codec::{AxisLayout, CodecState, Packed, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::gram::gram;
 use packlight_kernels::linear;
@@ -43,7 +43,7 @@ fn fewest(shares: &[f64], energy: f64) -> usize {
 
 #[test]
 fn svd_keeps_the_fewest_vectors_that_carry_the_energy() {
-    for (shape, form) in [
+    for (shape, axes) in [
         (&[12usize, 3, 5, 4][..], Images),
         (&[40, 2, 2, 3], Images),
         (&[50, 7], Tokens),
@@ -51,7 +51,7 @@ fn svd_keeps_the_fewest_vectors_that_carry_the_energy() {
         (&[3, 2, 4, 5], Tokens),
     ] {
         let x = sample(shape, 1);
-        let packed = pack("svd:0.8", &x, form);
+        let packed = pack("svd:0.8", &x, axes);
         let rest: usize = shape[1..].iter().product();
         let shares = shares(&x, 0);
         let k = fewest(&shares, 0.8);
@@ -59,7 +59,7 @@ fn svd_keeps_the_fewest_vectors_that_carry_the_energy() {
         let restored = packed.unpack().unwrap();
         assert!((indicator(&restored, &x) - shares[k]).abs() < 1e-12, "{shape:?}");
         assert!(shares[k] >= 0.8 && shares[k - 1] < 0.8);
-        let exact = pack("svd:1", &x, form).unpack().unwrap();
+        let exact = pack("svd:1", &x, axes).unpack().unwrap();
         assert!(distance(&exact, &x) < 1e-13, "{shape:?}");
     }
 }
@@ -84,7 +84,7 @@ fn svd_takes_the_published_bytes() {
 
 #[test]
 fn hosvd_keeps_the_fewest_vectors_along_each_axis() {
-    for (shape, form) in [
+    for (shape, axes) in [
         (&[9usize, 4, 6, 5][..], Images),
         (&[30, 2, 3, 2], Images),
         (&[20, 7], Tokens),
@@ -93,7 +93,7 @@ fn hosvd_keeps_the_fewest_vectors_along_each_axis() {
     ] {
         let x = sample(shape, 3);
         for share in [0.8, 0.9] {
-            let packed = pack(&format!("hosvd:{share}"), &x, form);
+            let packed = pack(&format!("hosvd:{share}"), &x, axes);
             let ranks: Vec<usize> =
                 (0..shape.len()).map(|axis| fewest(&shares(&x, axis), share)).collect();
             let factors: usize = shape.iter().zip(&ranks).map(|(d, k)| d * k).sum();
@@ -105,10 +105,10 @@ fn hosvd_keeps_the_fewest_vectors_along_each_axis() {
             assert!(kept >= 1.0 - shape.len() as f64 * (1.0 - share));
         }
         // One after the other, each axis keeps its share of what is left.
-        let restored = pack("hosvd:0.8:st", &x, form).unpack().unwrap();
+        let restored = pack("hosvd:0.8:st", &x, axes).unpack().unwrap();
         assert!(indicator(&restored, &x) >= 0.8f64.powi(shape.len() as i32));
         for name in ["hosvd:1", "hosvd:1:st"] {
-            assert!(distance(&pack(name, &x, form).unpack().unwrap(), &x) < 1e-13, "{shape:?}");
+            assert!(distance(&pack(name, &x, axes).unpack().unwrap(), &x) < 1e-13, "{shape:?}");
         }
     }
 }
@@ -163,7 +163,7 @@ fn weight_gradients_are_those_of_the_restored_input() {
 
 #[test]
 fn tensors_of_low_rank_are_exact() {
-    let cases: [(&str, &[usize], &[usize], InputForm); 6] = [
+    let cases: [(&str, &[usize], &[usize], AxisLayout); 6] = [
         ("asi:1x1x1x1", &[4, 5, 6, 7], &[1, 1, 1, 1], Images),
         ("asi:2x3x2x4", &[6, 5, 6, 7], &[2, 3, 2, 4], Images),
         ("asi:9x9x2x9", &[6, 5, 6, 7], &[6, 5, 2, 7], Images),
@@ -171,11 +171,11 @@ fn tensors_of_low_rank_are_exact() {
         ("qb:3", &[40, 9], &[3, 3], Tokens),
         ("qb:4", &[7, 30], &[3, 3], Tokens),
     ];
-    for (name, shape, ranks, form) in cases {
+    for (name, shape, ranks, axes) in cases {
         let x = of_ranks(shape, ranks, 9);
-        let packed = pack(name, &x, form);
+        let packed = pack(name, &x, axes);
         assert!(distance(&packed.unpack().unwrap(), &x) < 1e-12, "{name}");
-        let bytes = parse(name).unwrap().bytes(shape, DType::F64, form).unwrap().unwrap();
+        let bytes = parse(name).unwrap().bytes(shape, DType::F64, axes).unwrap().unwrap();
         assert_eq!(bytes, packed.bytes(), "{name}");
     }
     let x = of_ranks(&[40, 9], &[4, 4], 10);
@@ -184,7 +184,7 @@ fn tensors_of_low_rank_are_exact() {
 }
 
 /// The share of energy along each axis that what is remembered carries.
-fn captured(x: &Tensor, memory: &Memory) -> Vec<f64> {
+fn captured(x: &Tensor, memory: &CodecState) -> Vec<f64> {
     let along = |axis: usize| {
         let u = memory.get(&format!("factor{axis}")).unwrap();
         energy(&mode_product(x, &u.t().unwrap(), axis).unwrap()) / energy(x)
@@ -196,7 +196,7 @@ fn captured(x: &Tensor, memory: &Memory) -> Vec<f64> {
 fn asi_converges_to_hosvd_and_never_loses_energy() {
     let x = sample(&[8, 6, 7, 5], 11);
     let ranks = [3, 2, 4, 2];
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     let mut last = vec![0.0; 4];
     for step in 0..400 {
         pack_at("asi:3x2x4x2", &x, Images, step, &mut memory).unwrap();
@@ -213,7 +213,7 @@ fn asi_converges_to_hosvd_and_never_loses_energy() {
 #[test]
 fn asi_chooses_its_ranks_by_the_first_batch() {
     let first = sample(&[8, 6, 7, 5], 12);
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     let by_asi = pack_at("asi:0.8", &first, Images, 0, &mut memory).unwrap();
     let by_hosvd = pack("hosvd:0.8", &first, Images);
     assert_eq!(by_asi.bytes(), by_hosvd.bytes());
@@ -233,7 +233,7 @@ fn tried(x: &Tensor, seed: u64) -> Vec<(usize, f64)> {
     let (n, c, h, w) = x.dims4().unwrap();
     let grad = sample(&[n, 3, h, w], seed);
     let at = |level: u8| {
-        let memory = &mut Memory::default().for_trial(level);
+        let memory = &mut CodecState::default().for_trial(level);
         let packed = pack_at("asi:1MiB", x, Images, 0, memory).unwrap();
         let gradient = packed.conv2d_weight_grad(&grad, &[3, c, 3, 3], &geometry).unwrap();
         (packed.bytes(), gradient)
@@ -276,7 +276,7 @@ fn asi_under_a_budget_has_the_ranks_of_least_perplexity() {
         let budget = (least + share * (most - least)) * 1.0003;
         let name = format!("asi:{}MiB", budget / f64::from(1 << 20));
         let codec = parse(&name).unwrap();
-        let mut memories = vec![Memory::default(); 3];
+        let mut memories = vec![CodecState::default(); 3];
         for ((x, tried), memory) in inputs.iter().zip(&tried).zip(&mut memories) {
             let perplexities: Vec<f64> = tried.iter().map(|(_, perplexity)| *perplexity).collect();
             codec.calibrated(&perplexities, memory).unwrap();
@@ -299,7 +299,7 @@ fn asi_under_a_budget_has_the_ranks_of_least_perplexity() {
     assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
 
     let name = format!("asi:{}MiB", 0.5 * least / f64::from(1 << 20));
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     parse(&name).unwrap().calibrated(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0], &mut memory).unwrap();
     let mut memories = vec![memory; 3];
     for (x, memory) in inputs.iter().zip(&mut memories) {
@@ -313,9 +313,10 @@ fn asi_under_a_budget_has_the_ranks_of_least_perplexity() {
 #[test]
 fn asi_uses_a_smaller_batch_without_remembering_it() {
     let batch = |n, seed| of_ranks(&[n, 5, 6, 7], &[2, 2, 2, 2], seed);
-    let remembered =
-        |memory: &Memory| memory.tensors().map(|(_, tensor)| values(tensor)).collect::<Vec<_>>();
-    let mut memory = Memory::default();
+    let remembered = |memory: &CodecState| {
+        memory.tensors().map(|(_, tensor)| values(tensor)).collect::<Vec<_>>()
+    };
+    let mut memory = CodecState::default();
     pack_at("asi:3x2x2x2", &batch(8, 15), Images, 0, &mut memory).unwrap();
     let before = remembered(&memory);
     for n in [5, 2, 1] {
@@ -344,7 +345,7 @@ fn degenerate_tensors_work_or_are_refused() {
             check(pack(name, &x, Images), &x, name);
         }
         let refused = |x: &Tensor| {
-            pack_at(name, x, Images, 0, &mut Memory::default()).err().unwrap().to_string()
+            pack_at(name, x, Images, 0, &mut CodecState::default()).err().unwrap().to_string()
         };
         assert!(refused(&zeros(&[0, 3, 4, 4])).contains("holds nothing"));
         assert!(refused(&zeros(&[3, 4])).contains("(N,C,H,W)"));
@@ -356,7 +357,7 @@ fn degenerate_tensors_work_or_are_refused() {
             check(pack(name, &x, Tokens), &x, name);
         }
         let bad = (zeros(&[5, 3]) + f64::INFINITY).unwrap();
-        assert!(pack_at(name, &bad, Tokens, 0, &mut Memory::default()).is_err());
+        assert!(pack_at(name, &bad, Tokens, 0, &mut CodecState::default()).is_err());
     }
     let ranks = parse("asi:2x2").unwrap().bytes(&[2, 3, 4], DType::F32, Tokens).unwrap_err();
     assert!(ranks.to_string().contains("2 ranks for 3 axes"), "{ranks}");

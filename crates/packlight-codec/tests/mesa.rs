@@ -5,11 +5,11 @@
 mod quantising;
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{Context, InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, parse};
 use packlight_kernels::rng::{Key, Purpose};
 use quantising::{pack_with, sample, values};
 
-fn ranges(memory: &Memory) -> Vec<f64> {
+fn ranges(memory: &CodecState) -> Vec<f64> {
     values(memory.get("ranges").unwrap())
 }
 
@@ -17,7 +17,7 @@ fn ranges(memory: &Memory) -> Vec<f64> {
 fn the_first_step_takes_the_batchs_own_range_and_later_ones_a_tenth() {
     // Two groups of channels, the second of one channel.
     let x = sample(&[4, 65, 3, 3]);
-    let memory = &mut Memory::default();
+    let memory = &mut CodecState::default();
     let restored = values(&pack_with("mesa", &x, 0, memory).unpack().unwrap());
     let first = ranges(memory);
     assert_eq!(first.len(), 4);
@@ -37,11 +37,11 @@ fn the_first_step_takes_the_batchs_own_range_and_later_ones_a_tenth() {
 fn each_head_has_a_range_of_its_own_whatever_the_number_of_tokens() {
     let scales = Tensor::new(&[1f32, 100.0, 1e4], &Device::Cpu).unwrap();
     let scales = scales.reshape((1, 3, 1, 1)).unwrap();
-    let memory = &mut Memory::default();
+    let memory = &mut CodecState::default();
     for (step, tokens) in [5, 4].into_iter().enumerate() {
         let x = sample(&[2, 3, tokens, 7]).broadcast_mul(&scales).unwrap();
         let key = Key::new(1, Purpose::Codec).step(step as u64);
-        let context = &mut Context { form: InputForm::Heads, key, memory };
+        let context = &mut Context { axes: AxisLayout::Heads, key, state: memory };
         let packed = parse("mesa").unwrap().pack(&x, context).unwrap();
         assert_eq!((packed.bytes().payload, packed.bytes().metadata), (2 * 3 * tokens * 7, 3 * 8));
         let restored = values(&packed.unpack().unwrap());
@@ -60,7 +60,7 @@ fn each_head_has_a_range_of_its_own_whatever_the_number_of_tokens() {
 #[test]
 fn beyond_the_running_range_lies_the_nearest_code() {
     let wide = Tensor::new(&[[-10f32, 10.0, 0.0]], &Device::Cpu).unwrap();
-    let memory = &mut Memory::default();
+    let memory = &mut CodecState::default();
     pack_with("mesa", &wide, 0, memory);
     let x = Tensor::new(&[[0.3f32, -5.21, 50.0], [7.77, 1.0, -50.0]], &Device::Cpu).unwrap();
     let restored = values(&pack_with("mesa", &x, 1, memory).unpack().unwrap());
@@ -75,7 +75,7 @@ fn beyond_the_running_range_lies_the_nearest_code() {
 
 #[test]
 fn a_batch_that_is_not_finite_leaves_the_running_range() {
-    let memory = &mut Memory::default();
+    let memory = &mut CodecState::default();
     pack_with("mesa", &sample(&[4, 8]), 0, memory);
     let before = ranges(memory);
     let bad = Tensor::new(&[[f32::NAN, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]], &Device::Cpu).unwrap();

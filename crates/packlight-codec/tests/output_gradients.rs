@@ -6,12 +6,12 @@ mod common;
 
 use candle_core::{DType, Tensor};
 use common::{dot, gap, sample, values};
-use packlight_codec::{Context, InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
-fn output_grad(codec: &str, grad: &Tensor, step: u64, memory: &mut Memory) -> Option<Tensor> {
+fn output_grad(codec: &str, grad: &Tensor, step: u64, memory: &mut CodecState) -> Option<Tensor> {
     let key = Key::new(1, Purpose::Codec).step(step);
-    let context = &mut Context { form: InputForm::Images, key, memory };
+    let context = &mut Context { axes: AxisLayout::Images, key, state: memory };
     parse(codec).unwrap().output_grad(grad, context).unwrap()
 }
 
@@ -23,7 +23,8 @@ fn dither_leaves_the_known_share_of_zeros() {
         for (codec, expected) in
             [("dither:1", 0.370), ("dither:2", 0.610), ("dither:4", 0.801), ("dither:6", 0.867)]
         {
-            let dithered = values(&output_grad(codec, &grad, 0, &mut Memory::default()).unwrap());
+            let dithered =
+                values(&output_grad(codec, &grad, 0, &mut CodecState::default()).unwrap());
             let zeros = dithered.iter().filter(|g| **g == 0.0).count();
             let share = zeros as f64 / dithered.len() as f64;
             assert!((share - expected).abs() < 0.004, "{codec}: {share}");
@@ -38,7 +39,7 @@ fn dithers_variance_is_within_a_quarter_of_its_steps_square() {
     let mut squares = [0.0; 500];
     let mut step = f64::INFINITY;
     for draw in 0..DRAWS {
-        let dithered = output_grad("dither:2", &grad, draw, &mut Memory::default()).unwrap();
+        let dithered = output_grad("dither:2", &grad, draw, &mut CodecState::default()).unwrap();
         for (i, (g, exact)) in values(&dithered).into_iter().zip(values(&grad)).enumerate() {
             squares[i] += (g - exact) * (g - exact);
             if g != 0.0 {
@@ -54,13 +55,13 @@ fn dithers_variance_is_within_a_quarter_of_its_steps_square() {
 fn a_gradient_without_deviation_is_left_alone() {
     let ones = Tensor::ones((2, 3), DType::F32, &candle_core::Device::Cpu).unwrap();
     for grad in [ones.clone(), (&ones * f64::NAN).unwrap(), (&ones * f64::INFINITY).unwrap()] {
-        assert!(output_grad("dither:2", &grad, 0, &mut Memory::default()).is_none());
+        assert!(output_grad("dither:2", &grad, 0, &mut CodecState::default()).is_none());
     }
 }
 
 #[test]
 fn resprop_follows_the_largest_changes() {
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     let (first, second) = (sample(&[4, 5, 5, 4], 1), sample(&[4, 5, 5, 4], 2));
     assert!(output_grad("resprop:0.1", &first, 0, &mut memory).is_none());
     assert_eq!(memory.bytes(), 400 * 8);

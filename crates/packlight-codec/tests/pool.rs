@@ -6,7 +6,7 @@ mod common;
 
 use candle_core::Tensor;
 use common::{dot, gap, indicator, pack, restore, sample, values};
-use packlight_codec::InputForm::{Images, Tokens};
+use packlight_codec::AxisLayout::{Images, Tokens};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
 #[test]

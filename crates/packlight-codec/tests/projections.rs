@@ -6,8 +6,8 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{distance, energy, indicator, pack, pack_at, sample, values};
-use packlight_codec::InputForm::{Images, Tokens};
-use packlight_codec::{Memory, parse};
+use packlight_codec::AxisLayout::{Images, Tokens};
+use packlight_codec::{CodecState, parse};
 use packlight_kernels::linear;
 
 #[test]
@@ -40,7 +40,7 @@ fn velora_is_exact_along_the_first_batchs_direction_and_keeps_it() {
         let scales = (sample(&[20 * 4, 1], seed) + 0.5).unwrap();
         scales.matmul(&v).unwrap().reshape((20, 64)).unwrap()
     };
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     let (first, second) = (along(3), along(4));
     let packed = pack_at("velora:4", &first, Tokens, 0, &mut memory).unwrap();
     assert!(distance(&packed.unpack().unwrap(), &first) < 1e-13);
@@ -52,7 +52,7 @@ fn velora_is_exact_along_the_first_batchs_direction_and_keeps_it() {
     let packed = pack_at("velora:4", &second, Tokens, 2, &mut memory).unwrap();
     assert!(distance(&packed.unpack().unwrap(), &second) < 1e-13);
     // A first batch that has no mean decides nothing.
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     let zeros = first.zeros_like().unwrap();
     let packed = pack_at("velora:4", &zeros, Tokens, 0, &mut memory).unwrap();
     assert!(energy(&packed.unpack().unwrap()) == 0.0 && memory.tensors().next().is_none());
@@ -99,10 +99,10 @@ fn pamm_with_every_token_is_exact() {
 #[test]
 fn what_is_for_linear_layers_says_so() {
     for name in ["velora:4", "compact:4", "pamm:4"] {
-        let error = |shape: &[usize], form| {
+        let error = |shape: &[usize], axes| {
             let x = sample(shape, 11);
-            let refused = parse(name).unwrap().bytes(shape, DType::F64, form).unwrap_err();
-            let error = pack_at(name, &x, form, 0, &mut Memory::default()).err().unwrap();
+            let refused = parse(name).unwrap().bytes(shape, DType::F64, axes).unwrap_err();
+            let error = pack_at(name, &x, axes, 0, &mut CodecState::default()).err().unwrap();
             assert_eq!(error.to_string(), refused.to_string());
             error.to_string()
         };

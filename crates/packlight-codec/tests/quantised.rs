@@ -5,7 +5,7 @@
 mod quantising;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, CodecState, parse};
 use packlight_kernels::block_pool;
 use quantising::{learning_indicator, pack, pack_with, sample, values};
 
@@ -47,12 +47,12 @@ fn bytes_are_the_published_ones() {
         (8, 3.94),
     ] {
         let codec = parse(&format!("q{bits}")).unwrap();
-        let bytes = codec.bytes(&shape, DType::F32, InputForm::Images).unwrap().unwrap();
+        let bytes = codec.bytes(&shape, DType::F32, AxisLayout::Images).unwrap().unwrap();
         assert_eq!((bytes.payload, bytes.metadata), (n * bits / 8, n / 256 * 4));
         assert!((4.0 * n as f64 / bytes.total() as f64 - ratio).abs() < 0.05);
     }
     let of = |name: &str| {
-        parse(name).unwrap().bytes(&shape, DType::F32, InputForm::Images).unwrap().unwrap()
+        parse(name).unwrap().bytes(&shape, DType::F32, AxisLayout::Images).unwrap().unwrap()
     };
     assert_eq!((of("bf16").total(), of("fp8").total()), (2 * n, n + 4));
     // Half a bit a value, and two bf16 for 512 values.
@@ -108,8 +108,8 @@ fn alam_is_pooling_of_four_neighbours_within_its_code() {
 fn with_a_budget_alam_averages_what_matters_least() {
     let x = sample(&[4, 1024]);
     let codec = parse("alam:2").unwrap();
-    let mut layers = vec![Memory::default(); 3];
-    let pack = |memory: &mut Memory| pack_with("alam:2", &x, 0, memory).bytes();
+    let mut layers = vec![CodecState::default(); 3];
+    let pack = |memory: &mut CodecState| pack_with("alam:2", &x, 0, memory).bytes();
     for (memory, sensitivity) in layers.iter_mut().zip([0.0, 1.0, 1e6]) {
         assert_eq!(pack(memory).payload, x.elem_count() / 4, "2 bits until it is measured");
         codec.calibrated(&[sensitivity], memory).unwrap();

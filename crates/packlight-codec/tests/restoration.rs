@@ -11,7 +11,7 @@ use bounds::{Case, bound_of};
 use candle_core::{DType, Device, Tensor};
 use common::{sample, values};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{Context, InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, parse};
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
 use proptest::prelude::*;
@@ -57,14 +57,14 @@ fn tensor(shape: &[usize], kind: Kind, scale: f64, dtype: DType, seed: u64) -> T
 }
 
 /// Packs, unpacks and checks; codecs that refuse such tensors beforehand are left out.
-fn check(name: &str, x: &Tensor, form: InputForm, key: u64) {
+fn check(name: &str, x: &Tensor, axes: AxisLayout, key: u64) {
     let codec = parse(name).unwrap();
-    let Ok(predicted) = codec.bytes(x.dims(), x.dtype(), form) else { return };
+    let Ok(predicted) = codec.bytes(x.dims(), x.dtype(), axes) else { return };
     let key = Key::new(key, Purpose::Codec);
-    let context = &mut Context { form, key, memory: &mut Memory::default() };
+    let context = &mut Context { axes, key, state: &mut CodecState::default() };
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
-    let packed = match form {
-        InputForm::Images => codec.pack_conv2d(x, &[2, x.dims()[1], 3, 3], &geometry, context),
+    let packed = match axes {
+        AxisLayout::Images => codec.pack_conv2d(x, &[2, x.dims()[1], 3, 3], &geometry, context),
         _ => codec.pack(x, context),
     };
     let packed = packed.unwrap_or_else(|error| panic!("{name} {:?}: {error}", x.dims()));
@@ -79,7 +79,7 @@ fn check(name: &str, x: &Tensor, form: InputForm, key: u64) {
     assert!(restored.iter().all(|value| value.is_finite()), "{name}: {exact:?} {restored:?}");
     bound(&Case {
         name,
-        form,
+        axes,
         shape: x.dims(),
         dtype: x.dtype(),
         key,
@@ -106,7 +106,7 @@ proptest! {
     ) {
         let dtype = if single { DType::F32 } else { DType::F64 };
         let x = tensor(&[n, c, h, w], kind, 10f64.powi(exponent), dtype, seed);
-        check(name, &x, InputForm::Images, seed);
+        check(name, &x, AxisLayout::Images, seed);
     }
 
     #[test]
@@ -118,7 +118,7 @@ proptest! {
         let dtype = if single { DType::F32 } else { DType::F64 };
         let shape = [&leading[..], &[features]].concat();
         let x = tensor(&shape, kind, 10f64.powi(exponent), dtype, seed);
-        check(name, &x, InputForm::Tokens, seed);
+        check(name, &x, AxisLayout::Tokens, seed);
     }
 }
 
@@ -128,9 +128,9 @@ fn larger_tensors() {
     for name in examples() {
         for dtype in [DType::F32, DType::F64] {
             let images = tensor(&[5, 9, 13, 11], Kind::Normal, 3.0, dtype, 1);
-            check(name, &images, InputForm::Images, 2);
+            check(name, &images, AxisLayout::Images, 2);
             let tokens = tensor(&[30, 10, 64], Kind::Outlier, 1e-3, dtype, 3);
-            check(name, &tokens, InputForm::Tokens, 4);
+            check(name, &tokens, AxisLayout::Tokens, 4);
         }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{Context, InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, parse};
 use packlight_kernels::linear;
 use packlight_kernels::rng::{Key, Purpose};
 
@@ -20,9 +20,9 @@ fn dot(a: &Tensor, b: &Tensor) -> f64 {
 #[test]
 fn the_learning_indicator_on_gaussian_inputs_is_the_published_one() {
     let h = sample(&[100, 1000]);
-    let mut memory = Memory::default();
+    let mut memory = CodecState::default();
     let key = Key::new(0, Purpose::Codec);
-    let mut context = Context { form: InputForm::Tokens, key, memory: &mut memory };
+    let mut context = Context { axes: AxisLayout::Tokens, key, state: &mut memory };
     let codec = parse("asa4").unwrap();
     let (used, packed) = (codec.input(&h).unwrap().unwrap(), codec.pack(&h, &mut context).unwrap());
     assert_eq!(packed.bytes().total(), 100 * 1000 / 8);

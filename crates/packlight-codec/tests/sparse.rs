@@ -6,7 +6,7 @@ mod common;
 
 use candle_core::{DType, Tensor};
 use common::{dot, gap, indicator, pack, restore, sample, values};
-use packlight_codec::InputForm::{Images, Tokens};
+use packlight_codec::AxisLayout::{Images, Tokens};
 use packlight_codec::{Bytes, parse};
 use packlight_kernels::relu;
 

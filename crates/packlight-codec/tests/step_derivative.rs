@@ -6,7 +6,7 @@ mod common;
 
 use candle_core::{DType, Device, Tensor};
 use common::{dot, pack, sample, values};
-use packlight_codec::InputForm::Tokens;
+use packlight_codec::AxisLayout::Tokens;
 use packlight_kernels::{gelu, silu};
 
 #[test]

@@ -16,7 +16,7 @@ mod common;
 use candle_core::{DType, Tensor};
 use common::{distance, energy, sample, values};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{Codec, Context, InputForm, Memory, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Context, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::{block_pool, linear};
@@ -70,7 +70,7 @@ const PROMISES: &[(&str, Promise)] = &[
 
 /// A layer's input and output gradient.
 struct Case {
-    form: InputForm,
+    axes: AxisLayout,
     x: Tensor,
     grad: Tensor,
     weight_shape: Vec<usize>,
@@ -80,17 +80,17 @@ impl Case {
     /// A convolution with 3 x 3 taps, whose output is as large as its input.
     fn images([n, c, h, w]: [usize; 4]) -> Self {
         let (x, grad) = (sample(&[n, c, h, w], 1), sample(&[n, 1, h, w], 2));
-        Self { form: InputForm::Images, x, grad, weight_shape: vec![1, c, 3, 3] }
+        Self { axes: AxisLayout::Images, x, grad, weight_shape: vec![1, c, 3, 3] }
     }
 
     fn tokens([tokens, features]: [usize; 2]) -> Self {
         let (x, grad) = (sample(&[tokens, features], 3), sample(&[tokens, 2], 4));
-        Self { form: InputForm::Tokens, x, grad, weight_shape: vec![2, features] }
+        Self { axes: AxisLayout::Tokens, x, grad, weight_shape: vec![2, features] }
     }
 
     fn weight_grad(&self, x: &Tensor) -> Vec<f64> {
-        values(&match self.form {
-            InputForm::Images => {
+        values(&match self.axes {
+            AxisLayout::Images => {
                 conv2d::weight_grad(x, &self.grad, &self.weight_shape, &geometry()).unwrap()
             }
             _ => linear::weight_grad(x, &self.grad).unwrap(),
@@ -104,10 +104,15 @@ fn geometry() -> Conv2dGeometry {
 
 /// What one step restores, and its weight gradient; `None` where the codec refuses the case or
 /// restores nothing.
-fn draw(codec: &dyn Codec, case: &Case, memory: &Memory, key: Key) -> Option<(Tensor, Vec<f64>)> {
-    let context = &mut Context { form: case.form, key, memory: &mut memory.clone() };
-    let packed = match case.form {
-        InputForm::Images => {
+fn draw(
+    codec: &dyn Codec,
+    case: &Case,
+    memory: &CodecState,
+    key: Key,
+) -> Option<(Tensor, Vec<f64>)> {
+    let context = &mut Context { axes: case.axes, key, state: &mut memory.clone() };
+    let packed = match case.axes {
+        AxisLayout::Images => {
             codec.pack_conv2d(&case.x, &case.weight_shape, &geometry(), context).ok()?
         }
         _ => codec.pack(&case.x, context).ok()?,
@@ -115,8 +120,8 @@ fn draw(codec: &dyn Codec, case: &Case, memory: &Memory, key: Key) -> Option<(Te
     let restored = packed.unpack().ok()?;
     let changed = codec.output_grad(&case.grad, context).unwrap();
     let grad = changed.as_ref().unwrap_or(&case.grad);
-    let by_weight = match case.form {
-        InputForm::Images => packed.conv2d_weight_grad(grad, &case.weight_shape, &geometry()),
+    let by_weight = match case.axes {
+        AxisLayout::Images => packed.conv2d_weight_grad(grad, &case.weight_shape, &geometry()),
         _ => packed.linear_weight_grad(grad),
     };
     Some((restored, values(&by_weight.unwrap())))
@@ -128,16 +133,16 @@ fn key(seed: u64, step: u64) -> Key {
 
 /// What a codec remembers that has seen nothing, and what it remembers after a step with twice the
 /// tensor, if anything.
-fn memories(codec: &dyn Codec, case: &Case) -> Vec<Memory> {
-    let mut memory = Memory::default();
-    let mut context = Context { form: case.form, key: key(0, 0), memory: &mut memory };
+fn memories(codec: &dyn Codec, case: &Case) -> Vec<CodecState> {
+    let mut memory = CodecState::default();
+    let mut context = Context { axes: case.axes, key: key(0, 0), state: &mut memory };
     if codec.pack(&(&case.x * 2.0).unwrap(), &mut context).is_ok() {
         codec.observe_output_grad(&case.grad, &case.weight_shape, &mut context).unwrap();
         codec.calibrated(&[1.0], &mut memory).unwrap();
         codec.allocate(&mut [&mut memory]).unwrap();
     }
     let remembers = memory.tensors().next().is_some();
-    [Memory::default()].into_iter().chain(remembers.then_some(memory)).collect()
+    [CodecState::default()].into_iter().chain(remembers.then_some(memory)).collect()
 }
 
 /// The entries whose mean over `draws` is further from `exact` than four standard errors and, on
@@ -188,9 +193,9 @@ fn the_mean_of_a_thousand_draws_is_within_four_standard_errors() {
                     drawn.into_iter().map(|(restored, grad)| (values(&restored), grad)).unzip();
                 let rare = 8.0 * span(&restored) / DRAWS as f64;
                 let off = biased(&restored, &values(&expected), rare);
-                assert!(off.is_empty(), "{name}, {:?} after {steps}: {off:?}", case.form);
+                assert!(off.is_empty(), "{name}, {:?} after {steps}: {off:?}", case.axes);
                 let off = biased(&by_weight, &case.weight_grad(&expected), 0.0);
-                assert!(off.is_empty(), "{name}, {:?} after {steps}, grad: {off:?}", case.form);
+                assert!(off.is_empty(), "{name}, {:?} after {steps}, grad: {off:?}", case.axes);
                 entries += restored[0].len() + by_weight[0].len();
             }
         }
@@ -205,7 +210,7 @@ fn error_of_mean(name: &str, case: &Case, repeats: u64) -> f64 {
     let squares = (0..64).map(|seed| {
         let mut mean = vec![0.0; exact.len()];
         for step in 0..repeats {
-            let (_, grad) = draw(&*codec, case, &Memory::default(), key(seed, step)).unwrap();
+            let (_, grad) = draw(&*codec, case, &CodecState::default(), key(seed, step)).unwrap();
             mean.iter_mut().zip(grad).for_each(|(mean, g)| *mean += g / repeats as f64);
         }
         mean.iter().zip(&exact).map(|(mean, exact)| (mean - exact).powi(2)).sum::<f64>()
@@ -219,7 +224,7 @@ fn the_mean_of_r_draws_is_nearer_by_the_root_of_r_and_that_of_pooling_is_not() {
     for case in [Case::images([4, 4, 6, 6]), Case::tokens([32, 12])] {
         for name in ["q2", "q4", "division:4:1"] {
             let ratio = error_of_mean(name, &case, 1) / error_of_mean(name, &case, 16);
-            assert!((ratio - 4.0).abs() < 0.6, "{name}, {:?}: {ratio}", case.form);
+            assert!((ratio - 4.0).abs() < 0.6, "{name}, {:?}: {ratio}", case.axes);
         }
         let once = error_of_mean("pool2", &case, 1);
         assert!(once > 0.1 && (error_of_mean("pool2", &case, 16) / once - 1.0).abs() < 1e-9);
@@ -260,7 +265,8 @@ fn the_key_alone_decides_and_all_that_draw_are_listed() {
         let mut draws = false;
         for case in larger() {
             let bits = |seed, step| {
-                let (restored, grad) = draw(&*codec, &case, &Memory::default(), key(seed, step))?;
+                let (restored, grad) =
+                    draw(&*codec, &case, &CodecState::default(), key(seed, step))?;
                 let all = values(&restored).into_iter().chain(grad);
                 Some(all.map(f64::to_bits).collect::<Vec<_>>())
             };
@@ -285,7 +291,7 @@ fn compact_is_as_far_off_as_a_gaussian_projection() {
     let case = Case::tokens([8, 12]);
     let draws: Vec<Vec<f64>> = (0..DRAWS)
         .map(|step| {
-            let (restored, _) = draw(&*codec, &case, &Memory::default(), key(1, step)).unwrap();
+            let (restored, _) = draw(&*codec, &case, &CodecState::default(), key(1, step)).unwrap();
             assert_eq!(restored.dtype(), DType::F64);
             vec![1.0 - distance(&restored, &case.x).powi(2)]
         })

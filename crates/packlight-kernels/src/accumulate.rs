@@ -3,9 +3,9 @@
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, on_cpu, read};
-use crate::pieces::write;
+use crate::dtype::Element;
+use crate::par_vec::write;
+use crate::tensor_io::{by_dtype, on_cpu, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "add";

@@ -2,10 +2,10 @@
 
 use candle_core::Tensor;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::pieces::build;
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::par_vec::build;
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "argmax";

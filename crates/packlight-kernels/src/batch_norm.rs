@@ -6,11 +6,11 @@ use std::ops::Range;
 use candle_core::Tensor;
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::pieces::{Blank, write};
+use crate::dtype::Element;
+use crate::par_vec::{Blank, write};
+use crate::simd_dispatch::on_widest_vectors;
 use crate::sum::{sum, sum_of};
-use crate::widest::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";

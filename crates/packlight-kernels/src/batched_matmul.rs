@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use crate::elements::{by_dtype, read};
 use crate::matmul::{Matrix, multiply};
-use crate::pieces::build;
+use crate::par_vec::build;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "matmul";

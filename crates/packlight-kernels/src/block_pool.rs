@@ -6,9 +6,9 @@
 
 use candle_core::Tensor;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, count, read};
-use crate::pieces::build_planes;
+use crate::dtype::Element;
+use crate::par_vec::build_planes;
+use crate::tensor_io::{by_dtype, count, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "block_pool";

@@ -4,11 +4,11 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use crate::argmax::greatest;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::pieces::{Blank, build, write_beside};
+use crate::dtype::Element;
+use crate::par_vec::{Blank, build, write_beside};
+use crate::simd_dispatch::on_widest_vectors;
 use crate::sum::{sum, sum_of};
-use crate::widest::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "softmax_cross_entropy";

@@ -5,10 +5,10 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::rng::Key;
 use crate::sum::sum_of;
+use crate::tensor_io::{by_dtype, read};
 
 const KERNEL: &str = "dither";
 

@@ -9,12 +9,12 @@ use half::bf16;
 use rayon::prelude::*;
 
 use crate::bit_pack;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::noise::{Noise, Rounding};
-use crate::pieces::{build_parts, split};
+use crate::par_vec::{build_parts, split};
 use crate::quantise::{Affine, Bits, Grouping, Layout, extremes_in};
-use crate::widest::on_widest_vectors;
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "division";

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use crate::elements::{by_dtype, check_finite, read};
+use crate::tensor_io::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "finite";

@@ -17,10 +17,10 @@ use candle_core::{Device, Tensor};
 use num_traits::{Float, One, Zero};
 
 use crate::bit_pack::{self, RUN};
-use crate::element::Element;
-use crate::elements::{by_dtype, check_finite, read};
-use crate::pieces::build;
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::par_vec::build;
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "fixed_range";

@@ -7,10 +7,10 @@
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::pieces::{LARGEST_PIECE, build};
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::par_vec::{LARGEST_PIECE, build};
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "fp8";

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::rng::Key;
 use crate::{Error, Result};
 

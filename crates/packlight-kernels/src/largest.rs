@@ -5,9 +5,9 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 
 const KERNEL: &str = "largest";
 

@@ -53,18 +53,18 @@ pub mod symmetric_eigen;
 pub mod top_k;
 
 mod bit_pack;
-mod element;
-mod elements;
+mod dtype;
 mod error;
 mod exponential;
 mod lapack;
 mod matmul;
 mod noise;
 mod normal;
-mod pieces;
+mod par_vec;
+mod simd_dispatch;
 mod sum;
+mod tensor_io;
 mod unfolding;
-mod widest;
 
 pub use error::{Error, Result};
-pub use pieces::LARGEST_PIECE;
+pub use par_vec::LARGEST_PIECE;

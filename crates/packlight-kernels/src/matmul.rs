@@ -1,6 +1,6 @@
 //! Matrix products on slices, through the `gemm` crate.
 
-use crate::element::Element;
+use crate::dtype::Element;
 use gemm::Parallelism;
 
 /// A matrix within a slice.

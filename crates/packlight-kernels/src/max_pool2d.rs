@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, count, read};
+use crate::dtype::Element;
+use crate::tensor_io::{by_dtype, count, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "max_pool2d";

@@ -4,10 +4,10 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
-use crate::pieces::{build, build_with};
+use crate::par_vec::{build, build_with};
+use crate::tensor_io::{by_dtype, read};
 use crate::unfolding::{Unfolding, lengths};
 use crate::{Error, Result};
 

@@ -7,10 +7,10 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::sum::sum_of;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "nearest_line";

@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, InplaceOp3, Layout, Tensor};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::on_cpu;
+use crate::dtype::Element;
+use crate::tensor_io::on_cpu;
 use crate::{Error, Result};
 
 const KERNEL: &str = "sgd";

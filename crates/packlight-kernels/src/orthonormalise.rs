@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use ndarray::Array2;
 use ndarray_linalg::QRInto;
 
-use crate::elements::{on_cpu, read};
+use crate::tensor_io::{on_cpu, read};
 use crate::{Error, Result, lapack};
 
 const KERNEL: &str = "orthonormalise";

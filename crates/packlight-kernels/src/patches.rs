@@ -3,9 +3,9 @@
 use candle_core::Tensor;
 use num_traits::Zero;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::pieces::build_planes;
+use crate::dtype::Element;
+use crate::par_vec::build_planes;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "patches";

@@ -4,10 +4,10 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
-use crate::pieces::{Blank, write, write_beside};
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::par_vec::{Blank, write, write_beside};
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "relu";

@@ -3,8 +3,8 @@
 use candle_core::{DType, Device, Shape, Tensor};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, check_finite, read};
+use crate::dtype::Element;
+use crate::tensor_io::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "sign";

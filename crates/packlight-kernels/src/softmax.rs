@@ -4,9 +4,9 @@ use candle_core::Tensor;
 use num_traits::{Float, Zero};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::sum::{sum, sum_of};
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "softmax";

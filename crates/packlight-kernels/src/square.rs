@@ -4,9 +4,9 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::sum::sum_of;
+use crate::tensor_io::{by_dtype, read};
 
 const KERNEL: &str = "square";
 

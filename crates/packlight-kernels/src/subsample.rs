@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use num_traits::Zero;
 
-use crate::elements::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "subsample";

@@ -1,6 +1,6 @@
 //! Sums in a fixed order.
 
-use crate::element::Element;
+use crate::dtype::Element;
 
 /// Partial sums that are taken side by side, so that the compiler can keep them in one register.
 const LANES: usize = 16;

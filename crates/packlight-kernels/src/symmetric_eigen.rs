@@ -6,8 +6,8 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use crate::elements::{on_cpu, read};
 use crate::lapack::Tridiagonal;
+use crate::tensor_io::{on_cpu, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "symmetric_eigen";

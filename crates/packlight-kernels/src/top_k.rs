@@ -9,8 +9,8 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "top_k";

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
-use packlight_autograd::Layer;
+use packlight_autograd::SavePoint;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
 
@@ -58,7 +58,7 @@ impl Builder {
     /// If its name is taken or it makes the model too large.
     pub fn parameter(
         &self,
-        layer: &Arc<Layer>,
+        layer: &Arc<SavePoint>,
         name: &str,
         shape: &[usize],
         init: Init,
@@ -84,20 +84,20 @@ impl Builder {
     ///
     /// # Errors
     /// If it already is one.
-    pub fn layer(&self, kind: LayerKind) -> Result<Arc<Layer>> {
-        self.register(Layer::new(self.prefix.as_str(), kind))
+    pub fn save_point(&self, kind: LayerKind) -> Result<Arc<SavePoint>> {
+        self.register(SavePoint::new(self.prefix.as_str(), kind))
     }
 
     /// Registers this part as a linear layer that auxiliary sign activation covers from `level`
-    /// on; see [`Layer::auxiliary`].
+    /// on; see [`SavePoint::auxiliary`].
     ///
     /// # Errors
     /// If it already is a layer.
-    pub fn auxiliary_layer(&self, level: u8) -> Result<Arc<Layer>> {
-        self.register(Layer::auxiliary(self.prefix.as_str(), level))
+    pub fn auxiliary_save_point(&self, level: u8) -> Result<Arc<SavePoint>> {
+        self.register(SavePoint::auxiliary(self.prefix.as_str(), level))
     }
 
-    fn register(&self, layer: Arc<Layer>) -> Result<Arc<Layer>> {
+    fn register(&self, layer: Arc<SavePoint>) -> Result<Arc<SavePoint>> {
         let mut made = self.made.borrow_mut();
         if made.layers.iter().any(|taken| taken.name() == layer.name()) {
             return Err(Error::DuplicateName { name: self.prefix.clone() });
@@ -142,7 +142,7 @@ mod tests {
     const INIT: Init = Init::Uniform { bound: 1.0 };
 
     fn values(builder: &Builder, name: &str) -> Vec<f64> {
-        let layer = Layer::new("layer", LayerKind::Linear);
+        let layer = SavePoint::new("layer", LayerKind::Linear);
         builder.parameter(&layer, name, &[5], INIT).unwrap().to_vec1().unwrap()
     }
 
@@ -161,17 +161,17 @@ mod tests {
     fn names_are_joined_and_refused_twice() {
         let builder = Builder::new(1, DType::F32, &Device::Cpu).unwrap();
         let part = builder.pp("layer1").pp(0);
-        let layer = part.layer(LayerKind::Conv).unwrap();
+        let layer = part.save_point(LayerKind::Conv).unwrap();
         part.parameter(&layer, "weight", &[1], INIT).unwrap();
         builder.parameter(&layer, "bias", &[1], INIT).unwrap();
         builder.pp("token").parameter(&layer, "", &[1], INIT).unwrap();
         let error = part.buffer("weight", &[1], INIT).unwrap_err().to_string();
         assert!(error.contains("`layer1.0.weight`"), "{error}");
-        assert!(part.layer(LayerKind::Norm).is_err());
+        assert!(part.save_point(LayerKind::Norm).is_err());
         let made = builder.finish();
         let names: Vec<&str> = made.named().map(|(name, _)| name).collect();
         assert_eq!(names, ["layer1.0.weight", "bias", "token"]);
-        assert_eq!(made.layers()[0].name(), "layer1.0");
+        assert_eq!(made.save_points()[0].name(), "layer1.0");
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub enum Error {
     },
     /// A network that cannot be put together as a plan says.
     #[error("{reason}")]
-    Arrangement {
+    MemoryStrategy {
         /// What is wrong and what to write instead.
         reason: String,
     },

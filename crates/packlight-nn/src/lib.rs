@@ -12,7 +12,7 @@
 //! use packlight_autograd::Pass;
 //! use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
 //! use packlight_nn::optimizer::{Sgd, SgdConfig};
-//! use packlight_nn::{Plan, memory};
+//! use packlight_nn::{Plan, codec_state};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
@@ -26,7 +26,7 @@
 //!     let pass = Pass::training().with_seed(0, step); // other random numbers at each step
 //!     let loss = model.loss(&model.logits(&images, &pass)?, &labels)?.into_tensor()?;
 //!     sgd.step(&loss.backward()?)?;
-//!     memory::allocate(model.layers())?; // what codecs share out among layers
+//!     codec_state::allocate(model.save_points())?; // what codecs share out among layers
 //! }
 //! # Ok(())
 //! # }
@@ -35,10 +35,10 @@
 //! Codecs that measure first, such as `gact:4`, are told by `packlight_probe::calibrate` before a
 //! step.
 
-pub mod arrangement;
 pub mod builder;
+pub mod codec_state;
 pub mod layer;
-pub mod memory;
+pub mod memory_strategy;
 pub mod model;
 pub mod optimizer;
 pub mod parameters;
@@ -46,17 +46,17 @@ pub mod plan;
 pub mod schedule;
 pub mod weights;
 
+mod checkpointed;
 mod error;
 mod glob;
 mod init;
 mod nearest;
-mod part;
 
-pub use arrangement::{Arrangement, Checkpointing};
 pub use builder::Builder;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
 pub use layer::Module;
+pub use memory_strategy::{Checkpointing, MemoryStrategy};
 pub use model::{Model, ModelSpec};
 pub use parameters::Parameters;
 pub use plan::Plan;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
-use packlight_autograd::Layer;
+use packlight_autograd::SavePoint;
 
 use crate::{Error, Result, weights};
 
@@ -20,9 +20,9 @@ const RUNNING_VARIANCE: &str = "running_var";
 pub struct Parameters {
     pub(crate) trainable: Vec<(String, Var)>,
     /// The layer that each trainable variable belongs to, in the same order.
-    pub(crate) owners: Vec<Arc<Layer>>,
+    pub(crate) owners: Vec<Arc<SavePoint>>,
     pub(crate) buffers: Vec<(String, Var)>,
-    pub(crate) layers: Vec<Arc<Layer>>,
+    pub(crate) layers: Vec<Arc<SavePoint>>,
 }
 
 impl Parameters {
@@ -42,7 +42,7 @@ impl Parameters {
     }
 
     /// The trainable variables with PyTorch's names and the layers that they belong to.
-    pub fn owned(&self) -> impl Iterator<Item = (&str, &Var, &Arc<Layer>)> {
+    pub fn owned(&self) -> impl Iterator<Item = (&str, &Var, &Arc<SavePoint>)> {
         let all = self.trainable.iter().zip(&self.owners);
         all.map(|((name, var), owner)| (name.as_str(), var, owner))
     }
@@ -53,7 +53,7 @@ impl Parameters {
     }
 
     /// The layers in forward order.
-    pub fn layers(&self) -> &[Arc<Layer>] {
+    pub fn save_points(&self) -> &[Arc<SavePoint>] {
         &self.layers
     }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use packlight_autograd::Layer;
+use packlight_autograd::SavePoint;
 use packlight_codec::{Codec, Scope};
 use packlight_record::LayerKind;
 
 use crate::nearest::nearest;
-use crate::{Arrangement, Error, Result, glob};
+use crate::{Error, MemoryStrategy, Result, glob};
 
 /// The kinds of layers that keep an input which a codec can pack.
 const PACKABLE: [LayerKind; 6] = [
@@ -36,7 +36,7 @@ const PACKABLE: [LayerKind; 6] = [
 /// The most specific rule wins, and the later of two equally specific ones. Other layers keep
 /// their inputs exactly.
 ///
-/// Three words in the place of WHICH are for methods that are no codecs (see [`Arrangement`]):
+/// Three words in the place of WHICH are for methods that are no codecs (see [`MemoryStrategy`]):
 ///
 /// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
@@ -46,7 +46,7 @@ const PACKABLE: [LayerKind; 6] = [
 pub struct Plan {
     text: String,
     rules: Vec<Rule>,
-    arrangement: Arrangement,
+    strategy: MemoryStrategy,
     /// How many layers before the classifier train, where not all do.
     last: Option<usize>,
 }
@@ -82,7 +82,7 @@ impl Plan {
     pub fn parse(text: &str) -> Result<Self> {
         let text = text.trim();
         let fail = |reason: String| Error::Plan { plan: text.to_owned(), reason };
-        let (mut rules, mut arrangement, mut last) = (Vec::new(), Arrangement::default(), None);
+        let (mut rules, mut strategy, mut last) = (Vec::new(), MemoryStrategy::default(), None);
         for rule in text.split(',') {
             let (which, codec) = rule.split_once('=').unwrap_or(("default", rule));
             let (which, codec) = (which.trim(), codec.trim());
@@ -94,11 +94,11 @@ impl Plan {
             }
             let which = match which {
                 "ara" => {
-                    arrangement.auxiliary_residual = Some(group_sizes(codec).map_err(fail)?);
+                    strategy.auxiliary_residual = Some(group_sizes(codec).map_err(fail)?);
                     continue;
                 }
                 "checkpoint" => {
-                    arrangement.checkpoint = Some(codec.parse().map_err(fail)?);
+                    strategy.checkpoint = Some(codec.parse().map_err(fail)?);
                     continue;
                 }
                 "last" => {
@@ -113,20 +113,20 @@ impl Plan {
             let codec = packlight_codec::parse(codec).map_err(|e| fail(e.to_string()))?;
             rules.push(Rule { which, codec });
         }
-        Ok(Self { text: text.to_owned(), rules, arrangement, last })
+        Ok(Self { text: text.to_owned(), rules, strategy, last })
     }
 
     /// How the network is to be put together.
-    pub fn arrangement(&self) -> &Arrangement {
-        &self.arrangement
+    pub fn memory_strategy(&self) -> &MemoryStrategy {
+        &self.strategy
     }
 
     /// Gives each of a model's layers its codec and freezes those that are not to train; layers
-    /// that no rule covers get `none`. The arrangement is for [`crate::Model::planned`].
+    /// that no rule covers get `none`. The strategy is for [`crate::Model::planned`].
     ///
     /// # Errors
     /// If a rule covers no layer; the error lists what exists, and no layer is changed.
-    pub fn apply(&self, layers: &[Arc<Layer>]) -> Result<()> {
+    pub fn apply(&self, layers: &[Arc<SavePoint>]) -> Result<()> {
         let mut best: Vec<Option<(Rank, &Rule)>> = vec![None; layers.len()];
         for rule in &self.rules {
             let covered = rule
@@ -143,7 +143,7 @@ impl Plan {
         let none = packlight_codec::parse("none")
             .map_err(|e| Error::Plan { plan: self.text.clone(), reason: e.to_string() })?;
         let weighted =
-            |layer: &Arc<Layer>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
+            |layer: &Arc<SavePoint>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
         let frozen = self.last.map_or(0, |last| {
             layers
                 .iter()
@@ -181,9 +181,9 @@ impl FromStr for Plan {
 
 impl Rule {
     /// For each layer how specifically this rule covers it, if it does; or why it covers none.
-    fn covers(&self, layers: &[Arc<Layer>]) -> Result<Vec<Option<Rank>>, String> {
+    fn covers(&self, layers: &[Arc<SavePoint>]) -> Result<Vec<Option<Rank>>, String> {
         let fits: Vec<_> = layers.iter().map(|layer| self.which.fits(layer)).collect();
-        let among = |covered: &dyn Fn(&Layer) -> bool| -> Vec<Option<Rank>> {
+        let among = |covered: &dyn Fn(&SavePoint) -> bool| -> Vec<Option<Rank>> {
             fits.iter().zip(layers).map(|(rank, layer)| rank.filter(|_| covered(layer))).collect()
         };
         let any = |covered: &Vec<Option<Rank>>| covered.iter().any(Option::is_some);
@@ -207,7 +207,7 @@ impl Rule {
         }
     }
 
-    fn fits_nothing(&self, layers: &[Arc<Layer>]) -> String {
+    fn fits_nothing(&self, layers: &[Arc<SavePoint>]) -> String {
         let kinds = kinds(layers);
         let names = || layers.iter().map(|layer| layer.name());
         let written = self.which.written();
@@ -221,7 +221,7 @@ impl Rule {
         )
     }
 
-    fn default_covers_nothing(&self, layers: &[Arc<Layer>]) -> String {
+    fn default_covers_nothing(&self, layers: &[Arc<SavePoint>]) -> String {
         let codec = self.codec.name();
         let scope = scope_in_words(self.codec.scope());
         let present = kinds(layers);
@@ -236,7 +236,7 @@ impl Rule {
         )
     }
 
-    fn packs_nothing(&self, layers: &[Arc<Layer>], fits: &[Option<Rank>]) -> String {
+    fn packs_nothing(&self, layers: &[Arc<SavePoint>], fits: &[Option<Rank>]) -> String {
         let fitting = layers.iter().zip(fits).find(|(_, rank)| rank.is_some());
         let example = fitting.map(|(layer, _)| layer.name()).unwrap_or_default();
         format!(
@@ -268,7 +268,7 @@ pub fn scope_in_words(scope: Scope) -> String {
 }
 
 /// The kinds of a model's layers, each once, in the order in which kinds are listed.
-fn kinds(layers: &[Arc<Layer>]) -> Vec<&'static str> {
+fn kinds(layers: &[Arc<SavePoint>]) -> Vec<&'static str> {
     let present = |kind: &LayerKind| layers.iter().any(|layer| layer.kind() == *kind);
     LayerKind::ALL.iter().filter(|kind| present(kind)).map(|kind| kind.name()).collect()
 }
@@ -281,7 +281,7 @@ impl Which {
         }
     }
 
-    fn fits(&self, layer: &Layer) -> Option<Rank> {
+    fn fits(&self, layer: &SavePoint) -> Option<Rank> {
         match self {
             Which::Default => Some(Rank::Default),
             Which::Pattern(pattern) => {

@@ -40,7 +40,7 @@ fn resnet18_agrees_with_pytorch() {
         ("hosvd:0.8", "hosvd80"),
         ("hosvd:0.9", "hosvd90"),
     ] {
-        Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+        Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
         let images = Activation::from_tensor(&fixture["input"], &Pass::training()).unwrap();
         let logits = model.forward(&images).unwrap();
         assert_agrees("logits", logits.data(), &fixture["logits"]);
@@ -71,7 +71,7 @@ fn assert_gradients_agree(
     method: &str,
     which: &str,
 ) -> usize {
-    Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+    Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
     let images = Activation::from_tensor(&fixture["input"], &Pass::training()).unwrap();
     let logits = model.forward(&images).unwrap();
     let loss = model.loss(&logits, &fixture["labels"]).unwrap().into_tensor().unwrap();
@@ -93,7 +93,7 @@ fn gradient_filter_agrees_with_pytorch() {
     let plan = "gf2:paper";
     assert_eq!(assert_gradients_agree(&model, &fixture, plan, "gf2_full", ""), 20);
     // One layer at a time, from the exact gradient of its output.
-    let layers = model.layers().iter().filter(|layer| layer.kind() == LayerKind::Conv);
+    let layers = model.save_points().iter().filter(|layer| layer.kind() == LayerKind::Conv);
     let names: Vec<String> = layers.map(|layer| layer.name().to_owned()).collect();
     let compared = names.iter().map(|name| {
         let plan = format!("{name}={plan}");

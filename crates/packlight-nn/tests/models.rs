@@ -70,7 +70,7 @@ fn resnet20_has_the_cifar_networks_parameters() {
 fn layers_stand_in_forward_order() {
     let spec = ModelSpec { width: Some(4), ..spec(Architecture::Resnet18, 10) };
     let model = model(&spec, 1);
-    let layers: Vec<&str> = model.layers().iter().map(|layer| layer.name()).collect();
+    let layers: Vec<&str> = model.save_points().iter().map(|layer| layer.name()).collect();
     assert_eq!(layers[..4], ["conv1", "bn1", "relu", "layer1.0.conv1"]);
     let start = layers.iter().position(|name| *name == "layer2.0.conv1").unwrap();
     assert_eq!(

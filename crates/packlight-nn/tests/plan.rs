@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::Layer;
+use packlight_autograd::SavePoint;
 use packlight_nn::Plan;
 use packlight_record::LayerKind;
 
 /// A small residual network's layers.
-fn layers() -> Vec<Arc<Layer>> {
+fn layers() -> Vec<Arc<SavePoint>> {
     [
         ("conv1", LayerKind::Conv),
         ("bn1", LayerKind::Norm),
@@ -21,7 +21,7 @@ fn layers() -> Vec<Arc<Layer>> {
         ("linear", LayerKind::Linear),
         ("loss", LayerKind::Loss),
     ]
-    .map(|(name, kind)| Layer::new(name, kind))
+    .map(|(name, kind)| SavePoint::new(name, kind))
     .to_vec()
 }
 
@@ -139,7 +139,7 @@ fn layers_without_an_input_to_pack_are_refused() {
 #[test]
 fn a_default_that_covers_nothing_says_what_to_write() {
     let layers = [("fc1", LayerKind::Linear), ("relu1", LayerKind::Relu)];
-    let layers = layers.map(|(name, kind)| Layer::new(name, kind));
+    let layers = layers.map(|(name, kind)| SavePoint::new(name, kind));
     let error = Plan::parse("pool2").unwrap().apply(&layers).unwrap_err().to_string();
     assert!(
         error.ends_with("for conv layers, of which this model has none; write `linear=pool2`"),
@@ -152,7 +152,7 @@ fn as_many_last_layers_as_one_likes_is_all_of_them() {
     for last in ["3", "4", "18446744073709551615"] {
         let layers = layers();
         Plan::parse(&format!("last={last}")).and_then(|plan| plan.apply(&layers)).unwrap();
-        let trains = |layer: &&Arc<Layer>| !layer.is_frozen();
+        let trains = |layer: &&Arc<SavePoint>| !layer.is_frozen();
         let trained: Vec<_> = layers.iter().filter(trains).map(|layer| layer.name()).collect();
         assert_eq!(trained, ["conv1", "layer1.0.conv1", "layer2.0.conv1", "linear"], "{last}");
     }

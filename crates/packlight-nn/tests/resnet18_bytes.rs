@@ -18,13 +18,14 @@ impl Kept {
             ModelSpec { stem: Some(Stem::Imagenet), ..ModelSpec::new(Architecture::Resnet18) };
         let spec = spec.for_images(3, 224, 10).unwrap();
         let model = Model::new(&spec, 3, DType::F32, &Device::Cpu).unwrap();
-        Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+        Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
         let ledger = Ledger::new();
         let image = Tensor::ones((1, 3, 224, 224), DType::F32, &Device::Cpu).unwrap();
         let pass = Pass::training().with_ledger(&ledger);
         let logits = model.forward(&Activation::from_tensor(&image, &pass).unwrap()).unwrap();
         drop(logits);
-        let kind = |name: &str| model.layers().iter().find(|l| l.name() == name).unwrap().kind();
+        let kind =
+            |name: &str| model.save_points().iter().find(|l| l.name() == name).unwrap().kind();
         let entries = ledger.entries();
         let kept = entries.iter().filter(|entry| entry.kind != KeptKind::Statistics);
         Self(kept.map(|e| (kind(&e.layer), e.kind, e.bytes.total())).collect())

@@ -12,7 +12,7 @@ use packlight_kernels::LARGEST_PIECE;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::model::{Architecture, Model, ModelSpec};
 use packlight_nn::optimizer::{AdamW, Sgd, SgdConfig};
-use packlight_nn::{Module, Plan, memory};
+use packlight_nn::{Module, Plan, codec_state};
 use packlight_record::KeptKind;
 
 /// Enough for three pieces of every elementwise kernel, one of which is not whole.
@@ -66,7 +66,7 @@ fn step(spec: &ModelSpec, plan: &str) -> BTreeMap<String, Vec<u64>> {
     }
     let tensors = model.parameters().named().chain(model.parameters().buffers());
     left.extend(tensors.map(|(name, var)| (name.to_owned(), bits(var))));
-    let remembered = memory::tensors(model.layers());
+    let remembered = codec_state::tensors(model.save_points());
     left.extend(remembered.iter().map(|(name, tensor)| (name.clone(), bits(tensor))));
     left
 }

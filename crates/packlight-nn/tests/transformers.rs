@@ -131,7 +131,7 @@ fn a_transformer_has_the_parameters_of_its_source() {
 fn auxiliary_levels_are_those_of_the_paper() {
     let covered = |spec: &ModelSpec, level| {
         let model = model(spec, DType::F32);
-        let layers = model.layers().iter();
+        let layers = model.save_points().iter();
         let covered = layers.filter(|layer| layer.is_in(Scope::Auxiliary(level)));
         covered.map(|layer| layer.name().to_owned()).collect::<Vec<_>>()
     };
@@ -300,7 +300,7 @@ fn evaluation_keeps_nothing_and_a_training_step_gives_all_back() {
         let gradients = run(&Pass::training().with_ledger(&ledger)).backward().unwrap();
         assert!(ledger.peak() > 0 && ledger.kept() == 0);
         assert!(model.parameters().named().all(|(_, var)| gradients.get(var).is_some()));
-        Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+        Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
         let pooled = Ledger::new();
         run(&Pass::training().with_ledger(&pooled)).backward().unwrap();
         assert!(pooled.peak() < ledger.peak());

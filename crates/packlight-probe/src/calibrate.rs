@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use packlight_autograd::Pass;
-use packlight_codec::{Calibration, Disturbance};
+use packlight_codec::{Calibration, GradientMetric};
 use packlight_nn::Parameters;
 
 use crate::metric::values;
@@ -30,7 +30,7 @@ pub fn calibrate(
 ) -> Result<bool> {
     let pass = pass.clone().freeze_statistics();
     let mut found = Vec::new();
-    for layer in parameters.layers() {
+    for layer in parameters.save_points() {
         let Some(calibration) = layer.codec().calibrates(step, steps) else { continue };
         let gradients = |disturbance, level, draw| {
             let trial = pass.clone().with_trial(layer.name(), level, draw);
@@ -47,7 +47,7 @@ pub fn calibrate(
                 vec![sensitivity]
             }
             Calibration::Distances(levels) => {
-                let at = |level| gradients(Disturbance::Entries, level, 1);
+                let at = |level| gradients(GradientMetric::Entries, level, 1);
                 let whole = at(0)?;
                 let distance = |&level: &u8| Ok(squared_distance(&at(level)?, &whole).sqrt());
                 levels.iter().map(distance).collect::<Result<_>>()?
@@ -56,7 +56,7 @@ pub fn calibrate(
         found.push((layer, measured));
     }
     for (layer, measured) in &found {
-        layer.codec().calibrated(measured, &mut layer.memory())?;
+        layer.codec().calibrated(measured, &mut layer.codec_state())?;
     }
     Ok(!found.is_empty())
 }
@@ -65,7 +65,7 @@ pub fn calibrate(
 fn gradient(
     parameters: &Parameters,
     store: &GradStore,
-    disturbance: Disturbance,
+    disturbance: GradientMetric,
 ) -> Result<Vec<f64>> {
     let mut all = Vec::new();
     for (name, var) in parameters.trained() {
@@ -73,8 +73,8 @@ fn gradient(
         let missing = || Error::NoGradient { parameter: name.to_string(), which };
         let gradient = values(store.get(var).ok_or_else(missing)?)?;
         match disturbance {
-            Disturbance::Entries => all.extend(gradient),
-            Disturbance::Norms => all.push(gradient.iter().map(|x| x * x).sum::<f64>().sqrt()),
+            GradientMetric::Entries => all.extend(gradient),
+            GradientMetric::Norms => all.push(gradient.iter().map(|x| x * x).sum::<f64>().sqrt()),
         }
     }
     Ok(all)

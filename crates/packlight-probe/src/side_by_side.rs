@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use packlight_autograd::{Layer, Observer, WeightGradient};
+use packlight_autograd::{Observer, SavePoint, WeightGradient};
 use packlight_record::{Fidelity, Record, Spread};
 
 use crate::Result;
@@ -36,7 +36,7 @@ impl SideBySide {
 
     /// The findings as records of `step`, ordered as `layers` are (the model's forward order); a
     /// layer that the pass went through twice has two.
-    pub fn records(&self, layers: &[Arc<Layer>], epoch: u64, step: u64) -> Vec<Record> {
+    pub fn records(&self, layers: &[Arc<SavePoint>], epoch: u64, step: u64) -> Vec<Record> {
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         layers
             .iter()

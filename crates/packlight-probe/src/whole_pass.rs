@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use packlight_autograd::{Layer, Pass};
-use packlight_codec::{Codec, Memory};
+use packlight_autograd::{Pass, SavePoint};
+use packlight_codec::{Codec, CodecState};
 use packlight_nn::Parameters;
 use packlight_record::Record;
 
@@ -33,7 +33,7 @@ pub fn whole_pass(
 ) -> Result<Vec<Record>> {
     let pass = pass.clone().freeze_statistics();
     let exact = {
-        let _codecs = ExactCodecs::put_on(parameters.layers())?;
+        let _codecs = ExactCodecs::put_on(parameters.save_points())?;
         loss(&pass.clone().without_stand_ins())?.backward()?
     };
     let compressed = loss(&pass)?.backward()?;
@@ -66,14 +66,14 @@ pub fn whole_pass(
 
 /// Gives every layer the codec `none`, and its own back, with what it remembers, when dropped.
 struct ExactCodecs<'a> {
-    layers: &'a [Arc<Layer>],
-    own: Vec<(Arc<dyn Codec>, Memory)>,
+    layers: &'a [Arc<SavePoint>],
+    own: Vec<(Arc<dyn Codec>, CodecState)>,
 }
 
 impl<'a> ExactCodecs<'a> {
-    fn put_on(layers: &'a [Arc<Layer>]) -> Result<Self> {
+    fn put_on(layers: &'a [Arc<SavePoint>]) -> Result<Self> {
         let none = packlight_codec::parse("none")?;
-        let own = layers.iter().map(|layer| (layer.codec(), layer.memory().clone())).collect();
+        let own = layers.iter().map(|layer| (layer.codec(), layer.codec_state().clone())).collect();
         layers.iter().for_each(|layer| layer.set_codec(none.clone()));
         Ok(Self { layers, own })
     }
@@ -83,7 +83,7 @@ impl Drop for ExactCodecs<'_> {
     fn drop(&mut self) {
         for (layer, (codec, memory)) in self.layers.iter().zip(&self.own) {
             layer.set_codec(codec.clone());
-            *layer.memory() = memory.clone();
+            *layer.codec_state() = memory.clone();
         }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{Context, InputForm, Memory};
+use packlight_codec::{AxisLayout, CodecState, Context};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_probe::metric::{
     Rows, cosine, learning_indicator, norm_ratio, relative_error, snr_db,
@@ -115,9 +115,9 @@ proptest! {
         let one = [1, shape[1], shape[2], shape[3]];
         let h = normals(seed, one.iter().product());
         let codec = packlight_codec::parse(&format!("pool{block}")).unwrap();
-        let (form, key) = (InputForm::Images, Key::new(0, Purpose::Codec));
-        let mut memory = Memory::default();
-        let mut context = Context { form, key, memory: &mut memory };
+        let (axes, key) = (AxisLayout::Images, Key::new(0, Purpose::Codec));
+        let mut memory = CodecState::default();
+        let mut context = Context { axes, key, state: &mut memory };
         let packed = codec.pack(&tensor(&h, &one), &mut context).unwrap();
         let r: Vec<f64> = packed.unpack().unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let li = indicator(&h, &r);

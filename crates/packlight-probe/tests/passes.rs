@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Layer, Ledger, Pass};
+use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::model::Architecture;
-use packlight_nn::{Model, ModelSpec, Module, Plan, memory};
+use packlight_nn::{Model, ModelSpec, Module, Plan, codec_state};
 use packlight_probe::{SideBySide, calibrate, whole_pass};
 use packlight_record::{Fidelity, LayerKind, Record};
 
@@ -17,7 +17,7 @@ fn model(plan: &str) -> Model {
     let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
     let spec = spec.for_images(3, 16, 5).unwrap();
     let model = Model::new(&spec, 3, DType::F32, &Device::Cpu).unwrap();
-    Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+    Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
     model
 }
 
@@ -34,7 +34,7 @@ fn side_by_side(model: &Model) -> Vec<Record> {
     let recorder = SideBySide::new();
     let pass = Pass::training().with_observer(recorder.clone());
     loss(model, &pass).unwrap().backward().unwrap();
-    recorder.records(model.layers(), 2, 40)
+    recorder.records(model.save_points(), 2, 40)
 }
 
 fn whole(model: &Model) -> Vec<(String, Fidelity)> {
@@ -54,7 +54,7 @@ fn whole(model: &Model) -> Vec<(String, Fidelity)> {
 fn every_conv_and_linear_layer_is_recorded_in_forward_order() {
     let model = model("pool2");
     let expected: Vec<String> = model
-        .layers()
+        .save_points()
         .iter()
         .filter(|layer| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear))
         .map(|layer| layer.name().to_owned())
@@ -99,7 +99,7 @@ fn linear_layers_over_tokens_are_recorded_by_token_and_by_sample() {
     };
     let model = Model::new(&spec.for_images(3, 16, 5).unwrap(), 3, DType::F32, &Device::Cpu);
     let model = model.unwrap();
-    Plan::parse("linear=pool2").unwrap().apply(model.layers()).unwrap();
+    Plan::parse("linear=pool2").unwrap().apply(model.save_points()).unwrap();
     for record in side_by_side(&model) {
         let Record::Gradient { layer, learning_indicator, sample_learning_indicator, .. } = record
         else {
@@ -169,7 +169,8 @@ fn pooled_norm_inputs_change_what_lies_before_them() {
 #[test]
 fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
     let model = model("layer1.*=pool4,default=pool2");
-    let codecs = || model.layers().iter().map(|layer| layer.codec().name()).collect::<Vec<_>>();
+    let codecs =
+        || model.save_points().iter().map(|layer| layer.codec().name()).collect::<Vec<_>>();
     let buffers = || {
         let values = |(_, var): (&str, &candle_core::Var)| var.to_vec1::<f32>().unwrap();
         model.parameters().buffers().map(values).collect::<Vec<_>>()
@@ -194,9 +195,11 @@ fn calibrating_tells_codecs_which_layers_matter() {
         let at = |step| {
             calibrate(model.parameters(), &pass, |pass| loss(&model, pass), step, 400).unwrap();
             loss(&model, &pass).unwrap().backward().unwrap();
-            memory::allocate(model.layers()).unwrap();
-            let bits = |layer: &Arc<Layer>| Some(layer.memory().get("bits")?.to_scalar().unwrap());
-            model.layers().iter().filter_map(bits).collect::<Vec<u8>>()
+            codec_state::allocate(model.save_points()).unwrap();
+            let bits = |layer: &Arc<SavePoint>| {
+                Some(layer.codec_state().get("bits")?.to_scalar().unwrap())
+            };
+            model.save_points().iter().filter_map(bits).collect::<Vec<u8>>()
         };
         assert_eq!(at(idle), [0u8; 0], "{plan}: step {idle} is not one at which to measure");
         let bits = at(measured);
@@ -220,7 +223,7 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
     let model = model(&format!("asi:{budget}MiB"));
     let pass = Pass::training();
     calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 0, 400).unwrap();
-    for layer in model.layers().iter().filter(|layer| layer.kind() == LayerKind::Conv) {
+    for layer in model.save_points().iter().filter(|layer| layer.kind() == LayerKind::Conv) {
         let name = layer.name();
         // The first convolution of a block has packed the shortcut's input, too.
         let shortcut = name.strip_suffix("conv1").map(|block| format!("{block}downsample.0"));
@@ -229,7 +232,7 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
             Some(shortcut) => errors[name].hypot(*shortcut),
             None => errors[name],
         };
-        let found = layer.memory().get("perplexities").unwrap().to_vec1::<f64>().unwrap();
+        let found = layer.codec_state().get("perplexities").unwrap().to_vec1::<f64>().unwrap();
         let gap = (found[4] - expected).abs();
         assert!(gap <= 1e-5 * expected, "{name}: {} for {expected}", found[4]);
     }
@@ -237,10 +240,11 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
         let ledger = Ledger::new();
         let pass = Pass::training().with_seed(1, step).with_ledger(&ledger);
         loss(&model, &pass).unwrap().backward().unwrap();
-        memory::allocate(model.layers()).unwrap();
+        codec_state::allocate(model.save_points()).unwrap();
         let entries = ledger.entries();
         let of_convolutions = entries.iter().filter(|entry| {
-            let layer = model.layers().iter().find(|layer| *layer.name() == *entry.layer).unwrap();
+            let layer =
+                model.save_points().iter().find(|layer| *layer.name() == *entry.layer).unwrap();
             layer.kind() == LayerKind::Conv
         });
         of_convolutions.map(|entry| entry.bytes.total()).sum::<usize>() as f64 / f64::from(1 << 20)

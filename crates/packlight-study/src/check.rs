@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Layer, Pass};
+use packlight_autograd::{Pass, SavePoint};
 use packlight_codec::Calibration;
-use packlight_nn::memory;
+use packlight_nn::codec_state;
 use packlight_probe::calibrate;
 
 use crate::data::Batch;
@@ -40,11 +40,11 @@ impl Trainer<'_> {
         let pass = Pass::training().with_seed(self.seed, 0);
         let loss = |pass: &Pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss);
         let steps = self.total_steps();
-        if self.model.layers().iter().any(|layer| shares_a_budget(layer, steps)) {
+        if self.model.save_points().iter().any(|layer| shares_a_budget(layer, steps)) {
             calibrate(self.model.parameters(), &pass, loss, 0, steps)?;
         }
         loss(&pass)?.backward()?;
-        memory::allocate(self.model.layers())?;
+        codec_state::allocate(self.model.save_points())?;
         Ok(())
     }
 
@@ -52,7 +52,7 @@ impl Trainer<'_> {
     /// layer, or no smaller last batch.
     fn remedy(&self, error: &Error, samples: usize) -> String {
         let said = error.to_string();
-        let mut layers = self.model.layers().iter().map(|layer| layer.name());
+        let mut layers = self.model.save_points().iter().map(|layer| layer.name());
         match layers.find(|name| said.starts_with(&format!("layer `{name}`: codec "))) {
             Some(layer) => format!("; write another codec for it, as in `{layer}=none`"),
             None if samples < self.study.batch => {
@@ -64,6 +64,6 @@ impl Trainer<'_> {
 }
 
 /// Whether a layer's codec may find that the budget of all is too small, once it has measured.
-fn shares_a_budget(layer: &Arc<Layer>, steps: u64) -> bool {
+fn shares_a_budget(layer: &Arc<SavePoint>, steps: u64) -> bool {
     matches!(layer.codec().calibrates(0, steps), Some(Calibration::Distances(_)))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use packlight_autograd::{Layer, Pass};
+use packlight_autograd::{Pass, SavePoint};
 
 use crate::Result;
 use crate::step::Look;
@@ -52,10 +52,10 @@ impl Trainer<'_> {
     /// Steps before which the layers' sensitivities are measured.
     fn calibrations(&self) -> usize {
         let steps = self.total_steps();
-        let asks = |layer: &&Arc<Layer>, step| layer.codec().calibrates(step, steps).is_some();
+        let asks = |layer: &&Arc<SavePoint>, step| layer.codec().calibrates(step, steps).is_some();
         // What asks at all asks before the first step, too.
         let layers: Vec<_> =
-            self.model.layers().iter().filter(|layer| asks(layer, CALIBRATING)).collect();
+            self.model.save_points().iter().filter(|layer| asks(layer, CALIBRATING)).collect();
         let calibrating = |step: &u64| layers.iter().any(|layer| asks(layer, *step));
         if layers.is_empty() { 0 } else { (0..steps).filter(calibrating).count() }
     }

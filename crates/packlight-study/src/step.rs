@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use packlight_autograd::{Layer, Ledger, Pass, allocator};
+use packlight_autograd::{Ledger, Pass, SavePoint, allocator};
 use packlight_kernels::finite::is_finite;
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::memory;
+use packlight_nn::codec_state;
 use packlight_nn::model::Inputs;
 use packlight_probe::{SideBySide, calibrate, whole_pass};
 use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
@@ -106,7 +106,7 @@ impl Trainer<'_> {
         let gradients = loss.backward()?;
         let peak = allocator::peak();
         drop(loss);
-        found.records.extend(recorder.records(self.model.layers(), epoch, step));
+        found.records.extend(recorder.records(self.model.save_points(), epoch, step));
         found.diverged = match found.records.iter().find_map(not_finite) {
             Some(reason) => Some(reason),
             None => self.not_finite(&gradients, step)?,
@@ -115,11 +115,13 @@ impl Trainer<'_> {
             return Ok(found);
         }
         self.optimizer.update(&gradients, self.learning_rate(step))?;
-        memory::allocate(self.model.layers())?;
+        codec_state::allocate(self.model.save_points())?;
         found.seconds = begun.elapsed().as_secs_f64();
         if let Look::Ledger { timeline } = look {
             account(&ledger, step, &mut found);
-            found.records.extend(self.model.layers().iter().filter_map(|l| remembered(l, step)));
+            found
+                .records
+                .extend(self.model.save_points().iter().filter_map(|l| remembered(l, step)));
             if timeline {
                 draw_timeline(&ledger, step, live_before, peak, &mut found);
             }
@@ -195,8 +197,8 @@ fn account(ledger: &Ledger, step: u64, found: &mut Step) {
 }
 
 /// A record of what a layer's codec remembers between steps, if anything.
-fn remembered(layer: &Layer, step: u64) -> Option<Record> {
-    let bytes = layer.memory().bytes() as u64;
+fn remembered(layer: &SavePoint, step: u64) -> Option<Record> {
+    let bytes = layer.codec_state().bytes() as u64;
     (bytes > 0).then(|| Record::Kept {
         step,
         layer: layer.name().to_owned(),

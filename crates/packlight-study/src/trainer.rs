@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::{Model, ModelSpec, Plan, memory};
+use packlight_nn::{Model, ModelSpec, Plan, codec_state};
 use packlight_record::{Measurement, Record};
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
@@ -89,7 +89,7 @@ impl<'a> Trainer<'a> {
         let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
         self.model.parameters().set(&saved.model).map_err(unfit)?;
         self.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
-        memory::restore(self.model.layers(), &saved.memory).map_err(unfit)?;
+        codec_state::restore(self.model.save_points(), &saved.memory).map_err(unfit)?;
         Ok(Some(saved.position))
     }
 
@@ -183,7 +183,7 @@ impl<'a> Trainer<'a> {
     }
 
     fn record_layers(&self, logs: &mut Logs) -> Result<()> {
-        for layer in self.model.layers() {
+        for layer in self.model.save_points() {
             logs.record(&Record::Layer {
                 layer: layer.name().to_owned(),
                 kind: layer.kind(),
@@ -271,7 +271,7 @@ impl<'a> Trainer<'a> {
             position: *position,
             model: self.model.parameters().tensors()?,
             optimizer: self.optimizer.state()?,
-            memory: memory::tensors(self.model.layers()),
+            memory: codec_state::tensors(self.model.save_points()),
         };
         checkpoint.save(&folder.join(CHECKPOINT))
     }

@@ -12,7 +12,7 @@ use common::{StopAfter, options, study};
 use packlight_autograd::Pass;
 use packlight_codec::registry::CODECS;
 use packlight_nn::model::Inputs;
-use packlight_nn::{Model, ModelSpec, Plan, memory};
+use packlight_nn::{Model, ModelSpec, Plan, codec_state};
 use packlight_probe::calibrate;
 use packlight_record::layout::RUNS;
 use packlight_study::{Error, Progress, Silent, run_study};
@@ -74,9 +74,9 @@ fn remembers(model: &str, plan: &str) -> Option<bool> {
         let pass = Pass::training().with_seed(3, step);
         calibrate(model.parameters(), &pass, loss, step, 2).ok()?;
         loss(&pass).ok()?.backward().ok()?;
-        memory::allocate(model.layers()).ok()?;
+        codec_state::allocate(model.save_points()).ok()?;
     }
-    Some(!memory::tensors(model.layers()).is_empty())
+    Some(!codec_state::tensors(model.save_points()).is_empty())
 }
 
 fn records(dir: &Path) -> Vec<u8> {

@@ -10,7 +10,7 @@
 //! use packlight::autograd::{Ledger, Pass};
 //! use packlight::nn::model::{Architecture, Inputs};
 //! use packlight::nn::optimizer::{Sgd, SgdConfig};
-//! use packlight::nn::{Model, ModelSpec, Plan, memory};
+//! use packlight::nn::{Model, ModelSpec, Plan, codec_state};
 //! use packlight::probe::calibrate;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -38,7 +38,7 @@
 //!         let value = loss(&pass)?;
 //!         sgd.step(&value.backward()?)?; // candle's own gradients, for any of its optimizers
 //!         // ... and share out what they may take in the next step.
-//!         memory::allocate(model.layers())?;
+//!         codec_state::allocate(model.save_points())?;
 //!         losses.push(value.to_scalar::<f32>()?);
 //!         kept.push(ledger.peak());
 //!     }

@@ -111,7 +111,7 @@ fn by_library(
     labels: &Tensor,
 ) -> (f64, Vec<Tensor>) {
     let model = model(spec);
-    Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+    Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
     let logits = model.logits(inputs, &Pass::training()).unwrap();
     let loss = model.loss(&logits, labels).unwrap().into_tensor().unwrap();
     let store = loss.backward().unwrap();

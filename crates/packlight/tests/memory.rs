@@ -25,7 +25,7 @@ struct Measured {
 }
 
 fn measure(model: &Model, plan: &str) -> Measured {
-    Plan::parse(plan).unwrap().apply(model.layers()).unwrap();
+    Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
     let ledger = Ledger::with_counter(allocator::live);
     let pass = Pass::training().with_ledger(&ledger);
     let labels = Tensor::zeros(BATCH, DType::U32, &Device::Cpu).unwrap();

@@ -1,6 +1,6 @@
 //! Average pooling. Keeps nothing.
 
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::avg_pool2d;
 
 use crate::link::{Gradients, Needs, constant, output};
@@ -17,14 +17,14 @@ pub fn avg_pool2d(
 ) -> Result<Activation> {
     let data = avg_pool2d::forward(x.data(), kernel, stride)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x).with_form(InputForm::Images));
+        return Ok(constant(data, x).with_axes(AxisLayout::Images));
     }
     let shape = x.dims().to_vec();
     let y = output("avg_pool2d", data, &[x], &[], move |grad| {
         let grad = avg_pool2d::backward(&grad, &shape, kernel, stride)?;
         Ok(Gradients::input(grad))
     })?;
-    Ok(y.with_form(InputForm::Images))
+    Ok(y.with_axes(AxisLayout::Images))
 }
 
 /// The mean (N,C) of images (N,C,H,W) over all their pixels.
@@ -34,12 +34,12 @@ pub fn avg_pool2d(
 pub fn global_avg_pool2d(x: &Activation) -> Result<Activation> {
     let data = avg_pool2d::global(x.data())?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x).with_form(InputForm::Tokens));
+        return Ok(constant(data, x).with_axes(AxisLayout::Tokens));
     }
     let size = (x.dims()[2], x.dims()[3]);
     let y = output("global_avg_pool2d", data, &[x], &[], move |grad| {
         let grad = avg_pool2d::global_backward(&grad, size)?;
         Ok(Gradients::input(grad))
     })?;
-    Ok(y.with_form(InputForm::Tokens))
+    Ok(y.with_axes(AxisLayout::Tokens))
 }

@@ -9,7 +9,7 @@ use packlight_kernels::channel_affine::channel_affine;
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Error, Layer, Result};
+use crate::{Activation, Error, Result, SavePoint};
 
 /// Running mean and variance (C), which training updates and evaluation uses.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ pub fn batch_norm(
     bias: &Tensor,
     running: &RunningStatistics,
     epsilon: f64,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let inverse = |variance: &Tensor| {
         let wide = (variance.to_dtype(DType::F64)? + epsilon)?.sqrt()?.recip()?;
@@ -99,7 +99,7 @@ pub fn batch_norm(
         return as_cell(x, weight, bias, (&mean, inverse), layer);
     }
     let data = normalise(&mean, &inverse)?;
-    let packed = x.keep(layer, x.form())?;
+    let packed = x.keep(layer, x.axes())?;
     let mean = x.keep_tensor(layer, KeptKind::Statistics, mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
     let (weight_now, by) = (weight.detach(), layer.clone());
@@ -125,18 +125,18 @@ fn as_cell(
     weight: &Tensor,
     bias: &Tensor,
     (mean, inverse): (&Tensor, Tensor),
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
     let normalised = batch_norm::normalise(x.data(), mean, &inverse, &ones, &zeros)
         .map_err(|e| layer.failed(e))?;
     let (weight_now, bias_now) = (weight.detach(), bias.detach());
     let data = channel_affine(&normalised, &weight_now, &bias_now).map_err(|e| layer.failed(e))?;
-    let form = x.form();
-    let packed = layer.with_context(x.pass(), form, |context| {
+    let axes = x.axes();
+    let packed = layer.with_context(x.pass(), axes, |context| {
         layer.codec().pack_cell(&normalised, &weight_now, &bias_now, context)
     })?;
-    let packed = constant(data.clone(), x).offer(packed, layer, form);
+    let packed = constant(data.clone(), x).offer(packed, layer, axes);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
     let (shared, by) = (packed.clone(), layer.clone());
     let y = output("batch_norm", data, &[x], &[weight, bias], move |grad| {
@@ -152,12 +152,12 @@ fn as_cell(
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;
-    y.share(&shared, layer, form);
+    y.share(&shared, layer, axes);
     Ok(y)
 }
 
 /// Refuses a batch whose normalised values would all be 0, whatever the input.
-fn one_value(x: &Activation, layer: &Layer) -> Error {
+fn one_value(x: &Activation, layer: &SavePoint) -> Error {
     let (name, shape) = (layer.name(), x.dims());
     Error::Shape {
         op: "batch_norm",
@@ -170,7 +170,12 @@ fn one_value(x: &Activation, layer: &Layer) -> Error {
 
 /// With running statistics and parameters that stay as they are, all that the gradient needs is
 /// one factor a channel.
-fn frozen(x: &Activation, data: Tensor, factor: Tensor, layer: &Arc<Layer>) -> Result<Activation> {
+fn frozen(
+    x: &Activation,
+    data: Tensor,
+    factor: Tensor,
+    layer: &Arc<SavePoint>,
+) -> Result<Activation> {
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }

@@ -5,11 +5,11 @@ use std::array;
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 
 use crate::activation::KeptPacked;
 use crate::link::{Gradients, Link, Needs, output};
-use crate::{Activation, Layer, Pass, Result};
+use crate::{Activation, Pass, Result, SavePoint};
 
 /// What `part` makes of `x` and of what it reads beside it, keeping these alone, each by its layer;
 /// `parameters` are those that `part` uses.
@@ -22,8 +22,8 @@ use crate::{Activation, Layer, Pass, Result};
 /// # Errors
 /// If `part` fails, or a codec cannot pack its input.
 pub fn checkpoint<const N: usize>(
-    x: (&Activation, &Arc<Layer>),
-    beside: [(&Activation, &Arc<Layer>); N],
+    x: (&Activation, &Arc<SavePoint>),
+    beside: [(&Activation, &Arc<SavePoint>); N],
     parameters: &[Var],
     part: impl Fn(&Activation, [&Activation; N]) -> Result<Activation> + Send + 'static,
 ) -> Result<Activation> {
@@ -34,11 +34,11 @@ pub fn checkpoint<const N: usize>(
     }
     let once = |input: &Activation| {
         let pass = input.pass().clone().keeping_nothing();
-        Activation::new(input.data().clone(), Arc::new(pass), None, input.form())
+        Activation::new(input.data().clone(), Arc::new(pass), None, input.axes())
     };
     let read = beside.map(|(input, _)| once(input));
     let made = part(&once(x.0), read.each_ref())?;
-    let (data, form) = (made.data().clone(), made.form());
+    let (data, axes) = (made.data().clone(), made.axes());
     drop((read, made));
     let own = Input::keep(x)?;
     let others = beside.into_iter().map(Input::keep).collect::<Result<Vec<_>>>()?;
@@ -55,25 +55,25 @@ pub fn checkpoint<const N: usize>(
             .map_or_else(Vec::new, |mut store| used.iter().map(|var| store.remove(var)).collect());
         Ok(Gradients { inputs: Vec::new(), parameters })
     })?;
-    Ok(y.with_form(form))
+    Ok(y.with_axes(axes))
 }
 
 /// An input that is kept in the place of all that the part would keep.
 struct Input {
     kept: Arc<KeptPacked>,
-    layer: Arc<Layer>,
-    form: InputForm,
+    layer: Arc<SavePoint>,
+    axes: AxisLayout,
     pass: Arc<Pass>,
     link: Option<Link>,
 }
 
 impl Input {
-    fn keep((input, layer): (&Activation, &Arc<Layer>)) -> Result<Self> {
-        let form = input.form();
+    fn keep((input, layer): (&Activation, &Arc<SavePoint>)) -> Result<Self> {
+        let axes = input.axes();
         Ok(Self {
-            kept: input.keep(layer, form)?,
+            kept: input.keep(layer, axes)?,
             layer: layer.clone(),
-            form,
+            axes,
             pass: Arc::new(input.pass().clone().again()),
             link: input.link().map(Link::apart).transpose()?,
         })
@@ -81,8 +81,8 @@ impl Input {
 
     fn restored(&self) -> Result<Activation> {
         let data = self.kept.value().unpack().map_err(|e| self.layer.codec_failed(e))?;
-        let input = Activation::new(data, self.pass.clone(), self.link.clone(), self.form);
-        input.share(&self.kept, &self.layer, self.form);
+        let input = Activation::new(data, self.pass.clone(), self.link.clone(), self.axes);
+        input.share(&self.kept, &self.layer, self.axes);
         Ok(input)
     }
 }

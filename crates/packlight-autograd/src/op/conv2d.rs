@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
 use super::weighted::{KeptInput, Operands, output_grad, used_weight};
 use crate::link::{Gradients, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// Convolution of images (N,C,H,W) with weight (C',C/groups,Kh,Kw) and bias (C').
 ///
@@ -22,14 +22,14 @@ pub fn conv2d(
     weight: &Tensor,
     bias: Option<&Tensor>,
     geometry: Conv2dGeometry,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let operands = Operands::new(x, weight, bias, layer)?;
     let data = conv2d::forward(&operands.input, &operands.weight, bias, &geometry)
         .map_err(|e| layer.failed(e))?;
     let needs = operands.needs(x);
     if !needs.any() {
-        return Ok(constant(data, x).with_form(InputForm::Images));
+        return Ok(constant(data, x).with_axes(AxisLayout::Images));
     }
     let kept = match needs.parameters[0] {
         true => {
@@ -42,7 +42,7 @@ pub fn conv2d(
     let (weight, parameters) = (weight.detach(), operands.parameters);
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     let y = output("conv2d", data, &[x], &parameters, move |exact| {
-        let grad = output_grad(&exact, &weight, &by, &pass, InputForm::Images)?;
+        let grad = output_grad(&exact, &weight, &by, &pass, AxisLayout::Images)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
                 |packed| packed.conv2d_weight_grad(&grad, weight.dims(), &geometry),
@@ -61,5 +61,5 @@ pub fn conv2d(
         });
         Ok(Gradients { inputs: vec![by_input.transpose()?], parameters: gradients })
     })?;
-    Ok(y.with_form(InputForm::Images))
+    Ok(y.with_axes(AxisLayout::Images))
 }

@@ -9,13 +9,13 @@ use packlight_kernels::rng::{Key, Purpose};
 
 use crate::activation::KeptPacked;
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// Zeroes each element with `probability` and scales the others up, in training only.
 ///
 /// # Errors
 /// If the probability is not in [0, 1), or a kernel is missing.
-pub fn dropout(x: &Activation, probability: f64, layer: &Arc<Layer>) -> Result<Activation> {
+pub fn dropout(x: &Activation, probability: f64, layer: &Arc<SavePoint>) -> Result<Activation> {
     drop_out(x, probability, layer, None)
 }
 
@@ -27,8 +27,8 @@ pub fn dropout(x: &Activation, probability: f64, layer: &Arc<Layer>) -> Result<A
 pub fn dropout_of_kept(
     x: &Activation,
     probability: f64,
-    layer: &Arc<Layer>,
-    keeper: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
+    keeper: &Arc<SavePoint>,
 ) -> Result<Activation> {
     drop_out(x, probability, layer, Some(keeper))
 }
@@ -36,8 +36,8 @@ pub fn dropout_of_kept(
 fn drop_out(
     x: &Activation,
     probability: f64,
-    layer: &Arc<Layer>,
-    keeper: Option<&Arc<Layer>>,
+    layer: &Arc<SavePoint>,
+    keeper: Option<&Arc<SavePoint>>,
 ) -> Result<Activation> {
     if !x.pass().is_training() || probability == 0.0 {
         return Ok(x.clone());
@@ -47,11 +47,11 @@ fn drop_out(
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let form = x.form();
+    let axes = x.axes();
     let left = keeper.and_then(|keeper| {
-        let whole = x.kept_alike(keeper, form)?;
+        let whole = x.kept_alike(keeper, axes)?;
         let left = Box::new(Left { whole, probability, key });
-        Some((constant(data.clone(), x).offer(left, keeper, form), keeper))
+        Some((constant(data.clone(), x).offer(left, keeper, axes), keeper))
     });
     let (held, by) = (left.as_ref().map(|(left, _)| left.clone()), layer.clone());
     let y = output("dropout", data, &[x], &[], move |grad| {
@@ -60,7 +60,7 @@ fn drop_out(
         Ok(Gradients::input(grad))
     })?;
     if let Some((left, keeper)) = left {
-        y.share(&left, keeper, form);
+        y.share(&left, keeper, axes);
     }
     Ok(y)
 }

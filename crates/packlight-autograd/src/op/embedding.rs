@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Error, Layer, Result};
+use crate::{Activation, Error, Result, SavePoint};
 
 /// The rows (..., features) of `weight` (entries, features) that `tokens` (..., u32) name.
 ///
@@ -15,7 +15,11 @@ use crate::{Activation, Error, Layer, Result};
 ///
 /// # Errors
 /// If a token is no entry of the table.
-pub fn embedding(tokens: &Activation, weight: &Tensor, layer: &Arc<Layer>) -> Result<Activation> {
+pub fn embedding(
+    tokens: &Activation,
+    weight: &Tensor,
+    layer: &Arc<SavePoint>,
+) -> Result<Activation> {
     let (entries, features) = weight.dims2()?;
     let numbers = tokens.data().flatten_all()?;
     if let Some(&token) = numbers.to_vec1::<u32>()?.iter().find(|&&t| t as usize >= entries) {
@@ -26,7 +30,7 @@ pub fn embedding(tokens: &Activation, weight: &Tensor, layer: &Arc<Layer>) -> Re
     let data = weight.detach().index_select(&numbers, 0)?.reshape(shape)?;
     let weight = if layer.is_frozen() { &weight.detach() } else { weight };
     if !Needs::of(&[tokens], &[weight]).any() {
-        return Ok(constant(data, tokens).with_form(InputForm::Tokens));
+        return Ok(constant(data, tokens).with_axes(AxisLayout::Tokens));
     }
     let kept = tokens.keep_tensor(layer, KeptKind::Mask, numbers);
     let y = output("embedding", data, &[tokens], &[weight], move |grad| {
@@ -35,5 +39,5 @@ pub fn embedding(tokens: &Activation, weight: &Tensor, layer: &Arc<Layer>) -> Re
         let by_weight = zeros.index_add(kept.value(), &rows, 0)?;
         Ok(Gradients { inputs: vec![None], parameters: vec![Some(by_weight)] })
     })?;
-    Ok(y.with_form(InputForm::Tokens))
+    Ok(y.with_axes(AxisLayout::Tokens))
 }

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::{Bytes, InputForm, Packed};
+use packlight_codec::{AxisLayout, Bytes, Packed};
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::layer_norm;
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// Normalises the last axis of `x` (..., n), then applies weight and bias (n).
 ///
@@ -24,7 +24,7 @@ pub fn layer_norm(
     weight: &Tensor,
     bias: &Tensor,
     epsilon: f64,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let (weight, bias) = match layer.is_frozen() {
         true => (&weight.detach(), &bias.detach()),
@@ -39,7 +39,7 @@ pub fn layer_norm(
     if !needs.any() {
         return Ok(constant(normalised.output, x));
     }
-    let packed = x.keep(layer, InputForm::Tokens)?;
+    let packed = x.keep(layer, AxisLayout::Tokens)?;
     let mean = x.keep_tensor(layer, KeptKind::Statistics, normalised.mean);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, normalised.inverse);
     let (weight_now, by) = (weight.detach(), layer.clone());
@@ -65,7 +65,7 @@ fn as_cell(
     weight: &Tensor,
     bias: &Tensor,
     epsilon: f64,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let (ones, zeros) = (weight.detach().ones_like()?, weight.detach().zeros_like()?);
     let layer_norm::Output { output: normalised, inverse, .. } =
@@ -74,11 +74,11 @@ fn as_cell(
     let tokens = normalised.reshape(((), weight_now.elem_count()))?;
     let data = channel_affine(&tokens, &weight_now, &bias_now).map_err(|e| layer.failed(e))?;
     let data = data.reshape(x.dims())?;
-    let packed = layer.with_context(x.pass(), InputForm::Tokens, |context| {
+    let packed = layer.with_context(x.pass(), AxisLayout::Tokens, |context| {
         layer.codec().pack_cell(&tokens, &weight_now, &bias_now, context)
     })?;
     let packed: Box<dyn Packed> = Box::new(OfTokens { packed, shape: x.dims().to_vec() });
-    let packed = constant(data.clone(), x).offer(packed, layer, InputForm::Tokens);
+    let packed = constant(data.clone(), x).offer(packed, layer, AxisLayout::Tokens);
     let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
     let (shared, by) = (packed.clone(), layer.clone());
     let y = output("layer_norm", data, &[x], &[weight, bias], move |grad| {
@@ -95,7 +95,7 @@ fn as_cell(
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
     })?;
-    y.share(&shared, layer, InputForm::Tokens);
+    y.share(&shared, layer, AxisLayout::Tokens);
     Ok(y)
 }
 

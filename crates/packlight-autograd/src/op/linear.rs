@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::linear;
 
 use super::weighted::{KeptInput, Operands, output_grad, used_weight};
 use crate::link::{Gradients, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// `x W^T + b` over the last axis of `x` (..., n), with weight (m, n) and bias (m).
 ///
@@ -21,18 +21,18 @@ pub fn linear(
     x: &Activation,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let operands = Operands::new(x, weight, bias, layer)?;
     let data =
         linear::forward(&operands.input, &operands.weight, bias).map_err(|e| layer.failed(e))?;
     let needs = operands.needs(x);
     if !needs.any() {
-        return Ok(constant(data, x).with_form(InputForm::Tokens));
+        return Ok(constant(data, x).with_axes(AxisLayout::Tokens));
     }
     let kept = match needs.parameters[0] {
         true => {
-            let packed = x.keep(layer, InputForm::Tokens)?;
+            let packed = x.keep(layer, AxisLayout::Tokens)?;
             Some(KeptInput::new(packed, x, &operands.input, layer))
         }
         false => None,
@@ -41,7 +41,7 @@ pub fn linear(
     let (weight, parameters) = (weight.detach(), operands.parameters);
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     let y = output("linear", data, &[x], &parameters, move |exact| {
-        let grad = output_grad(&exact, &weight, &by, &pass, InputForm::Tokens)?;
+        let grad = output_grad(&exact, &weight, &by, &pass, AxisLayout::Tokens)?;
         let by_weight = kept.map(|kept| {
             kept.weight_grad(
                 |packed| packed.linear_weight_grad(&grad),
@@ -58,5 +58,5 @@ pub fn linear(
         });
         Ok(Gradients { inputs: vec![by_input.transpose()?], parameters: gradients })
     })?;
-    Ok(y.with_form(InputForm::Tokens))
+    Ok(y.with_axes(AxisLayout::Tokens))
 }

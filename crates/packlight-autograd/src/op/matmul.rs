@@ -7,7 +7,7 @@ use packlight_kernels::batched_matmul::{Matrices, products};
 
 use crate::activation::KeptPacked;
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// `a b` for matrices `a` (..., m, k) and `b` (..., k, n), each kept by a layer of its own.
 ///
@@ -18,8 +18,8 @@ use crate::{Activation, Layer, Result};
 pub fn matmul(
     a: &Activation,
     b: &Activation,
-    layer_a: &Arc<Layer>,
-    layer_b: &Arc<Layer>,
+    layer_a: &Arc<SavePoint>,
+    layer_b: &Arc<SavePoint>,
 ) -> Result<Activation> {
     multiply((a, layer_a), (b, layer_b), false)
 }
@@ -32,15 +32,15 @@ pub fn matmul(
 pub fn matmul_transposed(
     a: &Activation,
     b: &Activation,
-    layer_a: &Arc<Layer>,
-    layer_b: &Arc<Layer>,
+    layer_a: &Arc<SavePoint>,
+    layer_b: &Arc<SavePoint>,
 ) -> Result<Activation> {
     multiply((a, layer_a), (b, layer_b), true)
 }
 
 fn multiply(
-    (a, layer_a): (&Activation, &Arc<Layer>),
-    (b, layer_b): (&Activation, &Arc<Layer>),
+    (a, layer_a): (&Activation, &Arc<SavePoint>),
+    (b, layer_b): (&Activation, &Arc<SavePoint>),
     transposed: bool,
 ) -> Result<Activation> {
     let right = if transposed { Matrices::transposed } else { Matrices::plain };
@@ -50,7 +50,7 @@ fn multiply(
     if !needs.any() {
         return Ok(constant(data, a));
     }
-    let kept = |needed: bool, x: &Activation, layer: &Arc<Layer>| {
+    let kept = |needed: bool, x: &Activation, layer: &Arc<SavePoint>| {
         needed.then(|| Operand::keep(x, layer)).transpose()
     };
     let (kept_a, kept_b) = (kept(needs.inputs[1], a, layer_a)?, kept(needs.inputs[0], b, layer_b)?);
@@ -77,12 +77,12 @@ fn multiply(
 /// A kept operand.
 struct Operand {
     packed: Arc<KeptPacked>,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Operand {
-    fn keep(x: &Activation, layer: &Arc<Layer>) -> Result<Self> {
-        Ok(Self { packed: x.keep(layer, x.form())?, layer: layer.clone() })
+    fn keep(x: &Activation, layer: &Arc<SavePoint>) -> Result<Self> {
+        Ok(Self { packed: x.keep(layer, x.axes())?, layer: layer.clone() })
     }
 
     /// What `f` makes of the operand, which is then freed.

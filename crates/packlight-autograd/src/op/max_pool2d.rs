@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::max_pool2d::{self, Windows};
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// The maximum of each window of images (N,C,H,W).
 ///
 /// # Errors
 /// If the windows do not fit, or a kernel is missing.
-pub fn max_pool2d(x: &Activation, windows: Windows, layer: &Arc<Layer>) -> Result<Activation> {
+pub fn max_pool2d(x: &Activation, windows: Windows, layer: &Arc<SavePoint>) -> Result<Activation> {
     let (data, indices) = max_pool2d::forward(x.data(), &windows).map_err(|e| layer.failed(e))?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x).with_form(InputForm::Images));
+        return Ok(constant(data, x).with_axes(AxisLayout::Images));
     }
     let indices = x.keep_tensor(layer, KeptKind::Mask, indices);
     let (shape, layer) = (x.dims().to_vec(), layer.clone());
@@ -25,5 +25,5 @@ pub fn max_pool2d(x: &Activation, windows: Windows, layer: &Arc<Layer>) -> Resul
             .map_err(|e| layer.failed(e))?;
         Ok(Gradients::input(grad))
     })?;
-    Ok(y.with_form(InputForm::Images))
+    Ok(y.with_axes(AxisLayout::Images))
 }

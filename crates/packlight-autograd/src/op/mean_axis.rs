@@ -1,6 +1,6 @@
 //! The mean over one axis. Keeps nothing.
 
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::mean_axis;
 
 use crate::link::{Gradients, Needs, constant, output};
@@ -13,12 +13,12 @@ use crate::{Activation, Result};
 pub fn mean_axis(x: &Activation, axis: usize) -> Result<Activation> {
     let data = mean_axis::forward(x.data(), axis)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x).with_form(InputForm::Tokens));
+        return Ok(constant(data, x).with_axes(AxisLayout::Tokens));
     }
     let shape = x.dims().to_vec();
     let y = output("mean_axis", data, &[x], &[], move |grad| {
         let grad = mean_axis::backward(&grad, &shape, axis)?;
         Ok(Gradients::input(grad))
     })?;
-    Ok(y.with_form(InputForm::Tokens))
+    Ok(y.with_axes(AxisLayout::Tokens))
 }

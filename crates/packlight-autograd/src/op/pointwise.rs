@@ -1,4 +1,4 @@
-//! GELU in its exact form, and SiLU. Keep their input.
+//! GELU in its exact axes, and SiLU. Keep their input.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use packlight_codec::Packed;
 use packlight_kernels::{gelu, silu};
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// `x Φ(x)` for each element; with a codec, the gradient is the one at the restored input.
 ///
 /// # Errors
 /// If the codec cannot pack the input, or a kernel is missing.
-pub fn gelu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
+pub fn gelu(x: &Activation, layer: &Arc<SavePoint>) -> Result<Activation> {
     pointwise("gelu", x, layer, gelu::forward, |packed, grad| packed.gelu_grad(grad))
 }
 
@@ -22,14 +22,14 @@ pub fn gelu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
 ///
 /// # Errors
 /// If the codec cannot pack the input, or a kernel is missing.
-pub fn silu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
+pub fn silu(x: &Activation, layer: &Arc<SavePoint>) -> Result<Activation> {
     pointwise("silu", x, layer, silu::forward, |packed, grad| packed.silu_grad(grad))
 }
 
 fn pointwise(
     name: &'static str,
     x: &Activation,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
     forward: fn(&Tensor) -> packlight_kernels::Result<Tensor>,
     backward: fn(&dyn Packed, &Tensor) -> packlight_codec::Result<Tensor>,
 ) -> Result<Activation> {
@@ -37,7 +37,7 @@ fn pointwise(
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let input = x.keep(layer, x.form())?;
+    let input = x.keep(layer, x.axes())?;
     let layer = layer.clone();
     output(name, data, &[x], &[], move |grad| {
         let grad = backward(input.value().as_ref(), &grad);

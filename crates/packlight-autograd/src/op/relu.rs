@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::{Bytes, InputForm, Packed};
+use packlight_codec::{AxisLayout, Bytes, Packed};
 use packlight_kernels::relu;
 use packlight_record::KeptKind;
 
 use crate::activation::KeptPacked;
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// `max(x, 0)` for each element.
 ///
@@ -18,15 +18,15 @@ use crate::{Activation, Layer, Result};
 ///
 /// # Errors
 /// If a kernel is missing.
-pub fn relu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
+pub fn relu(x: &Activation, layer: &Arc<SavePoint>) -> Result<Activation> {
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(relu::forward_only(x.data()).map_err(|e| layer.failed(e))?, x));
     }
-    let form = x.form();
+    let axes = x.axes();
     if layer.codec().packs_cells()
-        && let Some(packed) = x.kept_alike(layer, form)
+        && let Some(packed) = x.kept_alike(layer, axes)
     {
-        return in_cell(x, packed, form, layer);
+        return in_cell(x, packed, axes, layer);
     }
     let (data, mask) = relu::forward(x.data()).map_err(|e| layer.failed(e))?;
     let mask = x.keep_tensor(layer, KeptKind::Mask, mask);
@@ -40,11 +40,11 @@ pub fn relu(x: &Activation, layer: &Arc<Layer>) -> Result<Activation> {
 fn in_cell(
     x: &Activation,
     packed: Arc<KeptPacked>,
-    form: InputForm,
-    layer: &Arc<Layer>,
+    axes: AxisLayout,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let data = relu::forward_only(x.data()).map_err(|e| layer.failed(e))?;
-    let rectified = constant(data.clone(), x).offer(Box::new(Rectified(packed)), layer, form);
+    let rectified = constant(data.clone(), x).offer(Box::new(Rectified(packed)), layer, axes);
     let (kept, by) = (rectified.clone(), layer.clone());
     let y = output("relu", data, &[x], &[], move |grad| {
         let restored = kept.value().unpack().map_err(|e| by.codec_failed(e))?;
@@ -52,7 +52,7 @@ fn in_cell(
         let grad = relu::backward(&grad, &mask).map_err(|e| by.failed(e))?;
         Ok(Gradients::input(grad))
     })?;
-    y.share(&rectified, layer, form);
+    y.share(&rectified, layer, axes);
     Ok(y)
 }
 

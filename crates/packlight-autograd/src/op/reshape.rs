@@ -2,22 +2,22 @@
 
 use crate::link::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 
 /// `x` with shape `dims`, of as many elements. To codecs the result is tokens (..., features), unless
-/// [`Activation::with_form`] says otherwise.
+/// [`Activation::with_axes`] says otherwise.
 ///
 /// # Errors
 /// If the number of elements differs.
 pub fn reshape(x: &Activation, dims: &[usize]) -> Result<Activation> {
     let data = x.data().reshape(dims)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x).with_form(InputForm::Tokens));
+        return Ok(constant(data, x).with_axes(AxisLayout::Tokens));
     }
     let shape = x.dims().to_vec();
     let y =
         output("reshape", data, &[x], &[], move |grad| Ok(Gradients::input(grad.reshape(shape)?)))?;
-    Ok(y.with_form(InputForm::Tokens))
+    Ok(y.with_axes(AxisLayout::Tokens))
 }
 
 /// `x` (N,...) as (N, all the rest).

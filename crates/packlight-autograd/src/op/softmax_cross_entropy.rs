@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_record::KeptKind;
 
 use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Layer, Result};
+use crate::{Activation, Result, SavePoint};
 
 /// The loss of logits (..., C) for integer labels (...), averaged over those that count: a scalar.
 ///
@@ -18,12 +18,12 @@ pub fn softmax_cross_entropy(
     logits: &Activation,
     labels: &Tensor,
     targets: Targets,
-    layer: &Arc<Layer>,
+    layer: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let (loss, probabilities) =
         cross_entropy::forward(logits.data(), labels, &targets).map_err(|e| layer.failed(e))?;
     if !Needs::of(&[logits], &[]).any() {
-        return Ok(constant(loss, logits).with_form(InputForm::Tokens));
+        return Ok(constant(loss, logits).with_axes(AxisLayout::Tokens));
     }
     let probabilities = logits.keep_tensor(layer, KeptKind::Statistics, probabilities);
     let (labels, layer) = (labels.clone(), layer.clone());
@@ -32,5 +32,5 @@ pub fn softmax_cross_entropy(
             .map_err(|e| layer.failed(e))?;
         Ok(Gradients::input(grad))
     })?;
-    Ok(y.with_form(InputForm::Tokens))
+    Ok(y.with_axes(AxisLayout::Tokens))
 }

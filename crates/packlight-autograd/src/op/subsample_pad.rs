@@ -1,6 +1,6 @@
 //! The shortcut without parameters of CIFAR ResNets. Keeps nothing.
 
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 use packlight_kernels::subsample;
 
 use crate::link::{Gradients, Needs, constant, output};
@@ -14,12 +14,12 @@ use crate::{Activation, Result};
 pub fn subsample_pad(x: &Activation, stride: usize, channels: usize) -> Result<Activation> {
     let data = subsample::forward(x.data(), stride, channels)?;
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x).with_form(InputForm::Images));
+        return Ok(constant(data, x).with_axes(AxisLayout::Images));
     }
     let shape = x.dims().to_vec();
     let y = output("subsample_pad", data, &[x], &[], move |grad| {
         let grad = subsample::backward(&grad, &shape, stride)?;
         Ok(Gradients::input(grad))
     })?;
-    Ok(y.with_form(InputForm::Images))
+    Ok(y.with_axes(AxisLayout::Images))
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::{InputForm, Packed};
+use packlight_codec::{AxisLayout, Packed};
 
 use crate::activation::KeptPacked;
 use crate::link::Needs;
-use crate::{Activation, Layer, Observer, Pass, Result, WeightGradient};
+use crate::{Activation, Observer, Pass, Result, SavePoint, WeightGradient};
 
 /// What a layer with a weight computes with.
 pub(super) struct Operands {
@@ -24,7 +24,7 @@ impl Operands {
         x: &Activation,
         weight: &Tensor,
         bias: Option<&Tensor>,
-        layer: &Layer,
+        layer: &SavePoint,
     ) -> Result<Self> {
         let codec = layer.codec();
         let input = codec.input(x.data()).map_err(|e| layer.codec_failed(e))?;
@@ -44,7 +44,7 @@ impl Operands {
 
 /// What a layer's codec computes with in the place of its weight, outside candle's graph. The
 /// backward pass asks again, since keeping it would take memory.
-pub(super) fn used_weight(weight: &Tensor, layer: &Layer) -> Result<Tensor> {
+pub(super) fn used_weight(weight: &Tensor, layer: &SavePoint) -> Result<Tensor> {
     let used = layer.codec().weight(weight).map_err(|e| layer.codec_failed(e))?;
     Ok(used.unwrap_or_else(|| weight.clone()).detach())
 }
@@ -53,12 +53,12 @@ pub(super) fn used_weight(weight: &Tensor, layer: &Layer) -> Result<Tensor> {
 pub(super) fn output_grad(
     exact: &Tensor,
     weight: &Tensor,
-    layer: &Layer,
+    layer: &SavePoint,
     pass: &Pass,
-    form: InputForm,
+    axes: AxisLayout,
 ) -> Result<Tensor> {
     let codec = layer.codec();
-    let replaced = layer.with_context(pass, form, |context| {
+    let replaced = layer.with_context(pass, axes, |context| {
         codec.observe_output_grad(exact, weight.dims(), context)?;
         codec.output_grad(exact, context)
     })?;
@@ -68,7 +68,7 @@ pub(super) fn output_grad(
 /// The kept input of a layer with a weight.
 pub(super) struct KeptInput {
     packed: Arc<KeptPacked>,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
     /// The exact input, and who is to see both gradients.
     probe: Option<(Tensor, Arc<dyn Observer>)>,
 }
@@ -79,7 +79,7 @@ impl KeptInput {
         packed: Arc<KeptPacked>,
         x: &Activation,
         input: &Tensor,
-        layer: &Arc<Layer>,
+        layer: &Arc<SavePoint>,
     ) -> Self {
         let observer = x.pass().observer().cloned();
         let probe = observer.map(|observer| (input.clone(), observer));

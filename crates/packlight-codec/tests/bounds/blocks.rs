@@ -1,6 +1,6 @@
 //! Means of blocks: exact where a block is constant, and within its range elsewhere.
 
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 
 use super::Case;
 
@@ -32,7 +32,7 @@ pub(super) fn means(
 pub(super) fn pooled(case: &Case<'_>) {
     let k = case.numbers()[0] as usize;
     let (rows, columns) = case.plane();
-    let block = if case.form == InputForm::Images { (k, k) } else { (1, k) };
+    let block = if case.axes == AxisLayout::Images { (k, k) } else { (1, k) };
     let (zero, drop) = (case.name.contains("zero"), case.name.contains("drop"));
     let mut expected = Vec::with_capacity(case.x.len());
     for map in case.x.chunks(rows * columns) {

@@ -76,8 +76,8 @@ pub(super) fn means_of_four(case: &Case<'_>) {
 /// The first step's own range of each 64 channels or features, of all samples together, in f32.
 pub(super) fn over_all_samples(case: &Case<'_>) {
     let (rows, columns) = case.plane();
-    let (channels, plane) = match case.form {
-        packlight_codec::InputForm::Images => (case.shape[1], rows * columns),
+    let (channels, plane) = match case.axes {
+        packlight_codec::AxisLayout::Images => (case.shape[1], rows * columns),
         _ => (columns, 1),
     };
     let group = |at: usize| at / plane % channels / 64;
@@ -104,7 +104,7 @@ pub(super) fn means_and_rest(case: &Case<'_>) {
         _ => (8, 2),
     };
     let (rows, columns) = case.plane();
-    let block = if case.form == packlight_codec::InputForm::Images {
+    let block = if case.axes == packlight_codec::AxisLayout::Images {
         (block, block)
     } else {
         (1, block * block)

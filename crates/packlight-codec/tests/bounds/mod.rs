@@ -1,7 +1,7 @@
 //! What each codec restores of a tensor, by its definition.
 
 use candle_core::DType;
-use packlight_codec::{Bytes, InputForm};
+use packlight_codec::{AxisLayout, Bytes};
 use packlight_kernels::rng::Key;
 
 mod blocks;
@@ -12,7 +12,7 @@ mod sparse;
 /// A tensor and what was restored of it.
 pub(crate) struct Case<'a> {
     pub(crate) name: &'a str,
-    pub(crate) form: InputForm,
+    pub(crate) axes: AxisLayout,
     pub(crate) shape: &'a [usize],
     pub(crate) dtype: DType,
     pub(crate) key: Key,
@@ -100,8 +100,8 @@ impl Case<'_> {
 
     /// Planes of rows and columns: an image's channels, or tokens of one row.
     fn plane(&self) -> (usize, usize) {
-        match (self.form, self.shape) {
-            (InputForm::Images, &[_, _, h, w]) => (h, w),
+        match (self.axes, self.shape) {
+            (AxisLayout::Images, &[_, _, h, w]) => (h, w),
             (_, &[.., features]) => (1, features),
             _ => (1, 1),
         }

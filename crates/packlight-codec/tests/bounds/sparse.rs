@@ -1,6 +1,6 @@
 //! Some elements as they are and 0 for the others: the error is the energy of those.
 
-use packlight_codec::InputForm;
+use packlight_codec::AxisLayout;
 
 use super::{Case, difference, energy};
 
@@ -39,8 +39,8 @@ pub(super) fn largest(case: &Case<'_>) {
 pub(super) fn strongest_blocks(case: &Case<'_>) {
     let [block, density] = case.numbers()[..] else { panic!("block and density") };
     let block = block as usize;
-    let width = match (case.form, case.shape) {
-        (InputForm::Images, &[_, _, h, w]) => h * w,
+    let width = match (case.axes, case.shape) {
+        (AxisLayout::Images, &[_, _, h, w]) => h * w,
         (_, &[.., features]) => features,
         _ => 1,
     };

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test uses a part
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{Context, InputForm, Memory, Packed, Result, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, Packed, Result, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
 /// Normal numbers.
@@ -51,20 +51,20 @@ pub fn indicator(restored: &Tensor, exact: &Tensor) -> f64 {
 pub fn pack_at(
     name: &str,
     x: &Tensor,
-    form: InputForm,
+    axes: AxisLayout,
     step: u64,
-    memory: &mut Memory,
+    memory: &mut CodecState,
 ) -> Result<Box<dyn Packed>> {
     let key = Key::new(1, Purpose::Codec).step(step);
-    parse(name)?.pack(x, &mut Context { form, key, memory })
+    parse(name)?.pack(x, &mut Context { axes, key, state: memory })
 }
 
 /// Packs at step 0 of a layer of which nothing is remembered.
-pub fn pack(name: &str, x: &Tensor, form: InputForm) -> Box<dyn Packed> {
-    pack_at(name, x, form, 0, &mut Memory::default()).unwrap()
+pub fn pack(name: &str, x: &Tensor, axes: AxisLayout) -> Box<dyn Packed> {
+    pack_at(name, x, axes, 0, &mut CodecState::default()).unwrap()
 }
 
 /// What is restored of a tensor that [`pack`] packed.
-pub fn restore(name: &str, x: &Tensor, form: InputForm) -> Tensor {
-    pack(name, x, form).unpack().unwrap()
+pub fn restore(name: &str, x: &Tensor, axes: AxisLayout) -> Tensor {
+    pack(name, x, axes).unpack().unwrap()
 }

@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each of them uses a part
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{Context, InputForm, Memory, Packed, parse};
+use packlight_codec::{AxisLayout, CodecState, Context, Packed, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
 /// Standard normal numbers.
@@ -14,15 +14,20 @@ pub(crate) fn sample(shape: &[usize]) -> Tensor {
 }
 
 /// Packs images where the rank is 4, tokens otherwise.
-pub(crate) fn pack_with(name: &str, x: &Tensor, step: u64, memory: &mut Memory) -> Box<dyn Packed> {
+pub(crate) fn pack_with(
+    name: &str,
+    x: &Tensor,
+    step: u64,
+    memory: &mut CodecState,
+) -> Box<dyn Packed> {
     let key = Key::new(1, Purpose::Codec).step(step);
-    let form = if x.dims().len() == 4 { InputForm::Images } else { InputForm::Tokens };
-    parse(name).unwrap().pack(x, &mut Context { form, key, memory }).unwrap()
+    let axes = if x.dims().len() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };
+    parse(name).unwrap().pack(x, &mut Context { axes, key, state: memory }).unwrap()
 }
 
 /// [`pack_with`] where nothing is remembered.
 pub(crate) fn pack(name: &str, x: &Tensor, step: u64) -> Box<dyn Packed> {
-    pack_with(name, x, step, &mut Memory::default())
+    pack_with(name, x, step, &mut CodecState::default())
 }
 
 pub(crate) fn values(x: &Tensor) -> Vec<f64> {

@@ -6,8 +6,8 @@ use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use super::tap_sum::BAND;
 use super::weight_grad::{own_sums, weight_grad_of};
-use crate::element::Element;
-use crate::pieces::build;
+use crate::dtype::Element;
+use crate::par_vec::build;
 
 /// The gradient of the weight from the dense `input`.
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {

@@ -9,7 +9,7 @@
 
 use super::problem::Problem;
 use super::simd::RUN;
-use crate::element::Element;
+use crate::dtype::Element;
 
 /// Targets of the samples that share a buffer, unless one sample alone has more.
 const TARGETS: usize = 256;

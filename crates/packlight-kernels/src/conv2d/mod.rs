@@ -27,9 +27,9 @@ mod winograd;
 use candle_core::Tensor;
 
 use crate::Result;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::sum::sum;
+use crate::tensor_io::{by_dtype, read};
 pub use problem::Conv2dGeometry;
 use problem::Problem;
 

@@ -4,7 +4,7 @@ use std::array::from_fn;
 use std::ops::Range;
 
 use super::simd::{CHANNELS, RUN};
-use crate::element::Element;
+use crate::dtype::Element;
 
 /// Channels whose targets are written together.
 const QUARTER: usize = 4;

@@ -13,7 +13,7 @@ use super::planes::side_by_side;
 use super::problem::Problem;
 use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
 use super::weight_grad::weight_grad_of;
-use crate::element::Element;
+use crate::dtype::Element;
 
 /// Blocks below which several samples are taken together.
 const SHORT: usize = 256;

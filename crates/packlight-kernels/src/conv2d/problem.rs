@@ -1,7 +1,7 @@
 //! The sizes of one convolution, checked once.
 
 use super::KERNEL;
-use crate::elements::count;
+use crate::tensor_io::count;
 use crate::{Error, Result};
 
 /// Stride, padding and dilation as (vertical, horizontal), and the number of groups.

@@ -11,8 +11,8 @@ use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
 use super::avx512;
-use crate::element::Element;
-use crate::widest::Vectors;
+use crate::dtype::Element;
+use crate::simd_dispatch::Vectors;
 
 /// Output channels side by side; those of a block.
 pub(crate) const CHANNELS: usize = 16;

@@ -9,8 +9,8 @@ use super::planes::Planes;
 use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
 use super::winograd::Winograd;
-use crate::element::Element;
-use crate::pieces::build_with;
+use crate::dtype::Element;
+use crate::par_vec::build_with;
 
 /// Runs of targets whose sums are held at a time, so that they stay in the first-level cache.
 pub(super) const BAND: usize = 64;

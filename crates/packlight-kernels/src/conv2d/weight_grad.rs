@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS};
-use crate::element::Element;
-use crate::pieces::build_parts;
+use crate::dtype::Element;
+use crate::par_vec::build_parts;
 
 /// Pieces of work that the gradient is cut into, by samples or by output channels.
 const PIECES: usize = 8;

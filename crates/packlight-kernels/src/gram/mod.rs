@@ -6,7 +6,7 @@ mod runs;
 use candle_core::Tensor;
 
 use crate::conv2d::simd::RUN;
-use crate::elements::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read};
 use crate::unfolding::{Unfolding, lengths};
 use crate::{Error, Result};
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{COLUMNS, PIECES};
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::unfolding::Unfolding;
 

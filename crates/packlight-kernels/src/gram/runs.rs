@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::{COLUMNS, PIECES};
 use crate::conv2d::planes::side_by_side;
 use crate::conv2d::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::unfolding::Unfolding;
 
 /// Rows whose elements are laid side by side.

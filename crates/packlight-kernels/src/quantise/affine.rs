@@ -3,7 +3,7 @@
 use half::bf16;
 
 use crate::bit_pack::{self, RUN};
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::noise::Noise;
 
 /// The least and the greatest value, both NaN where a value is not finite in f32.

@@ -22,11 +22,11 @@ pub(crate) use affine::{Affine, extremes_in};
 pub(crate) use grouping::Layout;
 
 use crate::bit_pack;
-use crate::element::Element;
-use crate::elements::{by_dtype, read};
+use crate::dtype::Element;
 use crate::noise::Noise;
-use crate::pieces::{build_parts, split};
-use crate::widest::on_widest_vectors;
+use crate::par_vec::{build_parts, split};
+use crate::simd_dispatch::on_widest_vectors;
+use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 mod affine;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::{Builder, Result};
 
 /// `max(x, 0)`; keeps one bit per element.
 pub struct Relu {
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Relu {
@@ -20,7 +20,7 @@ impl Relu {
     /// # Errors
     /// If the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.layer(LayerKind::Relu)? })
+        Ok(Self { layer: builder.save_point(LayerKind::Relu)? })
     }
 }
 
@@ -33,7 +33,7 @@ impl Module for Relu {
 /// `x` times the standard normal distribution function of `x`, in its exact form (Hendrycks and
 /// Gimpel, 2016).
 pub struct Gelu {
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Gelu {
@@ -42,7 +42,7 @@ impl Gelu {
     /// # Errors
     /// If the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.layer(LayerKind::Activation)? })
+        Ok(Self { layer: builder.save_point(LayerKind::Activation)? })
     }
 }
 
@@ -54,7 +54,7 @@ impl Module for Gelu {
 
 /// `x` times the logistic function of `x`, also called swish (Elfwing, Uchibe and Doya, 2018).
 pub struct Silu {
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Silu {
@@ -63,7 +63,7 @@ impl Silu {
     /// # Errors
     /// If the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.layer(LayerKind::Activation)? })
+        Ok(Self { layer: builder.save_point(LayerKind::Activation)? })
     }
 }
 

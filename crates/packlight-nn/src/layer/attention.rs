@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Activation, InputForm, Layer, op};
+use packlight_autograd::{Activation, AxisLayout, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::require_probability;
@@ -15,11 +15,11 @@ use crate::{Builder, Error, Result};
 /// both operations that need them) and `value`.
 pub struct Attention {
     heads: usize,
-    query: Arc<Layer>,
-    key: Arc<Layer>,
-    softmax: Arc<Layer>,
-    value: Arc<Layer>,
-    dropout: Option<(f64, Arc<Layer>)>,
+    query: Arc<SavePoint>,
+    key: Arc<SavePoint>,
+    softmax: Arc<SavePoint>,
+    value: Arc<SavePoint>,
+    dropout: Option<(f64, Arc<SavePoint>)>,
 }
 
 impl Attention {
@@ -29,7 +29,7 @@ impl Attention {
     /// # Errors
     /// If there are no heads or they do not divide `features`, or the name is taken.
     pub fn new(builder: &Builder, features: usize, heads: usize, dropout: f64) -> Result<Self> {
-        let layer = |name: &str| builder.pp(name).layer(LayerKind::Attention);
+        let layer = |name: &str| builder.pp(name).save_point(LayerKind::Attention);
         let (query, key, softmax) = (layer("query")?, layer("key")?, layer("softmax")?);
         if heads == 0 || !features.is_multiple_of(heads) {
             return Err(Error::Layer {
@@ -40,7 +40,7 @@ impl Attention {
         require_probability(softmax.name(), dropout)?;
         let dropout = match dropout == 0.0 {
             true => None,
-            false => Some((dropout, builder.pp("dropout").layer(LayerKind::Dropout)?)),
+            false => Some((dropout, builder.pp("dropout").save_point(LayerKind::Dropout)?)),
         };
         Ok(Self { heads, query, key, softmax, value: layer("value")?, dropout })
     }
@@ -83,7 +83,7 @@ impl Attention {
             [samples, tokens, features] if features.is_multiple_of(self.heads) => {
                 let split = [samples, tokens, self.heads, features / self.heads];
                 let heads = op::permute(&op::reshape(x, &split)?, &[0, 2, 1, 3])?;
-                Ok(heads.with_form(InputForm::Heads))
+                Ok(heads.with_axes(AxisLayout::Heads))
             }
             _ => Err(self.misfit(x)),
         }

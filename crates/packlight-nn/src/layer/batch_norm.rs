@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::{Module, require_positive};
@@ -19,7 +19,7 @@ pub struct BatchNorm2d {
     weight: Var,
     bias: Var,
     running: op::RunningStatistics,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl BatchNorm2d {
@@ -29,7 +29,7 @@ impl BatchNorm2d {
     /// # Errors
     /// If there are no channels or the name is taken.
     pub fn new(builder: &Builder, channels: usize) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Norm)?;
+        let layer = builder.save_point(LayerKind::Norm)?;
         require_positive(layer.name(), &[("the number of channels", channels)])?;
         let shape = [channels];
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_record::LayerKind;
 
@@ -16,7 +16,7 @@ pub struct Conv2d {
     weight: Var,
     bias: Option<Var>,
     geometry: Conv2dGeometry,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 /// What a convolution needs besides its channels.
@@ -44,7 +44,7 @@ impl Conv2d {
         config: Conv2dConfig,
     ) -> Result<Self> {
         let Conv2dConfig { kernel, geometry, bias, init } = config;
-        let layer = builder.layer(LayerKind::Conv)?;
+        let layer = builder.save_point(LayerKind::Conv)?;
         let sizes = [
             ("the number of input channels", in_channels),
             ("the number of output channels", out_channels),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::{Module, require_probability};
@@ -12,7 +12,7 @@ use crate::{Builder, Result};
 /// (Srivastava et al., JMLR 2014). The pass's seed and step and the layer's name choose which.
 pub struct Dropout {
     probability: f64,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Dropout {
@@ -21,7 +21,7 @@ impl Dropout {
     /// # Errors
     /// If the probability is outside of it or the name is taken.
     pub fn new(builder: &Builder, probability: f64) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Dropout)?;
+        let layer = builder.save_point(LayerKind::Dropout)?;
         require_probability(layer.name(), probability)?;
         Ok(Self { probability, layer })
     }

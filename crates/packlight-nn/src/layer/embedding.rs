@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::{Module, require_positive};
@@ -12,7 +12,7 @@ use crate::{Builder, Init, Result};
 /// A table of `weight` (entries, features), of which each token takes its row.
 pub struct Embedding {
     weight: Var,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Embedding {
@@ -21,7 +21,7 @@ impl Embedding {
     /// # Errors
     /// If a size is 0 or the name is taken.
     pub fn new(builder: &Builder, entries: usize, features: usize, init: Init) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Embedding)?;
+        let layer = builder.save_point(LayerKind::Embedding)?;
         let sizes = [("the number of entries", entries), ("the number of features", features)];
         require_positive(layer.name(), &sizes)?;
         Ok(Self { weight: builder.parameter(&layer, "weight", &[entries, features], init)?, layer })

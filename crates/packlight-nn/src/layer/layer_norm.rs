@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::{Module, require_positive};
@@ -14,7 +14,7 @@ pub struct LayerNorm {
     weight: Var,
     bias: Var,
     epsilon: f64,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl LayerNorm {
@@ -24,7 +24,7 @@ impl LayerNorm {
     /// # Errors
     /// If there are no features or the name is taken.
     pub fn new(builder: &Builder, features: usize, epsilon: f64) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Norm)?;
+        let layer = builder.save_point(LayerKind::Norm)?;
         require_positive(layer.name(), &[("the number of features", features)])?;
         Ok(Self {
             weight: builder.parameter(&layer, "weight", &[features], Init::Constant(1.0))?,

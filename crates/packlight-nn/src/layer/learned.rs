@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{Tensor, Var};
-use packlight_autograd::Layer;
+use packlight_autograd::SavePoint;
 use packlight_record::LayerKind;
 
 use crate::{Builder, Init, Result};
@@ -11,7 +11,7 @@ use crate::{Builder, Init, Result};
 /// A class token or a table of positions: a parameter called as its layer is, without `.weight`.
 pub struct Learned {
     value: Var,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl Learned {
@@ -20,7 +20,7 @@ impl Learned {
     /// # Errors
     /// If the name is taken.
     pub fn new(builder: &Builder, shape: &[usize], init: Init) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Embedding)?;
+        let layer = builder.save_point(LayerKind::Embedding)?;
         Ok(Self { value: builder.parameter(&layer, "", shape, init)?, layer })
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::{Module, require_positive};
@@ -14,7 +14,7 @@ use crate::{Builder, Init, Result};
 pub struct Linear {
     weight: Var,
     bias: Option<Var>,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 /// What a fully connected layer needs besides its features.
@@ -25,7 +25,7 @@ pub struct LinearConfig {
     /// How the bias starts, if there is one.
     pub bias: Option<Init>,
     /// The level from which on auxiliary sign activation covers it, if it is one of those layers
-    /// of a transformer or mixer; see [`Layer::auxiliary`].
+    /// of a transformer or mixer; see [`SavePoint::auxiliary`].
     pub auxiliary: Option<u8>,
 }
 
@@ -49,8 +49,8 @@ impl Linear {
         config: LinearConfig,
     ) -> Result<Self> {
         let layer = match config.auxiliary {
-            Some(level) => builder.auxiliary_layer(level)?,
-            None => builder.layer(LayerKind::Linear)?,
+            Some(level) => builder.auxiliary_save_point(level)?,
+            None => builder.save_point(LayerKind::Linear)?,
         };
         let sizes = [
             ("the number of input features", in_features),

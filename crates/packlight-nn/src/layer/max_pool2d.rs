@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
 use super::{Module, require_positive};
@@ -11,7 +11,7 @@ use crate::{Builder, Result};
 /// The largest value of each square window.
 pub struct MaxPool2d {
     windows: op::Windows,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 impl MaxPool2d {
@@ -21,7 +21,7 @@ impl MaxPool2d {
     /// # Errors
     /// If the kernel or stride is 0, or the name is taken.
     pub fn new(builder: &Builder, kernel: usize, stride: usize, padding: usize) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Pool)?;
+        let layer = builder.save_point(LayerKind::Pool)?;
         require_positive(layer.name(), &[("the kernel", kernel), ("the stride", stride)])?;
         let windows = op::Windows {
             kernel: (kernel, kernel),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_record::LayerKind;
 
@@ -16,7 +16,7 @@ pub struct PatchEmbedding {
     weight: Var,
     bias: Var,
     patch: usize,
-    layer: Arc<Layer>,
+    layer: Arc<SavePoint>,
 }
 
 /// How a patch embedding starts.
@@ -41,7 +41,7 @@ impl PatchEmbedding {
         features: usize,
         config: PatchConfig,
     ) -> Result<Self> {
-        let layer = builder.layer(LayerKind::Conv)?;
+        let layer = builder.save_point(LayerKind::Conv)?;
         let patch = config.patch;
         let sizes = [
             ("the number of input channels", channels),

@@ -4,16 +4,16 @@
 use packlight_autograd::{Activation, op};
 
 use super::sizes::MixerSizes;
+use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding};
-use crate::part::Chain;
-use crate::{Arrangement, Builder, Init, Module, Result};
+use crate::{Builder, Init, MemoryStrategy, Module, Result};
 
 const EPSILON: f64 = 1e-6;
 
 /// A mixer: patches, blocks that mix tokens and then channels, and a head on the mean token.
 pub struct Mixer {
     stem: PatchEmbedding,
-    blocks: Chain<Block>,
+    blocks: CheckpointedBlocks<Block>,
     norm: LayerNorm,
     head: Linear,
 }
@@ -22,18 +22,22 @@ impl Mixer {
     pub(super) fn new(
         builder: &Builder,
         sizes: &MixerSizes,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
-        arrangement.refuse_residual("mixer")?;
+        strategy.refuse_residual("mixer")?;
         let &MixerSizes { in_channels, width, patch, classes, .. } = sizes;
         let zero = Init::Constant(0.0);
         let config = PatchConfig { patch, init: Init::LecunNormal, bias: zero };
         let head = LinearConfig { init: zero, bias: Some(zero), auxiliary: None };
         Ok(Self {
             stem: PatchEmbedding::new(&builder.pp("stem").pp("proj"), in_channels, width, config)?,
-            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, [], |number| {
-                Block::new(&builder.pp("blocks").pp(number), sizes)
-            })?,
+            blocks: CheckpointedBlocks::new(
+                builder,
+                sizes.depth,
+                strategy.checkpoint,
+                [],
+                |number| Block::new(&builder.pp("blocks").pp(number), sizes),
+            )?,
             norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
             head: Linear::new(&builder.pp("head"), width, classes, head)?,
         })

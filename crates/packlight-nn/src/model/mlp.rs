@@ -3,14 +3,14 @@
 use packlight_autograd::{Activation, op};
 
 use super::sizes::MlpSizes;
+use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{Linear, LinearConfig, Relu};
-use crate::part::Chain;
-use crate::{Arrangement, Builder, Module, Result};
+use crate::{Builder, MemoryStrategy, Module, Result};
 
 /// A multi-layer perceptron: `fc1`, `relu1`, `fc2`, `relu2`, ... and a last `fc` to the classes,
 /// numbered on.
 pub struct Mlp {
-    hidden: Chain<Hidden>,
+    hidden: CheckpointedBlocks<Hidden>,
     classifier: Linear,
 }
 
@@ -23,16 +23,16 @@ impl Mlp {
     pub(super) fn new(
         builder: &Builder,
         sizes: &MlpSizes,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
-        arrangement.refuse_residual("mlp")?;
+        strategy.refuse_residual("mlp")?;
         let linear = |number: usize, features: usize, out: usize| {
             let config = LinearConfig::pytorch(features);
             Linear::new(&builder.pp(format!("fc{number}")), features, out, config)
         };
         let widths = [&[sizes.inputs], &sizes.hidden[..]].concat();
         let count = sizes.hidden.len();
-        let hidden = Chain::new(builder, count, arrangement.checkpoint, [], |index| {
+        let hidden = CheckpointedBlocks::new(builder, count, strategy.checkpoint, [], |index| {
             Ok(Hidden {
                 linear: linear(index + 1, widths[index], widths[index + 1])?,
                 relu: Relu::new(&builder.pp(format!("relu{}", index + 1)))?,

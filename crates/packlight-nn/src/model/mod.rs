@@ -13,7 +13,7 @@ mod vit;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Layer, Pass, op};
+use packlight_autograd::{Activation, Pass, SavePoint, op};
 use packlight_record::LayerKind;
 
 pub use architecture::{Architecture, Stem};
@@ -27,14 +27,14 @@ pub use vit::Vit;
 
 use sizes::Checked;
 
-use crate::{Arrangement, Builder, Module, Parameters, Plan, Result};
+use crate::{Builder, MemoryStrategy, Module, Parameters, Plan, Result};
 
 /// A classifier made from a specification: its network, its parameters and its loss.
 pub struct Model {
     spec: ModelSpec,
     network: Network,
     parameters: Parameters,
-    loss: Arc<Layer>,
+    loss: Arc<SavePoint>,
     targets: op::Targets,
 }
 
@@ -51,7 +51,7 @@ impl Model {
     /// # Errors
     /// If the specification makes no sense; the error names the key.
     pub fn new(spec: &ModelSpec, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
-        Self::arranged(spec, &Arrangement::default(), seed, dtype, device)
+        Self::arranged(spec, &MemoryStrategy::default(), seed, dtype, device)
     }
 
     /// As [`Model::new`], put together and with the codecs and frozen layers as `plan` says.
@@ -65,27 +65,27 @@ impl Model {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let model = Self::arranged(spec, plan.arrangement(), seed, dtype, device)?;
-        plan.apply(model.layers())?;
+        let model = Self::arranged(spec, plan.memory_strategy(), seed, dtype, device)?;
+        plan.apply(model.save_points())?;
         Ok(model)
     }
 
     fn arranged(
         spec: &ModelSpec,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
         seed: u64,
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
         let builder = Builder::new(seed, dtype, device)?;
         let of_images: Box<dyn Module> = match spec.checked()? {
-            Checked::Resnet18(sizes) => Box::new(ResNet::resnet18(&builder, &sizes, arrangement)?),
-            Checked::Resnet20(sizes) => Box::new(ResNet::resnet20(&builder, &sizes, arrangement)?),
-            Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, arrangement)?),
-            Checked::Vit(sizes) => Box::new(Vit::new(&builder, &sizes, arrangement)?),
-            Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, arrangement)?),
+            Checked::Resnet18(sizes) => Box::new(ResNet::resnet18(&builder, &sizes, strategy)?),
+            Checked::Resnet20(sizes) => Box::new(ResNet::resnet20(&builder, &sizes, strategy)?),
+            Checked::Mlp(sizes) => Box::new(Mlp::new(&builder, &sizes, strategy)?),
+            Checked::Vit(sizes) => Box::new(Vit::new(&builder, &sizes, strategy)?),
+            Checked::Mixer(sizes) => Box::new(Mixer::new(&builder, &sizes, strategy)?),
             Checked::Transformer(sizes) => {
-                let transformer = Transformer::new(&builder, &sizes, arrangement)?;
+                let transformer = Transformer::new(&builder, &sizes, strategy)?;
                 return Self::around(spec, Network::OfPairs(Box::new(transformer)), &builder);
             }
         };
@@ -98,7 +98,7 @@ impl Model {
             Architecture::Transformer => op::Targets { smoothing: 0.1, ignored: Some(PADDING) },
             _ => op::Targets::default(),
         };
-        let loss = builder.pp("loss").layer(LayerKind::Loss)?;
+        let loss = builder.pp("loss").save_point(LayerKind::Loss)?;
         let (spec, parameters) = (spec.clone(), builder.finish());
         Ok(Self { spec, network, parameters, loss, targets })
     }
@@ -114,8 +114,8 @@ impl Model {
     }
 
     /// Its layers in forward order, the loss last: what a plan applies to.
-    pub fn layers(&self) -> &[Arc<Layer>] {
-        self.parameters.layers()
+    pub fn save_points(&self) -> &[Arc<SavePoint>] {
+        self.parameters.save_points()
     }
 
     /// The label that does not count in the loss, if there is one.

@@ -6,9 +6,9 @@ use packlight_kernels::conv2d::Conv2dGeometry;
 
 use super::Stem;
 use super::sizes::ResNetSizes;
+use crate::checkpointed::{Checkpointed, CheckpointedBlocks};
 use crate::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu};
-use crate::part::{Chain, Part};
-use crate::{Arrangement, Builder, Checkpointing, Error, Fan, Init, Module, Result};
+use crate::{Builder, Checkpointing, Error, Fan, Init, MemoryStrategy, Module, Result};
 
 /// A residual network: stem, stages of basic blocks, global mean and classifier.
 pub struct ResNet {
@@ -16,7 +16,7 @@ pub struct ResNet {
     bn1: BatchNorm2d,
     relu: Relu,
     max_pool: Option<MaxPool2d>,
-    blocks: Chain<BasicBlock>,
+    blocks: CheckpointedBlocks<BasicBlock>,
     auxiliary_residual: bool,
     classifier: Linear,
 }
@@ -40,7 +40,7 @@ impl ResNet {
     pub(super) fn resnet18(
         builder: &Builder,
         sizes: &ResNetSizes,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
         let family = Family {
             blocks: &[2, 2, 2, 2],
@@ -48,14 +48,14 @@ impl ResNet {
             fan: Fan::Out,
             classifier: "fc",
         };
-        Self::new(builder, sizes, &family, arrangement)
+        Self::new(builder, sizes, &family, strategy)
     }
 
     /// ResNet-20 for CIFAR with the names and initial distributions of Idelbayev's implementation.
     pub(super) fn resnet20(
         builder: &Builder,
         sizes: &ResNetSizes,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
         let family = Family {
             blocks: &[3, 3, 3],
@@ -63,14 +63,14 @@ impl ResNet {
             fan: Fan::In,
             classifier: "linear",
         };
-        Self::new(builder, sizes, &family, arrangement)
+        Self::new(builder, sizes, &family, strategy)
     }
 
     fn new(
         builder: &Builder,
         sizes: &ResNetSizes,
         family: &Family,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
         let &ResNetSizes { in_channels, width, stem, classes } = sizes;
         let init = Init::KaimingNormal(family.fan);
@@ -87,12 +87,13 @@ impl ResNet {
             Stem::Imagenet => Some(MaxPool2d::new(&builder.pp("maxpool"), 3, 2, 1)?),
         };
 
-        let layout = layout(width, family, arrangement)?;
-        let blocks = Chain::new(builder, layout.len(), arrangement.checkpoint, [], |index| {
-            let at = &layout[index];
-            let builder = builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
-            BasicBlock::new(&builder, at, family, arrangement.checkpoint)
-        })?;
+        let layout = layout(width, family, strategy)?;
+        let blocks =
+            CheckpointedBlocks::new(builder, layout.len(), strategy.checkpoint, [], |index| {
+                let at = &layout[index];
+                let builder = builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
+                BasicBlock::new(&builder, at, family, strategy.checkpoint)
+            })?;
 
         let channels = layout.last().map_or(width, |last| last.out);
         let mut config = LinearConfig::pytorch(channels);
@@ -100,7 +101,7 @@ impl ResNet {
             config.init = init; // the CIFAR family's initialisation covers the classifier too
         }
         let classifier = Linear::new(&builder.pp(family.classifier), channels, classes, config)?;
-        let auxiliary_residual = arrangement.auxiliary_residual.is_some();
+        let auxiliary_residual = strategy.auxiliary_residual.is_some();
         Ok(Self { conv1, bn1, relu, max_pool, blocks, auxiliary_residual, classifier })
     }
 }
@@ -145,7 +146,7 @@ struct Place {
     shares_input: bool,
 }
 
-fn layout(width: usize, family: &Family, arrangement: &Arrangement) -> Result<Vec<Place>> {
+fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     let mut channels = width;
     for (stage, &count) in family.blocks.iter().enumerate() {
@@ -156,10 +157,10 @@ fn layout(width: usize, family: &Family, arrangement: &Arrangement) -> Result<Ve
             channels = out;
         }
     }
-    let Some(groups) = &arrangement.auxiliary_residual else { return Ok(places) };
+    let Some(groups) = &strategy.auxiliary_residual else { return Ok(places) };
     let stages = family.blocks.len();
     if groups.len() != stages || groups.contains(&0) {
-        return Err(Error::Arrangement {
+        return Err(Error::MemoryStrategy {
             reason: format!(
                 "`ara`: {stages} group sizes of at least 1 expected, one for each stage, as in \
                  `ara={}`; {groups:?} found",
@@ -167,9 +168,9 @@ fn layout(width: usize, family: &Family, arrangement: &Arrangement) -> Result<Ve
             ),
         });
     }
-    if arrangement.checkpoint.is_some_and(|checkpoint| checkpoint != Checkpointing::Cells) {
+    if strategy.checkpoint.is_some_and(|checkpoint| checkpoint != Checkpointing::Cells) {
         let reason = "`ara` goes with `checkpoint=cell`: other segments would cut its groups";
-        return Err(Error::Arrangement { reason: reason.into() });
+        return Err(Error::MemoryStrategy { reason: reason.into() });
     }
     // A block of stride 2 reads the resolution of the stage before it, and belongs there.
     let mut last_stage = 0;
@@ -187,7 +188,7 @@ fn layout(width: usize, family: &Family, arrangement: &Arrangement) -> Result<Ve
 /// Two 3x3 convolutions and a shortcut around them.
 struct BasicBlock {
     conv1: Conv2d,
-    rest: Part<Rest>,
+    rest: Checkpointed<Rest>,
     shortcut: Shortcut,
     relu2: Relu,
     shares_input: bool,
@@ -234,8 +235,10 @@ impl BasicBlock {
         Ok(Self {
             conv1,
             rest: match checkpoint {
-                Some(Checkpointing::Cells) => Part::checkpointed(&builder.pp("cell"), [], rest)?,
-                _ => Part::plain(rest()?),
+                Some(Checkpointing::Cells) => {
+                    Checkpointed::checkpointed(&builder.pp("cell"), [], rest)?
+                }
+                _ => Checkpointed::plain(rest()?),
             },
             shortcut: match family.shortcut {
                 _ if stride == 1 && channels == out => Shortcut::Identity,

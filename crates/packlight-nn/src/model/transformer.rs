@@ -6,9 +6,9 @@ use candle_core::{DType, Tensor, Var};
 use packlight_autograd::{Activation, op};
 
 use super::sizes::TransformerSizes;
+use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{Attention, Dropout, Embedding, FeedForward, LayerNorm, Linear, LinearConfig};
-use crate::part::Chain;
-use crate::{Arrangement, Builder, Error, Init, Module, Result};
+use crate::{Builder, Error, Init, MemoryStrategy, Module, Result};
 
 /// The token that fills up sequences which are shorter than others: it is neither seen nor counted.
 pub const PADDING: u32 = 0;
@@ -20,11 +20,11 @@ const POSITIONS: usize = 5000;
 /// A transformer from one sequence of tokens to another.
 pub struct Transformer {
     source: TokenEmbedding,
-    encoder: Chain<EncoderLayer>,
+    encoder: CheckpointedBlocks<EncoderLayer>,
     encoder_norm: LayerNorm,
     target: TokenEmbedding,
     /// Each layer reads the encoder's output too.
-    decoder: Chain<DecoderLayer, 1>,
+    decoder: CheckpointedBlocks<DecoderLayer, 1>,
     decoder_norm: LayerNorm,
     generator: Linear,
 }
@@ -33,23 +33,27 @@ impl Transformer {
     pub(super) fn new(
         builder: &Builder,
         sizes: &TransformerSizes,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
-        arrangement.refuse_residual("transformer")?;
+        strategy.refuse_residual("transformer")?;
         let &TransformerSizes { source_vocabulary, classes, width, depth, .. } = sizes;
         let (encoder, decoder) = (builder.pp("encoder"), builder.pp("decoder"));
         let (encoder_layers, decoder_layers) =
             (encoder.pp("encoder_layers"), decoder.pp("decoder_layers"));
         Ok(Self {
             source: TokenEmbedding::new(builder, "src", source_vocabulary, sizes)?,
-            encoder: Chain::new(&encoder, depth, arrangement.checkpoint, [], |number| {
+            encoder: CheckpointedBlocks::new(&encoder, depth, strategy.checkpoint, [], |number| {
                 EncoderLayer::new(&encoder_layers.pp(number), sizes)
             })?,
             encoder_norm: LayerNorm::new(&encoder.pp("norm"), width, EPSILON)?,
             target: TokenEmbedding::new(builder, "trg", classes, sizes)?,
-            decoder: Chain::new(&decoder, depth, arrangement.checkpoint, ["memory"], |number| {
-                DecoderLayer::new(&decoder_layers.pp(number), sizes)
-            })?,
+            decoder: CheckpointedBlocks::new(
+                &decoder,
+                depth,
+                strategy.checkpoint,
+                ["memory"],
+                |number| DecoderLayer::new(&decoder_layers.pp(number), sizes),
+            )?,
             decoder_norm: LayerNorm::new(&decoder.pp("norm"), width, EPSILON)?,
             generator: Linear::new(
                 &builder.pp("decoder_generator").pp("linear"),

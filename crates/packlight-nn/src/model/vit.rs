@@ -4,11 +4,11 @@
 use packlight_autograd::{Activation, op};
 
 use super::sizes::VitSizes;
+use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
     Attention, FeedForward, LayerNorm, Learned, Linear, LinearConfig, PatchConfig, PatchEmbedding,
 };
-use crate::part::Chain;
-use crate::{Arrangement, Builder, Init, Module, Result};
+use crate::{Builder, Init, MemoryStrategy, Module, Result};
 
 const EPSILON: f64 = 1e-6;
 
@@ -17,7 +17,7 @@ pub struct Vit {
     patches: PatchEmbedding,
     class_token: Learned,
     positions: Learned,
-    blocks: Chain<Block>,
+    blocks: CheckpointedBlocks<Block>,
     norm: LayerNorm,
     head: Linear,
 }
@@ -26,9 +26,9 @@ impl Vit {
     pub(super) fn new(
         builder: &Builder,
         sizes: &VitSizes,
-        arrangement: &Arrangement,
+        strategy: &MemoryStrategy,
     ) -> Result<Self> {
-        arrangement.refuse_residual("vit")?;
+        strategy.refuse_residual("vit")?;
         let &VitSizes { in_channels, width, patch, patches, classes, .. } = sizes;
         let token = Init::Normal { deviation: 1e-6 };
         let small = Init::Normal { deviation: 0.02 };
@@ -39,9 +39,13 @@ impl Vit {
             patches: PatchEmbedding::new(&embedding, in_channels, width, config)?,
             class_token: Learned::new(&builder.pp("cls_token"), &[1, 1, width], token)?,
             positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
-            blocks: Chain::new(builder, sizes.depth, arrangement.checkpoint, [], |number| {
-                Block::new(&builder.pp("blocks").pp(number), sizes)
-            })?,
+            blocks: CheckpointedBlocks::new(
+                builder,
+                sizes.depth,
+                strategy.checkpoint,
+                [],
+                |number| Block::new(&builder.pp("blocks").pp(number), sizes),
+            )?,
             norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
             head: Linear::new(&builder.pp("head"), width, classes, linear(None))?,
         })

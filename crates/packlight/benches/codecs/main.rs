@@ -171,7 +171,7 @@ impl Contestant {
         let gradients = loss.backward()?;
         drop(loss);
         self.optimizer.step(&gradients)?;
-        packlight::nn::memory::allocate(self.model.layers())
+        packlight::nn::codec_state::allocate(self.model.save_points())
     }
 
     /// Warms up, and counts what a step takes.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use candle_core::Tensor;
 use clap::Args;
-use packlight::autograd::{Layer, Pass};
+use packlight::autograd::{Pass, SavePoint};
 use packlight::kernels::finite::is_finite;
-use packlight::nn::{ModelSpec, Plan, memory, weights};
+use packlight::nn::{ModelSpec, Plan, codec_state, weights};
 use packlight::probe::calibrate;
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ impl Arguments {
         calibrate(model.parameters(), &pass, loss, 0, 1)?;
         let mut value = loss(&pass)?;
         let mut store = value.backward()?;
-        if shared_out(model.layers())? {
+        if shared_out(model.save_points())? {
             value = loss(&pass)?;
             store = value.backward()?;
         }
@@ -121,9 +121,9 @@ fn require_finite(what: &str, computed: &Tensor) -> anyhow::Result<()> {
 }
 
 /// Has the codecs share out among all layers what they do, and answers whether they did.
-fn shared_out(layers: &[Arc<Layer>]) -> packlight::nn::Result<bool> {
-    let remembered = || memory::tensors(layers).into_values().map(|tensor| tensor.id());
+fn shared_out(layers: &[Arc<SavePoint>]) -> packlight::nn::Result<bool> {
+    let remembered = || codec_state::tensors(layers).into_values().map(|tensor| tensor.id());
     let before: Vec<_> = remembered().collect();
-    memory::allocate(layers)?;
+    codec_state::allocate(layers)?;
     Ok(!remembered().eq(before))
 }

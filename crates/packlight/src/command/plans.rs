@@ -65,7 +65,7 @@ impl Arguments {
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         try_out(&model).with_context(|| format!("plan `{plan}`"))?;
         let layers: Vec<Layer> = model
-            .layers()
+            .save_points()
             .iter()
             .map(|layer| Layer {
                 layer: layer.name().to_owned(),

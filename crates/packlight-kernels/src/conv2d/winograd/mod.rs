@@ -22,8 +22,8 @@ use self::transform::{POINTS, SIDE, TAPS, TILE};
 use super::planes::{Planes, side_by_side};
 use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
-use crate::element::Element;
-use crate::pieces::{build, build_with, write};
+use crate::dtype::Element;
+use crate::par_vec::{build, build_with, write};
 
 /// Tiles that are taken at a time, so that their points stay in the cache; at least a line of them.
 const TILES: usize = 32;

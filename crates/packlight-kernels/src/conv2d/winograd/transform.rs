@@ -16,8 +16,8 @@
 //! ```
 
 use super::super::simd::{CHANNELS, RUN};
-use crate::element::Element;
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::simd_dispatch::on_widest_vectors;
 
 /// Taps along each axis.
 pub(super) const TAPS: usize = 3;

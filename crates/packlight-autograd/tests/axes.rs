@@ -10,20 +10,20 @@ use std::sync::{Arc, Mutex};
 use candle_core::{DType, Tensor};
 use common::{sample, var};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Visible};
-use packlight_autograd::{Activation, InputForm, Layer, Ledger, Pass, Result};
+use packlight_autograd::{Activation, AxisLayout, Ledger, Pass, Result, SavePoint};
 use packlight_codec::identity::Identity;
 use packlight_codec::{Bytes, Codec, Context, Packed, Scope};
 use packlight_record::LayerKind;
 
 const AXES: [usize; 4] = [2, 3, 4, 8];
 
-fn enter(form: InputForm) -> Activation {
+fn enter(axes: AxisLayout) -> Activation {
     let pass = Pass::training();
-    Activation::from_tensor(var(&AXES, "x").as_tensor(), &pass).unwrap().with_form(form)
+    Activation::from_tensor(var(&AXES, "x").as_tensor(), &pass).unwrap().with_axes(axes)
 }
 
-fn layer(kind: LayerKind, codec: &str) -> Arc<Layer> {
-    let layer = Layer::new("layer", kind);
+fn layer(kind: LayerKind, codec: &str) -> Arc<SavePoint> {
+    let layer = SavePoint::new("layer", kind);
     layer.set_codec(packlight_codec::parse(codec).unwrap());
     layer
 }
@@ -36,10 +36,10 @@ fn running() -> RunningStatistics {
 #[test]
 fn a_tensor_of_four_axes_enters_as_images_unless_it_is_said_otherwise() {
     let pass = Pass::training();
-    let of = |shape: &[usize]| Activation::from_tensor(&sample(shape, "x"), &pass).unwrap().form();
-    assert_eq!(of(&AXES), InputForm::Images);
-    assert_eq!([of(&[2, 3]), of(&[2, 3, 4])], [InputForm::Tokens; 2]);
-    assert_eq!(enter(InputForm::Heads).form(), InputForm::Heads);
+    let of = |shape: &[usize]| Activation::from_tensor(&sample(shape, "x"), &pass).unwrap().axes();
+    assert_eq!(of(&AXES), AxisLayout::Images);
+    assert_eq!([of(&[2, 3]), of(&[2, 3, 4])], [AxisLayout::Tokens; 2]);
+    assert_eq!(enter(AxisLayout::Heads).axes(), AxisLayout::Heads);
 }
 
 /// An operation.
@@ -65,27 +65,27 @@ fn what_leaves_the_axes_where_they_are_passes_their_meaning_on() {
         }),
     ];
     for (name, op) in same {
-        for form in [InputForm::Images, InputForm::Heads, InputForm::Tokens] {
-            assert_eq!(op(&enter(form)).unwrap().form(), form, "{name}");
-            let segment = Layer::new("segment", LayerKind::Segment);
+        for axes in [AxisLayout::Images, AxisLayout::Heads, AxisLayout::Tokens] {
+            assert_eq!(op(&enter(axes)).unwrap().axes(), axes, "{name}");
+            let segment = SavePoint::new("segment", LayerKind::Segment);
             let part = move |x: &Activation, []: [&Activation; 0]| op(x);
-            let y = op::checkpoint((&enter(form), &segment), [], &[], part).unwrap();
-            assert_eq!(y.form(), form, "{name}, checkpointed");
+            let y = op::checkpoint((&enter(axes), &segment), [], &[], part).unwrap();
+            assert_eq!(y.axes(), axes, "{name}, checkpointed");
         }
     }
 }
 
 #[test]
 fn what_makes_other_axes_says_what_they_mean() {
-    let others: [(&str, Op, InputForm); 6] = [
-        ("permute", |x| op::permute(x, &[0, 2, 1, 3]), InputForm::Tokens),
-        ("reshape", |x| op::reshape(x, &[2, 3, 8, 4]), InputForm::Tokens),
-        ("flatten", op::flatten, InputForm::Tokens),
-        ("mean_axis", |x| op::mean_axis(x, 2), InputForm::Tokens),
+    let others: [(&str, Op, AxisLayout); 6] = [
+        ("permute", |x| op::permute(x, &[0, 2, 1, 3]), AxisLayout::Tokens),
+        ("reshape", |x| op::reshape(x, &[2, 3, 8, 4]), AxisLayout::Tokens),
+        ("flatten", op::flatten, AxisLayout::Tokens),
+        ("mean_axis", |x| op::mean_axis(x, 2), AxisLayout::Tokens),
         (
             "linear",
             |x| op::linear(x, &var(&[5, 8], "w"), None, &layer(LayerKind::Linear, "none")),
-            InputForm::Tokens,
+            AxisLayout::Tokens,
         ),
         (
             "conv2d",
@@ -93,19 +93,19 @@ fn what_makes_other_axes_says_what_they_mean() {
                 let by = layer(LayerKind::Conv, "none");
                 op::conv2d(x, &var(&[5, 3, 1, 1], "w"), None, Conv2dGeometry::default(), &by)
             },
-            InputForm::Images,
+            AxisLayout::Images,
         ),
     ];
     for (name, op, expected) in others {
-        for form in [InputForm::Images, InputForm::Heads, InputForm::Tokens] {
-            assert_eq!(op(&enter(form)).unwrap().form(), expected, "{name}");
+        for axes in [AxisLayout::Images, AxisLayout::Heads, AxisLayout::Tokens] {
+            assert_eq!(op(&enter(axes)).unwrap().axes(), expected, "{name}");
         }
     }
 }
 
 /// Keeps all, and notes what it is told of the axes.
 #[derive(Debug, Default)]
-struct Noting(Mutex<Vec<InputForm>>);
+struct Noting(Mutex<Vec<AxisLayout>>);
 
 impl Codec for Noting {
     fn name(&self) -> String {
@@ -116,7 +116,12 @@ impl Codec for Noting {
         Scope::Kinds(&[])
     }
 
-    fn bytes(&self, _: &[usize], _: DType, _: InputForm) -> packlight_codec::Result<Option<Bytes>> {
+    fn bytes(
+        &self,
+        _: &[usize],
+        _: DType,
+        _: AxisLayout,
+    ) -> packlight_codec::Result<Option<Bytes>> {
         Ok(None)
     }
 
@@ -125,14 +130,14 @@ impl Codec for Noting {
         input: &Tensor,
         context: &mut Context<'_>,
     ) -> packlight_codec::Result<Box<dyn Packed>> {
-        self.0.lock().unwrap().push(context.form);
+        self.0.lock().unwrap().push(context.axes);
         Identity.pack(input, context)
     }
 }
 
 #[test]
 fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
-    type Keeping = fn(&Activation, &Arc<Layer>) -> Result<Activation>;
+    type Keeping = fn(&Activation, &Arc<SavePoint>) -> Result<Activation>;
     let keeping: [(&str, Keeping); 5] = [
         ("gelu", op::gelu),
         ("silu", op::silu),
@@ -143,12 +148,12 @@ fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
         }),
     ];
     for (name, op) in keeping {
-        for form in [InputForm::Images, InputForm::Heads] {
+        for axes in [AxisLayout::Images, AxisLayout::Heads] {
             let (codec, layer) = (Arc::new(Noting::default()), layer(LayerKind::Linear, "none"));
             layer.set_codec(codec.clone());
-            op(&enter(form), &layer).unwrap();
+            op(&enter(axes), &layer).unwrap();
             let told = codec.0.lock().unwrap();
-            assert!(!told.is_empty() && told.iter().all(|&told| told == form), "{name}: {told:?}");
+            assert!(!told.is_empty() && told.iter().all(|&told| told == axes), "{name}: {told:?}");
         }
     }
 }
@@ -156,22 +161,22 @@ fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
 #[test]
 fn heads_are_packed_as_heads_and_images_as_images() {
     // Averages over 2 x 2 pixels of an image, over 2 features of a token of each head.
-    let kept = |form| {
+    let kept = |axes| {
         let ledger = Ledger::new();
         let pass = Pass::training().with_ledger(&ledger);
         let x = Activation::from_tensor(var(&AXES, "x").as_tensor(), &pass).unwrap();
-        op::gelu(&x.with_form(form), &layer(LayerKind::Activation, "pool2")).unwrap();
+        op::gelu(&x.with_axes(axes), &layer(LayerKind::Activation, "pool2")).unwrap();
         ledger.entries()[0].bytes.total()
     };
     let whole = AXES.iter().product::<usize>() * 8;
-    assert_eq!(kept(InputForm::Images), whole / 4);
-    assert_eq!(kept(InputForm::Heads), whole / 2);
+    assert_eq!(kept(AxisLayout::Images), whole / 4);
+    assert_eq!(kept(AxisLayout::Heads), whole / 2);
     // A range for each of three heads, or for up to 64 channels together.
-    let ranges = |form| {
+    let ranges = |axes| {
         let layer = layer(LayerKind::Activation, "mesa");
-        op::gelu(&enter(form), &layer).unwrap();
-        layer.memory().get("ranges").unwrap().dims().to_vec()
+        op::gelu(&enter(axes), &layer).unwrap();
+        layer.codec_state().get("ranges").unwrap().dims().to_vec()
     };
-    assert_eq!(ranges(InputForm::Images), [1, 2]);
-    assert_eq!(ranges(InputForm::Heads), [3, 2]);
+    assert_eq!(ranges(AxisLayout::Images), [1, 2]);
+    assert_eq!(ranges(AxisLayout::Heads), [3, 2]);
 }

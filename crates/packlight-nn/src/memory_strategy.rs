@@ -6,7 +6,7 @@ use crate::{Error, Result};
 
 /// How a network is put together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Arrangement {
+pub struct MemoryStrategy {
     /// Auxiliary residual activation: in each stage, groups of so many blocks in which the first
     /// convolutions of all but the first block take their weight gradient from the first one's
     /// input (ARA; Woo and Jeon, "Learning with auxiliary activation for memory-efficient
@@ -17,7 +17,7 @@ pub struct Arrangement {
     pub checkpoint: Option<Checkpointing>,
 }
 
-impl Arrangement {
+impl MemoryStrategy {
     /// Answers an error if anything is asked for that only networks of residual blocks of
     /// convolutions can do.
     pub(crate) fn refuse_residual(&self, model: &str) -> Result<()> {
@@ -31,7 +31,7 @@ impl Arrangement {
         } else {
             return Ok(());
         };
-        Err(Error::Arrangement { reason })
+        Err(Error::MemoryStrategy { reason })
     }
 }
 

@@ -4,28 +4,28 @@ use std::array;
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_autograd::{Activation, Layer, op};
+use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
-use crate::arrangement::Checkpointing;
+use crate::memory_strategy::Checkpointing;
 use crate::{Builder, Error, Module, Result};
 
 /// A part of a network, checkpointed or not, that reads `N` activations beside the one that goes
 /// through it.
-pub(crate) struct Part<M, const N: usize = 0> {
+pub(crate) struct Checkpointed<M, const N: usize = 0> {
     inside: Arc<M>,
     checkpoint: Option<Checkpoint>,
 }
 
 /// What a part keeps its inputs by, and the parameters within.
 struct Checkpoint {
-    through: Arc<Layer>,
-    beside: Vec<Arc<Layer>>,
+    through: Arc<SavePoint>,
+    beside: Vec<Arc<SavePoint>>,
     /// Each with the layer that it belongs to.
-    parameters: Vec<(Var, Arc<Layer>)>,
+    parameters: Vec<(Var, Arc<SavePoint>)>,
 }
 
-impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
+impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
     /// Makes a part that is computed once.
     pub(crate) fn plain(inside: M) -> Self {
         Self { inside: Arc::new(inside), checkpoint: None }
@@ -38,8 +38,8 @@ impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
         beside: [&str; N],
         make: impl FnOnce() -> Result<M>,
     ) -> Result<Self> {
-        let through = builder.layer(LayerKind::Segment)?;
-        let layer = |name| builder.pp(name).layer(LayerKind::Segment);
+        let through = builder.save_point(LayerKind::Segment)?;
+        let layer = |name| builder.pp(name).save_point(LayerKind::Segment);
         let beside = beside.into_iter().map(layer).collect::<Result<_>>()?;
         let before = builder.finish().vars().len();
         let inside = Arc::new(make()?);
@@ -71,7 +71,7 @@ impl<M: Send + Sync + 'static, const N: usize> Part<M, N> {
     }
 }
 
-impl<M: Module + 'static> Module for Part<M> {
+impl<M: Module + 'static> Module for Checkpointed<M> {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         self.forward_with(x, [], |inside, x, []| inside.forward(x))
     }
@@ -79,11 +79,11 @@ impl<M: Module + 'static> Module for Part<M> {
 
 /// Blocks one after another, each of which reads `N` activations beside the one that goes through
 /// them all.
-pub(crate) struct Chain<B, const N: usize = 0> {
-    parts: Vec<Part<Vec<B>, N>>,
+pub(crate) struct CheckpointedBlocks<B, const N: usize = 0> {
+    parts: Vec<Checkpointed<Vec<B>, N>>,
 }
 
-impl<B: Send + Sync + 'static, const N: usize> Chain<B, N> {
+impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
     /// Makes `count` blocks, in segments called `segment1`, `segment2`, ... where they are
     /// checkpointed; `beside` names what they read beside.
     pub(crate) fn new(
@@ -96,13 +96,15 @@ impl<B: Send + Sync + 'static, const N: usize> Chain<B, N> {
         let segments = checkpoint.map_or(0, |checkpoint| checkpoint.segments(count));
         if segments == 0 {
             let blocks = (0..count).map(block).collect::<Result<_>>()?;
-            return Ok(Self { parts: vec![Part::plain(blocks)] });
+            return Ok(Self { parts: vec![Checkpointed::plain(blocks)] });
         }
         let part = |segment: usize| {
             let range = segment * count / segments..(segment + 1) * count / segments;
-            Part::checkpointed(&builder.pp(format!("segment{}", segment + 1)), beside, || {
-                range.map(&mut block).collect()
-            })
+            Checkpointed::checkpointed(
+                &builder.pp(format!("segment{}", segment + 1)),
+                beside,
+                || range.map(&mut block).collect(),
+            )
         };
         Ok(Self { parts: (0..segments).map(part).collect::<Result<_>>()? })
     }
@@ -131,7 +133,7 @@ impl<B: Send + Sync + 'static, const N: usize> Chain<B, N> {
     }
 }
 
-impl<B: Module + 'static> Module for Chain<B> {
+impl<B: Module + 'static> Module for CheckpointedBlocks<B> {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         self.forward_with(x.clone(), [], |block, x, []| block.forward(x))
     }

@@ -7,12 +7,12 @@ use candle_core::Tensor;
 /// Named tensors that a codec leaves for its next step at the same layer: running ranges, a
 /// subspace to start from. Checkpoints save them with the parameters.
 #[derive(Debug, Clone, Default)]
-pub struct Memory {
+pub struct CodecState {
     tensors: BTreeMap<String, Tensor>,
     trial: Option<u8>,
 }
 
-impl Memory {
+impl CodecState {
     /// What was last left under `name`.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)

@@ -299,8 +299,8 @@ fn what_is_frozen_keeps_nothing_in_any_model() {
             let model =
                 Model::planned(&spec, &Plan::parse(plan).unwrap(), 3, DType::F64, &Device::Cpu);
             let model = model.unwrap();
-            let names: Vec<_> = model.layers().iter().map(|layer| layer.name()).collect();
-            let first = model.layers().iter().position(|layer| !layer.is_frozen()).unwrap();
+            let names: Vec<_> = model.save_points().iter().map(|layer| layer.name()).collect();
+            let first = model.save_points().iter().position(|layer| !layer.is_frozen()).unwrap();
             let tuned = step_of(&spec, plan);
             // A part that is computed again keeps what it reads where it stands, before its layers.
             let is_segment = |name: &&&str| {
@@ -327,7 +327,7 @@ fn what_is_frozen_keeps_nothing_in_any_model() {
 fn with_all_layers_frozen_nothing_is_kept_and_nothing_has_a_gradient() {
     for spec in of_tokens().into_iter().chain([spec(Architecture::Resnet18)]) {
         let model = Model::new(&spec, 3, DType::F64, &Device::Cpu).unwrap();
-        model.layers().iter().for_each(|layer| layer.freeze(true));
+        model.save_points().iter().for_each(|layer| layer.freeze(true));
         assert_eq!(model.parameters().trained().count(), 0);
         let (inputs, _) = match spec.name.takes_sequences() {
             true => sequences(),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::element::Element;
+use crate::dtype::Element;
 use crate::sum::shortest;
 
 /// Elements that a piece of work takes at most where a kernel goes element by element; a tensor with more

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use packlight_codec::identity::Identity;
-use packlight_codec::{Codec, Context, InputForm, Memory, Scope};
+use packlight_codec::{AxisLayout, Codec, CodecState, Context, Scope};
 use packlight_kernels::rng::Purpose;
 use packlight_record::LayerKind;
 
@@ -12,16 +12,16 @@ use crate::Pass;
 
 /// A layer as plans, ledgers and probes know it: its name, its kind and its codec.
 #[derive(Debug)]
-pub struct Layer {
+pub struct SavePoint {
     name: Arc<str>,
     kind: LayerKind,
     auxiliary_level: Option<u8>,
     codec: Mutex<Arc<dyn Codec>>,
-    memory: Mutex<Memory>,
+    state: Mutex<CodecState>,
     frozen: AtomicBool,
 }
 
-impl Layer {
+impl SavePoint {
     /// A layer that keeps its whole input.
     pub fn new(name: impl Into<Arc<str>>, kind: LayerKind) -> Arc<Self> {
         Self::with_level(name, kind, None)
@@ -43,7 +43,7 @@ impl Layer {
             kind,
             auxiliary_level,
             codec: Mutex::new(Arc::new(Identity)),
-            memory: Mutex::default(),
+            state: Mutex::default(),
             frozen: AtomicBool::new(false),
         })
     }
@@ -76,14 +76,14 @@ impl Layer {
     pub fn set_codec(&self, codec: Arc<dyn Codec>) {
         let mut own = lock(&self.codec);
         if own.name() != codec.name() {
-            *lock(&self.memory) = Memory::default();
+            *lock(&self.state) = CodecState::default();
         }
         *own = codec;
     }
 
     /// What its codec remembers of it.
-    pub fn memory(&self) -> MutexGuard<'_, Memory> {
-        lock(&self.memory)
+    pub fn codec_state(&self) -> MutexGuard<'_, CodecState> {
+        lock(&self.state)
     }
 
     /// Whether its parameters stay as they are: it then keeps nothing for them.
@@ -97,21 +97,21 @@ impl Layer {
     }
 
     /// Does something with the codec's context at this layer in `pass`; what the codec leaves in
-    /// its memory stays there unless the pass looks on only.
+    /// its state stays there unless the pass looks on only.
     pub(crate) fn with_context<T>(
         &self,
         pass: &Pass,
-        form: InputForm,
+        axes: AxisLayout,
         act: impl FnOnce(&mut Context<'_>) -> packlight_codec::Result<T>,
     ) -> crate::Result<T> {
         let key = pass.key(Purpose::Codec, &self.name);
-        let mut memory = self.memory();
+        let mut state = self.codec_state();
         let mut copy = match pass.trial(&self.name) {
-            Some(level) => Some(memory.clone().for_trial(level)),
-            None => (!pass.updates_memories()).then(|| memory.clone()),
+            Some(level) => Some(state.clone().for_trial(level)),
+            None => (!pass.updates_codec_states()).then(|| state.clone()),
         };
-        let memory = copy.as_mut().unwrap_or(&mut memory);
-        act(&mut Context { form, key, memory }).map_err(|e| self.codec_failed(e))
+        let state = copy.as_mut().unwrap_or(&mut state);
+        act(&mut Context { axes, key, state }).map_err(|e| self.codec_failed(e))
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {

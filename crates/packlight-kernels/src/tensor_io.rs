@@ -3,9 +3,9 @@
 use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::element::Element;
-use crate::pieces::LARGEST_PIECE;
-use crate::widest::on_widest_vectors;
+use crate::dtype::Element;
+use crate::par_vec::LARGEST_PIECE;
+use crate::simd_dispatch::on_widest_vectors;
 use crate::{Error, Result};
 
 /// A contiguous tensor on the CPU, held for reading.
@@ -77,7 +77,7 @@ macro_rules! read {
     ($kernel:expr; $($tensor:ident : $element:ty),+) => {
         $(
             let contiguous = $tensor.contiguous()?;
-            let reader = $crate::elements::Reader::new(&contiguous, $kernel)?;
+            let reader = $crate::tensor_io::Reader::new(&contiguous, $kernel)?;
             let $tensor: &[$element] = reader.elements::<$element>()?;
         )+
     };

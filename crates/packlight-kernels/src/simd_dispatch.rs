@@ -80,16 +80,16 @@ macro_rules! on_widest_vectors {
                 plain::<$element>($($argument),+)
             }
 
-            match $crate::widest::Vectors::of_this_machine() {
-                $crate::widest::Vectors::Baseline => plain::<$element>($($argument),+),
+            match $crate::simd_dispatch::Vectors::of_this_machine() {
+                $crate::simd_dispatch::Vectors::Baseline => plain::<$element>($($argument),+),
                 // SAFETY: `of_this_machine` found these instructions.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                $crate::widest::Vectors::Avx2 => unsafe { avx2::<$element>($($argument),+) },
+                $crate::simd_dispatch::Vectors::Avx2 => unsafe { avx2::<$element>($($argument),+) },
                 // SAFETY: `of_this_machine` found these instructions.
                 #[cfg(target_arch = "x86_64")]
                 #[allow(unsafe_code)]
-                $crate::widest::Vectors::Avx512 => unsafe { avx512::<$element>($($argument),+) },
+                $crate::simd_dispatch::Vectors::Avx512 => unsafe { avx512::<$element>($($argument),+) },
             }
         }
     };

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_autograd::Layer;
-use packlight_codec::Memory;
+use packlight_autograd::SavePoint;
+use packlight_codec::CodecState;
 
 use crate::{Error, Result};
 
 /// Everything that the codecs of `layers` remember, named `LAYER/WHAT`.
-pub fn tensors(layers: &[Arc<Layer>]) -> BTreeMap<String, Tensor> {
+pub fn tensors(layers: &[Arc<SavePoint>]) -> BTreeMap<String, Tensor> {
     let mut all = BTreeMap::new();
     for layer in layers {
-        for (what, tensor) in layer.memory().tensors() {
+        for (what, tensor) in layer.codec_state().tensors() {
             all.insert(format!("{}/{what}", layer.name()), tensor.clone());
         }
     }
@@ -24,9 +24,9 @@ pub fn tensors(layers: &[Arc<Layer>]) -> BTreeMap<String, Tensor> {
 ///
 /// # Errors
 /// If a tensor belongs to no layer; the error names it.
-pub fn restore(layers: &[Arc<Layer>], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+pub fn restore(layers: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     for layer in layers {
-        *layer.memory() = Memory::default();
+        *layer.codec_state() = CodecState::default();
     }
     for (name, tensor) in tensors {
         let found = name.rsplit_once('/').and_then(|(owner, what)| {
@@ -37,7 +37,7 @@ pub fn restore(layers: &[Arc<Layer>], tensors: &BTreeMap<String, Tensor>) -> Res
             tensor: name.clone(),
             hint: String::new(),
         })?;
-        layer.memory().set(what, tensor);
+        layer.codec_state().set(what, tensor);
     }
     Ok(())
 }
@@ -47,14 +47,15 @@ pub fn restore(layers: &[Arc<Layer>], tensors: &BTreeMap<String, Tensor>) -> Res
 ///
 /// # Errors
 /// If a codec fails.
-pub fn allocate(layers: &[Arc<Layer>]) -> Result<()> {
-    let mut groups: BTreeMap<String, Vec<&Arc<Layer>>> = BTreeMap::new();
+pub fn allocate(layers: &[Arc<SavePoint>]) -> Result<()> {
+    let mut groups: BTreeMap<String, Vec<&Arc<SavePoint>>> = BTreeMap::new();
     for layer in layers {
         groups.entry(layer.codec().name()).or_default().push(layer);
     }
     for group in groups.values() {
-        let mut guards: Vec<_> = group.iter().map(|layer| layer.memory()).collect();
-        let mut memories: Vec<&mut Memory> = guards.iter_mut().map(|guard| &mut **guard).collect();
+        let mut guards: Vec<_> = group.iter().map(|layer| layer.codec_state()).collect();
+        let mut memories: Vec<&mut CodecState> =
+            guards.iter_mut().map(|guard| &mut **guard).collect();
         group[0].codec().allocate(&mut memories)?;
     }
     Ok(())
