@@ -2,7 +2,7 @@
 
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Key, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::rows::Rows;
 use crate::theme::{self, Look};
@@ -51,7 +51,7 @@ pub fn kept_bytes(
 ) -> Result<Figure> {
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "plan", columns.len())?;
-    let mut csv = Csv::new(&["plan", "layer", "part", "predicted_bytes", "counted_bytes"]);
+    let mut data = data(&["plan", "layer", "part", "predicted_bytes", "counted_bytes"])?;
     let mut longest: f64 = 0.0;
     for column in columns {
         for kept in column.kept {
@@ -68,7 +68,7 @@ pub fn kept_bytes(
                 }
             }
             let names = [column.name, layers[kept.layer], parts[kept.part]].map(String::from);
-            csv.row(names.into_iter().chain([kept.predicted, kept.counted].map(number)));
+            data.write_record(names.into_iter().chain([kept.predicted, kept.counted].map(number)))?;
         }
         for row in 0..layers.len() {
             let (predicted, counted) = totals(column.kept.iter().filter(|k| k.layer == row));
@@ -118,7 +118,7 @@ pub fn kept_bytes(
             Ok(())
         })
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 /// Predicted and counted bytes; what was not counted counts as nothing.

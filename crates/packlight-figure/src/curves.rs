@@ -2,7 +2,7 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Key, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, spread, theme};
 
@@ -96,7 +96,7 @@ impl<'a> Panel<'a> {
 pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
     not_empty(caption, "panel", panels.len())?;
     let mut names: Vec<&str> = Vec::new();
-    let mut csv = Csv::new(&["quantity", "plan", "seed_index", "x", "value"]);
+    let mut data = data(&["quantity", "plan", "seed_index", "x", "value"])?;
     for panel in panels {
         not_empty(caption, "line", panel.lines.len())?;
         for line in &panel.lines {
@@ -107,13 +107,13 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
             for (seed, values) in line.seeds.iter().enumerate() {
                 check(caption, line.name, line.x.len(), values.len())?;
                 for (x, value) in line.x.iter().zip(values) {
-                    csv.row([
+                    data.write_record([
                         quantity.to_string(),
                         line.name.to_string(),
                         seed.to_string(),
                         number(*x),
                         number(*value),
-                    ]);
+                    ])?;
                 }
             }
         }
@@ -163,7 +163,7 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 /// A logarithm needs a positive value.

@@ -28,6 +28,9 @@ pub enum Error {
         /// The length that it has.
         found: usize,
     },
+    /// The data could not be written as CSV.
+    #[error("a figure's data could not be written as CSV: {0}")]
+    Csv(#[from] csv::Error),
     /// The drawing backend gave up.
     #[error("a figure could not be drawn: {0}")]
     Draw(String),

@@ -2,7 +2,7 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::{Caption, Figure, Result, check, layers, not_empty, spread, text, theme};
 
 /// Which two gradients a heatmap compares, and so what its rows are.
@@ -61,12 +61,17 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
         Compared::SideBySide => ("layer", SIDE_BY_SIDE),
         Compared::WholePasses => ("parameter", WHOLE_PASSES),
     };
-    let mut csv = Csv::new(&[row, "step", "cosine", "exact_norm"]);
+    let mut data = data(&[row, "step", "cosine", "exact_norm"])?;
     for (layer, (cosine, norm)) in map.layers.iter().zip(map.cosine.iter().zip(map.norm)) {
         check(caption, format!("cosine of {layer}"), map.steps.len(), cosine.len())?;
         check(caption, format!("norm of {layer}"), map.steps.len(), norm.len())?;
         for (step, (cosine, norm)) in map.steps.iter().zip(cosine.iter().zip(norm)) {
-            csv.row([(*layer).to_string(), number(*step), number(*cosine), number(*norm)]);
+            data.write_record([
+                (*layer).to_string(),
+                number(*step),
+                number(*cosine),
+                number(*norm),
+            ])?;
         }
     }
     let height = theme::HEIGHT.max(180 + 16 * rows as u32);
@@ -77,7 +82,7 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
         free.top += 40;
         cells(canvas, free, map, negative)
     })?;
-    Ok(caption.figure(svg, csv, format!("{read}{HOW_TO_READ}")))
+    caption.figure(svg, data, format!("{read}{HOW_TO_READ}"))
 }
 
 pub(crate) fn color(value: f64, negative: bool) -> plotters::style::RGBColor {

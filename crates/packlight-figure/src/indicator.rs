@@ -2,7 +2,7 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::panel::Panel;
 use crate::rows::Rows;
@@ -58,7 +58,7 @@ pub fn learning_indicator(
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "plan", columns.len())?;
     let header = ["plan", "layer", "p05", "p25", "median", "p75", "p95", "nonpositive_fraction"];
-    let mut csv = Csv::new(&header);
+    let mut data = data(&header)?;
     let mut low: f64 = 0.0;
     for column in columns {
         check(caption, column.name, layers.len(), column.layers.len())?;
@@ -68,7 +68,7 @@ pub fn learning_indicator(
                 low = low.min(q.p05);
                 [q.p05, q.p25, q.median, q.p75, q.p95, q.nonpositive]
             });
-            csv.row(name.into_iter().chain(values.map(number)));
+            data.write_record(name.into_iter().chain(values.map(number)))?;
         }
     }
     let rows = Rows { layers, columns: columns.len(), row_height: 17, aside: 44 };
@@ -95,7 +95,7 @@ pub fn learning_indicator(
             Ok(())
         })
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 /// One row: thin line, thick bar, median.

@@ -20,8 +20,8 @@
 mod axis;
 mod bytes;
 mod canvas;
-mod csv;
 mod curves;
+mod data;
 mod error;
 mod heatmap;
 mod indicator;
@@ -74,15 +74,20 @@ impl Caption {
     }
 
     /// Makes the figure from what was drawn.
-    fn figure(&self, svg: String, csv: csv::Csv, how_to_read: impl Into<String>) -> Figure {
-        Figure {
+    fn figure(
+        &self,
+        svg: String,
+        data: data::Data,
+        how_to_read: impl Into<String>,
+    ) -> Result<Figure> {
+        Ok(Figure {
             id: self.id.clone(),
             title: self.title.clone(),
             subtitle: self.subtitle.clone(),
             svg,
-            csv: csv.finish(),
+            csv: data::finish(data)?,
             how_to_read: how_to_read.into(),
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::layers::{layer_groups, looks};
 use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
 
@@ -29,13 +29,13 @@ pub fn cosine_multiples(
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "step", steps.len())?;
     check(caption, "layers of cosine", layers.len(), cosine.len())?;
-    let mut csv = Csv::new(&["layer", "seed_index", "step", "cosine"]);
+    let mut data = data(&["layer", "seed_index", "step", "cosine"])?;
     for (layer, seeds) in layers.iter().zip(cosine) {
         for (seed, values) in seeds.iter().enumerate() {
             check(caption, format!("cosine of {layer}"), steps.len(), values.len())?;
             for (step, value) in steps.iter().zip(values) {
                 let layer = (*layer).to_string();
-                csv.row([layer, seed.to_string(), number(*step), number(*value)]);
+                data.write_record([layer, seed.to_string(), number(*step), number(*value)])?;
             }
         }
     }
@@ -78,7 +78,7 @@ pub fn cosine_multiples(
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", if zoomed { ZOOMED } else { PLAIN })))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", if zoomed { ZOOMED } else { PLAIN }))
 }
 
 fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool) -> (Axis, Axis) {

@@ -2,7 +2,7 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::heatmap::{color, color_bar};
 use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
@@ -35,11 +35,11 @@ pub fn cosine_overview(
 ) -> Result<Figure> {
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "plan", plans.len())?;
-    let mut csv = Csv::new(&["plan", "layer", "mean_cosine"]);
+    let mut data = data(&["plan", "layer", "mean_cosine"])?;
     for plan in plans {
         check(caption, plan.name, layers.len(), plan.cosine.len())?;
         for (layer, cosine) in layers.iter().zip(plan.cosine) {
-            csv.row([plan.name.to_string(), (*layer).to_string(), number(*cosine)]);
+            data.write_record([plan.name.to_string(), (*layer).to_string(), number(*cosine)])?;
         }
     }
     let shown = Names::new(plans.iter().map(|p| p.name), theme::TICK, theme::NAME);
@@ -52,7 +52,7 @@ pub fn cosine_overview(
             Frame { top: canvas.free.top + 52, bottom: canvas.free.bottom - names, ..canvas.free };
         cells(canvas, free, layers, (plans, &shown), negative)
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 fn cells(

@@ -2,7 +2,7 @@
 
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Key, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, text, theme};
 
@@ -37,7 +37,7 @@ pub fn memory_timeline(
     courses: &[Course<'_>],
 ) -> Result<Figure> {
     not_empty(caption, "plan", courses.len())?;
-    let mut csv = Csv::new(&["plan", "event", "kept_bytes", "live_bytes"]);
+    let mut data = data(&["plan", "event", "kept_bytes", "live_bytes"])?;
     let (mut first, mut last, mut highest) = (0.0f64, 0.0f64, 0.0f64);
     let mut legend = Vec::new();
     let shown = Names::new(courses.iter().map(|c| c.name), theme::LABEL, theme::NAME);
@@ -55,7 +55,7 @@ pub fn memory_timeline(
             let live = course.live.get(event).copied().unwrap_or(f64::NAN);
             highest = highest.max(*kept).max(live);
             let x = position(course, event);
-            csv.row([course.name.to_string(), number(x), number(*kept), number(live)]);
+            data.write_record([course.name.to_string(), number(x), number(*kept), number(live)])?;
         }
         first = first.min(position(course, 0));
         last = last.max(position(course, course.kept.len() - 1));
@@ -107,7 +107,7 @@ pub fn memory_timeline(
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 /// Events before the turn are negative.

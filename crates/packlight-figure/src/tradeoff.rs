@@ -3,7 +3,7 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::panel::Panel;
 use crate::theme::Look;
@@ -70,13 +70,13 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         Cost::Bytes(_) => "bytes",
         Cost::Ratio(_) => "ratio",
     };
-    let mut csv = Csv::new(&["plan", "seed_index", column, "accuracy"]);
+    let mut data = data(&["plan", "seed_index", column, "accuracy"])?;
     for candidate in candidates {
         not_empty(caption, "seed", candidate.accuracy.len())?;
         check(caption, candidate.name, candidate.accuracy.len(), candidate.cost.len())?;
         for (seed, (cost, accuracy)) in candidate.cost.iter().zip(candidate.accuracy).enumerate() {
             let name = candidate.name.to_string();
-            csv.row([name, seed.to_string(), number(*cost), number(*accuracy)]);
+            data.write_record([name, seed.to_string(), number(*cost), number(*accuracy)])?;
         }
     }
     let (x, y) = axes(cost, candidates);
@@ -108,7 +108,7 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 /// The place of a candidate's family among the families, in order of appearance.
