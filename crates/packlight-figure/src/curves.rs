@@ -4,7 +4,7 @@ use crate::axis::Axis;
 use crate::canvas::{Key, draw};
 use crate::data::{data, number};
 use crate::names::Names;
-use crate::{Caption, Figure, Result, check, not_empty, spread, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
     reaches from the lowest to the highest seed, and n is their number. Dashed lines belong to the \
@@ -74,9 +74,9 @@ impl<'a> Panel<'a> {
 
     fn axes(&self) -> (Axis, Axis) {
         let x = self.lines.iter().flat_map(|l| l.x.iter().copied());
-        let (_, first, last) = spread(x);
+        let (_, first, last) = mean_and_range(x);
         let y = self.lines.iter().flat_map(|l| l.seeds.iter().flatten().copied());
-        let (_, low, high) = spread(y.filter(|y| !self.log || *y > 0.0));
+        let (_, low, high) = mean_and_range(y.filter(|y| !self.log || *y > 0.0));
         let mut y = if self.log {
             Axis::log(self.y_label, low, high)
         } else {
@@ -139,7 +139,9 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
                 .lines
                 .iter()
                 .map(|line| {
-                    let at = |i: usize| spread(line.seeds.iter().map(|s| drawable(s[i], spec.log)));
+                    let at = |i: usize| {
+                        mean_and_range(line.seeds.iter().map(|s| drawable(s[i], spec.log)))
+                    };
                     let all: Vec<_> = (0..line.x.len()).map(at).collect();
                     (
                         all.iter().map(|s| s.0).collect(),

@@ -3,7 +3,7 @@
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::data::{data, number};
-use crate::{Caption, Figure, Result, check, layers, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, layers, mean_and_range, not_empty, text, theme};
 
 /// Which two gradients a heatmap compares, and so what its rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn cells(canvas: &Canvas<'_>, free: Frame, map: &Heatmap<'_>, negative: bool) ->
         let name = (inside.left - 6, middle);
         canvas.print(name, map.layers[row], theme::TICK, theme::TEXT, Anchor::End)?;
         for (x, values, digits) in [(mean_x, &map.cosine[row], 3), (norm_x, &map.norm[row], 0)] {
-            let (mean, ..) = spread(values.iter().copied());
+            let (mean, ..) = mean_and_range(values.iter().copied());
             let label = match (mean.is_finite(), digits) {
                 (false, _) => "undefined".to_string(),
                 (true, 0) => text::significant(mean),

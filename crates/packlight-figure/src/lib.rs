@@ -18,36 +18,36 @@
 //! drawn as 0. Layers are given in forward order and keep it.
 
 mod axis;
-mod bytes;
 mod canvas;
 mod curves;
 mod data;
 mod error;
 mod heatmap;
-mod indicator;
+mod kept_bytes;
 mod layers;
-mod multiples;
+mod learning_indicator;
 mod names;
 mod overview;
 mod panel;
 mod rows;
+mod small_multiples;
 mod text;
 mod theme;
 mod timeline;
 mod tradeoff;
 
 pub use axis::binary;
-pub use bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use curves::{Line, Panel, curves};
 pub use error::{Error, Result};
 pub use heatmap::{Compared, Heatmap, cosine_heatmap};
-pub use indicator::{IndicatorColumn, Quantiles, learning_indicator};
+pub use kept_bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use layers::{LINES, layer_groups};
-pub use multiples::cosine_multiples;
+pub use learning_indicator::{IndicatorColumn, Quantiles, learning_indicator};
 pub use overview::{PlanCosines, cosine_overview};
+pub use small_multiples::cosine_multiples;
 pub use theme::{HEIGHT, WIDTH};
-pub use timeline::{Course, memory_timeline};
-pub use tradeoff::{Candidate, Cost, front, tradeoff};
+pub use timeline::{MemoryTimeline, memory_timeline};
+pub use tradeoff::{Candidate, Cost, pareto_front, tradeoff};
 
 /// What a figure is called and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +109,7 @@ pub struct Figure {
 }
 
 /// Mean, lowest and highest of the finite values among `values`; all NaN where there is none.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+fn mean_and_range(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let (mut count, mut sum) = (0usize, 0.0);
     let (mut low, mut high) = (f64::NAN, f64::NAN);
     for value in values.filter(|v| v.is_finite()) {

@@ -5,7 +5,7 @@ use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::data::{data, number};
 use crate::heatmap::{color, color_bar};
 use crate::names::Names;
-use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
 /// One plan's mean cosine for each layer; NaN where it is undefined.
 #[derive(Debug, Clone, Copy)]
@@ -95,7 +95,7 @@ fn cells(
             theme::TEXT,
             Anchor::End,
         )?;
-        let (mean, lowest, _) = spread(plan.cosine.iter().copied());
+        let (mean, lowest, _) = mean_and_range(plan.cosine.iter().copied());
         for (at, value) in [(mean_x, mean), (lowest_x, lowest)] {
             let label =
                 if value.is_finite() { text::decimal(value, 0.001) } else { "–".to_string() };

@@ -8,7 +8,7 @@ use crate::{Caption, Figure, Result, check, not_empty, text, theme};
 
 /// One plan's pass.
 #[derive(Debug, Clone, Copy)]
-pub struct Course<'a> {
+pub struct MemoryTimeline<'a> {
     /// The plan's name.
     pub name: &'a str,
     /// Bytes kept after each event, by the ledger.
@@ -34,7 +34,7 @@ const HOW_TO_READ: &str = "From left to right one training step: the forward pas
 pub fn memory_timeline(
     caption: &Caption,
     stages: &[(usize, &str)],
-    courses: &[Course<'_>],
+    courses: &[MemoryTimeline<'_>],
 ) -> Result<Figure> {
     not_empty(caption, "plan", courses.len())?;
     let mut data = data(&["plan", "event", "kept_bytes", "live_bytes"])?;
@@ -111,12 +111,12 @@ pub fn memory_timeline(
 }
 
 /// Events before the turn are negative.
-fn position(course: &Course<'_>, event: usize) -> f64 {
+fn position(course: &MemoryTimeline<'_>, event: usize) -> f64 {
     event as f64 - course.backward as f64
 }
 
 /// The event with the most kept bytes, and how many.
-fn peak(course: &Course<'_>) -> (usize, f64) {
+fn peak(course: &MemoryTimeline<'_>) -> (usize, f64) {
     let start = (0, f64::NEG_INFINITY);
     course.kept.iter().enumerate().fold(
         start,

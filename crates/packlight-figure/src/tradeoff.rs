@@ -7,7 +7,7 @@ use crate::data::{data, number};
 use crate::names::Names;
 use crate::panel::Panel;
 use crate::theme::Look;
-use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
 /// One plan's results, seed by seed.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +43,7 @@ const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds, wi
 /// Which of `points`, each a cost and an accuracy, no other point beats: none costs at most as much
 /// and is more accurate, or is as accurate and costs less. In ascending order of cost; points that
 /// are not finite are never among them.
-pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
+pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let finite = |&i: &usize| points[i].0.is_finite() && points[i].1.is_finite();
     let mut order: Vec<usize> = (0..points.len()).filter(finite).collect();
     order.sort_by(|&a, &b| {
@@ -88,9 +88,14 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         let panel = canvas.panel(canvas.free, &x, &y, 0)?;
         let means: Vec<(f64, f64)> = candidates
             .iter()
-            .map(|c| (spread(c.cost.iter().copied()).0, spread(c.accuracy.iter().copied()).0))
+            .map(|c| {
+                (
+                    mean_and_range(c.cost.iter().copied()).0,
+                    mean_and_range(c.accuracy.iter().copied()).0,
+                )
+            })
             .collect();
-        let front = front(&means);
+        let front = pareto_front(&means);
         let mut taken = steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
         for (i, candidate) in candidates.iter().enumerate() {
             let look = if few { theme::plan(i) } else { theme::plan(family(candidates, i)) };
@@ -123,8 +128,8 @@ fn family(candidates: &[Candidate<'_>], of: usize) -> usize {
 }
 
 fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
-    let (_, least, most) = spread(candidates.iter().flat_map(|c| c.cost.iter().copied()));
-    let (_, low, high) = spread(candidates.iter().flat_map(|c| c.accuracy.iter().copied()));
+    let (_, least, most) = mean_and_range(candidates.iter().flat_map(|c| c.cost.iter().copied()));
+    let (_, low, high) = mean_and_range(candidates.iter().flat_map(|c| c.accuracy.iter().copied()));
     let log = least > 0.0 && most > 10.0 * least;
     let x = match cost {
         Cost::Bytes(label) if log => Axis::log_bytes(label, least, most),
@@ -175,8 +180,8 @@ fn marker(
     look: Look,
     few: bool,
 ) -> Result<Option<Frame>> {
-    let (cost, cost_low, cost_high) = spread(candidate.cost.iter().copied());
-    let (accuracy, low, high) = spread(candidate.accuracy.iter().copied());
+    let (cost, cost_low, cost_high) = mean_and_range(candidate.cost.iter().copied());
+    let (accuracy, low, high) = mean_and_range(candidate.accuracy.iter().copied());
     if !cost.is_finite() || !accuracy.is_finite() {
         return Ok(None);
     }
@@ -261,8 +266,8 @@ mod tests {
             (f64::NAN, 1.0),
             (5.0, 0.9),
         ];
-        assert_eq!(front(&points), [1, 2, 0]);
-        assert_eq!(front(&[]), [0usize; 0]);
+        assert_eq!(pareto_front(&points), [1, 2, 0]);
+        assert_eq!(pareto_front(&[]), [0usize; 0]);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
 
 use packlight_figure::{
-    Candidate, Caption, Compared, Cost, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
-    KeptColumn, Line, Panel, PlanCosines, Quantiles, cosine_heatmap, cosine_multiples,
-    cosine_overview, curves, kept_bytes, learning_indicator, memory_timeline, tradeoff,
+    Candidate, Caption, Compared, Cost, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
+    KeptColumn, Line, MemoryTimeline, Panel, PlanCosines, Quantiles, cosine_heatmap,
+    cosine_multiples, cosine_overview, curves, kept_bytes, learning_indicator, memory_timeline,
+    tradeoff,
 };
 
 /// The convolutions and the linear layer of ResNet-18, in forward order.
@@ -284,8 +285,10 @@ fn the_timeline_names_each_peak() {
         (kept, live)
     };
     let all = [("none", course(1.0)), ("pool2", course(0.25)), ("pool4", course(0.0625))];
-    let courses: Vec<_> =
-        all.iter().map(|(name, (kept, live))| Course { name, kept, live, backward: 60 }).collect();
+    let courses: Vec<_> = all
+        .iter()
+        .map(|(name, (kept, live))| MemoryTimeline { name, kept, live, backward: 60 })
+        .collect();
     let stages =
         [(0, "conv1"), (3, "layer1"), (15, "layer2"), (30, "layer3"), (45, "layer4"), (59, "fc")];
     let figure = memory_timeline(&caption("timeline"), &stages, &courses).unwrap();

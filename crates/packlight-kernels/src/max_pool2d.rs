@@ -90,8 +90,8 @@ pub fn backward(
         ));
     }
     match indices.dtype() {
-        DType::U8 => by_dtype!(KERNEL, grad, T => spread::<T, u8>(grad, indices, shape, windows)),
-        _ => by_dtype!(KERNEL, grad, T => spread::<T, u32>(grad, indices, shape, windows)),
+        DType::U8 => by_dtype!(KERNEL, grad, T => scatter::<T, u8>(grad, indices, shape, windows)),
+        _ => by_dtype!(KERNEL, grad, T => scatter::<T, u32>(grad, indices, shape, windows)),
     }
 }
 
@@ -128,7 +128,7 @@ fn maxima<T: Element, I: WithDType>(
     Ok((Tensor::from_vec(values, shape, device)?, Tensor::from_vec(indices, shape, device)?))
 }
 
-fn spread<T: Element, I: WithDType>(
+fn scatter<T: Element, I: WithDType>(
     grad: &Tensor,
     indices: &Tensor,
     shape: &[usize],

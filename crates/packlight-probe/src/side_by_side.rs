@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use packlight_autograd::{Observer, SavePoint, WeightGradient};
-use packlight_record::{Fidelity, Record, Spread};
+use packlight_record::{Distribution, Fidelity, Record};
 
 use crate::Result;
 use crate::metric::{Rows, fidelity, learning_indicator};
@@ -22,8 +22,8 @@ pub struct SideBySide {
 struct Finding {
     layer: String,
     fidelity: Fidelity,
-    learning_indicator: Option<Spread>,
-    sample_learning_indicator: Option<Spread>,
+    learning_indicator: Option<Distribution>,
+    sample_learning_indicator: Option<Distribution>,
     kept_bytes: u64,
     raw_bytes: u64,
 }

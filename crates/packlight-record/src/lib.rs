@@ -20,4 +20,4 @@ pub use error::{Error, Result};
 pub use log::{Appender, read_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
-pub use record::{Draws, Fidelity, KeptKind, LayerKind, Record, Spread, TimelinePoint};
+pub use record::{Distribution, Draws, Fidelity, KeptKind, LayerKind, Record, TimelinePoint};

@@ -74,8 +74,9 @@ pub enum KeptKind {
     Mask,
     /// Means, deviations and the like.
     Statistics,
-    /// What a codec remembers from step to step.
-    Memory,
+    /// The state that a codec carries from step to step.
+    #[serde(rename = "memory")] // as records had it before
+    CodecState,
 }
 
 impl KeptKind {
@@ -85,7 +86,7 @@ impl KeptKind {
             KeptKind::Input => "input",
             KeptKind::Mask => "mask",
             KeptKind::Statistics => "statistics",
-            KeptKind::Memory => "memory",
+            KeptKind::CodecState => "memory",
         }
     }
 }
@@ -110,7 +111,7 @@ pub struct Fidelity {
 
 /// The distribution of a quantity over samples or tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
+pub struct Distribution {
     /// How many samples or tokens had a defined value.
     pub count: u64,
     /// Their mean.
@@ -190,10 +191,10 @@ pub enum Record {
         /// How close the two are.
         fidelity: Fidelity,
         /// The learning indicator per sample (conv) or token (linear).
-        learning_indicator: Option<Spread>,
+        learning_indicator: Option<Distribution>,
         /// The same per sample, of a linear layer whose samples have several tokens.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        sample_learning_indicator: Option<Spread>,
+        sample_learning_indicator: Option<Distribution>,
         /// Payload and metadata bytes that the codec keeps of this layer's input.
         kept_bytes: u64,
         /// Bytes of the same input uncompressed.

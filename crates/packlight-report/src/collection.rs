@@ -7,12 +7,12 @@ use packlight_record::layout::STUDY;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::across::{Column, across};
+use crate::collection_table::{Column, collection_table};
 use crate::document::document;
-use crate::drawings::Source;
+use crate::figures::Source;
 use crate::page::drawing_in;
 use crate::report::Report;
-use crate::{Error, Result, Summary, file, lists, words};
+use crate::{Error, Result, Summary, file, format, html_tables};
 
 /// Several studies that are reported together.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,7 +27,7 @@ pub struct Collection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollectionSummary {
     /// The page on which the studies stand head to head.
-    #[serde(serialize_with = "words::path")]
+    #[serde(serialize_with = "format::path")]
     pub page: PathBuf,
     /// The report of each study of which there are runs.
     pub studies: Vec<Summary>,
@@ -121,7 +121,7 @@ impl Collection {
                 }
                 section #across {
                     h2 { "All together" }
-                    (across(columns))
+                    (collection_table(columns))
                 }
                 @for section in sections { (section) }
             }
@@ -146,7 +146,7 @@ fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
                 a href={ (name) "/index.html" } { "The study's own page" }
                 ": memory by every account, what the papers report, every figure, layer by layer."
             }
-            (lists::head_to_head(source))
+            (html_tables::head_to_head(source))
             @for figure in &figures { (drawing_in(figure, &format!("{name}/"))) }
         }
     })

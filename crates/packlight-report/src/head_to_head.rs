@@ -23,7 +23,7 @@ pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<D
         "accuracy_half_interval_95" => column(&|p| p.accuracy?.half_interval()),
         "kept_bytes_predicted" => column(&|p| p.kept),
         "kept_bytes_counted" => column(&|p| p.counted),
-        "memory_bytes" => column(&|p| p.memory),
+        "memory_bytes" => column(&|p| p.codec_state),
         "held_bytes_at_most" => column(&|p| p.held),
         "peak_bytes_allocated" => column(&|p| p.peak_allocated),
         "peak_bytes_kept" => column(&|p| p.peak_kept),
@@ -37,8 +37,8 @@ pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<D
         "li_mean" => column(&PlanRow::indicator),
         "li_nonpositive" => column(&PlanRow::nonpositive),
         "whole_pass_cosine_mean" => column(&PlanRow::whole_cosine),
-        "draws" => plans.iter().map(|p| p.drawn.map(|d| d.draws)).collect::<Vec<_>>(),
-        "bias" => column(&|p| Some(p.drawn?.bias)),
-        "variance" => column(&|p| Some(p.drawn?.variance)),
+        "draws" => plans.iter().map(|p| p.bias_and_variance.map(|d| d.draws)).collect::<Vec<_>>(),
+        "bias" => column(&|p| Some(p.bias_and_variance?.bias)),
+        "variance" => column(&|p| Some(p.bias_and_variance?.variance)),
     )
 }

@@ -9,28 +9,28 @@
 //!
 //! This crate knows nothing of candle: a report can be made where no network is trained.
 
-mod across;
+mod bias_and_variance;
 mod codec_name;
 mod collection;
+mod collection_table;
 mod document;
-mod drawings;
-mod draws;
 mod error;
+mod figures;
 mod file;
 mod finding;
+mod format;
 mod frame;
 mod grid;
 mod head_to_head;
-mod lists;
+mod html_tables;
 mod page;
 mod plan;
 mod published;
 mod report;
 mod stale;
-mod student;
 mod study;
+mod t_interval;
 mod tables;
-mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -44,13 +44,13 @@ pub use finding::{Finding, Verdict};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The page.
-    #[serde(serialize_with = "words::path")]
+    #[serde(serialize_with = "format::path")]
     pub page: PathBuf,
     /// The figures' drawings; the data of each is beside it as CSV.
-    #[serde(serialize_with = "words::paths")]
+    #[serde(serialize_with = "format::paths")]
     pub figures: Vec<PathBuf>,
     /// The records as tables.
-    #[serde(serialize_with = "words::paths")]
+    #[serde(serialize_with = "format::paths")]
     pub tables: Vec<PathBuf>,
     /// Runs that came to their planned end.
     pub finished: usize,

@@ -5,13 +5,13 @@ use packlight_figure::Figure;
 
 use crate::codec_name::pools;
 use crate::document::document;
-use crate::drawings::{Shelf, Source};
+use crate::figures::{FigureGroup, Source};
 use crate::finding::Finding;
 use crate::study::{State, Study};
-use crate::{lists, published, words};
+use crate::{format, html_tables, published};
 
 /// The page of a study.
-pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) -> String {
+pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String]) -> String {
     let title = source.title();
     let name = &source.study.name;
     // A study without runs or plans of pooling has nothing to say of the findings on it.
@@ -37,9 +37,9 @@ pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) ->
             @if pooled { (summary(source.findings)) }
             section #plans {
                 h2 { "Plans head to head" }
-                (lists::head_to_head(source))
+                (html_tables::head_to_head(source))
                 h3 { "Memory by every account" }
-                (lists::memory_accounts(source))
+                (html_tables::memory_accounts(source))
             }
             @if !published.is_empty() {
                 section #published {
@@ -50,27 +50,27 @@ pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) ->
             section #figures {
                 h2 { "Figures" }
                 (exact_plans(source))
-                @for shelf in shelves {
-                    @if let Some(title) = &shelf.folded {
+                @for group in groups {
+                    @if let Some(title) = &group.folded {
                         details {
                             summary { (title) }
-                            @for figure in &shelf.figures { (drawing(figure)) }
+                            @for figure in &group.figures { (drawing(figure)) }
                         }
                     } @else {
-                        @for figure in &shelf.figures { (drawing(figure)) }
+                        @for figure in &group.figures { (drawing(figure)) }
                     }
                 }
-                @if shelves.iter().all(|shelf| shelf.figures.is_empty()) {
+                @if groups.iter().all(|group| group.figures.is_empty()) {
                     p { "No run has recorded anything to draw yet." }
                 }
             }
             section #layers {
                 h2 { "Layer by layer" }
-                (lists::layers(source))
+                (html_tables::layers(source))
             }
             section #provenance {
                 h2 { "Provenance" }
-                (lists::provenance(source.study))
+                (html_tables::provenance(source.study))
             }
             section #data {
                 h2 { "Data" }
@@ -112,11 +112,11 @@ fn notice(study: &Study) -> Markup {
                             State::Finished => {}
                             State::Unfinished => {
                                 "unfinished, " (run.epochs()) " of "
-                                (words::count(run.manifest.epochs, "epoch"))
+                                (format::count(run.manifest.epochs, "epoch"))
                                 " recorded; start the study again to resume it"
                             }
                             State::Failed(reason) => {
-                                "failed after " (words::count(run.epochs(), "epoch")) ": " (reason)
+                                "failed after " (format::count(run.epochs(), "epoch")) ": " (reason)
                             }
                             State::Damaged(reason) => { "its records are left out: " (reason) }
                         }
@@ -185,7 +185,7 @@ fn exact_plans(source: &Source<'_>) -> Markup {
     html! {
         @if !exact.is_empty() {
             p .muted {
-                "Not drawn where fidelity is shown: " (words::list(&exact))
+                "Not drawn where fidelity is shown: " (format::list(&exact))
                 ": all gradients seen were the exact ones, so that cosine and learning indicator are 1."
             }
         }

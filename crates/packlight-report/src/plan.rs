@@ -3,16 +3,16 @@
 use polars::prelude::{ChunkQuantile, DataFrame};
 
 use crate::Result;
-use crate::draws::{Drawn, drawn};
+use crate::bias_and_variance::{BiasAndVariance, bias_and_variance};
 use crate::frame::{describe, numbers, only, texts, whole};
-use crate::student;
-use crate::study::{Plan, Run, Study};
-use crate::tables::{MEMORY, Tables};
+use crate::study::{Run, Study, StudyPlan};
+use crate::t_interval;
+use crate::tables::{CODEC_STATE, Tables};
 use packlight_record::Measurement;
 
 /// Mean and spread of a quantity over seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Spread {
+pub(crate) struct SeedStats {
     pub(crate) n: u64,
     pub(crate) mean: f64,
     /// Standard deviation (n - 1); NaN for one seed.
@@ -21,10 +21,10 @@ pub(crate) struct Spread {
     pub(crate) high: f64,
 }
 
-impl Spread {
+impl SeedStats {
     /// Half the width of the 95 % interval of the mean, by Student's t; `None` for one seed.
     pub(crate) fn half_interval(&self) -> Option<f64> {
-        student::half_interval(self.n, self.sd)
+        t_interval::half_interval(self.n, self.sd)
     }
 }
 
@@ -69,20 +69,20 @@ pub(crate) struct ParameterRow {
 /// One plan's row of the comparison; `None` where the records do not hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanRow {
-    pub(crate) plan: Plan,
+    pub(crate) plan: StudyPlan,
     pub(crate) planned_epochs: u64,
     /// Runs that the study asks for.
     pub(crate) planned: u64,
     pub(crate) finished: u64,
     /// Test accuracy after the last epoch of the finished runs.
-    pub(crate) accuracy: Option<Spread>,
+    pub(crate) accuracy: Option<SeedStats>,
     /// Final accuracy and peak bytes of each finished run that has both.
     pub(crate) runs: Vec<RunPoint>,
     /// Bytes kept for the backward pass of one step, predicted and counted.
     pub(crate) kept: Option<f64>,
     pub(crate) counted: Option<f64>,
     /// Bytes that codecs remember from step to step.
-    pub(crate) memory: Option<f64>,
+    pub(crate) codec_state: Option<f64>,
     /// Held at once at most: of the pass, with what checkpointed parts keep anew, and codecs' memory.
     pub(crate) held: Option<f64>,
     /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
@@ -98,7 +98,7 @@ pub(crate) struct PlanRow {
     /// The parameters whose gradient differs between whole passes; `None` where there were none.
     pub(crate) changed: Option<Vec<ParameterRow>>,
     /// Bias and variance of the gradient, where passes were repeated.
-    pub(crate) drawn: Option<Drawn>,
+    pub(crate) bias_and_variance: Option<BiasAndVariance>,
 }
 
 /// A finished run's final accuracy and what a step of it took.
@@ -193,12 +193,12 @@ pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
     study.plans.iter().map(|plan| row(study, tables, plan)).collect()
 }
 
-fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
+fn row(study: &Study, tables: &Tables, plan: &StudyPlan) -> Result<PlanRow> {
     let here = |table: &DataFrame| only(table, "plan", &plan.name);
     let epochs = here(&tables.epochs)?;
     let kept = here(&tables.kept)?;
     let (memory, pass): (Vec<bool>, Vec<bool>) =
-        texts(&kept, "part")?.iter().map(|part| (part == MEMORY, part != MEMORY)).unzip();
+        texts(&kept, "part")?.iter().map(|part| (part == CODEC_STATE, part != CODEC_STATE)).unzip();
     let memory = kept.filter(&memory.into_iter().collect())?;
     let pass = kept.filter(&pass.into_iter().collect())?;
     let peaks = here(&tables.peaks)?;
@@ -236,11 +236,11 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
         planned: (study.of(&plan.name).count() + missing.count()) as u64,
         finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
-        accuracy: spread(points.iter().map(|p| p.accuracy)),
+        accuracy: seed_stats(points.iter().map(|p| p.accuracy)),
         runs: points,
         kept,
         counted: per_step(&pass, "counted")?,
-        memory: remembered,
+        codec_state: remembered,
         held: held(peak_kept.or(kept), remembered),
         peak_kept,
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
@@ -249,7 +249,7 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         calibration_seconds: mean(calibrated),
         layers: layers(&here(&tables.gradients)?)?,
         changed: changed(&here(&tables.whole_gradients)?)?,
-        drawn: drawn(study.of(&plan.name)),
+        bias_and_variance: bias_and_variance(study.of(&plan.name)),
         plan: plan.clone(),
     })
 }
@@ -272,7 +272,7 @@ fn maximum(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.filter(|v| v.is_finite()).reduce(f64::max)
 }
 
-fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
+fn seed_stats(values: impl Iterator<Item = f64>) -> Option<SeedStats> {
     let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
     let n = values.len();
     let mean = mean(values.iter().copied())?;
@@ -280,7 +280,7 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
     let sd = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(Spread { n: n as u64, mean, sd, low, high })
+    Some(SeedStats { n: n as u64, mean, sd, low, high })
 }
 
 /// The sum of a column over one step, mean over steps and seeds; `None` where a value is missing.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::drawings::{self, Source};
+use crate::figures::{self, Source};
 use crate::finding::{self, Finding};
 use crate::plan::{self, PlanRow};
 use crate::study::{State, Study};
@@ -42,7 +42,7 @@ impl Report {
     /// If a figure cannot be drawn or a file cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<Summary> {
         let source = self.source();
-        let shelves = drawings::all(&source)?;
+        let groups = figures::all(&source)?;
         let tables_dir = folder.join("tables");
         let mut table_files = Vec::new();
         if !self.plans.is_empty() {
@@ -51,14 +51,14 @@ impl Report {
         }
         table_files.extend(self.tables.write(&tables_dir)?);
         let mut drawings = Vec::new();
-        for figure in shelves.iter().flat_map(|shelf| &shelf.figures) {
+        for figure in groups.iter().flat_map(|group| &group.figures) {
             let svg = folder.join("figures").join(format!("{}.svg", figure.id));
             file::write(&svg, figure.svg.as_bytes())?;
             file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
             drawings.push(svg);
         }
         let page = folder.join("index.html");
-        let html = page::page(&source, &shelves, &table_files);
+        let html = page::page(&source, &groups, &table_files);
         let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
         file::write(&page, html.as_bytes())?;
         stale::remove(folder, &old, &html)?;

@@ -40,7 +40,7 @@ impl Run {
 
 /// A plan of the study, in the order in which reports show plans.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct StudyPlan {
     pub(crate) name: String,
     pub(crate) spec: String,
     /// The plan whose weights its runs start from, where they are not drawn at random.
@@ -55,12 +55,12 @@ pub(crate) struct Study {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) runs: Vec<Run>,
-    pub(crate) plans: Vec<Plan>,
+    pub(crate) plans: Vec<StudyPlan>,
     /// Folders of runs without a readable manifest, and why it is not.
     pub(crate) unreadable: Vec<(String, String)>,
     /// Folders that hold no run of this study, and why not.
     pub(crate) left_out: Vec<LeftOut>,
-    /// Plan and seed of runs that the study asks for and that are not there.
+    /// StudyPlan and seed of runs that the study asks for and that are not there.
     pub(crate) missing: Vec<(String, u64)>,
     /// Why the study does not tell which runs it asks for, where its description is damaged.
     pub(crate) no_grid: Option<String>,
@@ -114,7 +114,7 @@ impl Study {
     }
 
     /// The plan that keeps everything exactly, against which the others are held.
-    pub(crate) fn baseline(&self) -> Option<&Plan> {
+    pub(crate) fn baseline(&self) -> Option<&StudyPlan> {
         self.plans.iter().find(|p| p.spec == "none" && p.from.is_none())
     }
 }
@@ -168,14 +168,14 @@ fn run_name(plan: &str, seed: u64) -> String {
 }
 
 /// The plans in their order, those that keep everything first.
-fn exact_first(mut plans: Vec<Plan>) -> Vec<Plan> {
+fn exact_first(mut plans: Vec<StudyPlan>) -> Vec<StudyPlan> {
     plans.sort_by_key(|plan| plan.spec != "none"); // which keeps the order of equals
     plans
 }
 
 /// The plans in their order, but those that repeat the codecs of another after all others.
-fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
-    let (mut first, mut again) = (Vec::<Plan>::new(), Vec::new());
+fn repeats_last(plans: Vec<StudyPlan>) -> Vec<StudyPlan> {
+    let (mut first, mut again) = (Vec::<StudyPlan>::new(), Vec::new());
     for plan in plans {
         let repeats = first.iter().any(|earlier| earlier.spec == plan.spec);
         if repeats { again.push(plan) } else { first.push(plan) }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use packlight_record::{KeptKind, LayerKind, Measurement, Record, Spread};
+use packlight_record::{Distribution, KeptKind, LayerKind, Measurement, Record};
 use polars::prelude::*;
 
 use crate::study::{Run, Study};
@@ -157,8 +157,9 @@ fn gradients(study: &Study) -> PolarsResult<DataFrame> {
             _ => None,
         })
         .collect();
-    let of =
-        |li: &Option<Spread>, field: fn(&Spread) -> f64| li.as_ref().map(field).and_then(finite);
+    let of = |li: &Option<Distribution>, field: fn(&Distribution) -> f64| {
+        li.as_ref().map(field).and_then(finite)
+    };
     table!(rows, |(run, at, fidelity, li, bytes)|
         plan: run.manifest.plan.clone(),
         seed: run.manifest.seed,
@@ -219,7 +220,7 @@ fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
         (KeptKind::Input, _) => "other inputs",
         (KeptKind::Mask, _) => "masks and indices",
         (KeptKind::Statistics, _) => "statistics",
-        (KeptKind::Memory, _) => MEMORY,
+        (KeptKind::CodecState, _) => CODEC_STATE,
     }
 }
 
@@ -230,11 +231,11 @@ pub(crate) const PARTS: [&str; 6] = [
     "other inputs",
     "masks and indices",
     "statistics",
-    MEMORY,
+    CODEC_STATE,
 ];
 
 /// What codecs remember from step to step: it outlives the pass, and is not counted with it.
-pub(crate) const MEMORY: &str = "codecs' memory";
+pub(crate) const CODEC_STATE: &str = "codec state";
 
 /// One row for each layer and part; of several kept tensors their sum.
 fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame> {

@@ -1,9 +1,9 @@
 //! The learning indicator of a restored activation.
 
 use candle_core::Tensor;
-use packlight_record::{LayerKind, Spread};
+use packlight_record::{Distribution, LayerKind};
 
-use super::{ratio, spread, values};
+use super::{distribution, ratio, values};
 use crate::{Error, Result};
 
 /// What one value of the learning indicator is taken over.
@@ -31,7 +31,11 @@ impl Rows {
 ///
 /// # Errors
 /// If the shapes differ or a tensor cannot be read.
-pub fn learning_indicator(rows: Rows, exact: &Tensor, restored: &Tensor) -> Result<Option<Spread>> {
+pub fn learning_indicator(
+    rows: Rows,
+    exact: &Tensor,
+    restored: &Tensor,
+) -> Result<Option<Distribution>> {
     if exact.dims() != restored.dims() {
         return Err(Error::Shape {
             what: "activations".into(),
@@ -49,7 +53,7 @@ pub fn learning_indicator(rows: Rows, exact: &Tensor, restored: &Tensor) -> Resu
     let (exact, restored) = (values(exact)?, values(restored)?);
     let rows = exact.chunks_exact(row).zip(restored.chunks_exact(row));
     let indicators: Vec<f64> = rows.filter_map(|(h, r)| of_row(h, r)).collect();
-    Ok(spread(&indicators))
+    Ok(distribution(&indicators))
 }
 
 fn of_row(exact: &[f64], restored: &[f64]) -> Option<f64> {

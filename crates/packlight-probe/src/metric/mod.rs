@@ -11,15 +11,15 @@ pub mod norm_ratio;
 pub mod relative_error;
 pub mod snr;
 
-mod spread;
+mod distribution;
 
 pub use bias_and_variance::bias_and_variance;
 pub use cosine::cosine;
+pub use distribution::distribution;
 pub use learning_indicator::{Rows, learning_indicator};
 pub use norm_ratio::norm_ratio;
 pub use relative_error::relative_error;
 pub use snr::snr_db;
-pub use spread::spread;
 
 use candle_core::{DType, Tensor};
 use packlight_record::Fidelity;

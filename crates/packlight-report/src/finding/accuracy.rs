@@ -6,8 +6,8 @@
 //! overlap is not enough, since with two or three seeds they soon do.
 
 use super::{Finding, Verdict, open};
-use crate::plan::{PlanRow, Spread};
-use crate::words::{count, list, percent};
+use crate::format::{count, list, percent};
+use crate::plan::{PlanRow, SeedStats};
 
 /// What a codec's runs say to the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn finding(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Findin
 }
 
 /// `pool4 ends at 97.1 % after 18 epochs (n = 2, seeds from 97.0 % to 97.2 %)`.
-fn ends(plan: &PlanRow, accuracy: Spread) -> String {
+fn ends(plan: &PlanRow, accuracy: SeedStats) -> String {
     let seeds = match accuracy.n {
         1 => String::new(),
         _ => format!(", seeds from {} to {}", percent(accuracy.low), percent(accuracy.high)),
@@ -72,12 +72,12 @@ fn ends(plan: &PlanRow, accuracy: Spread) -> String {
 }
 
 /// Whether so much is as much as the exact plan's.
-fn kept(found: Spread, target: Spread) -> bool {
+fn kept(found: SeedStats, target: SeedStats) -> bool {
     found.mean >= target.low
 }
 
 /// `−0.7 points, within the range of the seeds of none`.
-fn beside(found: Spread, base: &str, target: Spread) -> String {
+fn beside(found: SeedStats, base: &str, target: SeedStats) -> String {
     let points = format!("{:+.1} points", (found.mean - target.mean) * 100.0).replace('-', "−");
     let place = match () {
         // One seed has no spread to stand in or out of.
@@ -95,7 +95,7 @@ fn beside(found: Spread, base: &str, target: Spread) -> String {
 fn outcome<'a>(
     plans: impl Iterator<Item = &'a PlanRow>,
     epochs: u64,
-    target: Spread,
+    target: SeedStats,
 ) -> Option<Outcome> {
     let mut complete: Vec<(u64, bool)> = Vec::new();
     for plan in plans {
@@ -144,7 +144,7 @@ fn verdict(outcomes: &[Outcome]) -> Verdict {
 }
 
 /// All final accuracies, those of runs of another length last.
-pub(crate) fn headline(base: &PlanRow, target: Spread, others: &[&PlanRow]) -> String {
+pub(crate) fn headline(base: &PlanRow, target: SeedStats, others: &[&PlanRow]) -> String {
     let epochs = base.planned_epochs;
     let mut same = vec![format!("{} {}", base.plan.name, percent(target.mean))];
     let mut other = Vec::new();

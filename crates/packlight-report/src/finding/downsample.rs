@@ -1,8 +1,8 @@
 //! Whether the gradients of the 1x1 downsample layers are the closest to the exact ones.
 
 use super::{Finding, Verdict, open};
+use crate::format::{count, list, thousandths};
 use crate::plan::{LayerRow, PlanRow, mean};
-use crate::words::{count, list, thousandths};
 
 /// Holds the claim against the cosines of the plans that compress.
 pub(super) fn finding(others: &[&PlanRow]) -> Finding {

@@ -1,8 +1,8 @@
 //! Whether less is kept at the peak of a training step.
 
 use super::{Finding, Verdict, open};
+use crate::format::{bytes, change, list};
 use crate::plan::PlanRow;
-use crate::words::{bytes, change, list};
 
 /// Holds the claim against the peak of a step with one plan for each codec.
 pub(super) fn finding(baseline: Option<&PlanRow>, compressing: &[&PlanRow]) -> Finding {

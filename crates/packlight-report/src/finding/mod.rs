@@ -89,8 +89,8 @@ fn open(claim: &str, why: &str) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{LayerRow, Spread};
-    use crate::study::Plan;
+    use crate::plan::{LayerRow, SeedStats};
+    use crate::study::StudyPlan;
 
     /// A plan of the codec that its name begins with; two seeds end a tenth of a point to each side
     /// of `accuracy`.
@@ -98,22 +98,28 @@ mod tests {
         let spec = name.split('-').next().unwrap_or_default();
         let (planned_epochs, mean) = ends;
         PlanRow {
-            plan: Plan { name: name.into(), spec: spec.into(), from: None },
+            plan: StudyPlan { name: name.into(), spec: spec.into(), from: None },
             planned_epochs,
             planned: 2,
             finished: 2,
-            accuracy: Some(Spread { n: 2, mean, sd: 0.001, low: mean - 0.001, high: mean + 0.001 }),
+            accuracy: Some(SeedStats {
+                n: 2,
+                mean,
+                sd: 0.001,
+                low: mean - 0.001,
+                high: mean + 0.001,
+            }),
             runs: Vec::new(),
             kept: None,
             counted: None,
-            memory: None,
+            codec_state: None,
             held: Some(peak),
             peak_kept: Some(peak),
             peak_allocated: None,
             resident: None,
             step_seconds: None,
             calibration_seconds: None,
-            drawn: None,
+            bias_and_variance: None,
             changed: None,
             layers: layers
                 .iter()
@@ -207,7 +213,7 @@ mod tests {
     #[test]
     fn one_seed_that_gets_there_is_not_enough() {
         let mut wide = plan("pool2", 70.0, (6, 0.895), &[]);
-        wide.accuracy = wide.accuracy.map(|a| Spread { high: 0.9, ..a });
+        wide.accuracy = wide.accuracy.map(|a| SeedStats { high: 0.9, ..a });
         let finding = accuracy(&[none(), wide]);
         assert_eq!(finding.verdict, Verdict::Denied);
         assert!(finding.details[1].contains("which its best seed reaches"), "{finding:?}");

@@ -5,8 +5,8 @@ mod table;
 use maud::{Markup, html};
 
 use crate::codec_name::methods;
+use crate::format::{change, percent};
 use crate::plan::PlanRow;
-use crate::words::{change, percent};
 use table::{PUBLISHED, Published};
 
 /// Published figures with the study's plans of the same method.

@@ -107,10 +107,10 @@ fn seeds_that_no_float_tells_apart_are_two_seeds() {
     let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let seeds = lines.next().unwrap().iter().position(|h| *h == "seeds").unwrap();
     assert!(lines.all(|row| row[seeds] == "2"));
-    let spread =
+    let curves =
         std::fs::read_to_string(study.path().join("figures/loss-and-accuracy.csv")).unwrap();
     for seed in ["none,0,", "none,1,"] {
-        assert!(spread.contains(seed), "{spread}");
+        assert!(curves.contains(seed), "{curves}");
     }
 }
 

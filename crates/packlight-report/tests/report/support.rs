@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
-    Appender, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record, RunState,
-    Spread, TimelinePoint,
+    Appender, Distribution, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record,
+    RunState, TimelinePoint,
 };
 
 pub(crate) const EPOCHS: u64 = 6;
@@ -238,7 +238,7 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
         let draws = (run.factor > 1).then_some(drawn);
         records.append(&Record::WholeGradient { epoch, step, parameter, fidelity, draws }).unwrap();
         let median = 1.0 - 1.2 * loss;
-        let learning_indicator = Some(Spread {
+        let learning_indicator = Some(Distribution {
             count: 64,
             mean: median,
             min: median - 4.0 * loss,

@@ -14,11 +14,11 @@ use polars::prelude::DataFrame;
 
 use crate::Result;
 use crate::finding::Finding;
+use crate::format::count;
 use crate::frame::{numbers, texts, whole};
 use crate::plan::{PlanRow, codecs};
 use crate::study::Study;
 use crate::tables::Tables;
-use crate::words::count;
 
 /// All that a figure is drawn from.
 pub(crate) struct Source<'a> {
@@ -29,7 +29,7 @@ pub(crate) struct Source<'a> {
 }
 
 /// Figures of one kind, or of one plan.
-pub(crate) struct Shelf {
+pub(crate) struct FigureGroup {
     /// What they show, where the page keeps them folded away until asked.
     pub(crate) folded: Option<String>,
     pub(crate) figures: Vec<Figure>,
@@ -43,12 +43,12 @@ const TOGETHER: usize = 7;
 ///
 /// # Errors
 /// If a figure cannot be drawn.
-pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Shelf>> {
-    let mut shelves = Vec::new();
+pub(crate) fn all(source: &Source<'_>) -> Result<Vec<FigureGroup>> {
+    let mut groups = Vec::new();
     let many = source.plans.len() > TOGETHER;
     let mut put = |title: String, figures: Vec<Figure>| {
         if !figures.is_empty() {
-            shelves.push(Shelf { folded: Some(title).filter(|_| many), figures });
+            groups.push(FigureGroup { folded: Some(title).filter(|_| many), figures });
         }
     };
     let all: Vec<&PlanRow> = source.plans.iter().collect();
@@ -70,9 +70,10 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Shelf>> {
         "Learning indicator, layer by layer".into(),
         source.in_groups(&altering, Source::indicator)?,
     );
-    let open = Shelf { folded: None, figures: tradeoffs.into_iter().chain(overview).collect() };
-    shelves.insert(usize::from(!many && !shelves.is_empty()), open);
-    Ok(shelves)
+    let open =
+        FigureGroup { folded: None, figures: tradeoffs.into_iter().chain(overview).collect() };
+    groups.insert(usize::from(!many && !groups.is_empty()), open);
+    Ok(groups)
 }
 
 /// A plan's name as part of a file's name; plans that would collide get their number.

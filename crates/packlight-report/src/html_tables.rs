@@ -2,15 +2,15 @@
 
 use maud::{Markup, html};
 
-use crate::drawings::Source;
+use crate::figures::Source;
+use crate::format::{bytes, change, list, milliseconds, percent, thousandths};
 use crate::plan::PlanRow;
 use crate::study::{State, Study};
-use crate::words::{bytes, change, list, milliseconds, percent, thousandths};
 
 /// Which columns of the table some plan has something for; the others would only make it wider.
 #[derive(Clone, Copy)]
 struct Columns {
-    memory: bool,
+    codec_state: bool,
     calibration: bool,
     whole: bool,
 }
@@ -20,9 +20,9 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
     let base = source.base();
     let any = |has: fn(&PlanRow) -> bool| source.plans.iter().any(has);
     let columns = Columns {
-        memory: any(|p| p.memory.is_some()),
+        codec_state: any(|p| p.codec_state.is_some()),
         calibration: any(|p| p.calibration_seconds.is_some()),
-        whole: any(|p| p.changed.is_some() || p.drawn.is_some()),
+        whole: any(|p| p.changed.is_some() || p.bias_and_variance.is_some()),
     };
     html! {
         div .wide.dense.broad {
@@ -33,7 +33,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
-                        th colspan=(3 + u8::from(columns.memory)) .group { "kept bytes" }
+                        th colspan=(3 + u8::from(columns.codec_state)) .group { "kept bytes" }
                         th rowspan="2" .number.first { "peak," br; "allocator" }
                         th colspan=(2 + u8::from(columns.calibration)) .group { "time per step" }
                         th colspan="2" .group { "cosine" }
@@ -43,7 +43,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                     tr {
                         th .number.first { "predicted" }
                         th .number { "counted" }
-                        @if columns.memory { th .number { "memory" } }
+                        @if columns.codec_state { th .number { "codec state" } }
                         th .number { "at most" }
                         th .number.first { "median" }
                         th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
@@ -104,7 +104,7 @@ pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
                         th .number { "resident" }
                     }
                 }
-                tbody { @for plan in source.plans { (memory(plan, base)) } }
+                tbody { @for plan in source.plans { (memory_row(plan, base)) } }
             }
         }
         p .small.muted {
@@ -149,7 +149,7 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>, columns: Columns) -> Markup {
             td .number { (accuracy) }
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }
-            @if columns.memory { td .number { (bytes(plan.memory)) } }
+            @if columns.codec_state { td .number { (bytes(plan.codec_state)) } }
             td .number { (bytes(plan.held)) }
             td .number.first { (bytes(plan.peak_allocated)) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
@@ -180,16 +180,16 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>, columns: Columns) -> Markup {
                     @if plan.changed.as_ref().is_some_and(Vec::is_empty) { "exact" }
                     @else { (defined(plan.whole_cosine())) }
                 }
-                td .number { (defined(plan.drawn.map(|d| d.bias))) }
-                td .number { (defined(plan.drawn.map(|d| d.variance))) }
-                td .number { (plan.drawn.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
+                td .number { (defined(plan.bias_and_variance.map(|d| d.bias))) }
+                td .number { (defined(plan.bias_and_variance.map(|d| d.variance))) }
+                td .number { (plan.bias_and_variance.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
             }
         }
     }
 }
 
 /// Kept and peak bytes of one plan.
-fn memory(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+fn memory_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let base = base.filter(|b| b.plan.name != plan.plan.name);
     let with_change = |of: fn(&PlanRow) -> Option<f64>| {
         let change = of(plan).zip(base.and_then(of)).map(|(v, b)| change(v, b, "less", "more"));

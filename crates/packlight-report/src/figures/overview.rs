@@ -4,8 +4,8 @@ use packlight_figure::{Figure, PlanCosines, cosine_overview};
 
 use super::Source;
 use crate::Result;
+use crate::format::thousandths;
 use crate::plan::PlanRow;
-use crate::words::thousandths;
 
 impl Source<'_> {
     /// `None` where fewer than two plans alter a gradient: one alone has its own heatmap.

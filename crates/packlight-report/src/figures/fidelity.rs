@@ -6,9 +6,9 @@ use packlight_figure::{Figure, IndicatorColumn, Quantiles, cosine_multiples, lea
 
 use super::{Source, by_seed, slug};
 use crate::Result;
+use crate::format::{list, thousandths};
 use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{PlanRow, mean};
-use crate::words::{list, thousandths};
 
 impl Source<'_> {
     pub(super) fn multiples(&self, plan: &PlanRow) -> Result<Figure> {

@@ -1,12 +1,12 @@
 //! Accuracy against what it costs: memory and time.
 
-use packlight_figure::{Candidate, Cost, Figure, front, tradeoff};
+use packlight_figure::{Candidate, Cost, Figure, pareto_front, tradeoff};
 
 use super::Source;
 use crate::Result;
 use crate::codec_name::{family, methods};
+use crate::format::list;
 use crate::plan::{PlanRow, RunPoint, mean};
-use crate::words::list;
 
 /// What accuracy is held against.
 struct Against {
@@ -74,7 +74,7 @@ impl Source<'_> {
         let average = |values: &[f64]| mean(values.iter().copied()).unwrap_or(f64::NAN);
         let means: Vec<(f64, f64)> = points.iter().map(|(c, a)| (average(c), average(a))).collect();
         let best: Vec<String> =
-            front(&means).into_iter().map(|i| plans[i].plan.name.clone()).collect();
+            pareto_front(&means).into_iter().map(|i| plans[i].plan.name.clone()).collect();
         let title = format!("Accuracy against {}: on the front {}", against.said, list(&best));
         let candidates: Vec<Candidate<'_>> = plans
             .iter()

@@ -4,7 +4,7 @@ use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::data::{data, number};
 use crate::layers::{layer_groups, looks};
-use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
 const HOW_TO_READ: &str = "One panel for each group of layers in forward order, one line for each \
     layer: the cosine between its exact and its compressed weight gradient, mean over the seeds, \
@@ -39,7 +39,7 @@ pub fn cosine_multiples(
             }
         }
     }
-    let (_, low, _) = spread(cosine.iter().flatten().flatten().copied());
+    let (_, low, _) = mean_and_range(cosine.iter().flatten().flatten().copied());
     let zoomed = low > 0.9;
     let groups = layer_groups(layers);
     let columns = groups.len().min(2);
@@ -64,7 +64,7 @@ pub fn cosine_multiples(
                     true if c < 1.0 => 1.0 - c,
                     true => f64::NAN,
                 };
-                let at = |s: usize| spread(cosine[i].iter().map(|seed| value(seed[s])));
+                let at = |s: usize| mean_and_range(cosine[i].iter().map(|seed| value(seed[s])));
                 let all: Vec<_> = (0..steps.len()).map(at).collect();
                 let mean: Vec<f64> = all.iter().map(|a| a.0).collect();
                 let low: Vec<f64> = all.iter().map(|a| a.1).collect();
@@ -82,13 +82,13 @@ pub fn cosine_multiples(
 }
 
 fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool) -> (Axis, Axis) {
-    let (_, first, last) = spread(steps.iter().copied());
+    let (_, first, last) = mean_and_range(steps.iter().copied());
     let x = Axis::whole("training step", first, last, 4);
     if !zoomed {
         return (x, Axis::cosine("cosine"));
     }
     let distances = cosine.iter().flatten().flatten().map(|c| 1.0 - c).filter(|d| *d > 0.0);
-    let (_, low, high) = spread(distances);
+    let (_, low, high) = mean_and_range(distances);
     (x, Axis::log("1 − cosine", low, high))
 }
 

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::drawings::Source;
+use crate::figures::Source;
 use crate::plan::PlanRow;
 
 /// One study's column.
@@ -43,7 +43,7 @@ impl Column {
 }
 
 /// One row for each name of a plan, and in it every study that has such a plan.
-pub(crate) fn across(columns: &[Column]) -> Markup {
+pub(crate) fn collection_table(columns: &[Column]) -> Markup {
     let mut plans: Vec<&str> = Vec::new();
     for (name, _) in columns.iter().flat_map(|column| &column.cells) {
         if !plans.contains(&name.as_str()) {

@@ -8,7 +8,7 @@ use crate::study::Run;
 
 /// What repeated draws show of one plan, mean over probed steps and seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Drawn {
+pub(crate) struct BiasAndVariance {
     /// Draws of each step.
     pub(crate) draws: u64,
     /// `|mean(h) - g| / |g|` over all parameters together, less what chance makes of an unbiased codec
@@ -29,7 +29,9 @@ struct Squares {
 /// Puts the parameters of each step together by the norms of their exact gradients; `None` where
 /// nothing was drawn repeatedly. A parameter whose exact gradient is zero has neither bias nor
 /// variance relative to it and is left out.
-pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
+pub(crate) fn bias_and_variance<'a>(
+    runs: impl Iterator<Item = &'a Run>,
+) -> Option<BiasAndVariance> {
     let mut steps: BTreeMap<(u64, u64), Squares> = BTreeMap::new();
     let mut most = 0;
     for run in runs {
@@ -49,7 +51,7 @@ pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
     let defined: Vec<&Squares> = steps.values().filter(|s| s.exact > 0.0).collect();
     let mean =
         |of: fn(&Squares) -> f64| defined.iter().map(|s| of(s)).sum::<f64>() / defined.len() as f64;
-    (!defined.is_empty()).then(|| Drawn {
+    (!defined.is_empty()).then(|| BiasAndVariance {
         draws: most,
         bias: mean(|s| (s.bias / s.exact).max(0.0).sqrt()),
         variance: mean(|s| s.variance / s.exact),

@@ -7,9 +7,9 @@ use polars::prelude::DataFrame;
 
 use super::{Source, slug};
 use crate::Result;
+use crate::format::thousandths;
 use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{ParameterRow, PlanRow};
-use crate::words::thousandths;
 
 impl Source<'_> {
     /// Each layer's two gradients from one backward pass.

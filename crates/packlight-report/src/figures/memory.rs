@@ -1,14 +1,16 @@
 //! What a step keeps: over time, and layer by layer.
 
-use packlight_figure::{Course, Figure, KeptBytes, KeptColumn, kept_bytes, memory_timeline};
+use packlight_figure::{
+    Figure, KeptBytes, KeptColumn, MemoryTimeline, kept_bytes, memory_timeline,
+};
 use packlight_record::LayerKind;
 
 use super::Source;
 use crate::Result;
+use crate::format::{bytes, change, list};
 use crate::frame::{describe, numbers, only, texts, whole};
 use crate::plan::PlanRow;
 use crate::tables::PARTS;
-use crate::words::{bytes, change, list};
 
 impl Source<'_> {
     pub(super) fn timeline(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
@@ -50,9 +52,9 @@ impl Source<'_> {
             })
             .collect();
         let title = format!("Most kept at once in a training step: {}", list(&peaks));
-        let courses: Vec<Course<'_>> = courses
+        let courses: Vec<MemoryTimeline<'_>> = courses
             .iter()
-            .map(|(name, kept, live, turn, _)| Course { name, kept, live, backward: *turn })
+            .map(|(name, kept, live, turn, _)| MemoryTimeline { name, kept, live, backward: *turn })
             .collect();
         let caption = self.caption(format!("memory-timeline{number}"), title);
         let subtitle = format!("{}; one step of the first seed (n = 1)", caption.subtitle);
