@@ -1,4 +1,4 @@
-//! Quantities against epoch or step, one line per plan, mean and spread over seeds.
+//! Quantities against epoch or step: one line for each plan, with mean and range over seeds.
 
 use crate::axis::Axis;
 use crate::canvas::{Key, draw};
@@ -7,10 +7,10 @@ use crate::names::Names;
 use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
-    reaches from the lowest to the highest seed, and n is their number. Dashed lines belong to the \
-    plan of the same colour. Nothing is smoothed, and where a value is missing the line is broken.";
+    reaches from the lowest to the highest seed, and n is the number of seeds. Dashed lines belong \
+    to the plan of the same colour. Nothing is smoothed; a missing value breaks the line.";
 
-/// One plan's course in a panel.
+/// One plan's line in a panel.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     name: &'a str,
@@ -20,13 +20,13 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The values of each seed at each of `x`; NaN where a seed has none.
+    /// A line from each seed's values at each of `x`; NaN where a seed has none.
     #[must_use]
     pub fn new(name: &'a str, x: &'a [f64], seeds: &'a [Vec<f64>]) -> Self {
         Self { name, x, seeds, dashed: None }
     }
 
-    /// The same, dashed and without a band: a second quantity of the same plan, named here.
+    /// Makes the line dashed and without a band, for a second `quantity` of the same plan.
     #[must_use]
     pub fn dashed(mut self, quantity: &'a str) -> Self {
         self.dashed = Some(quantity);
@@ -51,21 +51,21 @@ impl<'a> Panel<'a> {
         Self { x_label, y_label, lines: Vec::new(), log: false, unit_range: false }
     }
 
-    /// Adds a line; lines of one name share a colour, given out in the order of the names.
+    /// Adds a line. Lines of the same name share a colour.
     #[must_use]
     pub fn line(mut self, line: Line<'a>) -> Self {
         self.lines.push(line);
         self
     }
 
-    /// With a logarithmic y axis.
+    /// Makes the y axis logarithmic.
     #[must_use]
     pub fn log(mut self) -> Self {
         self.log = true;
         self
     }
 
-    /// With a y axis that does not pass 1, for fractions.
+    /// Ends the y axis at 1, for fractions.
     #[must_use]
     pub fn fraction(mut self) -> Self {
         self.unit_range = true;
@@ -92,7 +92,8 @@ impl<'a> Panel<'a> {
 /// Draws panels side by side with one legend; each plan keeps its colour and marker in all.
 ///
 /// # Errors
-/// If there is no panel, a panel has no line, or a seed's values and their `x` differ in number.
+/// Returns an error if there is no panel, a panel has no line, or a seed does not have one value
+/// for each of `x`.
 pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
     not_empty(caption, "panel", panels.len())?;
     let mut names: Vec<&str> = Vec::new();
@@ -168,7 +169,7 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
     caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
-/// A logarithm needs a positive value.
+/// A logarithmic axis cannot show values that are not positive.
 fn drawable(value: f64, log: bool) -> f64 {
     if log && value <= 0.0 { f64::NAN } else { value }
 }

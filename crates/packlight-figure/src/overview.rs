@@ -1,4 +1,4 @@
-//! Every plan at a glance: how close each layer's compressed gradient is to the exact one.
+//! All plans in one figure: how close each layer's compressed gradient is to the exact one.
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
@@ -7,7 +7,7 @@ use crate::heatmap::{color, color_bar};
 use crate::names::Names;
 use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
-/// One plan's mean cosine for each layer; NaN where it is undefined.
+/// One plan's mean cosine for each layer; NaN if undefined.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanCosines<'a> {
     /// The plan's name.
@@ -18,16 +18,17 @@ pub struct PlanCosines<'a> {
 
 const HOW_TO_READ: &str = "A row for each plan, a column for each layer in forward order: the mean \
     over the probed steps and the seeds of the cosine between the layer's compressed and exact \
-    weight gradient. 1 is exact, 0 says nothing about the direction. Hatched: undefined, since the \
-    exact gradient was zero or the layer was not probed. Mean and lowest over the layers stand at \
-    the right.";
+    weight gradient. 1 is exact, 0 is no relation. Hatched: undefined, because the exact gradient \
+    was zero or the layer was not probed. At the right are the mean and the lowest over the \
+    layers.";
 
 const ROW: i32 = 15;
 
 /// Draws the heatmap of plans by layers.
 ///
 /// # Errors
-/// If there is no plan or no layer, or a plan does not have one cosine for each layer.
+/// Returns an error if there is no plan or no layer, or a plan does not have one cosine for each
+/// layer.
 pub fn cosine_overview(
     caption: &Caption,
     layers: &[&str],

@@ -7,19 +7,19 @@ use crate::layers::{layer_groups, looks};
 use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
 const HOW_TO_READ: &str = "One panel for each group of layers in forward order, one line for each \
-    layer: the cosine between its exact and its compressed weight gradient, mean over the seeds, \
-    with a band from the lowest to the highest seed. ";
-const PLAIN: &str = "The axis is always the whole range from -1 to 1; the thin line at 1 is the \
-    exact direction. Lines are broken where the cosine is undefined or was not recorded.";
+    layer: the cosine between its exact and its compressed weight gradient, as the mean over the \
+    seeds with a band from the lowest to the highest seed. ";
+const PLAIN: &str = "The axis always spans -1 to 1; the thin line at 1 is the exact direction. \
+    Lines are broken where the cosine is undefined or was not recorded.";
 const ZOOMED: &str = "All cosines are above 0.9, so the figure shows their distance from 1 on a \
-    logarithmic axis: lower is better, and each decade down is a gradient ten times closer. \
-    A cosine of exactly 1 has no place on such an axis and leaves a gap.";
+    logarithmic axis: lower is better, and a gradient one decade lower is ten times closer. \
+    A cosine of exactly 1 cannot be shown on this axis and leaves a gap.";
 
-/// Draws `cosine`, which holds for each layer, in forward order, and each seed the value at each
-/// of `steps`: NaN where it is undefined or was not recorded.
+/// Draws the `cosine` of each layer (in forward order) and each seed at each of `steps`; NaN if it
+/// is undefined or was not recorded.
 ///
 /// # Errors
-/// If there is no layer or step, or the slices do not match in length.
+/// Returns an error if there is no layer or step, or the slices do not match in length.
 pub fn cosine_multiples(
     caption: &Caption,
     layers: &[&str],

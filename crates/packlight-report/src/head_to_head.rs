@@ -1,13 +1,13 @@
-//! The head-to-head table as data: a row for each plan.
+//! The table that compares the plans, as data: one row for each plan.
 
 use polars::prelude::*;
 
 use crate::plan::PlanRow;
 
-/// All that the page's table says, in numbers; what is undefined or was not recorded is null.
+/// The numbers of the page's table; null where undefined or not recorded.
 ///
 /// # Errors
-/// If polars refuses a column, which these give no cause for.
+/// Returns an error if polars rejects a column.
 pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<DataFrame> {
     let column = |of: &dyn Fn(&PlanRow) -> Option<f64>| -> Vec<Option<f64>> {
         plans.iter().map(|p| of(p).filter(|v| v.is_finite())).collect()

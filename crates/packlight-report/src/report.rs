@@ -1,4 +1,4 @@
-//! The report of one study: what its records say, and the files that say it to people.
+//! The report of one study.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::study::{State, Study};
 use crate::tables::{self, Tables};
 use crate::{Result, Summary, file, head_to_head, page, stale};
 
-/// What the records of a study say.
+/// A study's records, evaluated.
 pub(crate) struct Report {
     study: Study,
     tables: Tables,
@@ -21,7 +21,7 @@ impl Report {
     /// Reads the records of the study in `folder`.
     ///
     /// # Errors
-    /// If the study has no runs, or the folder cannot be read.
+    /// Returns an error if the study has no runs, or the folder cannot be read.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let study = Study::read(folder)?;
         let tables = Tables::new(&study)?;
@@ -30,16 +30,16 @@ impl Report {
         Ok(Self { study, tables, plans, findings })
     }
 
-    /// What tables and figures are made from.
+    /// The input of tables and figures.
     pub(crate) fn source(&self) -> Source<'_> {
         let Self { study, tables, plans, findings } = self;
         Source { study, tables, plans, findings }
     }
 
-    /// Writes page, figures and tables into `folder`, over earlier ones.
+    /// Writes page, figures and tables into `folder`, replacing earlier ones.
     ///
     /// # Errors
-    /// If a figure cannot be drawn or a file cannot be written.
+    /// Returns an error if a figure cannot be drawn or a file cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<Summary> {
         let source = self.source();
         let groups = figures::all(&source)?;

@@ -1,4 +1,4 @@
-//! Records as tables: one row a fact, plan and seed in front.
+//! The records as tables: one row for each fact, plan and seed first.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use polars::prelude::*;
 use crate::study::{Run, Study};
 use crate::{Result, file, frame};
 
-/// The tables of a study, in long form; floats that are undefined are null.
+/// The tables of a study, in long form; undefined numbers are null.
 #[derive(Debug)]
 pub(crate) struct Tables {
     /// Loss and accuracy: plan, seed, epoch, ...
@@ -34,7 +34,7 @@ impl Tables {
     /// Makes the tables of all runs.
     ///
     /// # Errors
-    /// If polars refuses a column, which records of this version give no cause for.
+    /// Returns an error if polars rejects a column.
     pub(crate) fn new(study: &Study) -> Result<Self> {
         let mut layers: Vec<(String, LayerKind)> = Vec::new();
         for record in study.runs.iter().flat_map(|r| &r.records) {
@@ -59,7 +59,7 @@ impl Tables {
     /// Writes each table that has rows to `folder` as CSV and returns the files' names.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// Returns an error if a file cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<Vec<String>> {
         let tables = [
             ("epochs", &self.epochs),
@@ -81,14 +81,14 @@ impl Tables {
 /// Writes one table to `folder` as CSV and returns the file's name.
 ///
 /// # Errors
-/// If the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub(crate) fn write(folder: &Path, name: &str, table: &DataFrame) -> Result<String> {
     let name = format!("{name}.csv");
     file::write(&folder.join(&name), &frame::csv(table)?)?;
     Ok(name)
 }
 
-/// Every record of every run, with the run that it is of.
+/// Every record, with its run.
 fn records(study: &Study) -> impl Iterator<Item = (&Run, &Record)> {
     study.runs.iter().flat_map(|run| run.records.iter().map(move |record| (run, record)))
 }
@@ -101,7 +101,7 @@ macro_rules! table {
     }};
 }
 
-/// polars' null stands for what is undefined; NaN would spoil every mean.
+/// Undefined values become null; a NaN would make every mean NaN.
 fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|v| v.is_finite())
 }
@@ -212,7 +212,7 @@ fn whole_gradients(study: &Study) -> PolarsResult<DataFrame> {
     )
 }
 
-/// What a kept tensor is called in figures and tables.
+/// The part that a kept tensor counts towards in figures and tables.
 fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
     match (kept, layer) {
         (KeptKind::Input, Some(LayerKind::Conv | LayerKind::Linear)) => "conv and linear inputs",
@@ -234,10 +234,10 @@ pub(crate) const PARTS: [&str; 6] = [
     CODEC_STATE,
 ];
 
-/// What codecs remember from step to step: it outlives the pass, and is not counted with it.
+/// The state that codecs carry from step to step. It outlives the pass and is counted separately.
 pub(crate) const CODEC_STATE: &str = "codec state";
 
-/// One row for each layer and part; of several kept tensors their sum.
+/// One row for each layer and part, with the sums over its kept tensors.
 fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame> {
     let mut rows = Vec::new();
     for run in &study.runs {
@@ -276,7 +276,7 @@ fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame
     )
 }
 
-/// The counting allocator's figures for the step of a timeline.
+/// Live bytes and peak by the counting allocator, for a step with a timeline.
 fn allocated(run: &Run, at: u64) -> Option<(&[i64], i64)> {
     run.measurements.iter().find_map(|m| match m {
         Measurement::Allocated { step, points, peak } if *step == at => Some((&points[..], *peak)),

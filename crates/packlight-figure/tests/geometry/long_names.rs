@@ -9,7 +9,7 @@ use packlight_figure::{Caption, Compared, Heatmap};
 
 use crate::drawing::Drawing;
 
-/// Seven names of a hundred letters that differ in one in the middle.
+/// Seven names of a hundred letters that differ in one letter in the middle.
 fn names() -> Vec<String> {
     (0..7).map(|i| format!("{}{i}{}", "wide-m".repeat(8), "mmmm_".repeat(10) + "x")).collect()
 }

@@ -2,8 +2,8 @@
 
 use packlight_record::Distribution;
 
-/// Sums up finite `values` by their mean, extremes and quantiles (linear between neighbours, as
-/// NumPy's default); `None` if there are none.
+/// Mean, extremes and quantiles of finite `values`, interpolated linearly as in NumPy's default;
+/// `None` if there are none.
 pub fn distribution(values: &[f64]) -> Option<Distribution> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What a step keeps: over time, and layer by layer.
+//! The bytes that a step keeps: over time, and layer by layer.
 
 use packlight_figure::{
     Figure, KeptBytes, KeptColumn, MemoryTimeline, kept_bytes, memory_timeline,
@@ -51,7 +51,7 @@ impl Source<'_> {
                 format!("{name} {}", bytes(kept.iter().copied().reduce(f64::max)))
             })
             .collect();
-        let title = format!("Most kept at once in a training step: {}", list(&peaks));
+        let title = format!("Peak of the bytes kept in a training step: {}", list(&peaks));
         let courses: Vec<MemoryTimeline<'_>> = courses
             .iter()
             .map(|(name, kept, live, turn, _)| MemoryTimeline { name, kept, live, backward: *turn })
@@ -61,7 +61,7 @@ impl Source<'_> {
         Ok(Some(memory_timeline(&caption.subtitle(subtitle), &stages, &courses)?))
     }
 
-    /// Whether a part of the model holds a convolution or a linear layer.
+    /// Whether a stage of the model has a convolution or a linear layer.
     fn computes(&self, stage: &str) -> bool {
         self.tables.layers.iter().any(|(layer, kind)| {
             matches!(kind, LayerKind::Conv | LayerKind::Linear)

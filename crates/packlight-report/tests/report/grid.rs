@@ -1,4 +1,4 @@
-//! Which runs count, and under which names, order and texts.
+//! Which runs count, and the names, order and texts of plans.
 
 use std::path::Path;
 
@@ -81,7 +81,7 @@ fn runs_of_another_plan_s_text_do_not_count() {
     assert_eq!((summary.finished, summary.left_out.len(), summary.missing), (4, 2, 2));
     let page = page(study.path());
     let reason =
-        "it was run with the plan `pool4`, and study.toml now says `pool8` from the weights";
+        "it was run with the plan `pool4`, but study.toml now says `pool8` from the weights";
     assert!(page.contains(reason), "{page}");
     assert!(!page.contains("<b>pool4</b>"));
 }

@@ -1,4 +1,4 @@
-//! Reports from partial, failed and corrupt records, and from none.
+//! Reports of partial, failed, damaged and missing records.
 
 use packlight_record::RunState;
 use packlight_report::{Error, Verdict, write};
@@ -54,7 +54,7 @@ fn runs_that_the_study_asks_for_and_nobody_started_are_named() {
     let (summary, page) = asks("1,, 2", plans);
     assert_eq!((summary.finished, summary.missing), (2, 0));
     assert!(page.contains("This report may be incomplete: 2 of 2 runs have finished."));
-    assert!(page.contains("which runs are still to be started is not known"));
+    assert!(page.contains("the runs still to be started are not known"));
 }
 
 #[test]
