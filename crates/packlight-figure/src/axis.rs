@@ -1,8 +1,8 @@
-//! Axes: their range, their ticks and what the ticks say.
+//! Axes: range, ticks and tick labels.
 
 use crate::text;
 
-/// An axis in the coordinates in which it is drawn; a logarithmic one holds decimal logarithms.
+/// An axis in drawing coordinates, which are decimal logarithms on a logarithmic axis.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
     pub(crate) label: String,
@@ -22,7 +22,7 @@ impl Axis {
         Self { label: label.into(), low: first * step, high: last * step, ticks, log: false }
     }
 
-    /// A linear axis that begins and ends where it is told to, with its ticks within.
+    /// A linear axis over exactly `[low, high]`, with ticks inside.
     pub(crate) fn within(label: impl Into<String>, low: f64, high: f64, count: usize) -> Self {
         let (low, high) = proper(low, high);
         let step = nice_step((high - low) / count as f64);
@@ -30,7 +30,7 @@ impl Axis {
         Self { label: label.into(), low, high, ticks, log: false }
     }
 
-    /// An axis of whole numbers, such as epochs, that begins and ends where it is told to.
+    /// An axis of whole numbers, such as epochs, over exactly `[low, high]`.
     pub(crate) fn whole(label: impl Into<String>, low: f64, high: f64, count: usize) -> Self {
         let (low, high) = if high > low { (low, high) } else { (low - 0.5, low + 0.5) };
         let nice = nice_step((high - low) / count as f64).max(1.0);
@@ -44,8 +44,8 @@ impl Axis {
         Self::within(label, -1.0, 1.0, 4)
     }
 
-    /// A logarithmic axis over the positive range `[low, high]`, widened to its ticks; the label
-    /// says that it is logarithmic.
+    /// A logarithmic axis over the positive range `[low, high]`, widened to whole ticks; its label
+    /// says "log scale".
     pub(crate) fn log(label: impl Into<String>, low: f64, high: f64) -> Self {
         let (low, high) = if low > 0.0 && high > low { (low, high) } else { (0.1, 1.0) };
         let decades = (high / low).log10();
@@ -71,7 +71,7 @@ impl Axis {
         }
     }
 
-    /// An axis of bytes from 0 to `high`, in the binary unit that suits it.
+    /// An axis of bytes from 0 to `high`, in a suitable binary unit.
     pub(crate) fn bytes(label: &str, high: f64, count: usize) -> Self {
         let (unit, size) = binary_unit(high);
         let mut axis = Self::linear(format!("{label} ({unit})"), 0.0, high / size, count);
@@ -90,7 +90,7 @@ impl Axis {
         axis
     }
 
-    /// The same, ending at `high`.
+    /// Ends the axis at `high`.
     pub(crate) fn until(mut self, high: f64) -> Self {
         if high > self.low && high < self.high {
             self.high = high;
@@ -99,7 +99,7 @@ impl Axis {
         self
     }
 
-    /// Where `value` stands on the axis.
+    /// `value` in drawing coordinates.
     pub(crate) fn at(&self, value: f64) -> f64 {
         if self.log { value.log10() } else { value }
     }
@@ -110,7 +110,7 @@ impl Axis {
     }
 }
 
-/// A figure of bytes in the binary unit that suits it, such as `3.25 MiB`.
+/// A number of bytes in a suitable binary unit, such as `3.25 MiB`.
 #[must_use]
 pub fn binary(bytes: f64) -> String {
     let (unit, size) = binary_unit(bytes.abs());
@@ -129,7 +129,7 @@ fn binary_unit(bytes: f64) -> (&'static str, f64) {
     }
 }
 
-/// A range that is finite and not empty.
+/// The range itself, if it is finite and not empty, otherwise one that is.
 fn proper(low: f64, high: f64) -> (f64, f64) {
     if !low.is_finite() || !high.is_finite() || high < low {
         return (0.0, 1.0);

@@ -1,4 +1,4 @@
-//! What all figures share: the sheet with its title and legend, and panels with axes.
+//! The drawing area that all figures share, with title and legend.
 
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
@@ -39,10 +39,10 @@ impl Frame {
     }
 }
 
-/// Pixels that are left free at both sides.
+/// The margin at the left and right, in pixels.
 pub(crate) const MARGIN: i32 = 24;
 
-/// Where a text stands relative to its point.
+/// How text is aligned at its point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Anchor {
     Start,
@@ -53,11 +53,11 @@ pub(crate) enum Anchor {
 /// The drawing area of one figure, in pixels from its top left corner.
 pub(crate) struct Canvas<'a> {
     pub(crate) root: Root<'a>,
-    /// What the title and the legend leave free.
+    /// The area below title and legend.
     pub(crate) free: Frame,
 }
 
-/// Draws a figure of the given height: title, subtitle and legend by itself, the rest by `body`.
+/// Draws a figure of the given height: title, subtitle and legend here, the rest in `body`.
 pub(crate) fn draw(
     caption: &Caption,
     height: u32,
@@ -79,7 +79,7 @@ pub(crate) fn draw(
         body(&canvas)?;
         canvas.root.present()?;
     }
-    Ok(dress(&svg, caption))
+    Ok(with_metadata(&svg, caption))
 }
 
 /// How a legend shows an entry.
@@ -91,10 +91,10 @@ pub(crate) enum Key {
     Outline,
 }
 
-/// Lines that a title may take, and a subtitle; the whole of both is in the SVG's own.
+/// The most lines of a title or subtitle; the SVG's own title and description have the full text.
 const MOST_LINES: usize = 6;
 
-/// The first `most` of `lines`, of which the last says that there are more.
+/// At most `most` of `lines`; the last ends with an ellipsis if there are more.
 fn first(mut lines: Vec<String>, most: usize) -> Vec<String> {
     if lines.len() > most {
         lines.truncate(most);
@@ -103,8 +103,8 @@ fn first(mut lines: Vec<String>, most: usize) -> Vec<String> {
     lines
 }
 
-/// Adds to plotters' SVG what makes it accessible and lets it change with the colour scheme.
-fn dress(svg: &str, caption: &Caption) -> String {
+/// Adds a title, a description and the theme's style sheet to plotters' SVG.
+fn with_metadata(svg: &str, caption: &Caption) -> String {
     let id = escape(&caption.id);
     let head = format!(
         "<svg class=\"packlight-figure\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" "
@@ -212,7 +212,7 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    /// A text that reads upwards, centred on `at`.
+    /// A text that reads upwards, centred at `at`.
     pub(crate) fn print_upwards(&self, at: (i32, i32), text: &str, size: f64) -> Result<()> {
         let style =
             font(size, theme::TEXT, Anchor::Middle, false).transform(FontTransform::Rotate270);
@@ -237,13 +237,13 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    /// A filled shape, see-through where `opacity` is below 1.
+    /// A filled polygon, translucent if `opacity` is below 1.
     pub(crate) fn polygon(&self, points: &[(i32, i32)], ink: RGBColor, opacity: f64) -> Result<()> {
         self.root.draw(&Polygon::new(points.to_vec(), ink.mix(opacity).filled()))?;
         Ok(())
     }
 
-    /// A filled rectangle; one of no area is not drawn.
+    /// A filled rectangle; nothing if it has no area.
     pub(crate) fn rectangle(&self, a: (i32, i32), b: (i32, i32), ink: RGBColor) -> Result<()> {
         if a.0 != b.0 && a.1 != b.1 {
             self.root.draw(&Rectangle::new([a, b], ink.filled()))?;
@@ -257,7 +257,7 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    /// A grey cell with diagonals: what is undefined.
+    /// A grey hatched cell, for undefined values.
     pub(crate) fn hatch(&self, a: (i32, i32), b: (i32, i32)) -> Result<()> {
         self.rectangle(a, b, theme::UNDEFINED)?;
         let (width, height) = (b.0 - a.0, b.1 - a.1);

@@ -1,16 +1,16 @@
-//! Quantities against epoch or step, one line per plan, mean and spread over seeds.
+//! Quantities against epoch or step: one line for each plan, with mean and range over seeds.
 
 use crate::axis::Axis;
 use crate::canvas::{Key, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
-use crate::{Caption, Figure, Result, check, not_empty, spread, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
-    reaches from the lowest to the highest seed, and n is their number. Dashed lines belong to the \
-    plan of the same colour. Nothing is smoothed, and where a value is missing the line is broken.";
+    reaches from the lowest to the highest seed, and n is the number of seeds. Dashed lines belong \
+    to the plan of the same colour. Nothing is smoothed; a missing value breaks the line.";
 
-/// One plan's course in a panel.
+/// One plan's line in a panel.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     name: &'a str,
@@ -20,13 +20,13 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// The values of each seed at each of `x`; NaN where a seed has none.
+    /// A line from each seed's values at each of `x`; NaN where a seed has none.
     #[must_use]
     pub fn new(name: &'a str, x: &'a [f64], seeds: &'a [Vec<f64>]) -> Self {
         Self { name, x, seeds, dashed: None }
     }
 
-    /// The same, dashed and without a band: a second quantity of the same plan, named here.
+    /// Makes the line dashed and without a band, for a second `quantity` of the same plan.
     #[must_use]
     pub fn dashed(mut self, quantity: &'a str) -> Self {
         self.dashed = Some(quantity);
@@ -51,21 +51,21 @@ impl<'a> Panel<'a> {
         Self { x_label, y_label, lines: Vec::new(), log: false, unit_range: false }
     }
 
-    /// Adds a line; lines of one name share a colour, given out in the order of the names.
+    /// Adds a line. Lines of the same name share a colour.
     #[must_use]
     pub fn line(mut self, line: Line<'a>) -> Self {
         self.lines.push(line);
         self
     }
 
-    /// With a logarithmic y axis.
+    /// Makes the y axis logarithmic.
     #[must_use]
     pub fn log(mut self) -> Self {
         self.log = true;
         self
     }
 
-    /// With a y axis that does not pass 1, for fractions.
+    /// Ends the y axis at 1, for fractions.
     #[must_use]
     pub fn fraction(mut self) -> Self {
         self.unit_range = true;
@@ -74,9 +74,9 @@ impl<'a> Panel<'a> {
 
     fn axes(&self) -> (Axis, Axis) {
         let x = self.lines.iter().flat_map(|l| l.x.iter().copied());
-        let (_, first, last) = spread(x);
+        let (_, first, last) = mean_and_range(x);
         let y = self.lines.iter().flat_map(|l| l.seeds.iter().flatten().copied());
-        let (_, low, high) = spread(y.filter(|y| !self.log || *y > 0.0));
+        let (_, low, high) = mean_and_range(y.filter(|y| !self.log || *y > 0.0));
         let mut y = if self.log {
             Axis::log(self.y_label, low, high)
         } else {
@@ -92,11 +92,12 @@ impl<'a> Panel<'a> {
 /// Draws panels side by side with one legend; each plan keeps its colour and marker in all.
 ///
 /// # Errors
-/// If there is no panel, a panel has no line, or a seed's values and their `x` differ in number.
+/// Returns an error if there is no panel, a panel has no line, or a seed does not have one value
+/// for each of `x`.
 pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
     not_empty(caption, "panel", panels.len())?;
     let mut names: Vec<&str> = Vec::new();
-    let mut csv = Csv::new(&["quantity", "plan", "seed_index", "x", "value"]);
+    let mut data = data(&["quantity", "plan", "seed_index", "x", "value"])?;
     for panel in panels {
         not_empty(caption, "line", panel.lines.len())?;
         for line in &panel.lines {
@@ -107,13 +108,13 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
             for (seed, values) in line.seeds.iter().enumerate() {
                 check(caption, line.name, line.x.len(), values.len())?;
                 for (x, value) in line.x.iter().zip(values) {
-                    csv.row([
+                    data.write_record([
                         quantity.to_string(),
                         line.name.to_string(),
                         seed.to_string(),
                         number(*x),
                         number(*value),
-                    ]);
+                    ])?;
                 }
             }
         }
@@ -139,7 +140,9 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
                 .lines
                 .iter()
                 .map(|line| {
-                    let at = |i: usize| spread(line.seeds.iter().map(|s| drawable(s[i], spec.log)));
+                    let at = |i: usize| {
+                        mean_and_range(line.seeds.iter().map(|s| drawable(s[i], spec.log)))
+                    };
                     let all: Vec<_> = (0..line.x.len()).map(at).collect();
                     (
                         all.iter().map(|s| s.0).collect(),
@@ -163,10 +166,10 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
-/// A logarithm needs a positive value.
+/// A logarithmic axis cannot show values that are not positive.
 fn drawable(value: f64, log: bool) -> f64 {
     if log && value <= 0.0 { f64::NAN } else { value }
 }

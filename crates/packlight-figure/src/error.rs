@@ -1,11 +1,11 @@
-//! What can go wrong while a figure is drawn.
+//! The errors of this crate.
 
 use plotters::drawing::DrawingAreaErrorKind;
 
-/// This crate's result.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong while a figure is drawn.
+/// Why a figure could not be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is nothing to draw.
@@ -16,8 +16,8 @@ pub enum Error {
         /// What is missing.
         what: &'static str,
     },
-    /// Two slices that belong together differ in length.
-    #[error("figure {figure}: {what}: {expected} values expected, {found} found")]
+    /// Two slices that belong together have different lengths.
+    #[error("figure {figure}: {what}: expected {expected} values, found {found}")]
     Length {
         /// The figure's id.
         figure: String,
@@ -28,7 +28,10 @@ pub enum Error {
         /// The length that it has.
         found: usize,
     },
-    /// The drawing backend gave up.
+    /// The data could not be written as CSV.
+    #[error("a figure's data could not be written as CSV: {0}")]
+    Csv(#[from] csv::Error),
+    /// The drawing backend failed.
     #[error("a figure could not be drawn: {0}")]
     Draw(String),
 }

@@ -1,11 +1,11 @@
-//! Cosine of exact and compressed gradient, layer or parameter against step, as a heatmap.
+//! Cosine of exact and compressed gradient as a heatmap: layers or parameters by steps.
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
-use crate::{Caption, Figure, Result, check, layers, not_empty, spread, text, theme};
+use crate::data::{data, number};
+use crate::{Caption, Figure, Result, check, layers, mean_and_range, not_empty, text, theme};
 
-/// Which two gradients a heatmap compares, and so what its rows are.
+/// Which two gradients a heatmap compares, and thus what its rows are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
     /// A row for each layer: its exact and its compressed weight gradient from one backward pass.
@@ -23,12 +23,12 @@ pub struct Heatmap<'a> {
     pub layers: &'a [&'a str],
     /// The probed steps.
     pub steps: &'a [f64],
-    /// For each layer the cosine at each step; NaN where the exact gradient leaves it undefined.
+    /// For each layer the cosine at each step; NaN if undefined.
     pub cosine: &'a [Vec<f64>],
     /// For each layer the norm of the exact gradient at each step.
     pub norm: &'a [Vec<f64>],
-    /// Whether to use the diverging scale though no cosine is negative, so that the figure
-    /// compares with one where some are.
+    /// Whether to use the diverging scale even if no cosine is negative, so that figures of several
+    /// plans can be compared.
     pub signed: bool,
 }
 
@@ -39,18 +39,18 @@ const SIDE_BY_SIDE: &str = "Each row is a layer, the input at the top, and each 
 const WHOLE_PASSES: &str = "Each row is a parameter, the input at the top, and each column a probed \
     training step. The colour is the cosine between the parameter's gradients from two whole \
     backward passes over the same batch, one with every activation kept exactly and one as the \
-    plan keeps them, so that what one layer gets wrong reaches those before it";
+    plan keeps them, so the error of one layer reaches the layers before it";
 
 const HOW_TO_READ: &str = ", mean over the seeds: 1 means the same direction, 0 no relation, below \
-    0 that a step along it would undo the exact one. Hatched cells are undefined: a gradient is \
-    zero there or not finite, or was not recorded. A cosine says nothing about length, and little where the exact gradient \
-    is tiny: its mean norm |g| stands at the right.";
+    0 that a step along it works against the exact one. Hatched cells are undefined: a gradient is \
+    zero or not finite, or was not recorded. A cosine says nothing about length, and little where \
+    the exact gradient is tiny; its mean norm |g| is given at the right.";
 
-/// Draws the heatmap: viridis over `[0, 1]`, or a diverging scale over `[-1, 1]` where a cosine
+/// Draws the heatmap, with viridis over `[0, 1]`, or a diverging scale over `[-1, 1]` if a cosine
 /// is negative.
 ///
 /// # Errors
-/// If there is no layer or no step, or the slices do not match in length.
+/// Returns an error if there is no layer or no step, or the slices do not match in length.
 pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
     let rows = map.layers.len();
     not_empty(caption, "layer", rows)?;
@@ -61,12 +61,17 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
         Compared::SideBySide => ("layer", SIDE_BY_SIDE),
         Compared::WholePasses => ("parameter", WHOLE_PASSES),
     };
-    let mut csv = Csv::new(&[row, "step", "cosine", "exact_norm"]);
+    let mut data = data(&[row, "step", "cosine", "exact_norm"])?;
     for (layer, (cosine, norm)) in map.layers.iter().zip(map.cosine.iter().zip(map.norm)) {
         check(caption, format!("cosine of {layer}"), map.steps.len(), cosine.len())?;
         check(caption, format!("norm of {layer}"), map.steps.len(), norm.len())?;
         for (step, (cosine, norm)) in map.steps.iter().zip(cosine.iter().zip(norm)) {
-            csv.row([(*layer).to_string(), number(*step), number(*cosine), number(*norm)]);
+            data.write_record([
+                (*layer).to_string(),
+                number(*step),
+                number(*cosine),
+                number(*norm),
+            ])?;
         }
     }
     let height = theme::HEIGHT.max(180 + 16 * rows as u32);
@@ -77,7 +82,7 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
         free.top += 40;
         cells(canvas, free, map, negative)
     })?;
-    Ok(caption.figure(svg, csv, format!("{read}{HOW_TO_READ}")))
+    caption.figure(svg, data, format!("{read}{HOW_TO_READ}"))
 }
 
 pub(crate) fn color(value: f64, negative: bool) -> plotters::style::RGBColor {
@@ -139,7 +144,7 @@ fn cells(canvas: &Canvas<'_>, free: Frame, map: &Heatmap<'_>, negative: bool) ->
         let name = (inside.left - 6, middle);
         canvas.print(name, map.layers[row], theme::TICK, theme::TEXT, Anchor::End)?;
         for (x, values, digits) in [(mean_x, &map.cosine[row], 3), (norm_x, &map.norm[row], 0)] {
-            let (mean, ..) = spread(values.iter().copied());
+            let (mean, ..) = mean_and_range(values.iter().copied());
             let label = match (mean.is_finite(), digits) {
                 (false, _) => "undefined".to_string(),
                 (true, 0) => text::significant(mean),

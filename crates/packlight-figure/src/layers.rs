@@ -1,17 +1,17 @@
 //! Layers in forward order: their groups, and so their colours.
 //!
-//! A figure tells at most six lines apart, so layers are grouped by the block that they stand in,
-//! and a layer's look follows from its place in its group: the same in every figure of a study.
+//! At most six lines in a panel can be told apart, so layers are grouped by the model's stages. A
+//! layer's look follows from its place in its group and is the same in every figure of a study.
 
 use std::ops::Range;
 
 use crate::theme::{self, Look};
 
-/// The most lines that one panel holds.
+/// The most lines in one panel.
 pub const LINES: usize = 6;
 
-/// Groups layers that stand in forward order by the first part of their names (`layer1` of
-/// `layer1.0.conv1`), at most [`LINES`] in each; a layer that would be alone joins a neighbour.
+/// Groups layers, given in forward order, by the first part of their names (`layer1` of
+/// `layer1.0.conv1`), with at most [`LINES`] in each group. A single layer joins a neighbouring group.
 #[must_use]
 pub fn layer_groups(layers: &[&str]) -> Vec<Range<usize>> {
     let stage = |i: usize| layers[i].split('.').next().unwrap_or_default();
@@ -47,7 +47,7 @@ pub(crate) fn looks(layers: &[&str]) -> Vec<Look> {
     layer_groups(layers).into_iter().flat_map(|group| (0..group.len()).map(theme::layer)).collect()
 }
 
-/// Rows at which the first part of the name changes, where a figure draws a thin separator.
+/// The rows at which a new stage begins, where figures draw a thin separator.
 pub(crate) fn separators(layers: &[&str]) -> Vec<usize> {
     let stage = |i: usize| layers[i].split('.').next();
     (1..layers.len()).filter(|&i| stage(i) != stage(i - 1)).collect()

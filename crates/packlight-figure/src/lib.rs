@@ -1,60 +1,61 @@
 //! Figures of a report, drawn with plotters from plain slices.
 //!
 //! Each function takes a [`Caption`] and the numbers, and returns a [`Figure`]: the SVG, its data
-//! as CSV, and how to read it. Slices go in as they are, so a notebook draws a figure without
-//! tables or files:
+//! as CSV, and how to read it. The numbers are plain slices, so a notebook can draw a figure
+//! without tables or files:
 //!
 //! ```
 //! use packlight_figure::{Caption, Line, Panel, curves};
 //!
 //! let loss = [vec![2.3, 1.1, 0.6], vec![2.2, 1.2, 0.7]]; // two seeds, three epochs
-//! let panel = Panel::new("epoch", "training loss").line(Line::new("pool2", &[1.0, 2.0, 3.0], &loss));
+//! let line = Line::new("pool2", &[1.0, 2.0, 3.0], &loss);
+//! let panel = Panel::new("epoch", "training loss").line(line);
 //! let figure = curves(&Caption::new("loss", "The loss falls"), &[panel])?;
 //! assert!(figure.svg.contains("training loss"));
 //! # Ok::<(), packlight_figure::Error>(())
 //! ```
 //!
-//! A value that is not finite is a gap in a line and a hatched cell in a heatmap; it is never
-//! drawn as 0. Layers are given in forward order and keep it.
+//! A value that is not finite leaves a gap in a line or a hatched cell in a heatmap; it is never
+//! drawn as 0. Layers are given, and drawn, in forward order.
 
 mod axis;
-mod bytes;
 mod canvas;
-mod csv;
 mod curves;
+mod data;
 mod error;
 mod heatmap;
-mod indicator;
+mod kept_bytes;
 mod layers;
-mod multiples;
+mod learning_indicator;
 mod names;
 mod overview;
 mod panel;
 mod rows;
+mod small_multiples;
 mod text;
 mod theme;
 mod timeline;
 mod tradeoff;
 
 pub use axis::binary;
-pub use bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use curves::{Line, Panel, curves};
 pub use error::{Error, Result};
 pub use heatmap::{Compared, Heatmap, cosine_heatmap};
-pub use indicator::{IndicatorColumn, Quantiles, learning_indicator};
+pub use kept_bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use layers::{LINES, layer_groups};
-pub use multiples::cosine_multiples;
+pub use learning_indicator::{IndicatorColumn, Quantiles, learning_indicator};
 pub use overview::{PlanCosines, cosine_overview};
+pub use small_multiples::cosine_multiples;
 pub use theme::{HEIGHT, WIDTH};
-pub use timeline::{Course, memory_timeline};
-pub use tradeoff::{Candidate, Cost, front, tradeoff};
+pub use timeline::{MemoryTimeline, memory_timeline};
+pub use tradeoff::{Candidate, Cost, pareto_front, tradeoff};
 
-/// What a figure is called and what it says.
+/// A figure's id, title and subtitle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caption {
-    /// Identifies the figure on its page; also the stem of its files' names.
+    /// Identifies the figure on its page; also the stem of its file names.
     pub id: String,
-    /// The finding, as a sentence.
+    /// What the figure shows, in one sentence.
     pub title: String,
     /// Model, data, number of seeds, steps.
     pub subtitle: String,
@@ -66,45 +67,50 @@ impl Caption {
         Self { id: id.into(), title: title.into(), subtitle: String::new() }
     }
 
-    /// The same with a subtitle.
+    /// Sets the subtitle.
     #[must_use]
     pub fn subtitle(mut self, subtitle: impl Into<String>) -> Self {
         self.subtitle = subtitle.into();
         self
     }
 
-    /// Makes the figure from what was drawn.
-    fn figure(&self, svg: String, csv: csv::Csv, how_to_read: impl Into<String>) -> Figure {
-        Figure {
+    /// The finished figure.
+    fn figure(
+        &self,
+        svg: String,
+        data: data::Data,
+        how_to_read: impl Into<String>,
+    ) -> Result<Figure> {
+        Ok(Figure {
             id: self.id.clone(),
             title: self.title.clone(),
             subtitle: self.subtitle.clone(),
             svg,
-            csv: csv.finish(),
+            csv: data::finish(data)?,
             how_to_read: how_to_read.into(),
-        }
+        })
     }
 }
 
 /// A finished figure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Figure {
-    /// Identifies the figure on its page; also the stem of its files' names.
+    /// Identifies the figure on its page; also the stem of its file names.
     pub id: String,
-    /// The finding, as a sentence.
+    /// What the figure shows, in one sentence.
     pub title: String,
     /// Model, data, number of seeds, steps.
     pub subtitle: String,
-    /// The drawing, a complete SVG document that stands alone or inside a page.
+    /// The drawing, a complete SVG document that can also be put into a page.
     pub svg: String,
     /// The numbers drawn, as comma-separated values with a header.
     pub csv: String,
-    /// How to read it, for someone who has not seen its kind before.
+    /// How to read it, for readers who have not seen this kind of figure before.
     pub how_to_read: String,
 }
 
-/// Mean, lowest and highest of the finite values among `values`; all NaN where there is none.
-fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
+/// Mean, lowest and highest of the finite `values`; all NaN if there are none.
+fn mean_and_range(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     let (mut count, mut sum) = (0usize, 0.0);
     let (mut low, mut high) = (f64::NAN, f64::NAN);
     for value in values.filter(|v| v.is_finite()) {
@@ -116,7 +122,7 @@ fn spread(values: impl Iterator<Item = f64>) -> (f64, f64, f64) {
     if count == 0 { (f64::NAN, low, high) } else { (sum / count as f64, low, high) }
 }
 
-/// Checks that a slice has the length that another one prescribes.
+/// Checks the length of a slice.
 fn check(caption: &Caption, what: impl Into<String>, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         return Ok(());

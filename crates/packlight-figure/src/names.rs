@@ -1,4 +1,4 @@
-//! Names of plans, shortened in the middle where a figure has no room for them.
+//! Plan names, shortened in the middle to fit into a figure.
 
 use crate::text;
 
@@ -9,8 +9,8 @@ pub(crate) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Each of `names` in at most `room` pixels, set in a font of `size` pixels; different names are
-    /// shown differently.
+    /// Shortens `names` to at most `room` pixels each in a font of `size` pixels; different names
+    /// stay different.
     pub(crate) fn new(names: impl IntoIterator<Item = &'a str>, size: f64, room: i32) -> Self {
         let full: Vec<&str> = names.into_iter().collect();
         let mut shown: Vec<String> = Vec::new();
@@ -30,7 +30,7 @@ impl<'a> Names<'a> {
         &self.shown[index]
     }
 
-    /// What a reader needs to know: which names are short for which. Empty if none is.
+    /// A sentence that says which name is short for which; empty if none was shortened.
     pub(crate) fn key(&self) -> String {
         let pairs = self.full.iter().zip(&self.shown).filter(|(full, shown)| full != shown);
         let said: Vec<_> = pairs.map(|(full, shown)| format!("{shown} is {full}")).collect();

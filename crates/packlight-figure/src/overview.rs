@@ -1,13 +1,13 @@
-//! Every plan at a glance: how close each layer's compressed gradient is to the exact one.
+//! All plans in one figure: how close each layer's compressed gradient is to the exact one.
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::heatmap::{color, color_bar};
 use crate::names::Names;
-use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
-/// One plan's mean cosine for each layer; NaN where it is undefined.
+/// One plan's mean cosine for each layer; NaN if undefined.
 #[derive(Debug, Clone, Copy)]
 pub struct PlanCosines<'a> {
     /// The plan's name.
@@ -18,16 +18,17 @@ pub struct PlanCosines<'a> {
 
 const HOW_TO_READ: &str = "A row for each plan, a column for each layer in forward order: the mean \
     over the probed steps and the seeds of the cosine between the layer's compressed and exact \
-    weight gradient. 1 is exact, 0 says nothing about the direction. Hatched: undefined, since the \
-    exact gradient was zero or the layer was not probed. Mean and lowest over the layers stand at \
-    the right.";
+    weight gradient. 1 is exact, 0 is no relation. Hatched: undefined, because the exact gradient \
+    was zero or the layer was not probed. At the right are the mean and the lowest over the \
+    layers.";
 
 const ROW: i32 = 15;
 
 /// Draws the heatmap of plans by layers.
 ///
 /// # Errors
-/// If there is no plan or no layer, or a plan does not have one cosine for each layer.
+/// Returns an error if there is no plan or no layer, or a plan does not have one cosine for each
+/// layer.
 pub fn cosine_overview(
     caption: &Caption,
     layers: &[&str],
@@ -35,11 +36,11 @@ pub fn cosine_overview(
 ) -> Result<Figure> {
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "plan", plans.len())?;
-    let mut csv = Csv::new(&["plan", "layer", "mean_cosine"]);
+    let mut data = data(&["plan", "layer", "mean_cosine"])?;
     for plan in plans {
         check(caption, plan.name, layers.len(), plan.cosine.len())?;
         for (layer, cosine) in layers.iter().zip(plan.cosine) {
-            csv.row([plan.name.to_string(), (*layer).to_string(), number(*cosine)]);
+            data.write_record([plan.name.to_string(), (*layer).to_string(), number(*cosine)])?;
         }
     }
     let shown = Names::new(plans.iter().map(|p| p.name), theme::TICK, theme::NAME);
@@ -52,7 +53,7 @@ pub fn cosine_overview(
             Frame { top: canvas.free.top + 52, bottom: canvas.free.bottom - names, ..canvas.free };
         cells(canvas, free, layers, (plans, &shown), negative)
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 fn cells(
@@ -95,7 +96,7 @@ fn cells(
             theme::TEXT,
             Anchor::End,
         )?;
-        let (mean, lowest, _) = spread(plan.cosine.iter().copied());
+        let (mean, lowest, _) = mean_and_range(plan.cosine.iter().copied());
         for (at, value) in [(mean_x, mean), (lowest_x, lowest)] {
             let label =
                 if value.is_finite() { text::decimal(value, 0.001) } else { "–".to_string() };

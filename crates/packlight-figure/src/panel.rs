@@ -1,4 +1,4 @@
-//! A pair of axes, and what is drawn in their coordinates.
+//! A pair of axes, and drawing in their coordinates.
 
 use std::ops::Range;
 
@@ -16,8 +16,8 @@ use crate::theme::{self, Look};
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 impl<'a> Canvas<'a> {
-    /// A panel within `frame`: the axes and their labels are drawn, the inside is left to the
-    /// caller. Where `y` has no ticks, `margin` pixels are left for what the caller writes there.
+    /// A panel within `frame`, with its axes and their labels drawn. If `y` has no ticks, `margin`
+    /// pixels at the left are left free for the caller.
     pub(crate) fn panel<'c>(
         &'c self,
         frame: Frame,
@@ -44,7 +44,7 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// A pair of axes on a canvas, and what is drawn in their coordinates.
+/// A pair of axes on a canvas.
 pub(crate) struct Panel<'c, 'a> {
     canvas: &'c Canvas<'a>,
     x: Axis,
@@ -53,7 +53,7 @@ pub(crate) struct Panel<'c, 'a> {
 }
 
 impl Panel<'_, '_> {
-    /// The pixel at which a value stands.
+    /// The pixel of a point.
     pub(crate) fn at(&self, x: f64, y: f64) -> (i32, i32) {
         self.chart.backend_coord(&(self.x.at(x), self.y.at(y)))
     }
@@ -121,7 +121,7 @@ impl Panel<'_, '_> {
         Ok(())
     }
 
-    /// A see-through band between two lines, broken where either is not finite.
+    /// A translucent band between two lines, broken where either is not finite.
     pub(crate) fn band(&self, x: &[f64], low: &[f64], high: &[f64], ink: RGBColor) -> Result<()> {
         let both: Vec<f64> = low.iter().zip(high).map(|(l, h)| l + h).collect();
         for part in parts(&both) {
@@ -134,7 +134,7 @@ impl Panel<'_, '_> {
         Ok(())
     }
 
-    /// Markers at up to about `most` of the points, always at the first and the last.
+    /// Markers at about `most` of the points, the first and the last included.
     pub(crate) fn marks(&self, x: &[f64], y: &[f64], look: Look, most: usize) -> Result<()> {
         let every = x.len().div_ceil(most).max(1);
         for i in (0..x.len()).filter(|i| i % every == 0 || i + 1 == x.len()) {
@@ -160,7 +160,7 @@ impl Panel<'_, '_> {
     }
 }
 
-/// The longest runs of indices whose values are finite.
+/// The ranges of consecutive indices whose values are finite.
 fn parts(values: &[f64]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for i in (0..values.len()).filter(|&i| values[i].is_finite()) {

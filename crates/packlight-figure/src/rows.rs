@@ -5,14 +5,15 @@ use crate::canvas::{self, Anchor, Canvas, Frame};
 use crate::panel::Panel;
 use crate::{Result, layers, text, theme};
 
-/// Columns that stand beside each other before the next ones go below.
+/// The most columns beside each other; further ones go below.
 const ACROSS: usize = 3;
 /// Pixels between columns.
 const GAP: i32 = 14;
-/// Pixels that a column needs above and below its rows.
+/// Pixels above and below the rows of a column.
 const AROUND: i32 = 78;
 
-/// The layout of `layers` x `columns` small charts with `aside` pixels for text at each's right.
+/// The layout of `layers` x `columns` small charts with `aside` pixels for text to the right of
+/// each.
 pub(crate) struct Rows<'a> {
     pub(crate) layers: &'a [&'a str],
     pub(crate) columns: usize,
@@ -31,26 +32,26 @@ impl Rows<'_> {
         theme::HEIGHT.max((150 + tier * self.tiers() as i32) as u32)
     }
 
-    /// The pixels of the layers' names.
+    /// The width of the layers' names in pixels.
     fn names(&self) -> i32 {
         let size = self.name_size();
         self.layers.iter().map(|l| text::width(l, size)).max().unwrap_or(0) + 10
     }
 
-    /// The pixels that a heading has, beside `taken` for what stands in its line.
+    /// The width left for a heading in pixels, if `taken` is used by other text in its line.
     pub(crate) fn heading_room(&self, taken: i32) -> i32 {
         let across = self.columns.min(ACROSS) as i32;
         let room = theme::WIDTH as i32 - 2 * canvas::MARGIN - self.names() - GAP * (across - 1);
         room / across - taken
     }
 
-    /// The size of the layers' names.
+    /// The font size of the layers' names.
     fn name_size(&self) -> f64 {
         f64::from(self.row_height - 3).clamp(10.0, theme::TICK)
     }
 
-    /// Draws each column's axes and heading and the layers' names, and hands the column's panel
-    /// with its number to `body`; rows are at `y = row + 0.5` from the bottom of [`Rows::y`].
+    /// Draws each column's axes and heading and the layers' names, and calls `body` with each
+    /// column's panel and index.
     pub(crate) fn draw(
         &self,
         canvas: &Canvas<'_>,
@@ -84,14 +85,14 @@ impl Rows<'_> {
         Ok(())
     }
 
-    /// The pixel of a row's middle.
+    /// The vertical middle of a row in pixels.
     pub(crate) fn middle(&self, panel: &Panel<'_, '_>, row: usize) -> i32 {
         let inside = panel.inside();
         let height = f64::from(inside.bottom - inside.top) / self.layers.len() as f64;
         inside.top + ((row as f64 + 0.5) * height).round() as i32
     }
 
-    /// Half the height in pixels that a bar may take of its row.
+    /// Half the height of a row's bar in pixels.
     pub(crate) fn half(&self, panel: &Panel<'_, '_>) -> i32 {
         let inside = panel.inside();
         let height = f64::from(inside.bottom - inside.top) / self.layers.len() as f64;

@@ -1,9 +1,9 @@
-//! Text without a font at hand: estimated widths, wrapping, numbers.
+//! Text without access to a font: estimated widths, wrapping, numbers.
 
 /// Estimated width in pixels of `text` set in a sans-serif font of `size` pixels.
 ///
-/// The estimate follows the wide fonts among those that a viewer may choose (DejaVu Sans), so that
-/// what is laid out by it is not clipped in a narrower one.
+/// The estimate is for a wide font (DejaVu Sans), so that text also fits in the narrower ones that
+/// a viewer may use.
 pub(crate) fn width(text: &str, size: f64) -> i32 {
     let ems: f64 = text
         .chars()
@@ -19,7 +19,7 @@ pub(crate) fn width(text: &str, size: f64) -> i32 {
     (ems * size).ceil() as i32
 }
 
-/// `text` in at most `room` pixels, with an ellipsis in its middle where it is longer.
+/// `text`, shortened in the middle with an ellipsis if it is wider than `room` pixels.
 pub(crate) fn shorten(text: &str, size: f64, room: i32) -> String {
     if width(text, size) <= room {
         return text.to_string();
@@ -34,8 +34,8 @@ pub(crate) fn shorten(text: &str, size: f64, room: i32) -> String {
     fitting.unwrap_or_else(|| "…".to_string())
 }
 
-/// Breaks `text` into lines of at most `room` pixels, at spaces only and not before a unit; a word
-/// that is longer than half a line is shortened.
+/// Breaks `text` at spaces into lines of at most `room` pixels, but not before a unit. A word
+/// longer than half a line is shortened.
 pub(crate) fn wrap(text: &str, size: f64, room: i32) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -61,7 +61,7 @@ pub(crate) fn wrap(text: &str, size: f64, room: i32) -> Vec<String> {
     lines
 }
 
-/// `value` with as many decimals as `step` needs to be told from its neighbours.
+/// `value` with enough decimals to distinguish multiples of `step`.
 pub(crate) fn decimal(value: f64, step: f64) -> String {
     let decimals = if step >= 1.0 { 0 } else { (-step.log10()).ceil().min(9.0) as usize };
     let text = format!("{value:.decimals$}");
@@ -72,7 +72,7 @@ pub(crate) fn decimal(value: f64, step: f64) -> String {
     }
 }
 
-/// `value` to three significant digits, in scientific notation where it is far from 1.
+/// `value` with three significant digits, in scientific notation if it is far from 1.
 pub(crate) fn significant(value: f64) -> String {
     if value == 0.0 {
         return "0".to_string();
@@ -84,7 +84,7 @@ pub(crate) fn significant(value: f64) -> String {
     decimal(value, 10f64.powi((exponent - 2).min(0)))
 }
 
-/// As [`significant`], without trailing zeros after the point.
+/// Like [`significant`], without trailing zeros after the point.
 pub(crate) fn significant_trimmed(value: f64) -> String {
     let text = significant(value);
     if text.contains('.') && !text.contains('e') {

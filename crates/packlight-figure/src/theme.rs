@@ -1,8 +1,8 @@
-//! Sizes, fonts and colours, the same for every figure, in light and in dark.
+//! Sizes, fonts and colours of all figures, in a light and a dark scheme.
 //!
-//! Figures are drawn in the light colours. A style sheet inside the SVG maps each theme colour, by
-//! its hexadecimal form, to a CSS variable that changes with the reader's colour scheme; a viewer
-//! that knows no CSS variables shows the light colours as drawn.
+//! Figures are drawn in the light colours. A style sheet inside the SVG maps each colour, by its
+//! hexadecimal value, to a CSS variable that follows the reader's colour scheme. A viewer without
+//! CSS variables shows the light colours.
 
 use plotters::style::RGBColor;
 use plotters::style::colors::colormaps::{ColorMap, DerivedColorMap, ViridisRGB};
@@ -17,10 +17,10 @@ pub(crate) const TITLE: f64 = 19.0;
 pub(crate) const LABEL: f64 = 13.0;
 pub(crate) const TICK: f64 = 12.0;
 
-/// The most pixels that a plan's name takes in a legend or beside what it names.
+/// The most pixels of a plan's name in a legend or label.
 pub(crate) const NAME: i32 = 260;
 
-// The surface is a hair off white so that a white cell of a heatmap is not mistaken for it.
+// Not quite white, so that the style sheet does not take a heatmap's white cell for the surface.
 pub(crate) const SURFACE: RGBColor = RGBColor(0xfe, 0xfe, 0xfe);
 pub(crate) const TEXT: RGBColor = RGBColor(0x1b, 0x1f, 0x24);
 pub(crate) const MUTED: RGBColor = RGBColor(0x55, 0x5f, 0x6a);
@@ -28,8 +28,7 @@ pub(crate) const GRID: RGBColor = RGBColor(0xe4, 0xe7, 0xeb);
 pub(crate) const AXIS: RGBColor = RGBColor(0x98, 0xa2, 0xad);
 pub(crate) const UNDEFINED: RGBColor = RGBColor(0xd0, 0xd5, 0xda);
 
-/// The Okabe-Ito colours without yellow, which is not legible on white; the first is for the
-/// baseline.
+/// The Okabe-Ito colours without yellow, which is illegible on white; the first is the baseline's.
 pub(crate) const OKABE_ITO: [RGBColor; 7] = [
     RGBColor(0x00, 0x00, 0x00),
     RGBColor(0x00, 0x72, 0xb2),
@@ -40,7 +39,7 @@ pub(crate) const OKABE_ITO: [RGBColor; 7] = [
     RGBColor(0xcc, 0x79, 0xa7),
 ];
 
-/// Theme colour, CSS variable and dark value.
+/// Light colour, CSS variable and dark colour.
 const SCHEME: [(RGBColor, &str, &str); 13] = [
     (SURFACE, "surface", "#14181d"),
     (TEXT, "text", "#e8ebee"),
@@ -57,7 +56,7 @@ const SCHEME: [(RGBColor, &str, &str); 13] = [
     (OKABE_ITO[6], "purple", "#d98fb8"),
 ];
 
-/// The shape that marks a line's points besides its colour.
+/// The shape of a marker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Marker {
     Circle,
@@ -69,7 +68,7 @@ pub(crate) enum Marker {
     Plus,
 }
 
-/// How one line, bar or point among several looks.
+/// Colour and marker of one line, bar or point.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Look {
     pub(crate) ink: RGBColor,
@@ -87,7 +86,7 @@ pub(crate) fn plan(index: usize) -> Look {
         Marker::Cross,
         Marker::Plus,
     ];
-    // Beyond seven, colours repeat with another marker.
+    // After seven plans, colours repeat with other markers.
     let shift = index / OKABE_ITO.len();
     Look {
         ink: OKABE_ITO[index % OKABE_ITO.len()],

@@ -2,42 +2,44 @@
 
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Key, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::{Caption, Figure, Result, check, not_empty, text, theme};
 
-/// One plan's pass.
+/// One plan's kept bytes over one forward and backward pass.
 #[derive(Debug, Clone, Copy)]
-pub struct Course<'a> {
+pub struct MemoryTimeline<'a> {
     /// The plan's name.
     pub name: &'a str,
     /// Bytes kept after each event, by the ledger.
     pub kept: &'a [f64],
-    /// Live bytes by the counting allocator after each event; empty where they were not counted.
+    /// Live bytes by the counting allocator after each event; empty if not counted.
     pub live: &'a [f64],
     /// The first event of the backward pass.
     pub backward: usize,
 }
 
-const HOW_TO_READ: &str = "From left to right one training step: the forward pass, in which layer \
-    after layer keeps what its backward needs, and the backward pass, which frees it again. Each \
-    event is one tensor kept or freed, counted from the turn at 0. Solid lines are bytes kept by \
-    the ledger, and the marker is their peak; dashed lines of the same colour are the bytes that \
-    the counting allocator had live at the same events, beyond those that were live before the \
-    step: they include the tensors in flight, gradients and workspace.";
+const HOW_TO_READ: &str = "One training step from left to right: the forward pass, in which each \
+    layer keeps what its backward pass needs, and the backward pass, which frees it again. Each \
+    event is one tensor kept or freed, counted from the turn at 0. Solid lines are the kept bytes by \
+    the ledger, with a marker at their peak. Dashed lines of the same colour are the live bytes by \
+    the counting allocator at the same events, beyond those live before the step: they include \
+    temporary tensors, gradients and workspace.";
 
-/// Draws one line for each plan; `stages` gives the event of the first course at which a part of
-/// the model begins, and its name.
+/// Draws one line for each plan. `stages` gives the names of the model's stages and the events of
+/// the first timeline at which they begin.
 ///
 /// # Errors
-/// If there is no course, or one is empty, or `live` is neither empty nor as long as `kept`.
+/// Returns an error if there is no timeline, one is empty, or `live` is neither empty nor as long
+/// as
+/// `kept`.
 pub fn memory_timeline(
     caption: &Caption,
     stages: &[(usize, &str)],
-    courses: &[Course<'_>],
+    courses: &[MemoryTimeline<'_>],
 ) -> Result<Figure> {
     not_empty(caption, "plan", courses.len())?;
-    let mut csv = Csv::new(&["plan", "event", "kept_bytes", "live_bytes"]);
+    let mut data = data(&["plan", "event", "kept_bytes", "live_bytes"])?;
     let (mut first, mut last, mut highest) = (0.0f64, 0.0f64, 0.0f64);
     let mut legend = Vec::new();
     let shown = Names::new(courses.iter().map(|c| c.name), theme::LABEL, theme::NAME);
@@ -55,7 +57,7 @@ pub fn memory_timeline(
             let live = course.live.get(event).copied().unwrap_or(f64::NAN);
             highest = highest.max(*kept).max(live);
             let x = position(course, event);
-            csv.row([course.name.to_string(), number(x), number(*kept), number(live)]);
+            data.write_record([course.name.to_string(), number(x), number(*kept), number(live)])?;
         }
         first = first.min(position(course, 0));
         last = last.max(position(course, course.kept.len() - 1));
@@ -78,7 +80,7 @@ pub fn memory_timeline(
         for (name, from, to) in
             [("forward pass", inside.left, turn), ("backward pass", turn, inside.right)]
         {
-            // A short pass at an end of the axes still has its name on the sheet.
+            // The name of a short pass at an end of the axis must stay inside.
             let half = text::width(name, theme::LABEL) / 2;
             let at = (((from + to) / 2).clamp(inside.left + half, inside.right - half), head);
             canvas.print(at, name, theme::LABEL, theme::MUTED, Anchor::Middle)?;
@@ -107,16 +109,16 @@ pub fn memory_timeline(
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
 /// Events before the turn are negative.
-fn position(course: &Course<'_>, event: usize) -> f64 {
+fn position(course: &MemoryTimeline<'_>, event: usize) -> f64 {
     event as f64 - course.backward as f64
 }
 
 /// The event with the most kept bytes, and how many.
-fn peak(course: &Course<'_>) -> (usize, f64) {
+fn peak(course: &MemoryTimeline<'_>) -> (usize, f64) {
     let start = (0, f64::NEG_INFINITY);
     course.kept.iter().enumerate().fold(
         start,
@@ -126,7 +128,7 @@ fn peak(course: &Course<'_>) -> (usize, f64) {
     )
 }
 
-/// Kept bytes change at events and at no other time.
+/// The points of a step function: kept bytes change at events only.
 fn steps(xs: &[f64], ys: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut stepped = (Vec::new(), Vec::new());
     for (i, (x, y)) in xs.iter().zip(ys).enumerate() {

@@ -1,29 +1,28 @@
-//! Accuracy against what it costs, one point for each plan, with the front of those that no other
-//! beats on both counts.
+//! Accuracy against cost: one point for each plan, and the Pareto front.
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::panel::Panel;
 use crate::theme::Look;
-use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
 /// One plan's results, seed by seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// The plan's name.
     pub name: &'a str,
-    /// What it has in common with related plans, such as `pool`: where there are too many plans for
-    /// a colour each, families have one.
+    /// Its family, such as `pool`: if there are too many plans for a colour each, each family has
+    /// one.
     pub family: &'a str,
-    /// What each seed costs.
+    /// Cost of each seed.
     pub cost: &'a [f64],
     /// Accuracy of each seed, as a fraction.
     pub accuracy: &'a [f64],
 }
 
-/// What the horizontal axis counts, with its label.
+/// The unit of the horizontal axis, with its label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cost<'a> {
     /// Bytes, drawn in binary units from 0.
@@ -32,18 +31,18 @@ pub enum Cost<'a> {
     Ratio(&'a str),
 }
 
-/// More plans than these share colours by family, and their labels are small.
+/// With more plans than this, colours stand for families and labels are small.
 const FEW: usize = 7;
 
 const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds, with bars from the \
-    lowest to the highest seed. Better is up and to the left. The dashed steps are the front: a \
-    plan on it is beaten by no other on both counts, and one to the right of and below the steps \
-    is, by at least one that stands on them.";
+    lowest to the highest seed. Better is up and to the left. The dashed steps are the Pareto \
+    front: no other plan is both as cheap and as accurate as a plan on it, and every plan to the \
+    right of and below the steps is beaten on both counts by a plan on them.";
 
-/// Which of `points`, each a cost and an accuracy, no other point beats: none costs at most as much
-/// and is more accurate, or is as accurate and costs less. In ascending order of cost; points that
-/// are not finite are never among them.
-pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
+/// The Pareto front of `points` (cost, accuracy): the indices of those for which no other point is
+/// more accurate at no higher cost, or as accurate at a lower cost. In ascending order of cost;
+/// points that are not finite are left out.
+pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     let finite = |&i: &usize| points[i].0.is_finite() && points[i].1.is_finite();
     let mut order: Vec<usize> = (0..points.len()).filter(finite).collect();
     order.sort_by(|&a, &b| {
@@ -59,24 +58,24 @@ pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
     order
 }
 
-/// Draws accuracy against cost. The axis of the cost is logarithmic where the plans differ more
-/// than tenfold.
+/// Draws accuracy against cost. The cost axis is logarithmic if the costs differ more than tenfold.
 ///
 /// # Errors
-/// If there is no candidate, or one has no seeds or differing numbers of them.
+/// Returns an error if there is no candidate, or one has no seeds or not as many costs as
+/// accuracies.
 pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>]) -> Result<Figure> {
     not_empty(caption, "plan", candidates.len())?;
     let column = match cost {
         Cost::Bytes(_) => "bytes",
         Cost::Ratio(_) => "ratio",
     };
-    let mut csv = Csv::new(&["plan", "seed_index", column, "accuracy"]);
+    let mut data = data(&["plan", "seed_index", column, "accuracy"])?;
     for candidate in candidates {
         not_empty(caption, "seed", candidate.accuracy.len())?;
         check(caption, candidate.name, candidate.accuracy.len(), candidate.cost.len())?;
         for (seed, (cost, accuracy)) in candidate.cost.iter().zip(candidate.accuracy).enumerate() {
             let name = candidate.name.to_string();
-            csv.row([name, seed.to_string(), number(*cost), number(*accuracy)]);
+            data.write_record([name, seed.to_string(), number(*cost), number(*accuracy)])?;
         }
     }
     let (x, y) = axes(cost, candidates);
@@ -88,15 +87,20 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         let panel = canvas.panel(canvas.free, &x, &y, 0)?;
         let means: Vec<(f64, f64)> = candidates
             .iter()
-            .map(|c| (spread(c.cost.iter().copied()).0, spread(c.accuracy.iter().copied()).0))
+            .map(|c| {
+                (
+                    mean_and_range(c.cost.iter().copied()).0,
+                    mean_and_range(c.accuracy.iter().copied()).0,
+                )
+            })
             .collect();
-        let front = front(&means);
+        let front = pareto_front(&means);
         let mut taken = steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
         for (i, candidate) in candidates.iter().enumerate() {
             let look = if few { theme::plan(i) } else { theme::plan(family(candidates, i)) };
             taken.extend(marker(canvas, &panel, candidate, look, few)?);
         }
-        // Labels of the front first: they get the nearest places.
+        // Labels of the front first, so that they are nearest to their markers.
         let others = (0..candidates.len()).filter(|i| !front.contains(i));
         let finite = |i: &usize| means[*i].0.is_finite() && means[*i].1.is_finite();
         for i in front.iter().copied().chain(others).filter(finite) {
@@ -108,10 +112,10 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
-/// The place of a candidate's family among the families, in order of appearance.
+/// The index of a candidate's family, families being numbered in order of appearance.
 fn family(candidates: &[Candidate<'_>], of: usize) -> usize {
     let mut families: Vec<&str> = Vec::new();
     for candidate in &candidates[..=of] {
@@ -123,8 +127,8 @@ fn family(candidates: &[Candidate<'_>], of: usize) -> usize {
 }
 
 fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
-    let (_, least, most) = spread(candidates.iter().flat_map(|c| c.cost.iter().copied()));
-    let (_, low, high) = spread(candidates.iter().flat_map(|c| c.accuracy.iter().copied()));
+    let (_, least, most) = mean_and_range(candidates.iter().flat_map(|c| c.cost.iter().copied()));
+    let (_, low, high) = mean_and_range(candidates.iter().flat_map(|c| c.accuracy.iter().copied()));
     let log = least > 0.0 && most > 10.0 * least;
     let x = match cost {
         Cost::Bytes(label) if log => Axis::log_bytes(label, least, most),
@@ -135,14 +139,15 @@ fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
     let pad = ((high - low) * 0.15).max(0.005);
     let mut y = Axis::linear("test accuracy (fraction)", low - pad, high + pad, 6);
     if y.high > 1.0 {
-        // Room above 1 keeps a marker there whole; it gets no tick.
+        // Room above 1 for a whole marker at 1, without a tick.
         let high = 1.0 + (y.high - y.low) * 0.02;
         y = y.until(high);
     }
     (x, y)
 }
 
-/// The front as steps, to the right end of the axes; answers where labels would be struck through.
+/// Draws the front as steps up to the right end of the axes. Returns where the steps would cross
+/// labels.
 fn steps(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,
@@ -166,8 +171,8 @@ fn steps(
     Ok(points.windows(2).map(frame).collect())
 }
 
-/// One candidate's mean with its bars, and where a label must not stand; a faint dot for each seed
-/// where there is room for them.
+/// Draws one candidate's mean with its bars and, if there are few candidates, a faint dot for each
+/// seed. Returns the area that labels must avoid.
 fn marker(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,
@@ -175,8 +180,8 @@ fn marker(
     look: Look,
     few: bool,
 ) -> Result<Option<Frame>> {
-    let (cost, cost_low, cost_high) = spread(candidate.cost.iter().copied());
-    let (accuracy, low, high) = spread(candidate.accuracy.iter().copied());
+    let (cost, cost_low, cost_high) = mean_and_range(candidate.cost.iter().copied());
+    let (accuracy, low, high) = mean_and_range(candidate.accuracy.iter().copied());
     if !cost.is_finite() || !accuracy.is_finite() {
         return Ok(None);
     }
@@ -196,14 +201,14 @@ fn marker(
     let radius = if few { 6 } else { 4 };
     canvas.mark((x, y), look, radius)?;
     let room = radius + 2;
-    // Among many only the marker itself is spared, or no label would find a place.
+    // With many candidates only the marker itself is kept clear, or no label would fit.
     let (top, bottom) =
         if few { (top.min(y - room), bottom.max(y + room)) } else { (y - 5, y + 5) };
     Ok(Some(Frame { left: x - room, top, right: x + room, bottom }))
 }
 
-/// Writes a label near `(x, y)` where it is inside and touches nothing placed before, with a thin
-/// line to its marker where it had to go far; beside the marker if there is no such place.
+/// Writes a label as near to `(x, y)` as it fits without touching anything placed before, with a
+/// thin line to its marker if it is far away; right beside the marker if it fits nowhere.
 fn write(
     canvas: &Canvas<'_>,
     taken: &[Frame],
@@ -261,8 +266,8 @@ mod tests {
             (f64::NAN, 1.0),
             (5.0, 0.9),
         ];
-        assert_eq!(front(&points), [1, 2, 0]);
-        assert_eq!(front(&[]), [0usize; 0]);
+        assert_eq!(pareto_front(&points), [1, 2, 0]);
+        assert_eq!(pareto_front(&[]), [0usize; 0]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! Every kind of figure is well-formed, whole and true to its data.
+//! Every kind of figure is well-formed, complete and true to its data.
 //!
-//! The drawings are left in cargo's folder for tests' files, to be looked at.
+//! The drawings are left in cargo's folder for test files, for people to look at.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
+#![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 use packlight_figure::{
-    Candidate, Caption, Compared, Cost, Course, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
-    KeptColumn, Line, Panel, PlanCosines, Quantiles, cosine_heatmap, cosine_multiples,
-    cosine_overview, curves, kept_bytes, learning_indicator, memory_timeline, tradeoff,
+    Candidate, Caption, Compared, Cost, Error, Figure, Heatmap, IndicatorColumn, KeptBytes,
+    KeptColumn, Line, MemoryTimeline, Panel, PlanCosines, Quantiles, cosine_heatmap,
+    cosine_multiples, cosine_overview, curves, kept_bytes, learning_indicator, memory_timeline,
+    tradeoff,
 };
 
 /// The convolutions and the linear layer of ResNet-18, in forward order.
@@ -55,7 +56,7 @@ fn text_of(svg: &str) -> String {
     text
 }
 
-/// What holds for every figure; returns its text, a label a line.
+/// Checks what holds for every figure and returns its text, one label per line.
 fn checked(figure: &Figure) -> String {
     std::fs::write(format!("{}/{}.svg", env!("CARGO_TARGET_TMPDIR"), figure.id), &figure.svg)
         .unwrap();
@@ -284,8 +285,10 @@ fn the_timeline_names_each_peak() {
         (kept, live)
     };
     let all = [("none", course(1.0)), ("pool2", course(0.25)), ("pool4", course(0.0625))];
-    let courses: Vec<_> =
-        all.iter().map(|(name, (kept, live))| Course { name, kept, live, backward: 60 }).collect();
+    let courses: Vec<_> = all
+        .iter()
+        .map(|(name, (kept, live))| MemoryTimeline { name, kept, live, backward: 60 })
+        .collect();
     let stages =
         [(0, "conv1"), (3, "layer1"), (15, "layer2"), (30, "layer3"), (45, "layer4"), (59, "fc")];
     let figure = memory_timeline(&caption("timeline"), &stages, &courses).unwrap();
@@ -309,7 +312,7 @@ fn the_tradeoff_labels_do_not_overlap() {
     assert!(text.contains("pool4 (n = 2)") && text.contains("peak, counting allocator (MiB)"));
 }
 
-/// Where each label stands: its left end, its middle and its width, roughly.
+/// Roughly the left end, the middle and the width of each label.
 fn labels(svg: &str, names: &[String]) -> Vec<(f64, f64, f64)> {
     let document = roxmltree::Document::parse(svg).unwrap();
     let texts = document.descendants().filter(|n| n.has_tag_name("text"));
@@ -379,7 +382,7 @@ fn nothing_to_draw_and_unequal_slices_are_errors_that_say_so() {
     let seeds = [vec![1.0, 2.0]];
     let panel = Panel::new("epoch", "loss").line(Line::new("none", &[1.0], &seeds));
     let error = curves(&caption("loss"), &[panel]).unwrap_err().to_string();
-    assert_eq!(error, "figure loss: none: 1 values expected, 2 found");
+    assert_eq!(error, "figure loss: none: expected 1 values, found 2");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What activation functions, norms and the loss take for the activations of a transformer's step and of
-//! a convolutional network's.
+//! Activation functions, norms and the loss on the activations of a transformer and of a
+//! convolutional network.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! What a low-rank codec costs beside the convolution whose input it packs.
+//! The cost of a low-rank codec, compared with the convolution whose input it packs.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 

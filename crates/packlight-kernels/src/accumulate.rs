@@ -10,13 +10,13 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "add";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = 16 * 1024;
 
 /// `a + b`.
 ///
 /// # Errors
-/// If the shapes differ, or type or device have no kernel.
+/// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
     let (device, shape) = (a.device(), a.shape());
@@ -32,7 +32,8 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// `target += addend` in the storage of `target`, which nothing else may hold.
 ///
 /// # Errors
-/// If the shapes differ, one is not contiguous, or type or device have no kernel.
+/// Returns an error if the shapes differ, one is not contiguous, or the type or device is not
+/// supported.
 pub fn add_in_place(target: &Tensor, addend: &Tensor) -> Result<()> {
     check(target, addend)?;
     on_cpu(target, KERNEL)?;

@@ -1,4 +1,4 @@
-//! Where the greatest element of a row is.
+//! The index of the largest element of a row.
 
 use candle_core::Tensor;
 
@@ -10,18 +10,19 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "argmax";
 
-/// Rows that one piece of work takes.
+/// Rows per parallel task.
 const ROWS: usize = 16;
-/// Elements that are compared side by side.
+/// Elements compared at a time, in vector lanes.
 const LANES: usize = 16;
 
-/// The index (u32) of the first greatest element of each row of (..., n), 0 in a row of NaN.
+/// The index (u32) of the first largest element of each row of (..., n); 0 for a row of NaN.
 ///
 /// # Errors
-/// If there are no rows of at least one element, or type or device have no kernel.
+/// Returns an error if there are no rows of at least one element, or the type or device is not
+/// supported.
 pub fn argmax(rows: &Tensor) -> Result<Tensor> {
     let Some((&n, leading)) = rows.dims().split_last().filter(|(n, _)| **n > 0) else {
-        return Err(Error::shape(KERNEL, format!("(..., n) expected, {:?} found", rows.dims())));
+        return Err(Error::shape(KERNEL, format!("expected (..., n), found {:?}", rows.dims())));
     };
     let (device, count) = (rows.device(), leading.iter().product());
     by_dtype!(KERNEL, rows, T => {
@@ -43,9 +44,9 @@ on_widest_vectors! {
     }
 }
 
-/// The greatest of some values, but for NaN; minus infinity if there is none.
+/// The largest value, ignoring NaN; minus infinity if there is none.
 ///
-/// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
+/// Plain loops, so that `on_widest_vectors` compiles all of it.
 #[inline(always)]
 pub(crate) fn greatest<T: Element>(values: &[T]) -> T {
     let greater = |a: T, b: T| if a > b { a } else { b };
@@ -90,6 +91,6 @@ mod tests {
     #[test]
     fn rows_without_elements_are_an_error() {
         let empty = Tensor::zeros((2, 0), DType::F32, &Device::Cpu).unwrap();
-        assert!(argmax(&empty).unwrap_err().to_string().contains("(..., n) expected"));
+        assert!(argmax(&empty).unwrap_err().to_string().contains("expected (..., n)"));
     }
 }

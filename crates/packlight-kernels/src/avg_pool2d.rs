@@ -1,4 +1,4 @@
-//! Average pooling as a layer: windows that lie wholly within the image.
+//! Average pooling as a layer, over windows that lie entirely inside the image.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -14,7 +14,7 @@ const KERNEL: &str = "avg_pool2d";
 /// Means (N,C,H',W') of images (N,C,H,W) over windows of `kernel` pixels, `stride` apart.
 ///
 /// # Errors
-/// If no window fits, or type or device have no kernel.
+/// Returns an error if no window fits, or the type or device is not supported.
 pub fn forward(images: &Tensor, kernel: (usize, usize), stride: (usize, usize)) -> Result<Tensor> {
     let (n, c, height, width) = images.dims4()?;
     let (rows, columns) = output_size(height, width, kernel, stride)?;
@@ -39,7 +39,7 @@ pub fn forward(images: &Tensor, kernel: (usize, usize), stride: (usize, usize)) 
 /// The gradient of the images, of shape `shape`, for output gradient (N,C,H',W').
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(
     grad: &Tensor,
     shape: &[usize],
@@ -48,7 +48,7 @@ pub fn backward(
 ) -> Result<Tensor> {
     let (n, c, rows, columns) = grad.dims4()?;
     let &[samples, channels, height, width] = shape else {
-        return Err(Error::shape(KERNEL, format!("images (N,C,H,W) expected, {shape:?} found")));
+        return Err(Error::shape(KERNEL, format!("expected images (N,C,H,W), found {shape:?}")));
     };
     if (n, c, (rows, columns)) != (samples, channels, output_size(height, width, kernel, stride)?) {
         return Err(Error::shape(
@@ -80,7 +80,7 @@ pub fn backward(
 /// Means (N,C) of images (N,C,H,W) over all their pixels.
 ///
 /// # Errors
-/// If the images hold no pixels, or type or device have no kernel.
+/// Returns an error if the images hold no pixels, or the type or device is not supported.
 pub fn global(images: &Tensor) -> Result<Tensor> {
     let (n, c, height, width) = images.dims4()?;
     output_size(height, width, (1, 1), (1, 1))?;
@@ -97,7 +97,7 @@ pub fn global(images: &Tensor) -> Result<Tensor> {
 /// The gradient of images (N,C,`size`) for the gradient (N,C) of their means.
 ///
 /// # Errors
-/// If the rank is not 2, or type or device have no kernel.
+/// Returns an error if the rank is not 2, or the type or device is not supported.
 pub fn global_backward(grad: &Tensor, size: (usize, usize)) -> Result<Tensor> {
     let (n, c) = grad.dims2()?;
     let device = grad.device();

@@ -15,16 +15,17 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = 16 * 1024;
-/// Elements that are summed together at least, where there are as many.
+/// The least number of elements in one sum, if there are that many.
 const RUN: usize = 1024;
 
-/// Mean and biased variance of each channel, both (C): the mean in the input's type, the variance in f64,
-/// since those of large f32 lie beyond all f32.
+/// Mean and biased variance of each channel, both (C): the mean in the input's type, the variance
+/// in f64, since that of large f32 values exceeds the range of f32.
 ///
 /// # Errors
-/// If the rank is below 2, there is nothing to average, or type or device have no kernel.
+/// Returns an error if the rank is below 2, there is nothing to average, or the type or device is
+/// not supported.
 pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
     let sizes = Sizes::of(input)?;
     let device = input.device();
@@ -51,11 +52,11 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
 
 /// `(x - mean) / deviation * weight + bias`, with `inverse` = 1 / deviation; all of them (C).
 ///
-/// Rounded from left to right: what [`crate::channel_affine`] makes of the normalised values is the
-/// same, bit for bit.
+/// Rounded after each operation from left to right, so that [`crate::channel_affine`] computes the
+/// same bits from the normalised values.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn normalise(
     input: &Tensor,
     mean: &Tensor,
@@ -83,7 +84,7 @@ pub fn normalise(
 /// (exact or restored) input.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(
     input: &Tensor,
     grad: &Tensor,
@@ -139,8 +140,8 @@ pub fn backward(
 }
 
 on_widest_vectors! {
-    /// How many elements there are, their mean, and the sum of their squared deviations from it; they
-    /// are read from memory once, since they are still in the cache the second time.
+    /// How many elements there are, their mean, and the sum of their squared deviations from it;
+    /// they are read from memory once, since they are still in the cache the second time.
     fn run_statistics<T: Element>(run: &[T]) -> [f64; 3] {
         let count = run.len() as f64;
         let mean = sum(run) / count;
@@ -216,7 +217,7 @@ impl Sizes {
             }
             other => Err(Error::shape(
                 KERNEL,
-                format!("input (N,C,...) with elements expected, {other:?} found"),
+                format!("expected input (N,C,...) with elements, found {other:?}"),
             )),
         }
     }
@@ -227,7 +228,7 @@ impl Sizes {
             Some(other) => Err(Error::shape(
                 KERNEL,
                 format!(
-                    "statistics and parameters ({}) expected, {:?} found",
+                    "expected statistics and parameters ({}), found {:?}",
                     self.channels,
                     other.dims()
                 ),

@@ -1,4 +1,4 @@
-//! Products of matrices, pair by pair over any leading axes.
+//! Batched matrix products over any leading axes.
 
 use candle_core::Tensor;
 
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "matmul";
 
-/// A tensor (..., rows, columns) of matrices, as they stand or with rows and columns exchanged.
+/// A tensor (..., rows, columns) of matrices, as it is or transposed.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrices<'a> {
     tensor: &'a Tensor,
@@ -17,17 +17,17 @@ pub struct Matrices<'a> {
 }
 
 impl<'a> Matrices<'a> {
-    /// The matrices as they stand.
+    /// The matrices as they are.
     pub fn plain(tensor: &'a Tensor) -> Self {
         Self { tensor, transposed: false }
     }
 
-    /// The matrices with rows and columns exchanged.
+    /// The transposed matrices.
     pub fn transposed(tensor: &'a Tensor) -> Self {
         Self { tensor, transposed: true }
     }
 
-    /// Rows and columns as they are multiplied.
+    /// Rows and columns of the operand.
     fn size(&self) -> Option<(usize, usize)> {
         match *self.tensor.dims() {
             [.., rows, columns] if self.transposed => Some((columns, rows)),
@@ -49,7 +49,7 @@ impl<'a> Matrices<'a> {
 /// The products (..., m, n) of matrices (..., m, k) and (..., k, n) with the same leading axes.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
     let sizes = left.size().zip(right.size());
     let fit = sizes.filter(|((_, k), (l, _))| k == l && left.leading() == right.leading());

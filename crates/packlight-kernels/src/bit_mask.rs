@@ -1,4 +1,4 @@
-//! Sparse tensors as values and one bit for each element that says whether it is among them.
+//! Sparse tensors as a bit mask of the elements that are kept, and their values.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -9,14 +9,14 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "bit_mask";
 
-/// Bytes of mask that one piece of work takes.
+/// Bytes of mask per parallel task.
 const PIECE: usize = 4096;
 
-/// The mask, eight elements in a byte (u8), of the elements that are not 0; a negative zero counts
-/// as not 0, so that nothing is lost.
+/// The mask of the nonzero elements, eight per byte (u8). A negative zero counts as nonzero, so
+/// that nothing is lost.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn non_zero(input: &Tensor) -> Result<Tensor> {
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
@@ -37,7 +37,7 @@ pub fn non_zero(input: &Tensor) -> Result<Tensor> {
 /// The elements whose bits are set in `mask`, in order.
 ///
 /// # Errors
-/// If the mask is of another size, or type or device have no kernel.
+/// Returns an error if the mask is of another size, or the type or device is not supported.
 pub fn compress(input: &Tensor, mask: &Tensor) -> Result<Tensor> {
     check(mask, input.elem_count())?;
     let device = input.device();
@@ -47,7 +47,7 @@ pub fn compress(input: &Tensor, mask: &Tensor) -> Result<Tensor> {
             .par_chunks(8 * PIECE)
             .zip(mask.par_chunks(PIECE))
             .map(|(input, mask)| {
-                // Each element is written, and the next one over it unless it is to stay.
+                // Every element is written; the next one overwrites it unless it is kept.
                 let mut kept = vec![T::zero(); count(mask) + 1];
                 let mut next = 0;
                 for (input, &byte) in input.chunks(8).zip(mask) {
@@ -69,7 +69,7 @@ pub fn compress(input: &Tensor, mask: &Tensor) -> Result<Tensor> {
 /// The tensor of this shape that [`compress`] was given, with 0 where the mask is not set.
 ///
 /// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
+/// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn expand(values: &Tensor, mask: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let elements = shape.iter().product();
     check(mask, elements)?;
@@ -110,20 +110,20 @@ pub fn expand(values: &Tensor, mask: &Tensor, shape: &[usize]) -> Result<Tensor>
     })
 }
 
-/// Bits that are set.
+/// The number of set bits.
 fn count(mask: &[u8]) -> usize {
     mask.iter().map(|byte| byte.count_ones() as usize).sum()
 }
 
 fn misfit(values: usize) -> Error {
-    Error::shape(KERNEL, format!("{values} values do not fit the bits that are set"))
+    Error::shape(KERNEL, format!("{values} values do not match the number of set bits"))
 }
 
 fn check(mask: &Tensor, elements: usize) -> Result<()> {
     if mask.dims() == [elements.div_ceil(8)] {
         return Ok(());
     }
-    Err(Error::shape(KERNEL, format!("mask {:?} for {elements} elements", mask.dims())))
+    Err(Error::shape(KERNEL, format!("mask {:?} does not match {elements} elements", mask.dims())))
 }
 
 #[cfg(test)]

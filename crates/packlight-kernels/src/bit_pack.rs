@@ -1,10 +1,11 @@
 //! Codes of 1 to 8 bits, packed without gaps.
 //!
-//! A run of codes is cut into planes of 8, 4, 2 or 1 bits, as the binary digits of the code's width
-//! say (a 3-bit code has a plane of 2 and a plane of 1). Within a plane, byte `i` of `m` holds the
-//! codes `i`, `i + m`, `i + 2m`, and so on, so that whole vectors of codes are shifted at once.
+//! A run of codes is split into planes of 8, 4, 2 or 1 bits, by the binary digits of the code's
+//! width (a 3-bit code has a plane of 2 bits and a plane of 1). Within a plane, byte `i` of `m`
+//! holds the codes `i`, `i + m`, `i + 2m`, and so on, so that whole vectors of codes can be shifted
+//! at once.
 
-/// Codes that are packed at a time.
+/// Codes packed at a time.
 pub(crate) const RUN: usize = 256;
 
 const PLANES: [u8; 4] = [8, 4, 2, 1];

@@ -1,8 +1,8 @@
-//! Means over blocks, and their spread back over the block: the pooling of saved activations.
+//! Pooling of saved activations: means over blocks, and their copies over the block.
 //!
-//! Blocks at the edge average only the elements that they hold, and unpooling repeats a mean over
-//! its block and crops to the size, so that unpool(pool(x)) is an orthogonal projection at every
-//! size. Barley and Fröning, arXiv 2409.11902.
+//! Blocks at the edge average only the elements that they hold. Unpooling repeats a mean over its
+//! block and crops to the size, so unpool(pool(x)) is an orthogonal projection for every size.
+//! Barley and Fröning, arXiv 2409.11902.
 
 use candle_core::Tensor;
 
@@ -16,7 +16,7 @@ const KERNEL: &str = "block_pool";
 /// Means of images (N,C,H,W) over `block` x `block` pixels: (N,C,ceil(H/block),ceil(W/block)).
 ///
 /// # Errors
-/// If the rank is not 4, `block` is 0, or type or device have no kernel.
+/// Returns an error if the rank is not 4, `block` is 0, or the type or device is not supported.
 pub fn pool(images: &Tensor, block: usize) -> Result<Tensor> {
     check(block)?;
     let (n, c, height, width) = images.dims4()?;
@@ -44,7 +44,7 @@ pub fn pool(images: &Tensor, block: usize) -> Result<Tensor> {
 /// The inverse of [`pool`] up to projection: images (N,C,`size`) that are constant on each block.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn unpool(pooled: &Tensor, block: usize, size: (usize, usize)) -> Result<Tensor> {
     check(block)?;
     let (n, c, rows, columns) = pooled.dims4()?;
@@ -77,7 +77,8 @@ pub fn unpool(pooled: &Tensor, block: usize, size: (usize, usize)) -> Result<Ten
 /// Means of the last axis over `block` neighbours: (..., n) becomes (..., ceil(n/block)).
 ///
 /// # Errors
-/// If the tensor is a scalar, `block` is 0, or type or device have no kernel.
+/// Returns an error if the tensor is a scalar, `block` is 0, or the type or device is not
+/// supported.
 pub fn pool_features(tokens: &Tensor, block: usize) -> Result<Tensor> {
     check(block)?;
     let (mut shape, width) = last_axis(tokens)?;
@@ -97,7 +98,7 @@ pub fn pool_features(tokens: &Tensor, block: usize) -> Result<Tensor> {
 /// The inverse of [`pool_features`] up to projection: (..., `width`).
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn unpool_features(pooled: &Tensor, block: usize, width: usize) -> Result<Tensor> {
     check(block)?;
     let (mut shape, columns) = last_axis(pooled)?;
@@ -200,7 +201,7 @@ mod tests {
         assert!(unpool(&image, 2, (9, 9)).unwrap_err().to_string().contains("do not make up"));
         let one = image.narrow(2, 0, 1).unwrap().narrow(3, 0, 1).unwrap();
         let error = unpool(&one, usize::MAX, (1 << 40, 1 << 40)).unwrap_err().to_string();
-        assert!(error.contains("more elements than can be held"), "{error}");
+        assert!(error.contains("has too many elements"), "{error}");
         let features = image.narrow(3, 0, 1).unwrap();
         assert!(unpool_features(&features, usize::MAX, usize::MAX).is_err());
     }

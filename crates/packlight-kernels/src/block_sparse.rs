@@ -1,8 +1,8 @@
-//! Matrices of which only the strongest blocks are kept, in block-sparse rows (BSR).
+//! Matrices that keep only their strongest blocks, in the block-sparse row format (BSR).
 //!
-//! The kept blocks of one row of blocks stand one after the other, each dense and with its column
-//! of blocks; row pointers say where each row of blocks begins. Blocks that reach over the edge are
-//! filled up with zeros.
+//! The kept blocks of a row of blocks are stored one after the other, each dense and with the index
+//! of its column of blocks; row pointers give the start of each row of blocks. Blocks that extend
+//! beyond the edge are padded with zeros.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "block_sparse";
 
-/// Blocks that one matrix product takes together.
+/// Blocks per matrix product.
 const TOGETHER: usize = 32;
 
 /// The strongest blocks of a matrix.
@@ -27,9 +27,9 @@ const TOGETHER: usize = 32;
 pub struct BlockSparse {
     /// The kept blocks (kept, block, block), row by row.
     pub blocks: Tensor,
-    /// Each one's column of blocks (kept), u32.
+    /// The column of blocks of each (kept), u32.
     pub columns: Tensor,
-    /// Where each row of blocks begins among them, and where the last one ends, u32.
+    /// The start of each row of blocks, and the end of the last one, u32.
     pub pointers: Tensor,
     /// Rows and columns of the matrix.
     pub size: (usize, usize),
@@ -40,8 +40,8 @@ impl BlockSparse {
     /// `rows` rows: those with the largest sums of magnitudes, and of equals the first.
     ///
     /// # Errors
-    /// If the rows do not divide the tensor, there are fewer blocks or more than u32 counts, or type
-    /// or device have no kernel.
+    /// Returns an error if the rows do not divide the tensor, there are fewer blocks or more than
+    /// u32 counts, or the type or device is not supported.
     pub fn pack(input: &Tensor, rows: usize, block: usize, count: usize) -> Result<Self> {
         let elements = input.elem_count();
         let width = elements.checked_div(rows).unwrap_or(0);
@@ -92,7 +92,8 @@ impl BlockSparse {
     /// The matrix with zeros for the blocks that were not kept, as a tensor of this shape.
     ///
     /// # Errors
-    /// If the shape has another number of elements, or type or device have no kernel.
+    /// Returns an error if the shape has another number of elements, or the type or device is not
+    /// supported.
     pub fn unpack(&self, shape: &[usize]) -> Result<Tensor> {
         let (blocks, device) = (&self.blocks, self.blocks.device());
         let (_, block, _) = blocks.dims3()?;
@@ -122,10 +123,11 @@ impl BlockSparse {
     }
 
     /// The gradient (m, columns) of the weight of a linear layer with this input, whose rows are
-    /// tokens, for output gradient (..., m); takes as many multiplications as blocks are left.
+    /// tokens, for output gradient (..., m). The multiplications are proportional to the kept
+    /// blocks.
     ///
     /// # Errors
-    /// If the shapes do not fit, or type or device have no kernel.
+    /// Returns an error if the shapes do not fit, or the type or device is not supported.
     pub fn linear_weight_grad(&self, grad: &Tensor) -> Result<Tensor> {
         let blocks = &self.blocks;
         let (_, block, _) = blocks.dims3()?;

@@ -10,26 +10,26 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "channel_affine";
 
-/// Elements that one piece of work takes, or one sample where that is more.
+/// Elements per parallel task, or one sample where that is more.
 const PIECE: usize = 16 * 1024;
 
 /// `x * weight + bias` for `input` (N,C,...), with weight and bias (C).
 ///
-/// The product is rounded before the sum, as the norms' forward passes do it, so that what they
-/// normalised becomes what they put out, bit for bit.
+/// The product is rounded before the sum, as in the norms' forward passes, so that their normalised
+/// values give their output bit for bit.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn channel_affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let (channels, plane) = match input.dims() {
         &[_, channels, ref plane @ ..] => (channels, plane.iter().product::<usize>()),
-        other => return Err(Error::shape(KERNEL, format!("(N,C,...) expected, {other:?} found"))),
+        other => return Err(Error::shape(KERNEL, format!("expected (N,C,...), found {other:?}"))),
     };
     if weight.dims() != [channels] || bias.dims() != [channels] {
         return Err(Error::shape(
             KERNEL,
             format!(
-                "weight and bias ({channels}) expected, {:?} and {:?} found",
+                "expected weight and bias ({channels}), found {:?} and {:?}",
                 weight.dims(),
                 bias.dims()
             ),
@@ -96,7 +96,7 @@ mod tests {
         let refused = |x: &[usize], w: &[usize]| {
             channel_affine(&of(x), &of(w), &of(w)).unwrap_err().to_string()
         };
-        assert!(refused(&[2, 3], &[2]).contains("weight and bias (3) expected"));
-        assert!(refused(&[2], &[2]).contains("(N,C,...) expected"));
+        assert!(refused(&[2, 3], &[2]).contains("expected weight and bias (3)"));
+        assert!(refused(&[2], &[2]).contains("expected (N,C,...)"));
     }
 }

@@ -1,4 +1,4 @@
-//! Softmax cross-entropy with class labels, averaged over those that count.
+//! Softmax cross-entropy with class labels, averaged over the labels that are not ignored.
 
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
@@ -13,16 +13,16 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "softmax_cross_entropy";
 
-/// Rows of logits that one piece of work takes.
+/// Rows of logits per parallel task.
 const ROWS: usize = 16;
 
-/// What a label asks for.
+/// How labels become target probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Targets {
-    /// The share of the probability that is asked for of all classes alike (Szegedy et al., CVPR
-    /// 2016, section 7); the label's class has the rest.
+    /// Label smoothing: the probability spread evenly over all classes (Szegedy et al., CVPR 2016,
+    /// section 7); the label's class gets the rest.
     pub smoothing: f64,
-    /// The label that does not count, such as padding.
+    /// The label to ignore, such as padding.
     pub ignored: Option<u32>,
 }
 
@@ -30,8 +30,8 @@ pub struct Targets {
 /// (...).
 ///
 /// # Errors
-/// If the shapes do not fit, a label is no class, no label counts, or type or device have no
-/// kernel.
+/// Returns an error if the shapes do not fit, a label is no class, no label counts, or the type or
+/// device is not supported.
 pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(Tensor, Tensor)> {
     let (classes, labels) = class_indices(logits, labels, targets)?;
     let counting = labels.iter().flatten().count() as f64;
@@ -73,8 +73,8 @@ pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(T
 /// The gradient of the logits (..., C) for the gradient (a scalar) of the mean loss.
 ///
 /// # Errors
-/// If the shapes do not fit, a label is no class, no label counts, or type or device have no
-/// kernel.
+/// Returns an error if the shapes do not fit, a label is no class, no label counts, or the type or
+/// device is not supported.
 pub fn backward(
     probabilities: &Tensor,
     labels: &Tensor,
@@ -108,8 +108,8 @@ pub fn backward(
 }
 
 on_widest_vectors! {
-    /// Writes the probabilities of a row of logits, and gives the greatest of them, and the logarithm of
-    /// the sum of their powers of e where that one is taken off them.
+    /// Writes the probabilities of a row of logits, and gives the greatest of them, and the
+    /// logarithm of the sum of their powers of e where that one is taken off them.
     fn softmax<T: Element>(row: &[T], probabilities: &mut Blank<'_, T>) -> (f64, f64) {
         let top = greatest(row);
         let total = sum_of([row], #[inline(always)] |[x]| (x - top).power_of_e().wide());
@@ -119,8 +119,7 @@ on_widest_vectors! {
     }
 }
 
-/// The number of classes, and the labels as indices, each checked to be a class; `None` for one
-/// that does not count.
+/// The number of classes, and the labels as checked indices; `None` for an ignored label.
 fn class_indices(
     logits: &Tensor,
     labels: &Tensor,
@@ -131,7 +130,7 @@ fn class_indices(
         return Err(Error::shape(
             KERNEL,
             format!(
-                "logits (..., classes) and integer labels (...) expected, {:?} and {:?} {:?} found",
+                "expected logits (..., classes) and integer labels (...), found {:?} and {:?} {:?}",
                 logits.dims(),
                 labels.dims(),
                 labels.dtype()
@@ -139,7 +138,7 @@ fn class_indices(
         ));
     };
     if !(0.0..1.0).contains(&targets.smoothing) {
-        let reason = format!("a smoothing in [0, 1) expected, {} found", targets.smoothing);
+        let reason = format!("expected a smoothing in [0, 1), found {}", targets.smoothing);
         return Err(Error::shape(KERNEL, reason));
     }
     let labels = labels.flatten_all()?.to_dtype(DType::I64)?.to_vec1::<i64>()?;
@@ -154,6 +153,8 @@ fn class_indices(
         .collect::<Result<_>>()?;
     match indices.iter().any(Option::is_some) {
         true => Ok((classes, indices)),
-        false => Err(Error::shape(KERNEL, "at least one label that counts expected, none found")),
+        false => {
+            Err(Error::shape(KERNEL, "expected at least one label that is not ignored, found none"))
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Rounding to multiples of a step at random, so that the mean stays.
+//! Random rounding to multiples of a step, which keeps the mean.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -12,14 +12,14 @@ use crate::tensor_io::{by_dtype, read};
 
 const KERNEL: &str = "dither";
 
-/// Elements that one piece of work takes; a multiple of 4, since random numbers come in fours.
+/// Elements per parallel task; a multiple of 4, since random numbers come in fours.
 const PIECE: usize = 8192;
 
 /// `step * floor(x / step + u)` for each element, with `u` uniform in [0, 1): the multiple of
-/// `step` below or above `x`, at odds that make `x` the mean.
+/// `step` below or above `x`, with probabilities that make `x` the mean.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn dither(input: &Tensor, step: f64, key: Key) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
@@ -38,7 +38,7 @@ pub fn dither(input: &Tensor, step: f64, key: Key) -> Result<Tensor> {
     })
 }
 
-/// `x.floor()`, which is a call where the processor's instruction for it cannot be taken for granted.
+/// `x.floor()`, without the library call that a baseline processor needs.
 fn floor(x: f64) -> f64 {
     /// Leaves no room for a fraction in what is added to it.
     const WHOLE: f64 = 1.5 * (1u64 << 52) as f64;
@@ -50,10 +50,10 @@ fn floor(x: f64) -> f64 {
     }
 }
 
-/// The standard deviation of all elements, which is that of the population; 0 where there are none.
+/// The population standard deviation of all elements; 0 if there are none.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn deviation(input: &Tensor) -> Result<f64> {
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);

@@ -1,8 +1,8 @@
-//! Maps as the means of their blocks and codes of a few bits of what is left.
+//! Feature maps as block means and few-bit codes of the residual.
 //!
 //! The code of DIVISION (Wang et al., "DIVISION: memory efficient training via dual activation
-//! precision", ICML 2023). The means are bf16, and what is left is taken from the rounded ones, so
-//! that their rounding is part of it. Blocks at the edge average only what they hold.
+//! precision", ICML 2023). The means are bf16, and the residual is taken from the rounded means, so
+//! it includes their rounding error. Blocks at the edge average only the elements that they hold.
 
 use candle_core::{DType, Device, Tensor};
 use half::bf16;
@@ -19,23 +19,23 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "division";
 
-/// How a tensor is cut into maps and the maps into blocks.
+/// How a tensor is divided into maps and maps into blocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Maps {
     /// Rows and columns of a map.
     pub size: (usize, usize),
     /// Rows and columns of a block.
     pub block: (usize, usize),
-    /// Bits of the code of what is left.
+    /// Bits of a residual's code.
     pub bits: u8,
 }
 
-/// What is kept of a tensor.
+/// A packed tensor.
 #[derive(Debug)]
 pub struct Divided {
     /// The means (maps, blocks), bf16.
     pub means: Tensor,
-    /// The codes of what is left (u8).
+    /// The codes of the residual (u8).
     pub codes: Tensor,
     /// Minimum and scale of each map (maps, 2), bf16.
     pub ranges: Tensor,
@@ -69,7 +69,7 @@ impl Maps {
 /// Means and codes of a tensor whose elements are maps one after the other.
 ///
 /// # Errors
-/// If the maps do not make up the tensor, or type or device have no kernel.
+/// Returns an error if the maps do not make up the tensor, or the type or device is not supported.
 pub fn pack(input: &Tensor, maps: &Maps, rounding: Rounding) -> Result<Divided> {
     let layout = maps.layout(input.elem_count())?;
     let (device, blocks) = (input.device(), maps.blocks());
@@ -97,10 +97,10 @@ pub fn pack(input: &Tensor, maps: &Maps, rounding: Rounding) -> Result<Divided> 
     })
 }
 
-/// What is kept as a tensor of f32 or f64.
+/// Restores the tensor, as f32 or f64.
 ///
 /// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
+/// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn unpack(divided: &Divided, maps: &Maps, shape: &[usize], dtype: DType) -> Result<Tensor> {
     let layout = maps.layout(shape.iter().product())?;
     let (count, blocks) = (layout.groups(), maps.blocks());

@@ -1,4 +1,4 @@
-//! Dropout, whose mask is drawn anew from its key whenever it is needed.
+//! Dropout with a mask that is generated again from its key whenever it is needed.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "dropout";
 
-/// Elements that one piece of work takes; a multiple of the four numbers of a generator block.
+/// Elements per parallel task; a multiple of the four numbers of a generator block.
 const PIECE: usize = 16 * 1024;
 
 /// Zeroes each element with `probability` and divides the others by `1 - probability`.
@@ -19,12 +19,12 @@ const PIECE: usize = 16 * 1024;
 /// The gradient is the same function of the output gradient, with the same key.
 ///
 /// # Errors
-/// If the probability is not in [0, 1), or type or device have no kernel.
+/// Returns an error if the probability is not in [0, 1), or the type or device is not supported.
 pub fn apply(input: &Tensor, probability: f64, key: Key) -> Result<Tensor> {
     if !(0.0..1.0).contains(&probability) {
         return Err(Error::shape(
             KERNEL,
-            format!("a probability in [0, 1) expected, {probability} found"),
+            format!("expected a probability in [0, 1), found {probability}"),
         ));
     }
     let threshold = (probability * 2f64.powi(32)) as u32;

@@ -9,29 +9,30 @@ use crate::{exponential, normal};
 pub(crate) trait Element:
     WithDType + Float + Default + std::iter::Sum + std::fmt::Debug
 {
-    /// To f64, in which sums over many elements are taken.
+    /// Converts to f64, the type of long sums.
     fn wide(self) -> f64;
-    /// From f64, rounded.
+    /// Rounds from f64.
     fn narrow(value: f64) -> Self;
-    /// Bits that a magnitude takes.
+    /// Bits of a magnitude.
     const MAGNITUDE_BITS: u32;
-    /// The bits of the magnitude, which are ordered as magnitudes are; NaN comes above infinity.
+    /// The bits of the magnitude, in the same order as magnitudes; NaN is above infinity.
     fn magnitude_bits(self) -> u64;
     /// `e` to this power, in a form that is fast in loops.
     fn power_of_e(self) -> Self;
-    /// What [`Element::lifted_decay`] and [`Element::lifted_tail`] are multiplied by to be themselves: with
-    /// f32 they are lifted, so that they have all their digits below the normal numbers, too.
+    /// The factor that undoes the scaling of [`Element::lifted_decay`] and
+    /// [`Element::lifted_tail`]. For f32 they are scaled up ("lifted"), so that they keep all
+    /// digits below the normal numbers.
     const UNLIFT: Self;
     /// `e^-z` for z >= 0, lifted, in a form that is fast in loops.
     fn lifted_decay(self) -> Self;
-    /// The normal distribution's `Φ(-z)` and density `φ(z)` for z >= 0, lifted, in a form that is fast in
-    /// loops. Both have a small relative error.
+    /// The normal distribution's `Φ(-z)` and density `φ(z)` for z >= 0, lifted, in a form that is
+    /// fast in loops. Both have a small relative error.
     fn lifted_tail(self) -> [Self; 2];
-    /// The same slice where this type is f32, for loops written for it alone.
+    /// The same slice if this type is f32, for loops written for f32 only; otherwise `None`.
     fn as_f32(values: &[Self]) -> Option<&[f32]>;
-    /// The same slice where this type is f32, for loops written for it alone.
+    /// The same slice if this type is f32, for loops written for f32 only; otherwise `None`.
     fn as_f32_mut(values: &mut [Self]) -> Option<&mut [f32]>;
-    /// The elements of a storage to be changed in place, if it holds this type.
+    /// The elements of a storage for changes in place; `None` if it holds another type.
     fn elements_mut(storage: &mut CpuStorage) -> Option<&mut [Self]>;
 }
 

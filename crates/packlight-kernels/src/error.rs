@@ -1,18 +1,18 @@
-//! What can go wrong in a kernel.
+//! The errors of kernels.
 
 use candle_core::DType;
 
-/// This crate's result.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong in a kernel.
+/// Why a kernel could not compute its result.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Candle's own error.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
     /// The kernel has no version for the device that the tensor is on.
-    #[error("{kernel}: there is no kernel for {device} yet; move the tensors to the CPU")]
+    #[error("{kernel}: not supported on {device} yet; move the tensors to the CPU")]
     NoDeviceKernel {
         /// The kernel.
         kernel: &'static str,
@@ -20,14 +20,14 @@ pub enum Error {
         device: &'static str,
     },
     /// The kernel does not compute in this type.
-    #[error("{kernel}: computes in f32 and f64, the tensor is {found:?}; convert it first")]
+    #[error("{kernel}: expected f32 or f64, found {found:?}; convert the tensor first")]
     DType {
         /// The kernel.
         kernel: &'static str,
         /// The tensor's type.
         found: DType,
     },
-    /// Shapes or parameters that do not fit together.
+    /// Shapes or parameters do not match.
     #[error("{kernel}: {reason}")]
     Shape {
         /// The kernel.
@@ -35,7 +35,7 @@ pub enum Error {
         /// What was expected and what was found.
         reason: String,
     },
-    /// NaN or infinity, which would reach every result.
+    /// An input holds NaN or infinity, which would spread to every result.
     #[error("{kernel}: {what} is not finite; has training diverged?")]
     NotFinite {
         /// The kernel.
@@ -43,15 +43,15 @@ pub enum Error {
         /// What is not finite.
         what: &'static str,
     },
-    /// LAPACK did not find a result.
+    /// A LAPACK routine failed.
     #[error("LAPACK's {routine} failed: {reason}")]
     Lapack {
         /// The routine.
         routine: &'static str,
-        /// What it answered.
+        /// Its error code, or why it was not called.
         reason: String,
     },
-    /// A label that is no class.
+    /// A label is not a valid class.
     #[error(
         "{kernel}: label {label} of sample {sample} is not below the number of classes, {classes}"
     )]
@@ -60,9 +60,9 @@ pub enum Error {
         kernel: &'static str,
         /// The label.
         label: i64,
-        /// Which sample has it.
+        /// The sample's index.
         sample: usize,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
 }

@@ -1,7 +1,6 @@
-//! The exponential in f32, without branches or calls, so that the compiler can take several elements at
-//! a time.
+//! The exponential in f32, without branches or calls, so that the compiler can vectorise it.
 
-/// `e^x`, right to 2 units in the last place; 0 below the normal numbers and e^88.3 at most.
+/// `e^x`, accurate to 2 units in the last place; 0 below the normal numbers, at most e^88.3.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const LOWEST: f32 = -87.3;
@@ -10,16 +9,17 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x < LOWEST { 0.0 } else { result }
 }
 
-/// What [`lifted_exp`] is multiplied by to be e's power itself.
+/// The factor that undoes the scaling of [`lifted_exp`].
 pub(crate) const UNLIFT: f32 = 1.0 / (1u128 << LIFT) as f32;
 const LIFT: u32 = 64;
 
-/// `2^64 e^(high - low)` for a `high` of at most 0 and a small `low`, which hold more digits of the
-/// exponent together than one number could. A factor of a product that is lifted until the end loses
-/// no digits where it lies below the normal numbers, and the product does not.
+/// `2^64 e^(high - low)` for `high` <= 0 and a small `low`; two numbers hold more digits of the
+/// exponent than one. A factor that stays scaled until the end of a product keeps its digits even
+/// where it is below the normal numbers and the product is not.
 #[inline(always)]
 pub(crate) fn lifted_exp(high: f32, low: f32) -> f32 {
-    /// Far enough for products with anything that matters to vanish; smaller ones would wrap around.
+    /// Far enough for products with anything that matters to vanish; smaller ones would wrap
+    /// around.
     const LOWEST: f32 = -130.0;
     raise(if high < LOWEST { LOWEST } else { high }, low, LIFT)
 }
@@ -28,9 +28,9 @@ pub(crate) fn lifted_exp(high: f32, low: f32) -> f32 {
 /// r (Cephes' `expf`).
 #[inline(always)]
 fn raise(high: f32, low: f32, lift: u32) -> f32 {
-    /// Added to a small number, leaves it rounded in the last bits.
+    /// Added to a small number, it leaves the rounded number in the lowest bits.
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23
-    /// ln(2) in two parts, of which the first has so few bits that its multiples are exact.
+    /// ln(2) in two parts; the first has so few bits that its multiples are exact.
     const LN_2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
     let rounded = high * std::f32::consts::LOG2_E + ROUND;
     let n = rounded - ROUND;

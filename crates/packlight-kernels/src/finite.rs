@@ -1,4 +1,4 @@
-//! Whether a tensor holds nothing but finite numbers.
+//! Whether all elements of a tensor are finite.
 
 use candle_core::Tensor;
 
@@ -10,7 +10,7 @@ const KERNEL: &str = "finite";
 /// Whether no element is NaN or infinite.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn is_finite(tensor: &Tensor) -> Result<bool> {
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);

@@ -1,17 +1,17 @@
-//! Codes of normalised values over a fixed range of six deviations, which tell the exact sign of
-//! what a norm makes of them.
+//! Codes of normalised values over a fixed range of six standard deviations, which preserve the
+//! exact sign of the norm's output.
 //!
 //! Chakrabarti and Moseley, "Backprop with approximate activations for memory-efficient network
-//! training" (NeurIPS 2019). A norm puts out `weight * x + bias` for a normalised value x, which has
-//! deviation 1 around 0, so that its range is known without looking. In each channel one code is the
-//! zero point: it and those above stand for positive outputs, those below for all others, and the
-//! edge between them lies where the output is 0. The codes are those of the paper, which takes them
-//! of output / weight, that is x around bias / weight.
+//! training" (NeurIPS 2019). A norm's output is `weight * x + bias` for a normalised value x of
+//! mean 0 and standard deviation 1, so its range is known in advance. In each channel one code is
+//! the zero point: it and the codes above represent positive outputs, the codes below all others,
+//! and the boundary between them is where the output is 0. The codes equal those of the paper,
+//! which encodes output / weight, that is x shifted by bias / weight.
 //!
-//! Where the output is 0 at no value of the range (a bias of more than about three weights, or a
-//! weight of 0), one code is set aside for what has the rarer sign, and the others cover the range.
-//! The authors have no such code: their zero point is at least 1 but may lie above the greatest code,
-//! and values whose bias is far above their weight all get the greatest.
+//! If the output is 0 nowhere in the range (a bias of more than about three weights, or a weight of
+//! 0), one code is reserved for the rarer sign, and the others cover the range. The authors reserve
+//! no code: their zero point is at least 1 but may exceed the largest code, and if the bias is far
+//! above the weight, all values get the largest code.
 
 use candle_core::{Device, Tensor};
 use num_traits::{Float, One, Zero};
@@ -25,7 +25,7 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "fixed_range";
 
-/// Deviations that the codes cover.
+/// Standard deviations that the codes cover.
 const RANGE: f64 = 6.0;
 
 /// How the values of a norm with this weight and bias are coded.
@@ -36,11 +36,11 @@ pub struct FixedRange {
     bits: u8,
 }
 
-/// The codes of a channel, and what becomes of the values that they stand for.
+/// The codes of a channel and the values that they represent.
 ///
-/// Code c is for values from `low + c * step` to `low + (c + 1) * step`, times `sign`.
+/// Code c represents values from `low + c * step` to `low + (c + 1) * step`, times `sign`.
 struct Channel<T> {
-    /// That of the weight, so that outputs rise with the codes.
+    /// The sign of the weight, so that outputs increase with the codes.
     sign: f32,
     low: f32,
     step: f32,
@@ -48,15 +48,15 @@ struct Channel<T> {
     zero: f32,
     weight: T,
     bias: T,
-    /// What restored values of codes from the zero point on are at least, and others at most.
+    /// A lower bound of restored values from the zero point on, and an upper bound of the others.
     limits: (T, T),
 }
 
 impl FixedRange {
-    /// For a norm with this weight and bias, both (C), in codes of 1 to 8 bits. They are not copied.
+    /// The code for a norm with this weight and bias, both (C, not copied), in 1 to 8 bits.
     ///
     /// # Errors
-    /// If the shapes or the number of bits do not fit.
+    /// Returns an error if the shapes or the number of bits do not fit.
     pub fn new(weight: &Tensor, bias: &Tensor, bits: u8) -> Result<Self> {
         if weight.rank() != 1 || weight.dims() != bias.dims() || !(1..=8).contains(&bits) {
             return Err(Error::shape(
@@ -82,8 +82,8 @@ impl FixedRange {
     /// The codes (u8) of normalised values (N,C,...).
     ///
     /// # Errors
-    /// If the channels do not fit, a value, weight or bias is not finite, or type or device have no
-    /// kernel.
+    /// Returns an error if the channels do not fit, a value, weight or bias is not finite, or the
+    /// type or device is not supported.
     pub fn pack(&self, normalised: &Tensor) -> Result<Tensor> {
         let (sample, plane) = self.sizes(normalised.dims())?;
         let bytes = self.bytes(normalised.dims());
@@ -101,10 +101,10 @@ impl FixedRange {
         })
     }
 
-    /// The normalised values: the middle of what each code covers, in the type of the weight.
+    /// The restored normalised values: the middle of each code's interval, in the weight's type.
     ///
     /// # Errors
-    /// If the sizes do not fit, or type or device have no kernel.
+    /// Returns an error if the sizes do not fit, or the type or device is not supported.
     pub fn normalised(&self, codes: &Tensor, shape: &[usize]) -> Result<Tensor> {
         by_dtype!(KERNEL, self.weight, T => {
             let mut channels = self.channels::<T>()?;
@@ -117,10 +117,10 @@ impl FixedRange {
         })
     }
 
-    /// What the norm makes of them, above 0 where it put out a number above 0 and nowhere else.
+    /// The norm's restored output, which is positive exactly where the original output was.
     ///
     /// # Errors
-    /// If the sizes do not fit, or type or device have no kernel.
+    /// Returns an error if the sizes do not fit, or the type or device is not supported.
     pub fn output(&self, codes: &Tensor, shape: &[usize]) -> Result<Tensor> {
         by_dtype!(KERNEL, self.weight, T => {
             self.restore(codes, shape, &self.channels::<T>()?)
@@ -167,7 +167,7 @@ impl FixedRange {
                 Ok((channels * plane, plane))
             }
             other => {
-                let reason = format!("({{N}},{channels},...) expected, {other:?} found");
+                let reason = format!("expected ({{N}},{channels},...), found {other:?}");
                 Err(Error::shape(KERNEL, reason))
             }
         }
@@ -312,7 +312,7 @@ mod tests {
         assert!(FixedRange::new(&of(2), &of(2), 0).is_err());
         let range = FixedRange::new(&of(2), &of(2), 4).unwrap();
         let x = Tensor::zeros((1, 3, 2), DType::F32, &Device::Cpu).unwrap();
-        assert!(range.pack(&x).unwrap_err().to_string().contains("[1, 3, 2] found"));
+        assert!(range.pack(&x).unwrap_err().to_string().contains("found [1, 3, 2]"));
         let bad = (of(2) * f64::NAN).unwrap();
         let x = Tensor::zeros((1, 2, 2), DType::F32, &Device::Cpu).unwrap();
         let error = FixedRange::new(&bad, &of(2), 4).unwrap().pack(&x).unwrap_err().to_string();

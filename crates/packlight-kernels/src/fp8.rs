@@ -1,8 +1,8 @@
-//! Numbers of 8 bits: a sign, 4 bits of exponent, 3 of mantissa (E4M3), under a common scale.
+//! 8-bit floats with 4 exponent and 3 mantissa bits (E4M3) and one scale for the whole tensor.
 //!
 //! Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433: exponent bias 7,
-//! subnormals in steps of 2^-9, greatest number 448, no infinities, NaN where all bits but the sign
-//! are set.
+//! subnormals in steps of 2^-9, largest number 448, no infinities, NaN if all bits but the sign are
+//! set.
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -15,18 +15,18 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "fp8";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = LARGEST_PIECE;
 
-/// The greatest number.
+/// The largest number.
 const GREATEST: f32 = 448.0;
 const NAN: u8 = 0x7f;
 
 /// The nearest code (u8, of the input's shape) of each value divided by the scale, ties to even,
-/// and the scale: the greatest finite magnitude becomes 448. What is not finite becomes NaN.
+/// and the scale: the largest finite magnitude becomes 448. Values that are not finite become NaN.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn pack(input: &Tensor) -> Result<(Tensor, f32)> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
@@ -45,10 +45,10 @@ pub fn pack(input: &Tensor) -> Result<(Tensor, f32)> {
     })
 }
 
-/// What codes stand for, as f32 or f64.
+/// The values of the codes, as f32 or f64.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn unpack(codes: &Tensor, scale: f32, dtype: DType) -> Result<Tensor> {
     match dtype {
         DType::F32 => restore::<f32>(codes, scale),

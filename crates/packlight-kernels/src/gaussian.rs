@@ -1,4 +1,4 @@
-//! Gaussian random matrices that are a function of their key.
+//! Gaussian random matrices, generated from a key.
 
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
@@ -9,14 +9,14 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "gaussian";
 
-/// Numbers that one piece of work draws.
+/// Numbers per parallel task.
 const PIECE: usize = 4096;
 
 /// Independent normal numbers of mean 0 and this standard deviation, on the CPU: element i of the
 /// row-major tensor is the first normal of the key's stream from its block i on.
 ///
 /// # Errors
-/// If the type is neither f32 nor f64.
+/// Returns an error if the type is neither f32 nor f64.
 pub fn gaussian(key: Key, shape: &[usize], dtype: DType, deviation: f64) -> Result<Tensor> {
     match dtype {
         DType::F32 => draw::<f32>(key, shape, deviation),

@@ -1,7 +1,8 @@
-//! The calls into LAPACK that `ndarray-linalg` has no form of, and the set-up of OpenBLAS.
+//! The LAPACK routines that `ndarray-linalg` does not wrap (`dsytrd`, `dstedc`, `dormtr`), and the
+//! set-up of OpenBLAS.
 //!
-//! `ndarray-linalg` takes eigenvalues by `dsyev`, which is several times slower than the
-//! divide-and-conquer method here, and cannot leave out the vectors that nobody asks for.
+//! `ndarray-linalg` computes eigenvalues with `dsyev`, which is several times slower than the
+//! divide-and-conquer method here and cannot skip eigenvectors that are not needed.
 
 use std::ffi::{c_char, c_int};
 use std::sync::Once;
@@ -15,7 +16,7 @@ const LEFT: c_char = b'L' as c_char;
 const LOWER: c_char = b'L' as c_char;
 const NOT_TRANSPOSED: c_char = b'N' as c_char;
 const FROM_TRIDIAGONAL: c_char = b'I' as c_char;
-/// As the length of a work array: do not compute, say which length is best.
+/// As the length of a work array: asks LAPACK for the best length instead of computing.
 const ASK: c_int = -1;
 
 #[allow(unsafe_code)]
@@ -23,17 +24,16 @@ unsafe extern "C" {
     fn openblas_set_num_threads(threads: c_int);
 }
 
-/// Lets OpenBLAS compute on the calling thread only, in the whole process; to be called before
-/// any other function of it.
+/// Makes OpenBLAS compute on the calling thread only, in the whole process. Call this before any
+/// other of its functions.
 ///
-/// The kernels here already run side by side on rayon's threads, with which OpenBLAS's own would
-/// compete; and OpenBLAS cuts its sums by its number of threads, which would change results with
-/// the machine.
+/// The kernels already run in parallel on rayon's threads, with which OpenBLAS's own would compete.
+/// OpenBLAS also splits sums by its number of threads, so results would depend on the machine.
 #[allow(unsafe_code)]
 pub(crate) fn on_this_thread() {
     static ONCE: Once = Once::new();
     // SAFETY: every build of OpenBLAS has this function; it takes any positive number, and `Once`
-    // lets nobody go on to compute before it has returned.
+    // makes all callers wait until it has returned.
     ONCE.call_once(|| unsafe { openblas_set_num_threads(1) });
 }
 
@@ -42,13 +42,13 @@ pub(crate) struct Tridiagonal {
     size: c_int,
     diagonal: Vec<f64>,
     beside: Vec<f64>,
-    /// `Q` as reflections, their factors apart.
+    /// `Q` as Householder reflections, without their factors.
     reflections: Vec<f64>,
     factors: Vec<f64>,
 }
 
 impl Tridiagonal {
-    /// Reduces the symmetric `matrix`, of `size` rows; both orders of storage are one.
+    /// Reduces the symmetric `matrix` of `size` rows, in row-major or column-major order.
     #[allow(unsafe_code)]
     pub(crate) fn new(matrix: Vec<f64>, size: usize) -> Result<Self> {
         assert_eq!(matrix.len(), size * size, "elements of a square matrix");
@@ -80,8 +80,9 @@ impl Tridiagonal {
         Ok(result)
     }
 
-    /// Eigenvalues in ascending order, and the eigenvectors of `T` one after the other. Leaves
-    /// only `Q` to be used.
+    /// Eigenvalues in ascending order, and the eigenvectors of `T` one after the other. Afterwards
+    /// only
+    /// `Q` can be used.
     #[allow(unsafe_code)]
     pub(crate) fn eigen(&mut self) -> Result<(Vec<f64>, Vec<f64>)> {
         let n = self.size;
@@ -107,7 +108,7 @@ impl Tridiagonal {
         Ok((values, vectors))
     }
 
-    /// Turns vectors of `T`, one after the other, into those of the matrix.
+    /// Turns eigenvectors of `T`, one after the other, into those of the matrix.
     #[allow(unsafe_code)]
     pub(crate) fn turn_back(&self, vectors: &mut [f64]) -> Result<()> {
         let n = self.size;
@@ -139,7 +140,8 @@ fn with_work(
     routine: &'static str,
     mut call: impl FnMut(*mut f64, &c_int, *mut c_int, &c_int, &mut c_int),
 ) -> Result<()> {
-    let failed = |info| Err(Error::Lapack { routine, reason: format!("it answered {info}") });
+    let failed =
+        |info| Err(Error::Lapack { routine, reason: format!("it returned the error code {info}") });
     let (mut length, mut integers, mut info) = (0.0, 0, 0);
     call(&mut length, &ASK, &mut integers, &ASK, &mut info);
     if info != 0 {
@@ -155,6 +157,6 @@ fn with_work(
 fn length(length: usize) -> Result<c_int> {
     c_int::try_from(length).map_err(|_| Error::Lapack {
         routine: "any",
-        reason: format!("{length} is more than its 32-bit lengths hold"),
+        reason: format!("the length {length} does not fit into 32 bits"),
     })
 }

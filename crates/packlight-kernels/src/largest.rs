@@ -11,13 +11,13 @@ use crate::tensor_io::{by_dtype, read};
 
 const KERNEL: &str = "largest";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = 64 * 1024;
 
-/// The largest magnitude; 0 of nothing, and not finite where an element is not.
+/// The largest magnitude; 0 for an empty tensor, and not finite if an element is not.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn largest(input: &Tensor) -> Result<f64> {
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -36,7 +36,7 @@ on_widest_vectors! {
         let mut lanes = [T::zero(); 32];
         let mut take = |lane: usize, value: T| {
             let size = value.abs();
-            // NaN is not at most the largest, and nothing else is larger than NaN.
+            // A comparison with NaN is false, so a NaN replaces the largest and stays.
             lanes[lane] = if size <= lanes[lane] { lanes[lane] } else { size + lanes[lane] * T::zero() };
         };
         let (chunks, rest) = values.as_chunks::<32>();

@@ -13,24 +13,24 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "layer_norm";
 
-/// Tokens that one piece of work takes.
+/// Tokens per parallel task.
 const TOKENS: usize = 64;
 
-/// What a forward pass gives.
+/// The result of a forward pass.
 #[derive(Debug, Clone)]
 pub struct Output {
     /// The normalised input, scaled and shifted.
     pub output: Tensor,
     /// The mean of each token.
     pub mean: Tensor,
-    /// One over the deviation of each token.
+    /// One over the standard deviation of each token.
     pub inverse: Tensor,
 }
 
 /// Normalises each token (last axis, n) of `input`, then applies weight and bias (n).
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Output> {
     let (tokens, n) = sizes(input, &[weight, bias])?;
     let (device, shape) = (input.device(), input.shape());
@@ -53,7 +53,7 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> 
 /// Gradients of the input, the weight and the bias, for the exact or restored input.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(
     input: &Tensor,
     grad: &Tensor,
@@ -102,10 +102,10 @@ pub fn backward(
 }
 
 on_widest_vectors! {
-    /// Normalises tokens and writes their mean and one over their deviation. Both and the deviations
-    /// from the mean are in f64, in which no square of an f32 is too large. The normalised value is
-    /// rounded before weight and bias are applied, so that what [`crate::channel_affine`] makes of
-    /// kept ones is the same, bit for bit.
+    /// Normalises tokens and writes their mean and one over their deviation. Both and the
+    /// deviations from the mean are in f64, in which no square of an f32 is too large. The
+    /// normalised value is rounded before weight and bias are applied, so that what
+    /// [`crate::channel_affine`] makes of kept ones is the same, bit for bit.
     fn normalise<T: Element>(
         input: &[T],
         weight: &[T],
@@ -130,8 +130,8 @@ on_widest_vectors! {
 }
 
 on_widest_vectors! {
-    /// Writes the gradients of tokens, given with their output gradients, means and inverse deviations,
-    /// and adds to the sums those of the weight and the bias.
+    /// Writes the gradients of tokens, given with their output gradients, means and inverse
+    /// deviations, and adds to the sums those of the weight and the bias.
     fn differentiate<T: Element>(
         tokens: (&[T], &[T]),
         statistics: (&[T], &[T]),
@@ -175,7 +175,7 @@ fn sizes(input: &Tensor, parameters: &[&Tensor]) -> Result<(usize, usize)> {
         _ => Err(Error::shape(
             KERNEL,
             format!(
-                "input (..., n) and parameters (n) expected, {:?} and {:?} found",
+                "expected input (..., n) and parameters (n), found {:?} and {:?}",
                 input.dims(),
                 parameters.iter().map(|p| p.dims()).collect::<Vec<_>>()
             ),

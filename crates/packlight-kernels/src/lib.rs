@@ -1,13 +1,12 @@
 //! Numeric kernels on candle tensors, and the counter-based random generator.
 //!
-//! A kernel is a function from tensors to tensors: one file each, no gradient of its own, no
-//! knowledge of what is saved or why. Kernels take any layout (they make a contiguous copy where
-//! they need one), compute in f32 or f64, and give the same bits whatever the number of threads:
-//! work is cut into pieces by the shapes alone, and every sum is taken within one piece or over
-//! the pieces in order.
+//! A kernel is a function from tensors to tensors. Each has its own file, defines no gradient and
+//! does not know what is saved or why. Kernels accept any layout (they copy a tensor that is not
+//! contiguous where they need to), compute in f32 or f64, and give the same bits for any number of
+//! threads: the shapes alone determine how work is divided into tasks, and every sum is taken
+//! within a task or over the tasks in order.
 //!
-//! On a device other than the CPU a kernel without a version for it answers
-//! [`Error::NoDeviceKernel`].
+//! A kernel returns [`Error::NoDeviceKernel`] for a device that it does not support.
 
 pub mod accumulate;
 pub mod argmax;

@@ -12,18 +12,18 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "linear";
 
-/// Rows of a result that one piece of work takes.
+/// Rows of a result per parallel task.
 const ROWS: usize = 64;
 
 /// The output (..., m) for input (..., n), weight (m, n) and bias (m).
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let (m, n) = weight.dims2()?;
     let shape = replace_last(input, n, m, "input")?;
     if let Some(bias) = bias.filter(|bias| bias.dims() != [m]) {
-        return Err(Error::shape(KERNEL, format!("bias ({m}) expected, {:?} found", bias.dims())));
+        return Err(Error::shape(KERNEL, format!("expected bias ({m}), found {:?}", bias.dims())));
     }
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
@@ -52,7 +52,7 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
 /// The gradient of the input (..., n) for output gradient (..., m) and weight (m, n).
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (m, n) = weight.dims2()?;
     let shape = replace_last(grad, m, n, "output gradient")?;
@@ -72,7 +72,7 @@ pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
 /// The gradient of the weight (m, n): `G^T X`, for output gradient (..., m) and input (..., n).
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn weight_grad(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     let ((tokens, n), (grads, m)) = (as_matrix(input)?, as_matrix(grad)?);
     if tokens != grads {
@@ -98,12 +98,12 @@ pub fn weight_grad(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// The gradient of the weight (m, `width`) for an input of which only the means over `block`
-/// neighbouring features are left, as [`crate::block_pool::pool_features`] gives them; takes
-/// 1/block of the multiplications.
+/// The gradient of the weight (m, `width`) for an input that is given as the means over `block`
+/// neighbouring features ([`crate::block_pool::pool_features`]). Takes 1/block of the
+/// multiplications.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn weight_grad_from_pooled(
     pooled: &Tensor,
     block: usize,
@@ -116,7 +116,7 @@ pub fn weight_grad_from_pooled(
 /// The gradient of the bias: the sum of `grad` (..., m) over all tokens.
 ///
 /// # Errors
-/// If `grad` is a scalar, or type or device have no kernel.
+/// Returns an error if `grad` is a scalar, or the type or device is not supported.
 pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
     let (_, m) = as_matrix(grad)?;
     let device = grad.device();
@@ -154,7 +154,7 @@ fn replace_last(tensor: &Tensor, from: usize, to: usize, what: &str) -> Result<V
         Some((&last, leading)) if last == from => Ok([leading, &[to]].concat()),
         _ => Err(Error::shape(
             KERNEL,
-            format!("{what} (..., {from}) expected, {:?} found", tensor.dims()),
+            format!("expected {what} (..., {from}), found {:?}", tensor.dims()),
         )),
     }
 }
@@ -167,8 +167,8 @@ fn as_matrix(tensor: &Tensor) -> Result<(usize, usize)> {
     }
 }
 
-/// A vector of `len` elements that `f` computes by pieces of whole rows, given zeros and the number
-/// of the piece's first row.
+/// A vector of `len` elements. `f` computes it in chunks of whole rows, given a zeroed chunk and
+/// the number of its first row.
 fn by_rows<T: Element>(
     len: usize,
     width: usize,

@@ -16,7 +16,7 @@ pub(crate) struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// Rows one after the other.
+    /// A row-major matrix.
     pub(crate) fn row_major(data: &'a [T], rows: usize, columns: usize) -> Self {
         Self { data, rows, columns, row_stride: columns, column_stride: 1 }
     }
@@ -26,7 +26,7 @@ impl<'a, T> Matrix<'a, T> {
         Self { data, rows, columns, row_stride, column_stride: 1 }
     }
 
-    /// The same elements with rows and columns exchanged.
+    /// The transposed matrix, of the same elements.
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -54,7 +54,7 @@ fn span(rows: usize, columns: usize, row_stride: usize, column_stride: usize) ->
 /// `target = left * right`, or `target += left * right`, on this thread.
 ///
 /// The rows of `target` start `row_stride` apart and hold `right.columns` neighbouring elements.
-/// The order of the sums depends on the shapes alone.
+/// The order of the sums depends only on the shapes.
 #[allow(unsafe_code)]
 pub(crate) fn multiply<T: Element>(
     target: &mut [T],

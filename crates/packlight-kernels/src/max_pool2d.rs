@@ -1,4 +1,4 @@
-//! Max-pooling, which keeps for its gradient where in its window each maximum stood.
+//! Max-pooling, with the index of each maximum in its window for the gradient.
 
 use candle_core::{DType, Tensor, WithDType};
 use rayon::prelude::*;
@@ -14,9 +14,9 @@ const KERNEL: &str = "max_pool2d";
 pub struct Windows {
     /// Height and width of a window.
     pub kernel: (usize, usize),
-    /// Distance between neighbouring windows.
+    /// Distance between neighbouring windows in pixels.
     pub stride: (usize, usize),
-    /// Pixels beyond each edge, which are never the maximum.
+    /// Padding on each side, which is never the maximum.
     pub padding: (usize, usize),
 }
 
@@ -24,8 +24,8 @@ impl Windows {
     /// Output height and width for an image.
     ///
     /// # Errors
-    /// If kernel or stride are 0, the padding is more than half the kernel, no window fits, or one
-    /// holds more pixels than an index counts.
+    /// Returns an error if kernel or stride are 0, the padding is more than half the kernel, no
+    /// window fits, or one holds more pixels than an index counts.
     pub fn output_size(&self, height: usize, width: usize) -> Result<(usize, usize)> {
         let axis = |size: usize, kernel: usize, stride: usize, padding: usize| {
             let fits = kernel > 0 && stride > 0 && padding <= kernel / 2;
@@ -53,10 +53,11 @@ impl Windows {
 }
 
 /// The maxima (N,C,H',W') of images (N,C,H,W), and the index within its window of each: u8 where
-/// the window has at most 256 pixels, u32 otherwise. Of equal values the first counts; NaN wins.
+/// the window has at most 256 pixels, u32 otherwise. Among equal values the first wins; NaN wins
+/// over all.
 ///
 /// # Errors
-/// If the windows do not fit, or type or device have no kernel.
+/// Returns an error if the windows do not fit, or the type or device is not supported.
 pub fn forward(images: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
     if windows.pixels() <= 256 {
         by_dtype!(KERNEL, images, T => maxima::<T, u8>(images, windows))
@@ -68,7 +69,7 @@ pub fn forward(images: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
 /// The gradient of the images, of shape `shape`, for output gradient and indices (N,C,H',W').
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(
     grad: &Tensor,
     indices: &Tensor,
@@ -76,7 +77,7 @@ pub fn backward(
     windows: &Windows,
 ) -> Result<Tensor> {
     let &[_, _, height, width] = shape else {
-        return Err(Error::shape(KERNEL, format!("images (N,C,H,W) expected, {shape:?} found")));
+        return Err(Error::shape(KERNEL, format!("expected images (N,C,H,W), found {shape:?}")));
     };
     let size = windows.output_size(height, width)?;
     if grad.dims() != indices.dims() || grad.dims() != [shape[0], shape[1], size.0, size.1] {
@@ -90,8 +91,8 @@ pub fn backward(
         ));
     }
     match indices.dtype() {
-        DType::U8 => by_dtype!(KERNEL, grad, T => spread::<T, u8>(grad, indices, shape, windows)),
-        _ => by_dtype!(KERNEL, grad, T => spread::<T, u32>(grad, indices, shape, windows)),
+        DType::U8 => by_dtype!(KERNEL, grad, T => scatter::<T, u8>(grad, indices, shape, windows)),
+        _ => by_dtype!(KERNEL, grad, T => scatter::<T, u32>(grad, indices, shape, windows)),
     }
 }
 
@@ -128,7 +129,7 @@ fn maxima<T: Element, I: WithDType>(
     Ok((Tensor::from_vec(values, shape, device)?, Tensor::from_vec(indices, shape, device)?))
 }
 
-fn spread<T: Element, I: WithDType>(
+fn scatter<T: Element, I: WithDType>(
     grad: &Tensor,
     indices: &Tensor,
     shape: &[usize],
@@ -156,7 +157,7 @@ fn spread<T: Element, I: WithDType>(
     Ok(Tensor::from_vec(result, shape, device)?)
 }
 
-/// The pixel that tap `tap` of a window meets, unless it lies in the padding.
+/// The pixel under tap `tap` of a window; `None` in the padding.
 fn pixel(
     windows: &Windows,
     row: usize,
@@ -172,7 +173,7 @@ fn pixel(
     Some(y * width + x)
 }
 
-/// The taps of a window that meet a pixel, with the pixel.
+/// The taps of a window that lie on a pixel, with the pixel.
 fn pixels(
     windows: &Windows,
     row: usize,

@@ -10,10 +10,11 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "mean_axis";
 
-/// The means of `tensor` over `axis`, which the result lacks.
+/// The means of `tensor` over `axis`, which is removed.
 ///
 /// # Errors
-/// If there is no such axis or it is empty, or type or device have no kernel.
+/// Returns an error if there is no such axis or it is empty, or the type or device is not
+/// supported.
 pub fn forward(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     let (length, inner) = around(tensor.dims(), axis)?;
     let mut shape = tensor.dims().to_vec();
@@ -40,13 +41,13 @@ pub fn forward(tensor: &Tensor, axis: usize) -> Result<Tensor> {
 /// The gradient of a tensor of shape `dims` for the gradient of its means over `axis`.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(grad: &Tensor, dims: &[usize], axis: usize) -> Result<Tensor> {
     let (length, inner) = around(dims, axis)?;
     let mut shape = dims.to_vec();
     shape.remove(axis);
     if grad.dims() != shape {
-        let reason = format!("{shape:?} expected, {:?} found", grad.dims());
+        let reason = format!("expected {shape:?}, found {:?}", grad.dims());
         return Err(Error::shape(KERNEL, reason));
     }
     let device = grad.device();
@@ -65,7 +66,7 @@ pub fn backward(grad: &Tensor, dims: &[usize], axis: usize) -> Result<Tensor> {
     })
 }
 
-/// The length of `axis`, and the elements of all axes behind it.
+/// The length of `axis`, and the number of elements of all axes after it.
 fn around(dims: &[usize], axis: usize) -> Result<(usize, usize)> {
     match dims.split_at_checked(axis) {
         Some((_, [length, rest @ ..])) if dims.iter().all(|&size| size > 0) => {

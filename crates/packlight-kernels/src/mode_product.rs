@@ -13,19 +13,20 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "mode_product";
 
-/// Columns of the unfolding that one piece of work takes.
+/// Columns of the unfolding per parallel task.
 const COLUMNS: usize = 1024;
-/// Pieces of work that there are at least, where there are as many entries of the outer axes.
+/// The least number of tasks, if the outer axes have as many entries.
 const PIECES: usize = 16;
 
 /// `tensor` with its `axis`, of length d, contracted with `matrix` (r,d): the axis becomes r long,
 /// and its element i is the sum over j of `matrix[i,j]` times element j (Kolda and Bader, SIAM
 /// Review 51, 2009, section 2.5).
 ///
-/// Of a factor `u` (d,k), `u.t()` projects onto its columns and `u` leads back.
+/// For a factor `u` (d,k), `u.t()` projects onto its columns and `u` maps back.
 ///
 /// # Errors
-/// If there is no such axis, the shapes or types do not fit, or type or device have no kernel.
+/// Returns an error if there is no such axis, the shapes or types do not fit, or the type or device
+/// is not supported.
 pub fn mode_product(tensor: &Tensor, matrix: &Tensor, axis: usize) -> Result<Tensor> {
     let lengths = lengths(KERNEL, tensor.dims(), axis)?;
     let (rows, columns) = matrix.dims2()?;
@@ -33,7 +34,7 @@ pub fn mode_product(tensor: &Tensor, matrix: &Tensor, axis: usize) -> Result<Ten
         return Err(Error::shape(
             KERNEL,
             format!(
-                "a matrix (..., {}) for axis {axis} expected, {:?} found",
+                "expected a matrix (..., {}) for axis {axis}, found {:?}",
                 lengths.1,
                 matrix.dims()
             ),
@@ -85,8 +86,8 @@ fn product<T: Element>(unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) -> V
     })
 }
 
-/// Where the axes behind are long, and those before short: block by block of columns, although their
-/// rows lie apart.
+/// For long axes after `axis` and short ones before it: one block of columns after another,
+/// although their rows are not adjacent.
 fn by_columns<T: Element>(unfolding: &Unfolding<'_, T>, matrix: Matrix<'_, T>) -> Vec<T> {
     let (rows, inner) = (matrix.rows, unfolding.inner);
     let blocks = unfolding.blocks(COLUMNS);

@@ -1,7 +1,7 @@
-//! Rows of a matrix as multiples of the nearest among a few given rows.
+//! Rows of a matrix approximated by multiples of the nearest of a few given rows.
 //!
-//! Each given row spans a line through the origin; a row's nearest is the one that it has the
-//! largest cosine with, of either sign, and its factor leads to the closest point on that line.
+//! Each given row spans a line through the origin. A row's nearest line is the one with the largest
+//! absolute cosine, and its factor gives the closest point on that line.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -15,18 +15,18 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "nearest_line";
 
-/// Rows that one piece of work takes.
+/// Rows per parallel task.
 const ROWS: usize = 64;
 
 /// For each of `rows` (t,n) the index (t), u32, of the nearest of `lines` (k,n), k > 0, and the
-/// factor (t) by which that one comes closest. Of equally near ones it is the first.
+/// factor (t) of the closest point on it. Among equally near lines the first is taken.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn nearest(rows: &Tensor, lines: &Tensor) -> Result<(Tensor, Tensor)> {
     let ((t, n), (k, width)) = (rows.dims2()?, lines.dims2()?);
     if width != n || k == 0 || u32::try_from(k).is_err() {
-        return Err(misfit(format!("lines (k, {n}) expected, {:?} found", lines.dims())));
+        return Err(misfit(format!("expected lines (k, {n}), found {:?}", lines.dims())));
     }
     let device = rows.device();
     by_dtype!(KERNEL, rows, T => {
@@ -72,10 +72,11 @@ fn longest<T: Element>(products: &[T], scales: &[T]) -> usize {
     best.0
 }
 
-/// The rows (t,n) that `indices` (t), u32, and `factors` (t) make of `lines` (k,n).
+/// The rows (t,n) that `indices` (t), u32, and `factors` (t) give from `lines` (k,n).
 ///
 /// # Errors
-/// If the shapes do not fit, an index is not below k, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, an index is not below k, or the type or device is not
+/// supported.
 pub fn restore(lines: &Tensor, indices: &Tensor, factors: &Tensor) -> Result<Tensor> {
     let ((k, n), t) = (lines.dims2()?, lengths(indices, factors)?);
     let device = lines.device();
@@ -97,11 +98,12 @@ pub fn restore(lines: &Tensor, indices: &Tensor, factors: &Tensor) -> Result<Ten
 /// it, each by its factor: the product of `values` with the transposed [`restore`] for unit lines.
 ///
 /// # Errors
-/// If the shapes do not fit, an index is not below `lines`, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, an index is not below `lines`, or the type or device
+/// is not supported.
 pub fn gather(values: &Tensor, indices: &Tensor, factors: &Tensor, lines: usize) -> Result<Tensor> {
     let ((rows, m), t) = (values.dims2()?, lengths(indices, factors)?);
     if rows != t {
-        return Err(misfit(format!("values ({t}, ...) expected, {:?} found", values.dims())));
+        return Err(misfit(format!("expected values ({t}, ...), found {:?}", values.dims())));
     }
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
@@ -125,7 +127,9 @@ pub fn gather(values: &Tensor, indices: &Tensor, factors: &Tensor, lines: usize)
 fn lengths(indices: &Tensor, factors: &Tensor) -> Result<usize> {
     match (indices.dims1()?, factors.dims1()?) {
         (t, other) if t == other => Ok(t),
-        (t, other) => Err(misfit(format!("{t} indices and {other} factors do not go together"))),
+        (t, other) => {
+            Err(misfit(format!("expected {t} factors, one for each index, found {other}")))
+        }
     }
 }
 

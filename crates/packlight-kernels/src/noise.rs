@@ -3,9 +3,9 @@
 use crate::bit_pack::RUN;
 use crate::rng::Key;
 
-/// Offsets that are drawn at a time.
+/// Offsets drawn at a time.
 const SIZE: usize = 4 * RUN;
-/// Generator blocks that are computed side by side.
+/// Generator blocks computed at a time, in vector lanes.
 const LANES: usize = 8;
 /// Offsets that one generator block makes: two of each of its four numbers.
 const PER_BLOCK: usize = 8;
@@ -21,9 +21,9 @@ pub enum Rounding {
 
 /// Offsets to add to values before they are rounded to the nearest integer.
 ///
-/// A stochastic one is an odd multiple of 2^-16 between -1/2 and 1/2, all equally likely: 15 random
-/// bits are enough for the chance of each code to be right within 2^-16, and with odd multiples an
-/// integer is always rounded to itself, by either rounding.
+/// A stochastic offset is an odd multiple of 2^-16 between -1/2 and 1/2, all equally likely. With
+/// 15 random bits the probability of each code is accurate to 2^-16, and odd multiples always round
+/// an integer to itself.
 pub(crate) struct Noise {
     key: Option<Key>,
     block: u64,
@@ -32,7 +32,7 @@ pub(crate) struct Noise {
 }
 
 impl Noise {
-    /// The noise of one piece of work; different pieces draw different numbers of the key's.
+    /// The noise of one task; different tasks draw different parts of the key's stream.
     #[inline(always)]
     pub(crate) fn new(rounding: Rounding, piece: usize) -> Self {
         let (key, used) = match rounding {
@@ -42,7 +42,7 @@ impl Noise {
         Self { key, block: (piece as u64) << 32, offsets: [0.0; SIZE], used }
     }
 
-    /// The next `count` offsets, of which there are at most [`RUN`].
+    /// The next `count` offsets, at most [`RUN`].
     #[inline(always)]
     pub(crate) fn take(&mut self, count: usize) -> &[f32] {
         if let Some(key) = self.key {
@@ -73,7 +73,7 @@ impl Noise {
     }
 }
 
-/// From 16 bits, of which the last does not count, to an odd multiple of 2^-16.
+/// Turns 16 bits, of which the last is ignored, into an odd multiple of 2^-16.
 #[inline(always)]
 fn offset(bits: u32) -> f32 {
     // As the upper bits of a mantissa, they make a number in [1, 2).

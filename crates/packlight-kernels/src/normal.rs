@@ -2,13 +2,13 @@
 
 use crate::exponential::lifted_exp;
 
-/// `Φ(-z)` and `φ(z)` for z >= 0, both times 2^64 (see [`lifted_exp`]), and right to 6e-7 of themselves
-/// where they are not below the smallest f32.
+/// `Φ(-z)` and `φ(z)` for z >= 0, both times 2^64 (see [`lifted_exp`]), with a relative error of at
+/// most 6e-7 down to the smallest f32.
 ///
 /// `Φ(-z) = φ(z) m(z)` with Mills' ratio m, which falls slowly and smoothly: a polynomial in
-/// 1 / (1 + 0.35 z), fitted to m(z) / sqrt(2 π) over z in [0, 14.5] for the least relative error. Both
-/// are as good as `e^(-z²/2)` is, so the square is taken exactly, of the upper half of z's digits, and
-/// the rest of it goes to the exponential beside it.
+/// 1 / (1 + 0.35 z), fitted to m(z) / sqrt(2 π) over z in [0, 14.5] for the least relative error.
+/// Both are only as accurate as `e^(-z²/2)`, so the square of the upper half of z's digits is
+/// computed exactly, and the remainder is passed to the exponential separately.
 #[inline(always)]
 pub(crate) fn lifted_tail(z: f32) -> [f32; 2] {
     const INVERSE_ROOT: f32 = 0.398_942_3; // 1 / sqrt(2 π)

@@ -1,4 +1,4 @@
-//! Optimizer updates in place, one pass over each tensor.
+//! In-place optimizer updates, in one pass over each tensor.
 
 use candle_core::{CpuStorage, InplaceOp3, Layout, Tensor};
 use rayon::prelude::*;
@@ -9,19 +9,19 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "sgd";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = 32 * 1024;
 
-/// Stochastic gradient descent by PyTorch's rule.
+/// Stochastic gradient descent, as PyTorch defines it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sgd {
     /// Learning rate.
     pub learning_rate: f64,
-    /// Share of the velocity that is kept.
+    /// Momentum: the fraction of the velocity that is kept.
     pub momentum: f64,
-    /// Share of the parameter that is added to its gradient.
+    /// Weight decay: the fraction of the parameter added to its gradient.
     pub weight_decay: f64,
-    /// Whether to look ahead (Nesterov).
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
 }
 
@@ -30,7 +30,7 @@ impl Sgd {
     /// then `parameter -= learning_rate * velocity` (Nesterov: `d + momentum * velocity`).
     ///
     /// # Errors
-    /// If the shapes or types differ, or the device has no kernel.
+    /// Returns an error if the shapes or types differ, or the device is not supported.
     pub fn step(&self, parameter: &Tensor, velocity: &Tensor, grad: &Tensor) -> Result<()> {
         for other in [velocity, grad] {
             if parameter.dims() != other.dims() || parameter.dtype() != other.dtype() {

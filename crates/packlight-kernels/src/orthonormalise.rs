@@ -1,4 +1,4 @@
-//! An orthonormal basis of what the columns of a matrix span.
+//! An orthonormal basis of a matrix's column space.
 
 use candle_core::{DType, Device, Tensor};
 use ndarray::Array2;
@@ -12,12 +12,12 @@ const KERNEL: &str = "orthonormalise";
 /// The Q of a thin QR factorisation by Householder reflections: (m,k) for `matrix` (m,k), m >= k,
 /// in its type; computes in f64.
 ///
-/// The columns are orthonormal whatever the rank. Those that a deficient rank leaves free, all of
-/// them if the matrix is 0, complete the basis arbitrarily, but the same on each call.
+/// The columns are orthonormal for any rank. If the rank is deficient, the remaining columns (all
+/// of them for a zero matrix) complete the basis arbitrarily, but in the same way on each call.
 ///
 /// # Errors
-/// If there are more columns than rows, or an element is not finite, or type or device have no
-/// kernel.
+/// Returns an error if there are more columns than rows, or an element is not finite, or the type
+/// or device is not supported.
 pub fn orthonormalise(matrix: &Tensor) -> Result<Tensor> {
     on_cpu(matrix, KERNEL)?;
     let (m, k) = matrix.dims2()?;

@@ -1,4 +1,4 @@
-//! New vectors whose pieces are computed in parallel.
+//! New vectors computed in parallel, chunk by chunk.
 
 #![allow(unsafe_code)]
 
@@ -11,20 +11,19 @@ use rayon::prelude::*;
 use crate::dtype::Element;
 use crate::sum::shortest;
 
-/// Elements that a piece of work takes at most where a kernel goes element by element; a tensor with more
-/// is cut into several pieces.
+/// The most elements per task of an elementwise kernel; a larger tensor is divided into several.
 pub const LARGEST_PIECE: usize = 64 * 1024;
 
-/// A piece of a new vector, whose elements are yet to be written, from the first to the last.
+/// An uninitialised chunk of a new vector, to be written from the first element to the last.
 pub(crate) struct Blank<'a, T> {
     elements: &'a mut [MaybeUninit<T>],
     written: usize,
 }
 
 impl<T: Copy + Default> Blank<'_, T> {
-    /// Writes the next elements: what `f` makes of the elements of `slices` that have the same index.
+    /// Writes the next elements: `f` of the elements of `slices` with the same index.
     ///
-    /// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
+    /// Plain loops, so that `on_widest_vectors` compiles all of it.
     #[inline(always)]
     pub(crate) fn write<const N: usize>(&mut self, slices: [&[T]; N], f: impl Fn([T; N]) -> T) {
         let len = shortest(slices);
@@ -48,11 +47,11 @@ impl<T: Copy + Default> Blank<'_, T> {
     }
 }
 
-/// A vector of `len` elements of which `f` writes `piece` at a time, given where these are and the
-/// piece itself.
+/// A vector of `len` elements. `f` writes chunks of `piece` elements, given the chunk's range and
+/// the chunk.
 ///
 /// # Panics
-/// If `f` leaves elements unwritten.
+/// Panics if `f` leaves elements unwritten.
 pub(crate) fn write<T: Copy + Default + Send>(
     len: usize,
     piece: usize,
@@ -65,10 +64,10 @@ pub(crate) fn write<T: Copy + Default + Send>(
     })
 }
 
-/// [`write`] of pieces that each go with an item of `beside`.
+/// Like [`write`], with an item of `beside` for each chunk.
 ///
 /// # Panics
-/// If there are fewer items than pieces, or `f` leaves elements unwritten.
+/// Panics if there are fewer items than pieces, or `f` leaves elements unwritten.
 pub(crate) fn write_beside<T: Copy + Default + Send, I: Send>(
     len: usize,
     piece: usize,
@@ -79,11 +78,12 @@ pub(crate) fn write_beside<T: Copy + Default + Send, I: Send>(
     write_parts(ends, beside, f)
 }
 
-/// A vector that ends with the last of `ends`, and of which `f` writes the part up to each of them,
-/// given the item of `beside` that goes with it.
+/// A vector as long as the last of `ends`. `f` writes the part up to each of them, given the item
+/// of
+/// `beside` for that part.
 ///
 /// # Panics
-/// If the ends descend, there are fewer items than ends, or `f` leaves elements unwritten.
+/// Panics if the ends descend, there are fewer items than ends, or `f` leaves elements unwritten.
 fn write_parts<T: Copy + Default + Send, I: Send>(
     ends: impl Iterator<Item = usize>,
     beside: impl IndexedParallelIterator<Item = I>,
@@ -107,7 +107,7 @@ fn write_parts<T: Copy + Default + Send, I: Send>(
     result
 }
 
-/// Cuts a slice into parts that end where `ends` says.
+/// Splits a slice into parts with these `ends`.
 pub(crate) fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) -> Vec<&mut [T]> {
     let mut start = 0;
     ends.map(|end| {
@@ -118,11 +118,11 @@ pub(crate) fn split<T>(mut data: &mut [T], ends: impl Iterator<Item = usize>) ->
     .collect()
 }
 
-/// A vector that ends with the last of `ends`, and of which `f` computes the part up to each of them,
-/// which holds zeros, given the item of `beside` that goes with it.
+/// A vector as long as the last of `ends`. `f` computes the zeroed part up to each of them, given
+/// the item of `beside` for that part.
 ///
 /// # Panics
-/// If the ends descend, or there are fewer items than ends.
+/// Panics if the ends descend, or there are fewer items than ends.
 pub(crate) fn build_parts<T: Copy + Default + Send, I: Send>(
     ends: impl Iterator<Item = usize>,
     beside: impl IndexedParallelIterator<Item = I>,
@@ -131,11 +131,11 @@ pub(crate) fn build_parts<T: Copy + Default + Send, I: Send>(
     write_parts(ends, beside, |item, blank| f(item, blank.zeros()))
 }
 
-/// A vector of `len` elements of which `f` computes `piece` at a time, given the number of the
-/// piece and the piece itself, which holds zeros.
+/// A vector of `len` elements. `f` computes chunks of `piece` elements, given the chunk's number
+/// and the zeroed chunk.
 ///
-/// Whoever computes a piece also zeroes it, so that it is in the cache by then; zeroing the whole
-/// vector first would take it through memory once more.
+/// The thread that computes a chunk also zeroes it, so the chunk is then in its cache; zeroing the
+/// whole vector first would be another pass through memory.
 pub(crate) fn build<T: Copy + Default + Send>(
     len: usize,
     piece: usize,
@@ -145,7 +145,7 @@ pub(crate) fn build<T: Copy + Default + Send>(
     write_beside(len, piece, numbers, |number, blank| f(number, blank.zeros()))
 }
 
-/// [`build`] with a state that `init` makes, for as many pieces as are computed at a time.
+/// Like [`build`], with a state from `init` for each chunk that is computed at the same time.
 pub(crate) fn build_with<T: Copy + Default + Send, S: Send>(
     len: usize,
     piece: usize,
@@ -166,10 +166,10 @@ pub(crate) fn build_with<T: Copy + Default + Send, S: Send>(
 /// Elements of the planes that one piece of [`build_planes`] reads or writes.
 const PLANES: usize = 16 * 1024;
 
-/// A vector of planes of `size` elements, each computed by `f` from the plane of `from_size`
-/// elements of `from` that has its number, with a line of `line` elements to work in.
+/// A vector of planes of `size` elements. `f` computes each from the plane of `from` (`from_size`
+/// elements) with the same number, and has a buffer of `line` elements.
 ///
-/// Where either has no elements, the vector is zero.
+/// If either has no elements, the vector is zero.
 pub(crate) fn build_planes<T: Element>(
     (planes, size): (usize, usize),
     (from, from_size): (&[T], usize),

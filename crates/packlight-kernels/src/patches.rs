@@ -1,4 +1,4 @@
-//! Sums and means over rectangular patches that lie anywhere over an image, and their spread back.
+//! Sums and means over rectangular patches anywhere on an image, and the way back to pixels.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -10,25 +10,25 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "patches";
 
-/// Patches side by side along one axis of an image; what reaches over its edges holds nothing.
+/// Adjacent patches along one axis of an image; parts beyond its edges are empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patches {
-    /// How many there are.
+    /// The number of patches.
     pub count: usize,
-    /// Pixels that each one covers.
+    /// Pixels per patch.
     pub size: usize,
-    /// Pixels by which the first one begins before the image; behind its edge where negative.
+    /// Pixels by which the first patch begins before the image's edge; after it if negative.
     pub before: isize,
 }
 
 impl Patches {
-    /// The pixels, of `length`, that the patch `number` holds.
+    /// The pixels, out of `length`, in patch `number`.
     fn pixels(&self, number: usize, length: usize) -> std::ops::Range<usize> {
         let at = |edge: usize| (edge as isize - self.before).clamp(0, length as isize) as usize;
         at(number * self.size)..at((number + 1) * self.size)
     }
 
-    /// What each patch holds.
+    /// The pixels of each patch.
     fn all(&self, length: usize) -> Vec<std::ops::Range<usize>> {
         (0..self.count).map(|number| self.pixels(number, length)).collect()
     }
@@ -37,15 +37,15 @@ impl Patches {
 /// Sums of images (N,C,H,W) over rows and columns of patches: (N,C,rows,columns).
 ///
 /// # Errors
-/// If the rank is not 4, or type or device have no kernel.
+/// Returns an error if the rank is not 4, or the type or device is not supported.
 pub fn sums(images: &Tensor, rows: Patches, columns: Patches) -> Result<Tensor> {
     reduce(images, rows, columns, false)
 }
 
-/// Means of images (N,C,H,W) over the pixels that each patch holds, 0 where it holds none.
+/// Means of images (N,C,H,W) over the pixels of each patch; 0 for an empty patch.
 ///
 /// # Errors
-/// If the rank is not 4, or type or device have no kernel.
+/// Returns an error if the rank is not 4, or the type or device is not supported.
 pub fn means(images: &Tensor, rows: Patches, columns: Patches) -> Result<Tensor> {
     reduce(images, rows, columns, true)
 }
@@ -77,7 +77,7 @@ fn reduce(images: &Tensor, rows: Patches, columns: Patches, mean: bool) -> Resul
     })
 }
 
-/// The images and channels of values (N,C,rows,columns), of which each patch has one.
+/// The images and channels of values (N,C,rows,columns), one for each patch.
 fn one_for_each(values: &Tensor, rows: Patches, columns: Patches) -> Result<(usize, usize)> {
     match values.dims4()? {
         (n, c, height, width) if (height, width) == (rows.count, columns.count) => Ok((n, c)),
@@ -88,11 +88,12 @@ fn one_for_each(values: &Tensor, rows: Patches, columns: Patches) -> Result<(usi
     }
 }
 
-/// Images (N,C,`size`) with each patch filled with its value of (N,C,rows,columns), and 0 where
-/// there is none; each value is first divided by the pixels that its patch holds if `share`.
+/// Images (N,C,`size`) with each patch filled with its value of (N,C,rows,columns), and 0 outside
+/// all patches. If `share`, each value is first divided by the number of its patch's pixels.
 ///
 /// # Errors
-/// If the values are not as many as the patches, or type or device have no kernel.
+/// Returns an error if the values are not as many as the patches, or the type or device is not
+/// supported.
 pub fn spread(
     values: &Tensor,
     rows: Patches,
@@ -123,11 +124,12 @@ pub fn spread(
     })
 }
 
-/// Images (N,C,`size`) between whose patch centres the values (N,C,rows,columns) are interpolated
-/// linearly each way, constant beyond the outermost; 0 where there is no patch.
+/// Images (N,C,`size`) with the values (N,C,rows,columns) interpolated bilinearly between the
+/// patches' centres and constant beyond the outermost; 0 outside all patches.
 ///
 /// # Errors
-/// If the values are not as many as the patches, or type or device have no kernel.
+/// Returns an error if the values are not as many as the patches, or the type or device is not
+/// supported.
 pub fn interpolate(
     values: &Tensor,
     rows: Patches,

@@ -1,4 +1,4 @@
-//! The axes of a tensor in another order.
+//! Permutation of a tensor's axes.
 
 use candle_core::Tensor;
 
@@ -8,13 +8,13 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "permute";
 
-/// Elements that one piece of work takes, in whole rows.
+/// Elements per parallel task, in whole rows.
 const PIECE: usize = 16 * 1024;
 
 /// `tensor` with its axes in the order `axes`: axis i of the result is axis `axes[i]` of `tensor`.
 ///
 /// # Errors
-/// If `axes` does not name each axis once, or type or device have no kernel.
+/// Returns an error if `axes` does not name each axis once, or the type or device is not supported.
 pub fn permute(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
     let dims = tensor.dims();
     let mut sorted = axes.to_vec();
@@ -50,7 +50,7 @@ pub fn permute(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
     })
 }
 
-/// The order of axes that undoes `axes`.
+/// The inverse permutation of `axes`.
 pub fn inverse(axes: &[usize]) -> Vec<usize> {
     let mut back = vec![0; axes.len()];
     for (to, &from) in axes.iter().enumerate() {

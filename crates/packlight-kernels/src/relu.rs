@@ -1,4 +1,4 @@
-//! ReLU, which keeps one bit per element for its gradient.
+//! ReLU, with a mask of one bit per element for the gradient.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -12,13 +12,13 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "relu";
 
-/// Bytes of mask that one piece of work takes.
+/// Bytes of mask per parallel task.
 const PIECE: usize = 4096;
 
-/// `max(x, 0)`, NaN where `x` is; and the mask of `x > 0`, eight elements in a byte (u8).
+/// `max(x, 0)` (NaN for NaN), and the mask of `x > 0`, eight elements per byte (u8).
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
@@ -36,7 +36,7 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
 /// `max(x, 0)` alone.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn forward_only(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
@@ -51,7 +51,7 @@ pub fn forward_only(input: &Tensor) -> Result<Tensor> {
 /// `grad` where the mask is set, 0 elsewhere.
 ///
 /// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
+/// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
     if mask.dims() != [grad.elem_count().div_ceil(8)] {
         return Err(Error::shape(

@@ -1,10 +1,10 @@
-//! The one source of randomness: Philox4x32-10, a counter-based generator.
+//! The only source of randomness: Philox4x32-10, a counter-based generator.
 //!
-//! What a stream yields is a pure function of its key (seed, purpose, layer, step), so nothing has
-//! to be saved to resume a run, threads may draw in any order, and two runs with the same seed see
+//! A stream's numbers are a pure function of its key (seed, purpose, layer, step). Resuming a run
+//! therefore needs no saved state, threads can draw in any order, and runs with the same seed see
 //! the same numbers. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 
-/// What random numbers are for; streams of different purposes are independent.
+/// The purpose of random numbers; streams of different purposes are independent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// Initial parameters.
@@ -21,7 +21,7 @@ pub enum Purpose {
     Sample = 6,
 }
 
-/// Names a stream of random numbers.
+/// The key of a stream of random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     key: u64,
@@ -34,7 +34,7 @@ impl Key {
         Self { key: mix(mix(seed) ^ purpose as u64), step: 0 }
     }
 
-    /// The key of one layer (or parameter, or any other named thing) under this one.
+    /// The key of one layer, parameter or other named thing.
     pub fn layer(self, name: &str) -> Self {
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3) // FNV-1a
@@ -42,7 +42,7 @@ impl Key {
         Self { key: mix(self.key ^ hash), ..self }
     }
 
-    /// The key of one step under this one.
+    /// The key of one step.
     pub fn step(self, step: u64) -> Self {
         Self { step, ..self }
     }
@@ -90,7 +90,7 @@ impl Key {
     }
 }
 
-/// SplitMix64's finaliser: spreads every bit of `value` over all.
+/// SplitMix64's finaliser, which mixes all bits of `value`.
 fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! Signs, one bit per element: +1 where it is above zero, -1 elsewhere.
+//! Signs in one bit per element: +1 if it is positive, otherwise -1.
 
 use candle_core::{DType, Device, Shape, Tensor};
 use rayon::prelude::*;
@@ -9,13 +9,13 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "sign";
 
-/// Bytes of signs that one piece of work takes.
+/// Bytes of signs per parallel task.
 const PIECE: usize = 4096;
 
-/// The signs of `input`, eight in a byte (u8), in whole 32-bit words.
+/// The signs of `input`, eight per byte (u8), padded to whole 32-bit words.
 ///
 /// # Errors
-/// If an element is not finite, or type or device have no kernel.
+/// Returns an error if an element is not finite, or the type or device is not supported.
 pub fn pack(input: &Tensor) -> Result<Tensor> {
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
@@ -33,10 +33,10 @@ pub fn pack(input: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// `magnitude` times each of the signs that [`pack`] made, as a tensor of `shape` and `dtype`.
+/// `magnitude` times each sign from [`pack`], as a tensor of `shape` and `dtype`.
 ///
 /// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
+/// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn unpack(signs: &Tensor, magnitude: f64, shape: &Shape, dtype: DType) -> Result<Tensor> {
     let count = shape.elem_count();
     if signs.elem_count() != count.div_ceil(32) * 4 {
@@ -63,7 +63,7 @@ pub fn unpack(signs: &Tensor, magnitude: f64, shape: &Shape, dtype: DType) -> Re
 /// `input` plus `magnitude` times its signs.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn add(input: &Tensor, magnitude: f64) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {

@@ -10,13 +10,13 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "silu";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = 8192;
 
 /// `x σ(x)`.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn forward(input: &Tensor) -> Result<Tensor> {
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
@@ -29,7 +29,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
 /// `grad * σ(x) (1 + x (1 - σ(x)))` for the exact or restored input `x`.
 ///
 /// # Errors
-/// If the shapes differ, or type or device have no kernel.
+/// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
     if input.dims() != grad.dims() {
         return Err(Error::shape(
@@ -59,7 +59,7 @@ on_widest_vectors! {
     }
 }
 
-/// `x σ(x) = max(x, 0) - |x| σ(-|x|)`, with powers of e that cannot overflow.
+/// `x σ(x) = max(x, 0) - |x| σ(-|x|)`, with exponentials that cannot overflow.
 #[inline(always)]
 fn silu_of<T: Element>(x: T) -> T {
     let z = size(x);
@@ -68,7 +68,7 @@ fn silu_of<T: Element>(x: T) -> T {
     if x < T::zero() { -left } else { x - left }
 }
 
-/// `σ(x) (1 + x (1 - σ(x)))`, of which those at `x` and `-x` sum up to 1.
+/// `σ(x) (1 + x (1 - σ(x)))`; the values at `x` and `-x` sum to 1.
 #[inline(always)]
 fn slope<T: Element>(x: T) -> T {
     let z = size(x);
@@ -78,7 +78,7 @@ fn slope<T: Element>(x: T) -> T {
     if x < T::zero() { left } else { T::one() - left }
 }
 
-/// `|x|`, or a number that is as good as infinity here and leaves no `infinity * 0`.
+/// `|x|`, clamped to a value large enough to act as infinity without giving `infinity * 0`.
 #[inline(always)]
 fn size<T: Element>(x: T) -> T {
     let (size, far) = (x.abs(), T::narrow(800.0));

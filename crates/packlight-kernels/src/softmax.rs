@@ -1,4 +1,4 @@
-//! Softmax over the last axis, of those elements that a row may see.
+//! Softmax over the last axis, with masks for padding and causality.
 
 use candle_core::Tensor;
 use num_traits::{Float, Zero};
@@ -11,21 +11,21 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "softmax";
 
-/// Rows that one piece of work takes.
+/// Rows per parallel task.
 const ROWS: usize = 64;
 
-/// Which elements of scores (B, ..., queries, keys) count: a first part of each row. The others get
-/// probability 0.
+/// The mask of scores (B, ..., queries, keys): a prefix of each row is visible, the other elements
+/// get probability 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Visible {
-    /// For each of the B sequences, its number of keys that are no padding.
+    /// The number of keys without padding, for each of the B sequences.
     pub lengths: Option<Vec<usize>>,
     /// Whether a query sees only the keys up to its own position.
     pub causal: bool,
 }
 
 impl Visible {
-    /// How many elements row `row` of a tensor of shape `dims` may see.
+    /// The number of visible elements in row `row` of a tensor of shape `dims`.
     fn of_row(&self, row: usize, dims: &[usize]) -> usize {
         let keys = dims[dims.len() - 1];
         let queries = if dims.len() < 2 { 1 } else { dims[dims.len() - 2] };
@@ -50,7 +50,7 @@ impl Visible {
 /// The probabilities for scores (..., n).
 ///
 /// # Errors
-/// If the lengths do not fit the scores, or type or device have no kernel.
+/// Returns an error if the lengths do not fit the scores, or the type or device is not supported.
 pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
     visible.check(scores.dims())?;
     let (device, shape) = (scores.device(), scores.dims());
@@ -79,7 +79,7 @@ pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
 /// The gradient of the scores for the exact or restored probabilities `p`: `p (g - p.g)`.
 ///
 /// # Errors
-/// If the shapes differ, or type or device have no kernel.
+/// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(probabilities: &Tensor, grad: &Tensor) -> Result<Tensor> {
     if probabilities.dims() != grad.dims() || grad.dims().is_empty() {
         return Err(Error::shape(

@@ -10,14 +10,14 @@ use crate::tensor_io::{by_dtype, read};
 
 const KERNEL: &str = "square";
 
-/// Elements that one piece of work takes.
+/// Elements per parallel task.
 const PIECE: usize = 16 * 1024;
 
-/// The sum of the squares of all elements, each taken in f64, where those of f32 neither overflow nor
-/// vanish.
+/// The sum of the squares of all elements, computed in f64, where squares of f32 neither overflow
+/// nor underflow.
 ///
 /// # Errors
-/// If type or device have no kernel.
+/// Returns an error if the type or device is not supported.
 pub fn sum(tensor: &Tensor) -> Result<f64> {
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);

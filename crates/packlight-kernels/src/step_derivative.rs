@@ -1,4 +1,4 @@
-//! A derivative that is constant between three thresholds, kept at two bits an element.
+//! A derivative that is constant between three thresholds, in two bits per element.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -10,13 +10,13 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "step_derivative";
 
-/// Bytes of codes that one piece of work takes.
+/// Bytes of codes per parallel task.
 const PIECE: usize = 4096;
 
-/// How many of the ascending `thresholds` lie below each element, four elements in a byte (u8).
+/// The number of ascending `thresholds` below each element, four elements per byte (u8).
 ///
 /// # Errors
-/// If an element is not finite, or type or device have no kernel.
+/// Returns an error if an element is not finite, or the type or device is not supported.
 pub fn codes(input: &Tensor, thresholds: [f64; 3]) -> Result<Tensor> {
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
@@ -40,7 +40,7 @@ pub fn codes(input: &Tensor, thresholds: [f64; 3]) -> Result<Tensor> {
 /// `grad` times the level of each element's code.
 ///
 /// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
+/// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn backward(codes: &Tensor, levels: [f64; 4], grad: &Tensor) -> Result<Tensor> {
     if codes.dims() != [grad.elem_count().div_ceil(4)] {
         let (codes, grad) = (codes.dims(), grad.dims());

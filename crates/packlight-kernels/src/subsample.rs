@@ -1,4 +1,4 @@
-//! The shortcut without parameters of CIFAR ResNets (He et al., 2015, option A).
+//! The parameter-free shortcut of CIFAR ResNets (He et al., 2015, option A).
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -8,12 +8,12 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "subsample";
 
-/// Every `stride`-th pixel of images (N,C,H,W), with zero channels around them to make up
-/// `channels`: half of the missing ones before, half after.
+/// Every `stride`-th pixel of images (N,C,H,W), padded with zero channels to `channels`: half of
+/// the missing ones before, half after.
 ///
 /// # Errors
-/// If stride is 0, there are fewer channels than before or an odd number is missing, or type or
-/// device have no kernel.
+/// Returns an error if stride is 0, there are fewer channels than before or an odd number is
+/// missing, or the type or device is not supported.
 pub fn forward(images: &Tensor, stride: usize, channels: usize) -> Result<Tensor> {
     let (n, c, height, width) = images.dims4()?;
     let before = missing_before(c, channels, stride)?;
@@ -32,14 +32,14 @@ pub fn forward(images: &Tensor, stride: usize, channels: usize) -> Result<Tensor
     })
 }
 
-/// The gradient of images of shape `shape` for the gradient of what [`forward`] made of them.
+/// The gradient of images of shape `shape`, for the gradient of [`forward`]'s output.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(grad: &Tensor, shape: &[usize], stride: usize) -> Result<Tensor> {
     let (n, channels, rows, columns) = grad.dims4()?;
     let &[samples, c, height, width] = shape else {
-        return Err(Error::shape(KERNEL, format!("images (N,C,H,W) expected, {shape:?} found")));
+        return Err(Error::shape(KERNEL, format!("expected images (N,C,H,W), found {shape:?}")));
     };
     let before = missing_before(c, channels, stride)?;
     if (n, rows, columns) != (samples, height.div_ceil(stride), width.div_ceil(stride)) {

@@ -2,9 +2,10 @@
 
 use crate::dtype::Element;
 
-/// Partial sums that are taken side by side, so that the compiler can keep them in one register.
+/// Partial sums computed at a time, so that the compiler can keep them in one vector register.
 const LANES: usize = 16;
-/// Elements after which partial sums go to f64, so that rounding does not grow with the length.
+/// Elements after which partial sums are added up in f64, so that rounding errors do not grow with
+/// the length.
 const RUN: usize = 1024;
 
 /// Sum of `values`, in f64.
@@ -17,12 +18,12 @@ pub(crate) fn sum<T: Element>(values: &[T]) -> f64 {
     )
 }
 
-/// Sum over what `f` makes of the elements of `slices`, all of one length, that have the same
-/// index: in runs of lanes of the type that `f` gives, which are added up in f64.
+/// The sum of `f` over the elements of `slices` (of equal length) with the same index: in lanes of
+/// `f`'s result type, which are added up in f64.
 ///
-/// Products of f32, squares above all, are to be given in f64: theirs may lie beyond all f32.
+/// `f` must compute products of f32 values in f64, since they may exceed the range of f32.
 ///
-/// Plain loops, so that within `on_widest_vectors` all of it is compiled for these.
+/// Plain loops, so that `on_widest_vectors` compiles all of it.
 #[inline(always)]
 pub(crate) fn sum_of<T: Element, S: Element, const N: usize>(
     slices: [&[T]; N],

@@ -1,4 +1,4 @@
-//! Eigenvalues and leading eigenvectors of a symmetric matrix, and how many of them an energy needs.
+//! Eigenvalues and leading eigenvectors of a symmetric matrix, and the rank that an energy needs.
 //!
 //! With the Gram matrix of an unfolding ([`crate::gram`]) this gives the truncated SVD and HOSVD:
 //! the eigenvectors are the left singular vectors, the eigenvalues the squared singular values.
@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "symmetric_eigen";
 
-/// Eigenvalues and eigenvectors, each in the order of descending eigenvalues.
+/// Eigenvalues and eigenvectors, in descending order of the eigenvalues.
 #[derive(Debug, Clone)]
 pub struct Eigen {
     /// All n eigenvalues.
@@ -21,16 +21,16 @@ pub struct Eigen {
     pub vectors: Tensor,
 }
 
-/// All eigenvalues of a symmetric `matrix` (n,n), and as many leading eigenvectors as `keep` makes
-/// of the eigenvalues, at most n. Computes in f64.
+/// All eigenvalues of a symmetric `matrix` (n,n), and its leading eigenvectors. `keep` returns
+/// their number, given the eigenvalues; at most n are computed. Computes in f64.
 ///
-/// Vectors that are not kept are not computed to the end: of 512, keeping 64 takes two thirds of
-/// the time. Only the triangle above the diagonal is read. The sign of a vector is arbitrary, but
-/// the same on each call.
+/// The other eigenvectors are not fully computed: keeping 64 of 512 takes two thirds of the time.
+/// Only the triangle above the diagonal is read. A vector's sign is arbitrary, but the same on each
+/// call.
 ///
 /// # Errors
-/// If the matrix is not square or has an element that is not finite, or `keep` fails, or type or
-/// device have no kernel.
+/// Returns an error if the matrix is not square or has an element that is not finite, or `keep`
+/// fails, or the type or device is not supported.
 pub fn symmetric_eigen(
     matrix: &Tensor,
     keep: impl FnOnce(&[f64]) -> Result<usize>,
@@ -40,7 +40,7 @@ pub fn symmetric_eigen(
     if n != columns {
         return Err(Error::shape(
             KERNEL,
-            format!("a square matrix expected, ({n}, {columns}) found"),
+            format!("expected a square matrix, found ({n}, {columns})"),
         ));
     }
     if !matches!(matrix.dtype(), DType::F32 | DType::F64) {
@@ -68,21 +68,21 @@ pub fn symmetric_eigen(
     Ok(Eigen { values, vectors: Tensor::from_vec(vectors, (n, kept), &Device::Cpu)? })
 }
 
-/// The largest power of two that is no larger than the largest element, by which nothing is
-/// rounded: divided by it, squares neither overflow nor vanish.
+/// The largest power of two up to the largest magnitude. Dividing by it is exact, and then squares
+/// neither overflow nor underflow.
 fn power_of_two(matrix: &[f64]) -> f64 {
     let top = matrix.iter().fold(0.0f64, |top, x| top.max(x.abs()));
     if top < f64::MIN_POSITIVE { 1.0 } else { top.log2().floor().exp2() }
 }
 
 /// The smallest k for which the first k of the descending `eigenvalues` sum up to at least
-/// `energy` of the sum of all, and at least 1. Eigenvalues below 0, which in a Gram matrix are
-/// rounding, count as 0.
+/// `energy` times the sum of all, at least 1. Negative eigenvalues, which are rounding errors in a Gram
+/// matrix, count as 0.
 ///
-/// From an energy of 1 on, k is the number of eigenvalues above 0.
+/// For an energy of 1 or more, k is the number of positive eigenvalues.
 ///
 /// # Errors
-/// If an eigenvalue or `energy` is not finite, or there is no eigenvalue.
+/// Returns an error if an eigenvalue or `energy` is not finite, or there is no eigenvalue.
 pub fn rank_for_energy(eigenvalues: &[f64], energy: f64) -> Result<usize> {
     if !energy.is_finite() {
         return Err(Error::NotFinite { kernel: KERNEL, what: "the energy to keep" });
@@ -91,7 +91,7 @@ pub fn rank_for_energy(eigenvalues: &[f64], energy: f64) -> Result<usize> {
         return Err(Error::NotFinite { kernel: KERNEL, what: "an eigenvalue" });
     }
     if eigenvalues.is_empty() {
-        return Err(Error::shape(KERNEL, "without eigenvalues there is no rank"));
+        return Err(Error::shape(KERNEL, "expected at least one eigenvalue, found none"));
     }
     let positive = eigenvalues.iter().take_while(|value| **value > 0.0);
     let rank = positive.clone().count().max(1);

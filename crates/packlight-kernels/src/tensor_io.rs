@@ -1,4 +1,4 @@
-//! From tensors to slices and back.
+//! Reading a tensor's elements, with checks of device, size and values.
 
 use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Answers an error where `tensor` is not on the CPU.
+/// Returns an error if `tensor` is not on the CPU.
 pub(crate) fn on_cpu(tensor: &Tensor, kernel: &'static str) -> Result<()> {
     let device = match tensor.device() {
         Device::Cpu => return Ok(()),
@@ -44,21 +44,21 @@ pub(crate) fn on_cpu(tensor: &Tensor, kernel: &'static str) -> Result<()> {
     Err(Error::NoDeviceKernel { kernel, device })
 }
 
-/// More elements than any machine holds, and few enough to compute sizes with.
+/// More elements than any machine can hold, but few enough for sizes not to overflow.
 const MOST: usize = 1 << 48;
 
-/// The elements of a tensor of this shape; an error where there are too many to count.
+/// The number of elements of a tensor of this shape; an error if there are too many.
 pub(crate) fn count(kernel: &'static str, shape: &[usize]) -> Result<usize> {
     let count = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
-    count.filter(|&count| count <= MOST).ok_or_else(|| {
-        Error::shape(kernel, format!("{shape:?} has more elements than can be held"))
-    })
+    count
+        .filter(|&count| count <= MOST)
+        .ok_or_else(|| Error::shape(kernel, format!("{shape:?} has too many elements")))
 }
 
-/// Elements that one piece of the search for what is not finite takes.
+/// Elements per task of the search for values that are not finite.
 const PIECE: usize = LARGEST_PIECE;
 
-/// Answers an error where an element of a kernel's input is NaN or infinite.
+/// Returns an error if an element of the input is NaN or infinite.
 pub(crate) fn check_finite<T: Element>(kernel: &'static str, input: &[T]) -> Result<()> {
     match input.par_chunks(PIECE).all(all_finite) {
         true => Ok(()),
@@ -83,7 +83,7 @@ macro_rules! read {
     };
 }
 
-/// Runs the body with `T` standing for the element type of a tensor.
+/// Evaluates the body with `T` as the element type of a tensor.
 macro_rules! by_dtype {
     ($kernel:expr, $tensor:expr, $element:ident => $body:expr) => {
         match $tensor.dtype() {

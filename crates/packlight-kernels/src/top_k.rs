@@ -1,9 +1,9 @@
 //! The largest magnitudes of a tensor, found in linear time.
 //!
-//! A magnitude's bits are looked at a digit at a time from the highest down, counting how many
-//! elements share the digits so far; no element is moved or sorted. Of equal magnitudes at the
-//! edge those of the lowest index are taken, so that exactly as many are kept as asked for, and the
-//! same ones by any number of threads. NaN counts as larger than anything.
+//! A radix selection: it reads the magnitudes' bits one digit at a time, from the highest down, and
+//! counts the elements that share the digits so far; no element is moved or sorted. Among equal
+//! magnitudes at the threshold, those with the lowest indices are taken, so exactly the requested
+//! number is kept, and the same elements for any number of threads. NaN is larger than everything.
 
 use candle_core::Tensor;
 use num_traits::Zero;
@@ -15,16 +15,17 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "top_k";
 
-/// Elements that one piece of work takes; a multiple of 8, so that no two share a byte of mask.
+/// Elements per parallel task; a multiple of 8, so that no two share a byte of mask.
 const PIECE: usize = 32 * 1024;
 
-/// Bits of a magnitude that one pass over the elements looks at.
+/// Bits of a magnitude per pass over the elements.
 const DIGIT: u32 = 11;
 
 /// The flat indices (`count`, u32) of the `count` largest elements, in ascending order.
 ///
 /// # Errors
-/// If there are fewer elements or indices do not fit u32, or type or device have no kernel.
+/// Returns an error if there are fewer elements or indices do not fit u32, or the type or device is
+/// not supported.
 pub fn indices(input: &Tensor, count: usize) -> Result<Tensor> {
     check(input, count, 1)?;
     if u32::try_from(input.elem_count()).is_err() {
@@ -53,7 +54,8 @@ pub fn indices(input: &Tensor, count: usize) -> Result<Tensor> {
 /// equal parts of the tensor.
 ///
 /// # Errors
-/// If the parts are not equal or have fewer elements, or type or device have no kernel.
+/// Returns an error if the parts are not equal or have fewer elements, or the type or device is not
+/// supported.
 pub fn mask(input: &Tensor, samples: usize, count: usize) -> Result<Tensor> {
     let size = check(input, count, samples)?;
     let device = input.device();
@@ -74,7 +76,7 @@ pub fn mask(input: &Tensor, samples: usize, count: usize) -> Result<Tensor> {
 /// The tensor with all but its `count` largest elements set to 0.
 ///
 /// # Errors
-/// If there are fewer elements, or type or device have no kernel.
+/// Returns an error if there are fewer elements, or the type or device is not supported.
 pub fn largest(input: &Tensor, count: usize) -> Result<Tensor> {
     check(input, count, 1)?;
     let (device, shape) = (input.device(), input.shape());
@@ -96,7 +98,7 @@ pub fn largest(input: &Tensor, count: usize) -> Result<Tensor> {
 /// The elements at flat `indices` (u32).
 ///
 /// # Errors
-/// If an index lies outside, or type or device have no kernel.
+/// Returns an error if an index lies outside, or the type or device is not supported.
 pub fn gather(input: &Tensor, indices: &Tensor) -> Result<Tensor> {
     let (device, count) = (input.device(), indices.elem_count());
     by_dtype!(KERNEL, input, T => {
@@ -113,7 +115,8 @@ pub fn gather(input: &Tensor, indices: &Tensor) -> Result<Tensor> {
 /// A tensor of this shape with `values` at flat `indices` (u32) and 0 elsewhere.
 ///
 /// # Errors
-/// If an index lies outside, the counts differ, or type or device have no kernel.
+/// Returns an error if an index lies outside, the counts differ, or the type or device is not
+/// supported.
 pub fn scatter(values: &Tensor, indices: &Tensor, shape: &[usize]) -> Result<Tensor> {
     if values.elem_count() != indices.elem_count() {
         let (values, indices) = (values.elem_count(), indices.elem_count());
@@ -147,7 +150,7 @@ fn check(input: &Tensor, count: usize, samples: usize) -> Result<usize> {
     Ok(size)
 }
 
-/// Sets the bits of what is kept of `values`, the first of which has the flat index `start`.
+/// Sets the mask bits of the kept `values`; the first has the flat index `start`.
 fn mark<T: Element>(cuts: &[Cut], size: usize, start: usize, values: &[T], mask: &mut [u8]) {
     let mut first = 0;
     while first < values.len() {
@@ -161,8 +164,8 @@ fn mark<T: Element>(cuts: &[Cut], size: usize, start: usize, values: &[T], mask:
     }
 }
 
-/// Tells the largest elements from the others: those above a magnitude, and of those that equal it
-/// the ones up to an index.
+/// Separates the largest elements from the others: they are above a magnitude, or equal to it up to
+/// an index.
 #[derive(Clone, Copy)]
 pub(crate) struct Cut {
     magnitude: u64,
@@ -170,7 +173,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    /// The cut that keeps the `count` largest of `values`, which must have that many.
+    /// The cut that keeps the `count` largest of `values`, of which there must be that many.
     pub(crate) fn new<T: Element>(values: &[T], count: usize) -> Self {
         if count == 0 {
             return Self { magnitude: u64::MAX, last: 0 };
@@ -196,7 +199,8 @@ impl Cut {
     }
 }
 
-/// How many of those `values` whose bits above `shift` are `prefix` have each next `digit` bits.
+/// For each value of the next digit, the number of `values` with it whose bits above `shift` are
+/// `prefix`.
 fn histogram<T: Element>(values: &[T], prefix: u64, shift: u32, digit: u32) -> Vec<usize> {
     let bins = 1 << digit;
     let count = |mut counts: Vec<usize>, values: &[T]| {

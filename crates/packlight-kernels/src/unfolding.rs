@@ -1,12 +1,12 @@
-//! A tensor as a matrix that has one of its axes as rows.
+//! Unfoldings: a tensor as a matrix with one of its axes as rows.
 
 use std::ops::Range;
 
 use crate::matmul::Matrix;
 use crate::{Error, Result};
 
-/// From this many neighbours on they are worth a matrix product of their own; shorter runs are
-/// copied side by side first.
+/// The least number of adjacent columns for a matrix product of their own; shorter runs are first
+/// copied together.
 const LONG: usize = 128;
 
 /// The unfolding of a row-major tensor along one axis: (rows, outer * inner), where rows is the
@@ -35,18 +35,18 @@ impl<'a, T: Copy> Unfolding<'a, T> {
         Self { elements, outer, rows, inner }
     }
 
-    /// Where a column's element of the first row is.
+    /// The position of a column's element in the first row.
     pub(crate) fn start(&self, column: usize) -> usize {
         column / self.inner * self.rows * self.inner + column % self.inner
     }
 
-    /// How many entries of the outer axes are taken together where a block holds `width` columns,
-    /// or `None` if already one has a run of neighbours that is worth a block of its own.
+    /// The number of outer entries that make up a block of `width` columns; `None` if a single one
+    /// has enough adjacent columns for a block of its own.
     pub(crate) fn together(&self, width: usize) -> Option<usize> {
         (self.inner < LONG).then(|| (width / self.inner.max(1)).max(1))
     }
 
-    /// Ranges of columns of about `width`, such that a block is, where it can, a view.
+    /// Ranges of about `width` columns, chosen so that a block is a view where possible.
     pub(crate) fn blocks(&self, width: usize) -> Vec<Range<usize>> {
         let columns = self.outer * self.inner;
         if let Some(together) = self.together(width) {

@@ -1,4 +1,4 @@
-//! What attention is made of, against the sums that define it.
+//! The operations of attention, compared with the sums that define them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -95,5 +95,5 @@ fn labels_that_do_not_count_change_nothing() {
     assert!([2, 4, 5].iter().all(|&row| of_row[row] == 0.0));
     let none = labels.zeros_like().unwrap();
     let error = cross_entropy::forward(&logits, &none, &targets).unwrap_err().to_string();
-    assert!(error.contains("none found"), "{error}");
+    assert!(error.contains("found none"), "{error}");
 }

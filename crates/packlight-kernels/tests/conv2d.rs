@@ -1,4 +1,4 @@
-//! Convolution and its gradients against the sums that define them, over random shapes.
+//! Compares convolution and its gradients with the sums that define them, over random shapes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -150,8 +150,8 @@ fn sizes_that_need_several_bands_pieces_and_samples_at_once() {
     }
 }
 
-/// Cases with so many channels that they go by way of fewer multiplications; that of whole pairs of
-/// blocks of channels is cut into pieces in another way where there are fewer tiles.
+/// Cases with enough channels for Winograd's method; with fewer tiles, whole pairs of blocks of
+/// channels are divided into tasks in another way.
 fn wide_cases() -> impl Strategy<Value = Case> {
     (
         1usize..=6,
@@ -180,8 +180,8 @@ proptest! {
     }
 }
 
-/// The points of Winograd's tiles are chosen for this; with 0, 1, -1, 2 and -2 it would be twice as
-/// much.
+/// The points of Winograd's tiles are chosen for this error bound; with 0, 1, -1, 2 and -2 the
+/// error would be twice as large.
 #[test]
 fn sums_over_many_channels_lose_few_digits() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Conv2dGeometry::default() };
@@ -249,8 +249,7 @@ fn misfits_are_named() {
         Conv2dGeometry { dilation: (usize::MAX, 1), ..geometry },
     ] {
         let error = error(&[2, 3, 3, 3], &huge);
-        let clear = error.contains("too large to count")
-            || error.contains("more elements than can be held");
+        let clear = error.contains("too large to count") || error.contains("has too many elements");
         assert!(clear, "{error}");
     }
     let labels = x.to_dtype(DType::U8).unwrap();

@@ -1,5 +1,5 @@
-//! Kernels take any layout: an input that is transposed, a part of a larger tensor, or one number
-//! repeated gives the same bits as its contiguous copy.
+//! Kernels accept any layout: an input that is transposed, a slice of a larger tensor, or a
+//! broadcast number gives the same bits as its contiguous copy.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ use packlight_kernels::{
     relu, sign, silu, square, step_derivative, subsample, symmetric_eigen, top_k,
 };
 
-/// An input: normal numbers of this shape, or whole ones below a bound.
+/// An input of this shape: normal numbers, or integers below a bound.
 #[derive(Clone, Copy)]
 enum Input {
     Normal(&'static [usize]),

@@ -1,5 +1,5 @@
-//! Gram matrices, eigenvectors, orthonormal bases and mode products against the sums that define
-//! them and against another decomposition, over random shapes.
+//! Compares Gram matrices, eigenvectors, orthonormal bases and mode products with the sums that
+//! define them and with another decomposition, over random shapes.
 
 #![allow(clippy::unwrap_used)]
 

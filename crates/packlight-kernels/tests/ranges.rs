@@ -1,5 +1,5 @@
-//! Activation functions, norms, softmax and the loss in f32, with their gradients, against the formulas
-//! in f64, over the whole range of f32: by the error relative to the value, unless it lies near 0.
+//! Compares activation functions, norms, softmax and the loss in f32, and their gradients, with the
+//! formulas in f64 over the whole range of f32, by relative error except near 0.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Numbers of every size and sign, infinities, and closely where functions bend.
+/// Numbers of every magnitude and sign, infinities, and a dense grid where functions bend.
 fn numbers() -> Vec<f32> {
     let sizes = (0..=0x7f80_0000u32).step_by(104_729).map(f32::from_bits);
     let bend = (0..=1_060_000).map(|step| step as f32 * 1e-4);
@@ -29,7 +29,7 @@ fn numbers() -> Vec<f32> {
     sizes.chain(bend).chain(special).flat_map(|x| [x, -x]).collect()
 }
 
-/// What a function and its derivative are in f64.
+/// A function and its derivative in f64.
 type Exact = fn(f64) -> (f64, f64);
 
 /// `x` times a distribution's Φ, and the derivative, given Φ(-z) and φ(z) for z >= 0.
@@ -111,8 +111,8 @@ fn assert_close(what: &str, found: &[f64], exact: &[f64], tolerance: impl Fn(usi
     }
 }
 
-/// The mean, one over the deviation, and for output gradients `g` that of the input, of the weight
-/// and of the bias.
+/// The mean, one over the standard deviation, and for output gradients `g` the gradients of input,
+/// weight and bias.
 fn norm(x: &[f64], g: &[f64], epsilon: f64) -> (f64, f64, Vec<f64>, f64, f64) {
     let n = x.len() as f64;
     let mean = x.iter().sum::<f64>() / n;
@@ -224,7 +224,7 @@ fn batch_norm_is_right_for_inputs_of_every_size() {
     }
 }
 
-/// The powers of e of a row, relative to the greatest, and their sum.
+/// The exponentials of a row relative to the largest, and their sum.
 fn powers(row: &[f64]) -> (f64, Vec<f64>, f64) {
     let top = row.iter().fold(f64::NEG_INFINITY, |top, &x| top.max(x));
     let powers: Vec<f64> = row.iter().map(|x| (x - top).exp()).collect();

@@ -1,4 +1,4 @@
-//! The same bits for any number of threads.
+//! Kernels give the same bits for any number of threads.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,7 @@ use packlight_kernels::patches::{self, Patches};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::{bit_mask, dither, top_k};
 
-/// What the kernels give for one large tensor with many equal magnitudes.
+/// The results of the kernels for a large tensor with many equal magnitudes.
 fn results() -> Vec<Vec<f32>> {
     let key = Key::new(4, Purpose::Sample);
     let mut stream = key.stream();

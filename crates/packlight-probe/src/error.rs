@@ -1,29 +1,29 @@
-//! What can go wrong while probing.
+//! The errors of this crate.
 
-/// This crate's result.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong while probing.
+/// Why a probe failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Two tensors that should hold the same quantity differ in shape.
-    #[error("{what}: the exact one has shape {expected:?}, the compressed one {found:?}")]
+    /// Two tensors to be compared have different shapes.
+    #[error("{what}: expected the shape {expected:?} of the exact one, found {found:?}")]
     Shape {
-        /// What was to be compared.
+        /// What is compared.
         what: String,
         /// The exact tensor's shape.
         expected: Vec<usize>,
         /// The compressed tensor's shape.
         found: Vec<usize>,
     },
-    /// A backward pass gave no gradient for a parameter.
+    /// A backward pass gave a parameter no gradient.
     #[error(
         "parameter `{parameter}` got no gradient in the {which} pass: the loss does not depend on it"
     )]
     NoGradient {
         /// The parameter.
         parameter: String,
-        /// Which of the two passes: "compressed" or "exact".
+        /// Which pass, such as "compressed" or "exact".
         which: &'static str,
     },
     /// A tensor could not be read or computed.
@@ -32,7 +32,7 @@ pub enum Error {
     /// A pass through the model failed.
     #[error(transparent)]
     Model(#[from] packlight_nn::Error),
-    /// No codec is called `none`.
+    /// The codec `none` could not be made.
     #[error(transparent)]
     Codec(#[from] packlight_codec::Error),
 }

@@ -1,9 +1,9 @@
-//! Exact and compressed gradients side by side, and the fidelity metrics computed from them.
+//! Compares exact and compressed gradients.
 //!
-//! [`SideBySide`] looks at one backward pass and compares, layer by layer, the weight gradient of
-//! the exact input with that of the compressed one: what a codec on a conv or linear layer changes
-//! is just that. [`whole_pass()`] compares two complete backward passes, so that codecs on layers
-//! whose input gradient depends on what was kept (norms, non-linear functions) can be judged too.
+//! [`SideBySide`] observes one backward pass and compares, layer by layer, the weight gradient from
+//! the exact input with that from the compressed one; a codec on a conv or linear layer changes
+//! nothing else. [`whole_pass()`] compares two complete backward passes. It also covers codecs on
+//! layers whose input gradient depends on what was kept (norms, activation functions).
 
 pub mod calibrate;
 pub mod metric;

@@ -3,16 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use packlight_autograd::{Observer, SavePoint, WeightGradient};
-use packlight_record::{Fidelity, Record, Spread};
+use packlight_record::{Distribution, Fidelity, Record};
 
 use crate::Result;
 use crate::metric::{Rows, fidelity, learning_indicator};
 
-/// Collects, for every conv and linear layer that one backward pass goes through, how close its
-/// compressed weight gradient is to the exact one.
+/// Records, for every conv and linear layer in one backward pass, how close its compressed weight
+/// gradient is to the exact one.
 ///
-/// Give it to a pass as its observer; afterwards [`SideBySide::records`] hands the findings on.
-/// What it takes up is a few numbers a layer: the tensors are looked at and let go.
+/// Set it as a pass's observer; afterwards [`SideBySide::records`] returns the results. It keeps
+/// only a few numbers for each layer, no tensors.
 #[derive(Debug, Default)]
 pub struct SideBySide {
     findings: Mutex<Vec<Finding>>,
@@ -22,8 +22,8 @@ pub struct SideBySide {
 struct Finding {
     layer: String,
     fidelity: Fidelity,
-    learning_indicator: Option<Spread>,
-    sample_learning_indicator: Option<Spread>,
+    learning_indicator: Option<Distribution>,
+    sample_learning_indicator: Option<Distribution>,
     kept_bytes: u64,
     raw_bytes: u64,
 }
@@ -34,8 +34,8 @@ impl SideBySide {
         Arc::default()
     }
 
-    /// The findings as records of `step`, ordered as `layers` are (the model's forward order); a
-    /// layer that the pass went through twice has two.
+    /// The results as records of `step`, in the order of `layers` (the model's forward order). A
+    /// layer that the pass used twice has two records.
     pub fn records(&self, layers: &[Arc<SavePoint>], epoch: u64, step: u64) -> Vec<Record> {
         let findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         layers

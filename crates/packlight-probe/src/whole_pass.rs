@@ -12,17 +12,16 @@ use packlight_record::Record;
 use crate::metric::{bias_and_variance, fidelity, values};
 use crate::{Error, Result};
 
-/// Compares the gradients of all trained parameters as the layers' codecs give them with those of
-/// another pass over the same batch in which every layer keeps its own input exactly.
+/// Compares the gradients of all trained parameters, computed with the layers' codecs, with those
+/// of another pass over the same batch in which every layer keeps its input exactly.
 ///
-/// With `draws` of 2 or more the compressed pass is repeated so often with other random numbers, to
-/// tell a codec's bias from its variance. `loss` computes the scalar loss of the batch in the pass
-/// that it is given, each time with `pass` changed so that running statistics and what codecs
-/// remember stay as they are. The layers have their codecs back when this returns, whether or not
-/// it succeeds.
+/// If `draws` is 2 or more, the compressed pass is made that many times with different random
+/// numbers, to separate a codec's bias from its variance. `loss` computes the scalar loss of the
+/// batch in the given pass, a copy of `pass` that changes neither running statistics nor the
+/// codecs' state. The layers have their codecs back when this returns, even after an error.
 ///
 /// # Errors
-/// If a pass fails, or a parameter of a layer that trains gets no gradient.
+/// Returns an error if a pass fails, or a parameter of a layer that trains gets no gradient.
 pub fn whole_pass(
     parameters: &Parameters,
     pass: &Pass,
@@ -64,7 +63,7 @@ pub fn whole_pass(
     Ok(records)
 }
 
-/// Gives every layer the codec `none`, and its own back, with what it remembers, when dropped.
+/// Gives every layer the codec `none`; when dropped, restores its own codec and that codec's state.
 struct ExactCodecs<'a> {
     layers: &'a [Arc<SavePoint>],
     own: Vec<(Arc<dyn Codec>, CodecState)>,
@@ -81,9 +80,9 @@ impl<'a> ExactCodecs<'a> {
 
 impl Drop for ExactCodecs<'_> {
     fn drop(&mut self) {
-        for (layer, (codec, memory)) in self.layers.iter().zip(&self.own) {
+        for (layer, (codec, state)) in self.layers.iter().zip(&self.own) {
             layer.set_codec(codec.clone());
-            *layer.codec_state() = memory.clone();
+            *layer.codec_state() = state.clone();
         }
     }
 }

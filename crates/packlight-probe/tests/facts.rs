@@ -1,4 +1,4 @@
-//! What must be true of the metrics whatever the tensors.
+//! Properties of the metrics that hold for all tensors.
 
 #![allow(clippy::unwrap_used)]
 
@@ -81,10 +81,10 @@ proptest! {
         prop_assert!((indicator(&h, &scaled) - expected).abs() < 1e-9 * (1.0 + expected.abs()));
     }
 
-    /// Woo and Jeon's theorem 1 on one sample of a linear layer whose loss is |W h - t|^2 / 2, with a
-    /// gradient of Lipschitz constant |h|^2: a step of eta <= 1 / |h|^2 along delta r^T leaves the
-    /// loss at most at f - eta / 2 |delta|^2 r.(2h - r), so that it falls where the indicator is
-    /// positive.
+    /// Woo and Jeon's theorem 1 on one sample of a linear layer whose loss is |W h - t|^2 / 2, with
+    /// a gradient of Lipschitz constant |h|^2: a step of eta <= 1 / |h|^2 along delta r^T leaves
+    /// the loss at most at f - eta / 2 |delta|^2 r.(2h - r), so that it falls where the indicator
+    /// is positive.
     #[test]
     fn a_step_descends_at_least_by_what_the_indicator_promises(
         seed in any::<u64>(),
@@ -104,8 +104,8 @@ proptest! {
         prop_assert!(dot(&after, &after) / 2.0 <= squares / 2.0 - promised + 1e-9 * squares);
     }
 
-    /// Pooling is an orthogonal projector at every size, so its indicator is the squared cosine
-    /// and the share of the energy that it keeps.
+    /// Pooling is an orthogonal projection at every size, so its indicator is the squared cosine
+    /// and the fraction of the energy that it keeps.
     #[test]
     fn pooling_has_the_squared_cosine_as_its_indicator(
         seed in any::<u64>(),

@@ -137,7 +137,8 @@ fn the_identity_codec_is_exact() {
     assert!(whole(&model("none")).iter().all(|(_, fidelity)| fidelity.cosine == Some(1.0)));
 }
 
-/// Errors in conv inputs do not travel: one pass or two, the weight gradients are the same.
+/// Errors in conv inputs do not propagate: the weight gradients are the same in one pass and in
+/// two.
 #[test]
 fn pooled_conv_inputs_change_their_own_weight_gradients_alone() {
     let model = model("pool2");

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Atomic writes: a file is there completely or not at all.
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// What the name of a temporary file begins and ends with; between them stand random letters.
+/// Prefix and suffix of a temporary file's name, with random letters in between.
 const TEMPORARY: (&str, &str) = (".packlight-", ".tmp");
-/// Symbolic links that may lead from one to the next, as many as Linux follows.
+/// The longest chain of symbolic links to follow, as in Linux.
 const MOST_LINKS: usize = 40;
 
-/// Replaces the file at `path` by one with `bytes`, so that a crash at any moment leaves either the
-/// old file or the new one: written beside it under a name of its own, synced, renamed over it, and
-/// the folder synced. The new file has the permissions of the old one.
+/// Replaces the file at `path` by one with these `bytes`. A crash at any moment leaves either the
+/// old or the new file: the bytes are written to a temporary file beside it, synced and renamed
+/// over it, and then the folder is synced. The new file gets the permissions of the old one.
 ///
-/// Where `path` is a symbolic link, the link stays and what it leads to is replaced. A device or a
-/// pipe is no file that could be replaced: the bytes are written to it.
+/// If `path` is a symbolic link, the link stays and its target is replaced. If it is a device or a
+/// pipe, the bytes are written to it.
 ///
 /// # Errors
-/// Returns an error if any of these fails, as on a full disk; the old file is then untouched, and
-/// nothing is left beside it.
+/// Returns an error if any of these steps fails, for example on a full disk. The old file is then
+/// untouched, and no temporary file is left.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let io = |e| Error::io(path, e);
     match std::fs::metadata(path) {
@@ -29,8 +29,8 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Removes the temporary files that processes left in `folder` that were killed while they wrote
-/// there. No process may be writing there now.
+/// Removes the temporary files that killed processes have left in `folder`. No process may be
+/// writing there at the same time.
 ///
 /// # Errors
 /// Returns an error if the folder cannot be listed or such a file cannot be removed.
@@ -51,7 +51,7 @@ fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(bytes)
 }
 
-/// Puts a file with `bytes` in the place of the one at `path`, of which `old` is known.
+/// Replaces the file at `path`, whose metadata are `old`, by one with `bytes`.
 fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
     let folder = folder_of(path);
     let mut builder = tempfile::Builder::new();
@@ -69,7 +69,7 @@ fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
     sync(folder)
 }
 
-/// What a new file may be used for, of which the system takes away what the umask says.
+/// The permissions of a new file before the umask.
 #[cfg(unix)]
 fn usual_permissions() -> Option<Permissions> {
     use std::os::unix::fs::PermissionsExt;
@@ -81,7 +81,7 @@ fn usual_permissions() -> Option<Permissions> {
     None
 }
 
-/// Where `path` leads when links are followed; nothing need be there yet.
+/// `path` with its symbolic links followed; the target need not exist.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..MOST_LINKS {
@@ -90,14 +90,14 @@ fn followed(path: &Path) -> io::Result<PathBuf> {
             Err(_) => return Ok(path), // no link, or nothing
         }
     }
-    Err(io::Error::other("its symbolic links lead round in a circle"))
+    Err(io::Error::other("its symbolic links form a loop"))
 }
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Brings the renaming itself to the disk, where the system lets folders be opened and synced.
+/// Syncs the folder, so that the renaming is on disk, if the system can sync folders.
 fn sync(folder: &Path) -> io::Result<()> {
     if cfg!(not(unix)) {
         return Ok(());
@@ -108,7 +108,7 @@ fn sync(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether folders of this file system are never synced, or this one may not be opened.
+/// Whether this file system cannot sync folders, or the folder may not be opened.
 fn cannot_be_synced(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::InvalidInput | ErrorKind::Unsupported | ErrorKind::PermissionDenied)
 }

@@ -1,11 +1,11 @@
-//! What can go wrong with records on disk.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// This crate's result.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong with records on disk; each variant names the file.
+/// Why a file could not be read or written; each variant names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file could not be opened, read or written.
@@ -13,11 +13,11 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not the JSON that it should be.
-    #[error("{}: not a valid manifest: {source}; it was written by another version or edited by hand", path.display())]
+    /// The file is not a valid manifest.
+    #[error("{}: not a valid manifest: {source}; another version wrote it, or it was edited", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A line that is not the last is damaged.
-    #[error("{}, line {line}: {reason}; the file is damaged, remove the run's folder and run it again", path.display())]
+    #[error("{}, line {line}: {reason}; the file is damaged: remove the run's folder and run it again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

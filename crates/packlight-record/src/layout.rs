@@ -1,4 +1,4 @@
-//! What a study's folder holds, and what the folder of one of its runs.
+//! The names of files and folders in a study's folder and in a run's folder.
 
 /// The study's description.
 pub const STUDY: &str = "study.toml";

@@ -1,11 +1,11 @@
 //! The records that a run leaves on disk: their schema, writing and reading.
 //!
-//! A run appends [`Record`]s to `records.jsonl`: facts that the study, the data and the seed
-//! determine, so that a run that was killed and resumed ends with the same bytes as one that was
-//! not. What the machine determines (times, allocated bytes) goes to `measurements.jsonl` as
-//! [`Measurement`]s. Each line carries a checksum; see [`log`].
+//! A run appends [`Record`]s to `records.jsonl`. Study, data and seed determine them, so a run that
+//! was killed and resumed ends with the same bytes as one that was not. What depends on the machine
+//! (times, allocated bytes) goes to `measurements.jsonl` as [`Measurement`]s. Each line has a
+//! checksum; see [`log`].
 //!
-//! This crate knows nothing of candle, so that reports are made without it.
+//! This crate does not depend on candle, so that reports do not either.
 
 pub mod atomic_file;
 pub mod layout;
@@ -20,4 +20,4 @@ pub use error::{Error, Result};
 pub use log::{Appender, read_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
-pub use record::{Draws, Fidelity, KeptKind, LayerKind, Record, Spread, TimelinePoint};
+pub use record::{Distribution, Draws, Fidelity, KeptKind, LayerKind, Record, TimelinePoint};

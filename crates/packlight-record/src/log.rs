@@ -1,8 +1,8 @@
-//! Append-only files of one checksummed JSON value a line.
+//! Append-only logs with one checksummed JSON value per line.
 //!
-//! A line is `{"crc":"1a2b3c4d","value":{...}}`, where `crc` is the CRC-32 of the value's bytes as
-//! they stand in the line. A process that is killed while it writes leaves at most a torn last
-//! line, which readers drop with a word; a damaged line elsewhere is an error.
+//! A line is `{"crc":"1a2b3c4d","value":{...}}`, where `crc` is the CRC-32 of the value's bytes in
+//! the line. A process that is killed while writing leaves at most an incomplete ("torn") last
+//! line, which readers drop and report; a damaged line elsewhere is an error.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -30,11 +30,11 @@ pub struct Appender {
 }
 
 impl Appender {
-    /// Opens the log at `path`, created where it is missing, and cuts it to `length` bytes, so
-    /// that what a checkpoint does not know of is written anew.
+    /// Opens the log at `path`, creating it if it is missing, and truncates it to `length` bytes,
+    /// so that everything after a checkpoint is written again.
     ///
     /// # Errors
-    /// If the file cannot be opened, or is shorter than `length`.
+    /// Returns an error if the file cannot be opened, or is shorter than `length`.
     pub fn open(path: &Path, length: u64) -> Result<Self> {
         let io = |e| Error::io(path, e);
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
@@ -43,7 +43,9 @@ impl Appender {
             return Err(Error::Damaged {
                 path: path.to_path_buf(),
                 line: 0,
-                reason: format!("the checkpoint knows {length} bytes of it, {found} are there"),
+                reason: format!(
+                    "expected at least the {length} bytes of the checkpoint, found {found}"
+                ),
             });
         }
         file.set_len(length).map_err(io)?;
@@ -53,7 +55,7 @@ impl Appender {
     /// Appends one value as a line.
     ///
     /// # Errors
-    /// If the value has no JSON form or the line cannot be written.
+    /// Returns an error if the value has no JSON form or the line cannot be written.
     pub fn append<T: Serialize>(&mut self, value: &T) -> Result<()> {
         let value = serde_json::to_string(value)
             .map_err(|e| Error::Json { path: self.path.clone(), source: e })?;
@@ -66,10 +68,10 @@ impl Appender {
         Ok(())
     }
 
-    /// Brings all lines to the disk and returns the log's length in bytes.
+    /// Syncs all lines to disk and returns the log's length in bytes.
     ///
     /// # Errors
-    /// If they cannot be written, as on a full disk.
+    /// Returns an error if they cannot be written, for example on a full disk.
     pub fn sync(&mut self) -> Result<u64> {
         let io = |e| Error::io(&self.path, e);
         self.file.flush().map_err(io)?;
@@ -78,7 +80,7 @@ impl Appender {
     }
 }
 
-/// What a log holds.
+/// The contents of a log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contents<T> {
     /// Its values in order.
@@ -90,7 +92,7 @@ pub struct Contents<T> {
 /// Reads the log at `path`; one that does not exist is empty.
 ///
 /// # Errors
-/// If the file cannot be read, or a line that is not the last is damaged.
+/// Returns an error if the file cannot be read, or a line that is not the last is damaged.
 pub fn read_log<T: DeserializeOwned>(path: &Path) -> Result<Contents<T>> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -113,11 +115,11 @@ pub fn read_log<T: DeserializeOwned>(path: &Path) -> Result<Contents<T>> {
 
 fn parse_line<T: DeserializeOwned>(line: &[u8]) -> std::result::Result<T, String> {
     let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
-    let text = text.strip_suffix('\n').ok_or("the line has no end")?;
+    let text = text.strip_suffix('\n').ok_or("the line has no line break")?;
     let line: Line<'_> = serde_json::from_str(text).map_err(|e| e.to_string())?;
     let crc = format!("{:08x}", crc32fast::hash(line.value.get().as_bytes()));
     if crc != line.crc {
-        return Err(format!("checksum {} expected, {crc} found", line.crc));
+        return Err(format!("checksum: expected {}, found {crc}", line.crc));
     }
     serde_json::from_str(line.value.get()).map_err(|e| e.to_string())
 }

@@ -1,4 +1,4 @@
-//! What a run was made from, and how far it got.
+//! A run's manifest: what it was made from, and its state.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -6,15 +6,15 @@ use std::path::Path;
 use crate::layout::MANIFEST;
 use crate::{Error, Result};
 
-/// How far a run got.
+/// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum RunState {
-    /// Started and not ended: in progress, interrupted or killed.
+    /// Started but not ended: in progress, interrupted or killed.
     Unfinished,
-    /// Came to its planned end.
+    /// Reached its planned end.
     Finished,
-    /// Ended with an error, which is given.
+    /// Ended with an error.
     Failed {
         /// What went wrong.
         reason: String,
@@ -26,19 +26,19 @@ pub enum RunState {
 pub struct Manifest {
     /// The study's name.
     pub study: String,
-    /// The study's title, as a person would say it.
+    /// The study's title.
     pub title: String,
     /// The plan's name within the study.
     pub plan: String,
-    /// The plan's place in the study file, from 0; reports show plans in this order.
+    /// The plan's index in the study file; reports show plans in this order.
     pub plan_index: u64,
     /// The plan itself, as on a command line.
     pub plan_spec: String,
     /// The seed.
     pub seed: u64,
-    /// Epochs that the run is to train.
+    /// The planned number of epochs.
     pub epochs: u64,
-    /// The plan whose weights it starts from, where they are not drawn at random.
+    /// The plan whose final weights it starts from; `None` for random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
     /// The model in a few words.
@@ -53,7 +53,7 @@ pub struct Manifest {
     pub test_samples: u64,
     /// Samples in a batch.
     pub batch: u64,
-    /// SHA-256 of what in the study determines this run.
+    /// SHA-256 of the parts of the study that determine this run.
     pub study_hash: String,
     /// SHA-256 of the data as loaded.
     pub data_hash: String,
@@ -63,7 +63,7 @@ pub struct Manifest {
     pub cpu: String,
     /// Threads used for computing.
     pub threads: u64,
-    /// How far it got.
+    /// The state of the run.
     #[serde(flatten)]
     pub state: RunState,
 }
@@ -72,7 +72,7 @@ impl Manifest {
     /// Reads the manifest of the run in `folder`.
     ///
     /// # Errors
-    /// If the file cannot be read or is no manifest; the error names it.
+    /// Returns an error, which names the file, if it cannot be read or is not a manifest.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;

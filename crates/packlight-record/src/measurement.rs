@@ -1,14 +1,14 @@
-//! What the machine determines: times and counted bytes.
+//! What depends on the machine: times and counted bytes.
 
 use crate::record::KeptKind;
 use serde::{Deserialize, Serialize};
 
-/// One line of a run's `measurements.jsonl`; differs from machine to machine and run to run.
+/// One line of a run's `measurements.jsonl`; varies between machines and between runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Measurement {
-    /// Time of an epoch's training steps (those with a probe left out) and of its evaluation. An epoch
-    /// whose steps all have a probe has no time of a step.
+    /// Time of an epoch's training steps, without probed steps, and of its evaluation. An epoch
+    /// whose steps are all probed has no step time.
     Time {
         /// The epoch.
         epoch: u64,
@@ -19,8 +19,8 @@ pub enum Measurement {
         /// Wall time of the evaluation in seconds.
         test_seconds: f64,
     },
-    /// Time that measuring how sensitive the layers are took before a step, for codecs that ask for
-    /// it; in no other time.
+    /// Time for measuring the layers' sensitivities before a step, for codecs that need them; not
+    /// included in other times.
     Calibration {
         /// The step.
         step: u64,
@@ -33,23 +33,23 @@ pub enum Measurement {
         step: u64,
         /// The layer.
         layer: String,
-        /// What it was kept for.
+        /// The purpose of the tensor.
         kind: KeptKind,
         /// Bytes.
         bytes: u64,
     },
-    /// Live bytes of the counting allocator at each point of the ledger's timeline of that step,
-    /// less those that were live before the pass began.
+    /// Live bytes by the counting allocator at each point of the step's timeline,
+    /// beyond those live before the pass.
     Allocated {
         /// The step.
         step: u64,
-        /// One figure for each [`crate::record::TimelinePoint`].
+        /// One value for each [`crate::record::TimelinePoint`].
         points: Vec<i64>,
-        /// The highest between the beginning and the end of the pass.
+        /// The highest value during the pass.
         peak: i64,
     },
-    /// The process's resident peak so far, in bytes; a study's runs share a process, so this is an
-    /// upper bound for the run.
+    /// The process's peak resident set so far, in bytes. A study's runs share a process, so this is
+    /// an upper bound for the run.
     Resident {
         /// The epoch after which it was read.
         epoch: u64,

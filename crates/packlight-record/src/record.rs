@@ -1,4 +1,4 @@
-//! What a run finds out, in the order in which it finds it out.
+//! The records of a run, in the order in which they are made.
 
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +64,7 @@ impl LayerKind {
     }
 }
 
-/// What a kept tensor is kept for.
+/// The purpose of a kept tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeptKind {
@@ -72,10 +72,11 @@ pub enum KeptKind {
     Input,
     /// A bit mask or window indices.
     Mask,
-    /// Means, deviations and the like.
+    /// Means, standard deviations and the like.
     Statistics,
-    /// What a codec remembers from step to step.
-    Memory,
+    /// The state that a codec carries from step to step.
+    #[serde(rename = "memory")] // the name in records
+    CodecState,
 }
 
 impl KeptKind {
@@ -85,15 +86,15 @@ impl KeptKind {
             KeptKind::Input => "input",
             KeptKind::Mask => "mask",
             KeptKind::Statistics => "statistics",
-            KeptKind::Memory => "memory",
+            KeptKind::CodecState => "memory",
         }
     }
 }
 
 /// How close a compressed gradient is to the exact one.
 ///
-/// A quantity that the exact gradient leaves undefined (it is zero, or not finite) is `None`,
-/// never 0 or 1.
+/// A quantity that is undefined, because the exact gradient is zero or not finite, is `None`, never
+/// 0 or 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Fidelity {
     /// `<g, h> / (|g| |h|)` over the flattened tensors.
@@ -110,10 +111,10 @@ pub struct Fidelity {
 
 /// The distribution of a quantity over samples or tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Spread {
-    /// How many samples or tokens had a defined value.
+pub struct Distribution {
+    /// The number of samples or tokens with a defined value.
     pub count: u64,
-    /// Their mean.
+    /// The mean.
     pub mean: f64,
     /// The smallest.
     pub min: f64,
@@ -133,13 +134,13 @@ pub struct Spread {
     pub nonpositive: f64,
 }
 
-/// A compressed gradient over repeated draws of the codecs' random numbers, the batch being the
-/// same.
+/// Bias and variance of a compressed gradient over repeated draws of the codecs' random numbers on
+/// one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Draws {
-    /// How many draws.
+    /// The number of draws.
     pub count: u64,
-    /// `|mean(h) - g| / |g|`; of an unbiased codec it falls with the square root of the count.
+    /// `|mean(h) - g| / |g|`; for an unbiased codec it falls with the square root of the count.
     pub bias: Option<f64>,
     /// `E|h - mean(h)|^2 / |g|^2`, with the count less one in the denominator.
     pub variance: Option<f64>,
@@ -169,8 +170,8 @@ pub enum Record {
         step: u64,
         /// The learning rate of its last step.
         learning_rate: f64,
-        /// Mean loss over the epoch's training batches, as training minimises it: smoothed where the
-        /// manifest says so of the model.
+        /// Mean loss over the epoch's training batches, as training minimises it: smoothed where
+        /// the manifest says so of the model.
         train_loss: f64,
         /// Fraction of training samples classified correctly (as they were trained on).
         train_accuracy: f64,
@@ -190,10 +191,10 @@ pub enum Record {
         /// How close the two are.
         fidelity: Fidelity,
         /// The learning indicator per sample (conv) or token (linear).
-        learning_indicator: Option<Spread>,
+        learning_indicator: Option<Distribution>,
         /// The same per sample, of a linear layer whose samples have several tokens.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        sample_learning_indicator: Option<Spread>,
+        sample_learning_indicator: Option<Distribution>,
         /// Payload and metadata bytes that the codec keeps of this layer's input.
         kept_bytes: u64,
         /// Bytes of the same input uncompressed.

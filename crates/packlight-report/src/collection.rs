@@ -1,4 +1,4 @@
-//! Several studies side by side: a page for each, and one on which they stand head to head.
+//! A collection of studies: a page for each, and one that compares them.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -7,43 +7,43 @@ use packlight_record::layout::STUDY;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::across::{Column, across};
+use crate::collection_table::{Column, collection_table};
 use crate::document::document;
-use crate::drawings::Source;
+use crate::figures::Source;
 use crate::page::drawing_in;
 use crate::report::Report;
-use crate::{Error, Result, Summary, file, lists, words};
+use crate::{Error, Result, Summary, file, format, html_tables};
 
-/// Several studies that are reported together.
+/// Several studies that are run and reported together.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Collection {
-    /// What it is about, as a person would say it.
+    /// The title of its page.
     pub title: String,
-    /// The names of the studies' folders within the collection's.
+    /// The studies' folders, by their names within the collection's folder.
     pub studies: Vec<String>,
 }
 
-/// What the report of a collection consists of.
+/// The files of a collection's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollectionSummary {
-    /// The page on which the studies stand head to head.
-    #[serde(serialize_with = "words::path")]
+    /// The page that compares the studies.
+    #[serde(serialize_with = "format::path")]
     pub page: PathBuf,
-    /// The report of each study of which there are runs.
+    /// The report of each study that has runs.
     pub studies: Vec<Summary>,
-    /// The studies of which there are none.
+    /// The studies that have none.
     pub missing: Vec<String>,
 }
 
 impl Collection {
-    /// Reads the collection in `folder`; `None` where no `study.toml` there names studies, so that
-    /// the folder is one study's.
+    /// Reads the collection in `folder`. Returns `None` if its `study.toml` names no studies, or is
+    /// missing or damaged: the folder is then that of a single study.
     ///
     /// # Errors
-    /// If they are not names of folders beside the file.
+    /// Returns an error if a name is not that of a folder beside the file, or the title is missing.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(STUDY);
-        let text = std::fs::read_to_string(&path).unwrap_or_default(); // records alone will do
+        let text = std::fs::read_to_string(&path).unwrap_or_default(); // a study's records are enough for a report
         let Ok(table) = text.parse::<Table>() else { return Ok(None) };
         if !table.contains_key("studies") {
             return Ok(None);
@@ -59,11 +59,11 @@ impl Collection {
         }
     }
 
-    /// Writes the report of each study into its folder, and the page on which they stand head to
-    /// head into `folder`.
+    /// Writes the report of each study into its own folder, and the page that compares them into
+    /// `folder`.
     ///
     /// # Errors
-    /// If no study has runs, a folder cannot be read or a file cannot be written.
+    /// Returns an error if no study has runs, a folder cannot be read or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<CollectionSummary> {
         let (mut studies, mut missing) = (Vec::new(), Vec::new());
         let (mut columns, mut sections) = (Vec::new(), Vec::new());
@@ -116,12 +116,12 @@ impl Collection {
                             @for name in missing { ", and " (name) " has not been started" }
                             "."
                         }
-                        " The studies' own pages name those that have not."
+                        " The studies' own pages list the others."
                     }
                 }
                 section #across {
                     h2 { "All together" }
-                    (across(columns))
+                    (collection_table(columns))
                 }
                 @for section in sections { (section) }
             }
@@ -129,13 +129,13 @@ impl Collection {
     }
 }
 
-/// Whether a name is one folder's, and leads nowhere else.
+/// Whether `name` is the plain name of a folder, not a path that leads elsewhere.
 fn is_plain(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
 }
 
-/// One study: its table and its trade-offs, as its own page has them.
+/// One study: its comparison table and its trade-offs, as on its own page.
 fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
     let figures = source.tradeoffs()?;
     Ok(html! {
@@ -144,9 +144,9 @@ fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
             p .muted { (source.setting()) "." }
             p {
                 a href={ (name) "/index.html" } { "The study's own page" }
-                ": memory by every account, what the papers report, every figure, layer by layer."
+                ": all memory measurements, what the papers report, every figure and every layer."
             }
-            (lists::head_to_head(source))
+            (html_tables::head_to_head(source))
             @for figure in &figures { (drawing_in(figure, &format!("{name}/"))) }
         }
     })

@@ -1,10 +1,10 @@
-//! What every page begins with.
+//! The frame of every page.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
 
-/// A whole page with this body, which needs neither network nor scripts.
+/// A complete page with this body; it needs neither network nor scripts.
 pub(crate) fn document(title: &str, body: &Markup) -> String {
     let markup = html! {
         (DOCTYPE)

@@ -1,12 +1,11 @@
-//! What can go wrong while a report is made.
+//! The errors of this crate.
 
 use std::path::{Path, PathBuf};
 
-/// This crate's result.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong while a report is made. A run that failed or whose records are damaged is no
-/// such thing: it gives a report that says so.
+/// Why a report could not be written. A failed or damaged run is not an error: the report says so.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The study has no runs.
@@ -17,7 +16,7 @@ pub enum Error {
         /// Where its runs would be.
         runs: PathBuf,
     },
-    /// A collection does not say which studies it is of.
+    /// The description of a collection is wrong.
     #[error("{}: {reason}", path.display())]
     Collection {
         /// The file.
@@ -30,7 +29,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file could not be written.
@@ -38,7 +37,7 @@ pub enum Error {
     Write(#[from] packlight_record::Error),
     /// A table could not be made from the records.
     #[error(
-        "the records make no table: {0}; they were written by another version, run the study again"
+        "the records do not fit into a table: {0}; another version wrote them, so run the study again"
     )]
     Table(#[from] polars::error::PolarsError),
     /// A table could not be written as CSV.

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Writing a file of the report.
 
 use std::path::Path;
 
@@ -6,8 +6,7 @@ use packlight_record::atomic_file;
 
 use crate::{Error, Result};
 
-/// Writes `contents` to `path`, in a folder that need not be there yet, so that a reader never sees
-/// half of it.
+/// Writes `contents` to `path` atomically, creating the folder if it is missing.
 pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;

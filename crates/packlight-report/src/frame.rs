@@ -1,34 +1,34 @@
-//! Small helpers on data frames: columns as plain slices, groups and their spread.
+//! Helpers for data frames: columns as vectors, statistics of groups, CSV.
 
 use polars::prelude::*;
 
 use crate::Result;
 
-/// The numbers of a column; NaN where there is none.
+/// The numbers of a column; NaN for null.
 pub(crate) fn numbers(frame: &DataFrame, column: &str) -> Result<Vec<f64>> {
     let column = frame.column(column)?.cast(&DataType::Float64)?;
     Ok(column.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
 }
 
-/// The whole numbers of a column that has one in each row, seeds among them: as floats, large ones
-/// would become alike.
+/// The integers of a column without nulls. Seeds are read with this: as floats, large seeds would
+/// become equal.
 pub(crate) fn whole(frame: &DataFrame, column: &str) -> Result<Vec<u64>> {
     Ok(frame.column(column)?.u64()?.iter().flatten().collect())
 }
 
-/// The texts of a column; empty where there is none.
+/// The strings of a column; empty for null.
 pub(crate) fn texts(frame: &DataFrame, column: &str) -> Result<Vec<String>> {
     let column = frame.column(column)?;
     Ok(column.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
 }
 
-/// The rows whose text in `column` is `value`.
+/// The rows with `value` in `column`.
 pub(crate) fn only(frame: &DataFrame, column: &str, value: &str) -> Result<DataFrame> {
     let mask = frame.column(column)?.str()?.equal(value);
     Ok(frame.filter(&mask)?)
 }
 
-/// Distinct values of a column of numbers, ascending.
+/// The distinct finite values of a numeric column, ascending.
 pub(crate) fn distinct(frame: &DataFrame, column: &str) -> Result<Vec<f64>> {
     let mut values = numbers(frame, column)?;
     values.retain(|v| v.is_finite());
@@ -38,9 +38,10 @@ pub(crate) fn distinct(frame: &DataFrame, column: &str) -> Result<Vec<f64>> {
 }
 
 /// One row for each group of rows with the same `keys`, in order of first appearance: the keys,
-/// and `n`, `mean`, `sd` (n - 1), `median`, `low` and `high` of `value`, nulls left out.
+/// and `n`, `mean`, `sd` (sample standard deviation), `median`, `low` and `high` of `value` without
+/// nulls.
 ///
-/// Only the eager interface is used: polars' lazy one would treble the time of a cold build.
+/// This uses polars' eager interface: the lazy one would triple the time of a cold build.
 pub(crate) fn describe(frame: &DataFrame, keys: &[&str], value: &str) -> Result<DataFrame> {
     let described = frame.group_by_stable(keys.iter().copied())?.apply(|group| {
         let column = group.column(value)?.cast(&DataType::Float64)?;
@@ -60,7 +61,7 @@ pub(crate) fn describe(frame: &DataFrame, keys: &[&str], value: &str) -> Result<
     Ok(described)
 }
 
-/// The frame as comma-separated values (RFC 4180, with line feeds) under a header; null is empty.
+/// The frame as CSV (RFC 4180, with line feeds) with a header; null is empty.
 pub(crate) fn csv(frame: &DataFrame) -> Result<Vec<u8>> {
     let mut csv = Vec::new();
     let mut writer = csv::Writer::from_writer(&mut csv);
@@ -74,7 +75,7 @@ pub(crate) fn csv(frame: &DataFrame) -> Result<Vec<u8>> {
     Ok(csv)
 }
 
-/// A value as text that reads back as the same value.
+/// A value as text that parses back to the same value.
 fn field(value: &AnyValue<'_>) -> String {
     match value {
         AnyValue::Null => String::new(),

@@ -7,7 +7,7 @@ use packlight_record::layout::STUDY;
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::study::{Plan, Run};
+use crate::study::{Run, StudyPlan as Plan};
 
 /// A study's description, as far as a report needs it.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,13 +1,13 @@
-//! The head-to-head table as data: a row for each plan.
+//! The table that compares the plans, as data: one row for each plan.
 
 use polars::prelude::*;
 
 use crate::plan::PlanRow;
 
-/// All that the page's table says, in numbers; what is undefined or was not recorded is null.
+/// The numbers of the page's table; null where undefined or not recorded.
 ///
 /// # Errors
-/// If polars refuses a column, which these give no cause for.
+/// Returns an error if polars rejects a column.
 pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<DataFrame> {
     let column = |of: &dyn Fn(&PlanRow) -> Option<f64>| -> Vec<Option<f64>> {
         plans.iter().map(|p| of(p).filter(|v| v.is_finite())).collect()
@@ -23,7 +23,7 @@ pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<D
         "accuracy_half_interval_95" => column(&|p| p.accuracy?.half_interval()),
         "kept_bytes_predicted" => column(&|p| p.kept),
         "kept_bytes_counted" => column(&|p| p.counted),
-        "memory_bytes" => column(&|p| p.memory),
+        "memory_bytes" => column(&|p| p.codec_state),
         "held_bytes_at_most" => column(&|p| p.held),
         "peak_bytes_allocated" => column(&|p| p.peak_allocated),
         "peak_bytes_kept" => column(&|p| p.peak_kept),
@@ -37,8 +37,8 @@ pub(crate) fn frame(plans: &[PlanRow], base: Option<&PlanRow>) -> PolarsResult<D
         "li_mean" => column(&PlanRow::indicator),
         "li_nonpositive" => column(&PlanRow::nonpositive),
         "whole_pass_cosine_mean" => column(&PlanRow::whole_cosine),
-        "draws" => plans.iter().map(|p| p.drawn.map(|d| d.draws)).collect::<Vec<_>>(),
-        "bias" => column(&|p| Some(p.drawn?.bias)),
-        "variance" => column(&|p| Some(p.drawn?.variance)),
+        "draws" => plans.iter().map(|p| p.bias_and_variance.map(|d| d.draws)).collect::<Vec<_>>(),
+        "bias" => column(&|p| Some(p.bias_and_variance?.bias)),
+        "variance" => column(&|p| Some(p.bias_and_variance?.variance)),
     )
 }

@@ -1,36 +1,36 @@
-//! Records into tables, figures and one self-contained page.
+//! Turns a study's records into tables, figures and one self-contained page.
 //!
-//! [`write()`] reads the runs of a study from disk (`runs/<run>/manifest.json`, `records.jsonl`,
-//! `measurements.jsonl`), and from `study.toml` its title, plans and seeds, and writes beside them
-//! `index.html`, `figures/` (each figure as SVG with its data as CSV) and `tables/` (the records as
-//! CSV). The page needs neither network nor scripts. Runs that failed, are unfinished, damaged or
-//! not started are named at its top, and so are folders that hold no run of the study. A
-//! [`Collection`] has a page for each of its studies and one on which they stand head to head.
+//! [`write()`] reads a study's title, plans and seeds from `study.toml` and its runs from
+//! `runs/<run>/` (`manifest.json`, `records.jsonl`, `measurements.jsonl`). Beside them it writes
+//! `index.html`, `figures/` (each figure as SVG, with its data as CSV) and `tables/` (the records as
+//! CSV). The page needs neither network nor scripts. At its top it lists the runs that failed, are
+//! unfinished, damaged or not started, and folders that hold no run of the study. A [`Collection`]
+//! has a page for each of its studies and one that compares them.
 //!
-//! This crate knows nothing of candle: a report can be made where no network is trained.
+//! This crate does not depend on candle: reports need no training code.
 
-mod across;
+mod bias_and_variance;
 mod codec_name;
 mod collection;
+mod collection_table;
 mod document;
-mod drawings;
-mod draws;
 mod error;
+mod figures;
 mod file;
 mod finding;
+mod format;
 mod frame;
 mod grid;
 mod head_to_head;
-mod lists;
+mod html_tables;
 mod page;
 mod plan;
 mod published;
 mod report;
 mod stale;
-mod student;
 mod study;
+mod t_interval;
 mod tables;
-mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -40,33 +40,33 @@ pub use collection::{Collection, CollectionSummary};
 pub use error::{Error, Result};
 pub use finding::{Finding, Verdict};
 
-/// What a report consists of and what it says.
+/// The files of a report, the state of the study's runs and the findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// The page.
-    #[serde(serialize_with = "words::path")]
+    #[serde(serialize_with = "format::path")]
     pub page: PathBuf,
-    /// The figures' drawings; the data of each is beside it as CSV.
-    #[serde(serialize_with = "words::paths")]
+    /// The figures as SVG; the data of each is beside it as CSV.
+    #[serde(serialize_with = "format::paths")]
     pub figures: Vec<PathBuf>,
-    /// The records as tables.
-    #[serde(serialize_with = "words::paths")]
+    /// The records as CSV tables.
+    #[serde(serialize_with = "format::paths")]
     pub tables: Vec<PathBuf>,
-    /// Runs that came to their planned end.
+    /// Runs that reached their planned end.
     pub finished: usize,
     /// Runs in progress, interrupted or killed.
     pub unfinished: usize,
     /// Runs that ended with an error, or whose records are damaged.
     pub failed: usize,
-    /// Runs that the study asks for and that have not been started.
+    /// Runs that the study asks for and nobody has started.
     pub missing: usize,
-    /// Folders that hold no run of the study, such as copies of others.
+    /// Folders that hold no run of the study, such as copies.
     pub left_out: Vec<LeftOut>,
-    /// What the study shows.
+    /// What the study shows about the paper's claims.
     pub findings: Vec<Finding>,
 }
 
-/// A folder among those of the runs that does not count.
+/// A folder in `runs/` that is left out of the report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     /// Its name.
@@ -75,12 +75,12 @@ pub struct LeftOut {
     pub reason: String,
 }
 
-/// Writes the report of the study in `study_dir`, over an earlier one, of whose figures and tables
-/// those are removed that the new one does not have.
+/// Writes the report of the study in `study_dir`. It replaces an earlier one, and removes those of
+/// its figures and tables that the new one does not have.
 ///
 /// # Errors
-/// If the study has no runs, a folder cannot be read or a file cannot be written. Failed and
-/// damaged runs are no error: the report names them.
+/// Returns an error if the study has no runs, a folder cannot be read or a file cannot be written.
+/// Failed and damaged runs are not errors: the report lists them.
 pub fn write(study_dir: &Path) -> Result<Summary> {
     report::Report::read(study_dir)?.write(study_dir)
 }

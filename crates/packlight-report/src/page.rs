@@ -1,20 +1,20 @@
-//! The page: one file that needs nothing else.
+//! A study's page: one file that needs nothing else.
 
 use maud::{Markup, PreEscaped, html};
 use packlight_figure::Figure;
 
 use crate::codec_name::pools;
 use crate::document::document;
-use crate::drawings::{Shelf, Source};
+use crate::figures::{FigureGroup, Source};
 use crate::finding::Finding;
 use crate::study::{State, Study};
-use crate::{lists, published, words};
+use crate::{format, html_tables, published};
 
 /// The page of a study.
-pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) -> String {
+pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String]) -> String {
     let title = source.title();
     let name = &source.study.name;
-    // A study without runs or plans of pooling has nothing to say of the findings on it.
+    // The findings are about pooling; they are shown if there is a pooling plan, or no plan yet.
     let pooled = source.plans.is_empty() || source.plans.iter().any(|p| pools(&p.plan.spec));
     let published = published::beside(source.plans);
     let body = html! {
@@ -37,9 +37,9 @@ pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) ->
             @if pooled { (summary(source.findings)) }
             section #plans {
                 h2 { "Plans head to head" }
-                (lists::head_to_head(source))
-                h3 { "Memory by every account" }
-                (lists::memory_accounts(source))
+                (html_tables::head_to_head(source))
+                h3 { "Memory by ledger, allocator and process" }
+                (html_tables::memory_accounts(source))
             }
             @if !published.is_empty() {
                 section #published {
@@ -50,37 +50,37 @@ pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) ->
             section #figures {
                 h2 { "Figures" }
                 (exact_plans(source))
-                @for shelf in shelves {
-                    @if let Some(title) = &shelf.folded {
+                @for group in groups {
+                    @if let Some(title) = &group.folded {
                         details {
                             summary { (title) }
-                            @for figure in &shelf.figures { (drawing(figure)) }
+                            @for figure in &group.figures { (drawing(figure)) }
                         }
                     } @else {
-                        @for figure in &shelf.figures { (drawing(figure)) }
+                        @for figure in &group.figures { (drawing(figure)) }
                     }
                 }
-                @if shelves.iter().all(|shelf| shelf.figures.is_empty()) {
+                @if groups.iter().all(|group| group.figures.is_empty()) {
                     p { "No run has recorded anything to draw yet." }
                 }
             }
             section #layers {
                 h2 { "Layer by layer" }
-                (lists::layers(source))
+                (html_tables::layers(source))
             }
             section #provenance {
                 h2 { "Provenance" }
-                (lists::provenance(source.study))
+                (html_tables::provenance(source.study))
             }
             section #data {
                 h2 { "Data" }
                 p {
-                    "The records as tables, one row a fact: "
+                    "The records as CSV tables, one fact per row: "
                     @for (i, table) in tables.iter().enumerate() {
                         @if i > 0 { ", " }
                         a href={ "tables/" (table) } { (table) }
                     }
-                    ". Every figure's own numbers are beside it. Undefined values are empty."
+                    ". Each figure links to its own data. Undefined values are empty."
                 }
             }
         }
@@ -88,7 +88,7 @@ pub(crate) fn page(source: &Source<'_>, shelves: &[Shelf], tables: &[String]) ->
     document(title, &body)
 }
 
-/// What is not as it should be, at the top where nobody overlooks it.
+/// Runs that have not finished, at the top of the page where nobody overlooks them.
 fn notice(study: &Study) -> Markup {
     let odd: Vec<_> = study.runs.iter().filter(|r| !r.finished()).collect();
     let total = study.runs.len() + study.unreadable.len() + study.missing.len();
@@ -102,8 +102,8 @@ fn notice(study: &Study) -> Markup {
                 "This report " @if finished == total { "may be" } @else { "is" } " incomplete: "
                 (finished) " of " (total) " runs have finished."
             }
-            " Figures show what was recorded; accuracies, peaks against accuracy and verdicts count \
-             finished runs only."
+            " Figures show what has been recorded; accuracies, trade-offs and verdicts use finished \
+             runs only."
             ul {
                 @for run in odd {
                     li {
@@ -112,11 +112,11 @@ fn notice(study: &Study) -> Markup {
                             State::Finished => {}
                             State::Unfinished => {
                                 "unfinished, " (run.epochs()) " of "
-                                (words::count(run.manifest.epochs, "epoch"))
-                                " recorded; start the study again to resume it"
+                                (format::count(run.manifest.epochs, "epoch"))
+                                " recorded; run the study again to resume it"
                             }
                             State::Failed(reason) => {
-                                "failed after " (words::count(run.epochs(), "epoch")) ": " (reason)
+                                "failed after " (format::count(run.epochs(), "epoch")) ": " (reason)
                             }
                             State::Damaged(reason) => { "its records are left out: " (reason) }
                         }
@@ -124,7 +124,7 @@ fn notice(study: &Study) -> Markup {
                 }
                 @for (plan, seed) in &study.missing { li { (plan) ", seed " (seed) ": not started" } }
                 @if let Some(reason) = &study.no_grid {
-                    li { (reason) "; which runs are still to be started is not known" }
+                    li { (reason) "; the runs still to be started are not known" }
                 }
                 @for (folder, reason) in &study.unreadable {
                     li { "folder " code { (folder) } ": left out: " (reason) }
@@ -134,12 +134,12 @@ fn notice(study: &Study) -> Markup {
     }
 }
 
-/// Folders that do not count, and why.
+/// Folders that hold no run of this study, and why not.
 fn left_out(study: &Study) -> Markup {
     html! {
         @if !study.left_out.is_empty() {
             div .notice role="status" {
-                strong { "Folders among the runs that do not count:" }
+                strong { "Folders that are left out, as they hold no run of this study:" }
                 ul {
                     @for folder in &study.left_out {
                         li { code { (folder.folder) } ": " (folder.reason) }
@@ -155,8 +155,8 @@ fn summary(findings: &[Finding]) -> Markup {
         section #summary {
             h2 { "Summary" }
             p {
-                "Three findings on pooled activations by Barley and Fröning (arXiv 2409.11902), held \
-                 against this study:"
+                "Three findings on pooled activations by Barley and Fröning (arXiv 2409.11902), \
+                 checked against this study:"
             }
             @for finding in findings {
                 div .finding {
@@ -174,7 +174,7 @@ fn summary(findings: &[Finding]) -> Markup {
     }
 }
 
-/// Plans that have no figure of their own, and why.
+/// Plans that have no fidelity figure, and why.
 fn exact_plans(source: &Source<'_>) -> Markup {
     let exact: Vec<String> = source
         .plans
@@ -185,22 +185,23 @@ fn exact_plans(source: &Source<'_>) -> Markup {
     html! {
         @if !exact.is_empty() {
             p .muted {
-                "Not drawn where fidelity is shown: " (words::list(&exact))
-                ": all gradients seen were the exact ones, so that cosine and learning indicator are 1."
+                "Plans without fidelity figures: " b { (format::list(&exact)) }
+                ". All their recorded gradients are exact, so cosine and learning indicator are 1."
             }
         }
     }
 }
 
-/// A figure with how to read it, from a page in the study's folder.
+/// A figure and how to read it, on a page in the study's own folder.
 fn drawing(figure: &Figure) -> Markup {
     drawing_in(figure, "")
 }
 
-/// A figure of a study whose folder `folder` (ending with `/`, or empty) is beside the page.
+/// A figure and how to read it. `folder` is the path from the page to the study's folder: empty, or
+/// ending with `/`.
 pub(crate) fn drawing_in(figure: &Figure, folder: &str) -> Markup {
     let id = figure.id.as_str();
-    // Inside a page the namespace is understood, and names are to be unique.
+    // HTML needs no namespace; ids must be unique within the page.
     let mut svg = figure.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1);
     if !folder.is_empty() {
         for part in ["title", "desc"] {

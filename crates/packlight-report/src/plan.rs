@@ -1,34 +1,34 @@
-//! What the records say of each plan, in one row.
+//! The results of each plan, in one row.
 
 use polars::prelude::{ChunkQuantile, DataFrame};
 
 use crate::Result;
-use crate::draws::{Drawn, drawn};
+use crate::bias_and_variance::{BiasAndVariance, bias_and_variance};
 use crate::frame::{describe, numbers, only, texts, whole};
-use crate::student;
-use crate::study::{Plan, Run, Study};
-use crate::tables::{MEMORY, Tables};
+use crate::study::{Run, Study, StudyPlan};
+use crate::t_interval;
+use crate::tables::{CODEC_STATE, Tables};
 use packlight_record::Measurement;
 
-/// Mean and spread of a quantity over seeds.
+/// Mean, standard deviation and range of a quantity over seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Spread {
+pub(crate) struct SeedStats {
     pub(crate) n: u64,
     pub(crate) mean: f64,
-    /// Standard deviation (n - 1); NaN for one seed.
+    /// Sample standard deviation; NaN for one seed.
     pub(crate) sd: f64,
     pub(crate) low: f64,
     pub(crate) high: f64,
 }
 
-impl Spread {
-    /// Half the width of the 95 % interval of the mean, by Student's t; `None` for one seed.
+impl SeedStats {
+    /// Half the width of the 95 % interval of the mean by Student's t; `None` for one seed.
     pub(crate) fn half_interval(&self) -> Option<f64> {
-        student::half_interval(self.n, self.sd)
+        t_interval::half_interval(self.n, self.sd)
     }
 }
 
-/// How one layer fares under one plan, over all probed steps and seeds.
+/// Results of one layer under one plan, over all probed steps and seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LayerRow {
     pub(crate) layer: String,
@@ -38,9 +38,9 @@ pub(crate) struct LayerRow {
     pub(crate) relative_error: f64,
     /// The median learning indicator, averaged over steps and seeds.
     pub(crate) indicator: f64,
-    /// The same over samples, of a linear layer whose samples have several tokens; NaN elsewhere.
+    /// The same over samples, for a linear layer whose samples have several tokens; otherwise NaN.
     pub(crate) sample_indicator: f64,
-    /// Its mean learning indicator, over steps and seeds too.
+    /// The mean learning indicator, averaged over steps and seeds.
     pub(crate) mean_indicator: f64,
     /// The fraction of samples at or below 0.
     pub(crate) nonpositive: f64,
@@ -49,14 +49,14 @@ pub(crate) struct LayerRow {
 }
 
 impl LayerRow {
-    /// Whether the plan's codec keeps less than the exact input, or changes its gradient all the
-    /// same, as one does that acts on the output's gradient.
+    /// Whether the plan's codec keeps less than the exact input or changes the gradient, as a codec
+    /// on the output gradient does.
     pub(crate) fn compressed(&self) -> bool {
         self.kept < self.raw || self.relative_error > 0.0
     }
 }
 
-/// How the gradient of one parameter fares under one plan between whole passes, over all probed steps
+/// How one parameter's gradient differs between whole passes under one plan, over all probed steps
 /// and seeds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ParameterRow {
@@ -66,24 +66,25 @@ pub(crate) struct ParameterRow {
     pub(crate) highest_error: f64,
 }
 
-/// One plan's row of the comparison; `None` where the records do not hold it.
+/// The results of one plan; `None` where they were not recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanRow {
-    pub(crate) plan: Plan,
+    pub(crate) plan: StudyPlan,
     pub(crate) planned_epochs: u64,
     /// Runs that the study asks for.
     pub(crate) planned: u64,
     pub(crate) finished: u64,
     /// Test accuracy after the last epoch of the finished runs.
-    pub(crate) accuracy: Option<Spread>,
-    /// Final accuracy and peak bytes of each finished run that has both.
+    pub(crate) accuracy: Option<SeedStats>,
+    /// Final accuracy and costs of each finished run.
     pub(crate) runs: Vec<RunPoint>,
     /// Bytes kept for the backward pass of one step, predicted and counted.
     pub(crate) kept: Option<f64>,
     pub(crate) counted: Option<f64>,
-    /// Bytes that codecs remember from step to step.
-    pub(crate) memory: Option<f64>,
-    /// Held at once at most: of the pass, with what checkpointed parts keep anew, and codecs' memory.
+    /// Bytes of the state that codecs carry from step to step.
+    pub(crate) codec_state: Option<f64>,
+    /// The most bytes held at once: the ledger's peak, with what checkpointed segments keep again,
+    /// plus the codec state.
     pub(crate) held: Option<f64>,
     /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
     pub(crate) peak_kept: Option<f64>,
@@ -92,22 +93,22 @@ pub(crate) struct PlanRow {
     pub(crate) resident: Option<f64>,
     /// Median time of a training step in seconds.
     pub(crate) step_seconds: Option<f64>,
-    /// What measuring sensitivities took of a run beside its steps, mean over the runs.
+    /// Seconds that a run spends on measuring sensitivities, mean over the runs.
     pub(crate) calibration_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
-    /// The parameters whose gradient differs between whole passes; `None` where there were none.
+    /// The parameters whose gradient differs between whole passes; `None` without whole passes.
     pub(crate) changed: Option<Vec<ParameterRow>>,
-    /// Bias and variance of the gradient, where passes were repeated.
-    pub(crate) drawn: Option<Drawn>,
+    /// Bias and variance of the gradient, if passes were repeated.
+    pub(crate) bias_and_variance: Option<BiasAndVariance>,
 }
 
-/// A finished run's final accuracy and what a step of it took.
+/// A finished run's final accuracy and the costs of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RunPoint {
     pub(crate) accuracy: f64,
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
-    /// Held at once at most, by the ledger, with what codecs remember.
+    /// The most bytes held at once, by the ledger, with the codec state.
     pub(crate) held: Option<f64>,
     /// Median time of a training step in seconds.
     pub(crate) step_seconds: Option<f64>,
@@ -124,22 +125,22 @@ impl PlanRow {
         self.compressed().next().is_some()
     }
 
-    /// Whether any gradient was seen to differ from the exact one, be it through other layers alone.
+    /// Whether any recorded gradient differs from the exact one, even if only through other layers.
     pub(crate) fn alters(&self) -> bool {
         self.compresses() || self.changed().next().is_some()
     }
 
-    /// The parameters whose gradient was seen to differ between whole passes.
+    /// The parameters whose gradient differs between whole passes.
     pub(crate) fn changed(&self) -> impl Iterator<Item = &ParameterRow> {
         self.changed.iter().flatten()
     }
 
-    /// Mean cosine between whole passes, over the parameters whose gradient differs.
+    /// Mean cosine between whole passes over the parameters whose gradient differs.
     pub(crate) fn whole_cosine(&self) -> Option<f64> {
         mean(self.changed().map(|p| p.cosine))
     }
 
-    /// Bytes held at once at most as a share of `base`'s.
+    /// The most bytes held at once, as a multiple of `base`'s.
     pub(crate) fn held_ratio(&self, base: Option<&PlanRow>) -> Option<f64> {
         let (own, from) = self.held.zip(base?.held)?;
         (from > 0.0).then(|| own / from)
@@ -173,13 +174,13 @@ impl PlanRow {
     }
 }
 
-/// The first plan of each codec: plans that differ in their epochs alone keep the same.
+/// The first plan of each codec: plans that differ only in their epochs keep the same bytes.
 pub(crate) fn codecs(plans: &[PlanRow]) -> impl Iterator<Item = &PlanRow> {
     let first = |spec: &str| plans.iter().position(|p| p.plan.spec == spec);
     plans.iter().enumerate().filter(move |(i, p)| first(&p.plan.spec) == Some(*i)).map(|(_, p)| p)
 }
 
-/// The mean of the finite values, if there is one.
+/// The mean of the finite values; `None` if there are none.
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let finite: Vec<f64> = values.filter(|v| v.is_finite()).collect();
     (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
@@ -188,17 +189,17 @@ pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 /// One row for each plan.
 ///
 /// # Errors
-/// If a table lacks a column, which those of this crate do not.
+/// Returns an error if polars cannot evaluate a table.
 pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
     study.plans.iter().map(|plan| row(study, tables, plan)).collect()
 }
 
-fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
+fn row(study: &Study, tables: &Tables, plan: &StudyPlan) -> Result<PlanRow> {
     let here = |table: &DataFrame| only(table, "plan", &plan.name);
     let epochs = here(&tables.epochs)?;
     let kept = here(&tables.kept)?;
     let (memory, pass): (Vec<bool>, Vec<bool>) =
-        texts(&kept, "part")?.iter().map(|part| (part == MEMORY, part != MEMORY)).unzip();
+        texts(&kept, "part")?.iter().map(|part| (part == CODEC_STATE, part != CODEC_STATE)).unzip();
     let memory = kept.filter(&memory.into_iter().collect())?;
     let pass = kept.filter(&pass.into_iter().collect())?;
     let peaks = here(&tables.peaks)?;
@@ -236,11 +237,11 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
         planned: (study.of(&plan.name).count() + missing.count()) as u64,
         finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
-        accuracy: spread(points.iter().map(|p| p.accuracy)),
+        accuracy: seed_stats(points.iter().map(|p| p.accuracy)),
         runs: points,
         kept,
         counted: per_step(&pass, "counted")?,
-        memory: remembered,
+        codec_state: remembered,
         held: held(peak_kept.or(kept), remembered),
         peak_kept,
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
@@ -249,12 +250,12 @@ fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
         calibration_seconds: mean(calibrated),
         layers: layers(&here(&tables.gradients)?)?,
         changed: changed(&here(&tables.whole_gradients)?)?,
-        drawn: drawn(study.of(&plan.name)),
+        bias_and_variance: bias_and_variance(study.of(&plan.name)),
         plan: plan.clone(),
     })
 }
 
-/// Seconds that a run spent on measuring sensitivities, if its codecs asked for them.
+/// Seconds that a run spent on measuring sensitivities; `None` if its codecs needed none.
 fn calibration(run: &Run) -> Option<f64> {
     let seconds = run.measurements.iter().filter_map(|measurement| match measurement {
         Measurement::Calibration { seconds, .. } => Some(*seconds),
@@ -263,7 +264,7 @@ fn calibration(run: &Run) -> Option<f64> {
     seconds.reduce(|all, seconds| all + seconds)
 }
 
-/// What a pass keeps at most, and what outlives it.
+/// The most that a pass keeps, plus the codec state that outlives it.
 fn held(pass: Option<f64>, remembered: Option<f64>) -> Option<f64> {
     Some(pass? + remembered.unwrap_or(0.0))
 }
@@ -272,7 +273,7 @@ fn maximum(values: impl Iterator<Item = f64>) -> Option<f64> {
     values.filter(|v| v.is_finite()).reduce(f64::max)
 }
 
-fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
+fn seed_stats(values: impl Iterator<Item = f64>) -> Option<SeedStats> {
     let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
     let n = values.len();
     let mean = mean(values.iter().copied())?;
@@ -280,10 +281,10 @@ fn spread(values: impl Iterator<Item = f64>) -> Option<Spread> {
     let sd = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(Spread { n: n as u64, mean, sd, low, high })
+    Some(SeedStats { n: n as u64, mean, sd, low, high })
 }
 
-/// The sum of a column over one step, mean over steps and seeds; `None` where a value is missing.
+/// The sum of a column over a step, mean over steps and seeds; `None` if a value is missing.
 fn per_step(kept: &DataFrame, column: &str) -> Result<Option<f64>> {
     if kept.height() == 0 {
         return Ok(None);

@@ -1,15 +1,15 @@
-//! The report of one study: what its records say, and the files that say it to people.
+//! The report of one study.
 
 use std::path::Path;
 
-use crate::drawings::{self, Source};
+use crate::figures::{self, Source};
 use crate::finding::{self, Finding};
 use crate::plan::{self, PlanRow};
 use crate::study::{State, Study};
 use crate::tables::{self, Tables};
 use crate::{Result, Summary, file, head_to_head, page, stale};
 
-/// What the records of a study say.
+/// A study's records, evaluated.
 pub(crate) struct Report {
     study: Study,
     tables: Tables,
@@ -21,7 +21,7 @@ impl Report {
     /// Reads the records of the study in `folder`.
     ///
     /// # Errors
-    /// If the study has no runs, or the folder cannot be read.
+    /// Returns an error if the study has no runs, or the folder cannot be read.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let study = Study::read(folder)?;
         let tables = Tables::new(&study)?;
@@ -30,19 +30,19 @@ impl Report {
         Ok(Self { study, tables, plans, findings })
     }
 
-    /// What tables and figures are made from.
+    /// The input of tables and figures.
     pub(crate) fn source(&self) -> Source<'_> {
         let Self { study, tables, plans, findings } = self;
         Source { study, tables, plans, findings }
     }
 
-    /// Writes page, figures and tables into `folder`, over earlier ones.
+    /// Writes page, figures and tables into `folder`, replacing earlier ones.
     ///
     /// # Errors
-    /// If a figure cannot be drawn or a file cannot be written.
+    /// Returns an error if a figure cannot be drawn or a file cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<Summary> {
         let source = self.source();
-        let shelves = drawings::all(&source)?;
+        let groups = figures::all(&source)?;
         let tables_dir = folder.join("tables");
         let mut table_files = Vec::new();
         if !self.plans.is_empty() {
@@ -51,14 +51,14 @@ impl Report {
         }
         table_files.extend(self.tables.write(&tables_dir)?);
         let mut drawings = Vec::new();
-        for figure in shelves.iter().flat_map(|shelf| &shelf.figures) {
+        for figure in groups.iter().flat_map(|group| &group.figures) {
             let svg = folder.join("figures").join(format!("{}.svg", figure.id));
             file::write(&svg, figure.svg.as_bytes())?;
             file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
             drawings.push(svg);
         }
         let page = folder.join("index.html");
-        let html = page::page(&source, &shelves, &table_files);
+        let html = page::page(&source, &groups, &table_files);
         let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
         file::write(&page, html.as_bytes())?;
         stale::remove(folder, &old, &html)?;

@@ -1,31 +1,31 @@
-//! What an earlier report has left that the new one does not write: figures and tables of plans
+//! Removes files of an earlier report that the new one does not write: figures and tables of plans
 //! that are gone.
 //!
-//! A page links to every file that was written with it, so the page that is replaced tells which
-//! files are a report's own; nothing else is touched.
+//! A page links to every file that was written with it. The links of the old page therefore tell
+//! which files belong to the report; no other file is touched.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::{Error, Result};
 
-/// The drawings, their data and the tables that a page links to, relative to its folder.
+/// The figures, their data and the tables that a page links to, relative to its folder.
 pub(crate) fn links(page: &str) -> BTreeSet<String> {
     let targets = page.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
     targets.filter(|target| is_own(target)).map(str::to_owned).collect()
 }
 
-/// Whether a link is one that reports make: a plain file name in one of their two folders.
+/// Whether a link is to a report's own file: a plain name in one of its two folders.
 fn is_own(target: &str) -> bool {
     let name = target.strip_prefix("figures/").or_else(|| target.strip_prefix("tables/"));
     let stem = name.and_then(|n| n.strip_suffix(".svg").or_else(|| n.strip_suffix(".csv")));
     stem.is_some_and(|stem| stem.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
 }
 
-/// Removes from `folder` what the page `old` links to and the page `new` does not.
+/// Removes the files in `folder` that the page `old` links to and the page `new` does not.
 ///
 /// # Errors
-/// If a file is there and cannot be removed.
+/// Returns an error if such a file exists and cannot be removed.
 pub(crate) fn remove(folder: &Path, old: &str, new: &str) -> Result<()> {
     for target in links(old).difference(&links(new)) {
         let path = folder.join(target);

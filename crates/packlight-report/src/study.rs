@@ -1,4 +1,4 @@
-//! The runs of a study as they lie on disk.
+//! The runs of a study, read from disk.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::grid::Grid;
 use crate::{Error, LeftOut, Result};
 
-/// How a run stands, as far as the report is concerned.
+/// The state of a run, as the report shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum State {
     Finished,
@@ -18,7 +18,7 @@ pub(crate) enum State {
     Damaged(String),
 }
 
-/// One run with all that it recorded.
+/// One run with everything that it recorded.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) manifest: Manifest,
@@ -28,7 +28,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Epochs that it has recorded.
+    /// The number of recorded epochs.
     pub(crate) fn epochs(&self) -> u64 {
         self.records.iter().filter(|r| matches!(r, Record::Epoch { .. })).count() as u64
     }
@@ -38,40 +38,40 @@ impl Run {
     }
 }
 
-/// A plan of the study, in the order in which reports show plans.
+/// A plan of the study.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct StudyPlan {
     pub(crate) name: String,
     pub(crate) spec: String,
-    /// The plan whose weights its runs start from, where they are not drawn at random.
+    /// The plan whose final weights its runs start from; `None` for random ones.
     pub(crate) from: Option<String>,
 }
 
-/// A study's runs, sorted by plan and seed: the plan that keeps everything first, the others as
-/// the study file has them. Among the plans those that repeat another's codecs come last, so that a
-/// figure that leaves them out gives the others their usual colours.
+/// A study's plans and runs. Runs are sorted by plan and seed: the exact plan first, the others in
+/// the study file's order. In `plans`, those that repeat another plan's codecs come last, so that
+/// the others have the same colours in figures that leave the repetitions out.
 #[derive(Debug)]
 pub(crate) struct Study {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) runs: Vec<Run>,
-    pub(crate) plans: Vec<Plan>,
-    /// Folders of runs without a readable manifest, and why it is not.
+    pub(crate) plans: Vec<StudyPlan>,
+    /// Run folders whose manifest cannot be read, and why.
     pub(crate) unreadable: Vec<(String, String)>,
     /// Folders that hold no run of this study, and why not.
     pub(crate) left_out: Vec<LeftOut>,
-    /// Plan and seed of runs that the study asks for and that are not there.
+    /// StudyPlan and seed of runs that the study asks for and that are not there.
     pub(crate) missing: Vec<(String, u64)>,
-    /// Why the study does not tell which runs it asks for, where its description is damaged.
+    /// What is wrong with `study.toml`, so that the runs it asks for are not known.
     pub(crate) no_grid: Option<String>,
 }
 
 impl Study {
-    /// Reads all runs of the study in `folder`: title, plans and seeds are those of its description
-    /// where there is one, and otherwise those that the runs' manifests name.
+    /// Reads all runs of the study in `folder`. Title, plans and seeds come from `study.toml`, or
+    /// from the runs' manifests where it is missing.
     ///
     /// # Errors
-    /// Returns an error if there is not one run, or the folder cannot be listed.
+    /// Returns an error if there are no runs, or the folder cannot be listed.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let (grid, no_grid) = match Grid::read(folder) {
             Ok(grid) => (grid, None),
@@ -113,13 +113,13 @@ impl Study {
         self.runs.iter().filter(move |r| r.manifest.plan == plan)
     }
 
-    /// The plan that keeps everything exactly, against which the others are held.
-    pub(crate) fn baseline(&self) -> Option<&Plan> {
+    /// The exact plan, with which the others are compared.
+    pub(crate) fn baseline(&self) -> Option<&StudyPlan> {
         self.plans.iter().find(|p| p.spec == "none" && p.from.is_none())
     }
 }
 
-/// The folders in which runs of the study in `folder` may lie, sorted by name.
+/// The folders in `runs/` of the study in `folder`, sorted by name.
 fn run_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     let runs = folder.join(RUNS);
     let none = || Error::NoRuns { study: folder.to_path_buf(), runs: runs.clone() };
@@ -139,14 +139,14 @@ fn run_folders(folder: &Path) -> Result<Vec<PathBuf>> {
     if folders.is_empty() { Err(none()) } else { Ok(folders) }
 }
 
-/// Why a folder of this name holds no run that the study asks for, if it does not.
+/// Why a folder of this name is no run that the study asks for; `None` if it is one.
 fn no_run(folder: &str, grid: &Grid) -> Option<String> {
     let asked_for = grid.cells().any(|(plan, seed)| run_name(&plan.name, seed) == folder);
     (!asked_for).then(|| format!("{STUDY} asks for no run of this name"))
 }
 
-/// Why a manifest is not that of the run that the folder is named after, if it is not: a folder that
-/// was copied or renamed is no other run, and one of another plan's text is none of this study.
+/// Why a manifest is not that of the run that the folder is named after; `None` if it is. A copied
+/// or renamed folder is not another run, and a run of an earlier version of a plan does not count.
 fn stranger(folder: &str, manifest: &Manifest, grid: Option<&Grid>) -> Option<String> {
     let Manifest { plan, seed, plan_spec, from, .. } = manifest;
     let own = run_name(plan, *seed);
@@ -159,23 +159,23 @@ fn stranger(folder: &str, manifest: &Manifest, grid: Option<&Grid>) -> Option<St
         None => format!("`{spec}`"),
     };
     let (then, now) = (in_words(plan_spec, from), in_words(&asked_for.spec, &asked_for.from));
-    (then != now).then(|| format!("it was run with the plan {then}, and {STUDY} now says {now}"))
+    (then != now).then(|| format!("it was run with the plan {then}, but {STUDY} now says {now}"))
 }
 
-/// What the folder of a run is called.
+/// The name of a run's folder.
 fn run_name(plan: &str, seed: u64) -> String {
     format!("{plan}-seed{seed}")
 }
 
-/// The plans in their order, those that keep everything first.
-fn exact_first(mut plans: Vec<Plan>) -> Vec<Plan> {
-    plans.sort_by_key(|plan| plan.spec != "none"); // which keeps the order of equals
+/// The exact plans first, otherwise in the same order.
+fn exact_first(mut plans: Vec<StudyPlan>) -> Vec<StudyPlan> {
+    plans.sort_by_key(|plan| plan.spec != "none"); // the sort is stable
     plans
 }
 
-/// The plans in their order, but those that repeat the codecs of another after all others.
-fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
-    let (mut first, mut again) = (Vec::<Plan>::new(), Vec::new());
+/// Plans that repeat another plan's codecs last, otherwise in the same order.
+fn repeats_last(plans: Vec<StudyPlan>) -> Vec<StudyPlan> {
+    let (mut first, mut again) = (Vec::<StudyPlan>::new(), Vec::new());
     for plan in plans {
         let repeats = first.iter().any(|earlier| earlier.spec == plan.spec);
         if repeats { again.push(plan) } else { first.push(plan) }
@@ -200,8 +200,8 @@ fn read_run(folder: &Path, manifest: Manifest) -> Run {
     Run { manifest, state, records, measurements }
 }
 
-/// The values of a log; none where it is damaged, which `state` then says. A run that was killed may
-/// leave a last line that is torn, but one that has finished may not.
+/// The values of a log; empty if it is damaged, which is noted in `state`. A killed run may leave
+/// an incomplete last line, a finished run may not.
 fn values<T: DeserializeOwned>(path: &Path, state: &mut State) -> Vec<T> {
     match read_log(path) {
         Ok(log) if log.torn && *state == State::Finished => {

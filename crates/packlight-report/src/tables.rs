@@ -1,15 +1,15 @@
-//! Records as tables: one row a fact, plan and seed in front.
+//! The records as tables: one row for each fact, plan and seed first.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use packlight_record::{KeptKind, LayerKind, Measurement, Record, Spread};
+use packlight_record::{Distribution, KeptKind, LayerKind, Measurement, Record};
 use polars::prelude::*;
 
 use crate::study::{Run, Study};
 use crate::{Result, file, frame};
 
-/// The tables of a study, in long form; floats that are undefined are null.
+/// The tables of a study, in long form; undefined numbers are null.
 #[derive(Debug)]
 pub(crate) struct Tables {
     /// Loss and accuracy: plan, seed, epoch, ...
@@ -34,7 +34,7 @@ impl Tables {
     /// Makes the tables of all runs.
     ///
     /// # Errors
-    /// If polars refuses a column, which records of this version give no cause for.
+    /// Returns an error if polars rejects a column.
     pub(crate) fn new(study: &Study) -> Result<Self> {
         let mut layers: Vec<(String, LayerKind)> = Vec::new();
         for record in study.runs.iter().flat_map(|r| &r.records) {
@@ -59,7 +59,7 @@ impl Tables {
     /// Writes each table that has rows to `folder` as CSV and returns the files' names.
     ///
     /// # Errors
-    /// If a file cannot be written.
+    /// Returns an error if a file cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<Vec<String>> {
         let tables = [
             ("epochs", &self.epochs),
@@ -81,14 +81,14 @@ impl Tables {
 /// Writes one table to `folder` as CSV and returns the file's name.
 ///
 /// # Errors
-/// If the file cannot be written.
+/// Returns an error if the file cannot be written.
 pub(crate) fn write(folder: &Path, name: &str, table: &DataFrame) -> Result<String> {
     let name = format!("{name}.csv");
     file::write(&folder.join(&name), &frame::csv(table)?)?;
     Ok(name)
 }
 
-/// Every record of every run, with the run that it is of.
+/// Every record, with its run.
 fn records(study: &Study) -> impl Iterator<Item = (&Run, &Record)> {
     study.runs.iter().flat_map(|run| run.records.iter().map(move |record| (run, record)))
 }
@@ -101,7 +101,7 @@ macro_rules! table {
     }};
 }
 
-/// polars' null stands for what is undefined; NaN would spoil every mean.
+/// Undefined values become null; a NaN would make every mean NaN.
 fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|v| v.is_finite())
 }
@@ -157,8 +157,9 @@ fn gradients(study: &Study) -> PolarsResult<DataFrame> {
             _ => None,
         })
         .collect();
-    let of =
-        |li: &Option<Spread>, field: fn(&Spread) -> f64| li.as_ref().map(field).and_then(finite);
+    let of = |li: &Option<Distribution>, field: fn(&Distribution) -> f64| {
+        li.as_ref().map(field).and_then(finite)
+    };
     table!(rows, |(run, at, fidelity, li, bytes)|
         plan: run.manifest.plan.clone(),
         seed: run.manifest.seed,
@@ -211,7 +212,7 @@ fn whole_gradients(study: &Study) -> PolarsResult<DataFrame> {
     )
 }
 
-/// What a kept tensor is called in figures and tables.
+/// The part that a kept tensor counts towards in figures and tables.
 fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
     match (kept, layer) {
         (KeptKind::Input, Some(LayerKind::Conv | LayerKind::Linear)) => "conv and linear inputs",
@@ -219,7 +220,7 @@ fn part(kept: KeptKind, layer: Option<LayerKind>) -> &'static str {
         (KeptKind::Input, _) => "other inputs",
         (KeptKind::Mask, _) => "masks and indices",
         (KeptKind::Statistics, _) => "statistics",
-        (KeptKind::Memory, _) => MEMORY,
+        (KeptKind::CodecState, _) => CODEC_STATE,
     }
 }
 
@@ -230,13 +231,13 @@ pub(crate) const PARTS: [&str; 6] = [
     "other inputs",
     "masks and indices",
     "statistics",
-    MEMORY,
+    CODEC_STATE,
 ];
 
-/// What codecs remember from step to step: it outlives the pass, and is not counted with it.
-pub(crate) const MEMORY: &str = "codecs' memory";
+/// The state that codecs carry from step to step. It outlives the pass and is counted separately.
+pub(crate) const CODEC_STATE: &str = "codec state";
 
-/// One row for each layer and part; of several kept tensors their sum.
+/// One row for each layer and part, with the sums over its kept tensors.
 fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame> {
     let mut rows = Vec::new();
     for run in &study.runs {
@@ -275,7 +276,7 @@ fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame
     )
 }
 
-/// The counting allocator's figures for the step of a timeline.
+/// Live bytes and peak by the counting allocator, for a step with a timeline.
 fn allocated(run: &Run, at: u64) -> Option<(&[i64], i64)> {
     run.measurements.iter().find_map(|m| match m {
         Measurement::Allocated { step, points, peak } if *step == at => Some((&points[..], *peak)),

@@ -202,7 +202,7 @@ fn remembered(layer: &SavePoint, step: u64) -> Option<Record> {
     (bytes > 0).then(|| Record::Kept {
         step,
         layer: layer.name().to_owned(),
-        kind: KeptKind::Memory,
+        kind: KeptKind::CodecState,
         payload: bytes,
         metadata: 0,
         raw: 0,

@@ -16,12 +16,12 @@ use packlight::autograd::allocator::Counting;
 
 use crate::output::{Output, say};
 
-/// The exit code of a command line that could not be understood.
-const MISUNDERSTOOD: u8 = 2;
+/// The exit code for an invalid command line.
+const INVALID_COMMAND_LINE: u8 = 2;
 
-/// Counts what is allocated, so that the bytes that a ledger predicts stand beside the bytes that
-/// were really taken. mimalloc, because glibc hands large blocks back to the system at once and
-/// pays for their pages again at each step.
+/// Counts allocated bytes, to compare with those that the ledger predicts. It wraps mimalloc,
+/// because glibc returns large blocks to the system at once and pays for their pages again at each
+/// step.
 #[global_allocator]
 static ALLOCATOR: Counting<MiMalloc> = Counting::new(MiMalloc);
 
@@ -37,14 +37,14 @@ Examples:
   packlight run reports/quickstart       # train every plan of the study with every seed
   packlight report reports/quickstart    # write reports/quickstart/index.html from the records
   packlight run reports/methods          # several studies, one after another
-  packlight codecs                       # what a plan can say
+  packlight codecs                       # list everything that a plan can name
 
 Exit codes:
-  0    all went well; also where the reader of standard output has closed its pipe
-  1    an error, said on standard error
-  2    the command line could not be understood
-  3    the study ran to its end, but some of its runs failed
-  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; the same command goes on";
+  0    success, also if the reader of standard output has closed its pipe
+  1    an error, printed on standard error
+  2    an invalid command line
+  3    the study finished, but some of its runs failed
+  130  interrupted by Ctrl-C, SIGTERM or SIGHUP; run the same command again to resume";
 
 #[derive(Subcommand)]
 enum Command {
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let mut out = Output::standard();
     let done = match Cli::try_parse() {
         Ok(cli) => cli.command.run(&mut out),
-        Err(unparsed) => answer(&unparsed, &mut out),
+        Err(unparsed) => print_usage(&unparsed, &mut out),
     };
     let written = out.finish();
     done.and_then(|code| written.map(|()| code)).unwrap_or_else(|error| {
@@ -85,17 +85,17 @@ impl Command {
     }
 }
 
-/// Says what is wrong with a command line, or the help or version that it asks for.
-fn answer(unparsed: &clap::Error, out: &mut Output) -> anyhow::Result<ExitCode> {
+/// Prints what is wrong with a command line, or the help or version that it asks for.
+fn print_usage(unparsed: &clap::Error, out: &mut Output) -> anyhow::Result<ExitCode> {
     let said = unparsed.print();
     if unparsed.use_stderr() {
-        return Ok(ExitCode::from(MISUNDERSTOOD));
+        return Ok(ExitCode::from(INVALID_COMMAND_LINE));
     }
-    out.heard(said)?;
+    out.checked(said)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error with its causes, leaving out what is said twice.
+/// An error with its causes, without repetitions.
 fn told_once(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
         "" => cause,

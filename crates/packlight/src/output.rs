@@ -1,8 +1,8 @@
-//! What the program says: results on standard output, all else on standard error.
+//! The program's output: results on standard output, everything else on standard error.
 //!
-//! A reader that has closed its pipe, as `head` does, has all that it wanted: nothing more is written,
-//! and the exit code is what it would have been. Where output cannot be written otherwise, as on a
-//! full disk, that is an error. What nobody can hear on standard error is no fault.
+//! If the reader closes its pipe, as `head` does, nothing more is written and the exit code stays
+//! the same. Any other failure to write to standard output, such as a full disk, is an error.
+//! Failures to write to standard error are ignored.
 
 use std::fmt;
 use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, ErrorKind, Stdout, Write};
 use anyhow::Context;
 use serde::Serialize;
 
-/// Standard output. What is written is held back until [`Output::finish`] or until it is much.
+/// Buffered standard output; [`Output::finish`] flushes it.
 pub(crate) struct Output<W: Write = Stdout> {
     writer: BufWriter<W>,
     closed: bool,
@@ -27,13 +27,13 @@ impl<W: Write> Output<W> {
         Self { writer: BufWriter::new(writer), closed: false }
     }
 
-    /// Writes a text; what `writeln!` calls.
+    /// Writes text; `writeln!` calls this.
     pub(crate) fn write_fmt(&mut self, text: fmt::Arguments<'_>) -> anyhow::Result<()> {
         if self.closed {
             return Ok(());
         }
         let written = self.writer.write_fmt(text);
-        self.heard(written)
+        self.checked(written)
     }
 
     /// Writes a value as one JSON document.
@@ -41,17 +41,18 @@ impl<W: Write> Output<W> {
         writeln!(self, "{}", serde_json::to_string_pretty(value)?)
     }
 
-    /// Brings to the reader what was held back.
+    /// Writes what is still in the buffer.
     pub(crate) fn finish(&mut self) -> anyhow::Result<()> {
         if self.closed {
             return Ok(());
         }
         let written = self.writer.flush();
-        self.heard(written)
+        self.checked(written)
     }
 
-    /// What came of writing to standard output: a closed pipe is no error, and ends the writing.
-    pub(crate) fn heard(&mut self, written: io::Result<()>) -> anyhow::Result<()> {
+    /// Checks the result of a write to standard output: a closed pipe is not an error, but ends all
+    /// writing.
+    pub(crate) fn checked(&mut self, written: io::Result<()>) -> anyhow::Result<()> {
         match written {
             Err(e) if e.kind() == ErrorKind::BrokenPipe => {
                 self.closed = true;
@@ -62,9 +63,9 @@ impl<W: Write> Output<W> {
     }
 }
 
-/// Says a line on standard error.
+/// Prints a line on standard error.
 pub(crate) fn say(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "{line}"); // there is nowhere else to say that it failed
+    let _ = writeln!(io::stderr(), "{line}"); // a failure could not be reported anywhere
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What a study tells, for people to read on standard error.
+//! A study's progress on standard error.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use packlight::study::{Event, Progress};
 use crate::output;
 use crate::time_left::{TimeLeft, in_words};
 
-/// A bar over the whole study on a terminal; elsewhere a line now and then.
+/// A progress bar over the whole study on a terminal; otherwise occasional lines.
 pub(crate) struct ProgressBar {
     bar: Bar,
     terminal: bool,
@@ -17,13 +17,13 @@ pub(crate) struct ProgressBar {
     left: TimeLeft,
     run: String,
     steps: u64,
-    /// The step at which the run was taken up, and when.
+    /// The step at which this process started or resumed the run, and when.
     from: (u64, Instant),
 }
 
-/// Lines of a log are at least so far apart, but for those that begin and end a run.
+/// The least time between lines, except at the start and end of a run.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
-/// How finely the bar is divided.
+/// The resolution of the bar.
 const PARTS: u64 = 1000;
 
 impl ProgressBar {
@@ -40,12 +40,12 @@ impl ProgressBar {
         Self { bar, terminal, last_line: None, left, run: String::new(), steps: 0, from }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub(crate) fn finish(&self) {
         self.bar.finish_and_clear();
     }
 
-    /// Says something above the bar, or on a line of its own.
+    /// Prints a line, above the bar if there is one.
     fn say(&mut self, line: &str) {
         self.last_line = Some(Instant::now());
         if self.terminal {
@@ -76,7 +76,7 @@ impl Progress for ProgressBar {
             }
             Event::Forecast { runs, seconds } => {
                 self.left.begin(seconds);
-                self.say(&format!("{runs} runs, about {} here", in_words(seconds)));
+                self.say(&format!("{runs} runs, about {} on this machine", in_words(seconds)));
             }
             Event::Started { run, number, of, step, steps, seconds } => {
                 (self.run, self.steps) = (run.to_owned(), steps);
@@ -85,7 +85,7 @@ impl Progress for ProgressBar {
                 self.bar.set_prefix(format!("{run} ({number}/{of})"));
                 let left = in_words(self.left.seconds());
                 if step > 0 {
-                    self.say(&format!("{run} ({number}/{of}): goes on at step {step} of {steps}"));
+                    self.say(&format!("{run} ({number}/{of}): resumes at step {step} of {steps}"));
                 } else if !self.terminal {
                     self.say(&format!("{run} ({number}/{of}): {steps} steps; about {left} left"));
                 }
@@ -110,7 +110,7 @@ impl Progress for ProgressBar {
                     )
                 });
             }
-            Event::Skipped { run, reason } => self.say(&format!("{run}: left as it is: {reason}")),
+            Event::Skipped { run, reason } => self.say(&format!("{run}: skipped: {reason}")),
             Event::Finished { run } => {
                 self.left.end_run();
                 if !self.terminal {
@@ -125,11 +125,11 @@ impl Progress for ProgressBar {
     }
 }
 
-/// A step as the bar and the log say it: `seconds` are left of the study, and `rate` is in steps a
-/// second.
+/// A step as the bar and the log show it, with the study's remaining `seconds` and the `rate` in
+/// steps per second.
 fn step_in_words(step: u64, steps: u64, loss: f64, seconds: f64, rate: f64) -> String {
     let left = in_words(seconds);
-    format!("step {step} of {steps}, loss {loss:.4}, about {left} left in all, {rate:.2} steps/s")
+    format!("step {step} of {steps}, loss {loss:.4}, about {left} left in total, {rate:.2} steps/s")
 }
 
 #[cfg(test)]
@@ -140,10 +140,11 @@ mod tests {
     fn a_step_is_said_with_its_loss_the_time_left_and_the_rate() {
         assert_eq!(
             step_in_words(3, 540, 2.25, 130.0, 12.25),
-            "step 3 of 540, loss 2.2500, about 2 min left in all, 12.25 steps/s"
+            "step 3 of 540, loss 2.2500, about 2 min left in total, 12.25 steps/s"
         );
         assert!(
-            step_in_words(1, 2, 0.5, 40.0, 0.031).ends_with("about 40 s left in all, 0.03 steps/s")
+            step_in_words(1, 2, 0.5, 40.0, 0.031)
+                .ends_with("about 40 s left in total, 0.03 steps/s")
         );
     }
 }

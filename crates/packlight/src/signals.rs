@@ -7,12 +7,12 @@ use signal_hook::flag;
 
 use crate::command::INTERRUPTED;
 
-/// Has each of the signals set `stop`; one that arrives when it is set ends the process at once,
-/// since nothing is lost by a kill. A signal that the process was started to ignore, as `nohup` does
-/// with SIGHUP, stays ignored.
+/// Makes each of these signals set `stop`. A second signal ends the process at once, which loses
+/// nothing. A signal that the process inherited as ignored, such as SIGHUP under `nohup`, stays
+/// ignored.
 ///
 /// # Errors
-/// Returns an error if the system refuses a handler.
+/// Returns an error if a handler cannot be installed.
 pub(crate) fn stop_on_signals(stop: &'static AtomicBool) -> std::io::Result<()> {
     let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -25,8 +25,8 @@ pub(crate) fn stop_on_signals(stop: &'static AtomicBool) -> std::io::Result<()> 
     Ok(())
 }
 
-/// The signals that a process ignores, by Linux's `/proc/PID/status`: a bit for each, from signal 1;
-/// none where that is not told.
+/// The ignored signals according to Linux's `/proc/PID/status`, as a mask with signal 1 in the
+/// lowest bit; 0 if the status does not say.
 fn ignored(status: &str) -> u64 {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

@@ -1,43 +1,43 @@
-//! How long a study still takes: a forecast, corrected by how it has come true so far.
+//! The remaining time of a study: a forecast, corrected by the time that runs have taken so far.
 
 use std::time::Instant;
 
-/// The forecast of a study and how far it has got.
+/// A study's forecast and progress.
 #[derive(Debug, Default)]
 pub(crate) struct TimeLeft {
     begun: Option<Instant>,
-    /// Seconds that all was to take, less what earlier starts had done.
+    /// Forecast seconds of the whole study, without what earlier processes had done.
     total: f64,
-    /// Seconds that the runs that have ended were to take.
+    /// Forecast seconds of the runs that have ended.
     ended: f64,
-    /// Seconds that the run in progress is to take from its beginning.
+    /// Forecast seconds of the run in progress, from its beginning.
     run: f64,
-    /// The fractions of it that were done when it was taken up, and that are done now.
+    /// The fractions of it that were done when this process began it, and that are done now.
     from: f64,
     to: f64,
 }
 
-/// So many seconds of the forecast must be done before they tell how good it is.
+/// The least forecast seconds that must be done before the forecast is corrected.
 const TELLING: f64 = 10.0;
 
 impl TimeLeft {
-    /// Starts the clock for a study that is to take `seconds`.
+    /// Starts the clock for a study with a forecast of `seconds`.
     pub(crate) fn begin(&mut self, seconds: f64) {
         *self = Self { begun: Some(Instant::now()), total: seconds, ..Self::default() };
     }
 
-    /// A run of `seconds` begins, a `fraction` of which is done.
+    /// Begins a run with a forecast of `seconds`, of which a `fraction` is done.
     pub(crate) fn run(&mut self, seconds: f64, fraction: f64) {
         (self.run, self.from, self.to) = (seconds, fraction, fraction);
         self.total -= seconds * fraction;
     }
 
-    /// So much of the run is done.
+    /// Sets the fraction of the run that is done.
     pub(crate) fn at(&mut self, fraction: f64) {
         self.to = fraction;
     }
 
-    /// The run has ended, as planned or not.
+    /// Ends the run, whether it finished or failed.
     pub(crate) fn end_run(&mut self) {
         self.ended += self.run * (1.0 - self.from);
         (self.run, self.from, self.to) = (0.0, 0.0, 0.0);
@@ -52,7 +52,7 @@ impl TimeLeft {
         if self.total > 0.0 { (self.forecast_done() / self.total).clamp(0.0, 1.0) } else { 0.0 }
     }
 
-    /// The seconds that are left.
+    /// The remaining seconds.
     pub(crate) fn seconds(&self) -> f64 {
         self.left_after(self.begun.map_or(0.0, |begun| begun.elapsed().as_secs_f64()))
     }
@@ -64,7 +64,7 @@ impl TimeLeft {
     }
 }
 
-/// A time as a person would say it: `40 s`, `12 min`, `2 h 5 min`.
+/// A duration in words: `40 s`, `12 min`, `2 h 5 min`.
 pub(crate) fn in_words(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match seconds {

@@ -128,7 +128,7 @@ fn a_study_that_has_not_been_run_is_named_and_the_others_are_reported() {
     let page = text(&dir.path().join("index.html"));
     assert!(page.contains("2 of 2 runs have finished, and second has not been started."));
     let output = run(dir.path());
-    assert!(stderr(&output).contains("first/none-seed3: left as it is: it is finished"));
+    assert!(stderr(&output).contains("first/none-seed3: skipped: it is finished"));
     assert!(stderr(&output).contains("3 runs, about "), "what is left: {}", stderr(&output));
 }
 

@@ -305,7 +305,7 @@ fn what_a_transformer_s_batch_lacks_is_named() {
         (
             "labels",
             Some(tokens(&[[0, 0, 0], [0, 0, 0]])),
-            "at least one label that counts expected",
+            "expected at least one label that is not ignored",
         ),
     ] {
         let mut tensors = tensors.clone();

@@ -98,7 +98,7 @@ fn finished_runs_are_left_alone_unless_they_are_to_be_overwritten() {
     let written = || std::fs::metadata(&log).unwrap().modified().unwrap();
     let (first, expected) = (written(), records(dir.path()));
     let again = run(dir.path());
-    assert!(stderr(&again).contains("left as it is: it is finished"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("skipped: it is finished"), "{}", stderr(&again));
     assert_eq!(written(), first);
     let anew = packlight(["run", "--overwrite"]).arg(dir.path()).output().unwrap();
     assert!(anew.status.success());
@@ -161,7 +161,7 @@ fn a_run_that_diverges_is_recorded_and_the_others_go_on() {
     }
     let again = run(dir.path());
     assert_eq!(again.status.code(), Some(3));
-    assert!(stderr(&again).contains("left as it is"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("skipped"), "{}", stderr(&again));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn every_signal_to_stop_leaves_a_checkpoint_and_the_same_bytes_in_the_end() {
         let kept = std::fs::read(&log).unwrap();
         let output = run(dir.path());
         assert!(output.status.success(), "{signal}: {}", stderr(&output));
-        assert!(stderr(&output).contains("goes on at step"), "{signal}: {}", stderr(&output));
+        assert!(stderr(&output).contains("resumes at step"), "{signal}: {}", stderr(&output));
         assert!(std::fs::read(&log).unwrap().starts_with(&kept), "{signal}");
         assert!(records(dir.path()) == expected, "{signal}");
     }

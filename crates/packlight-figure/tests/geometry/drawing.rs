@@ -6,7 +6,7 @@ use roxmltree::{Document, Node};
 /// A point in pixels, from the top left corner.
 pub(crate) type Point = (f64, f64);
 
-/// The colours of plans in their order, of which the first is for the baseline.
+/// The colours of plans in order; the first is the baseline's.
 pub(crate) const PLANS: [&str; 4] = ["#000000", "#0072B2", "#D55E00", "#009E73"];
 pub(crate) const TEXT: &str = "#1B1F24";
 pub(crate) const MUTED: &str = "#555F6A";
@@ -39,7 +39,7 @@ impl Rect {
     }
 }
 
-/// A text where it is anchored.
+/// A text and its anchor.
 #[derive(Debug, Clone)]
 pub(crate) struct Label {
     pub(crate) at: Point,
@@ -51,7 +51,7 @@ pub(crate) struct Label {
 }
 
 impl Label {
-    /// From where to where it reaches along its direction, if letters are half as wide as high.
+    /// Its extent along its direction, if letters are half as wide as high.
     pub(crate) fn reach(&self) -> (f64, f64) {
         let length = 0.5 * self.size * self.text.chars().count() as f64;
         let at = if self.upwards { self.at.1 } else { self.at.0 };
@@ -76,7 +76,7 @@ pub(crate) struct Drawing {
 }
 
 impl Drawing {
-    /// Reads a figure, and checks that all of it is on the sheet.
+    /// Reads a figure and checks that all of it is on the sheet.
     pub(crate) fn of(figure: &Figure) -> Self {
         let document = Document::parse(&figure.svg).unwrap();
         let root = document.root_element();
@@ -126,7 +126,7 @@ impl Drawing {
         }
     }
 
-    /// Marks and texts are all on the sheet, and what follows the data within the axes.
+    /// Checks that marks and texts are on the sheet, and data marks within the axes.
     fn check(&self, id: &str) {
         let sheet =
             Rect { left: 0.0, top: 0.0, right: self.size.0, bottom: self.size.1, ..Rect::none() };
@@ -212,7 +212,7 @@ impl Rect {
 pub(crate) struct Axis {
     ticks: Vec<(f64, f64)>,
     log: bool,
-    /// What a tick of 1 stands for.
+    /// The value of a tick labelled 1.
     unit: f64,
 }
 
@@ -227,7 +227,7 @@ impl Axis {
         Self { ticks, log: title.contains("log scale"), unit: 1024f64.powi(power) }
     }
 
-    /// The pixel at which `value` is to stand.
+    /// The expected pixel of `value`.
     pub(crate) fn at(&self, value: f64) -> f64 {
         let scale = |value: f64| if self.log { value.log10() } else { value };
         let (first, last) = (self.ticks[0], self.ticks[self.ticks.len() - 1]);
@@ -239,7 +239,7 @@ impl Axis {
         self.log
     }
 
-    /// Every tick stands where its neighbours say that it should.
+    /// Checks that ticks are evenly spaced.
     pub(crate) fn check(&self) {
         for (pixel, value) in &self.ticks {
             close(*pixel, self.at(value * self.unit), "tick");
@@ -247,7 +247,7 @@ impl Axis {
     }
 }
 
-/// Asserts that two pixels are the same but for rounding.
+/// Asserts that two pixels are the same up to rounding.
 #[track_caller]
 pub(crate) fn close(found: f64, expected: f64, what: &str) {
     assert!((found - expected).abs() <= 1.5, "{what}: {found} found, {expected} expected");

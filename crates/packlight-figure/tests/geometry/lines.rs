@@ -1,7 +1,8 @@
 //! Figures with lines and points: curves, small multiples, the memory over a step, trade-offs.
 
 use packlight_figure::{
-    Candidate, Cost, Course, Line, Panel, cosine_multiples, curves, memory_timeline, tradeoff,
+    Candidate, Cost, Line, MemoryTimeline, Panel, cosine_multiples, curves, memory_timeline,
+    tradeoff,
 };
 
 use crate::caption;
@@ -96,7 +97,7 @@ fn small_multiples_show_each_layer_s_cosine_or_its_distance_from_1() {
 fn the_timeline_steps_through_its_bytes_and_marks_the_peak() {
     let kept = [2.0, 3.0, 5.5, 3.0, 2.0, 0.0].map(|m| m * MIB);
     let live = [2.5, 3.5, 6.5, 4.0, 2.0, 0.5].map(|m| m * MIB);
-    let course = Course { name: "none", kept: &kept, live: &live, backward: 3 };
+    let course = MemoryTimeline { name: "none", kept: &kept, live: &live, backward: 3 };
     let figure = memory_timeline(&caption("timeline"), &[(0, "conv1")], &[course]).unwrap();
     let drawing = Drawing::of(&figure);
     let panel = &drawing.panels()[0];

@@ -1,7 +1,7 @@
 //! Plans whose names are as long as a study allows.
 
 use packlight_figure::{
-    Candidate, Cost, Course, Figure, IndicatorColumn, KeptBytes, KeptColumn, Line, Panel,
+    Candidate, Cost, Figure, IndicatorColumn, KeptBytes, KeptColumn, Line, MemoryTimeline, Panel,
     PlanCosines, Quantiles, cosine_heatmap, cosine_overview, curves, kept_bytes,
     learning_indicator, memory_timeline, tradeoff,
 };
@@ -9,7 +9,7 @@ use packlight_figure::{Caption, Compared, Heatmap};
 
 use crate::drawing::Drawing;
 
-/// Seven names of a hundred letters that differ in one in the middle.
+/// Seven names of a hundred letters that differ in one letter in the middle.
 fn names() -> Vec<String> {
     (0..7).map(|i| format!("{}{i}{}", "wide-m".repeat(8), "mmmm_".repeat(10) + "x")).collect()
 }
@@ -21,7 +21,7 @@ fn figures(names: &[String]) -> Vec<Figure> {
     let lines = names
         .iter()
         .fold(Panel::new("epoch", "loss"), |panel, name| panel.line(Line::new(name, &x, &seeds)));
-    let course = |name| Course { name, kept: &[1.0, 2.0, 0.0], live: &[], backward: 2 };
+    let course = |name| MemoryTimeline { name, kept: &[1.0, 2.0, 0.0], live: &[], backward: 2 };
     let courses: Vec<_> = names.iter().map(|n| course(n.as_str())).collect();
     let spread =
         Quantiles { p05: 0.1, p25: 0.2, median: 0.3, p75: 0.4, p95: 0.5, nonpositive: 0.0 };

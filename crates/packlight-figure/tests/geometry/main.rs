@@ -1,7 +1,7 @@
-//! Marks lie where the data say: pixels are read from the drawings and held against the values, by
+//! Marks are where the data say: pixels are read from the drawings and compared with the values by
 //! the ticks of the axes.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
+#![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 mod drawing;
 mod lines;

@@ -1,8 +1,8 @@
-//! The inner loops of [`super::simd`] for f32 on 512-bit vectors, which the compiler does not find
-//! by itself.
+//! The inner loops of [`super::simd`] for f32 on 512-bit vectors, which the compiler does not
+//! vectorise by itself.
 //!
-//! Both hold 16 vectors of sums in registers, enough to hide the latency of two fused
-//! multiplications a cycle, and load 10 operands for each 16 of them.
+//! Both hold 16 vectors of sums in registers, enough to hide the latency of two fused multiply-adds
+//! per cycle, and load 10 operands for every 16 of them.
 
 #![allow(unsafe_code)]
 // Zipped iterators make the compiler load all operands first, for which there are no registers.
@@ -15,9 +15,9 @@ use std::arch::x86_64::{
 
 use super::simd::{CHANNELS, RUN};
 
-/// Runs that [`correlate`] takes at a time.
+/// Runs per iteration of [`correlate`].
 const RUNS: usize = 2;
-/// Weights that [`accumulate`] takes at a time.
+/// Weights per iteration of [`accumulate`].
 const WEIGHTS: usize = 8;
 
 /// See [`super::simd::correlate`], for `B` blocks.
@@ -39,7 +39,7 @@ pub(super) fn correlate<const B: usize, const APART: usize>(
             let weights = weights.map(|weights| load(unsafe { weights.get_unchecked(k) }));
             for (r, run) in runs.into_iter().enumerate() {
                 for q in 0..RUN {
-                    // SAFETY: `check_reach` has looked at the last element of every run.
+                    // SAFETY: `check_reach` has checked the last element of every run.
                     let pixel = unsafe { *padded.get_unchecked(run + offset + q * APART) };
                     let pixel = _mm512_set1_ps(pixel);
                     for b in 0..B {
@@ -72,7 +72,7 @@ pub(super) fn accumulate<const B: usize>(
             for q in 0..RUN {
                 let grads = grads.each_ref().map(|grads| load(&grads[q]));
                 for k in 0..WEIGHTS {
-                    // SAFETY: `check_reach` has looked at the last element of every run.
+                    // SAFETY: `check_reach` has checked the last element of every run.
                     let pixel = unsafe { *padded.get_unchecked(run + offsets[k] + q) };
                     let pixel = _mm512_set1_ps(pixel);
                     for b in 0..B {

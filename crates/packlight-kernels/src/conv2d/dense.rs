@@ -13,14 +13,14 @@ use crate::par_vec::build;
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
     let grid = Grid::forward(problem);
     let sample_in = problem.in_channels * problem.pixels();
-    // Where each piece of work goes through all samples, they are laid out once for all pieces.
+    // If every task reads all samples, they are laid out once for all tasks.
     let laid = (!own_sums(problem)).then(|| lay(problem, &grid, input));
     weight_grad_of(problem, grid.samples, (input, sample_in), grad, |input, grad, first, result| {
         piece_grad(problem, &grid, (input, laid.as_deref()), grad, first, result);
     })
 }
 
-/// The samples as the inner loops read them, as many at a time as share a buffer.
+/// The samples in the layout of the inner loops, in batches that share a buffer.
 fn lay<T: Element>(problem: &Problem, grid: &Grid, input: &[T]) -> Vec<T> {
     let sample_in = problem.in_channels * problem.pixels();
     let size = problem.in_channels * grid.channel();
@@ -32,8 +32,8 @@ fn lay<T: Element>(problem: &Problem, grid: &Grid, input: &[T]) -> Vec<T> {
     })
 }
 
-/// The weight gradient of the output channels from `first` on, all of one group, as many as
-/// `result` holds, from the input as it is or as it has been laid out.
+/// The weight gradient of the output channels of one group from `first` on, as many as `result`
+/// holds, from the input or its layout.
 fn piece_grad<T: Element>(
     problem: &Problem,
     grid: &Grid,
@@ -53,7 +53,7 @@ fn piece_grad<T: Element>(
     let cells = depth * grid.channel();
     // All targets of a convolution meet the same taps, so there is one part.
     for mut part in grid.parts(depth, sample_out) {
-        // Rounded up to whole blocks of weights; those too many repeat the first.
+        // Rounded up to whole blocks of weights by repeating the first.
         part.offsets.resize(size.next_multiple_of(WEIGHTS), 0);
         let blocks = outputs.len().div_ceil(CHANNELS);
         let mut sums = vec![[T::zero(); CHANNELS]; blocks * part.offsets.len()];
@@ -99,8 +99,8 @@ fn piece_grad<T: Element>(
     }
 }
 
-/// Lays the first `channels` planes of the runs `targets` side by side, run by run in blocks of
-/// channels; what lies beyond the channels or the end of a row is zero.
+/// Interleaves the first `channels` planes of the runs `targets`, run by run in blocks of channels;
+/// elements beyond the channels or the end of a row are zero.
 fn interleave<T: Element>(
     planes: &[T],
     pixels: usize,

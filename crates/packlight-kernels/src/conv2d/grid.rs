@@ -1,17 +1,17 @@
-//! How the inner loops read an image: in planes that hold its padding, at one offset for each tap.
+//! The image layout of the inner loops: padded planes, with one offset for each tap.
 //!
-//! A convolution and the gradient of its input are the same sum. Along one axis, target `t` meets
-//! at tap `i` the source position `step (t + shift_i) + phase_i`, where `step` is the stride for a
-//! convolution; for the gradient it is 1, but the targets fall apart into lattices, as many as the
-//! stride, that meet different taps. The source is laid out by phases, each a plane of `1 / step`
-//! of its rows and columns, so that neighbouring targets meet neighbouring cells whatever the
-//! stride, and a tap is the same distance from every target. Nothing is unfolded.
+//! A convolution and the gradient of its input are the same kind of sum. Along one axis, target `t`
+//! reads at tap `i` the source position `step (t + shift_i) + phase_i`. For a convolution `step` is
+//! the stride. For the gradient it is 1, and the targets form as many lattices as the stride, each
+//! with different taps. The source is laid out by phases, each a plane of `1 / step` of its rows
+//! and columns, so that neighbouring targets read neighbouring cells at any stride and a tap has
+//! the same offset from every target. Nothing is unfolded.
 
 use super::problem::Problem;
 use super::simd::RUN;
 use crate::dtype::Element;
 
-/// Targets of the samples that share a buffer, unless one sample alone has more.
+/// The most targets of the samples that share a buffer, unless a single sample has more.
 const TARGETS: usize = 256;
 
 /// The layout of some samples of a source.
@@ -22,7 +22,7 @@ pub(super) struct Grid {
     width: usize,
     /// Columns of the kernel.
     kernel_width: usize,
-    /// Samples that share a buffer; depends on the shapes alone.
+    /// Samples that share a buffer; depends only on the shapes.
     pub(super) samples: usize,
 }
 
@@ -30,16 +30,16 @@ pub(super) struct Grid {
 struct Axis {
     /// Source positions.
     size: usize,
-    /// Distance between the source positions that neighbouring targets meet.
+    /// Distance between the source positions of neighbouring targets.
     step: usize,
-    /// The least shift: it belongs to the first cell of a line.
+    /// The least shift, which belongs to the first cell of a line.
     low: isize,
     /// Cells of a line.
     cells: usize,
     lattices: Vec<Lattice>,
 }
 
-/// Every `step`-th target from `start` on, which all meet the same taps.
+/// Every `step`-th target from `start` on; all have the same taps.
 struct Lattice {
     start: usize,
     step: usize,
@@ -47,7 +47,7 @@ struct Lattice {
     taps: Vec<Meeting>,
 }
 
-/// Where a tap meets the source.
+/// The source position of a tap.
 struct Meeting {
     tap: usize,
     phase: usize,
@@ -55,7 +55,7 @@ struct Meeting {
 }
 
 impl Axis {
-    /// Of a convolution with `taps` taps that gives `count` targets.
+    /// For a convolution with `taps` taps and `count` targets.
     fn forward(
         size: usize,
         count: usize,
@@ -71,7 +71,7 @@ impl Axis {
         Self::new(size, stride, vec![lattice])
     }
 
-    /// Of the gradient, whose targets are the source of the convolution.
+    /// For the input's gradient, whose targets are the source of the convolution.
     fn backward(
         size: usize,
         count: usize,
@@ -98,15 +98,15 @@ impl Axis {
         Self { size, step, low, cells, lattices }
     }
 
-    /// The phases that a tap meets.
+    /// The phases of the taps.
     fn phases(&self) -> impl Iterator<Item = usize> {
         (0..self.step).filter(|&phase| {
             self.lattices.iter().flat_map(|lattice| &lattice.taps).any(|tap| tap.phase == phase)
         })
     }
 
-    /// The first cell of a phase that holds a source position, and that position; the cells after it
-    /// hold every `step`-th position after it.
+    /// The first cell of a phase that holds a source position, and that position; the cells after
+    /// it hold every `step`-th position after it.
     fn first(&self, phase: usize) -> Option<(usize, usize)> {
         let shift = self.low.max(0);
         let (cell, position) = ((shift - self.low) as usize, shift as usize * self.step + phase);
@@ -114,7 +114,7 @@ impl Axis {
     }
 }
 
-/// Targets that meet the same taps.
+/// Targets with the same taps.
 pub(super) struct Part {
     /// The taps, as numbers in a kernel.
     pub(super) taps: Vec<usize>,
@@ -157,7 +157,7 @@ impl Grid {
     fn new(rows: Axis, columns: Axis, (height, width): (usize, usize), problem: &Problem) -> Self {
         let batch = problem.batch;
         let most = (TARGETS / (height * width)).clamp(1, batch);
-        // As many to each buffer, so that the last one is not half empty.
+        // Equal numbers per buffer, so that the last one is not half empty.
         let samples = batch.div_ceil(batch.div_ceil(most));
         Self { rows, columns, width, kernel_width: problem.kernel.1, samples }
     }
@@ -172,7 +172,7 @@ impl Grid {
         self.rows.step * self.columns.step * self.plane()
     }
 
-    /// Copies the planes of one sample's channels to a buffer that is zero elsewhere.
+    /// Copies the planes of one sample's channels into a buffer that is otherwise zero.
     pub(super) fn place<T: Element>(&self, planes: &[T], sample: usize, buffer: &mut [T]) {
         let pixels = self.rows.size * self.columns.size;
         let channels = planes.chunks_exact(pixels).zip(buffer.chunks_exact_mut(self.channel()));
@@ -200,8 +200,8 @@ impl Grid {
         }
     }
 
-    /// The parts that the targets fall into, but for those that no tap meets, for sums over
-    /// `channels` channels and samples of `target_sample` targets.
+    /// The parts of the targets, except those without taps, for sums over `channels` channels and
+    /// samples of `target_sample` targets.
     pub(super) fn parts(&self, channels: usize, target_sample: usize) -> Vec<Part> {
         let lattices = self.rows.lattices.iter();
         let pairs = lattices.flat_map(|rows| self.columns.lattices.iter().map(move |c| (rows, c)));
@@ -250,8 +250,8 @@ fn axes(problem: &Problem) -> ((usize, usize, usize), (usize, usize, usize)) {
     ((g.stride.0, g.padding.0, g.dilation.0), (g.stride.1, g.padding.1, g.dilation.1))
 }
 
-/// Copies the `count` elements of each row, from where rows are `distance` and their elements `step`
-/// apart to where rows are `cells` apart.
+/// Copies the `count` elements of each row, from where rows are `distance` and their elements
+/// `step` apart to where rows are `cells` apart.
 fn copy_rows<T: Element>(
     source: &[T],
     (distance, step): (usize, usize),
@@ -260,7 +260,7 @@ fn copy_rows<T: Element>(
 ) {
     let rows = source.chunks(distance).zip(target.chunks_mut(cells));
     match (step, count) {
-        // Rows are often as short as these, and a call for each would take longer than the copy.
+        // Rows are often this short, and a call for each would take longer than the copy.
         (1, 4) => rows.for_each(copy::<T, 4>),
         (1, 8) => rows.for_each(copy::<T, 8>),
         (1, 16) => rows.for_each(copy::<T, 16>),

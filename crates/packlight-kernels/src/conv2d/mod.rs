@@ -8,9 +8,9 @@
 //! dW[o,c,i,j] = sum_{b,h,w} G[b,o,h,w] A[b,c,s h + d i - p, s w + d j - p]
 //! ```
 //!
-//! These sums are taken directly, over an image laid out so that each tap is the whole image at
-//! another offset (`grid.rs`); those of the first kind, and the like ones of the input's gradient, by
-//! way of fewer multiplications where the taps are 3 x 3 at stride 1 (`winograd/`).
+//! These sums are computed directly, over an image laid out so that each tap reads the whole image
+//! at another offset (`grid.rs`). The output and the input's gradient of 3 x 3 taps at stride 1 use
+//! Winograd's method, which takes fewer multiplications (`winograd/`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -38,7 +38,7 @@ const KERNEL: &str = "conv2d";
 /// The output (N,C',H',W') for input (N,C,H,W), weight (C',C/groups,Kh,Kw) and bias (C').
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn forward(
     input: &Tensor,
     weight: &Tensor,
@@ -64,7 +64,7 @@ pub fn forward(
 /// The gradient of the input, of shape `input_shape`, for output gradient `grad`.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn input_grad(
     grad: &Tensor,
     weight: &Tensor,
@@ -83,7 +83,7 @@ pub fn input_grad(
 /// The gradient of the weight, of shape `weight_shape`, for the exact or restored input.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn weight_grad(
     input: &Tensor,
     grad: &Tensor,
@@ -99,15 +99,15 @@ pub fn weight_grad(
     })
 }
 
-/// The gradient of the weight for an input of shape `input_shape` of which only the means over
-/// `block` x `block` pixels are left, as [`crate::block_pool::pool`] gives them.
+/// The gradient of the weight for an input of shape `input_shape` that is given as the means over
+/// `block` x `block` pixels ([`crate::block_pool::pool`]).
 ///
-/// Equal to unpooling and then calling [`weight_grad`], but the unpooled input is never built: the
-/// output gradient is summed over the pixels that each block meets at each tap, which leaves a
-/// product with 1/block^2 of the multiplications.
+/// Equal to unpooling and then calling [`weight_grad`], but without building the unpooled input:
+/// the output gradient is summed over the pixels of each block at each tap, which leaves a product
+/// with 1/block^2 of the multiplications.
 ///
 /// # Errors
-/// If the shapes do not fit, or type or device have no kernel.
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn weight_grad_from_pooled(
     pooled: &Tensor,
     block: usize,
@@ -130,7 +130,7 @@ pub fn weight_grad_from_pooled(
 /// The gradient of the bias: the sum of `grad` (N,C',H',W') over samples and pixels.
 ///
 /// # Errors
-/// If `grad` has another rank, or type or device have no kernel.
+/// Returns an error if `grad` has another rank, or the type or device is not supported.
 pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
     let (samples, channels, height, width) = grad.dims4()?;
     let device = grad.device();

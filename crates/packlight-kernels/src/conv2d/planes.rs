@@ -1,4 +1,4 @@
-//! Between planes, one for each channel, and the inner loops, which have channels side by side.
+//! Conversion between planes, one for each channel, and the inner loops' interleaved channels.
 
 use std::array::from_fn;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::simd::{CHANNELS, RUN};
 use crate::dtype::Element;
 
-/// Channels whose targets are written together.
+/// Channels written at a time.
 const QUARTER: usize = 4;
 
 /// The targets of some samples, a plane of `pixels` for each channel.
@@ -54,8 +54,8 @@ impl<T: Element> Planes<'_, T> {
     }
 }
 
-/// Lays rows side by side: channel `c` of `cells[x]` is `rows[c * distance + x]`, for the first
-/// `channels` of [`CHANNELS`]; the others stay as they are.
+/// Interleaves rows: channel `c` of `cells[x]` becomes `rows[c * distance + x]`, for the first
+/// `channels` of [`CHANNELS`]; the others are left unchanged.
 #[inline]
 pub(crate) fn side_by_side<T: Element>(
     rows: &[T],

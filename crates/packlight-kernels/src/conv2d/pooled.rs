@@ -1,7 +1,7 @@
-//! The gradient of the weight straight from a pooled input.
+//! The gradient of the weight, computed directly from a pooled input.
 //!
-//! With `Â` constant on each block, tap (i, j) meets block (u, v) at those output pixels whose
-//! input pixel lies in it, so
+//! With `Â` constant on each block, tap (i, j) reads block (u, v) at the output pixels whose input
+//! pixel lies in it, so
 //!
 //! ```text
 //! dW[o,c,i,j] = sum_{b,u,v} P[b,c,u,v] S_ij[b,o,u,v],   S_ij = sum of G over those pixels
@@ -15,9 +15,9 @@ use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
 use super::weight_grad::weight_grad_of;
 use crate::dtype::Element;
 
-/// Blocks below which several samples are taken together.
+/// Below this number of blocks, several samples are combined.
 const SHORT: usize = 256;
-/// Pixels whose channels are laid side by side at a time, so that they stay in the cache.
+/// Pixels interleaved at a time, so that they stay in the cache.
 const NEAR: usize = 64;
 
 /// The gradient of the weight from the means `pooled` over blocks of `block` x `block` pixels.
@@ -34,7 +34,7 @@ pub(super) fn weight_grad<T: Element>(
     })
 }
 
-/// Which output pixels each tap row (or column) meets in each row (or column) of blocks.
+/// The output pixels at which each tap row (or column) reads each row (or column) of blocks.
 struct Blocks {
     rows: Vec<Vec<Range<usize>>>,
     columns: Vec<Vec<Range<usize>>>,
@@ -84,8 +84,7 @@ impl Blocks {
         self.rows[0].len() * self.columns[0].len()
     }
 
-    /// Samples that are taken together, so that sums are not too short to be fast; depends on the
-    /// shapes alone.
+    /// Samples combined, so that sums are long enough to be fast; depends only on the shapes.
     fn samples(&self, problem: &Problem) -> usize {
         (SHORT / self.count()).clamp(1, problem.batch)
     }
@@ -107,7 +106,7 @@ impl Blocks {
         let sample_in = problem.in_channels * count;
         let group = first / problem.group_outputs();
         let outputs = result.len() / (depth * taps);
-        // Rounded up to whole runs and blocks: cells too many hold zeros, channels repeat the first.
+        // Rounded up to whole runs and blocks: extra cells hold zeros, extra channels repeat the first.
         let span = (together * count).next_multiple_of(RUN);
         let mut offsets: Vec<usize> = (0..depth).map(|channel| channel * span).collect();
         offsets.resize(depth.next_multiple_of(WEIGHTS), 0);

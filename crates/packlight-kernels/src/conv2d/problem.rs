@@ -13,7 +13,7 @@ pub struct Conv2dGeometry {
     pub padding: (usize, usize),
     /// Distance between the input pixels of neighbouring taps.
     pub dilation: (usize, usize),
-    /// Groups of channels that do not see one another; as many as channels is depthwise.
+    /// Number of independent groups of channels; as many as channels make it depthwise.
     pub groups: usize,
 }
 
@@ -28,7 +28,8 @@ impl Conv2dGeometry {
     /// Height and width of the output for an input and a kernel of these heights and widths.
     ///
     /// # Errors
-    /// If there is no output, a stride or dilation is 0, or a size is too large to count.
+    /// Returns an error if there is no output, a stride or dilation is 0, or a size is too large to
+    /// count.
     pub fn output_size(
         &self,
         input: (usize, usize),
@@ -57,7 +58,7 @@ impl Conv2dGeometry {
     }
 }
 
-/// A group's planes on one side of a convolution, and where its weights lie.
+/// A group's planes on one side of a convolution, and the layout of its weights.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Side {
     /// Channels of a group.
@@ -100,7 +101,7 @@ impl Problem {
             (input, weight)
         else {
             return fail(format!(
-                "input (N,C,H,W) and weight (O,C,Kh,Kw) expected, {input:?} and {weight:?} found"
+                "expected input (N,C,H,W) and weight (O,C,Kh,Kw), found {input:?} and {weight:?}"
             ));
         };
         let groups = geometry.groups;
@@ -135,7 +136,7 @@ impl Problem {
         })
     }
 
-    /// Input channels that one output channel sees.
+    /// Input channels of one output channel.
     pub(crate) fn depth(&self) -> usize {
         self.in_channels / self.geometry.groups
     }
@@ -177,7 +178,7 @@ impl Problem {
         }
         Err(Error::shape(
             KERNEL,
-            format!("output gradient ({n}, {c}, {h}, {w}) expected, {grad:?} found"),
+            format!("expected output gradient ({n}, {c}, {h}, {w}), found {grad:?}"),
         ))
     }
 
@@ -185,7 +186,7 @@ impl Problem {
         if bias == [self.out_channels] {
             return Ok(());
         }
-        Err(Error::shape(KERNEL, format!("bias ({}) expected, {bias:?} found", self.out_channels)))
+        Err(Error::shape(KERNEL, format!("expected bias ({}), found {bias:?}", self.out_channels)))
     }
 
     pub(crate) fn check_pooled(&self, pooled: &[usize], block: usize) -> Result<()> {
@@ -200,7 +201,7 @@ impl Problem {
         }
         Err(Error::shape(
             KERNEL,
-            format!("pooled input {expected:?} for blocks of {block} expected, {pooled:?} found"),
+            format!("expected pooled input {expected:?} for blocks of {block}, found {pooled:?}"),
         ))
     }
 }

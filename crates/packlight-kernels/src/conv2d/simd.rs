@@ -1,11 +1,11 @@
-//! The inner loops of a convolution, for the widest vectors of the machine.
+//! The inner loops of a convolution, on the widest vectors of the processor.
 //!
-//! All have the channels of the output side by side in vectors and take pixels one by one, which
-//! leaves them free to lie anywhere: a run of pixels is given by its first, and what its pixels
-//! meet at a tap or in a channel by an offset that is the same for all runs.
+//! All hold output channels in vector lanes and take pixels one by one, which may therefore lie
+//! anywhere: a run of pixels is given by its first, and a tap or channel by an offset that is the
+//! same for all runs.
 //!
-//! The loops here are plain code on arrays of a fixed size, which the compiler turns into vector
-//! registers of 256 bits; those for 512 bits are in [`super::avx512`].
+//! The loops here are plain code on arrays of a fixed size, which the compiler turns into 256-bit
+//! vectors; the loops for 512 bits are in [`super::avx512`].
 
 use std::ops::Range;
 
@@ -14,30 +14,30 @@ use super::avx512;
 use crate::dtype::Element;
 use crate::simd_dispatch::Vectors;
 
-/// Output channels side by side; those of a block.
+/// Output channels of a block, one per vector lane.
 pub(crate) const CHANNELS: usize = 16;
-/// Blocks of channels that are computed together at most.
+/// The most blocks of channels computed together.
 pub(crate) const BLOCKS: usize = 2;
 /// Neighbouring pixels of a run.
 pub(crate) const RUN: usize = 4;
-/// Offsets that [`accumulate`] takes a multiple of.
+/// [`accumulate`] takes a multiple of this number of offsets.
 pub(crate) const WEIGHTS: usize = 8;
 
 /// The vectors that the inner loops use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lanes {
-    /// Whatever every machine of this architecture has.
+    /// What every processor of this architecture has.
     Baseline,
-    /// 256 bits, with fused multiplication and addition.
+    /// 256 bits, with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 512 bits, for f32 alone.
+    /// 512 bits, for f32 only.
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl Lanes {
-    /// The widest that this machine has for `T`.
+    /// The widest that this processor has for `T`.
     pub(crate) fn of_this_machine<T: Element>() -> Self {
         match Vectors::of_this_machine() {
             Vectors::Baseline => Self::Baseline,
@@ -65,7 +65,7 @@ pub(super) fn correlate<T: Element, const APART: usize>(
     match lanes {
         Lanes::Baseline => correlate_in::<T, false, APART>(weights, padded, offsets, runs, sums),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `of_this_machine` found these instructions.
+        // SAFETY: `of_this_machine` detected these instructions.
         Lanes::Avx2 => unsafe { correlate_avx2::<T, APART>(weights, padded, offsets, runs, sums) },
         #[cfg(target_arch = "x86_64")]
         Lanes::Avx512 => {
@@ -73,7 +73,7 @@ pub(super) fn correlate<T: Element, const APART: usize>(
             let f32s = (T::as_f32(weights.as_flattened()), T::as_f32(padded), T::as_f32_mut(sums));
             let (Some(weights), Some(padded), Some(sums)) = f32s else { return };
             let (weights, sums) = (weights.as_chunks().0, sums.as_chunks_mut().0.as_chunks_mut().0);
-            // SAFETY: `of_this_machine` found these instructions.
+            // SAFETY: `of_this_machine` detected these instructions.
             match sums.split_at_mut_checked(runs.len()) {
                 Some((first, second)) if !second.is_empty() => {
                     let (a, b) = weights.split_at(offsets.len());
@@ -141,7 +141,7 @@ pub(crate) fn accumulate<T: Element>(
     match lanes {
         Lanes::Baseline => accumulate_in::<T, false>(grads, padded, offsets, runs, sums),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `of_this_machine` found these instructions.
+        // SAFETY: `of_this_machine` detected these instructions.
         Lanes::Avx2 => unsafe { accumulate_avx2(grads, padded, offsets, runs, sums) },
         #[cfg(target_arch = "x86_64")]
         Lanes::Avx512 => {
@@ -150,7 +150,7 @@ pub(crate) fn accumulate<T: Element>(
             let f32s = (T::as_f32(grads), T::as_f32(padded), T::as_f32_mut(sums));
             let (Some(grads), Some(padded), Some(sums)) = f32s else { return };
             let (grads, sums) = (grads.as_chunks().0.as_chunks().0, sums.as_chunks_mut().0);
-            // SAFETY: `of_this_machine` found these instructions.
+            // SAFETY: `of_this_machine` detected these instructions.
             match sums.split_at_mut_checked(offsets.len()) {
                 Some((first, second)) if !second.is_empty() => unsafe {
                     avx512::accumulate(grads, padded, offsets, runs, [first, second])
@@ -173,7 +173,7 @@ fn accumulate_avx2<T: Element>(
     accumulate_in::<T, true>(grads, padded, offsets, runs, sums);
 }
 
-/// Offsets that [`accumulate_in`] takes at a time.
+/// Offsets per iteration of [`accumulate_in`].
 const TOGETHER: usize = 4;
 
 #[inline(always)]
@@ -204,8 +204,8 @@ fn accumulate_in<T: Element, const FUSED: bool>(
     }
 }
 
-/// Sums over ranges of lines, each of `size` vectors: `sums[k size + i] = sum over l in ranges[k] of
-/// lines[l size + i]`.
+/// Sums over ranges of lines, each of `size` vectors: `sums[k size + i] = sum over l in ranges[k]
+/// of lines[l size + i]`.
 #[allow(unsafe_code)]
 pub(super) fn sum_ranges<T: Element>(
     lanes: Lanes,
@@ -254,7 +254,7 @@ fn sum_ranges_in<T: Element>(
     }
 }
 
-/// `a * b + c`, rounded once where the machine does so in one instruction.
+/// `a * b + c`, rounded only once if `FUSED`.
 #[inline(always)]
 fn multiply_add<T: Element, const FUSED: bool>(a: T, b: T, c: T) -> T {
     if FUSED { a.mul_add(b, c) } else { a * b + c }

@@ -1,4 +1,4 @@
-//! The sum over taps and channels that is a convolution, or the gradient of its input.
+//! Convolution and the gradient of its input, as a sum over taps and channels.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::winograd::Winograd;
 use crate::dtype::Element;
 use crate::par_vec::build_with;
 
-/// Runs of targets whose sums are held at a time, so that they stay in the first-level cache.
+/// Runs of targets summed at a time, so that their sums stay in the first-level cache.
 pub(super) const BAND: usize = 64;
 
 /// `target[b,r,t] = sum over source channels c and taps k of weight[r,c,k] source[b,c,at(t,k)]`.

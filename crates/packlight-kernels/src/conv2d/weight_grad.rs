@@ -1,4 +1,4 @@
-//! How the gradient of the weight is cut into pieces of work, whatever the input was kept as.
+//! How the weight gradient is divided into parallel tasks, for dense and for pooled inputs.
 
 use rayon::prelude::*;
 
@@ -7,22 +7,22 @@ use super::simd::{BLOCKS, CHANNELS};
 use crate::dtype::Element;
 use crate::par_vec::build_parts;
 
-/// Pieces of work that the gradient is cut into, by samples or by output channels.
+/// The number of tasks, divided by samples or by output channels.
 const PIECES: usize = 8;
-/// Weights up to which each piece sums a gradient of its own.
+/// Up to this number of weights, each task sums a gradient of its own.
 const OWN_SUMS: usize = 1 << 17;
 
-/// Whether the weights are so few that each piece of work sums the gradient of all of them over its
-/// own samples; otherwise each goes through all samples for its own weights.
+/// Whether there are few weights, so that each task sums the whole gradient over its own samples;
+/// otherwise each task goes through all samples for its own weights.
 pub(super) fn own_sums(problem: &Problem) -> bool {
     problem.out_channels * problem.depth() * problem.taps() <= OWN_SUMS
 }
 
-/// The gradient of the weight, of which `piece` computes some output channels, all of one group,
-/// from some samples: it is given these samples of the input and of the output gradient, the first
-/// of the channels, and their gradients, all zero.
+/// The gradient of the weight. `piece` computes some output channels of one group from some
+/// samples, given these samples of the input and of the output gradient, the first channel, and a
+/// zeroed slice for the gradients.
 ///
-/// `input` comes with the elements of a sample; `together` samples are best taken together.
+/// `input` comes with the number of elements per sample; `together` samples are best combined.
 pub(super) fn weight_grad_of<T: Element>(
     problem: &Problem,
     together: usize,
@@ -52,7 +52,7 @@ pub(super) fn weight_grad_of<T: Element>(
         }
         return result;
     }
-    // No piece waits for another, and no second copy of a large gradient is held.
+    // No task waits for another, and there is no second copy of a large gradient.
     let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
     let firsts: Vec<usize> = (0..problem.out_channels)
         .step_by(outputs)

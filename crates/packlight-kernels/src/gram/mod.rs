@@ -12,22 +12,23 @@ use crate::{Error, Result};
 
 const KERNEL: &str = "gram";
 
-/// Columns whose products are summed in the tensor's own type; such sums are added up in f64.
+/// Columns summed in the tensor's own type; these sums are added up in f64.
 const COLUMNS: usize = 1024;
-/// Pieces of work below which the columns are divided, too.
+/// With fewer tasks than this, the columns are divided as well.
 const PIECES: usize = 16;
 
 /// The Gram matrix `X X^T` (d,d), in f64, of the unfolding `X` of `tensor` along `axis`, of length
 /// d: element (i,j) is the inner product of the slices i and j.
 ///
-/// Products are summed in the tensor's type over at most 1024 columns, such sums in f64, so that
-/// rounding does not grow with the size of the tensor: in f32 an element is off by about 1e-6 of the
-/// product of the two slices' norms, and eigenvalues below that share of their sum are rounding.
-/// Elements of an f32 tensor below 1e-19 count as 0, since their squares vanish.
+/// Products are summed in the tensor's type over at most 1024 columns, and these sums in f64, so
+/// that rounding errors do not grow with the tensor's size. In f32 an element's error is about 1e-6
+/// of the product of the two slices' norms, and eigenvalues below that fraction of their sum are
+/// rounding errors. Elements of an f32 tensor below 1e-19 count as 0, since their squares
+/// underflow.
 ///
 /// # Errors
-/// If there is no such axis, if an element is not finite or too large to be squared, or type or
-/// device have no kernel.
+/// Returns an error if there is no such axis, if an element is not finite or too large to be
+/// squared, or the type or device is not supported.
 pub fn gram(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     let lengths = lengths(KERNEL, tensor.dims(), axis)?;
     let device = tensor.device();
@@ -41,7 +42,7 @@ pub fn gram(tensor: &Tensor, axis: usize) -> Result<Tensor> {
             products::above_diagonal(&unfolding)
         };
         mirror(&mut result, unfolding.rows);
-        // An element that is not finite, or has no finite square, shows in its slice's own.
+        // If an element or its square is not finite, its slice's diagonal element is not finite.
         if !result.iter().step_by(lengths.1 + 1).all(|square| square.is_finite()) {
             return Err(Error::NotFinite { kernel: KERNEL, what: "an element, or its square," });
         }
@@ -49,7 +50,7 @@ pub fn gram(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     })
 }
 
-/// Copies what is above the diagonal to below it.
+/// Copies the triangle above the diagonal to the one below.
 fn mirror(matrix: &mut [f64], size: usize) {
     for i in 0..size {
         for j in 0..i {

@@ -1,4 +1,5 @@
-//! For any unfolding: by matrix products, of copies where neighbours in a row lie apart.
+//! Gram matrices of any unfolding, by matrix products; columns that are not adjacent are copied
+//! first.
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::unfolding::Unfolding;
 
-/// Rows of the result that one piece of work takes.
+/// Rows of the result per parallel task.
 const ROWS: usize = 64;
 
 /// The elements on and above the diagonal.

@@ -1,6 +1,6 @@
-//! For an unfolding of many rows that come in runs of at least four neighbours, as along the
-//! samples, channels and lines of images: like the weight's gradient of a convolution with one tap,
-//! by the inner loops of that, which read the tensor as it lies.
+//! Gram matrices of unfoldings with many rows and runs of at least four adjacent columns, as along
+//! the samples, channels and lines of images. They are computed like the weight gradient of a
+//! convolution with one tap, by the same inner loops, which read the tensor without a copy.
 
 use std::ops::Range;
 
@@ -12,9 +12,9 @@ use crate::conv2d::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use crate::dtype::Element;
 use crate::unfolding::Unfolding;
 
-/// Rows whose elements are laid side by side.
+/// Rows interleaved at a time.
 pub(super) const ROWS: usize = BLOCKS * CHANNELS;
-/// Runs that are taken at a time, so that they stay in the cache.
+/// Runs per batch, so that they stay in the cache.
 const RUNS: usize = 64;
 
 /// Products of some rows with all rows from the first of them on.
@@ -88,7 +88,7 @@ impl<T: Element> Products<T> {
     fn new(unfolding: &Unfolding<'_, T>, rows: Range<usize>) -> Self {
         let others = unfolding.rows - rows.start;
         let mut offsets: Vec<usize> = (0..others).map(|row| row * unfolding.inner).collect();
-        // Those too many repeat the first.
+        // Padded by repeating the first.
         offsets.resize(others.next_multiple_of(WEIGHTS), 0);
         let sums = rows.len().div_ceil(CHANNELS) * offsets.len();
         let of_columns = vec![[T::zero(); CHANNELS]; sums];
@@ -121,7 +121,7 @@ impl<T: Element> Products<T> {
         accumulate(lanes, vectors, elements, &self.offsets, runs, &mut self.of_columns);
     }
 
-    /// Adds up what has been summed in the tensor's type.
+    /// Adds the sums in the tensor's type to those in f64.
     fn sum_up(&mut self) {
         for (sums, of_columns) in self.sums.iter_mut().zip(&mut self.of_columns) {
             for (sum, of_columns) in sums.iter_mut().zip(of_columns) {

@@ -1,4 +1,4 @@
-//! Integers along a line: the code of one group.
+//! The affine code of one group.
 
 use half::bf16;
 
@@ -6,7 +6,7 @@ use crate::bit_pack::{self, RUN};
 use crate::dtype::Element;
 use crate::noise::Noise;
 
-/// The least and the greatest value, both NaN where a value is not finite in f32.
+/// The minimum and the maximum; both NaN if a value is not finite in f32.
 #[inline(always)]
 pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
     const LANES: usize = 32;
@@ -29,7 +29,7 @@ pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
     for (lane, &value) in rest.iter().enumerate() {
         take(lane, value);
     }
-    // From many lanes to few side by side; one by one that would take as long as the loop above.
+    // Lanes are halved repeatedly; one by one, this would take as long as the loop above.
     let mut width = LANES / 2;
     while width > 0 {
         for lane in 0..width {
@@ -46,7 +46,7 @@ pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
     }
 }
 
-/// The values that the codes of a group stand for: `min + code * scale`.
+/// The range of a group, whose codes have the values `min + code * scale`.
 #[derive(Clone, Copy)]
 pub(crate) struct Affine {
     pub(crate) min: f32,
@@ -112,7 +112,7 @@ impl Affine {
     }
 }
 
-/// The greatest code of so many bits.
+/// The largest code of this many bits.
 #[inline(always)]
 pub(crate) fn levels(bits: u8) -> f32 {
     ((1u16 << bits) - 1).into()
@@ -123,14 +123,14 @@ fn single<T: Element>(value: T) -> f32 {
     value.wide() as f32
 }
 
-/// The next number in bf16 that is not greater.
+/// Rounds down to bf16.
 #[inline(always)]
 fn bf16_below(value: f32) -> f32 {
     let cut = f32::from_bits(value.to_bits() & 0xffff_0000);
     if cut > value { f32::from_bits(cut.to_bits().wrapping_add(0x1_0000)) } else { cut }
 }
 
-/// The next number in bf16 that is not smaller.
+/// Rounds up to bf16.
 #[inline(always)]
 fn bf16_above(value: f32) -> f32 {
     -bf16_below(-value)

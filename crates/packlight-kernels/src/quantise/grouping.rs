@@ -1,4 +1,4 @@
-//! How a tensor is cut into groups, and where the codes of each group are.
+//! How a tensor is divided into groups, and where the codes of each group are.
 
 use std::ops::Range;
 
@@ -8,11 +8,11 @@ use super::KERNEL;
 use crate::bit_pack;
 use crate::{Error, Result};
 
-/// Elements that one piece of work takes, or one group where that is more.
+/// Elements per parallel task, or one group where that is more.
 const PIECE: usize = 64 * 1024;
 
-/// How a tensor is cut into groups: rows of the flattened tensor, and groups within each row, of
-/// which the last may be shorter.
+/// How a tensor is divided into groups: rows of the flattened tensor, and groups within each row,
+/// the last of which may be shorter.
 #[derive(Debug, Clone, Copy)]
 pub struct Grouping<'a> {
     /// Elements of a row.
@@ -26,9 +26,9 @@ pub struct Grouping<'a> {
 /// Bits of a code, 1 to 8.
 #[derive(Debug, Clone, Copy)]
 pub enum Bits<'a> {
-    /// The same everywhere.
+    /// The same in all rows.
     All(u8),
-    /// Those of each row.
+    /// One number for each row.
     PerRow(&'a [u8]),
 }
 
@@ -38,7 +38,7 @@ impl Grouping<'_> {
         self.row.div_ceil(self.group.max(1))
     }
 
-    /// Bytes that the codes of `rows` rows take.
+    /// Bytes of the codes of `rows` rows.
     pub fn bytes(&self, rows: usize) -> usize {
         match self.bits {
             Bits::All(bits) => rows * self.row_bytes(bits),
@@ -82,12 +82,12 @@ impl<'a> Layout<'a> {
             Bits::PerRow(bits) => {
                 return Err(Error::shape(
                     KERNEL,
-                    format!("bits of {rows} rows expected, of {} found", bits.len()),
+                    format!("expected bits of {rows} rows, found of {}", bits.len()),
                 ));
             }
         };
         if let Some(wrong) = all.iter().find(|bits| !(1..=8).contains(*bits)) {
-            return Err(Error::shape(KERNEL, format!("1 to 8 bits expected, {wrong} found")));
+            return Err(Error::shape(KERNEL, format!("expected 1 to 8 bits, found {wrong}")));
         }
         let (starts, row_bytes) = match bits {
             Bits::All(bits) => (Vec::new(), grouping.row_bytes(bits)),
@@ -116,7 +116,7 @@ impl<'a> Layout<'a> {
         if ranges.dims() != [groups, 2] {
             return Err(Error::shape(
                 KERNEL,
-                format!("ranges ({groups}, 2) expected, {:?} found", ranges.dims()),
+                format!("expected ranges ({groups}, 2), found {:?}", ranges.dims()),
             ));
         }
         Ok(())
@@ -126,7 +126,7 @@ impl<'a> Layout<'a> {
         self.rows * self.groups_per_row
     }
 
-    /// The groups of each piece of work.
+    /// The groups of each task.
     pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
         let size = (PIECE / self.group).max(1);
         let starts = (0..self.groups()).step_by(size);
@@ -154,7 +154,7 @@ impl<'a> Layout<'a> {
         }
     }
 
-    /// Where the codes of a group begin, or end those of the one before.
+    /// The position where the codes of a group begin, and those of the previous group end.
     pub(crate) fn byte(&self, group: usize) -> usize {
         if group >= self.groups() {
             return self.bytes;

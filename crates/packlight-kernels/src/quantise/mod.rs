@@ -1,13 +1,13 @@
-//! Affine codes of a few bits for groups of neighbouring values.
+//! Affine quantisation of groups of neighbouring values to a few bits.
 //!
 //! A value x of a group becomes the integer q nearest to (x - min) / scale + noise, and is restored
-//! as q * scale + min. With stochastic rounding the mean of what is restored is x. The range of a
-//! group is kept as two bf16, and codes are made with the rounded ones: the minimum is rounded
-//! down and the scale up, so that the range still covers the group, nothing is clipped and the
-//! rounding of the range biases nothing; it only makes the steps wider.
+//! as q * scale + min. With stochastic rounding the mean of the restored value is x. The range of a
+//! group is kept in two bf16 numbers, and codes are computed from these: the minimum is rounded
+//! down and the scale up, so the range still covers the group, nothing is clipped, and rounding the
+//! range causes no bias, only slightly wider steps.
 //!
-//! A group that holds a value that is not finite, or whose range f32 or bf16 do not reach, is NaN
-//! when it is restored.
+//! A group with a value that is not finite, or with a range that exceeds f32 or bf16, is restored
+//! as NaN.
 
 use std::ops::Range;
 
@@ -37,7 +37,8 @@ const KERNEL: &str = "quantise";
 /// Codes (bytes, u8), and the minimum and the scale of each group (groups, 2) as bf16.
 ///
 /// # Errors
-/// If the grouping does not fit the tensor, or type or device have no kernel.
+/// Returns an error if the grouping does not fit the tensor, or the type or device is not
+/// supported.
 pub fn pack(
     input: &Tensor,
     grouping: &Grouping<'_>,
@@ -65,10 +66,11 @@ pub fn pack(
 }
 
 /// Codes (bytes, u8) for ranges that are given: the minimum and the scale (groups of a row, 2, f32)
-/// of the same group of every row. What lies outside gets the nearest code.
+/// of the same group of every row. Values outside the range get the nearest code.
 ///
 /// # Errors
-/// If the grouping or the ranges do not fit the tensor, or type or device have no kernel.
+/// Returns an error if the grouping or the ranges do not fit the tensor, or the type or device is
+/// not supported.
 pub fn pack_within(
     input: &Tensor,
     ranges: &Tensor,
@@ -92,10 +94,10 @@ pub fn pack_within(
     })
 }
 
-/// What codes and ranges of [`pack`] or [`pack_within`] stand for, as f32 or f64.
+/// Restores the values from the codes and ranges of [`pack`] or [`pack_within`], as f32 or f64.
 ///
 /// # Errors
-/// If the sizes do not fit, or type or device have no kernel.
+/// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn unpack(
     codes: &Tensor,
     ranges: &Tensor,
@@ -107,7 +109,7 @@ pub fn unpack(
     if codes.elem_count() != layout.bytes {
         return Err(Error::shape(
             KERNEL,
-            format!("{} bytes of codes expected, {} found", layout.bytes, codes.elem_count()),
+            format!("expected {} bytes of codes, found {}", layout.bytes, codes.elem_count()),
         ));
     }
     let shared = ranges.dtype() == DType::F32;
@@ -137,11 +139,12 @@ fn restore<T: Element>(
     Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
 }
 
-/// The least and the greatest value of each group: (groups, 2) as f32, NaN where a value of the
-/// group is not finite.
+/// The minimum and the maximum of each group: (groups, 2) as f32; NaN if a value of the group is
+/// not finite.
 ///
 /// # Errors
-/// If the grouping does not fit the tensor, or type or device have no kernel.
+/// Returns an error if the grouping does not fit the tensor, or the type or device is not
+/// supported.
 pub fn extremes(input: &Tensor, row: usize, group: usize) -> Result<Tensor> {
     let layout = Layout::new(input.elem_count(), &Grouping { row, group, bits: Bits::All(1) })?;
     let device = input.device();
@@ -158,9 +161,9 @@ pub fn extremes(input: &Tensor, row: usize, group: usize) -> Result<Tensor> {
     })
 }
 
-/// Where [`encode`] gets the range of a group from.
+/// Where [`encode`] takes the range of a group from.
 enum Source<'a> {
-    /// The group itself; the range goes here.
+    /// From the group itself; the range is written here.
     Groups(&'a mut [[bf16; 2]]),
     /// Those of the groups of a row.
     Rows(&'a [[f32; 2]]),

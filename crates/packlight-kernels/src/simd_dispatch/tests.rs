@@ -1,4 +1,4 @@
-//! Every version of every kernel that has several, on each kind of vectors that this machine has.
+//! Every vectorised kernel, on each kind of vectors that this processor has.
 
 use std::cell::Cell;
 
@@ -23,7 +23,7 @@ thread_local! {
     pub(super) static ASKED: Cell<Option<Vectors>> = const { Cell::new(None) };
 }
 
-/// What `f` gives on a thread of its own that uses these vectors.
+/// The result of `f` on a thread that uses these vectors.
 fn on<T: Send>(vectors: Vectors, f: impl FnOnce() -> T + Send) -> T {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(1)
@@ -43,23 +43,23 @@ fn here() -> impl Iterator<Item = Vectors> {
     })
 }
 
-/// Normal numbers that f32 holds, as `dtype`.
+/// Normal random numbers rounded to f32, as `dtype`.
 fn sample(shape: &[usize], name: &str, dtype: DType) -> Tensor {
     let mut stream = Key::new(3, Purpose::Sample).layer(name).stream();
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| stream.normal() as f32).collect();
     Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
 }
 
-/// All elements; both f32 and codes go to f64 and back unchanged.
+/// All elements as f64, which f32 and codes convert to exactly.
 fn values(tensors: &[Tensor]) -> Vec<f64> {
     let of = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
     tensors.iter().flat_map(|tensor| of(tensor).unwrap()).collect()
 }
 
-/// What a kernel gives for inputs of a type.
+/// Runs a kernel on inputs of a type.
 type Kernel = fn(DType) -> Result<Vec<Tensor>>;
 
-/// Those whose loops are neither fused nor reordered.
+/// Kernels whose operations are neither fused nor reordered.
 const SAME: &[(&str, Kernel)] = &[
     ("argmax", |dtype| Ok(vec![argmax::argmax(&sample(&[40, 77], "x", dtype))?])),
     ("batch_norm", |dtype| {
@@ -153,7 +153,7 @@ const SAME: &[(&str, Kernel)] = &[
     ("block_pool", |dtype| Ok(vec![pool(&sample(&[3, 5, 13, 14], "x", dtype), 4)?])),
 ];
 
-/// Those whose multiplications and additions are fused where the vectors can.
+/// Kernels that use fused multiply-add where available.
 const FUSED: &[(&str, Kernel)] = &[
     ("direct convolutions", |dtype| {
         let strided =

@@ -1,11 +1,11 @@
-//! What tests of kernels share.
+//! Helpers of the kernels' tests.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // each test file uses some of it
 
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::rng::{Key, Purpose};
 
-/// Normal numbers in f64 that the name decides.
+/// Normal random numbers in f64, determined by the name.
 pub fn sample(shape: &[usize], name: &str) -> Tensor {
     let mut stream = Key::new(5, Purpose::Sample).layer(name).stream();
     let values: Vec<f64> = (0..shape.iter().product()).map(|_| stream.normal()).collect();
@@ -17,8 +17,8 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// Panics unless there are as many elements and each differs by at most `tolerance` of the largest one
-/// expected.
+/// Panics unless there are as many elements and each differs by at most `tolerance` of the largest
+/// one expected.
 #[track_caller]
 pub fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
@@ -29,7 +29,7 @@ pub fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
     }
 }
 
-/// The same of tensors, of the same shape.
+/// The same for tensors of the same shape.
 #[track_caller]
 pub fn assert_tensors_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(found.dims(), expected.dims());

@@ -1,4 +1,4 @@
-//! Figures: the drawing and, below it, how to read it.
+//! Figures, with how to read them below.
 
 use super::{Show, escape};
 use packlight_figure::Figure;

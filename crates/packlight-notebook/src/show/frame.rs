@@ -5,7 +5,7 @@ use super::table::Table;
 use polars::frame::DataFrame;
 use polars::prelude::AnyValue;
 
-/// Rows shown; a frame that has more says how many.
+/// The most rows shown; a longer frame says how many it has.
 const ROWS: usize = 50;
 
 impl Show for DataFrame {

@@ -7,7 +7,7 @@ pub mod table;
 
 use std::io::{self, Write};
 
-/// Something that a notebook shows as HTML.
+/// A value that a notebook shows as HTML.
 ///
 /// The kernel calls [`Show::evcxr_display`] on the value of a cell's last expression. It keeps only
 /// the last piece of HTML of a cell, so show one thing per cell.
@@ -15,14 +15,14 @@ pub trait Show {
     /// The HTML that appears below the cell.
     fn html(&self) -> String;
 
-    /// Hands the HTML to the kernel.
+    /// Sends the HTML to the kernel.
     ///
-    /// It is written at once, since what another thread prints in between would become part of it.
-    /// Where the standard output is closed nobody looks, and nothing is shown.
+    /// It is written in one call, since output of other threads in between would become part of it.
+    /// If standard output is closed, nothing is shown.
     fn evcxr_display(&self) {
         let message = message(&self.html());
         let mut stdout = io::stdout().lock();
-        // The kernel calls this by name and has no use for a result.
+        // The kernel calls this by name and ignores a result.
         let _ = stdout.write_all(message.as_bytes()).and_then(|()| stdout.flush());
     }
 }
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn message_ends_its_last_line() {
-        // An unfinished line would keep the kernel waiting for ever.
+        // With an unfinished line, the kernel would wait forever.
         assert_eq!(
             message("<b>x</b>"),
             "EVCXR_BEGIN_CONTENT text/html\n<b>x</b>\nEVCXR_END_CONTENT\n"

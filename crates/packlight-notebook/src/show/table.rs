@@ -4,7 +4,7 @@ use super::{Show, escape};
 
 /// A table with a header, for a few dozen rows.
 ///
-/// Columns of numbers are set flush right, so that digits stand below digits.
+/// Columns of numbers are right-aligned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     header: Vec<String>,
@@ -12,12 +12,12 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with these columns and no rows.
+    /// An empty table with these columns.
     pub fn new<T: ToString>(header: impl IntoIterator<Item = T>) -> Self {
         Self { header: texts(header), rows: Vec::new() }
     }
 
-    /// Adds a row; one that is too short is filled up with empty cells.
+    /// Adds a row; missing cells are empty.
     pub fn push<T: ToString>(&mut self, row: impl IntoIterator<Item = T>) {
         self.rows.push(texts(row));
     }
@@ -51,7 +51,7 @@ impl Show for Table {
     }
 }
 
-/// Whether a text is a number, a percentage, or a dash in the place of one.
+/// Whether the text is a number, a percentage or a dash.
 fn is_number(text: &str) -> bool {
     let digits = text.trim_end_matches('%').trim_end();
     matches!(text, "-" | "–") || digits.replace(',', "").parse::<f64>().is_ok()

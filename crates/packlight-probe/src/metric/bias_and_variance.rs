@@ -4,10 +4,9 @@ use packlight_record::Draws;
 
 use super::{distance, norm, ratio};
 
-/// Bias and variance of two or more `draws` of a gradient whose exact value is `exact`, relative to
-/// its norm.
+/// Bias and variance of two or more `draws` of a gradient, relative to the norm of its exact value.
 ///
-/// Chen et al. (ActNN, ICML 2021) publish both for a whole network.
+/// Chen et al. (ActNN, ICML 2021) report both for a whole network.
 pub fn bias_and_variance(exact: &[f64], draws: &[Vec<f64>]) -> Draws {
     let count = draws.len() as f64;
     let mean: Vec<f64> =

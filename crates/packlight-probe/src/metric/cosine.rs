@@ -2,14 +2,14 @@
 
 use super::{dot, ratio};
 
-/// `<g, h> / (|g| |h|)`, in [-1, 1] (Barley & Fröning, arXiv 2409.11902): whether the compressed
-/// gradient points where the exact one does, whatever its length.
+/// `<g, h> / (|g| |h|)`, in [-1, 1] (Barley & Fröning, arXiv 2409.11902): how well the directions of
+/// the two gradients agree, whatever their lengths.
 ///
 /// `None` if either is zero or not finite.
 pub fn cosine(exact: &[f64], compressed: &[f64]) -> Option<f64> {
     let (gg, hh) = (dot(exact, exact), dot(compressed, compressed));
-    // One root of the product makes the cosine of equal vectors exactly 1; where the product
-    // leaves the range of f64, two roots lose an ulp instead.
+    // With one root of the product, the cosine of equal vectors is exactly 1. If the product is out
+    // of range, two roots lose an ulp instead.
     let product = gg * hh;
     let norms = if product.is_normal() { product.sqrt() } else { gg.sqrt() * hh.sqrt() };
     ratio(dot(exact, compressed), norms).map(|c| c.clamp(-1.0, 1.0))

@@ -1,12 +1,12 @@
 //! The learning indicator of a restored activation.
 
 use candle_core::Tensor;
-use packlight_record::{LayerKind, Spread};
+use packlight_record::{Distribution, LayerKind};
 
-use super::{ratio, spread, values};
+use super::{distribution, ratio, values};
 use crate::{Error, Result};
 
-/// What one value of the learning indicator is taken over.
+/// The elements that one value of the learning indicator covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
     /// Each sample: all axes but the first.
@@ -23,15 +23,20 @@ impl Rows {
 }
 
 /// `LI = r.(2h - r) / |h|^2 = 1 - |h - r|^2 / |h|^2` of a restored activation `r` of an exact `h`
-/// (Auxiliary Activation Learning, ICLR 2023): 1 where they are equal, 0 where keeping nothing
-/// would serve as well, below 0 where it would serve better.
+/// (Auxiliary Activation Learning, ICLR 2023): 1 if they are equal, 0 if keeping nothing would be
+/// as good, below 0 if it would be better.
 ///
-/// One value for each of `rows`; those whose exact activation is zero or not finite are left out.
-/// `None` if there is no other.
+/// There is one value for each of `rows`, except those whose exact activation is zero or not
+/// finite;
+/// `None` if none is left.
 ///
 /// # Errors
-/// If the shapes differ or a tensor cannot be read.
-pub fn learning_indicator(rows: Rows, exact: &Tensor, restored: &Tensor) -> Result<Option<Spread>> {
+/// Returns an error if the shapes differ or a tensor cannot be read.
+pub fn learning_indicator(
+    rows: Rows,
+    exact: &Tensor,
+    restored: &Tensor,
+) -> Result<Option<Distribution>> {
     if exact.dims() != restored.dims() {
         return Err(Error::Shape {
             what: "activations".into(),
@@ -49,7 +54,7 @@ pub fn learning_indicator(rows: Rows, exact: &Tensor, restored: &Tensor) -> Resu
     let (exact, restored) = (values(exact)?, values(restored)?);
     let rows = exact.chunks_exact(row).zip(restored.chunks_exact(row));
     let indicators: Vec<f64> = rows.filter_map(|(h, r)| of_row(h, r)).collect();
-    Ok(spread(&indicators))
+    Ok(distribution(&indicators))
 }
 
 fn of_row(exact: &[f64], restored: &[f64]) -> Option<f64> {

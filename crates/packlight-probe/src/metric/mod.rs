@@ -1,8 +1,8 @@
 //! Fidelity metrics, one file each, over flattened tensors.
 //!
-//! All accumulate in f64 in the order of the elements, so that the same tensors give the same
-//! bits; all answer `None` where the reference leaves them undefined (it is zero, or something is
-//! not finite), never 0 or 1.
+//! All accumulate in f64 in the order of the elements, so that the same tensors give the same bits.
+//! An undefined metric, because the reference is zero or a value is not finite, is `None`, never 0
+//! or 1.
 
 pub mod bias_and_variance;
 pub mod cosine;
@@ -11,15 +11,15 @@ pub mod norm_ratio;
 pub mod relative_error;
 pub mod snr;
 
-mod spread;
+mod distribution;
 
 pub use bias_and_variance::bias_and_variance;
 pub use cosine::cosine;
+pub use distribution::distribution;
 pub use learning_indicator::{Rows, learning_indicator};
 pub use norm_ratio::norm_ratio;
 pub use relative_error::relative_error;
 pub use snr::snr_db;
-pub use spread::spread;
 
 use candle_core::{DType, Tensor};
 use packlight_record::Fidelity;
@@ -29,7 +29,7 @@ use crate::{Error, Result};
 /// How close `compressed` is to `exact`: all gradient metrics of one parameter.
 ///
 /// # Errors
-/// If the shapes differ or a tensor cannot be read.
+/// Returns an error if the shapes differ or a tensor cannot be read.
 pub fn fidelity(exact: &Tensor, compressed: &Tensor) -> Result<Fidelity> {
     if exact.dims() != compressed.dims() {
         return Err(Error::Shape {
@@ -68,7 +68,7 @@ pub(crate) fn dot(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(x, y)| x * y).sum()
 }
 
-/// `numerator / reference`, where that is defined: a positive finite reference and a finite result.
+/// `numerator / reference`; `None` unless the reference is positive and finite and the result finite.
 pub(crate) fn ratio(numerator: f64, reference: f64) -> Option<f64> {
     let defined = reference > 0.0 && reference.is_finite();
     defined.then(|| numerator / reference).filter(|r| r.is_finite())

@@ -2,7 +2,7 @@
 
 use super::{norm, ratio};
 
-/// `|h| / |g|`: below 1 where a codec shrinks the gradient, as every projector does.
+/// `|h| / |g|`: below 1 if a codec shrinks the gradient, as every projection does.
 ///
 /// `None` if the exact gradient is zero or either is not finite.
 pub fn norm_ratio(exact: &[f64], compressed: &[f64]) -> Option<f64> {

@@ -2,7 +2,7 @@
 
 use super::{distance, norm, ratio};
 
-/// `|g - h| / |g|`: 0 where the two are equal, 1 where nothing is left of the gradient.
+/// `|g - h| / |g|`: 0 if the two are equal, 1 if the compressed gradient is zero.
 ///
 /// `None` if the exact gradient is zero or either is not finite.
 pub fn relative_error(exact: &[f64], compressed: &[f64]) -> Option<f64> {

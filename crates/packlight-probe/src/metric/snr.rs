@@ -4,8 +4,8 @@ use super::relative_error;
 
 /// `10 log10(|g|^2 / |g - h|^2) = -20 log10(relative error)`, in decibels.
 ///
-/// `None` if the exact gradient is zero or either is not finite, and also where the two are equal,
-/// since the ratio is infinite there; the relative error of 0 tells the two cases apart.
+/// `None` if the exact gradient is zero or either is not finite. Also `None` if the two are equal, where
+/// the ratio is infinite; a relative error of 0 identifies this case.
 pub fn snr_db(exact: &[f64], compressed: &[f64]) -> Option<f64> {
     let error = relative_error(exact, compressed)?;
     (error > 0.0).then(|| -20.0 * error.log10())

@@ -1,33 +1,33 @@
-//! Whether the accuracy of exact training is kept, and whether that takes more epochs.
+//! Whether a plan keeps the accuracy of exact training, and whether that takes more epochs.
 //!
-//! Only final accuracies are held against each other: in between, the learning rate of a stretched
-//! schedule is another, and the best of many epochs flatters the longer run. A plan keeps the
-//! accuracy if its mean over the seeds is not below the lowest seed of the exact plan: that ranges
-//! overlap is not enough, since with two or three seeds they soon do.
+//! Only final accuracies are compared: before the end, a stretched schedule is at another learning
+//! rate, and the best of many epochs favours the longer run. A plan keeps the accuracy if its mean
+//! over the seeds is not below the lowest seed of the exact plan. Overlapping ranges are not
+//! enough: with two or three seeds they overlap too easily.
 
 use super::{Finding, Verdict, open};
-use crate::plan::{PlanRow, Spread};
-use crate::words::{count, list, percent};
+use crate::format::{count, list, percent};
+use crate::plan::{PlanRow, SeedStats};
 
-/// What a codec's runs say to the claim.
+/// What a codec's runs say about the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// The accuracy is kept with the exact plan's epochs.
+    /// The accuracy is kept with as many epochs as the exact plan has.
     Kept,
-    /// It is kept with so many epochs, which are more.
+    /// It is kept with this number of epochs, which is larger.
     KeptWith(u64),
-    /// It is not kept with so many epochs, though they are more.
+    /// It is not kept even with this larger number of epochs.
     NotKeptWith(u64),
-    /// It is not kept, and no finished run had more epochs.
+    /// It is not kept, and no finished run has more epochs.
     Untested,
 }
 
-/// Holds the claim against the final accuracies of all plans; those of one codec are judged
+/// Checks the claim against the final accuracies of all plans; plans of the same codec are judged
 /// together.
 pub(super) fn finding(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Finding {
     let claim = "The accuracy of exact training is kept, at the cost of more epochs.";
     let Some((base, target)) = baseline.and_then(|b| Some((b, b.accuracy?))) else {
-        return open(claim, "no run of a plan that keeps everything exactly has finished");
+        return open(claim, "no run of the exact plan has finished");
     };
     let mut details = vec![format!("{}.", ends(base, target))];
     for plan in others {
@@ -57,7 +57,7 @@ pub(super) fn finding(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Findin
 }
 
 /// `pool4 ends at 97.1 % after 18 epochs (n = 2, seeds from 97.0 % to 97.2 %)`.
-fn ends(plan: &PlanRow, accuracy: Spread) -> String {
+fn ends(plan: &PlanRow, accuracy: SeedStats) -> String {
     let seeds = match accuracy.n {
         1 => String::new(),
         _ => format!(", seeds from {} to {}", percent(accuracy.low), percent(accuracy.high)),
@@ -71,31 +71,31 @@ fn ends(plan: &PlanRow, accuracy: Spread) -> String {
     )
 }
 
-/// Whether so much is as much as the exact plan's.
-fn kept(found: Spread, target: Spread) -> bool {
+/// Whether this accuracy counts as the exact plan's.
+fn kept(found: SeedStats, target: SeedStats) -> bool {
     found.mean >= target.low
 }
 
-/// `−0.7 points, within the range of the seeds of none`.
-fn beside(found: Spread, base: &str, target: Spread) -> String {
+/// `−0.7 points, within the seed range of none`.
+fn beside(found: SeedStats, base: &str, target: SeedStats) -> String {
     let points = format!("{:+.1} points", (found.mean - target.mean) * 100.0).replace('-', "−");
     let place = match () {
-        // One seed has no spread to stand in or out of.
+        // One seed makes no range.
         () if found.n.min(target.n) < 2 => return points,
         () if found.mean > target.high => "above",
         () if kept(found, target) => "within",
         () => "below",
     };
     let reached = !kept(found, target) && found.high >= target.low;
-    let reached = if reached { ", which its best seed reaches" } else { "" };
-    format!("{points}, {place} the range of the seeds of {base}{reached}")
+    let reached = if reached { ", though its best seed reaches it" } else { "" };
+    format!("{points}, {place} the seed range of {base}{reached}")
 }
 
-/// What the plans of one codec say; `None` while a run that could decide it is not finished.
+/// What the plans of one codec show; `None` while one of their runs has not finished.
 fn outcome<'a>(
     plans: impl Iterator<Item = &'a PlanRow>,
     epochs: u64,
-    target: Spread,
+    target: SeedStats,
 ) -> Option<Outcome> {
     let mut complete: Vec<(u64, bool)> = Vec::new();
     for plan in plans {
@@ -124,8 +124,8 @@ fn sentence(plan: &str, outcome: Outcome, epochs: u64) -> String {
             )
         }
         Outcome::Untested => format!(
-            "{plan} falls behind, and the study has no longer run of it, so the claim is not put \
-             to the test."
+            "{plan} falls short, and no plan of the study gives it more epochs, so the claim is \
+             untested."
         ),
     }
 }
@@ -143,8 +143,8 @@ fn verdict(outcomes: &[Outcome]) -> Verdict {
     }
 }
 
-/// All final accuracies, those of runs of another length last.
-pub(crate) fn headline(base: &PlanRow, target: Spread, others: &[&PlanRow]) -> String {
+/// All final accuracies; plans with another number of epochs come last.
+pub(crate) fn headline(base: &PlanRow, target: SeedStats, others: &[&PlanRow]) -> String {
     let epochs = base.planned_epochs;
     let mut same = vec![format!("{} {}", base.plan.name, percent(target.mean))];
     let mut other = Vec::new();

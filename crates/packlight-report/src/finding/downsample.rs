@@ -1,10 +1,10 @@
-//! Whether the gradients of the 1x1 downsample layers are the closest to the exact ones.
+//! Whether the compressed gradients of the 1x1 downsample layers are closest to the exact ones.
 
 use super::{Finding, Verdict, open};
+use crate::format::{count, list, thousandths};
 use crate::plan::{LayerRow, PlanRow, mean};
-use crate::words::{count, list, thousandths};
 
-/// Holds the claim against the cosines of the plans that compress.
+/// Checks the claim against the cosines of the plans that compress.
 pub(super) fn finding(others: &[&PlanRow]) -> Finding {
     let claim = "Downsample layers (1x1, stride 2) are the most resilient: their compressed \
                  gradients are closest to the exact ones.";
@@ -27,7 +27,7 @@ pub(super) fn finding(others: &[&PlanRow]) -> Finding {
         higher.push(inside > outside);
         highest.push(inside > outside && top == down.len());
         let name = &plan.plan.name;
-        short.push(format!("{} against {} with {name}", thousandths(inside), thousandths(outside)));
+        short.push(format!("{} vs {} with {name}", thousandths(inside), thousandths(outside)));
         details.push(format!(
             "{name}: mean cosine {} over {} and {} over the other compressed layers; {top} of the \
              {} layers with the highest cosine are downsample layers (the highest is {}).",
@@ -46,6 +46,6 @@ pub(super) fn finding(others: &[&PlanRow]) -> Finding {
         (_, Verdict::Confirmed | Verdict::Partly) => Verdict::Partly,
         (_, verdict) => verdict,
     };
-    let headline = format!("Cosine of downsample layers against the others: {}", list(&short));
+    let headline = format!("Cosine of downsample layers vs the other layers: {}", list(&short));
     Finding { claim: claim.to_string(), verdict, headline, details }
 }

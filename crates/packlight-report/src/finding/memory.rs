@@ -1,17 +1,17 @@
-//! Whether less is kept at the peak of a training step.
+//! Whether pooling lowers the peak memory of a training step.
 
 use super::{Finding, Verdict, open};
+use crate::format::{bytes, change, list};
 use crate::plan::PlanRow;
-use crate::words::{bytes, change, list};
 
-/// Holds the claim against the peak of a step with one plan for each codec.
+/// Checks the claim against the peak of a training step, with one plan for each codec.
 pub(super) fn finding(baseline: Option<&PlanRow>, compressing: &[&PlanRow]) -> Finding {
-    let claim = "Pooling saved activations saves memory (the paper: 29 % of the peak with 2x2, \
+    let claim = "Pooling saved activations saves memory (paper: 29 % of the peak with 2x2, \
                  36 % with 4x4, ResNet-18 on ImageNet).";
     let Some(base) = baseline else {
-        return open(claim, "the study has no plan that keeps everything exactly");
+        return open(claim, "the study has no exact plan");
     };
-    // The allocator's peak is what a user's machine must hold; the ledger's is the next best.
+    // The allocator's peak is what the machine must hold; without it, the ledger's has to do.
     let peak = |p: &PlanRow| match (base.peak_allocated, p.peak_allocated) {
         (Some(base), Some(peak)) => Some((base, peak, "the counting allocator")),
         _ => base.peak_kept.zip(p.peak_kept).map(|(base, peak)| (base, peak, "the ledger")),
@@ -25,7 +25,7 @@ pub(super) fn finding(baseline: Option<&PlanRow>, compressing: &[&PlanRow]) -> F
         let name = &plan.plan.name;
         short.push(format!("{name} {}", change(to, from, "less", "more")));
         let mut detail = format!(
-            "{name}: peak of a training step by {by} {} instead of {} ({})",
+            "{name}: peak of a training step {} instead of {} ({}), by {by}",
             bytes(Some(to)),
             bytes(Some(from)),
             change(to, from, "less", "more"),
@@ -41,8 +41,9 @@ pub(super) fn finding(baseline: Option<&PlanRow>, compressing: &[&PlanRow]) -> F
         details.push(detail + ".");
     }
     if shown.is_empty() {
-        return open(claim, "no step's memory was recorded for two plans");
+        return open(claim, "memory was not recorded for both the exact plan and another");
     }
-    let headline = format!("Peak memory of a step against {}: {}", base.plan.name, list(&short));
+    let headline =
+        format!("Peak memory of a step compared with {}: {}", base.plan.name, list(&short));
     Finding { claim: claim.to_string(), verdict: Verdict::of(&shown), headline, details }
 }

@@ -1,6 +1,6 @@
-//! The three findings of Barley and Fröning (arXiv 2409.11902) on pooled activations, held
-//! against the records: memory is saved, the accuracy is kept with more epochs, and the 1x1
-//! downsample layers stand compression best.
+//! The three findings of Barley and Fröning (arXiv 2409.11902) on pooled activations, checked
+//! against the records: memory is saved, accuracy is kept with more epochs, and the 1x1 downsample
+//! layers tolerate compression best.
 
 mod accuracy;
 mod downsample;
@@ -13,22 +13,22 @@ use crate::plan::{PlanRow, codecs};
 
 pub(crate) use accuracy::headline as accuracies;
 
-/// What the records say to a finding.
+/// Whether the records support a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// They show it.
+    /// They support it.
     Confirmed,
-    /// They show it for some plans, or in part.
+    /// They support it for some plans, or in part.
     Partly,
-    /// They show the contrary.
+    /// They contradict it.
     Denied,
-    /// They do not hold what it takes.
+    /// They are not enough to tell.
     Open,
 }
 
 impl Verdict {
-    /// The word on the page.
+    /// The verdict in one word, as on the page.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -56,14 +56,14 @@ pub struct Finding {
     pub claim: String,
     /// Whether the records agree.
     pub verdict: Verdict,
-    /// What they show, as a sentence for a title.
+    /// What they show, in one line.
     pub headline: String,
-    /// The numbers, a sentence for each plan.
+    /// The numbers behind it, one sentence for each plan.
     pub details: Vec<String>,
 }
 
-/// All three findings, from the plans that pool, the baseline and its longer runs, as far as they
-/// start at random: after another plan's training fewer epochs say something else.
+/// All three findings, from the baseline, the plans that pool and longer runs of either. Plans that
+/// start from another plan's weights are left out, since their epochs cannot be compared.
 pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3] {
     let baseline = baseline.and_then(|name| plans.iter().find(|p| p.plan.name == name));
     let exact = baseline.map(|b| b.plan.spec.as_str());
@@ -82,15 +82,15 @@ pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3
 }
 
 fn open(claim: &str, why: &str) -> Finding {
-    let headline = format!("Not shown: {why}");
+    let headline = format!("Not tested: {why}");
     Finding { claim: claim.to_string(), verdict: Verdict::Open, headline, details: Vec::new() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{LayerRow, Spread};
-    use crate::study::Plan;
+    use crate::plan::{LayerRow, SeedStats};
+    use crate::study::StudyPlan;
 
     /// A plan of the codec that its name begins with; two seeds end a tenth of a point to each side
     /// of `accuracy`.
@@ -98,22 +98,28 @@ mod tests {
         let spec = name.split('-').next().unwrap_or_default();
         let (planned_epochs, mean) = ends;
         PlanRow {
-            plan: Plan { name: name.into(), spec: spec.into(), from: None },
+            plan: StudyPlan { name: name.into(), spec: spec.into(), from: None },
             planned_epochs,
             planned: 2,
             finished: 2,
-            accuracy: Some(Spread { n: 2, mean, sd: 0.001, low: mean - 0.001, high: mean + 0.001 }),
+            accuracy: Some(SeedStats {
+                n: 2,
+                mean,
+                sd: 0.001,
+                low: mean - 0.001,
+                high: mean + 0.001,
+            }),
             runs: Vec::new(),
             kept: None,
             counted: None,
-            memory: None,
+            codec_state: None,
             held: Some(peak),
             peak_kept: Some(peak),
             peak_allocated: None,
             resident: None,
             step_seconds: None,
             calibration_seconds: None,
-            drawn: None,
+            bias_and_variance: None,
             changed: None,
             layers: layers
                 .iter()
@@ -165,7 +171,7 @@ mod tests {
         );
         let detail = &accuracy.details[1];
         assert!(detail.contains("n = 2, seeds from 79.9 % to 80.1 %"), "{detail}");
-        assert!(detail.contains("−10.0 points, below the range of the seeds of none."), "{detail}");
+        assert!(detail.contains("−10.0 points, below the seed range of none."), "{detail}");
         let told = &accuracy.details[3];
         assert_eq!(told, "pool2 keeps the accuracy with 4 epochs instead of 3.");
     }
@@ -196,10 +202,7 @@ mod tests {
     fn accuracy_that_needs_no_longer_run_shows_half_of_the_claim() {
         let finding = accuracy(&[none(), plan("pool2", 70.0, (3, 0.8995), &[])]);
         assert_eq!(finding.verdict, Verdict::Partly);
-        assert!(
-            finding.details[1].contains("within the range of the seeds of none"),
-            "{finding:?}"
-        );
+        assert!(finding.details[1].contains("within the seed range of none"), "{finding:?}");
         let last = finding.details.last().unwrap();
         assert_eq!(last, "pool2 keeps the accuracy without more epochs.");
     }
@@ -207,10 +210,10 @@ mod tests {
     #[test]
     fn one_seed_that_gets_there_is_not_enough() {
         let mut wide = plan("pool2", 70.0, (6, 0.895), &[]);
-        wide.accuracy = wide.accuracy.map(|a| Spread { high: 0.9, ..a });
+        wide.accuracy = wide.accuracy.map(|a| SeedStats { high: 0.9, ..a });
         let finding = accuracy(&[none(), wide]);
         assert_eq!(finding.verdict, Verdict::Denied);
-        assert!(finding.details[1].contains("which its best seed reaches"), "{finding:?}");
+        assert!(finding.details[1].contains("though its best seed reaches it"), "{finding:?}");
     }
 
     #[test]
@@ -218,7 +221,7 @@ mod tests {
         let finding = accuracy(&[none(), plan("pool2", 70.0, (3, 0.8), &[])]);
         assert_eq!(finding.verdict, Verdict::Open);
         assert!(finding.headline.contains("pool2 80.0 %"), "{finding:?}");
-        assert!(finding.details.last().unwrap().contains("no longer run of it"), "{finding:?}");
+        assert!(finding.details.last().unwrap().contains("the claim is untested"), "{finding:?}");
     }
 
     #[test]
@@ -228,10 +231,7 @@ mod tests {
         assert_eq!(verdicts(&plans)[..2], [Verdict::Confirmed; 2]);
         let details = accuracy(&plans).details;
         assert!(details[2].starts_with("none-long ends at 95.0 % after 6 epochs"), "{details:?}");
-        assert!(
-            details[2].contains("+5.0 points, above the range of the seeds of none"),
-            "{details:?}"
-        );
+        assert!(details[2].contains("+5.0 points, above the seed range of none"), "{details:?}");
     }
 
     #[test]

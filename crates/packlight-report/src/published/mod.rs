@@ -1,18 +1,18 @@
-//! What the papers report, beside a study's own rows for the same methods.
+//! What the papers report, beside a study's own results for the same methods.
 
 mod table;
 
 use maud::{Markup, html};
 
 use crate::codec_name::methods;
+use crate::format::{change, percent};
 use crate::plan::PlanRow;
-use crate::words::{change, percent};
 use table::{PUBLISHED, Published};
 
-/// Published figures with the study's plans of the same method.
+/// A published result and the study's plans that use the same methods.
 pub(crate) type Beside<'a> = (&'static Published, Vec<&'a PlanRow>);
 
-/// The published figures of methods that the study has a plan of.
+/// The published results of every method that the study has a plan for.
 pub(crate) fn beside(plans: &[PlanRow]) -> Vec<Beside<'_>> {
     let of = |entry: &'static Published| {
         let same = plans.iter().filter(|p| same_methods(entry.methods, &p.plan.spec));
@@ -21,7 +21,8 @@ pub(crate) fn beside(plans: &[PlanRow]) -> Vec<Beside<'_>> {
     PUBLISHED.iter().map(of).filter(|(_, plans)| !plans.is_empty()).collect()
 }
 
-/// Whether a plan is of just these methods, on whatever layers; `none` for some does not count.
+/// Whether a plan uses exactly these methods, on whatever layers; `none` on some of them is
+/// ignored.
 fn same_methods(patterns: &[&str], spec: &str) -> bool {
     let mut own: Vec<&str> = methods(spec).filter(|method| *method != "none").collect();
     own.sort_unstable();
@@ -42,14 +43,14 @@ fn fits(pattern: &str, method: &str) -> bool {
     }
 }
 
-/// The section's table: a row for each published figure, and in it the study's own.
+/// The section's table: one row for each published result, with the study's own beside it.
 pub(crate) fn section(beside: &[Beside<'_>], base: Option<&PlanRow>) -> Markup {
     html! {
         p .muted {
-            "The authors' own figures with their setting, those of uncompressed training in \
-             parentheses, and at the right this study's rows for the same method. Networks, data, \
-             schedules and machines differ, so the two sides are to be read beside each other, not \
-             against each other; no published figure enters any other table, figure or verdict here."
+            "What the authors report and in which setting, with uncompressed training in parentheses; \
+             at the right, this study's results for the same method. Networks, data, schedules and \
+             machines differ, so the two sides give context for each other and must not be compared \
+             number by number. No published number enters any other table, figure or verdict here."
         }
         div .wide.dense.broad {
             table {
@@ -67,7 +68,7 @@ pub(crate) fn section(beside: &[Beside<'_>], base: Option<&PlanRow>) -> Markup {
                         th { "source" }
                         th .first { "plan" }
                         th .number { "accuracy" }
-                        th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number { "vs " (base.map_or("none", |b| b.plan.name.as_str())) }
                         th .number { "kept bytes" }
                         th .number { "time per step" }
                     }

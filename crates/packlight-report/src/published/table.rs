@@ -1,24 +1,24 @@
-//! Figures that the methods' authors have published, as they stand in their papers, posters, logs
-//! and tables. They were found on other networks, data and machines than a study's, so they stand
-//! beside its own and enter no mean, no figure and no verdict.
+//! Results that the methods' authors have published, as their papers, posters, logs and tables give
+//! them. Networks, data and machines are not the study's, so these results are shown beside its own
+//! and enter no mean, figure or verdict.
 
-/// What one source reports of one setting.
+/// What one source reports for one setting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Published {
-    /// The method as plans write it, with `*` for any parameter; of several all are combined.
+    /// The methods as plans write them, all used together; `*` stands for any parameter.
     pub(crate) methods: &'static [&'static str],
-    /// Network, data and what else matters.
+    /// Network, data and other conditions.
     pub(crate) setting: &'static str,
-    /// Accuracy or score, with the uncompressed one.
+    /// Accuracy or score, with that of uncompressed training in parentheses.
     pub(crate) accuracy: &'static str,
-    /// Memory, and what is counted.
+    /// Memory, and what it counts.
     pub(crate) memory: &'static str,
-    /// Time and other figures.
+    /// Time and other results.
     pub(crate) other: &'static str,
     pub(crate) source: &'static str,
 }
 
-const NOT_SAID: &str = "–";
+const NOT_GIVEN: &str = "–";
 const POOL: &str = "Barley and Fröning, arXiv 2409.11902, abstract";
 const AAL: &str = "Woo and Jeon, ICLR 2023, ImageNet table";
 const AAL_LINEAR: &str = "Woo and Jeon, ICLR 2023, table of transformers";
@@ -27,14 +27,14 @@ const HOSVD: &str = "Nguyen et al., NeurIPS 2024, ImageNet table";
 const HOSVD_SETTING: &str = "ResNet-18, half of ImageNet, last 2 layers, batch 64";
 const DIVISION: &str = "Wang et al., ICML 2023, logs of the authors' repository";
 
-/// Every figure, in the order of the methods' kinds.
+/// Every published result, grouped by kind of method.
 pub(crate) const PUBLISHED: &[Published] = &[
     Published {
         methods: &["pool2"],
         setting: "ResNet-18, ImageNet",
         accuracy: "kept, with a longer schedule",
         memory: "peak −29 %",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: POOL,
     },
     Published {
@@ -42,7 +42,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "ResNet-18, ImageNet",
         accuracy: "kept, with a longer schedule",
         memory: "peak −36 %",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: POOL,
     },
     Published {
@@ -50,7 +50,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "ResMLP, image classification",
         accuracy: "maintained",
         memory: "up to −32 %",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "Barley and Fröning, arXiv 2311.16883, abstract",
     },
     Published {
@@ -80,7 +80,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
     Published {
         methods: &["checkpoint=*"],
         setting: "ResNet-50, ImageNet, batch 256",
-        accuracy: NOT_SAID,
+        accuracy: NOT_GIVEN,
         memory: "3.59 GiB by the log, 8.95 GiB by the figure (20.48)",
         other: "122 images/s (469)",
         source: DIVISION,
@@ -218,7 +218,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "ViT, CIFAR-10, from scratch",
         accuracy: "87.29 (90.37)",
         memory: "55.01 % less than checkpointing alone",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: AAL_SCRATCH,
     },
     Published {
@@ -226,7 +226,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "MLP-Mixer, CIFAR-10, from scratch",
         accuracy: "89.0 (90.2)",
         memory: "72.64 % less than checkpointing alone",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: AAL_SCRATCH,
     },
     Published {
@@ -234,7 +234,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "Transformer, IWSLT, BLEU",
         accuracy: "34.63 (35.14)",
         memory: "34.38 % less than checkpointing alone",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: AAL_SCRATCH,
     },
     Published {
@@ -242,7 +242,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: HOSVD_SETTING,
         accuracy: "69.5 (69.9)",
         memory: "7.88 MB (12.25)",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: HOSVD,
     },
     Published {
@@ -250,7 +250,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: HOSVD_SETTING,
         accuracy: "69.7 (69.9)",
         memory: "9.86 MB (12.25)",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: HOSVD,
     },
     Published {
@@ -258,7 +258,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: HOSVD_SETTING,
         accuracy: "69.2 (69.9)",
         memory: "0.97 MB (12.25)",
-        other: "4.29× the time in all",
+        other: "4.29× the total time",
         source: HOSVD,
     },
     Published {
@@ -266,13 +266,13 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: HOSVD_SETTING,
         accuracy: "69.5 (69.9)",
         memory: "2.73 MB (12.25)",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: HOSVD,
     },
     Published {
         methods: &["asi:*"],
         setting: "MCUNet, Pets",
-        accuracy: "as uncompressed",
+        accuracy: "same as uncompressed",
         memory: "120.09× less",
         other: "1.86× fewer training FLOPs",
         source: "Nguyen et al., ICML 2025, arXiv 2505.05086",
@@ -282,7 +282,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: HOSVD_SETTING,
         accuracy: "68.7 (69.9)",
         memory: "4.00 MB (12.25)",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: HOSVD,
     },
     Published {
@@ -312,17 +312,17 @@ pub(crate) const PUBLISHED: &[Published] = &[
     Published {
         methods: &["actnn:3"],
         setting: "ResNet-56, CIFAR-100, level 3",
-        accuracy: NOT_SAID,
-        memory: NOT_SAID,
+        accuracy: NOT_GIVEN,
+        memory: NOT_GIVEN,
         other: "gradient: bias 0.039, variance 0.077",
         source: "Chen et al., ICML 2021, logs of the authors' repository",
     },
     Published {
         methods: &["gact:*"],
         setting: "several networks",
-        accuracy: NOT_SAID,
+        accuracy: NOT_GIVEN,
         memory: "up to 8.1× less",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "Liu et al., ICML 2022, abstract",
     },
     Published {
@@ -330,7 +330,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "DeiT-Ti, ImageNet, batch 128",
         accuracy: "72.1 (71.9)",
         memory: "1858 MB (4171)",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "Pan et al., arXiv 2111.11124, table of the authors' repository",
     },
     Published {
@@ -354,15 +354,15 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "ResNet-164, CIFAR-10; memory of ResNet-50, ImageNet, batch 256",
         accuracy: "94.5 (94.9)",
         memory: "3.28 GiB (20.48)",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: DIVISION,
     },
     Published {
         methods: &["division*"],
         setting: "ResNet-18, CIFAR-10",
         accuracy: "94.7 (94.9)",
-        memory: NOT_SAID,
-        other: NOT_SAID,
+        memory: NOT_GIVEN,
+        other: NOT_GIVEN,
         source: DIVISION,
     },
     Published {
@@ -378,23 +378,23 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "LLaMA2-7B, fine-tuning",
         accuracy: "no loss",
         memory: "up to 12.5× less",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "Woo et al., ICLR 2024, abstract",
     },
     Published {
         methods: &["topk:0.3"],
         setting: "DeiT-Ti, ImageNet",
         accuracy: "72.1 (72.1)",
-        memory: NOT_SAID,
-        other: NOT_SAID,
+        memory: NOT_GIVEN,
+        other: NOT_GIVEN,
         source: "Chen et al. (DropIT), ICLR 2023, table of the authors' repository",
     },
     Published {
         methods: &["topk:0.1"],
         setting: "DeiT-B, CIFAR-100, fine-tuning",
         accuracy: "91.3 (90.8)",
-        memory: NOT_SAID,
-        other: NOT_SAID,
+        memory: NOT_GIVEN,
+        other: NOT_GIVEN,
         source: "Chen et al. (DropIT), ICLR 2023, table of the authors' repository",
     },
     Published {
@@ -402,7 +402,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "ViT-B and CNNs, fine-tuning, up to 97 % dropped",
         accuracy: "no loss",
         memory: "9.2× less",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "Jiang et al. (Back Razor), NeurIPS 2022, abstract",
     },
     Published {
@@ -410,7 +410,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "half of the activations zero",
         accuracy: "exact",
         memory: "−34 %",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "BitTrain, 2021, abstract",
     },
     Published {
@@ -425,7 +425,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         methods: &["dither:*"],
         setting: "several networks",
         accuracy: "negligible loss",
-        memory: NOT_SAID,
+        memory: NOT_GIVEN,
         other: "92 % of the output gradient zero",
         source: "Wiedemann et al., CVPR workshops 2020, abstract",
     },
@@ -433,7 +433,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         methods: &["resprop:0.1"],
         setting: "several networks",
         accuracy: "less than 1.1 % lost",
-        memory: NOT_SAID,
+        memory: NOT_GIVEN,
         other: "10× fewer operations in the backward pass",
         source: "Goli and Aamodt, CVPR 2020, abstract",
     },
@@ -441,16 +441,16 @@ pub(crate) const PUBLISHED: &[Published] = &[
         methods: &["velora:*"],
         setting: "LLaMA-7B, Alpaca",
         accuracy: "MMLU 38.6",
-        memory: NOT_SAID,
-        other: NOT_SAID,
+        memory: NOT_GIVEN,
+        other: NOT_GIVEN,
         source: "Miles et al., NeurIPS 2024, table of the authors' repository",
     },
     Published {
         methods: &["compact:*"],
         setting: "language models",
-        accuracy: NOT_SAID,
+        accuracy: NOT_GIVEN,
         memory: "peak −25 to −30 % in pre-training, −50 % in fine-tuning",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "CompAct, NAACL 2025, abstract",
     },
     Published {
@@ -458,7 +458,7 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "language models, inputs of query, key and value",
         accuracy: "similar or better perplexity",
         memory: "up to 512× less",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "PAMM, arXiv 2506.02939, abstract",
     },
     Published {
@@ -466,21 +466,21 @@ pub(crate) const PUBLISHED: &[Published] = &[
         setting: "language models, LoRA",
         accuracy: "competitive",
         memory: "−80 % against LoRA",
-        other: NOT_SAID,
+        other: NOT_GIVEN,
         source: "LoRAct, arXiv 2509.23472, abstract",
     },
     Published {
         methods: &["fp8"],
         setting: "language models, against bf16",
         accuracy: "nearly lossless",
-        memory: "1.54× less in all",
+        memory: "1.54× less in total",
         other: "1.43× as fast",
         source: "COAT, ICLR 2025, the authors' repository",
     },
     Published {
         methods: &["regelu2", "resilu2"],
         setting: "transformers, fine-tuning",
-        accuracy: NOT_SAID,
+        accuracy: NOT_GIVEN,
         memory: "peak up to about −30 %, with merged norms",
         other: "no slow-down",
         source: "Yang et al. (Approx-BP), ICML 2024",

@@ -1,4 +1,4 @@
-//! Which runs count, and under which names, order and texts.
+//! Which runs count, and the names, order and texts of plans.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ fn describe(study: &Path, title: &str, plans: &str) {
 const PLANS: &str = "pool2 = 'pool2'\nnone = 'none'\npool4 = 'pool4'";
 
 /// The seeds and the width of the interval that the table gives for `plan`.
-fn spread(study: &Path, plan: &str) -> (String, String) {
+fn seeds_and_interval(study: &Path, plan: &str) -> (String, String) {
     let table = std::fs::read_to_string(study.join("tables/head-to-head.csv")).unwrap();
     let mut rows = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let header = rows.next().unwrap();
@@ -34,14 +34,18 @@ fn a_copied_folder_is_no_other_seed() {
             describe(study.path(), "t", PLANS);
         }
         write(study.path()).unwrap();
-        let before = spread(study.path(), "pool2");
+        let before = seeds_and_interval(study.path(), "pool2");
         assert_eq!(before.0, "2");
 
         copy(&folders[0], &study.path().join("runs/pool2-seed1-backup"));
         copy(&folders[0], &study.path().join("runs/pool2-seed3"));
         let summary = write(study.path()).unwrap();
         assert_eq!((summary.finished, summary.failed, summary.missing), (6, 0, 0));
-        assert_eq!(spread(study.path(), "pool2"), before, "neither seeds nor interval change");
+        assert_eq!(
+            seeds_and_interval(study.path(), "pool2"),
+            before,
+            "neither seeds nor interval change"
+        );
         let names: Vec<_> = summary.left_out.iter().map(|left| left.folder.as_str()).collect();
         assert_eq!(names, ["pool2-seed1-backup", "pool2-seed3"]);
         let page = page(study.path());
@@ -65,7 +69,7 @@ fn a_run_in_the_place_of_another_does_not_count() {
     let summary = write(study.path()).unwrap();
     assert_eq!((summary.finished, summary.missing), (5, 1));
     assert_eq!(summary.left_out[0].reason, "its manifest is that of pool2-seed1");
-    assert_eq!(spread(study.path(), "pool2").0, "1");
+    assert_eq!(seeds_and_interval(study.path(), "pool2").0, "1");
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn runs_of_another_plan_s_text_do_not_count() {
     assert_eq!((summary.finished, summary.left_out.len(), summary.missing), (4, 2, 2));
     let page = page(study.path());
     let reason =
-        "it was run with the plan `pool4`, and study.toml now says `pool8` from the weights";
+        "it was run with the plan `pool4`, but study.toml now says `pool8` from the weights";
     assert!(page.contains(reason), "{page}");
     assert!(!page.contains("<b>pool4</b>"));
 }

@@ -1,4 +1,4 @@
-//! Reports from partial, failed and corrupt records, and from none.
+//! Reports of partial, failed, damaged and missing records.
 
 use packlight_record::RunState;
 use packlight_report::{Error, Verdict, write};
@@ -54,7 +54,7 @@ fn runs_that_the_study_asks_for_and_nobody_started_are_named() {
     let (summary, page) = asks("1,, 2", plans);
     assert_eq!((summary.finished, summary.missing), (2, 0));
     assert!(page.contains("This report may be incomplete: 2 of 2 runs have finished."));
-    assert!(page.contains("which runs are still to be started is not known"));
+    assert!(page.contains("the runs still to be started are not known"));
 }
 
 #[test]
@@ -107,10 +107,10 @@ fn seeds_that_no_float_tells_apart_are_two_seeds() {
     let mut lines = table.lines().map(|line| line.split(',').collect::<Vec<_>>());
     let seeds = lines.next().unwrap().iter().position(|h| *h == "seeds").unwrap();
     assert!(lines.all(|row| row[seeds] == "2"));
-    let spread =
+    let curves =
         std::fs::read_to_string(study.path().join("figures/loss-and-accuracy.csv")).unwrap();
     for seed in ["none,0,", "none,1,"] {
-        assert!(spread.contains(seed), "{spread}");
+        assert!(curves.contains(seed), "{curves}");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Reports from records: of complete studies here, of others in `incomplete.rs`.
+//! Reports of complete studies; `incomplete.rs` has the others.
 
-#![allow(clippy::unwrap_used)] // helpers of tests are no #[test] themselves
+#![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 mod grid;
 mod incomplete;
@@ -16,7 +16,7 @@ fn page(study: &Path) -> String {
     std::fs::read_to_string(study.join("index.html")).unwrap()
 }
 
-/// No temporary file is left anywhere below `folder`.
+/// Asserts that no temporary file is left below `folder`.
 fn no_leftovers(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -317,8 +317,8 @@ fn the_summary_is_plain_data() {
     assert_eq!(summary["findings"][0]["verdict"], "confirmed");
 }
 
-/// A plan that leaves the probed layers exact, as one of activations alone does, is seen to alter
-/// gradients between whole passes; what is kept anew in the backward pass counts as held.
+/// A plan that leaves the probed layers exact, such as one for activation functions only, still
+/// changes gradients between whole passes; what is kept again in the backward pass counts as held.
 #[test]
 fn what_a_plan_does_beside_the_probed_layers_is_told() {
     let study = tempfile::tempdir().unwrap();
@@ -355,8 +355,12 @@ fn what_a_plan_does_beside_the_probed_layers_is_told() {
     assert_eq!(value("held_bytes_at_most").parse::<f64>().unwrap(), (1u64 << 40) as f64);
     let page = page(study.path());
     assert!(page.contains("whole-passes-regelu2"));
-    let exact = &page[page.find("Not drawn where fidelity is shown").unwrap()..];
-    assert!(exact.starts_with("Not drawn where fidelity is shown: none: "), "{}", &exact[..200]);
+    let exact = &page[page.find("Plans without fidelity figures").unwrap()..];
+    assert!(
+        exact.starts_with("Plans without fidelity figures: <b>none</b>. "),
+        "{}",
+        &exact[..200]
+    );
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
-    Appender, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record, RunState,
-    Spread, TimelinePoint,
+    Appender, Distribution, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record,
+    RunState, TimelinePoint,
 };
 
 pub(crate) const EPOCHS: u64 = 6;
@@ -49,16 +49,16 @@ fn layers() -> Vec<(String, LayerKind, u64)> {
     all
 }
 
-/// A run to be made up.
+/// A made-up run.
 #[derive(Debug, Clone)]
 pub(crate) struct Made {
     pub(crate) plan: &'static str,
     pub(crate) spec: &'static str,
     pub(crate) index: u64,
     pub(crate) seed: u64,
-    /// By how much the codec shrinks a side of a convolution's input.
+    /// The factor by which the codec shrinks each side of a convolution's input.
     pub(crate) factor: u64,
-    /// Epochs that it recorded, of those planned.
+    /// The number of recorded epochs.
     pub(crate) epochs: u64,
     pub(crate) planned: u64,
     pub(crate) state: RunState,
@@ -93,7 +93,7 @@ pub(crate) fn copy(run: &Path, to: &Path) {
     }
 }
 
-/// Notes in the manifest of a run that it starts from another plan's weights.
+/// Changes a run's manifest so that the run starts from another plan's weights.
 pub(crate) fn start_from(run: &Path, plan: &str) {
     let manifest = Manifest { from: Some(plan.into()), ..Manifest::read(run).unwrap() };
     let json = serde_json::to_string_pretty(&manifest).unwrap();
@@ -238,7 +238,7 @@ fn gradients(run: &Made, epoch: u64, step: u64, records: &mut Appender) {
         let draws = (run.factor > 1).then_some(drawn);
         records.append(&Record::WholeGradient { epoch, step, parameter, fidelity, draws }).unwrap();
         let median = 1.0 - 1.2 * loss;
-        let learning_indicator = Some(Spread {
+        let learning_indicator = Some(Distribution {
             count: 64,
             mean: median,
             min: median - 4.0 * loss,

@@ -11,21 +11,20 @@ use crate::output::{Output, say};
 
 /// Write a study's report from its records.
 ///
-/// Reads DIR/runs and writes DIR/index.html, one self-contained page, and DIR/figures, each figure
-/// with its data. Runs that failed or are not finished are in it as far as they got; folders that hold
-/// no run of the study, such as copies, are left out and named. Where
-/// DIR/study.toml names other studies, each of them gets its page, and DIR/index.html shows them
-/// head to head.
+/// Reads DIR/runs and writes DIR/index.html, one self-contained page, DIR/figures, each figure with
+/// its data, and DIR/tables. Failed and unfinished runs are included as far as they got; folders
+/// that hold no run of the study, such as copies, are left out and listed. If DIR/study.toml names
+/// other studies, each of them gets its own page, and DIR/index.html compares them.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight report reports/quickstart
   packlight report reports/quickstart --json
-  packlight report reports/methods        # of several studies")]
+  packlight report reports/methods        # several studies")]
 pub(crate) struct Arguments {
-    /// The folder of the study, or of several
+    /// The folder of a study or collection
     dir: PathBuf,
-    /// Print what was written as JSON
+    /// Print a summary as JSON
     #[arg(long)]
     json: bool,
 }

@@ -18,44 +18,44 @@ use crate::signals::stop_on_signals;
 
 /// Train every plan of a study with every seed.
 ///
-/// Reads DIR/study.toml and writes a folder of records for each run into DIR/runs. Finished runs
-/// are left as they are, unfinished ones go on where they were stopped or killed. Before it begins
-/// it times a few steps of each plan and says how long all will take. Where DIR/study.toml names
-/// other studies (`studies = ["vit", "mixer"]`), DIR/vit, then DIR/mixer is run.
+/// Reads DIR/study.toml and writes the records of each run into a folder in DIR/runs. Finished runs
+/// are skipped; unfinished runs resume where they were stopped or killed. Before training, it times
+/// a few steps of each plan and prints how long the study will take. If DIR/study.toml names other
+/// studies (`studies = ["vit", "mixer"]`), DIR/vit and then DIR/mixer are run.
 ///
-/// Ctrl-C, SIGTERM and SIGHUP stop it after the step in progress, with a checkpoint; a second one stops
-/// it at once.
+/// Ctrl-C, SIGTERM and SIGHUP stop it after the current step, with a checkpoint; a second signal
+/// stops it at once.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight run reports/quickstart
   packlight run reports/quickstart --overwrite --threads 2
   packlight run reports/methods                   # several studies, one after another
-  packlight run reports/methods --scale 0.1       # a tenth of the epochs, to see whether all goes well
+  packlight run reports/methods --scale 0.1       # a tenth of the epochs, as a quick test
   packlight run reports/methods/vit               # one of them
   PACKLIGHT_DATA=~/data packlight run reports/cifar --json")]
 pub(crate) struct Arguments {
-    /// The folder of the study, or of several, which holds study.toml
+    /// The folder of a study or collection, with its study.toml
     dir: PathBuf,
-    /// Remove the runs that exist and do them anew
+    /// Remove existing runs and start again
     #[arg(long)]
     overwrite: bool,
-    /// Multiply the epochs of every plan by FACTOR, at least 1 each; seeds stay. Runs of one scale
-    /// do not go on at another
+    /// Multiply the epochs of every plan by FACTOR, to at least 1; seeds stay the same. A run
+    /// cannot resume with another factor
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor)]
     scale: f64,
-    /// Threads to compute with; changes no record [default: as study.toml says, or all]
+    /// Number of threads; does not change any record [default: from study.toml, or all cores]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
     threads: Option<u16>,
-    /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
+    /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Print what became of each run as JSON
+    /// Print the outcome of each run as JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Ctrl-C and the like set it; the study stops after the step in progress, with a checkpoint.
+/// Set by signals; the study then stops after the current step, with a checkpoint.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Arguments {
@@ -106,18 +106,18 @@ impl Arguments {
     }
 }
 
-/// A factor that epochs can be multiplied by.
+/// Parses a factor for the number of epochs.
 fn factor(text: &str) -> Result<f64, String> {
     let factor = text.parse().ok().filter(|f: &f64| *f > 0.0 && *f <= 1e6);
-    factor.ok_or_else(|| "a number above 0 expected, as in 0.1 or 2".to_owned())
+    factor.ok_or_else(|| "expected a number above 0 and up to 1e6, such as 0.1 or 2".to_owned())
 }
 
-/// Says what became of each run, as people read it.
+/// Prints the outcome of each run.
 fn tell(out: &mut Output, summary: &StudySummary, folder: &Path) -> anyhow::Result<()> {
     for run in &summary.runs {
         match &run.outcome {
             Outcome::Finished => writeln!(out, "{}: finished", run.run)?,
-            Outcome::AlreadyFinished => writeln!(out, "{}: was finished before", run.run)?,
+            Outcome::AlreadyFinished => writeln!(out, "{}: already finished", run.run)?,
             Outcome::Failed { reason } => writeln!(out, "{}: failed: {reason}", run.run)?,
         }
     }

@@ -1,18 +1,21 @@
 //! Convolution with 3 x 3 taps at stride 1, and the gradient of its input, by Winograd's
 //! F(4x4, 3x3).
 //!
-//! Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, arXiv 1509.09308.
-//! A tile of 4 x 4 targets meets 6 x 6 pixels `d` of each source channel, with the taps `g`:
+//! Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, arXiv
+//! 1509.09308. A tile of 4 x 4 targets reads 6 x 6 pixels `d` of each source channel, with the taps
+//! `g`:
 //!
 //! ```text
-//! targets = A' [ sum over channels of (G g G') * (B' d B) ] A    (' transposes, * element by element)
+//! targets = A' [ sum over channels of (G g G') * (B' d B) ] A
 //! ```
 //!
-//! That takes 36 multiplications a channel instead of 144. Each of the 36 points of the tiles so
-//! transformed is a matrix product by itself, which [`correlate`] takes as a convolution with one
-//! tap. The points at which the polynomials are taken decide how many digits are lost: over 256
-//! channels, sums in f32 with those of [`transform`] are 1.4e-6 off, with the usual 0, 1, -1, 2 and
-//! -2 2.9e-6, and direct ones 0.6e-6.
+//! where ' transposes and * multiplies element by element.
+//!
+//! This takes 36 multiplications per channel instead of 144. Each of the 36 points of the
+//! transformed tiles is a matrix product, which [`correlate`] computes as a convolution with one
+//! tap. The interpolation points determine the rounding error: over 256 channels, f32 sums have an
+//! error of 1.4e-6 with the points of [`transform`], 2.9e-6 with the usual 0, 1, -1, 2 and -2, and
+//! 0.6e-6 if computed directly.
 
 mod transform;
 
@@ -25,13 +28,14 @@ use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
 use crate::dtype::Element;
 use crate::par_vec::{build, build_with, write};
 
-/// Tiles that are taken at a time, so that their points stay in the cache; at least a line of them.
+/// Tiles per batch, so that their points stay in the cache; at least one line of tiles.
 const TILES: usize = 32;
 /// Tiles whose sums [`correlate`] takes at a time: two runs.
 const TOGETHER: usize = 2 * RUN;
 /// Target channels of a pair of blocks, which are computed together.
 const PAIR: usize = BLOCKS * CHANNELS;
-/// Channels on both sides from which on the products save more than the transformations cost.
+/// The least number of channels on both sides for which the products save more than the
+/// transformations cost.
 const CHANNELS_WORTH: usize = 48;
 
 /// `target[b,r,t] =
@@ -55,7 +59,7 @@ pub(super) struct Winograd {
     room: usize,
 }
 
-/// What one piece of work after the other uses; all hold the channels of a block side by side.
+/// Buffers that tasks reuse; in all of them the channels of a block are adjacent.
 struct Buffers<T> {
     /// The rows of pixels that a line of tiles meets, with their padding.
     rows: Vec<[T; CHANNELS]>,
@@ -66,13 +70,13 @@ struct Buffers<T> {
 }
 
 impl Winograd {
-    /// For a convolution, where this way is open and pays.
+    /// For a convolution; `None` if this method does not apply or pay.
     pub(super) fn forward(problem: &Problem) -> Option<Self> {
         let (source, target) = problem.sides();
         Self::new(problem, source, target, problem.geometry.padding, false)
     }
 
-    /// For the gradient of a convolution's input, where this way is open and pays.
+    /// For the gradient of a convolution's input; `None` if this method does not apply or pay.
     pub(super) fn backward(problem: &Problem) -> Option<Self> {
         let (target, source) = problem.sides();
         let (above, before) = problem.geometry.padding;
@@ -90,13 +94,13 @@ impl Winograd {
         let (g, batch) = (&problem.geometry, problem.batch);
         let open = problem.kernel == (TAPS, TAPS) && g.stride == (1, 1) && g.dilation == (1, 1);
         let (rows, columns) = (target.height.div_ceil(TILE), target.width.div_ceil(TILE));
-        // Tiles that reach beyond the edge may take up some of what is saved.
+        // Tiles that extend beyond the edge reduce the savings.
         let saves = 3 * rows * columns * POINTS <= 2 * target.pixels() * TAPS * TAPS;
         if !open || !saves || source.channels.min(target.channels) < CHANNELS_WORTH {
             return None;
         }
         let most = TILES.div_ceil(rows * columns).min(batch);
-        // As many to each piece, so that the last one is not half empty.
+        // Equal numbers per task, so that the last one is not half empty.
         let samples = batch.div_ceil(batch.div_ceil(most));
         let lines = (TILES / columns).clamp(1, samples * rows);
         let room = (lines * columns).next_multiple_of(TOGETHER);
@@ -119,7 +123,7 @@ impl Winograd {
         }
     }
 
-    /// Each piece of work takes some samples; all share the transformed taps.
+    /// Each task takes some samples; all share the transformed taps.
     fn by_samples<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let (pairs, size) = (self.groups * self.pairs(), POINTS * self.filter_point() * CHANNELS);
         let filters = build(pairs * size, size, |number, filters| {
@@ -148,8 +152,8 @@ impl Winograd {
         })
     }
 
-    /// Each piece of work takes a pair of blocks of target channels, and all tiles, whose points are
-    /// shared: for fewer tiles than channels, of which the transformed taps take more room than the
+    /// Each task takes a pair of blocks of target channels and all tiles, whose points are shared.
+    /// This is for fewer tiles than channels, where the transformed taps need more memory than the
     /// points.
     fn by_pairs<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let lines = self.batch * self.tiles.0;
@@ -304,8 +308,8 @@ impl Winograd {
         BLOCKS * self.source.channels + 1
     }
 
-    /// Where the rows of targets of some samples go, which are `distance` apart, line by line of the
-    /// tiles, in runs: the first of a run in the first channel's plane, and how many there are.
+    /// Where the rows of targets of some samples go, which are `distance` apart, line by line of
+    /// the tiles, in runs: the first of a run in the first channel's plane, and how many there are.
     fn places(&self, samples: usize, distance: usize) -> Vec<(usize, usize)> {
         let Side { height, width, .. } = self.target;
         let (rows, columns) = self.tiles;
@@ -342,8 +346,8 @@ impl Winograd {
         self.tiles.1 * TILE + TAPS - 1
     }
 
-    /// Distance from one point of a tile to the next: one more than they take, or the points of a
-    /// tile would fall to the same lines of the cache.
+    /// Distance from one point of a tile to the next: one more than needed, or the points of a tile
+    /// would share cache lines.
     fn point(&self) -> usize {
         self.source.channels.div_ceil(CHANNELS) * self.room + 1
     }

@@ -1,4 +1,4 @@
-//! The three transformations, of many channels side by side, with the points 0, a, -a, b, -b and
+//! The three transformations, of several channels at a time, with the points 0, a, -a, b, -b and
 //! infinity, where a = 3/4 and b = 3/2:
 //!
 //! ```text
@@ -23,7 +23,7 @@ use crate::simd_dispatch::on_widest_vectors;
 pub(super) const TAPS: usize = 3;
 /// Targets of a tile along each axis.
 pub(super) const TILE: usize = 4;
-/// Pixels that a tile meets along each axis.
+/// Pixels that a tile reads along each axis.
 pub(super) const SIDE: usize = TILE + TAPS - 1;
 /// Points of a transformed tile.
 pub(super) const POINTS: usize = SIDE * SIDE;

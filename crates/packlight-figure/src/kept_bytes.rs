@@ -2,22 +2,22 @@
 
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Key, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::rows::Rows;
 use crate::theme::{self, Look};
 use crate::{Caption, Error, Figure, Result, not_empty, text};
 
-/// One tensor, or several of one part, that a layer keeps.
+/// The bytes of one part that a layer keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeptBytes {
-    /// Which layer: its place in the slice of layers.
+    /// The layer's index in the slice of layers.
     pub layer: usize,
-    /// Which part: its place in the slice of parts.
+    /// The part's index in the slice of parts.
     pub part: usize,
     /// Bytes by the ledger.
     pub predicted: f64,
-    /// Bytes by the counting allocator; NaN where they were not counted.
+    /// Bytes by the counting allocator; NaN if not counted.
     pub counted: f64,
 }
 
@@ -31,18 +31,17 @@ pub struct KeptColumn<'a> {
 }
 
 const HOW_TO_READ: &str = "Each bar is what one layer keeps between the forward and the backward \
-    pass of one training step, the input at the top. The filled parts are bytes that the counting \
-    allocator saw given back when the layer's kept tensors were freed, stacked by what they are \
-    for; the outline is what the ledger predicted from shapes and codecs. Where the two agree, the \
-    outline encloses the fill exactly. Only kept activations are counted: not parameters, their \
-    gradients, the optimizer's state or workspace. A tensor that two layers need is counted once, \
-    at the layer that keeps it.";
+    pass of one training step; the model's input is at the top. The filled parts are the bytes that \
+    the counting allocator saw freed with the layer's kept tensors, stacked by their purpose; the \
+    outline is what the ledger predicted from shapes and codecs. Where the two agree, the fill \
+    exactly fills the outline. Only kept activations count: no parameters, gradients, optimizer \
+    state or workspace. A tensor that two layers need is counted once, at the layer that keeps it.";
 
-/// Draws a row for each layer, in forward order, and a column for each plan, all with the same
-/// axis; `parts` names what bytes are kept for (at most six).
+/// Draws a row for each layer, in forward order, and a column for each plan, all on the same axis.
+/// `parts` names what bytes are kept for (at most six).
 ///
 /// # Errors
-/// If there is no layer or column, or an entry names a layer or part that there is not.
+/// Returns an error if there is no layer or column, or an entry's layer or part is out of range.
 pub fn kept_bytes(
     caption: &Caption,
     layers: &[&str],
@@ -51,7 +50,7 @@ pub fn kept_bytes(
 ) -> Result<Figure> {
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "plan", columns.len())?;
-    let mut csv = Csv::new(&["plan", "layer", "part", "predicted_bytes", "counted_bytes"]);
+    let mut data = data(&["plan", "layer", "part", "predicted_bytes", "counted_bytes"])?;
     let mut longest: f64 = 0.0;
     for column in columns {
         for kept in column.kept {
@@ -68,7 +67,7 @@ pub fn kept_bytes(
                 }
             }
             let names = [column.name, layers[kept.layer], parts[kept.part]].map(String::from);
-            csv.row(names.into_iter().chain([kept.predicted, kept.counted].map(number)));
+            data.write_record(names.into_iter().chain([kept.predicted, kept.counted].map(number)))?;
         }
         for row in 0..layers.len() {
             let (predicted, counted) = totals(column.kept.iter().filter(|k| k.layer == row));
@@ -118,10 +117,10 @@ pub fn kept_bytes(
             Ok(())
         })
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
-/// Predicted and counted bytes; what was not counted counts as nothing.
+/// The sums of predicted and counted bytes; bytes that were not counted add 0.
 fn totals<'a>(kept: impl Iterator<Item = &'a KeptBytes>) -> (f64, f64) {
     kept.fold((0.0, 0.0), |(predicted, counted), k| {
         (predicted + k.predicted, counted + if k.counted.is_finite() { k.counted } else { 0.0 })

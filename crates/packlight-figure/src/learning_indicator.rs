@@ -1,14 +1,14 @@
-//! The learning indicator of each layer with its spread over samples.
+//! The distribution over samples of each layer's learning indicator.
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::names::Names;
 use crate::panel::Panel;
 use crate::rows::Rows;
 use crate::{Caption, Figure, Result, check, layers, not_empty, text, theme};
 
-/// What is known of the distribution of a layer's learning indicator over samples or tokens.
+/// The distribution of a layer's learning indicator over samples or tokens.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Quantiles {
     /// The 5th percentile.
@@ -30,26 +30,27 @@ pub struct Quantiles {
 pub struct IndicatorColumn<'a> {
     /// The plan's name.
     pub name: &'a str,
-    /// One for each layer; `None` where none is defined.
+    /// One for each layer; `None` if undefined.
     pub layers: &'a [Option<Quantiles>],
 }
 
-/// Where the axis ends at the left, however far the values go.
+/// The lowest value that the axis shows.
 const FLOOR: f64 = -2.0;
 
-const HOW_TO_READ: &str = "The learning indicator LI = 1 − |h − r|² / |h|² compares, sample by \
-    sample (of linear layers token by token), a layer's true input h with what the backward pass \
-    restores, r: 1 is exact, 0 is no better than dropping the activation, and below 0 (left of the \
-    dashed line) the step is no longer sure to reduce the loss. Thick bar: the middle half of the \
+const HOW_TO_READ: &str = "The learning indicator LI = 1 − |h − r|² / |h|² compares, for each sample \
+    (for each token in linear layers), a layer's true input h with the input r that the backward \
+    pass restores: 1 is exact, 0 is no better than dropping the activation, and below 0 (left of \
+    the dashed line) the step may no longer reduce the loss. Thick bar: the middle half of the \
     samples; thin line: 5th to 95th percentile; tick: the median. All plans share the axis. At the \
-    right of each row stands the share of samples at or below 0, where there are any. Percentiles \
-    are averaged over the probed steps and the seeds.";
+    right of each row is the share of samples at or below 0, if there are any. Percentiles are \
+    averaged over the probed steps and the seeds.";
 
-/// Draws a row for each layer, in forward order, and a column for each plan, all with the same
-/// axis; what lies below -2 is cut off there and marked by a triangle.
+/// Draws a row for each layer, in forward order, and a column for each plan, all on the same axis.
+/// Values below -2 are cut off there and marked by a triangle.
 ///
 /// # Errors
-/// If there is no layer or no column, or a column does not have one entry for each layer.
+/// Returns an error if there is no layer or no column, or a column does not have one entry for each
+/// layer.
 pub fn learning_indicator(
     caption: &Caption,
     layers: &[&str],
@@ -58,7 +59,7 @@ pub fn learning_indicator(
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "plan", columns.len())?;
     let header = ["plan", "layer", "p05", "p25", "median", "p75", "p95", "nonpositive_fraction"];
-    let mut csv = Csv::new(&header);
+    let mut data = data(&header)?;
     let mut low: f64 = 0.0;
     for column in columns {
         check(caption, column.name, layers.len(), column.layers.len())?;
@@ -68,7 +69,7 @@ pub fn learning_indicator(
                 low = low.min(q.p05);
                 [q.p05, q.p25, q.median, q.p75, q.p95, q.nonpositive]
             });
-            csv.row(name.into_iter().chain(values.map(number)));
+            data.write_record(name.into_iter().chain(values.map(number)))?;
         }
     }
     let rows = Rows { layers, columns: columns.len(), row_height: 17, aside: 44 };
@@ -95,10 +96,10 @@ pub fn learning_indicator(
             Ok(())
         })
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", shown.key())))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
 }
 
-/// One row: thin line, thick bar, median.
+/// Draws one row: thin line, thick bar, median.
 fn summary(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,

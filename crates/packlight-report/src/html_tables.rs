@@ -1,28 +1,28 @@
-//! The tables of the page.
+//! The tables of a study's page, as HTML.
 
 use maud::{Markup, html};
 
-use crate::drawings::Source;
+use crate::figures::Source;
+use crate::format::{bytes, change, list, milliseconds, percent, thousandths};
 use crate::plan::PlanRow;
 use crate::study::{State, Study};
-use crate::words::{bytes, change, list, milliseconds, percent, thousandths};
 
-/// Which columns of the table some plan has something for; the others would only make it wider.
+/// Which optional columns some plan fills; the others are left out.
 #[derive(Clone, Copy)]
 struct Columns {
-    memory: bool,
+    codec_state: bool,
     calibration: bool,
     whole: bool,
 }
 
-/// One row for each plan with all that plans are compared by.
+/// One row for each plan, with everything that plans are compared by.
 pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
     let base = source.base();
     let any = |has: fn(&PlanRow) -> bool| source.plans.iter().any(has);
     let columns = Columns {
-        memory: any(|p| p.memory.is_some()),
+        codec_state: any(|p| p.codec_state.is_some()),
         calibration: any(|p| p.calibration_seconds.is_some()),
-        whole: any(|p| p.changed.is_some() || p.drawn.is_some()),
+        whole: any(|p| p.changed.is_some() || p.bias_and_variance.is_some()),
     };
     html! {
         div .wide.dense.broad {
@@ -33,7 +33,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
-                        th colspan=(3 + u8::from(columns.memory)) .group { "kept bytes" }
+                        th colspan=(3 + u8::from(columns.codec_state)) .group { "kept bytes" }
                         th rowspan="2" .number.first { "peak," br; "allocator" }
                         th colspan=(2 + u8::from(columns.calibration)) .group { "time per step" }
                         th colspan="2" .group { "cosine" }
@@ -43,11 +43,11 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                     tr {
                         th .number.first { "predicted" }
                         th .number { "counted" }
-                        @if columns.memory { th .number { "memory" } }
+                        @if columns.codec_state { th .number { "codec state" } }
                         th .number { "at most" }
                         th .number.first { "median" }
-                        th .number { "to " (base.map_or("none", |b| b.plan.name.as_str())) }
-                        @if columns.calibration { th .number { "beside," br; "a run" } }
+                        th .number { "vs " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        @if columns.calibration { th .number { "calibration," br; "a run" } }
                         th .number.first { "mean" }
                         th { "worst layer" }
                         th .number.first { "mean" }
@@ -64,26 +64,26 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
             }
         }
         p .small.muted {
-            "Accuracy: at the end of the finished runs; the interval is Student's over n seeds and \
-             takes two. Kept: see below; memory is what codecs remember from step to step, and at \
-             most is the ledger's peak together with it, which counts what checkpointed parts keep \
-             anew in the backward pass. Time: median over the epochs of the mean time of a training \
-             step; probed steps are left out, so where every step was probed there is no time; \
-             beside the steps, what measuring the layers' sensitivities takes of a whole run, however \
-             long it is. \
-             Cosine and LI (learning indicator): mean over the layers that the plan alters, all \
-             probed steps and seeds; LI over samples or tokens, with the share of those at or below \
-             0; both see each layer by itself, given the output gradient that reaches it. Whole \
-             gradient: between two whole passes, so with the errors that layers behind hand on; \
-             cosine, mean over the parameters whose gradient differs; bias |mean(h) − g| / |g| and \
-             variance E|h − mean(h)|² / |g|² of all parameters together, over repeated passes of a \
-             fixed batch, where what chance makes of so few draws is taken off the bias. An en dash \
-             stands for undefined or not recorded."
+            "Accuracy: test accuracy at the end of the finished runs, with the 95 % interval by \
+             Student's t over n seeds (two or more). Kept bytes: predicted and counted are explained \
+             below; codec state is what codecs carry from step to step; at most is the ledger's peak, \
+             with what checkpointed segments keep again in the backward pass, plus the codec state. \
+             Time: the median over epochs of the mean time of a training step. Probed steps are \
+             excluded, so a study that probes every step shows no time. Calibration is the time that \
+             a whole run spends measuring the layers' sensitivities, in addition to its steps. \
+             Cosine and LI (learning indicator): means over the layers that the plan changes, all \
+             probed steps and all seeds. LI is taken per sample or token; the second column is the \
+             share of them at or below 0. Both judge each layer by itself, given the output gradient \
+             that reaches it. Whole gradient: two whole backward passes are compared, so the errors \
+             that later layers pass on are included. Cosine is the mean over the parameters whose \
+             gradient differs. Bias |mean(h) − g| / |g| and variance E|h − mean(h)|² / |g|² are those \
+             of all parameters together, over repeated passes on one batch; what chance alone adds \
+             to the bias of so few draws is subtracted. An en dash means undefined or not recorded."
         }
     }
 }
 
-/// Bytes of each plan by every account.
+/// Bytes of each plan by the ledger, by the counting allocator and by the process.
 pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
     let base = source.base();
     html! {
@@ -104,19 +104,19 @@ pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
                         th .number { "resident" }
                     }
                 }
-                tbody { @for plan in source.plans { (memory(plan, base)) } }
+                tbody { @for plan in source.plans { (memory_row(plan, base)) } }
             }
         }
         p .small.muted {
             b { "What is counted. " }
-            "Kept, ledger: what the layers keep of their inputs, masks and statistics between forward \
-             and backward pass of one step, predicted from shapes and codecs; not parameters, \
-             gradients, optimizer state or workspace. Kept, counted: what the counting allocator got \
-             back when the same tensors were freed. Peak, ledger: the most kept at once. Peak, \
-             allocator: the most live bytes during a step beyond those before it, so with gradients, \
-             tensors in flight and workspace. Peak, resident: the process's largest resident set until \
-             the plan's last run ended; runs share a process, so it is an upper bound that \
-             never falls from run to run."
+            "Kept, ledger: the inputs, masks and statistics that layers keep between the forward and \
+             the backward pass of one step, predicted from shapes and codecs; without parameters, \
+             gradients, optimizer state and workspace. Kept, counted: what the counting allocator got \
+             back when the same tensors were freed. Peak, ledger: the most bytes kept at once. Peak, \
+             allocator: the most live bytes during a step beyond those live before it, including \
+             gradients, temporary tensors and workspace. Peak, resident: the largest resident set of \
+             the process up to the end of the plan's last run; runs share a process, so this is an \
+             upper bound that never falls from run to run."
         }
     }
 }
@@ -149,7 +149,7 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>, columns: Columns) -> Markup {
             td .number { (accuracy) }
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }
-            @if columns.memory { td .number { (bytes(plan.memory)) } }
+            @if columns.codec_state { td .number { (bytes(plan.codec_state)) } }
             td .number { (bytes(plan.held)) }
             td .number.first { (bytes(plan.peak_allocated)) }
             td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
@@ -180,16 +180,16 @@ fn quality(plan: &PlanRow, base: Option<&PlanRow>, columns: Columns) -> Markup {
                     @if plan.changed.as_ref().is_some_and(Vec::is_empty) { "exact" }
                     @else { (defined(plan.whole_cosine())) }
                 }
-                td .number { (defined(plan.drawn.map(|d| d.bias))) }
-                td .number { (defined(plan.drawn.map(|d| d.variance))) }
-                td .number { (plan.drawn.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
+                td .number { (defined(plan.bias_and_variance.map(|d| d.bias))) }
+                td .number { (defined(plan.bias_and_variance.map(|d| d.variance))) }
+                td .number { (plan.bias_and_variance.map_or_else(|| "–".to_string(), |d| d.draws.to_string())) }
             }
         }
     }
 }
 
 /// Kept and peak bytes of one plan.
-fn memory(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+fn memory_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let base = base.filter(|b| b.plan.name != plan.plan.name);
     let with_change = |of: fn(&PlanRow) -> Option<f64>| {
         let change = of(plan).zip(base.and_then(of)).map(|(v, b)| change(v, b, "less", "more"));
@@ -208,19 +208,19 @@ fn memory(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     }
 }
 
-/// The layers of every plan that compresses, a few plans to a table.
+/// The layers of every plan that compresses, a few plans per table.
 pub(crate) fn layers(source: &Source<'_>) -> Markup {
     let plans: Vec<&PlanRow> = source.plans.iter().filter(|p| p.compresses()).collect();
     if plans.is_empty() {
-        return html! { p { "No gradient of a compressed layer has been recorded." } };
+        return html! { p { "No gradient of a compressed layer was recorded." } };
     }
     let groups = source.groups(&plans);
     html! {
         p .small.muted {
-            "In forward order; mean over probed steps and seeds. Lowest: the lowest cosine of any \
-             step and seed. LI: median over the samples of a convolution, the tokens of a linear \
-             layer; where a sample has several tokens, the median over samples stands beside it. A \
-             layer that a plan leaves exact says so; an en dash stands for undefined."
+            "In forward order; means over the probed steps and the seeds. Lowest: the lowest cosine \
+             at any step of any seed. LI: median over the samples of a convolution or the tokens of a \
+             linear layer; where a sample has several tokens, the median over samples is given too. \
+             Layers that a plan leaves exact are marked so; an en dash means undefined."
         }
         @if let [plans] = &groups[..] {
             (layer_table(source, plans))
@@ -300,7 +300,7 @@ fn row<'a>(plan: &'a PlanRow, layer: &str) -> Option<&'a crate::plan::LayerRow> 
     plan.layers.iter().find(|l| l.layer == layer)
 }
 
-/// One row for each run: what it was made from, and where.
+/// One row for each run: what it was made from, and on which machine.
 pub(crate) fn provenance(study: &Study) -> Markup {
     html! {
         div .wide {
@@ -346,13 +346,13 @@ pub(crate) fn provenance(study: &Study) -> Markup {
             }
         }
         p .small.muted {
-            "Hashes are SHA-256, shortened; the whole ones show on hovering and stand in each run's "
+            "Hashes are SHA-256, shortened; hover over one to see all of it, or read the run's "
             code { "manifest.json" } ". "
             @if let Some(m) = study.runs.first().map(|r| &r.manifest) {
                 (m.model) " has " (m.parameters) " trainable parameters. "
             }
             "The same study, data, seed and version on the same kind of machine give the same records \
-             byte for byte; times and counted bytes are measurements and do not."
+             byte for byte; times and counted bytes are measurements and vary."
         }
     }
 }
@@ -361,7 +361,7 @@ fn short(hash: &str) -> &str {
     hash.get(..12).unwrap_or(hash)
 }
 
-/// The per cent by which the count differs from the prediction.
+/// By how many per cent the counted bytes differ from the predicted ones.
 fn gap(predicted: Option<f64>, counted: Option<f64>) -> Option<String> {
     let (predicted, counted) = predicted.zip(counted)?;
     (predicted > 0.0)

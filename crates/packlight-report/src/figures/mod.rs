@@ -14,13 +14,13 @@ use polars::prelude::DataFrame;
 
 use crate::Result;
 use crate::finding::Finding;
+use crate::format::count;
 use crate::frame::{numbers, texts, whole};
 use crate::plan::{PlanRow, codecs};
 use crate::study::Study;
 use crate::tables::Tables;
-use crate::words::count;
 
-/// All that a figure is drawn from.
+/// The input of figures and tables.
 pub(crate) struct Source<'a> {
     pub(crate) study: &'a Study,
     pub(crate) tables: &'a Tables,
@@ -28,27 +28,27 @@ pub(crate) struct Source<'a> {
     pub(crate) findings: &'a [Finding; 3],
 }
 
-/// Figures of one kind, or of one plan.
-pub(crate) struct Shelf {
-    /// What they show, where the page keeps them folded away until asked.
+/// Figures of one kind or of one plan, shown together.
+pub(crate) struct FigureGroup {
+    /// The heading under which the page folds them away; `None` to show them openly.
     pub(crate) folded: Option<String>,
     pub(crate) figures: Vec<Figure>,
 }
 
-/// More plans than these are drawn in several figures of a kind, each with the baseline, and folded
-/// away behind the figures that show all plans at once.
+/// The most plans in one figure. More plans make several figures of a kind, each with the baseline,
+/// which are folded away.
 const TOGETHER: usize = 7;
 
-/// Every figure for which there are records, in the order of the page.
+/// All figures that there are records for, in the order of the page.
 ///
 /// # Errors
-/// If a figure cannot be drawn.
-pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Shelf>> {
-    let mut shelves = Vec::new();
+/// Returns an error if a figure cannot be drawn.
+pub(crate) fn all(source: &Source<'_>) -> Result<Vec<FigureGroup>> {
+    let mut groups = Vec::new();
     let many = source.plans.len() > TOGETHER;
     let mut put = |title: String, figures: Vec<Figure>| {
         if !figures.is_empty() {
-            shelves.push(Shelf { folded: Some(title).filter(|_| many), figures });
+            groups.push(FigureGroup { folded: Some(title).filter(|_| many), figures });
         }
     };
     let all: Vec<&PlanRow> = source.plans.iter().collect();
@@ -70,12 +70,13 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<Shelf>> {
         "Learning indicator, layer by layer".into(),
         source.in_groups(&altering, Source::indicator)?,
     );
-    let open = Shelf { folded: None, figures: tradeoffs.into_iter().chain(overview).collect() };
-    shelves.insert(usize::from(!many && !shelves.is_empty()), open);
-    Ok(shelves)
+    let open =
+        FigureGroup { folded: None, figures: tradeoffs.into_iter().chain(overview).collect() };
+    groups.insert(usize::from(!many && !groups.is_empty()), open);
+    Ok(groups)
 }
 
-/// A plan's name as part of a file's name; plans that would collide get their number.
+/// A plan's name as part of a file name; plans that would collide get a number.
 fn slug(source: &Source<'_>, name: &str) -> String {
     let plain = |name: &str| -> String {
         name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
@@ -86,14 +87,14 @@ fn slug(source: &Source<'_>, name: &str) -> String {
 }
 
 impl Source<'_> {
-    /// The plan that keeps everything exactly.
+    /// The exact plan.
     pub(crate) fn base(&self) -> Option<&PlanRow> {
         let name = &self.study.baseline()?.name;
         self.plans.iter().find(|p| p.plan.name == *name)
     }
 
-    /// `plans` as they are where they can be told apart in one figure, and otherwise a few at a
-    /// time, with the baseline, if it is among them, in front of each.
+    /// `plans` in one group if one figure can hold them, otherwise in several. Each group starts with
+    /// the baseline, if it is among `plans`.
     pub(crate) fn groups<'p>(&self, plans: &[&'p PlanRow]) -> Vec<Vec<&'p PlanRow>> {
         if plans.len() <= TOGETHER {
             return vec![plans.to_vec()];
@@ -105,7 +106,7 @@ impl Source<'_> {
         others.chunks(TOGETHER - base.len()).map(group).collect()
     }
 
-    /// A figure of one kind for each group of plans; all but the first get a number.
+    /// One figure for each group of plans; all but the first have a number in their id.
     fn in_groups(
         &self,
         plans: &[&PlanRow],
@@ -124,7 +125,7 @@ impl Source<'_> {
         &self.study.title
     }
 
-    /// Model, data, seeds and epochs, as every subtitle has them.
+    /// Model, data, seeds and epochs: the subtitle of every figure.
     pub(crate) fn setting(&self) -> String {
         let Some(first) = self.study.runs.first().map(|r| &r.manifest) else {
             return String::new();
@@ -151,13 +152,13 @@ impl Source<'_> {
         Caption::new(id, title).subtitle(self.setting())
     }
 
-    /// The layers that the probe saw, in forward order.
+    /// The probed layers, in forward order.
     fn probed(&self) -> Result<Vec<String>> {
         let seen = texts(&self.tables.gradients, "layer")?;
         Ok(self.in_order(&seen))
     }
 
-    /// Distinct names of `seen` in forward order; one that the model does not list comes last.
+    /// The distinct names of `seen` in forward order; unlisted ones come last.
     fn in_order(&self, seen: &[String]) -> Vec<String> {
         let known = self.tables.layers.iter().map(|(layer, _)| layer);
         let mut names: Vec<String> = known.filter(|l| seen.contains(l)).cloned().collect();
@@ -170,7 +171,7 @@ impl Source<'_> {
     }
 }
 
-/// For each seed, in ascending order, its value at each of `x`; NaN where it has none.
+/// For each seed, in ascending order, its value at each of `x`; NaN if it has none.
 fn by_seed(frame: &DataFrame, at: &str, x: &[f64], value: &str) -> Result<Vec<Vec<f64>>> {
     let (seeds, places) = (whole(frame, "seed")?, numbers(frame, at)?);
     let values = numbers(frame, value)?;

@@ -1,4 +1,4 @@
-//! Bias and variance of a whole network's gradient over repeated draws of a fixed batch.
+//! Bias and variance of a whole network's gradient, over repeated backward passes on one batch.
 
 use std::collections::BTreeMap;
 
@@ -6,19 +6,19 @@ use packlight_record::Record;
 
 use crate::study::Run;
 
-/// What repeated draws show of one plan, mean over probed steps and seeds.
+/// Bias and variance of one plan's gradient, means over probed steps and seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Drawn {
-    /// Draws of each step.
+pub(crate) struct BiasAndVariance {
+    /// Draws per step.
     pub(crate) draws: u64,
-    /// `|mean(h) - g| / |g|` over all parameters together, less what chance makes of an unbiased codec
-    /// over so few draws, whose square is the variance over their number.
+    /// `|mean(h) - g| / |g|` over all parameters together. The part that an unbiased codec shows by
+    /// chance, whose square is the variance divided by the number of draws, is subtracted.
     pub(crate) bias: f64,
     /// `E|h - mean(h)|^2 / |g|^2` over all parameters together.
     pub(crate) variance: f64,
 }
 
-/// Squares summed over the parameters of one step.
+/// Sums of squares over the parameters of one step.
 #[derive(Default)]
 struct Squares {
     exact: f64,
@@ -26,10 +26,12 @@ struct Squares {
     variance: f64,
 }
 
-/// Puts the parameters of each step together by the norms of their exact gradients; `None` where
-/// nothing was drawn repeatedly. A parameter whose exact gradient is zero has neither bias nor
-/// variance relative to it and is left out.
-pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
+/// Combines the parameters of each step, weighted by the squared norms of their exact gradients;
+/// `None` if no step has repeated draws. Parameters whose exact gradient is zero have no relative bias
+/// or variance and are left out.
+pub(crate) fn bias_and_variance<'a>(
+    runs: impl Iterator<Item = &'a Run>,
+) -> Option<BiasAndVariance> {
     let mut steps: BTreeMap<(u64, u64), Squares> = BTreeMap::new();
     let mut most = 0;
     for run in runs {
@@ -49,7 +51,7 @@ pub(crate) fn drawn<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Drawn> {
     let defined: Vec<&Squares> = steps.values().filter(|s| s.exact > 0.0).collect();
     let mean =
         |of: fn(&Squares) -> f64| defined.iter().map(|s| of(s)).sum::<f64>() / defined.len() as f64;
-    (!defined.is_empty()).then(|| Drawn {
+    (!defined.is_empty()).then(|| BiasAndVariance {
         draws: most,
         bias: mean(|s| (s.bias / s.exact).max(0.0).sqrt()),
         variance: mean(|s| s.variance / s.exact),

@@ -1,14 +1,14 @@
-//! All plans at once: how close each layer's gradient is to the exact one.
+//! All plans in one figure: how close each layer's gradient is to the exact one.
 
 use packlight_figure::{Figure, PlanCosines, cosine_overview};
 
 use super::Source;
 use crate::Result;
+use crate::format::thousandths;
 use crate::plan::PlanRow;
-use crate::words::thousandths;
 
 impl Source<'_> {
-    /// `None` where fewer than two plans alter a gradient: one alone has its own heatmap.
+    /// `None` if fewer than two plans change a gradient: a single one has its own heatmap.
     pub(super) fn overview(&self) -> Result<Option<Figure>> {
         let plans: Vec<&PlanRow> = self.plans.iter().filter(|p| p.compresses()).collect();
         let mut ranked: Vec<(f64, &str)> =
@@ -28,7 +28,7 @@ impl Source<'_> {
             })
             .collect();
         let title = format!(
-            "Mean cosine over the layers that a plan alters: from {} ({worst}) to {} ({best})",
+            "Mean cosine over the layers that a plan changes: from {} ({worst}) to {} ({best})",
             thousandths(*low),
             thousandths(*high),
         );

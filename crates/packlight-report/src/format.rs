@@ -1,15 +1,15 @@
-//! How numbers are said in titles and tables.
+//! Numbers, lists and paths as text.
 
 use std::path::{Path, PathBuf};
 
 use serde::Serializer;
 
-/// Serializes a path as text, of which what is no Unicode is replaced.
+/// Serializes a path as text; what is not Unicode is replaced.
 pub(crate) fn path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
-/// Serializes paths likewise.
+/// Serializes paths as [`path`] does one.
 pub(crate) fn paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
@@ -19,8 +19,8 @@ pub(crate) fn percent(fraction: f64) -> String {
     if fraction.is_finite() { format!("{:.1} %", fraction * 100.0) } else { "–".to_string() }
 }
 
-/// A number to three decimals, or with a power of ten where it is large; an en dash where there is
-/// none.
+/// A number with three decimals, in scientific notation from 1000 on; an en dash if it is not
+/// finite.
 pub(crate) fn thousandths(value: f64) -> String {
     match value {
         v if !v.is_finite() => "–".to_string(),
@@ -29,7 +29,7 @@ pub(crate) fn thousandths(value: f64) -> String {
     }
 }
 
-/// Bytes in binary units; an en dash where there are none.
+/// Bytes in binary units; an en dash for `None`.
 pub(crate) fn bytes(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_string(), packlight_figure::binary)
 }
@@ -53,7 +53,7 @@ pub(crate) fn count(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
-/// How much less `value` is than `base`, such as `23.0 % less`.
+/// The change from `base` to `value` in per cent, such as `23.0 % less`.
 pub(crate) fn change(value: f64, base: f64, less: &str, more: &str) -> String {
     let change = value / base - 1.0;
     match change {

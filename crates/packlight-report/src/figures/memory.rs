@@ -1,14 +1,16 @@
-//! What a step keeps: over time, and layer by layer.
+//! The bytes that a step keeps: over time, and layer by layer.
 
-use packlight_figure::{Course, Figure, KeptBytes, KeptColumn, kept_bytes, memory_timeline};
+use packlight_figure::{
+    Figure, KeptBytes, KeptColumn, MemoryTimeline, kept_bytes, memory_timeline,
+};
 use packlight_record::LayerKind;
 
 use super::Source;
 use crate::Result;
+use crate::format::{bytes, change, list};
 use crate::frame::{describe, numbers, only, texts, whole};
 use crate::plan::PlanRow;
 use crate::tables::PARTS;
-use crate::words::{bytes, change, list};
 
 impl Source<'_> {
     pub(super) fn timeline(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
@@ -49,17 +51,17 @@ impl Source<'_> {
                 format!("{name} {}", bytes(kept.iter().copied().reduce(f64::max)))
             })
             .collect();
-        let title = format!("Most kept at once in a training step: {}", list(&peaks));
-        let courses: Vec<Course<'_>> = courses
+        let title = format!("Peak of the bytes kept in a training step: {}", list(&peaks));
+        let courses: Vec<MemoryTimeline<'_>> = courses
             .iter()
-            .map(|(name, kept, live, turn, _)| Course { name, kept, live, backward: *turn })
+            .map(|(name, kept, live, turn, _)| MemoryTimeline { name, kept, live, backward: *turn })
             .collect();
         let caption = self.caption(format!("memory-timeline{number}"), title);
         let subtitle = format!("{}; one step of the first seed (n = 1)", caption.subtitle);
         Ok(Some(memory_timeline(&caption.subtitle(subtitle), &stages, &courses)?))
     }
 
-    /// Whether a part of the model holds a convolution or a linear layer.
+    /// Whether a stage of the model has a convolution or a linear layer.
     fn computes(&self, stage: &str) -> bool {
         self.tables.layers.iter().any(|(layer, kind)| {
             matches!(kind, LayerKind::Conv | LayerKind::Linear)

@@ -1,8 +1,8 @@
-//! The plans of several studies in one table.
+//! The plans of all studies of a collection in one table.
 
 use maud::{Markup, html};
 
-use crate::drawings::Source;
+use crate::figures::Source;
 use crate::plan::PlanRow;
 
 /// One study's column.
@@ -11,13 +11,13 @@ pub(crate) struct Column {
     cells: Vec<(String, Cell)>,
 }
 
-/// How a plan fares against the one that keeps everything; `None` where either is not known.
+/// A plan compared with the exact one; `None` where either value is missing.
 struct Cell {
-    /// Difference of the mean test accuracies.
+    /// Difference of the mean test accuracies, as a fraction.
     accuracy: Option<f64>,
-    /// Bytes held at once at most, as a share of the exact plan's.
+    /// The most bytes held at once, as a multiple of the exact plan's.
     held: Option<f64>,
-    /// Time of a step, likewise.
+    /// Time of a training step, as a multiple of the exact plan's.
     time: Option<f64>,
 }
 
@@ -42,8 +42,8 @@ impl Column {
     }
 }
 
-/// One row for each name of a plan, and in it every study that has such a plan.
-pub(crate) fn across(columns: &[Column]) -> Markup {
+/// One row for each plan name, one group of columns for each study.
+pub(crate) fn collection_table(columns: &[Column]) -> Markup {
     let mut plans: Vec<&str> = Vec::new();
     for (name, _) in columns.iter().flat_map(|column| &column.cells) {
         if !plans.contains(&name.as_str()) {
@@ -87,12 +87,12 @@ pub(crate) fn across(columns: &[Column]) -> Markup {
             }
         }
         p .small.muted {
-            "Against the plan that keeps everything, in the same study: the difference of the mean test \
-             accuracies in points, bytes kept at once at most (by the ledger, with what checkpointed parts \
-             keep anew and what codecs remember from step to step), and time of a training step. The \
-             intervals stand in the studies' own tables below; a difference smaller than them says \
-             nothing. Empty where a study has no plan of that name, an en dash where nothing was \
-             recorded."
+            "Each plan compared with the exact plan of the same study: the difference in mean test \
+             accuracy in percentage points, and as multiples the most bytes held at once (by the \
+             ledger, with what checkpointed segments keep again and the codecs' state) and the time of \
+             a training step. The studies' own tables below have the intervals; a difference smaller \
+             than its interval means nothing. A cell is empty where the study has no plan of that \
+             name; an en dash means not recorded."
         }
     }
 }
@@ -106,7 +106,7 @@ fn points(difference: Option<f64>) -> String {
 
 fn share(ratio: Option<f64>) -> String {
     match ratio.filter(|r| r.is_finite()) {
-        // Two significant digits or so of what hardly keeps anything.
+        // A third decimal where two would leave hardly a digit.
         Some(ratio) if ratio < 0.1 => format!("{ratio:.3}×"),
         Some(ratio) => format!("{ratio:.2}×"),
         None => "–".to_owned(),

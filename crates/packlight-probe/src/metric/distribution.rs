@@ -1,10 +1,10 @@
 //! The distribution of a quantity over samples or tokens.
 
-use packlight_record::Spread;
+use packlight_record::Distribution;
 
-/// Sums up finite `values` by their mean, extremes and quantiles (linear between neighbours, as
-/// NumPy's default); `None` if there are none.
-pub fn spread(values: &[f64]) -> Option<Spread> {
+/// Mean, extremes and quantiles of finite `values`, interpolated linearly as in NumPy's default;
+/// `None` if there are none.
+pub fn distribution(values: &[f64]) -> Option<Distribution> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let (&min, &max) = (sorted.first()?, sorted.last()?);
@@ -14,7 +14,7 @@ pub fn spread(values: &[f64]) -> Option<Spread> {
         let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
         below + (above - below) * at.fract()
     };
-    Some(Spread {
+    Some(Distribution {
         count: sorted.len() as u64,
         mean: values.iter().sum::<f64>() / count,
         min,
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn of_five_values() {
-        let s = spread(&[4.0, 0.0, 2.0, -1.0, 5.0]).unwrap();
+        let s = distribution(&[4.0, 0.0, 2.0, -1.0, 5.0]).unwrap();
         assert_eq!((s.count, s.mean, s.min, s.max), (5, 2.0, -1.0, 5.0));
         assert_eq!((s.p25, s.median, s.p75), (0.0, 2.0, 4.0));
         assert!((s.p05 + 0.8).abs() < 1e-12 && (s.p95 - 4.8).abs() < 1e-12);
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn of_one_value_and_of_none() {
-        let s = spread(&[0.5]).unwrap();
+        let s = distribution(&[0.5]).unwrap();
         assert_eq!((s.p05, s.median, s.p95, s.nonpositive), (0.5, 0.5, 0.5, 0.0));
-        assert_eq!(spread(&[]), None);
+        assert_eq!(distribution(&[]), None);
     }
 }

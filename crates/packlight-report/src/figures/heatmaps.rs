@@ -1,4 +1,4 @@
-//! How close compressed gradients are to the exact ones, over the whole model and training at once.
+//! How close compressed gradients are to the exact ones, in every layer and at every probed step.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,12 +7,12 @@ use polars::prelude::DataFrame;
 
 use super::{Source, slug};
 use crate::Result;
+use crate::format::thousandths;
 use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{ParameterRow, PlanRow};
-use crate::words::thousandths;
 
 impl Source<'_> {
-    /// Each layer's two gradients from one backward pass.
+    /// Compares each layer's exact and compressed gradient from one backward pass.
     pub(super) fn heatmap(&self, plan: &PlanRow) -> Result<Figure> {
         let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
         let title = match (plan.cosine(), plan.worst()) {
@@ -25,7 +25,10 @@ impl Source<'_> {
                 thousandths(worst.cosine),
             ),
             _ => {
-                format!("{}: no cosine is defined wherever it compresses", plan.plan.name)
+                format!(
+                    "{}: the cosine is undefined in all layers that it compresses",
+                    plan.plan.name
+                )
             }
         };
         let layers = self.probed()?;
@@ -36,8 +39,8 @@ impl Source<'_> {
         self.cosines(id, title, &gradients, &rows, signed)
     }
 
-    /// Each parameter's gradients from two whole backward passes; `None` where none were recorded,
-    /// or none differ. Parameters whose gradients are the same throughout are counted, not drawn.
+    /// Compares each parameter's gradients from two whole backward passes; `None` if none were
+    /// recorded or none differ. Parameters whose gradients never differ are counted, not drawn.
     pub(super) fn whole(&self, plan: &PlanRow) -> Result<Option<Figure>> {
         let gradients = only(&self.tables.whole_gradients, "plan", &plan.plan.name)?;
         if gradients.height() == 0 {
@@ -66,8 +69,7 @@ impl Source<'_> {
         self.cosines(id, title, &gradients, &rows, signed).map(Some)
     }
 
-    /// The place of a parameter's layer in forward order; one that the model does not list comes
-    /// last.
+    /// The position of a parameter's layer in forward order; an unlisted layer comes last.
     fn place(&self, parameter: &str) -> usize {
         let layer = parameter.rsplit_once('.').map_or(parameter, |(layer, _)| layer);
         let known = self.tables.layers.iter().position(|(name, _)| name == layer);
@@ -101,7 +103,7 @@ impl Source<'_> {
     }
 }
 
-/// What a heatmap has a row for each of, and the column of the table that names it.
+/// The rows of a heatmap, and the table's column that names them.
 struct Rows<'a> {
     compared: Compared,
     key: &'static str,
@@ -112,7 +114,7 @@ fn any_negative(gradients: &DataFrame) -> Result<bool> {
     Ok(numbers(gradients, "cosine")?.iter().any(|c| *c < 0.0))
 }
 
-/// The mean over the seeds of `value` for each row at each step; NaN where there is none.
+/// The mean of `value` over the seeds, for each row at each step; NaN if there is none.
 fn grid(
     gradients: &DataFrame,
     rows: &Rows<'_>,

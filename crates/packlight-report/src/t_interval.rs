@@ -1,17 +1,17 @@
-//! Student's t: how far the mean of a few seeds may be from the truth.
+//! The 95 % confidence interval of a mean over a few seeds, by Student's t.
 
 /// The 97.5 % quantile of Student's t with 1 to 10 degrees of freedom.
 const TABLE: [f64; 10] =
     [12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281];
 
-/// Half the width of the 95 % interval of the mean of `n` values with standard deviation `sd`
-/// (n - 1); `None` for fewer than two, which say nothing of their spread.
+/// Half the width of the 95 % confidence interval of the mean of `n` values with sample standard
+/// deviation `sd`; `None` for fewer than two values.
 pub(crate) fn half_interval(n: u64, sd: f64) -> Option<f64> {
     (n > 1 && sd.is_finite()).then(|| quantile(n - 1) * sd / (n as f64).sqrt())
 }
 
-/// Beyond the table the first terms of the expansion around the normal quantile (Abramowitz and
-/// Stegun 26.7.5), which from there on is right to four digits.
+/// The 97.5 % quantile of Student's t. Beyond the table: the first terms of the expansion around
+/// the normal quantile (Abramowitz and Stegun 26.7.5), which is accurate to four digits there.
 fn quantile(degrees: u64) -> f64 {
     if let Some(value) = TABLE.get(degrees.saturating_sub(1) as usize) {
         return *value;

@@ -1,4 +1,4 @@
-//! What training comes to: loss and accuracy.
+//! Loss and accuracy over training.
 
 use packlight_figure::{Figure, Line, Panel, curves};
 
@@ -44,7 +44,7 @@ impl Source<'_> {
                     plans.iter().filter(|p| p.plan.name != base.plan.name).copied().collect();
                 accuracies(base, target, &others)
             }
-            None => "Loss and test accuracy; no run that keeps everything has finished".to_string(),
+            None => "Loss and test accuracy; no run of the exact plan has finished".to_string(),
         };
         let caption = self.caption(format!("loss-and-accuracy{number}"), title);
         Ok(Some(curves(&caption, &[loss, accuracy])?))

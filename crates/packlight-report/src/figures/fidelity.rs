@@ -1,4 +1,5 @@
-//! How close compressed gradients and activations are to the exact ones: their course and spread.
+//! How close compressed gradients and activations are to the exact ones, over training and over
+//! samples.
 
 use std::collections::HashMap;
 
@@ -6,9 +7,9 @@ use packlight_figure::{Figure, IndicatorColumn, Quantiles, cosine_multiples, lea
 
 use super::{Source, by_seed, slug};
 use crate::Result;
+use crate::format::{list, thousandths};
 use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{PlanRow, mean};
-use crate::words::{list, thousandths};
 
 impl Source<'_> {
     pub(super) fn multiples(&self, plan: &PlanRow) -> Result<Figure> {
@@ -27,7 +28,7 @@ impl Source<'_> {
         let last = steps.len() - 1;
         let title = match (at(0), at(last)) {
             (Some(from), Some(to)) if last > 0 => format!(
-                "{}: over training the mean cosine goes from {} at step {} to {} at step {}",
+                "{}: the mean cosine goes from {} at step {} to {} at step {}",
                 plan.plan.name,
                 thousandths(from),
                 steps[0],

@@ -2,24 +2,24 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
-use crate::csv::{Csv, number};
+use crate::data::{data, number};
 use crate::layers::{layer_groups, looks};
-use crate::{Caption, Figure, Result, check, not_empty, spread, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
 const HOW_TO_READ: &str = "One panel for each group of layers in forward order, one line for each \
-    layer: the cosine between its exact and its compressed weight gradient, mean over the seeds, \
-    with a band from the lowest to the highest seed. ";
-const PLAIN: &str = "The axis is always the whole range from -1 to 1; the thin line at 1 is the \
-    exact direction. Lines are broken where the cosine is undefined or was not recorded.";
+    layer: the cosine between its exact and its compressed weight gradient, as the mean over the \
+    seeds with a band from the lowest to the highest seed. ";
+const PLAIN: &str = "The axis always spans -1 to 1; the thin line at 1 is the exact direction. \
+    Lines are broken where the cosine is undefined or was not recorded.";
 const ZOOMED: &str = "All cosines are above 0.9, so the figure shows their distance from 1 on a \
-    logarithmic axis: lower is better, and each decade down is a gradient ten times closer. \
-    A cosine of exactly 1 has no place on such an axis and leaves a gap.";
+    logarithmic axis: lower is better, and a gradient one decade lower is ten times closer. \
+    A cosine of exactly 1 cannot be shown on this axis and leaves a gap.";
 
-/// Draws `cosine`, which holds for each layer, in forward order, and each seed the value at each
-/// of `steps`: NaN where it is undefined or was not recorded.
+/// Draws the `cosine` of each layer (in forward order) and each seed at each of `steps`; NaN if it
+/// is undefined or was not recorded.
 ///
 /// # Errors
-/// If there is no layer or step, or the slices do not match in length.
+/// Returns an error if there is no layer or step, or the slices do not match in length.
 pub fn cosine_multiples(
     caption: &Caption,
     layers: &[&str],
@@ -29,17 +29,17 @@ pub fn cosine_multiples(
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "step", steps.len())?;
     check(caption, "layers of cosine", layers.len(), cosine.len())?;
-    let mut csv = Csv::new(&["layer", "seed_index", "step", "cosine"]);
+    let mut data = data(&["layer", "seed_index", "step", "cosine"])?;
     for (layer, seeds) in layers.iter().zip(cosine) {
         for (seed, values) in seeds.iter().enumerate() {
             check(caption, format!("cosine of {layer}"), steps.len(), values.len())?;
             for (step, value) in steps.iter().zip(values) {
                 let layer = (*layer).to_string();
-                csv.row([layer, seed.to_string(), number(*step), number(*value)]);
+                data.write_record([layer, seed.to_string(), number(*step), number(*value)])?;
             }
         }
     }
-    let (_, low, _) = spread(cosine.iter().flatten().flatten().copied());
+    let (_, low, _) = mean_and_range(cosine.iter().flatten().flatten().copied());
     let zoomed = low > 0.9;
     let groups = layer_groups(layers);
     let columns = groups.len().min(2);
@@ -64,7 +64,7 @@ pub fn cosine_multiples(
                     true if c < 1.0 => 1.0 - c,
                     true => f64::NAN,
                 };
-                let at = |s: usize| spread(cosine[i].iter().map(|seed| value(seed[s])));
+                let at = |s: usize| mean_and_range(cosine[i].iter().map(|seed| value(seed[s])));
                 let all: Vec<_> = (0..steps.len()).map(at).collect();
                 let mean: Vec<f64> = all.iter().map(|a| a.0).collect();
                 let low: Vec<f64> = all.iter().map(|a| a.1).collect();
@@ -78,17 +78,17 @@ pub fn cosine_multiples(
         }
         Ok(())
     })?;
-    Ok(caption.figure(svg, csv, format!("{HOW_TO_READ}{}", if zoomed { ZOOMED } else { PLAIN })))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}", if zoomed { ZOOMED } else { PLAIN }))
 }
 
 fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool) -> (Axis, Axis) {
-    let (_, first, last) = spread(steps.iter().copied());
+    let (_, first, last) = mean_and_range(steps.iter().copied());
     let x = Axis::whole("training step", first, last, 4);
     if !zoomed {
         return (x, Axis::cosine("cosine"));
     }
     let distances = cosine.iter().flatten().flatten().map(|c| 1.0 - c).filter(|d| *d > 0.0);
-    let (_, low, high) = spread(distances);
+    let (_, low, high) = mean_and_range(distances);
     (x, Axis::log("1 − cosine", low, high))
 }
 

@@ -1,20 +1,20 @@
-//! Accuracy against what it costs: memory and time.
+//! Accuracy against its costs, memory and time.
 
-use packlight_figure::{Candidate, Cost, Figure, front, tradeoff};
+use packlight_figure::{Candidate, Cost, Figure, pareto_front, tradeoff};
 
 use super::Source;
 use crate::Result;
 use crate::codec_name::{family, methods};
+use crate::format::list;
 use crate::plan::{PlanRow, RunPoint, mean};
-use crate::words::list;
 
-/// What accuracy is held against.
+/// A cost that accuracy is plotted against.
 struct Against {
     id: &'static str,
-    /// As a title says it.
+    /// Its name in a title.
     said: &'static str,
     cost: Cost<'static>,
-    /// A finished run's own.
+    /// The cost of a finished run.
     of: fn(&RunPoint) -> Option<f64>,
 }
 
@@ -31,19 +31,19 @@ const PEAK_KEPT: Against =
 const KEPT: Against = Against {
     id: "accuracy-and-kept-bytes",
     said: "kept bytes",
-    cost: Cost::Bytes("kept at once at most, codecs' memory included, ledger"),
+    cost: Cost::Bytes("most bytes held at once, with codec state, ledger"),
     of: |run| run.held,
 };
 
 const TIME: Against = Against {
     id: "accuracy-and-time",
     said: "time of a step",
-    cost: Cost::Ratio("median time of a training step, the exact plan's = 1"),
+    cost: Cost::Ratio("median time of a training step (exact plan = 1)"),
     of: |run| run.step_seconds,
 };
 
 impl Source<'_> {
-    /// Accuracy against each cost that all finished runs have.
+    /// One figure for each cost that all finished runs have.
     pub(crate) fn tradeoffs(&self) -> Result<Vec<Figure>> {
         let done: Vec<&PlanRow> = self.plans.iter().filter(|p| !p.runs.is_empty()).collect();
         let everywhere =
@@ -74,8 +74,9 @@ impl Source<'_> {
         let average = |values: &[f64]| mean(values.iter().copied()).unwrap_or(f64::NAN);
         let means: Vec<(f64, f64)> = points.iter().map(|(c, a)| (average(c), average(a))).collect();
         let best: Vec<String> =
-            front(&means).into_iter().map(|i| plans[i].plan.name.clone()).collect();
-        let title = format!("Accuracy against {}: on the front {}", against.said, list(&best));
+            pareto_front(&means).into_iter().map(|i| plans[i].plan.name.clone()).collect();
+        let title =
+            format!("Accuracy against {}: on the Pareto front {}", against.said, list(&best));
         let candidates: Vec<Candidate<'_>> = plans
             .iter()
             .zip(&points)
