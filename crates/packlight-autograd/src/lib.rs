@@ -28,21 +28,25 @@
 pub mod allocator;
 pub mod gradcheck;
 pub mod op;
+pub mod operation;
 
 mod activation;
 mod error;
 mod gradient;
-mod kept;
 mod ledger;
 mod link;
 mod observer;
 mod pass;
 mod save_point;
+mod saved;
+mod saved_input;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
 pub use ledger::{Entry, Event, Ledger};
 pub use observer::{Observer, WeightGradient};
-pub use packlight_codec::AxisLayout;
+pub use packlight_codec::{AxisLayout, Op};
 pub use pass::Pass;
 pub use save_point::SavePoint;
+pub use saved::Saved;
+pub use saved_input::SavedInput;

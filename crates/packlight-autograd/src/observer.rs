@@ -26,6 +26,6 @@ pub trait Observer: Send + Sync {
     /// Takes one layer's gradients.
     ///
     /// # Errors
-    /// With a reason, which ends the backward pass.
+    /// Returns a reason, which ends the backward pass.
     fn weight_gradient(&self, seen: &WeightGradient<'_>) -> Result<(), String>;
 }

@@ -20,7 +20,7 @@ pub struct Pass {
     training: bool,
     differentiate: bool,
     again: bool,
-    stand_ins: bool,
+    own_inputs: bool,
     seed: u64,
     step: u64,
     draw: u64,
@@ -38,7 +38,7 @@ impl Pass {
             training: true,
             differentiate: true,
             again: false,
-            stand_ins: true,
+            own_inputs: false,
             seed: 0,
             step: 0,
             draw: 0,
@@ -59,14 +59,14 @@ impl Pass {
         Self { seed, step, ..self }
     }
 
-    /// Has every layer keep its own input, whatever stands in for it; see
-    /// [`Activation::keeping`](crate::Activation::keeping).
-    pub fn without_stand_ins(self) -> Self {
-        Self { stand_ins: false, ..self }
+    /// Has every save point save its own input, whatever it is to be saved as; see
+    /// [`Activation::save_as`](crate::Activation::save_as).
+    pub fn saving_own_inputs(self) -> Self {
+        Self { own_inputs: true, ..self }
     }
 
-    pub(crate) fn has_stand_ins(&self) -> bool {
-        self.stand_ins
+    pub(crate) fn saves_own_inputs(&self) -> bool {
+        self.own_inputs
     }
 
     /// Has codecs draw other random numbers, the `draw`-th of this seed and step; everything else
@@ -76,7 +76,7 @@ impl Pass {
     }
 
     /// Has `layer` packed at a level such as a number of bits, with the `draw`-th random numbers, and
-    /// all others as they are: a codec's trial, see [`packlight_codec::Codec::calibrates`].
+    /// all others as they are: a codec's trial, see [`packlight_codec::Adaptive::measure`].
     pub fn with_trial(self, layer: &str, level: u8, draw: u64) -> Self {
         Self { trial: Some(Trial { layer: layer.into(), level, draw }), ..self }
     }
@@ -104,7 +104,7 @@ impl Pass {
 
     /// This pass for a part of the network that will be computed again: nothing is kept, and no
     /// backward pass may follow.
-    pub(crate) fn keeping_nothing(self) -> Self {
+    pub(crate) fn saving_nothing(self) -> Self {
         Self { differentiate: false, ..self }
     }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use packlight::codec::registry::CODECS;
+use packlight::codec::registry::entries;
 use packlight::nn::plan::scope_in_words;
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 #[derive(Serialize)]
 struct Codec {
     /// How a plan writes it, with placeholders in angle brackets.
-    pattern: &'static str,
+    pattern: String,
     examples: &'static [&'static str],
     /// The layers that it covers as a plan's default.
     scope: String,
@@ -33,12 +33,12 @@ struct Codec {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        let codecs = CODECS
-            .iter()
+        let codecs = entries()
+            .into_iter()
             .map(|entry| {
                 let codec = packlight::codec::parse(entry.examples[0])?;
                 Ok(Codec {
-                    pattern: entry.pattern,
+                    pattern: entry.pattern(),
                     examples: entry.examples,
                     scope: scope_in_words(codec.scope()),
                     keeps: entry.summary,
