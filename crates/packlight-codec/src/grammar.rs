@@ -303,7 +303,7 @@ pub(crate) fn wrong(spec: &str, reason: impl Display) -> Error {
     Error::Parameter { spec: spec.into(), reason: reason.to_string() }
 }
 
-/// The word for a switch in a spec: empty where it is off.
-pub(crate) fn word(on: bool, word: &'static str) -> &'static str {
-    if on { word } else { "" }
+/// A word for [`Entry::spec`]: itself where it is written, an empty text where it is not.
+pub fn word(is_written: bool, word: &'static str) -> &'static str {
+    if is_written { word } else { "" }
 }

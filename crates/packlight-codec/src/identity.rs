@@ -8,7 +8,7 @@ use packlight_record::LayerKind;
 use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "none",
     parameters: &[],
@@ -17,7 +17,7 @@ pub const ENTRY: Entry = Entry {
     build: |_| Ok(Arc::new(Identity)),
 };
 
-/// Keeps the tensor as it is.
+/// Saves the tensor as it is.
 #[derive(Debug)]
 pub struct Identity;
 

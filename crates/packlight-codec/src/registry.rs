@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::grammar::wrong;
-pub use crate::grammar::{Entry, Kind, Parameter, Presence, Values};
+pub use crate::grammar::{Entry, Kind, Parameter, Presence, Values, word};
 use crate::{Codec, Error, Result};
 
 /// The codecs of this crate.

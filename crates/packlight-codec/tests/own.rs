@@ -10,7 +10,7 @@ use std::sync::Arc;
 use asked::{LINEAR, gradient};
 use candle_core::{DType, Tensor};
 use common::{gap, sample, values};
-use packlight_codec::registry::{self, CODECS, Entry, Kind, Parameter, Presence};
+use packlight_codec::registry::{self, CODECS, Entry, Kind, Parameter, Presence, word};
 use packlight_codec::{AxisLayout, Bytes, Codec, Packed, Result, Scope, Site, parse};
 use packlight_kernels::linear;
 use packlight_record::LayerKind;
@@ -41,7 +41,7 @@ struct First {
 
 impl Codec for First {
     fn spec(&self) -> String {
-        ENTRY.spec(&[&self.n, &self.factor, &if self.loud { "loud" } else { "" }])
+        ENTRY.spec(&[&self.n, &self.factor, &word(self.loud, "loud")])
     }
 
     fn scope(&self) -> Scope {

@@ -1,4 +1,4 @@
-//! How many bits each of several tensors gets of a common budget.
+//! Allocates bits of a common budget to several tensors.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
@@ -6,20 +6,20 @@ use std::collections::BinaryHeap;
 /// The most bits of a code.
 pub(crate) const MOST: u8 = 8;
 
-/// One of the things that share a budget.
+/// Something that shares a budget.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Item {
-    /// The variance that it adds to the gradient is this over (2^bits - 1)^2.
+    /// It adds this / (2^bits - 1)^2 to the variance of the gradient.
     pub(crate) sensitivity: f64,
-    /// What each of its bits takes of the budget; more than 0.
+    /// The part of the budget that each of its bits takes; more than 0.
     pub(crate) weight: f64,
 }
 
 /// Bits of 1 to 8 for each item, whose weighted sum is within `budget` if one bit each is: the
 /// greedy minimum of the sum of sensitivity / (2^bits - 1)^2.
 ///
-/// From 8 bits for all, a bit is taken where it costs least for its weight, again and again (Chen
-/// et al., "ActNN", ICML 2021). With equal weights there is no better allocation.
+/// All start at 8 bits. Then, one at a time, a bit is taken where that adds least variance per weight
+/// (Chen et al., "ActNN", ICML 2021). With equal weights the allocation is optimal.
 pub(crate) fn allocate(items: &[Item], budget: f64) -> Vec<u8> {
     let mut bits = vec![MOST; items.len()];
     let mut taken: f64 = items.iter().map(|item| item.weight * f64::from(MOST)).sum();
@@ -38,7 +38,7 @@ pub(crate) fn allocate(items: &[Item], budget: f64) -> Vec<u8> {
 }
 
 impl Item {
-    /// What taking one of `bits` bits adds to the sum, per weight.
+    /// The variance that taking one of `bits` bits adds, per weight.
     fn cost(&self, bits: u8) -> f64 {
         let of = |bits: u8| (f64::from(1u16 << bits) - 1.0).powi(-2);
         self.sensitivity * (of(bits - 1) - of(bits)) / self.weight

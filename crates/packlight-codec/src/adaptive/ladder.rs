@@ -1,4 +1,4 @@
-//! Bits for whole tensors by how much each disturbs the gradients: what GACT and ALAM share.
+//! Bits for whole tensors by the sensitivity of the gradients to each, for GACT and ALAM.
 
 use candle_core::{Device, Tensor};
 
@@ -7,37 +7,37 @@ use crate::{CodecState, Result, Site};
 /// A precision that a tensor may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
-    /// What a codec is told, and trials ask for; the variance is that of a code of so many bits.
+    /// The bits of its code, by which trials name it and from which its variance is predicted.
     pub(crate) bits: u8,
-    /// What a value takes of the budget, in bits.
+    /// The bits of the budget that a value takes.
     pub(crate) size: f64,
 }
 
 impl Step {
-    /// A code of so many bits, or at 32 the tensor as it is.
+    /// A code of this many bits; 32 leaves the tensor as it is.
     pub(crate) const fn of(bits: u8) -> Self {
         Self { bits, size: bits as f64 }
     }
 }
 
-/// Precisions, most first, and the mean size that all tensors together may have.
+/// Precisions, highest first, and the mean size that all tensors together may have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ladder {
     pub(crate) steps: &'static [Step],
     pub(crate) mean: f64,
 }
 
-// What is remembered of a layer.
+// The names under which a layer's state is stored.
 const ELEMENTS: &str = "elements";
 const SENSITIVITY: &str = "sensitivity";
 const BITS: &str = "bits";
 
 impl Ladder {
-    /// What a tensor of so many elements is to be packed in: what a trial asks for, or what it was
-    /// allocated, or, where nothing is known of it, the most within the mean size.
+    /// The bits for a tensor of this many elements: those of a trial, or those allocated, or before
+    /// any allocation the most within the mean size.
     ///
     /// # Errors
-    /// Returns an error if it cannot be remembered.
+    /// Returns an error if candle cannot store it.
     pub(crate) fn bits(&self, elements: usize, site: &mut Site<'_>) -> Result<u8> {
         site.state.set(ELEMENTS, &Tensor::new(elements as f64, &Device::Cpu)?);
         let allocated = match site.state.get(BITS) {
@@ -50,10 +50,10 @@ impl Ladder {
         Ok(site.level.unwrap_or(allocated))
     }
 
-    /// Remembers the sensitivity that was measured of a layer.
+    /// Stores the sensitivity that was measured of a layer.
     ///
     /// # Errors
-    /// Returns an error if it cannot be remembered.
+    /// Returns an error if candle cannot store it.
     pub(crate) fn measured(&self, numbers: &[f64], state: &mut CodecState) -> Result<()> {
         if let &[sensitivity] = numbers {
             state.set(SENSITIVITY, &Tensor::new(sensitivity, &Device::Cpu)?);
@@ -61,10 +61,10 @@ impl Ladder {
         Ok(())
     }
 
-    /// Gives each layer that was measured its bits.
+    /// Allocates bits to the layers that have been measured.
     ///
     /// # Errors
-    /// Returns an error if they cannot be remembered.
+    /// Returns an error if candle cannot store them.
     pub(crate) fn allocate(&self, layers: &mut [&mut CodecState]) -> Result<()> {
         let mut measured = Vec::new();
         for (index, layer) in layers.iter().enumerate() {
@@ -76,7 +76,7 @@ impl Ladder {
             }
         }
         let saved: Vec<Saved> = measured.iter().map(|&(_, saved)| saved).collect();
-        for (&(index, _), step) in measured.iter().zip(self.share_out(&saved)) {
+        for (&(index, _), step) in measured.iter().zip(self.distribute(&saved)) {
             layers[index].set(BITS, &Tensor::new(step.bits, &Device::Cpu)?);
         }
         Ok(())
@@ -84,9 +84,9 @@ impl Ladder {
 
     /// The step of each tensor, within the mean size over all elements if the last step is.
     ///
-    /// From the first step for all, one tensor goes a step down at a time, where it costs least for
-    /// what it saves: the predicted variance is the sum of sensitivity 4^-(bits - 1).
-    fn share_out(&self, saved: &[Saved]) -> Vec<Step> {
+    /// All start at the first step. Then one tensor at a time goes a step down, where that adds least
+    /// variance for the bits that it frees; the variance is the sum of sensitivity 4^-(bits - 1).
+    fn distribute(&self, saved: &[Saved]) -> Vec<Step> {
         let mut places = vec![0; saved.len()];
         let elements: f64 = saved.iter().map(|saved| saved.elements).sum();
         let mut taken = elements * self.steps[0].size;
@@ -105,7 +105,7 @@ impl Ladder {
         places.into_iter().map(|place| self.steps[place]).collect()
     }
 
-    /// The variance that the step down from `place` adds, for each bit that it saves.
+    /// The variance that the step down from `place` adds per bit that it frees.
     fn cost(&self, saved: &Saved, place: usize) -> Option<f64> {
         let (now, next) = (self.steps.get(place)?, self.steps.get(place + 1)?);
         let variance = |step: &Step| saved.sensitivity * 4f64.powi(1 - i32::from(step.bits));
@@ -132,7 +132,7 @@ mod tests {
     fn sizes(saved: &[(f64, f64)], mean: f64) -> Vec<f64> {
         let of = |&(elements, sensitivity)| Saved { elements, sensitivity };
         let saved: Vec<_> = saved.iter().map(of).collect();
-        let shared = Ladder { steps: &STEPS, mean }.share_out(&saved);
+        let shared = Ladder { steps: &STEPS, mean }.distribute(&saved);
         shared.into_iter().map(|step| step.size).collect()
     }
 

@@ -16,7 +16,7 @@ pub trait Adaptive {
     /// Takes what was measured of one layer, once all layers have been measured.
     ///
     /// # Errors
-    /// Returns an error if it cannot be remembered.
+    /// Returns an error if candle cannot store it.
     fn measured(&self, _numbers: &[f64], _state: &mut CodecState) -> Result<()> {
         Ok(())
     }

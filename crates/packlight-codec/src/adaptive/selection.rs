@@ -1,24 +1,24 @@
-//! Which of several ways each of several tensors goes, within a common budget.
+//! Selects one of several options for each of several tensors within a common budget.
 
-/// The parts that a budget is cut into.
+/// The parts that the budget is divided into.
 const PARTS: usize = 10_000;
-/// What a cost that is not finite counts as.
+/// The cost in place of one that is not finite.
 const WORST: f64 = 1e300;
 
-/// One way for one tensor.
+/// An option for one tensor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Way {
-    /// What it takes of the budget.
+    /// The bytes that it takes of the budget.
     pub(crate) bytes: f64,
-    /// What it costs otherwise.
+    /// Its cost, to be minimised.
     pub(crate) cost: f64,
 }
 
-/// The index of a way for each tensor: those whose costs sum up to least of all whose bytes sum up
-/// to at most `budget`. `None` if there are no such ways.
+/// The index of an option for each tensor: the least sum of costs whose bytes are within `budget`.
+/// `None` if no options fit.
 ///
-/// By dynamic programming over the budget in 10,000 parts, to which each way's bytes are rounded up,
-/// so that the budget holds and a way that fits by less than that may be missed.
+/// Dynamic programming over the budget in 10,000 parts. Bytes are rounded up to whole parts, so the
+/// budget holds, and options that fit by less than a part may be missed.
 pub(crate) fn select(tensors: &[Vec<Way>], budget: f64) -> Option<Vec<usize>> {
     let parts = |bytes: f64| (bytes / budget * PARTS as f64).ceil() as usize;
     // The least cost of the tensors so far within so many parts, and the last one's way in it.

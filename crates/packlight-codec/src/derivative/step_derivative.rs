@@ -3,7 +3,7 @@
 //! Yang, Wang, Zhang et al., "Reducing fine-tuning memory overhead by approximate and memory-sharing
 //! backpropagation" (ICML 2024). The forward pass is the exact GELU or SiLU; the derivative is that
 //! of the best sum of three ReLUs, which steps from 0 over two levels to 1 at three thresholds (the
-//! constants are the authors'). All that is kept of an element is which step it stands on.
+//! constants are the authors'). Of an element only its step is saved.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use packlight_record::LayerKind;
 use crate::registry::Entry;
 use crate::{Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
-/// How plans write the one for GELU.
+/// The grammar of the one for GELU.
 pub const REGELU2: Entry = Entry {
     name: "regelu2",
     parameters: &[],
@@ -23,7 +23,7 @@ pub const REGELU2: Entry = Entry {
     build: |_| Ok(Arc::new(GELU)),
 };
 
-/// How plans write the one for SiLU.
+/// The grammar of the one for SiLU.
 pub const RESILU2: Entry = Entry {
     name: "resilu2",
     parameters: &[],
@@ -51,7 +51,7 @@ const SILU: StepDerivative = StepDerivative {
 pub struct StepDerivative {
     name: &'static str,
     function: &'static str,
-    /// Above each of them the derivative is another step higher.
+    /// Above each of them the derivative is one step higher.
     thresholds: [f64; 3],
     /// The first two steps; the third leads to 1.
     steps: [f64; 2],
@@ -108,7 +108,7 @@ impl Packed for Steps {
         Bytes { payload: self.codes.elem_count(), metadata: 0 }
     }
 
-    /// Always an error: no value can be told from its step.
+    /// Always an error: a step does not tell the value.
     fn unpack(&self) -> Result<Tensor> {
         Err(self.unfit(""))
     }

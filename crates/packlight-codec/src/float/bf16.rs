@@ -11,7 +11,7 @@ use crate::quantise::quantised::KEEPERS;
 use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "bf16",
     parameters: &[],

@@ -1,11 +1,11 @@
 //! `fp8`: each value in 8 bits with 4 of exponent (E4M3), under one scale for the tensor.
 //!
-//! As COAT (Xi et al., ICLR 2025) keeps the inputs of linear layers: the greatest magnitude becomes
-//! 448, the greatest of E4M3, so that nothing saturates. What is not finite becomes NaN. The format
-//! is that of Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433, subnormals
-//! included: a value keeps 4 significant bits down to 1/28,672 of the greatest magnitude, and below
-//! that is off by at most 1/458,752 of it. Non-linear layers get one scale too, where COAT has one
-//! for each group.
+//! As COAT (Xi et al., ICLR 2025) saves the inputs of linear layers: the largest magnitude is scaled to
+//! 448, the largest of E4M3, so that nothing saturates. A value that is not finite becomes NaN. The
+//! format is that of Micikevicius et al., "FP8 formats for deep learning", arXiv 2209.05433, with
+//! subnormals: a value keeps 4 significant bits down to 1/28,672 of the largest magnitude, and below
+//! that is off by at most 1/458,752 of it. Other layers get one scale per tensor too, where COAT has
+//! one per group.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::quantise::quantised::KEEPERS;
 use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "fp8",
     parameters: &[],

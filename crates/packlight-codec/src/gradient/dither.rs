@@ -3,9 +3,9 @@
 //! Wiedemann, Mehari, Kepp and Samek, "Dithered backprop: a sparse and quantized backpropagation
 //! algorithm for more efficient deep neural network training" (CVPR workshops 2020). The gradient of
 //! a layer's output is rounded at random to multiples of `s` standard deviations of itself, so that
-//! its mean stays: a saving of multiplications where zeros are skipped, of no memory. The paper's
-//! dither is subtracted by nobody; adding it before rounding to the nearest multiple is rounding down
-//! or up at random.
+//! its mean stays. Where zeros are skipped this saves multiplications; it saves no memory. The paper
+//! never subtracts its dither, and adding it before rounding to the nearest multiple is the same as
+//! rounding down or up at random.
 //!
 //! A gradient without a finite deviation above 0 stays as it is.
 
@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Packed, Result, RewriteGradients, Scope, ShareKey, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "dither",
     parameters: &[Parameter::new("s", Kind::Number(0.001, 1000.0), "step in standard deviations")],

@@ -2,7 +2,7 @@
 //!
 //! Yang, Li and Marculescu, "Efficient on-device training via gradient filtering" (CVPR 2023). Output
 //! and output gradient are cut into patches of r x r pixels, the input into windows of r s x r s for
-//! stride s, both laid centrally over the image. Kept is the sum of the input over each window.
+//! stride s, both centred on the image. The sum of the input over each window is saved.
 //! With the mean `g` of the output gradient over each patch and the sum `w` of the weight's taps:
 //!
 //! ```text
@@ -10,7 +10,7 @@
 //! dX[b,c,pixel] = 1/s^2 sum_o w[o,c] g[b,o,patch]                 for the window of the pixel
 //! ```
 //!
-//! So the input's gradient is approximate too, and its error goes on to the layers before. Axes with
+//! So the input's gradient is approximate too, and its error reaches the layers before. Axes with
 //! a dilation of at least r (and above 1) keep their taps in `w`, r times closer together.
 //!
 //! The authors' code has no 1/s^2, which makes both gradients s^2 too large at stride s; `gf<r>:paper`
@@ -24,11 +24,10 @@ use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::patches::{self, Patches};
 use packlight_record::LayerKind;
 
-use crate::grammar::word;
-use crate::registry::{Entry, Kind, Parameter, Presence};
+use crate::registry::{Entry, Kind, Parameter, Presence, word};
 use crate::{Bytes, Codec, Error, Op, Packed, Result, RewriteGradients, Scope, ShareKey, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "gf",
     parameters: &[

@@ -3,9 +3,9 @@
 //!
 //! Goli and Aamodt, "ReSprop: reuse sparsified backpropagation" (CVPR 2020): the gradient of a
 //! layer's output is taken to be that of the step before, plus the largest magnitudes of the
-//! difference. Meant to save multiplications, since what the reused part gives is known beforehand;
-//! it needs more memory, not less: the last gradient of each layer's output, which the ledger counts
-//! as the codec's memory. The first step, and one after a batch of another size, is exact.
+//! difference. It is meant to save multiplications, since the result of the reused part is known. It
+//! needs more memory, not less: the last gradient of each layer's output, which the ledger counts
+//! as the codec's state. The first step, and one after a batch of another size, is exact.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::registry::{Entry, Kind, Parameter};
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, RewriteGradients, Scope, ShareKey, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "resprop",
     parameters: &[Parameter::new(
@@ -31,7 +31,7 @@ pub const ENTRY: Entry = Entry {
     build: |values| Ok(Arc::new(Resprop { keep: values.get("keep")? })),
 };
 
-/// The name under which the last gradient is remembered.
+/// The name under which the last gradient is stored.
 const LAST: &str = "output_grad";
 
 /// Takes over this share of each change of the output gradient.

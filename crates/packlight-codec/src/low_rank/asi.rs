@@ -1,24 +1,24 @@
 //! `asi:<r0>x<r1>x...`, `asi:<eps>` and `asi:<budget>MiB`: a small core, and a subspace along each
-//! axis that follows from step to step.
+//! axis that is tracked from step to step.
 //!
 //! Nguyen et al., "Beyond low-rank decomposition: a shortcut approach for efficient on-device
-//! learning" (ASI), ICML 2025, arXiv 2505.05086. What is kept, and how the weight's gradient comes
-//! from it, is that of [`crate::hosvd`]; but the factors are not decomposed anew: at each step one
-//! step of subspace iteration takes the last ones on, U = qr(A_m A_m^T U_last), at fixed ranks,
-//! which no axis exceeds. `asi:<eps>` has the first batch choose the ranks by the rule of
-//! `hosvd:<eps>`, and starts from its vectors.
+//! learning" (ASI), ICML 2025, arXiv 2505.05086. What is saved, and the weight's gradient from
+//! it, are those of [`hosvd`]; but the factors are not computed anew. Each step updates the last ones
+//! by one step of subspace iteration, U = qr(A_m A_m^T U_last), at fixed ranks, limited by the length
+//! of their axis. `asi:<eps>` takes the ranks of `hosvd:<eps>` on the first batch, and starts from its
+//! vectors.
 //!
-//! `asi:<budget>MiB` is the paper's choice, for all layers with this codec at once. On the first batch
-//! the trainer measures each layer's perplexity, the distance of its weight's gradient from the exact
-//! one, with the ranks of `hosvd:0.4`, `hosvd:0.5` to `hosvd:0.9` (see [`Calibration::Distances`]).
-//! The layers then have the ranks at which the perplexities sum up to least of all that take at most
-//! the budget together on a batch of that size; in the first step they keep their inputs whole. The
-//! authors cut the budget in parts of 1/1000 MB, we in 10,000. Where two layers share an input, the
-//! one that packs it speaks for both.
+//! `asi:<budget>MiB` chooses ranks as the paper does, for all layers with this codec at once. On the
+//! first batch the trainer measures each layer's perplexity, the distance of its weight's gradient
+//! from the exact one, at the ranks of `hosvd:0.4`, `hosvd:0.5` to `hosvd:0.9`
+//! ([`Calibration::Distances`]). The layers then take the ranks with the least sum of perplexities
+//! whose bytes, on a batch of that size, are within the budget; in the first step they save their
+//! inputs whole. The authors divide the budget into parts of 1/1000 MB, we into 10,000 parts. Where
+//! two layers share an input, the one that packs it counts for both.
 //!
-//! Without a last U the iteration starts from a random one; the authors start with a random
-//! A_m^T U. So it does along an axis whose length has changed; but a batch that is only smaller
-//! than the last, as at the end of an epoch, leaves nothing behind.
+//! Without a last U, or along an axis whose length has changed, the iteration starts from a random U;
+//! the authors start from a random A_m^T U. A batch that is only smaller than the last one, as at the
+//! end of an epoch, does not update the stored factors.
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ use crate::low_rank::tucker::Tucker;
 use crate::registry::{Entry, Kind, Parameter, Values};
 use crate::{Adaptive, Bytes, Calibration, Codec, CodecState, Error, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "asi",
     parameters: &[Parameter::new("ranks", Kind::Text(RANKS_TEXT), "size of the core")],
@@ -74,7 +74,7 @@ enum Ranks {
     Fixed(Vec<usize>),
     /// Those at which HOSVD keeps this share of the first batch's energy along each axis.
     Energy(f64),
-    /// Those of least perplexity with which all layers together keep at most so many MiB.
+    /// Those of least perplexity with which all layers together take at most this many MiB.
     Budget(f64),
 }
 
@@ -94,10 +94,10 @@ const MIB: f64 = (1 << 20) as f64;
 /// The percentages of energy whose ranks a budget chooses from.
 const LEVELS: &[u8] = &[40, 50, 60, 70, 80, 90];
 
-// What is remembered of a layer under a budget, beside the factors.
+// The names under which a layer's state under a budget is stored, beside the factors.
 /// The perplexity at each level.
 const PERPLEXITIES: &str = "perplexities";
-/// The bytes kept at each level.
+/// The bytes at each level.
 const TAKEN: &str = "taken";
 /// The ranks (levels, axes).
 const CHOICES: &str = "choices";
@@ -120,7 +120,7 @@ enum Packing {
     Whole,
 }
 
-/// What is remembered: the factor along this axis.
+/// The stored factor along this axis.
 fn remembered(memory: &CodecState, axis: usize) -> Option<&Tensor> {
     memory.get(&name(axis))
 }
@@ -227,8 +227,8 @@ impl Adaptive for Asi {
 }
 
 impl Asi {
-    /// How a tensor is packed now. Where a budget asks for it, its ranks at all levels are
-    /// remembered.
+    /// How to pack a tensor now. Under a budget, stores its ranks at all levels where they are
+    /// needed.
     fn packing(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Packing> {
         Ok(match &self.ranks {
             Ranks::Fixed(ranks) => Packing::Ranks(ranks.clone()),
@@ -255,7 +255,7 @@ impl Asi {
     }
 }
 
-/// Remembers the ranks of a tensor at all levels, and the bytes that it takes at them.
+/// Stores the ranks of a tensor at all levels, and its bytes at each.
 fn survey(input: &Tensor, memory: &mut CodecState) -> Result<()> {
     let (mut choices, mut taken) = (Vec::<u32>::new(), Vec::new());
     for &percent in LEVELS {
@@ -270,7 +270,7 @@ fn survey(input: &Tensor, memory: &mut CodecState) -> Result<()> {
     Ok(())
 }
 
-/// What a layer may take of the budget, if its ranks are yet to be chosen and all is known for it.
+/// The options of a layer within the budget, if its ranks are not chosen yet and have been measured.
 fn ways(memory: &CodecState) -> Result<Option<Vec<Way>>> {
     let (None, Some(taken), Some(perplexities)) =
         (memory.get(RANKS), memory.get(TAKEN), memory.get(PERPLEXITIES))
@@ -281,7 +281,7 @@ fn ways(memory: &CodecState) -> Result<Option<Vec<Way>>> {
     Ok(Some(ways.map(|(bytes, cost)| Way { bytes, cost }).collect()))
 }
 
-/// Whether only the batch differs from what was remembered, and has become smaller.
+/// Whether the shape differs from the stored factors only by a smaller batch.
 fn is_smaller_batch(shape: &[usize], last: &[Option<&Tensor>]) -> bool {
     let before = |last: &Option<&Tensor>| last.and_then(|u| u.dims().first().copied()).unwrap_or(0);
     let mut lengths = shape.iter().zip(last.iter().map(before));

@@ -1,4 +1,4 @@
-//! A tensor as the product of two factors: what codecs keep that cut its rank along one axis.
+//! A tensor as the product of two factors, for codecs that cut its rank along one axis.
 
 use candle_core::Tensor;
 use packlight_kernels::conv2d;
@@ -12,11 +12,10 @@ use crate::low_rank::scaling::squarable;
 use crate::registry::{Kind, Parameter};
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result};
 
-/// `right` (k, ...) with its first axis turned into that of `left` (n,k), reshaped to what was
-/// packed.
+/// The product of `left` (n,k) with `right` (k, ...), reshaped to what was packed.
 ///
-/// Only the k entries of `right` meet the weight's gradient: that of the output is summed over the
-/// first axis with the weights of `left`, which leaves a gradient with k samples for n.
+/// The weight's gradient needs only the k entries of `right`: the output's gradient is contracted
+/// with `left` over its first axis, which leaves k samples instead of n.
 pub(crate) struct LowRank {
     pub(crate) left: Tensor,
     pub(crate) right: Tensor,
@@ -24,7 +23,7 @@ pub(crate) struct LowRank {
 }
 
 impl LowRank {
-    /// The output gradient summed over the first axis: of k samples.
+    /// The output gradient contracted over the first axis: k samples.
     fn project(&self, grad: &Tensor) -> Result<Tensor> {
         Ok(mode_product(grad, &self.left.t()?, 0)?)
     }

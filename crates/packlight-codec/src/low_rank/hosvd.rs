@@ -1,14 +1,14 @@
 //! `hosvd:<eps>`: a small core, and leading singular vectors along each axis.
 //!
 //! Nguyen et al., "Activation map compression through tensor decomposition for deep learning",
-//! NeurIPS 2024. Along each axis m the leading left singular vectors U_m of the original tensor's
-//! unfolding are kept, the fewest whose squared singular values sum up to at least eps of all, and
-//! the core S = A x_0 U_0^T x_1 U_1^T ...: k0 k1 k2 k3 + B k0 + C k1 + H k2 + W k3 numbers of an
-//! image batch. The weight's gradient comes from these by five contractions; the authors pad both
-//! spatial factors alike, here any stride, padding and dilation will do.
+//! NeurIPS 2024. Saved are, along each axis m, the leading left singular vectors U_m of the tensor's
+//! unfolding, the fewest whose squared singular values sum to at least a share eps of all, and
+//! the core S = A x_0 U_0^T x_1 U_1^T ...: k0 k1 k2 k3 + B k0 + C k1 + H k2 + W k3 numbers for a batch
+//! of images. Five contractions give the weight's gradient. The authors pad both spatial factors
+//! alike; here any stride, padding and dilation works.
 //!
-//! `hosvd:<eps>:st` truncates the axes one after the other, each by what the ones before have left
-//! (Vannieuwenhoven et al., SIAM J. Sci. Comput. 34, 2012): faster, and a little less is kept.
+//! `hosvd:<eps>:st` truncates the axes one after the other, each on what the previous ones have left
+//! (Vannieuwenhoven et al., SIAM J. Sci. Comput. 34, 2012): faster, with slightly less kept.
 
 use std::sync::Arc;
 
@@ -17,13 +17,12 @@ use packlight_kernels::mode_product::mode_product;
 use packlight_record::LayerKind;
 use rayon::prelude::*;
 
-use crate::grammar::word;
 use crate::low_rank::factors as low_rank;
 use crate::low_rank::tucker::Tucker;
-use crate::registry::{Entry, Parameter};
+use crate::registry::{Entry, Parameter, word};
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "hosvd",
     parameters: &[

@@ -2,9 +2,9 @@
 //!
 //! LoRAct, arXiv 2509.23472. Of the input A (m,n) with m <= n, k random rows serve as test matrix,
 //! Omega = `A[rows]^T`; with Q (m,k) from the QR factorisation of A Omega, Q and B = Q^T A (k,n) are
-//! kept, k(m+n) numbers. Where m > n, as with most inputs, the same is done to A^T. Exact where
-//! the rank of A is at most k. Which rows are taken follows from the layer's key of that step. The
-//! authors divide A Omega by sqrt(n), which changes nothing in Q.
+//! saved, k(m+n) numbers. Where m > n, as for most inputs, A^T is factorised instead. Exact where the
+//! rank of A is at most k. The layer's key of that step draws the rows. The authors divide A Omega by
+//! sqrt(n), which does not change Q.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::projection::tokens;
 use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "qb",
     parameters: &[Parameter::new("k", Kind::Whole(1, u64::MAX), "rank of the factors")],

@@ -2,11 +2,11 @@
 //!
 //! Nguyen et al., "Activation map compression through tensor decomposition for deep learning",
 //! NeurIPS 2024. Of the unfolding along the first axis (B, C H W) = U S V^T the K leading singular
-//! values are kept, the fewest whose squares sum up to at least eps of all squares: K (B + C H W)
-//! numbers. The authors keep U S and V^T; here the orthonormal factor is the one on the shorter
-//! side, as it is that side's Gram matrix whose eigenvectors are taken; the product is the same.
-//! They restore the input in the backward pass; here the output gradient is summed over the batch
-//! with U first, and V takes part as K samples.
+//! values are saved, the fewest whose squares sum to at least a share eps of all: K (B + C H W)
+//! numbers. The authors save U S and V^T; here the orthonormal factor is the one on the shorter side,
+//! from the eigenvectors of that side's Gram matrix, and the product is the same. They restore the
+//! input in the backward pass; here the output gradient is first contracted with U over the batch,
+//! so that V acts as K samples.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::low_rank::factors::{self, LowRank};
 use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "svd",
     parameters: &[factors::ENERGY],

@@ -1,4 +1,4 @@
-//! A tensor as a small core and a factor for each axis: what HOSVD and ASI keep.
+//! A tensor as a small core and a factor for each axis, which HOSVD and ASI save.
 
 use candle_core::Tensor;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};

@@ -1,12 +1,12 @@
 //! `blpa:<b>`: one tensor of b bits for each norm, the ReLU behind it and the layer behind that.
 //!
 //! Chakrabarti and Moseley, "Backprop with approximate activations for memory-efficient network
-//! training" (NeurIPS 2019). A norm keeps its normalised values, over a fixed range of six deviations,
-//! rounded to the middle of 2^b steps that tell the exact sign of its output: they give the norm's
-//! own gradient, the ReLU's mask and the input of the convolution behind. Where no norm has left a
-//! cell (the images, a residual sum) what is kept is the code `q<b>:nearest`. The authors have 4 and
-//! 8 bits, and code the output divided by the norm's weight; these are the same codes while the
-//! weight is not small beside the bias, and here others are well coded, too, 0 included (see
+//! training" (NeurIPS 2019). A norm saves its normalised values, over a fixed range of six deviations,
+//! rounded to the middle of 2^b steps that preserve the exact sign of its output: they give the norm's
+//! own gradient, the ReLU's mask and the input of the convolution behind it. A tensor that comes from
+//! no norm (the images, a residual sum) is saved as `q<b>:nearest`. The authors have 4 and 8 bits, and
+//! code the output divided by the norm's weight. Where the weight is not small beside the bias these
+//! are the same codes; here small weights, even 0, are coded well too (see
 //! [`packlight_kernels::fixed_range`]).
 
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::quantise::quantised::GROUP;
 use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, PackNormOutput, Packed, PackedNorm, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "blpa",
     parameters: &[Parameter::new("b", Kind::Whole(2, 8), "bits per value")],
@@ -30,7 +30,7 @@ pub const ENTRY: Entry = Entry {
     build: |values| Ok(Arc::new(Blpa { bits: values.get("b")? })),
 };
 
-/// Approximate activations, one tensor a cell.
+/// Approximate activations: one tensor for a norm and the layers behind it.
 #[derive(Debug)]
 pub struct Blpa {
     bits: u8,
@@ -51,7 +51,7 @@ impl Codec for Blpa {
         Scope::Kinds(&[LayerKind::Conv, LayerKind::Linear, LayerKind::Norm, LayerKind::Relu])
     }
 
-    /// Those of a tensor that is no cell.
+    /// Those of a tensor that comes from no norm.
     fn bytes(&self, _: &Site<'_>, shape: &[usize], _: DType) -> Result<Option<Bytes>> {
         Ok(Some(self.code().bytes(shape)))
     }

@@ -1,12 +1,12 @@
-//! `msnorm`: what a norm has normalised in the place of its input, shared with the layers behind it.
+//! `msnorm`: the normalised values of a norm in place of its input, shared with the layers behind it.
 //!
 //! Memory-sharing norms (MS-LN and MS-RMSNorm) of Yang, Wang, Zhang et al., "Reducing fine-tuning
 //! memory overhead by approximate and memory-sharing backpropagation" (ICML 2024): a norm can compute
-//! its gradient from its normalised values alone, and these are what the linear layer behind it keeps
+//! its gradient from its normalised values alone, and these are what the linear layer behind it saves
 //! once the norm's weight and bias are merged into that layer. Here weight and bias stay where they
-//! are, so that parameters and gradients are the usual ones: the layers behind apply them to what is
-//! kept when they need the norm's output, and a ReLU rectifies that again. Nothing is lost, at any
-//! weight, 0 included. As long as the forward pass is at the next layer, the output stands beside the
+//! are, so that parameters and gradients are the usual ones: the layers behind apply them to the saved
+//! values when they need the norm's output, and a ReLU rectifies that again. Nothing is lost, whatever
+//! the weight, even 0. While the forward pass runs the next layer, the output exists beside the
 //! normalised values.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::registry::Entry;
 use crate::{Bytes, Codec, PackNormOutput, Packed, PackedNorm, Result, Scope, ShareKey, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "msnorm",
     parameters: &[],
@@ -28,7 +28,7 @@ pub const ENTRY: Entry = Entry {
     build: |_| Ok(Arc::new(MergedNorm)),
 };
 
-/// Keeps a norm's normalised values for the norm and the layers behind it.
+/// Saves a norm's normalised values for the norm and the layers behind it.
 #[derive(Debug)]
 pub struct MergedNorm;
 

@@ -1,15 +1,14 @@
 //! `pool<k>`: means over blocks of k x k pixels, or of k features.
 //!
 //! Barley and Fröning, "Less memory means smaller GPUs: backpropagation with compressed
-//! activations", arXiv 2409.11902. An image keeps ceil(H/k) ceil(W/k) of its H W pixels per
-//! channel; blocks at the edge average only what they hold. Unpacking repeats each mean over its
-//! block, so that the restored tensor is the orthogonal projection of the saved one, and the
-//! learning indicator equals the share of energy that is kept.
+//! activations", arXiv 2409.11902. An image is saved as ceil(H/k) ceil(W/k) means per channel; a
+//! block at the edge averages the pixels that it holds. Unpacking repeats each mean over its block.
+//! The restored tensor is thus the orthogonal projection of the saved one, and the learning
+//! indicator equals the share of its energy that is kept.
 //!
-//! The paper says neither how it treats edges nor how it upsamples, so both can be written after
-//! the block size, in any order: `zero` counts the pixels that an edge block lacks as zeros, which
-//! makes its mean too small (pooling twice is then not pooling once); `drop` keeps whole blocks only
-//! and restores the rest as 0; `bilinear` interpolates between the blocks' centres.
+//! The paper specifies neither edges nor upsampling, so a plan may choose both, in any order: `zero`
+//! counts missing pixels of an edge block as zeros, which makes its mean too small; `drop` saves
+//! whole blocks only and restores the rest as 0; `bilinear` interpolates between block centres.
 
 use std::sync::Arc;
 
@@ -21,7 +20,7 @@ use packlight_record::LayerKind;
 use crate::registry::{Entry, Kind, Parameter, Presence};
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "pool",
     parameters: &[
@@ -55,23 +54,23 @@ pub struct Pool {
     upsampling: Upsampling,
 }
 
-/// What becomes of pixels that fill no whole block.
+/// The treatment of a block at the edge that is not whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edge {
-    /// Their mean is kept.
+    /// The mean of the pixels that it holds.
     Valid,
-    /// The mean with zeros for the pixels that are missing.
+    /// The mean with zeros for missing pixels.
     Zero,
-    /// Nothing.
+    /// Not saved.
     Drop,
 }
 
-/// How pixels come from means.
+/// How means become pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Upsampling {
-    /// Each is its block's mean.
+    /// Each pixel is the mean of its block.
     Nearest,
-    /// Those around it, by their distance.
+    /// Each pixel interpolates between the nearest means.
     Bilinear,
 }
 
@@ -80,7 +79,7 @@ impl Pool {
         Error::Shape { codec: self.spec(), shape: shape.to_vec(), reason: reason.into() }
     }
 
-    /// Blocks that are kept along an axis.
+    /// The number of blocks along an axis.
     fn blocks(&self, length: usize) -> usize {
         match self.edge {
             Edge::Drop => length / self.block,
@@ -107,7 +106,7 @@ impl Pool {
         }
     }
 
-    /// Pooling with the rule for edges; blocks lack no pixels, or zeros.
+    /// Pools with zeros for missing pixels, or whole blocks only.
     fn pool_by_edge(&self, input: &Tensor, axes: AxisLayout) -> Result<Tensor> {
         let image = as_image(input.dims(), axes);
         let (rows, columns) = self.patches(image, axes);

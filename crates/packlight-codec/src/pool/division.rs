@@ -4,9 +4,9 @@
 //! the low frequencies, block means in bf16, and the high frequencies, 2 bits a value rounded at
 //! random over the range of each sample's channel (bf16 minimum and scale). `division` alone is
 //! `division:8:2`. The authors pool only whole blocks, so that of a map of 14 x 14 they keep the
-//! mean of one corner; here blocks at the edge hold what there is. A linear layer's features are
-//! blocks of k k neighbours, as many as a block of pixels, and each token is a map. Maps so small
-//! that this would take more than they do are kept whole, where the authors keep those of height 1.
+//! mean of one corner; here a block at the edge averages the pixels that it holds. Of a linear layer,
+//! each token is a map, and a block is k k neighbouring features. A map that would take more bytes
+//! packed than whole is saved whole; the authors save maps of height 1 whole.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::registry::{Entry, Kind, Parameter, Presence};
 use crate::{AxisLayout, Bytes, Codec, Error, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "division",
     parameters: &[
@@ -33,7 +33,7 @@ pub const ENTRY: Entry = Entry {
     build: |values| Ok(Arc::new(Division { block: values.get("k")?, bits: values.get("b")? })),
 };
 
-/// Block means, and codes of what is left.
+/// Block means, and codes of the residual.
 #[derive(Debug)]
 pub struct Division {
     block: usize,
@@ -41,7 +41,7 @@ pub struct Division {
 }
 
 impl Division {
-    /// The maps of a tensor, and how many there are; `None` where they are too small.
+    /// The maps of a tensor and their number; `None` if they are too small to gain.
     fn maps(
         &self,
         shape: &[usize],

@@ -1,10 +1,10 @@
 //! `compact:<r>`: a random projection of each token to r numbers.
 //!
 //! "CompAct: compressed activations for memory-efficient LLM training", NAACL 2025. Of the input X
-//! (T,n), z = X P (T,r) is kept, where P (n,r) is Gaussian of variance 1/r: E[P P^T] = 1, so z P^T
-//! is an unbiased estimate of X. P is drawn again in the backward pass from the layer's key of that
-//! step and never kept. The paper's optimizer works on the compressed gradient z^T G and projects
-//! its update; here the gradient itself is projected back, (G^T z) P^T, and any optimizer fits.
+//! (T,n), z = X P (T,r) is saved, where P (n,r) is Gaussian of variance 1/r: E[P P^T] = 1, so z P^T
+//! is an unbiased estimate of X. P is not saved; the backward pass draws it again from the layer's
+//! key of that step. The paper's optimizer works on the compressed gradient z^T G and projects its
+//! update; here the gradient itself is projected back, (G^T z) P^T, so that any optimizer works.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::projection::tokens;
 use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Op, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "compact",
     parameters: &[Parameter::new("r", Kind::Whole(1, u64::MAX), "numbers per token")],

@@ -1,11 +1,10 @@
 //! `pamm:<k>`: each token as a multiple of one of k tokens.
 //!
-//! "PAMM", ICLR 2026, arXiv 2506.02939. Of the input A (T,n) k random rows C are kept, and for each
-//! row which of them, f(i), has the largest cosine with it, and the factor
+//! "PAMM", ICLR 2026, arXiv 2506.02939. Of the input A (T,n), k random rows C are saved, and for each
+//! row the index f(i) of the one with the largest cosine and the factor
 //! alpha_i = <A_i,C_f> / |C_f|^2 that brings it closest. The weight's gradient is B~^T C, where row
 //! j of B~ is the sum of alpha_i G_i over the rows i that have f(i) = j. The paper can drop rows
-//! that are far from all of C; here every row counts. Which rows are kept follows from the layer's
-//! key of that step.
+//! that are far from all of C; here every row counts. The layer's key of that step draws the rows.
 
 use std::sync::Arc;
 
@@ -18,7 +17,7 @@ use crate::projection::tokens;
 use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Op, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "pamm",
     parameters: &[Parameter::new("k", Kind::Whole(1, u64::MAX), "number of tokens saved")],
@@ -33,7 +32,7 @@ pub struct Pamm {
     kept: usize,
 }
 
-/// The type in which the indices of `kept` tokens are kept.
+/// The type of indices of `kept` tokens.
 fn index_dtype(kept: usize) -> DType {
     if kept <= 256 { DType::U8 } else { DType::U32 }
 }

@@ -1,4 +1,4 @@
-//! What codecs that are defined for linear layers alone have in common.
+//! The inputs of linear layers, for codecs that are defined for these alone.
 
 use candle_core::Tensor;
 use packlight_kernels::rng::Key;

@@ -1,11 +1,10 @@
 //! `velora:<M>`: one number for each of M parts of a token.
 //!
 //! Miles et al., "VeLoRA: memory efficient training using rank-1 sub-token projections", NeurIPS
-//! 2024. A token of D features is cut into M parts of D/M; of each part z only its product <z,v>
-//! with one direction v is kept, M numbers of D. The direction is the normalised mean part of the
-//! layer's first batch, and stays. The weight's gradient is G^T P, spread along v, without
-//! restoring anything. The authors can scale the restored parts; here they are as they were
-//! projected.
+//! 2024. A token of D features is cut into M parts of D/M, and of each part z only its product <z,v>
+//! with one direction v is saved: M numbers instead of D. The direction is the normalised mean part
+//! of the layer's first batch, and stays fixed. The weight's gradient is G^T P, spread along v, and
+//! needs nothing restored. The authors can scale the restored parts; here they are not scaled.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use crate::projection::tokens;
 use crate::registry::{Entry, Kind, Parameter};
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "velora",
     parameters: &[Parameter::new("M", Kind::Whole(1, u64::MAX), "number of parts of a token")],
@@ -26,7 +25,7 @@ pub const ENTRY: Entry = Entry {
     build: |values| Ok(Arc::new(Velora { parts: values.get("M")? })),
 };
 
-/// What is remembered: the direction v.
+/// The name under which the direction v is stored.
 const DIRECTION: &str = "direction";
 
 /// Projection of each of this many parts of a token onto one direction.
@@ -95,7 +94,7 @@ fn mean_direction(parts: &Tensor) -> Result<Option<Tensor>> {
 struct Products {
     /// (tokens, parts)
     products: Tensor,
-    /// (1, length); belongs to the layer's memory.
+    /// (1, length); belongs to the codec's state.
     direction: Tensor,
     shape: Vec<usize>,
 }

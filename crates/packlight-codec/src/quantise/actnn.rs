@@ -1,28 +1,28 @@
 //! `actnn:<level>`: groups of 256 values in 4 bits, or in 2 on average over the inputs of conv and
-//! linear layers, shared out by sensitivity.
+//! linear layers, allocated by sensitivity.
 //!
 //! Chen et al., "ActNN: reducing training memory footprint via 2-bit activation compressed
 //! training" (ICML 2021). Level 1: 4 bits for conv and linear inputs. Level 2: 4 bits for all that
-//! keep an input. Level 3: 2 bits on average, allocated over the samples of conv and linear layers. The
-//! groups are those of `q<b>`. The levels beyond, which swap and defragment, are not here.
+//! save an input. Level 3: 2 bits on average, allocated over the samples of conv and linear layers. The
+//! groups are those of `q<b>`. The higher levels, which swap and defragment, are not implemented.
 //!
 //! At level 3, the gradient's variance from sample n of a layer is C_n / (2^bits - 1)^2, with
 //! C_n = taps / 4 / groups * (sum over groups of range^2) * 256 / pixels * |G|^2 (section 4.2 and
 //! the authors' code), |G|^2 the batch's mean squared norm of the output gradient. After each step
-//! the bits of all samples of all conv and linear layers are allocated together; a layer
-//! then has its samples' mean, which the next batch's samples share out by their own ranges. Until
-//! there are gradients, all have 8 bits. Where two layers share a packed input, the one that packed it
-//! speaks for both.
+//! the bits of all samples of all conv and linear layers are allocated together. A layer remembers
+//! the mean over its samples, and allocates it among the samples of the next batch by their own
+//! ranges. Until there are gradients, all have 8 bits. Where two layers share a packed input, the one
+//! that packed it counts for both.
 //!
-//! The budget of 2 bits is that of the codes of conv and linear inputs alone. Other layers (norms,
+//! The budget of 2 bits covers the codes of conv and linear inputs alone. Other layers (norms,
 //! activations, attention) have the mean bits of the conv or linear layer before them, as in the
-//! authors' code, so that with them a network keeps more than 2 bits a value, or fewer. Beside the
-//! codes, the ledger counts what belongs to them: two bf16 for each group (0.125 bits a value, and
-//! more where samples do not fill their groups) and a byte for each sample.
+//! authors' code, so a whole network may take more or fewer than 2 bits per value. Beside the codes,
+//! the ledger counts two bf16 per group (0.125 bits per value, more where samples do not fill their
+//! groups) and a byte per sample.
 //!
 //! The authors' code can also follow each sample of the data set's own |G|^2 from epoch to epoch
 //! (`use_gradient`). It is off at all of their levels, takes a number for each sample and layer, and
-//! is not here.
+//! is not implemented.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ use crate::{
     Site,
 };
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "actnn",
     parameters: &[Parameter::new("level", Kind::Whole(1, 3), "level of the paper")],
@@ -54,7 +54,7 @@ const FIXED: Code = Code { group: GROUP, bits: 4 };
 /// Mean bits of level 3.
 const MEAN: f64 = 2.0;
 
-// What is remembered of a layer.
+// The names under which a layer's state is stored.
 /// Of each sample, the sum of squared ranges of its groups, times 256 / pixels / 4.
 const SPREAD: &str = "spread";
 /// Elements of a sample, and channels or features.
@@ -64,7 +64,7 @@ const SENSITIVITY: &str = "sensitivity";
 /// The layer's mean bits.
 const BITS: &str = "bits";
 
-/// Codes of a fixed number of bits, or of one that sensitivity decides.
+/// Codes of a fixed number of bits, or of bits allocated by sensitivity.
 #[derive(Debug)]
 pub struct Actnn {
     level: u8,
@@ -89,7 +89,7 @@ impl Codec for Actnn {
             return Ok(Box::new(FIXED.pack(input, rounding)?));
         }
         let spread = spread(input, site.axes)?;
-        let bits = share_out(&spread, site.state)?;
+        let bits = allocate_samples(&spread, site.state)?;
         let sizes = [features(input.dims()) as f64, channels(input.dims(), site.axes) as f64];
         site.state.set(SIZES, &Tensor::new(&sizes, input.device())?);
         site.state.set(SPREAD, &Tensor::from_slice(&spread, spread.len(), input.device())?);
@@ -173,7 +173,7 @@ fn channels(shape: &[usize], axes: AxisLayout) -> usize {
     }
 }
 
-/// What [`SPREAD`] holds, of this batch.
+/// [`SPREAD`] of this batch.
 fn spread(input: &Tensor, axes: AxisLayout) -> Result<Vec<f64>> {
     let row = features(input.dims());
     let pixels = row / channels(input.dims(), axes).max(1);
@@ -187,7 +187,7 @@ fn spread(input: &Tensor, axes: AxisLayout) -> Result<Vec<f64>> {
 }
 
 /// The bits of each sample: the layer's mean, more for those of greater spread.
-fn share_out(spread: &[f64], memory: &CodecState) -> Result<Vec<u8>> {
+fn allocate_samples(spread: &[f64], memory: &CodecState) -> Result<Vec<u8>> {
     let Some(mean) = memory.get(BITS) else {
         return Ok(vec![allocation::MOST; spread.len()]);
     };

@@ -7,11 +7,10 @@
 //! sample, coded in groups of 128; restored by repetition. The authors keep two f32 a group, we two
 //! bf16 (0.0625 bits a value).
 //!
-//! With a number of bits on average each tensor has half a bit, 2, 4, 8 or 32, by GACT's rule and
-//! allocation, but the gradients of trials are compared by each parameter's norm, which takes no
-//! copies of all gradients, and only twice: at the first step and after a tenth of all. As in the
-//! authors' code, the means count as one bit where variance is predicted, and take its place in
-//! trials.
+//! With <bits>, each tensor has half a bit, 2, 4, 8 or 32 bits per value by GACT's rule and
+//! allocation. The gradients of trials are compared by each parameter's norm, which needs no copies
+//! of all gradients, and only twice: at the first step and after a tenth of all steps. As in the
+//! authors' code, means count as one bit in the predicted variance and in trials.
 
 use std::sync::Arc;
 
@@ -28,7 +27,7 @@ use crate::{
     Adaptive, Bytes, Calibration, Codec, CodecState, GradientMetric, Packed, Result, Scope, Site,
 };
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "alam",
     parameters: &[Parameter::new("bits", Kind::Number(0.5, 32.0), "mean bits per value")
@@ -46,11 +45,11 @@ const NEIGHBOURS: usize = 4;
 const GROUP: usize = 128;
 const OF_MEANS: Code = Code { group: GROUP, bits: 2 };
 
-/// Bits that a tensor may have: at 32 it is left as it is, 1 stands for means.
+/// The bits that a tensor may have: 32 leaves it as it is, 1 stands for means.
 const LADDER: [Step; 5] =
     [Step::of(32), Step::of(8), Step::of(4), Step::of(2), Step { bits: 1, size: 0.5 }];
 
-/// Quantised means of neighbours, for all tensors or for those that matter least.
+/// Quantised means of neighbours, for all tensors or for the least sensitive ones.
 #[derive(Debug)]
 pub struct Alam {
     ladder: Option<Ladder>,

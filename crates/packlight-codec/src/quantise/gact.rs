@@ -1,14 +1,14 @@
-//! `gact:<bits>`, `gact:<bits>:<steps>`: bits for each saved tensor by how much it disturbs all
-//! gradients.
+//! `gact:<bits>[:<steps>]`: bits for each saved tensor by the sensitivity of the gradients to it.
 //!
 //! Liu et al., "GACT: activation compressed training for generic network architectures" (ICML
-//! 2022). Every tensor that an operation keeps is quantised as `q<b>` does, in 1, 2, 4 or 8 bits or
-//! left as it is. Every 1,000 steps, or as many as the plan says, the trainer measures each tensor's
-//! sensitivity c (see [`Codec::calibrates`]), and bits are allocated so that the predicted variance,
-//! the sum of `c 4^-(bits - 1)`, is least within `bits` on average: from whole tensors for all, one
-//! step down the ladder at a time, where it costs least for what it saves. Until then all have
-//! `bits`, rounded down to a step of the ladder. 1,000 steps are the authors' default, which short
-//! runs see but once; their repository has it set anew for each task, down to 20.
+//! 2022). Every saved tensor is quantised like `q<b>` in 1, 2, 4 or 8 bits, or left whole. Every 1,000
+//! steps, or as many as the plan says, the trainer measures each tensor's sensitivity c
+//! ([`Calibration::Sensitivity`]), and bits are allocated to minimise the predicted variance, the sum
+//! of `c 4^-(bits - 1)`, within <bits> on average: starting from whole tensors, one tensor at a time
+//! goes down one step of the ladder, where that adds least variance for the bits that it frees. Until
+//! the first measurement all have <bits>, rounded down to a step of the ladder. 1,000 steps are the
+//! authors' default, which a short run reaches only once; their repository sets it per task, down to
+//! 20.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
     Adaptive, Bytes, Calibration, Codec, CodecState, GradientMetric, Packed, Result, Scope, Site,
 };
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "gact",
     parameters: &[
@@ -40,10 +40,10 @@ pub const ENTRY: Entry = Entry {
     },
 };
 
-/// Bits that a tensor may have; at 32 it is left as it is.
+/// The bits that a tensor may have; 32 leaves it as it is.
 const LADDER: [Step; 5] = [Step::of(32), Step::of(8), Step::of(4), Step::of(2), Step::of(1)];
 
-/// So many bits on average, shared out anew every so many steps.
+/// Bits allocated by sensitivity, anew after every interval of steps.
 #[derive(Debug)]
 pub struct Gact {
     ladder: Ladder,
@@ -60,7 +60,7 @@ impl Codec for Gact {
     }
 
     fn bytes(&self, _: &Site<'_>, _: &[usize], _: DType) -> Result<Option<Bytes>> {
-        Ok(None) // what is remembered decides
+        Ok(None) // the state decides
     }
 
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {

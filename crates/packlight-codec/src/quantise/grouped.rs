@@ -1,4 +1,4 @@
-//! Groups of values within each sample as affine codes of a few bits: what several codecs keep.
+//! Groups of values within each sample as affine codes of a few bits, which several codecs save.
 
 use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
@@ -21,7 +21,7 @@ pub(crate) fn samples(shape: &[usize]) -> usize {
     shape.iter().product::<usize>().checked_div(features(shape)).unwrap_or(0)
 }
 
-/// How codes are made.
+/// A code: its groups and bits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Code {
     /// Elements of a group.

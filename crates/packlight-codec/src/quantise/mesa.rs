@@ -1,12 +1,12 @@
 //! `mesa`: 8 bits a value over running ranges of heads or of groups of channels.
 //!
 //! Pan et al., "Mesa: a memory-saving training framework for transformers", arXiv 2111.11124: each
-//! head, or group of channels, has a running estimate of its least value and of its range, to which
-//! a new batch adds a tenth, and values are rounded at random to 256 codes over it. The first step
-//! takes the batch's own. What lies outside the running range gets the nearest code, which makes it
-//! biased; the authors' kernel limits only from below, so that values above the range wrap around.
-//! Outside attention a group is 64 channels or features, the width of a head in most transformers and
-//! the authors' `convert_by_group_size(model, 64)`.
+//! head, or group of channels, has a running estimate of its minimum and range, which moves a tenth of
+//! the way to each new batch's, and values are rounded at random to 256 codes over it. The first step
+//! uses its own batch's range. A value outside the running range gets the nearest code, which is
+//! biased; the authors' kernel clamps only from below, so values above the range wrap around. Outside
+//! attention a group is 64 channels or features, the width of a head in most transformers and the
+//! authors' `convert_by_group_size(model, 64)`.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::quantise::quantised::KEEPERS;
 use crate::registry::Entry;
 use crate::{AxisLayout, Bytes, Codec, CodecState, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "mesa",
     parameters: &[],
@@ -28,10 +28,10 @@ pub const ENTRY: Entry = Entry {
 
 /// Channels or features that share a range.
 const WIDTH: usize = 64;
-/// Share of a new batch.
+/// The weight of a new batch.
 const MOMENTUM: f32 = 0.1;
 const LEVELS: f32 = 255.0;
-/// What is remembered: offset and range of each group.
+/// The name under which minimum and range of each group are stored.
 const RANGES: &str = "ranges";
 
 /// Codes over running ranges.
@@ -77,7 +77,7 @@ fn extremes(input: &Tensor, grouping: &Grouping<'_>) -> Result<Option<Vec<[f32; 
     Ok(ranges.as_flattened().iter().all(|value| value.is_finite()).then_some(ranges))
 }
 
-/// The running ranges with this batch's, which are remembered.
+/// The running ranges after this batch, which are stored.
 fn update(batch: Vec<[f32; 2]>, memory: &mut CodecState, input: &Tensor) -> Result<Vec<[f32; 2]>> {
     let shape = (batch.len(), 2);
     let running = match memory.get(RANGES) {
@@ -106,8 +106,8 @@ impl Codec for Mesa {
         Ok(Some(bytes(shape, site.axes)))
     }
 
-    /// A batch with a value that is not finite is all NaN when it is restored, and leaves the
-    /// running ranges as they are.
+    /// A batch with a value that is not finite unpacks to NaN throughout, and leaves the running
+    /// ranges as they are.
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         let grouping = grouping(input.dims(), site.axes);
         let running = match extremes(input, &grouping)? {

@@ -2,11 +2,11 @@
 //!
 //! The quantiser that ActNN (Chen et al., ICML 2021, section 4) and GACT (Liu et al., ICML 2022)
 //! share: groups of 256 within each sample's flattened features, the group's minimum and scale as
-//! bf16 (0.125 bits a value), stochastic rounding, so that weight gradients are unbiased. Unlike
-//! the authors' code, codes are made with the ranges as they are after rounding to bf16, outwards,
-//! so that their rounding biases nothing; codes are clamped on both sides; and a last group
-//! that is shorter is not filled up with zeros, which would widen its range. The authors have codes
-//! of 1, 2, 4 and 8 bits alone; here any width up to 8 is packed without gaps.
+//! bf16 (0.125 bits per value), and stochastic rounding, so that weight gradients are unbiased. Unlike
+//! the authors' code, codes are computed from the ranges after these are rounded outwards to bf16, so
+//! that this rounding adds no bias; codes are clamped on both sides; and a shorter last group is not
+//! padded with zeros, which would widen its range. The authors have codes of 1, 2, 4 and 8 bits; here
+//! any width up to 8 is packed without gaps.
 
 use std::sync::Arc;
 
@@ -14,12 +14,11 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::Rounding;
 use packlight_record::LayerKind;
 
-use crate::grammar::word;
 use crate::quantise::grouped::Code;
-use crate::registry::{Entry, Kind, Parameter, Presence};
+use crate::registry::{Entry, Kind, Parameter, Presence, word};
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "q",
     parameters: &[
@@ -36,7 +35,7 @@ pub const ENTRY: Entry = Entry {
 /// Values that share a minimum and a scale.
 pub(crate) const GROUP: usize = 256;
 
-/// The layers that keep an input.
+/// The kinds of layers that save an input.
 pub(crate) const KEEPERS: &[LayerKind] = &[
     LayerKind::Conv,
     LayerKind::Linear,
@@ -46,7 +45,7 @@ pub(crate) const KEEPERS: &[LayerKind] = &[
     LayerKind::Segment,
 ];
 
-/// Affine codes of so many bits.
+/// Affine codes of a fixed number of bits.
 #[derive(Debug)]
 pub struct Quantised {
     bits: u8,

@@ -1,10 +1,10 @@
 //! `asa<level>` and `alt<level>`: the sign of each element.
 //!
 //! Woo and Jeon, "Learning with auxiliary activation for memory-efficient training", ICLR 2023.
-//! Auxiliary sign activation adds `eps sign(h)` to the input `h` of a linear layer and keeps those
+//! Auxiliary sign activation adds `eps sign(h)` to the input `h` of a linear layer and saves those
 //! signs alone, one bit each: the layer computes `W (h + eps s)`, and its weight's gradient is
-//! `expansion G^T (eps s)`. It is the one method here that changes the forward pass to fit what is
-//! kept. `alt` is its control without that addition: plain alternative activation.
+//! `expansion G^T (eps s)`. It changes the forward pass to fit what is saved. `alt` is its control
+//! without that addition: plain alternative activation.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use packlight_kernels::{conv2d, linear, sign};
 use crate::registry::{Entry, Kind, Parameter, Presence, Values};
 use crate::{Bytes, Codec, Op, Packed, Result, RewriteOperands, Scope, Site};
 
-/// How plans write auxiliary sign activation.
+/// The grammar of auxiliary sign activation.
 pub const AUXILIARY: Entry = Entry {
     name: "asa",
     parameters: PARAMETERS,
@@ -23,7 +23,7 @@ pub const AUXILIARY: Entry = Entry {
     build: |values| Signs::build(values, true),
 };
 
-/// How plans write alternative activation.
+/// The grammar of alternative activation.
 pub const ALTERNATIVE: Entry = Entry {
     name: "alt",
     parameters: PARAMETERS,
@@ -42,7 +42,7 @@ const PARAMETERS: &[Parameter] = &[
         .with(Presence::Default("100")),
 ];
 
-/// Keeps signs.
+/// Saves signs.
 #[derive(Debug)]
 pub struct Signs {
     level: u8,

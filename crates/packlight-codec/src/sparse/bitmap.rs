@@ -1,7 +1,7 @@
-//! `bitmap`: what is not zero, and one bit an element that says where it stands. Lossless.
+//! `bitmap`: the values that are not zero, and a bit for each element. Lossless.
 //!
 //! Hosny, Neseem and Reda, "Sparse bitmap compression for memory-efficient training on the edge"
-//! (BitTrain, SEC 2021). Pays where ReLUs have left zeros: below a share of 1/32 zeros (of f32) it
+//! (BitTrain, SEC 2021). It gains where ReLUs have left zeros; with less than 1/32 zeros (in f32) it
 //! takes more than the tensor itself.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::registry::Entry;
 use crate::sparse::masked::Masked;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "bitmap",
     parameters: &[],

@@ -5,7 +5,7 @@
 //! are the tokens of a linear layer, as in the paper's ResMLP, or the channels of each sample of an
 //! image, whose columns are then its pixels: both are how the tensor lies in memory. Of its blocks of
 //! `block` x `block` elements those with the largest sums of magnitudes are kept, dense, with their
-//! column (u32) and row pointers (u32). Blocks over the edge are filled up with zeros.
+//! column (u32) and row pointers (u32). Blocks over the edge are padded with zeros.
 //!
 //! A linear layer's weight gradient is computed from the blocks alone.
 
@@ -19,7 +19,7 @@ use crate::registry::{Entry, Kind, Parameter};
 use crate::sparse::share_of;
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "bsr",
     parameters: &[

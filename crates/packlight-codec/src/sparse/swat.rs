@@ -4,7 +4,7 @@
 //! input gradient compute with the largest magnitudes of the weight alone, so **the forward pass
 //! changes**, in evaluation as in training; the weight's gradient, which goes to all of the weight,
 //! is computed from the largest magnitudes of the input. The paper trains for fewer multiplications;
-//! here what is kept of the input is stored sparsely, too: with one bit for each element.
+//! here the input is also saved sparsely, with one bit for each element.
 //!
 //! One share serves weights and activations (the authors set them apart), of each layer alike, and
 //! thresholds are exact at every step, where the authors' code reuses them for a period.
@@ -20,7 +20,7 @@ use crate::sparse::masked::Masked;
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, RewriteOperands, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "swat",
     parameters: &[Parameter::new(

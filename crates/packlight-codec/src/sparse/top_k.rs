@@ -2,13 +2,13 @@
 //!
 //! Without `mask`, DropIT: Chen, Xu, Wang et al., "DropIT: dropping intermediate tensors for
 //! memory-efficient DNN training" (ICLR 2023): the largest of the whole batch's tensor, each with its
-//! flat index (u32). With it, Back Razor: Jiang, Chen, Huang et al., "Back Razor: memory-efficient
+//! flat index (u32). With `mask`, Back Razor: Jiang, Chen, Huang et al., "Back Razor: memory-efficient
 //! transfer learning by self-sparsified backpropagation" (NeurIPS 2022): the largest of each sample,
 //! with one bit for every element, which is smaller where more than 1 in 32 is kept.
 //!
-//! Where the authors' code rounds the number to keep down, and Back Razor's keeps whatever reaches
-//! the threshold, here it is the nearest whole number, at least 1, and exact: of equal magnitudes
-//! the first are kept.
+//! The authors' code rounds the number of values down, and Back Razor's saves whatever reaches the
+//! threshold. Here it is the nearest whole number, at least 1, and exact: of equal magnitudes the
+//! first are saved.
 
 use std::sync::Arc;
 
@@ -16,13 +16,12 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::top_k;
 use packlight_record::LayerKind;
 
-use crate::grammar::word;
-use crate::registry::{Entry, Kind, Parameter};
+use crate::registry::{Entry, Kind, Parameter, word};
 use crate::sparse::masked::Masked;
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
     name: "topk",
     parameters: &[

@@ -29,6 +29,8 @@ struct Codec {
     /// The layers that it covers as a plan's default.
     scope: String,
     keeps: &'static str,
+    #[serde(skip)]
+    parameters: Vec<String>,
 }
 
 impl Arguments {
@@ -42,6 +44,7 @@ impl Arguments {
                     examples: entry.examples,
                     scope: scope_in_words(codec.scope()),
                     keeps: entry.summary,
+                    parameters: entry.parameters.iter().map(|p| p.help()).collect(),
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
@@ -49,9 +52,13 @@ impl Arguments {
             out.json(&codecs)?;
             return Ok(ExitCode::SUCCESS);
         }
-        writeln!(out, "{:<28} {:<14} keeps", "codec", "such as")?;
-        for codec in &codecs {
-            writeln!(out, "{:<28} {:<14} {}", codec.pattern, codec.examples[0], codec.keeps)?;
+        let width = codecs.iter().map(|codec| codec.pattern.len()).max().unwrap_or(0);
+        writeln!(out, "{:<width$} {:<14} keeps", "codec", "such as")?;
+        for Codec { pattern, examples, keeps, parameters, .. } in &codecs {
+            writeln!(out, "{pattern:<width$} {:<14} {keeps}", examples[0])?;
+            for parameter in parameters {
+                writeln!(out, "  {parameter}")?;
+            }
         }
         writeln!(out, "\nA plan is a codec, or rules such as `layer3.*=pool4,default=pool2`.")?;
         Ok(ExitCode::SUCCESS)
