@@ -50,13 +50,15 @@ pub fn restore(layers: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor>) ->
 pub fn allocate(layers: &[Arc<SavePoint>]) -> Result<()> {
     let mut groups: BTreeMap<String, Vec<&Arc<SavePoint>>> = BTreeMap::new();
     for layer in layers {
-        groups.entry(layer.codec().name()).or_default().push(layer);
+        groups.entry(layer.codec().spec()).or_default().push(layer);
     }
     for group in groups.values() {
+        let codec = group[0].codec();
+        let Some(adaptive) = codec.adaptive() else { continue };
         let mut guards: Vec<_> = group.iter().map(|layer| layer.codec_state()).collect();
         let mut memories: Vec<&mut CodecState> =
             guards.iter_mut().map(|guard| &mut **guard).collect();
-        group[0].codec().allocate(&mut memories)?;
+        adaptive.allocate(&mut memories)?;
     }
     Ok(())
 }

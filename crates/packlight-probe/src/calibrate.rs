@@ -31,7 +31,11 @@ pub fn calibrate(
     let pass = pass.clone().freeze_statistics();
     let mut found = Vec::new();
     for layer in parameters.save_points() {
-        let Some(calibration) = layer.codec().calibrates(step, steps) else { continue };
+        let codec = layer.codec();
+        let adaptive = codec.adaptive();
+        let Some(calibration) = adaptive.and_then(|codec| codec.measure(step, steps)) else {
+            continue;
+        };
         let gradients = |disturbance, level, draw| {
             let trial = pass.clone().with_trial(layer.name(), level, draw);
             gradient(parameters, &loss(&trial)?.backward()?, disturbance)
@@ -56,7 +60,9 @@ pub fn calibrate(
         found.push((layer, measured));
     }
     for (layer, measured) in &found {
-        layer.codec().calibrated(measured, &mut layer.codec_state())?;
+        if let Some(adaptive) = layer.codec().adaptive() {
+            adaptive.measured(measured, &mut layer.codec_state())?;
+        }
     }
     Ok(!found.is_empty())
 }

@@ -52,7 +52,9 @@ impl Trainer<'_> {
     /// Steps before which the layers' sensitivities are measured.
     fn calibrations(&self) -> usize {
         let steps = self.total_steps();
-        let asks = |layer: &&Arc<SavePoint>, step| layer.codec().calibrates(step, steps).is_some();
+        let asks = |layer: &&Arc<SavePoint>, step| {
+            layer.codec().adaptive().is_some_and(|codec| codec.measure(step, steps).is_some())
+        };
         // What asks at all asks before the first step, too.
         let layers: Vec<_> =
             self.model.save_points().iter().filter(|layer| asks(layer, CALIBRATING)).collect();

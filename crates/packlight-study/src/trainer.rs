@@ -187,7 +187,7 @@ impl<'a> Trainer<'a> {
             logs.record(&Record::Layer {
                 layer: layer.name().to_owned(),
                 kind: layer.kind(),
-                codec: layer.codec().name(),
+                codec: layer.codec().spec(),
             })?;
         }
         Ok(())

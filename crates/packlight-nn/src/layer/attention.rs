@@ -66,7 +66,7 @@ impl Attention {
         let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
         drop(scores);
         if let Some((share, layer)) = &self.dropout {
-            probabilities = op::dropout_of_kept(&probabilities, *share, layer, &self.softmax)?;
+            probabilities = op::dropout_of_saved(&probabilities, *share, layer, &self.softmax)?;
         }
         let values = self.split_heads(values)?;
         let mixed = op::matmul(&probabilities, &values, &self.softmax, &self.value)?;
