@@ -10,12 +10,12 @@
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::Optimizer;
 //! use packlight_autograd::Pass;
-//! use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
+//! use packlight_nn::model::{Inputs, Model, ModelSpec, Resnet18};
 //! use packlight_nn::optimizer::{Sgd, SgdConfig};
 //! use packlight_nn::{Plan, codec_state};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+//! let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
 //! let plan = Plan::parse("layer3.*=pool4,default=pool2")?;
 //! let model = Model::planned(&spec.for_images(1, 16, 10)?, &plan, 0, DType::F32, &Device::Cpu)?;
 //! let mut sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
@@ -38,26 +38,24 @@
 pub mod builder;
 pub mod codec_state;
 pub mod layer;
-pub mod memory_strategy;
 pub mod model;
 pub mod optimizer;
 pub mod parameters;
 pub mod plan;
-pub mod schedule;
 pub mod weights;
 
 mod checkpointed;
 mod error;
-mod glob;
 mod init;
-mod nearest;
 
 pub use builder::Builder;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
 pub use layer::Module;
-pub use memory_strategy::{Checkpointing, MemoryStrategy};
 pub use model::{Model, ModelSpec};
+pub use packlight_spec::{Checkpointing, Fault, MemoryStrategy, Schedule};
 pub use parameters::Parameters;
 pub use plan::Plan;
-pub use schedule::Schedule;
+
+#[doc(hidden)]
+pub use toml; // which `options!` names

@@ -8,7 +8,6 @@
 //! This crate does not depend on candle, so that reports do not either.
 
 pub mod atomic_file;
-pub mod layout;
 pub mod log;
 pub mod manifest;
 pub mod measurement;
@@ -20,4 +19,5 @@ pub use error::{Error, Result};
 pub use log::{Appender, read_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
-pub use record::{Distribution, Draws, Fidelity, KeptKind, LayerKind, Record, TimelinePoint};
+pub use packlight_spec::{LayerKind, layout};
+pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};

@@ -16,14 +16,9 @@ pub enum Error {
         /// Where its runs would be.
         runs: PathBuf,
     },
-    /// The description of a collection is wrong.
-    #[error("{}: {reason}", path.display())]
-    Collection {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// A collection's description is not valid.
+    #[error(transparent)]
+    Spec(#[from] packlight_spec::Error),
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

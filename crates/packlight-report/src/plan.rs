@@ -5,10 +5,11 @@ use polars::prelude::{ChunkQuantile, DataFrame};
 use crate::Result;
 use crate::bias_and_variance::{BiasAndVariance, bias_and_variance};
 use crate::frame::{describe, numbers, only, texts, whole};
-use crate::study::{Run, Study, StudyPlan};
+use crate::study::{Run, Study};
 use crate::t_interval;
 use crate::tables::{CODEC_STATE, Tables};
 use packlight_record::Measurement;
+use packlight_spec::NamedPlan;
 
 /// Mean, standard deviation and range of a quantity over seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,7 +70,7 @@ pub(crate) struct ParameterRow {
 /// The results of one plan; `None` where they were not recorded.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanRow {
-    pub(crate) plan: StudyPlan,
+    pub(crate) plan: NamedPlan,
     pub(crate) planned_epochs: u64,
     /// Runs that the study asks for.
     pub(crate) planned: u64,
@@ -194,7 +195,7 @@ pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
     study.plans.iter().map(|plan| row(study, tables, plan)).collect()
 }
 
-fn row(study: &Study, tables: &Tables, plan: &StudyPlan) -> Result<PlanRow> {
+fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
     let here = |table: &DataFrame| only(table, "plan", &plan.name);
     let epochs = here(&tables.epochs)?;
     let kept = here(&tables.kept)?;

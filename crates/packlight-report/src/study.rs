@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use packlight_record::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
 use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
+use packlight_spec::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
+use packlight_spec::{Grid, NamedPlan, run_name};
 use serde::de::DeserializeOwned;
 
-use crate::grid::Grid;
+use crate::grid::{cells, of_runs};
 use crate::{Error, LeftOut, Result};
 
 /// The state of a run, as the report shows it.
@@ -38,15 +39,6 @@ impl Run {
     }
 }
 
-/// A plan of the study.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StudyPlan {
-    pub(crate) name: String,
-    pub(crate) spec: String,
-    /// The plan whose final weights its runs start from; `None` for random ones.
-    pub(crate) from: Option<String>,
-}
-
 /// A study's plans and runs. Runs are sorted by plan and seed: the exact plan first, the others in
 /// the study file's order. In `plans`, those that repeat another plan's codecs come last, so that
 /// the others have the same colours in figures that leave the repetitions out.
@@ -55,12 +47,12 @@ pub(crate) struct Study {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) runs: Vec<Run>,
-    pub(crate) plans: Vec<StudyPlan>,
+    pub(crate) plans: Vec<NamedPlan>,
     /// Run folders whose manifest cannot be read, and why.
     pub(crate) unreadable: Vec<(String, String)>,
     /// Folders that hold no run of this study, and why not.
     pub(crate) left_out: Vec<LeftOut>,
-    /// StudyPlan and seed of runs that the study asks for and that are not there.
+    /// Plan and seed of runs that the study asks for and that are not there.
     pub(crate) missing: Vec<(String, u64)>,
     /// What is wrong with `study.toml`, so that the runs it asks for are not known.
     pub(crate) no_grid: Option<String>,
@@ -75,7 +67,7 @@ impl Study {
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let (grid, no_grid) = match Grid::read(folder) {
             Ok(grid) => (grid, None),
-            Err(reason) => (None, Some(reason)),
+            Err(error) => (None, Some(format!("{STUDY}: {}", error.reason()))),
         };
         let (mut runs, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for path in run_folders(folder)? {
@@ -92,7 +84,7 @@ impl Study {
                 },
             }
         }
-        let Grid { name, title, plans, seeds } = grid.unwrap_or_else(|| Grid::of(&runs));
+        let Grid { name, title, plans, seeds } = grid.unwrap_or_else(|| of_runs(&runs));
         let grid = Grid { name, title, plans: exact_first(plans), seeds };
         let place = |run: &Run| grid.plans.iter().position(|plan| plan.name == run.manifest.plan);
         runs.sort_by_key(|run| (place(run), run.manifest.seed));
@@ -100,7 +92,7 @@ impl Study {
             runs.iter().any(|r| r.manifest.plan == plan && r.manifest.seed == seed)
                 || unreadable.iter().any(|(run, _)| *run == run_name(plan, seed))
         };
-        let missing = grid.cells().filter(|(plan, seed)| !begun(&plan.name, *seed));
+        let missing = cells(&grid).filter(|(plan, seed)| !begun(&plan.name, *seed));
         let missing = missing.map(|(plan, seed)| (plan.name.clone(), seed)).collect();
         let Grid { name, title, mut plans, .. } = grid;
         plans.retain(|plan| runs.iter().any(|run| run.manifest.plan == plan.name));
@@ -114,7 +106,7 @@ impl Study {
     }
 
     /// The exact plan, with which the others are compared.
-    pub(crate) fn baseline(&self) -> Option<&StudyPlan> {
+    pub(crate) fn baseline(&self) -> Option<&NamedPlan> {
         self.plans.iter().find(|p| p.spec == "none" && p.from.is_none())
     }
 }
@@ -141,7 +133,7 @@ fn run_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Why a folder of this name is no run that the study asks for; `None` if it is one.
 fn no_run(folder: &str, grid: &Grid) -> Option<String> {
-    let asked_for = grid.cells().any(|(plan, seed)| run_name(&plan.name, seed) == folder);
+    let asked_for = cells(grid).any(|(plan, seed)| run_name(&plan.name, seed) == folder);
     (!asked_for).then(|| format!("{STUDY} asks for no run of this name"))
 }
 
@@ -162,20 +154,15 @@ fn stranger(folder: &str, manifest: &Manifest, grid: Option<&Grid>) -> Option<St
     (then != now).then(|| format!("it was run with the plan {then}, but {STUDY} now says {now}"))
 }
 
-/// The name of a run's folder.
-fn run_name(plan: &str, seed: u64) -> String {
-    format!("{plan}-seed{seed}")
-}
-
 /// The exact plans first, otherwise in the same order.
-fn exact_first(mut plans: Vec<StudyPlan>) -> Vec<StudyPlan> {
+fn exact_first(mut plans: Vec<NamedPlan>) -> Vec<NamedPlan> {
     plans.sort_by_key(|plan| plan.spec != "none"); // the sort is stable
     plans
 }
 
 /// Plans that repeat another plan's codecs last, otherwise in the same order.
-fn repeats_last(plans: Vec<StudyPlan>) -> Vec<StudyPlan> {
-    let (mut first, mut again) = (Vec::<StudyPlan>::new(), Vec::new());
+fn repeats_last(plans: Vec<NamedPlan>) -> Vec<NamedPlan> {
+    let (mut first, mut again) = (Vec::<NamedPlan>::new(), Vec::new());
     for plan in plans {
         let repeats = first.iter().any(|earlier| earlier.spec == plan.spec);
         if repeats { again.push(plan) } else { first.push(plan) }

@@ -8,13 +8,14 @@ use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::{Model, ModelSpec, Plan, codec_state};
 use packlight_record::{Measurement, Record};
+use packlight_spec::NamedPlan;
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
 use crate::data::DataSet;
 use crate::evaluation::evaluate;
 use crate::logs::Logs;
 use crate::progress::{Event, Progress};
-use crate::spec::{NamedPlan, Study, Updates};
+use crate::spec::{Study, Updates, build_optimizer};
 use crate::step::Look;
 use crate::{Error, Result, machine};
 
@@ -72,7 +73,7 @@ impl<'a> Trainer<'a> {
         if let Some(weights) = &study.weights {
             model.parameters().load(weights.path())?;
         }
-        let optimizer = study.optimizer.build(model.parameters())?;
+        let optimizer = build_optimizer(&study.optimizer, model.parameters())?;
         let epochs = study.epochs_of(plan);
         Ok(Self { study, data, epochs, seed, device, model, optimizer })
     }

@@ -8,7 +8,7 @@
 //! use candle_core::{DType, Device, Tensor};
 //! use candle_nn::Optimizer;
 //! use packlight::autograd::{Ledger, Pass};
-//! use packlight::nn::model::{Architecture, Inputs};
+//! use packlight::nn::model::{Inputs, Resnet18};
 //! use packlight::nn::optimizer::{Sgd, SgdConfig};
 //! use packlight::nn::{Model, ModelSpec, Plan, codec_state};
 //! use packlight::probe::calibrate;
@@ -16,7 +16,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! const SEED: u64 = 0;
 //! const STEPS: u64 = 5;
-//! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+//! let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
 //! let spec = spec.for_images(1, 16, 10)?;
 //! let images = Tensor::arange(0f32, 512.0, &Device::Cpu)?.sin()?.reshape((2, 1, 16, 16))?;
 //! let (images, labels) = (Inputs::Images(images), Tensor::new(&[3u32, 7], &Device::Cpu)?);
@@ -58,4 +58,5 @@ pub use packlight_nn as nn;
 pub use packlight_probe as probe;
 pub use packlight_record as record;
 pub use packlight_report as report;
+pub use packlight_spec as spec;
 pub use packlight_study as study;

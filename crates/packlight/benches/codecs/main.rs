@@ -22,7 +22,7 @@ use packlight::autograd::{Activation, Ledger, Pass};
 use packlight::codec::registry::CODECS;
 use packlight::codec::{Calibration, Codec};
 use packlight::kernels::rng::{Key, Purpose};
-use packlight::nn::model::Architecture;
+use packlight::nn::model::Resnet18;
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Model, ModelSpec, Module, Plan};
 use serde::Serialize;
@@ -143,7 +143,7 @@ struct Row {
 
 impl Contestant {
     fn new(plan: &str) -> Result<Self, packlight::nn::Error> {
-        let spec = ModelSpec { width: Some(WIDTH), ..ModelSpec::new(Architecture::Resnet18) };
+        let spec = ModelSpec::new(Resnet18 { width: WIDTH, ..Resnet18::default() });
         let spec = spec.for_images(3, SIDE, CLASSES)?;
         let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
         let config = SgdConfig { lr: 1e-3, ..SgdConfig::default() };

@@ -26,7 +26,7 @@ struct Codec {
     /// How a plan writes it, with placeholders in angle brackets.
     pattern: String,
     examples: &'static [&'static str],
-    /// The layers that it covers as a plan's default.
+    /// The layers that it covers by default.
     scope: String,
     keeps: &'static str,
     #[serde(skip)]

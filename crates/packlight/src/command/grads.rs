@@ -10,7 +10,7 @@ use candle_core::Tensor;
 use clap::Args;
 use packlight::autograd::{Pass, SavePoint};
 use packlight::kernels::finite::is_finite;
-use packlight::nn::{ModelSpec, Plan, codec_state, weights};
+use packlight::nn::{Plan, codec_state, weights};
 use packlight::probe::calibrate;
 use serde::Serialize;
 
@@ -87,7 +87,10 @@ impl Arguments {
     /// The loss, of shape (1), and each parameter's gradient.
     fn gradients(&self, file: &BatchFile) -> anyhow::Result<(Tensor, BTreeMap<String, Tensor>)> {
         let spec = self.model.spec();
-        let spec = ModelSpec { dropout: spec.name.takes_sequences().then_some(0.0), ..spec };
+        let spec = match spec.option("dropout") {
+            Some(_) => spec.with("dropout", 0.0)?,
+            None => spec.clone(),
+        };
         let model = file.model(&spec, &Plan::parse(&self.plan)?)?;
         let (inputs, labels) = file.batch(&model)?;
 
