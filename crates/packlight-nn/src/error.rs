@@ -157,6 +157,24 @@ pub enum Error {
         /// What is wrong and what to write instead.
         reason: String,
     },
+    /// A backward pass gave no gradient for a parameter.
+    #[error(
+        "parameter `{parameter}` got no gradient in the calibrating pass: the loss does not depend on it"
+    )]
+    NoGradient {
+        /// The parameter.
+        parameter: String,
+    },
+    /// A step met a loss or a gradient that is not finite, and updated nothing.
+    #[error(
+        "{found} at step {step}; no parameter was changed; lower the learning rate, or look for inputs that are too large"
+    )]
+    Diverged {
+        /// What is not finite.
+        found: String,
+        /// The step, from 0.
+        step: u64,
+    },
     /// An optimizer's or schedule's setting that makes no sense.
     #[error("{key} = {value}: {expected}")]
     Setting {

@@ -5,14 +5,12 @@
 //! is just that. [`whole_pass()`] compares two complete backward passes, so that codecs on layers
 //! whose input gradient depends on what was kept (norms, non-linear functions) can be judged too.
 
-pub mod calibrate;
 pub mod metric;
 pub mod side_by_side;
 pub mod whole_pass;
 
 mod error;
 
-pub use calibrate::calibrate;
 pub use error::{Error, Result};
 pub use metric::fidelity;
 pub use side_by_side::SideBySide;

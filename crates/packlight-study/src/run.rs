@@ -9,8 +9,8 @@ use packlight_record::{Manifest, Record, RunState, atomic_file, read_log};
 use crate::checkpoint::Position;
 use crate::data::DataSet;
 use crate::progress::Event;
+use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
 use crate::spec::{NamedPlan, Study};
-use crate::trainer::{Ending, Trainer, WEIGHTS, Watch};
 use crate::{Error, Result, machine};
 
 /// How far a run had got before.
@@ -63,8 +63,8 @@ impl Run<'_> {
     }
 
     /// What trains it, at its beginning.
-    pub(crate) fn trainer(&self) -> Result<Trainer<'_>> {
-        Trainer::new(self.study, self.data, self.model, self.plan, self.seed)
+    pub(crate) fn trainer(&self) -> Result<RunTrainer<'_>> {
+        RunTrainer::new(self.study, self.data, self.model, self.plan, self.seed)
     }
 
     /// Looks at what is on disk.
@@ -133,7 +133,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn go_on(&self, trainer: &mut Trainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
+    fn go_on(&self, trainer: &mut RunTrainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
         let position = match trainer.restore(&self.folder)? {
             Some(position) => position,
             None => {
@@ -151,7 +151,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// If the run that was to leave them has not finished, or they cannot be read.
-    fn start(&self, trainer: &Trainer<'_>) -> Result<()> {
+    fn start(&self, trainer: &RunTrainer<'_>) -> Result<()> {
         let Some(source) = self.study.source_of(self.plan) else { return Ok(()) };
         let run = run_name(source, self.seed);
         let folder = self.folder.with_file_name(&run);
@@ -191,7 +191,7 @@ impl Run<'_> {
         format!("{}, {}", self.data.name, self.data.form)
     }
 
-    fn note(&self, trainer: &Trainer<'_>, state: RunState) -> Result<()> {
+    fn note(&self, trainer: &RunTrainer<'_>, state: RunState) -> Result<()> {
         let manifest = Manifest {
             study: self.study.name.clone(),
             title: self.study.title.clone(),

@@ -17,7 +17,6 @@ use sha2::{Digest, Sha256};
 pub use collection::{Collection, Member};
 pub use named_plan::NamedPlan;
 pub use optimizer::OptimizerSpec;
-pub(crate) use optimizer::Updates;
 pub use pretrained::Pretrained;
 pub use probe::ProbeSpec;
 

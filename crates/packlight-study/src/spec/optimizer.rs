@@ -1,7 +1,6 @@
 //! How parameters are updated.
 
-use candle_core::backprop::GradStore;
-use candle_nn::{Optimizer, ParamsAdamW};
+use candle_nn::ParamsAdamW;
 use packlight_nn::Parameters;
 use packlight_nn::optimizer::{AdamW, Resumable, Sgd, SgdConfig};
 use serde::{Deserialize, Serialize};
@@ -67,7 +66,7 @@ impl OptimizerSpec {
     }
 
     /// An optimizer of `parameters` with its state at the beginning.
-    pub(crate) fn build(&self, parameters: &Parameters) -> Result<Box<dyn Updates>> {
+    pub(crate) fn build(&self, parameters: &Parameters) -> Result<Box<dyn Resumable>> {
         Ok(match *self {
             Self::Sgd { learning_rate, momentum, weight_decay, nesterov } => {
                 let config = SgdConfig { lr: learning_rate, momentum, weight_decay, nesterov };
@@ -108,18 +107,5 @@ impl OptimizerSpec {
         };
         let (key, value, _, expected) = checks.into_iter().find(|&(_, _, sound, _)| !sound)?;
         Some((key, format!("{value} given, expected a number {expected}")))
-    }
-}
-
-/// An optimizer that a run can resume.
-pub(crate) trait Updates: Resumable {
-    /// One step at this learning rate.
-    fn update(&mut self, gradients: &GradStore, learning_rate: f64) -> candle_core::Result<()>;
-}
-
-impl<O: Optimizer + Resumable> Updates for O {
-    fn update(&mut self, gradients: &GradStore, learning_rate: f64) -> candle_core::Result<()> {
-        self.set_learning_rate(learning_rate);
-        self.step(gradients)
     }
 }
