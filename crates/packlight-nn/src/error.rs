@@ -11,6 +11,9 @@ pub enum Error {
     /// Candle's own error.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// An error of a layer, data set or function outside Packlight; see [`Error::other`].
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// An op's error.
     #[error(transparent)]
     Autograd(Box<packlight_autograd::Error>),
@@ -194,6 +197,11 @@ impl From<packlight_autograd::Error> for Error {
 }
 
 impl Error {
+    /// An error of one's own, for a network or a loss whose `?` has no conversion.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Other(error.into())
+    }
+
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: path.to_path_buf(), source }
     }

@@ -5,7 +5,9 @@ use packlight_autograd::{Activation, op};
 
 use super::sizes::MixerSizes;
 use crate::checkpointed::CheckpointedBlocks;
-use crate::layer::{FeedForward, LayerNorm, Linear, LinearConfig, PatchConfig, PatchEmbedding};
+use crate::layer::{
+    FeedForward, FeedForwardConfig, LayerNorm, Linear, LinearConfig, PatchEmbedding,
+};
 use crate::{Builder, Init, MemoryStrategy, Module, Result};
 
 const EPSILON: f64 = 1e-6;
@@ -27,10 +29,16 @@ impl Mixer {
         strategy.refuse_residual("mixer")?;
         let &MixerSizes { in_channels, width, patch, classes, .. } = sizes;
         let zero = Init::Constant(0.0);
-        let config = PatchConfig { patch, init: Init::LecunNormal, bias: zero };
-        let head = LinearConfig { init: zero, bias: Some(zero), auxiliary: None };
+        let embedding = LinearConfig { init: Init::LecunNormal, bias: Some(zero) };
+        let head = LinearConfig { init: zero, bias: Some(zero) };
         Ok(Self {
-            stem: PatchEmbedding::new(&builder.pp("stem").pp("proj"), in_channels, width, config)?,
+            stem: PatchEmbedding::with(
+                &builder.pp("stem").pp("proj"),
+                in_channels,
+                width,
+                patch,
+                embedding,
+            )?,
             blocks: CheckpointedBlocks::new(
                 builder,
                 sizes.depth,
@@ -38,8 +46,8 @@ impl Mixer {
                 [],
                 |number| Block::new(&builder.pp("blocks").pp(number), sizes),
             )?,
-            norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
-            head: Linear::new(&builder.pp("head"), width, classes, head)?,
+            norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::with(&builder.pp("head"), width, classes, head)?,
         })
     }
 }
@@ -64,25 +72,23 @@ struct Block {
 impl Block {
     fn new(builder: &Builder, sizes: &MixerSizes) -> Result<Self> {
         let &MixerSizes { width, patches, activation, .. } = sizes;
-        let mlp = |name: &str, (features, hidden): (usize, usize), levels: [u8; 2]| {
-            let linear = |level| LinearConfig {
+        let mlp = |name: &str, (features, hidden), auxiliary| {
+            let linear = LinearConfig {
                 init: Init::xavier_uniform(features, hidden),
                 bias: Some(Init::Normal { deviation: 1e-6 }),
-                auxiliary: Some(level),
             };
-            FeedForward::new(
-                &builder.pp(name),
-                ["fc1", "fc2"],
-                (features, hidden),
-                levels.map(linear),
+            let config = FeedForwardConfig {
+                linear: [linear; 2],
+                auxiliary,
                 activation,
-                0.0,
-            )
+                ..FeedForwardConfig::default()
+            };
+            FeedForward::with(&builder.pp(name), features, hidden, config)
         };
         Ok(Self {
-            norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,
+            norm1: LayerNorm::with(&builder.pp("norm1"), width, EPSILON)?,
             tokens: mlp("mlp_tokens", (patches, width / 2), [4, 3])?,
-            norm2: LayerNorm::new(&builder.pp("norm2"), width, EPSILON)?,
+            norm2: LayerNorm::with(&builder.pp("norm2"), width, EPSILON)?,
             channels: mlp("mlp_channels", (width, 4 * width), [2, 1])?,
         })
     }

@@ -4,7 +4,7 @@ use packlight_autograd::{Activation, op};
 
 use super::sizes::MlpSizes;
 use crate::checkpointed::CheckpointedBlocks;
-use crate::layer::{Linear, LinearConfig, Relu};
+use crate::layer::{Linear, Relu};
 use crate::{Builder, MemoryStrategy, Module, Result};
 
 /// A multi-layer perceptron: `fc1`, `relu1`, `fc2`, `relu2`, ... and a last `fc` to the classes,
@@ -27,8 +27,7 @@ impl Mlp {
     ) -> Result<Self> {
         strategy.refuse_residual("mlp")?;
         let linear = |number: usize, features: usize, out: usize| {
-            let config = LinearConfig::pytorch(features);
-            Linear::new(&builder.pp(format!("fc{number}")), features, out, config)
+            Linear::new(&builder.pp(format!("fc{number}")), features, out)
         };
         let widths = [&[sizes.inputs], &sizes.hidden[..]].concat();
         let count = sizes.hidden.len();

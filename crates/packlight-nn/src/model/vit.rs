@@ -6,11 +6,15 @@ use packlight_autograd::{Activation, op};
 use super::sizes::VitSizes;
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
-    Attention, FeedForward, LayerNorm, Learned, Linear, LinearConfig, PatchConfig, PatchEmbedding,
+    Attention, FeedForward, FeedForwardConfig, LayerNorm, Learned, Linear, LinearConfig,
+    PatchEmbedding,
 };
 use crate::{Builder, Init, MemoryStrategy, Module, Result};
 
 const EPSILON: f64 = 1e-6;
+/// timm's linear layers.
+const LINEAR: LinearConfig =
+    LinearConfig { init: Init::Normal { deviation: 0.02 }, bias: Some(Init::Constant(0.0)) };
 
 /// A vision transformer: patches, a class token, positions, blocks, and a head on the class token.
 pub struct Vit {
@@ -32,11 +36,9 @@ impl Vit {
         let &VitSizes { in_channels, width, patch, patches, classes, .. } = sizes;
         let token = Init::Normal { deviation: 1e-6 };
         let small = Init::Normal { deviation: 0.02 };
-        let default = Init::pytorch(in_channels * patch * patch);
-        let config = PatchConfig { patch, init: default, bias: default };
         let embedding = builder.pp("patch_embed").pp("proj");
         Ok(Self {
-            patches: PatchEmbedding::new(&embedding, in_channels, width, config)?,
+            patches: PatchEmbedding::new(&embedding, in_channels, width, patch)?,
             class_token: Learned::new(&builder.pp("cls_token"), &[1, 1, width], token)?,
             positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
             blocks: CheckpointedBlocks::new(
@@ -46,8 +48,8 @@ impl Vit {
                 [],
                 |number| Block::new(&builder.pp("blocks").pp(number), sizes),
             )?,
-            norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
-            head: Linear::new(&builder.pp("head"), width, classes, linear(None))?,
+            norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::with(&builder.pp("head"), width, classes, LINEAR)?,
         })
     }
 }
@@ -76,20 +78,18 @@ impl Block {
     fn new(builder: &Builder, sizes: &VitSizes) -> Result<Self> {
         let width = sizes.width;
         let attn = builder.pp("attn");
+        let feed_forward = FeedForwardConfig {
+            linear: [LINEAR; 2],
+            activation: sizes.activation,
+            ..FeedForwardConfig::default()
+        };
         Ok(Self {
-            norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,
-            qkv: Linear::new(&attn.pp("qkv"), width, 3 * width, linear(Some(4)))?,
-            attention: Attention::new(&attn, width, sizes.heads, 0.0)?,
-            proj: Linear::new(&attn.pp("proj"), width, width, linear(Some(3)))?,
-            norm2: LayerNorm::new(&builder.pp("norm2"), width, EPSILON)?,
-            mlp: FeedForward::new(
-                &builder.pp("mlp"),
-                ["fc1", "fc2"],
-                (width, 4 * width),
-                [linear(Some(2)), linear(Some(1))],
-                sizes.activation,
-                0.0,
-            )?,
+            norm1: LayerNorm::with(&builder.pp("norm1"), width, EPSILON)?,
+            qkv: Linear::with(&attn.pp("qkv").auxiliary(4), width, 3 * width, LINEAR)?,
+            attention: Attention::new(&attn, width, sizes.heads)?,
+            proj: Linear::with(&attn.pp("proj").auxiliary(3), width, width, LINEAR)?,
+            norm2: LayerNorm::with(&builder.pp("norm2"), width, EPSILON)?,
+            mlp: FeedForward::with(&builder.pp("mlp"), width, 4 * width, feed_forward)?,
         })
     }
 
@@ -108,10 +108,4 @@ impl Module for Block {
         let x = op::add(x, &self.attend(&self.norm1.forward(x)?)?)?;
         Ok(op::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
-}
-
-/// timm's linear layers.
-fn linear(auxiliary: Option<u8>) -> LinearConfig {
-    let init = Init::Normal { deviation: 0.02 };
-    LinearConfig { init, bias: Some(Init::Constant(0.0)), auxiliary }
 }
