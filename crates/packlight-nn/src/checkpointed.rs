@@ -7,8 +7,7 @@ use candle_core::Var;
 use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
-use crate::memory_strategy::Checkpointing;
-use crate::{Builder, Error, Module, Result};
+use crate::{Builder, Checkpointing, Error, Module, Result};
 
 /// A part of a network, checkpointed or not, that reads `N` activations beside the one that goes
 /// through it.

@@ -130,14 +130,9 @@ pub enum Error {
         /// How many numbers a model may hold.
         largest: usize,
     },
-    /// A model specification that makes no sense.
-    #[error("model: {key}: {reason}")]
-    Spec {
-        /// The key.
-        key: &'static str,
-        /// What is wrong with its value and what to write instead.
-        reason: String,
-    },
+    /// A model's description is not valid.
+    #[error("model: {0}")]
+    Spec(#[from] packlight_spec::Fault),
     /// A layer's dimensions that make no sense.
     #[error("layer `{layer}`: {reason}")]
     Layer {

@@ -10,11 +10,11 @@
 //!
 //! ```
 //! use candle_core::{DType, Device, Tensor};
-//! use packlight_nn::model::Architecture;
+//! use packlight_nn::model::Resnet18;
 //! use packlight_nn::prelude::*;
 //!
 //! # fn main() -> packlight_nn::Result<()> {
-//! let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+//! let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
 //! let plan = Plan::parse("layer3.*=pool4,default=pool2")?;
 //! let model = Model::planned(&spec.for_images(1, 16, 10)?, &plan, 0, DType::F32, &Device::Cpu)?;
 //! let sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
@@ -35,13 +35,11 @@
 pub mod builder;
 pub mod codec_state;
 pub mod layer;
-pub mod memory_strategy;
 pub mod model;
 pub mod optimizer;
 pub mod parameters;
 pub mod plan;
 pub mod prelude;
-pub mod schedule;
 pub mod steps;
 pub mod trainer;
 pub mod weights;
@@ -49,18 +47,18 @@ pub mod weights;
 mod calibration;
 mod checkpointed;
 mod error;
-mod glob;
 mod init;
-mod nearest;
 
 pub use builder::Builder;
 pub use error::{Error, Result};
 pub use init::{Fan, Init};
 pub use layer::Module;
-pub use memory_strategy::{Checkpointing, MemoryStrategy};
 pub use model::{Model, ModelSpec};
+pub use packlight_spec::{Checkpointing, Fault, MemoryStrategy, Schedule};
 pub use parameters::Parameters;
 pub use plan::Plan;
-pub use schedule::Schedule;
 pub use steps::{Steps, gradients};
 pub use trainer::Trainer;
+
+#[doc(hidden)]
+pub use toml; // which `options!` names

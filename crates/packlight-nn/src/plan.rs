@@ -1,4 +1,4 @@
-//! Which codec each layer packs its input with.
+//! Plans whose codecs exist, and what they do to a model's layers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use packlight_autograd::SavePoint;
 use packlight_codec::{Codec, Scope};
-use packlight_record::LayerKind;
+use packlight_spec::{LayerKind, PlanSpec, Selector, Specificity, nearest};
 
-use crate::nearest::nearest;
-use crate::{Error, MemoryStrategy, Result, glob};
+use crate::{Error, MemoryStrategy, Result};
 
-/// The kinds of layers that keep an input which a codec can pack.
+/// The kinds of layers that save an input which a codec can pack.
 const PACKABLE: [LayerKind; 6] = [
     LayerKind::Conv,
     LayerKind::Linear,
@@ -21,153 +20,96 @@ const PACKABLE: [LayerKind; 6] = [
     LayerKind::Segment,
 ];
 
-/// Which codec each layer packs its input with, as a user writes it: `pool2`, or rules such as
-/// `layer3.*=pool4,default=pool2`.
+/// A plan for a model: which codec each layer packs its input with, and how the network is put
+/// together.
 ///
-/// A rule is `WHICH=CODEC`, and a codec alone is `default=CODEC`. WHICH is, from the most to the
-/// least specific:
+/// [`PlanSpec`] describes how plans are written. A codec has a scope (see [`Codec::scope`]): the kinds
+/// of layers that its paper is about. Where a rule's selector is a pattern or `default`, the rule
+/// covers those of the selected layers that are in its codec's scope, and a pattern that selects no
+/// such layer covers all that it selects. A name or a kind is explicit, so the scope does not matter.
 ///
-/// - a layer's name, such as `layer1.0.conv1`;
-/// - a pattern of names with `*` and `?`, such as `layer3.*`: of the layers that fit, those whose
-///   kind is in the codec's scope (see [`Codec::scope`]), or all where none is;
-/// - a kind, such as `conv`, `linear`, `norm` or `activation`;
-/// - `default`: all layers whose kind is in the codec's scope.
-///
-/// The most specific rule wins, and the later of two equally specific ones. Other layers keep
-/// their inputs exactly.
-///
-/// Three words in the place of WHICH are for methods that are no codecs (see [`MemoryStrategy`]):
-///
-/// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
-/// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
-/// - `last=4`: trains the last four conv and linear layers before the classifier, and it; norms,
-///   embeddings and all layers before are frozen.
+/// Of the rules that cover a layer, the most specific wins, and of equally specific rules the last.
+/// Layers that no rule covers save their inputs exactly.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    text: String,
+    spec: PlanSpec,
     rules: Vec<Rule>,
-    strategy: MemoryStrategy,
-    /// How many layers before the classifier train, where not all do.
-    last: Option<usize>,
 }
 
+/// The layers that are to have a codec.
 #[derive(Debug, Clone)]
 struct Rule {
-    which: Which,
+    selector: Selector,
     codec: Arc<dyn Codec>,
-}
-
-#[derive(Debug, Clone)]
-enum Which {
-    Default,
-    /// A layer's name or a kind.
-    Name(String),
-    Pattern(String),
-}
-
-/// How specific a rule is for a layer that it covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    Default,
-    Kind,
-    Pattern,
-    Name,
 }
 
 impl Plan {
     /// Reads a plan.
     ///
     /// # Errors
-    /// If a rule is incomplete or names a codec that does not exist; the error lists those that do.
+    /// Returns an error if a rule is incomplete or names a codec that does not exist; the error lists
+    /// those that do.
     pub fn parse(text: &str) -> Result<Self> {
-        let text = text.trim();
-        let fail = |reason: String| Error::Plan { plan: text.to_owned(), reason };
-        let (mut rules, mut strategy, mut last) = (Vec::new(), MemoryStrategy::default(), None);
-        for rule in text.split(',') {
-            let (which, codec) = rule.split_once('=').unwrap_or(("default", rule));
-            let (which, codec) = (which.trim(), codec.trim());
-            if which.is_empty() || codec.is_empty() {
-                return Err(fail(format!(
-                    "`{}` is no rule; write CODEC or WHICH=CODEC, as in `layer3.*=pool4,default=pool2`",
-                    rule.trim()
-                )));
-            }
-            let which = match which {
-                "ara" => {
-                    strategy.auxiliary_residual = Some(group_sizes(codec).map_err(fail)?);
-                    continue;
-                }
-                "checkpoint" => {
-                    strategy.checkpoint = Some(codec.parse().map_err(fail)?);
-                    continue;
-                }
-                "last" => {
-                    let expected = || format!("`last={codec}`: a number of layers expected");
-                    last = Some(codec.parse().map_err(|_| fail(expected()))?);
-                    continue;
-                }
-                "default" => Which::Default,
-                pattern if pattern.contains(['*', '?']) => Which::Pattern(pattern.to_owned()),
-                name => Which::Name(name.to_owned()),
-            };
-            let codec = packlight_codec::parse(codec).map_err(|e| fail(e.to_string()))?;
-            rules.push(Rule { which, codec });
-        }
-        Ok(Self { text: text.to_owned(), rules, strategy, last })
+        let fail = |reason: String| Error::Plan { plan: text.trim().to_owned(), reason };
+        let spec: PlanSpec = text.parse().map_err(fail)?;
+        let rule = |rule: &packlight_spec::Rule| {
+            let codec = packlight_codec::parse(&rule.codec).map_err(|e| fail(e.to_string()))?;
+            Ok(Rule { selector: rule.selector.clone(), codec })
+        };
+        Ok(Self { rules: spec.rules.iter().map(rule).collect::<Result<_>>()?, spec })
     }
 
     /// How the network is to be put together.
     pub fn memory_strategy(&self) -> &MemoryStrategy {
-        &self.strategy
+        &self.spec.strategy
     }
 
-    /// Gives each of a model's layers its codec and freezes those that are not to train; layers
-    /// that no rule covers get `none`. The strategy is for [`crate::Model::planned`].
+    /// Gives each of a model's layers its codec, and freezes those that are not to train. Layers that
+    /// no rule covers get the codec `none`. The strategy is for [`crate::Model::planned`].
     ///
     /// # Errors
-    /// If a rule covers no layer; the error lists what exists, and no layer is changed.
+    /// Returns an error if a rule covers no layer; the error lists the layers, and none is changed.
     pub fn apply(&self, layers: &[Arc<SavePoint>]) -> Result<()> {
-        let mut best: Vec<Option<(Rank, &Rule)>> = vec![None; layers.len()];
+        let fail = |reason: String| Error::Plan { plan: self.to_string(), reason };
+        let mut best: Vec<Option<(Specificity, &Rule)>> = vec![None; layers.len()];
         for rule in &self.rules {
-            let covered = rule
-                .covers(layers)
-                .map_err(|reason| Error::Plan { plan: self.text.clone(), reason })?;
-            for (best, rank) in best.iter_mut().zip(covered) {
-                if let Some(rank) = rank
-                    && best.is_none_or(|(present, _)| rank >= present)
+            for (best, covered) in best.iter_mut().zip(rule.covers(layers).map_err(fail)?) {
+                if let Some(specificity) = covered
+                    && best.is_none_or(|(present, _)| specificity >= present)
                 {
-                    *best = Some((rank, rule));
+                    *best = Some((specificity, rule));
                 }
             }
         }
-        let none = packlight_codec::parse("none")
-            .map_err(|e| Error::Plan { plan: self.text.clone(), reason: e.to_string() })?;
-        let weighted =
-            |layer: &Arc<SavePoint>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
-        let frozen = self.last.map_or(0, |last| {
-            layers
-                .iter()
-                .filter(|layer| weighted(layer))
-                .count()
-                .saturating_sub(last.saturating_add(1))
-        });
-        let mut seen = 0;
-        for layer in layers {
-            seen += usize::from(weighted(layer));
-            let trains = weighted(layer) && seen > frozen;
-            layer.freeze(self.last.is_some() && !trains);
-        }
+        let none = packlight_codec::parse("none").map_err(|e| fail(e.to_string()))?;
         for (layer, best) in layers.iter().zip(best) {
             layer.set_codec(best.map_or_else(|| none.clone(), |(_, rule)| rule.codec.clone()));
         }
+        self.freeze(layers);
         Ok(())
+    }
+
+    /// Freezes all layers but the last conv and linear ones, if the plan says how many of these train.
+    fn freeze(&self, layers: &[Arc<SavePoint>]) {
+        let Some(last) = self.spec.last else {
+            layers.iter().for_each(|layer| layer.freeze(false));
+            return;
+        };
+        let weighted =
+            |layer: &Arc<SavePoint>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
+        let trained = last.saturating_add(1); // and the classifier
+        let mut left = layers.iter().filter(|layer| weighted(layer)).count();
+        for layer in layers {
+            layer.freeze(!(weighted(layer) && left <= trained));
+            left -= usize::from(weighted(layer));
+        }
     }
 }
 
 impl fmt::Display for Plan {
     /// The plan as it was written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        self.spec.fmt(f)
     }
 }
 
@@ -180,38 +122,43 @@ impl FromStr for Plan {
 }
 
 impl Rule {
-    /// For each layer how specifically this rule covers it, if it does; or why it covers none.
-    fn covers(&self, layers: &[Arc<SavePoint>]) -> Result<Vec<Option<Rank>>, String> {
-        let fits: Vec<_> = layers.iter().map(|layer| self.which.fits(layer)).collect();
-        let among = |covered: &dyn Fn(&SavePoint) -> bool| -> Vec<Option<Rank>> {
-            fits.iter().zip(layers).map(|(rank, layer)| rank.filter(|_| covered(layer))).collect()
+    /// How specifically this rule covers each layer, `None` for those that it does not cover; or why
+    /// it covers no layer at all.
+    fn covers(&self, layers: &[Arc<SavePoint>]) -> Result<Vec<Option<Specificity>>, String> {
+        let selected: Vec<_> =
+            layers.iter().map(|layer| self.selector.matches(layer.name(), layer.kind())).collect();
+        let among = |covered: &dyn Fn(&SavePoint) -> bool| -> Vec<Option<Specificity>> {
+            selected
+                .iter()
+                .zip(layers)
+                .map(|(found, layer)| found.filter(|_| covered(layer)))
+                .collect()
         };
-        let any = |covered: &Vec<Option<Rank>>| covered.iter().any(Option::is_some);
+        let any = |covered: &[Option<Specificity>]| covered.iter().any(Option::is_some);
 
-        if !any(&fits) {
-            return Err(self.fits_nothing(layers));
+        if !any(&selected) {
+            return Err(self.selects_nothing(layers));
         }
         let scope = self.codec.scope();
-        let scoped = among(&|layer| layer.is_in(scope));
-        match self.which {
-            Which::Default if any(&scoped) => return Ok(scoped),
-            Which::Default => return Err(self.default_covers_nothing(layers)),
-            Which::Pattern(_) if any(&scoped) => return Ok(scoped),
+        let in_scope = among(&|layer| layer.is_in(scope));
+        match self.selector {
+            Selector::Default if !any(&in_scope) => return Err(self.default_covers_nothing(layers)),
+            Selector::Default | Selector::Pattern(_) if any(&in_scope) => return Ok(in_scope),
             _ => {}
         }
-        // What is in scope by default may go beyond the kinds that pack, as for `none`.
+        // A scope may go beyond the kinds that pack, as that of `none` does.
         let packable = among(&|layer| layer.is_in(scope) || PACKABLE.contains(&layer.kind()));
         match any(&packable) {
             true => Ok(packable),
-            false => Err(self.packs_nothing(layers, &fits)),
+            false => Err(self.packs_nothing(layers, &selected)),
         }
     }
 
-    fn fits_nothing(&self, layers: &[Arc<SavePoint>]) -> String {
+    fn selects_nothing(&self, layers: &[Arc<SavePoint>]) -> String {
         let kinds = kinds(layers);
         let names = || layers.iter().map(|layer| layer.name());
-        let written = self.which.written();
-        let hint = nearest(written, names().chain(kinds.iter().copied()))
+        let written = self.selector.to_string();
+        let hint = nearest(&written, names().chain(kinds.iter().copied()))
             .map(|name| format!("; the nearest is `{name}`"))
             .unwrap_or_default();
         format!(
@@ -236,25 +183,19 @@ impl Rule {
         )
     }
 
-    fn packs_nothing(&self, layers: &[Arc<SavePoint>], fits: &[Option<Rank>]) -> String {
-        let fitting = layers.iter().zip(fits).find(|(_, rank)| rank.is_some());
-        let example = fitting.map(|(layer, _)| layer.name()).unwrap_or_default();
+    fn packs_nothing(&self, layers: &[Arc<SavePoint>], selected: &[Option<Specificity>]) -> String {
+        let selected = layers.iter().zip(selected).find(|(_, found)| found.is_some());
+        let example = selected.map(|(layer, _)| layer.name()).unwrap_or_default();
         format!(
             "`{}` fits only layers such as `{example}`, which keeps no input that a codec could \
              pack; {} layers do",
-            self.which.written(),
+            self.selector,
             PACKABLE.map(LayerKind::name).join(", ")
         )
     }
 }
 
-/// The sizes in `2:2:2:2`.
-fn group_sizes(text: &str) -> Result<Vec<usize>, String> {
-    let sizes: Result<_, _> = text.split(':').map(str::parse).collect();
-    sizes.map_err(|_| format!("`ara={text}`: a group size for each stage expected, as in 2:2:2:2"))
-}
-
-/// What a scope covers, for errors and lists.
+/// The layers in a scope, in words.
 pub fn scope_in_words(scope: Scope) -> String {
     match scope {
         Scope::Kinds(kinds) => {
@@ -267,28 +208,8 @@ pub fn scope_in_words(scope: Scope) -> String {
     }
 }
 
-/// The kinds of a model's layers, each once, in the order in which kinds are listed.
+/// The kinds of a model's layers, each once, in the order of [`LayerKind::ALL`].
 fn kinds(layers: &[Arc<SavePoint>]) -> Vec<&'static str> {
     let present = |kind: &LayerKind| layers.iter().any(|layer| layer.kind() == *kind);
     LayerKind::ALL.iter().filter(|kind| present(kind)).map(|kind| kind.name()).collect()
-}
-
-impl Which {
-    fn written(&self) -> &str {
-        match self {
-            Which::Default => "default",
-            Which::Name(written) | Which::Pattern(written) => written,
-        }
-    }
-
-    fn fits(&self, layer: &SavePoint) -> Option<Rank> {
-        match self {
-            Which::Default => Some(Rank::Default),
-            Which::Pattern(pattern) => {
-                glob::matches(pattern, layer.name()).then_some(Rank::Pattern)
-            }
-            Which::Name(name) if name == layer.name() => Some(Rank::Name),
-            Which::Name(name) => (name == layer.kind().name()).then_some(Rank::Kind),
-        }
-    }
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_record::atomic_file;
+use packlight_spec::nearest;
 use safetensors::tensor::{Metadata, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
-use crate::nearest::nearest;
 use crate::{Error, Result};
 
 /// The types that tensors can be read in.

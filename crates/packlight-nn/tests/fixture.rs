@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Pass};
-use packlight_nn::model::{Architecture, Model, ModelSpec};
+use packlight_nn::model::{Model, ModelSpec, Resnet18};
 use packlight_nn::{Module, Plan, weights};
 use packlight_record::LayerKind;
 
@@ -22,7 +22,7 @@ fn resnet18() -> Option<(Model, BTreeMap<String, Tensor>)> {
     };
     let path = Path::new(&folder).join("resnet18-w8-noise32.safetensors");
     let fixture = weights::read(&path, &Device::Cpu).unwrap();
-    let spec = ModelSpec { width: Some(8), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width: 8, ..Resnet18::default() });
     let spec = spec.for_images(3, 32, 10).unwrap();
     let model = Model::new(&spec, 1, DType::F32, &Device::Cpu).unwrap();
     set_parameters(&model, &fixture);

@@ -9,7 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Plan;
-use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
+use packlight_nn::model::{
+    Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Transformer, Vit,
+};
 use packlight_record::KeptKind;
 
 const BATCH: usize = 4;
@@ -55,13 +57,13 @@ fn values(tensor: &Tensor) -> Vec<f64> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn spec(architecture: Architecture) -> ModelSpec {
-    let spec = ModelSpec { width: Some(WIDTH), ..ModelSpec::new(architecture) };
+fn resnet18() -> ModelSpec {
+    let spec = ModelSpec::new(Resnet18 { width: WIDTH, ..Resnet18::default() });
     spec.for_images(3, SIDE, 10).unwrap()
 }
 
 fn step_of(spec: &ModelSpec, plan: &str) -> Step {
-    let (inputs, labels) = match spec.name.takes_sequences() {
+    let (inputs, labels) = match spec.takes().is_pairs() {
         true => sequences(),
         false => images(&[BATCH, 3, SIDE, SIDE]),
     };
@@ -88,7 +90,7 @@ fn step_on(inputs: &Inputs, labels: &Tensor, spec: &ModelSpec, plan: &str) -> St
 }
 
 fn step(plan: &str) -> Step {
-    step_of(&spec(Architecture::Resnet18), plan)
+    step_of(&resnet18(), plan)
 }
 
 #[test]
@@ -126,8 +128,7 @@ fn square_root_segments_keep_least_beside_the_largest_segment() {
 fn of_equal_layers_the_square_root_of_their_number_takes_least() {
     const LAYERS: usize = 16;
     const FEATURES: usize = 64;
-    let mlp =
-        ModelSpec { hidden: Some(vec![FEATURES; LAYERS]), ..ModelSpec::new(Architecture::Mlp) };
+    let mlp = ModelSpec::new(Mlp { hidden: vec![FEATURES; LAYERS], ..Mlp::default() });
     let spec = mlp.for_images(1, 8, 10).unwrap();
     let (inputs, labels) = images(&[BATCH, 1, 8, 8]);
     let peak = |plan: &str| {
@@ -148,20 +149,12 @@ fn of_equal_layers_the_square_root_of_their_number_takes_least() {
 
 #[test]
 fn networks_that_are_not_residual_are_checkpointed_too() {
-    let mlp = ModelSpec { hidden: Some(vec![9, 8, 7, 6]), ..ModelSpec::new(Architecture::Mlp) };
-    let of_tokens = |name| ModelSpec { width: Some(8), depth: Some(4), ..ModelSpec::new(name) };
-    let with_heads = |name| ModelSpec { heads: Some(2), ..of_tokens(name) };
-    let images = |spec: ModelSpec| spec.for_images(3, SIDE, 10).unwrap();
-    let transformer = with_heads(Architecture::Transformer).for_sequences(11, 13).unwrap();
-    for spec in [
-        images(mlp),
-        images(with_heads(Architecture::Vit)),
-        images(of_tokens(Architecture::Mixer)),
-        transformer,
-    ] {
+    let mlp = ModelSpec::new(Mlp { hidden: vec![9, 8, 7, 6], ..Mlp::default() });
+    let mlp = mlp.for_images(3, SIDE, 10).unwrap();
+    for spec in of_tokens().into_iter().chain([mlp]) {
         let plain = step_of(&spec, "none");
         for plan in ["sqrt", "block", "1", "3"] {
-            let name = format!("{} {plan}", spec.name.name());
+            let name = format!("{} {plan}", spec.name());
             let again = step_of(&spec, &format!("checkpoint={plan}"));
             assert_eq!(plain.logits, again.logits, "{name}");
             assert_eq!(plain.gradients, again.gradients, "{name}");
@@ -181,12 +174,8 @@ fn networks_that_are_not_residual_are_checkpointed_too() {
 
 #[test]
 fn a_transformer_keeps_its_encoder_s_output_once_for_all_segments() {
-    let spec = ModelSpec {
-        width: Some(8),
-        depth: Some(4),
-        heads: Some(2),
-        ..ModelSpec::new(Architecture::Transformer)
-    };
+    let spec =
+        ModelSpec::new(Transformer { width: 8, depth: 4, heads: 2, ..Transformer::default() });
     let step = step_of(&spec.for_sequences(11, 13).unwrap(), "checkpoint=sqrt");
     let entries = step.ledger.entries();
     let segments: Vec<_> = entries.iter().filter(|entry| entry.layer.contains("segment")).collect();
@@ -241,8 +230,7 @@ fn auxiliary_residual_activation_goes_with_checkpointed_cells() {
         ("ara=2:0:2:2", "at least 1"),
     ] {
         let plan = Plan::parse(plan).unwrap();
-        let model =
-            Model::planned(&spec(Architecture::Resnet18), &plan, 3, DType::F64, &Device::Cpu);
+        let model = Model::planned(&resnet18(), &plan, 3, DType::F64, &Device::Cpu);
         let error = model.err().unwrap().to_string();
         assert!(error.contains(part), "{error}");
     }
@@ -253,7 +241,8 @@ fn auxiliary_residual_activation_goes_with_checkpointed_cells() {
 
 #[test]
 fn resnet20_has_three_shifted_stages() {
-    let spec = spec(Architecture::Resnet20);
+    let spec = ModelSpec::new(Resnet20 { width: WIDTH });
+    let spec = spec.for_images(3, SIDE, 10).unwrap();
     let changed = changed(&step_of(&spec, "none"), &step_of(&spec, "ara=2:2:2"));
     let expected = ["layer1.1.conv1", "layer2.0.conv1", "layer2.2.conv1", "layer3.2.conv1"];
     assert_eq!(changed, expected.map(|name| format!("{name}.weight")));
@@ -283,12 +272,13 @@ fn fine_tuning_keeps_what_the_last_layers_need_and_no_more() {
 
 /// The smallest models of tokens, with blocks enough to freeze some.
 fn of_tokens() -> [ModelSpec; 3] {
-    let deep = |name| ModelSpec { width: Some(8), depth: Some(4), ..ModelSpec::new(name) };
-    let headed = |name| ModelSpec { heads: Some(2), ..deep(name) };
+    let vit = ModelSpec::new(Vit { width: 8, depth: 4, heads: 2, ..Vit::default() });
+    let mixer = ModelSpec::new(Mixer { width: 8, depth: 4, ..Mixer::default() });
+    let transformer = Transformer { width: 8, depth: 4, heads: 2, ..Transformer::default() };
     [
-        headed(Architecture::Vit).for_images(3, SIDE, 10).unwrap(),
-        deep(Architecture::Mixer).for_images(3, SIDE, 10).unwrap(),
-        headed(Architecture::Transformer).for_sequences(11, 13).unwrap(),
+        vit.for_images(3, SIDE, 10).unwrap(),
+        mixer.for_images(3, SIDE, 10).unwrap(),
+        ModelSpec::new(transformer).for_sequences(11, 13).unwrap(),
     ]
 }
 
@@ -312,7 +302,7 @@ fn what_is_frozen_keeps_nothing_in_any_model() {
             let read = names[..first].iter().filter(of_segment);
             let behind: Vec<_> = names[first..].iter().chain(read).copied().collect();
             for entry in tuned.ledger.entries() {
-                let name = format!("{} {plan}: {}", spec.name.name(), entry.layer);
+                let name = format!("{} {plan}: {}", spec.name(), entry.layer);
                 assert!(behind.contains(&&*entry.layer), "{name} is frozen and keeps its input");
             }
             let trained: Vec<_> = model.parameters().trained().map(|(name, _)| name).collect();
@@ -325,17 +315,17 @@ fn what_is_frozen_keeps_nothing_in_any_model() {
 
 #[test]
 fn with_all_layers_frozen_nothing_is_kept_and_nothing_has_a_gradient() {
-    for spec in of_tokens().into_iter().chain([spec(Architecture::Resnet18)]) {
+    for spec in of_tokens().into_iter().chain([resnet18()]) {
         let model = Model::new(&spec, 3, DType::F64, &Device::Cpu).unwrap();
         model.save_points().iter().for_each(|layer| layer.freeze(true));
         assert_eq!(model.parameters().trained().count(), 0);
-        let (inputs, _) = match spec.name.takes_sequences() {
+        let (inputs, _) = match spec.takes().is_pairs() {
             true => sequences(),
             false => images(&[BATCH, 3, SIDE, SIDE]),
         };
         let ledger = Ledger::new();
         let logits = model.logits(&inputs, &Pass::training().with_ledger(&ledger)).unwrap();
-        assert!(ledger.entries().is_empty(), "{}", spec.name.name());
-        assert!(!logits.into_tensor().unwrap().track_op(), "{}", spec.name.name());
+        assert!(ledger.entries().is_empty(), "{}", spec.name());
+        assert!(!logits.into_tensor().unwrap().track_op(), "{}", spec.name());
     }
 }

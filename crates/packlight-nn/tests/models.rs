@@ -3,13 +3,20 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Pass};
-use packlight_nn::layer::Nonlinearity;
-use packlight_nn::model::{Architecture, Model, ModelSpec, Stem};
-use packlight_nn::{Module, Parameters};
+use packlight_autograd::Pass;
+use packlight_nn::Parameters;
+use packlight_nn::model::{
+    Inputs, MODELS, Mlp, Model, ModelSpec, Resnet18, Resnet20, Stem, Takes, Transformer, Vit,
+};
+use toml::Table;
 
-fn spec(name: Architecture, classes: usize) -> ModelSpec {
-    ModelSpec { classes: Some(classes), in_channels: Some(3), ..ModelSpec::new(name) }
+fn resnet18(width: usize) -> ModelSpec {
+    let spec = ModelSpec::new(Resnet18 { width, ..Resnet18::default() });
+    spec.for_images(3, 32, 10).unwrap()
+}
+
+fn resnet20(width: usize) -> ModelSpec {
+    ModelSpec::new(Resnet20 { width }).for_images(3, 32, 10).unwrap()
 }
 
 fn model(spec: &ModelSpec, seed: u64) -> Model {
@@ -22,8 +29,8 @@ fn names(parameters: &Parameters) -> Vec<String> {
 
 #[test]
 fn resnet18_has_torchvisions_parameters() {
-    let spec = ModelSpec { stem: Some(Stem::Imagenet), ..spec(Architecture::Resnet18, 1000) };
-    let model = model(&spec, 1);
+    let spec = ModelSpec::new(Resnet18 { stem: Stem::Imagenet, ..Resnet18::default() });
+    let model = model(&spec.for_images(3, 224, 1000).unwrap(), 1);
     assert_eq!(model.parameters().count(), 11_689_512);
     let names = names(model.parameters());
     assert_eq!(names.len(), 62);
@@ -57,7 +64,7 @@ fn resnet18_has_torchvisions_parameters() {
 
 #[test]
 fn resnet20_has_the_cifar_networks_parameters() {
-    let model = model(&spec(Architecture::Resnet20, 10), 1);
+    let model = model(&resnet20(16), 1);
     assert_eq!(model.parameters().count(), 269_722);
     let numbers: usize = model.parameters().buffers().map(|(_, var)| var.elem_count()).sum();
     assert_eq!(model.parameters().count() + numbers, 271_098);
@@ -68,8 +75,7 @@ fn resnet20_has_the_cifar_networks_parameters() {
 
 #[test]
 fn layers_stand_in_forward_order() {
-    let spec = ModelSpec { width: Some(4), ..spec(Architecture::Resnet18, 10) };
-    let model = model(&spec, 1);
+    let model = model(&resnet18(4), 1);
     let layers: Vec<&str> = model.save_points().iter().map(|layer| layer.name()).collect();
     assert_eq!(layers[..4], ["conv1", "bn1", "relu", "layer1.0.conv1"]);
     let start = layers.iter().position(|name| *name == "layer2.0.conv1").unwrap();
@@ -89,40 +95,49 @@ fn layers_stand_in_forward_order() {
     assert_eq!(layers[layers.len() - 2..], ["fc", "loss"]);
 }
 
+/// Every model of this crate, with narrow layers, for its kind of data and seven classes.
+fn narrow_models() -> Vec<ModelSpec> {
+    let narrow = |entry: &packlight_nn::model::Entry| {
+        let mut spec = ModelSpec::named(entry.name(), Table::new()).unwrap();
+        for (key, value) in [("width", 4), ("depth", 1), ("heads", 2)] {
+            if spec.option(key).is_some() {
+                spec = spec.with(key, value).unwrap();
+            }
+        }
+        match spec.takes().is_pairs() {
+            true => spec.for_sequences(11, 7).unwrap(),
+            false => spec.for_images(3, 32, 7).unwrap(),
+        }
+    };
+    MODELS.iter().map(narrow).collect()
+}
+
 #[test]
 fn every_model_gives_logits_and_a_loss() {
-    let pass = Pass::evaluation();
-    for name in Architecture::ALL.into_iter().filter(|name| !name.takes_sequences()) {
-        for stem in [None, Some(Stem::Imagenet)] {
-            let spec = ModelSpec { stem, ..ModelSpec::new(name) };
-            if spec.validate().is_err() {
-                continue; // only ResNet-18 has a choice of stem
+    let imagenet = ModelSpec::new(Resnet18 { width: 4, stem: Stem::Imagenet });
+    let imagenet = imagenet.for_images(3, 32, 7).unwrap();
+    for spec in narrow_models().into_iter().chain([imagenet]) {
+        let model = model(&spec, 1);
+        let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
+        let tokens = Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap();
+        let labels = Tensor::new(&[0u32, 6], &Device::Cpu).unwrap();
+        let (inputs, labels, dims) = match spec.takes().is_pairs() {
+            true => {
+                let inputs = Inputs::Pairs { source: tokens.clone(), target: tokens.clone() };
+                (inputs, tokens, vec![2, 3, 7])
             }
-            let spec = spec.for_images(3, 32, 7).unwrap();
-            let narrow = ModelSpec { width: narrow(name), heads: heads(name), ..spec };
-            let model = model(&narrow, 1);
-            let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
-            let input = Activation::from_tensor(&images, &pass).unwrap();
-            let logits = model.forward(&input).unwrap();
-            assert_eq!(logits.dims(), [2, 7], "{name:?}");
-            let labels = Tensor::new(&[0u32, 6], &Device::Cpu).unwrap();
-            let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
-            assert!(loss.to_scalar::<f32>().unwrap().is_finite());
-        }
+            false => (Inputs::Images(images), labels, vec![2, 7]),
+        };
+        let logits = model.logits(&inputs, &Pass::evaluation()).unwrap();
+        assert_eq!(logits.dims(), dims, "{}", spec.name());
+        let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
+        assert!(loss.to_scalar::<f32>().unwrap().is_finite());
     }
-}
-
-fn narrow(name: Architecture) -> Option<usize> {
-    (name != Architecture::Mlp).then_some(4)
-}
-
-fn heads(name: Architecture) -> Option<usize> {
-    (name == Architecture::Vit).then_some(2)
 }
 
 #[test]
 fn the_same_seed_gives_the_same_parameters() {
-    let spec = ModelSpec { width: Some(4), ..spec(Architecture::Resnet20, 10) };
+    let spec = resnet20(4);
     let values = |seed| {
         let tensors = model(&spec, seed).parameters().tensors().unwrap();
         tensors["layer2.1.conv1.weight"].flatten_all().unwrap().to_vec1::<f32>().unwrap()
@@ -133,7 +148,7 @@ fn the_same_seed_gives_the_same_parameters() {
 
 #[test]
 fn f32_and_f64_start_at_the_same_point() {
-    let spec = ModelSpec { width: Some(4), ..spec(Architecture::Resnet20, 10) };
+    let spec = resnet20(4);
     let tensors = |dtype| {
         let model = Model::new(&spec, 3, dtype, &Device::Cpu).unwrap();
         model.parameters().tensors().unwrap()
@@ -147,92 +162,138 @@ fn f32_and_f64_start_at_the_same_point() {
 }
 
 #[test]
-fn a_study_writes_a_model_as_a_table() {
-    let spec: ModelSpec = toml::from_str("name = 'resnet18'\nwidth = 8\nstem = 'cifar'").unwrap();
-    assert_eq!((spec.name, spec.width), (Architecture::Resnet18, Some(8)));
-    let error = toml::from_str::<ModelSpec>("name = 'resnet18'\nwidht = 8").unwrap_err();
-    assert!(error.to_string().contains("unknown field `widht`"), "{error}");
-}
-
-#[test]
 fn models_beyond_any_machine_are_refused_before_they_are_made() {
-    let wide = ModelSpec { width: Some(1 << 16), ..spec(Architecture::Resnet18, 10) };
-    let hidden = Some(vec![1 << 16; 2]);
-    let mlp = ModelSpec { hidden, image_size: Some(2), ..spec(Architecture::Mlp, 10) };
+    let mlp = ModelSpec::new(Mlp { hidden: vec![1 << 16; 2] }).for_images(3, 2, 10).unwrap();
     for (spec, parameter) in [
-        (wide, "`layer1.0.conv1.weight`, of shape [65536, 65536, 3, 3]"),
+        (resnet18(1 << 16), "`layer1.0.conv1.weight`, of shape [65536, 65536, 3, 3]"),
         (mlp, "`fc2.weight`, of shape [65536, 65536]"),
     ] {
-        let error = Model::new(&spec, 1, DType::F32, &Device::Cpu).err().unwrap().to_string();
+        let error = refused(&spec);
         assert!(error.contains(parameter) && error.contains("lower its width"), "{error}");
         assert!(error.contains("more than 536870912 numbers"), "{error}");
     }
 }
 
+fn refused(spec: &ModelSpec) -> String {
+    Model::new(spec, 1, DType::F32, &Device::Cpu).err().unwrap().to_string()
+}
+
 #[test]
-fn specifications_without_sense_are_refused_by_name() {
-    let resnet18 = ModelSpec::new(Architecture::Resnet18);
-    let mlp = ModelSpec::new(Architecture::Mlp);
-    let vit = ModelSpec::new(Architecture::Vit).for_images(3, 32, 10).unwrap();
-    let mixer = ModelSpec::new(Architecture::Mixer).for_images(3, 32, 10).unwrap();
-    let transformer = ModelSpec::new(Architecture::Transformer);
-    let silu = Some(Nonlinearity::Silu);
+fn options_without_sense_are_refused_by_name() {
+    let vit = ModelSpec::new(Vit { heads: 5, ..Vit::default() });
+    let patch = |patch| ModelSpec::new(Vit { patch, ..Vit::default() });
+    let images = |spec: ModelSpec| spec.for_images(3, 32, 10).unwrap();
+    let transformer = ModelSpec::new(Transformer { dropout: 1.0, ..Transformer::default() });
     for (spec, expected) in [
-        (ModelSpec { activation: silu, ..resnet18.clone() }, "activation: resnet18 has no such"),
-        (ModelSpec { activation: silu, ..mlp.clone() }, "activation: mlp has no such"),
-        (ModelSpec { width: Some(0), ..resnet18.clone() }, "width: 0 given"),
-        (ModelSpec { width: Some(1 << 40), ..resnet18.clone() }, "expected 1 to 65536"),
-        (ModelSpec { hidden: Some(vec![8]), ..resnet18.clone() }, "hidden: resnet18 has no such"),
-        (ModelSpec { width: Some(8), ..mlp.clone() }, "width: mlp has no such"),
-        (ModelSpec { hidden: Some(vec![8, 0]), ..mlp.clone() }, "hidden: 0 given"),
-        (ModelSpec { in_channels: Some(3), ..mlp }, "classes: not known"),
-        (ModelSpec { depth: Some(2), ..resnet18.clone() }, "depth: resnet18 has no such"),
-        (ModelSpec { heads: Some(5), ..vit.clone() }, "heads: 5 do not divide the width, 192"),
-        (ModelSpec { patch: Some(5), ..vit.clone() }, "patch: 5 does not divide images of 32"),
-        (ModelSpec { patch: Some(257), ..vit.clone() }, "patch: 257 given, expected 1 to 256"),
-        (ModelSpec { dropout: Some(0.1), ..vit }, "dropout: vit has no such"),
-        (ModelSpec { heads: Some(2), ..mixer }, "heads: mixer has no such"),
-        (ModelSpec { dropout: Some(1.0), ..transformer.clone() }, "dropout: 1 given"),
-        (ModelSpec { image_size: Some(8), ..transformer.clone() }, "image_size: transformer has"),
-        (transformer.clone(), "classes: not known"),
-        (ModelSpec { classes: Some(3), ..resnet18.clone() }, "in_channels: not known"),
+        (resnet18(0), "model: width: 0 given, expected 1 to 65536"),
+        (resnet18(1 << 40), "model: width: 1099511627776 given, expected 1 to 65536"),
+        (images(ModelSpec::new(Mlp { hidden: vec![8, 0] })), "model: hidden: 0 given"),
+        (images(vit), "model: heads: 5 do not divide the width, 192"),
+        (images(patch(5)), "model: patch: 5 does not divide images of 32"),
+        (images(patch(257)), "model: patch: 257 given, expected 1 to 256"),
+        (transformer, "model: dropout: 1 given, expected 0 <= dropout < 1"),
+        (ModelSpec::new(Transformer::default()), "model: source_vocabulary: not known"),
+        (ModelSpec::new(Resnet18::default()), "model: in_channels: not known"),
     ] {
-        let error = Model::new(&spec, 1, DType::F32, &Device::Cpu).err().unwrap().to_string();
-        assert!(error.contains(expected), "{error}");
+        let error = refused(&spec);
+        assert!(error.starts_with(expected), "{error}");
     }
-    let spec = ModelSpec { classes: Some(7), ..resnet18 };
-    let error = spec.for_images(1, 32, 10).unwrap_err().to_string();
-    assert!(error.contains("classes: 7 given, the data has 10"), "{error}");
+}
+
+#[test]
+fn data_of_another_kind_is_refused() {
+    let transformer = ModelSpec::new(Transformer::default());
     let error = transformer.for_images(1, 32, 10).unwrap_err().to_string();
     assert!(error.contains("transformer takes pairs of sequences, the data are images"), "{error}");
-    let error = ModelSpec::new(Architecture::Vit).for_sequences(8, 8).unwrap_err().to_string();
+    let error = ModelSpec::new(Vit::default()).for_sequences(8, 8).unwrap_err().to_string();
     assert!(error.contains("vit takes images, the data are pairs of sequences"), "{error}");
-    let error = "resnet81".parse::<Architecture>().unwrap_err().to_string();
-    assert!(
-        error.contains("resnet18, resnet20, mlp, vit, mixer, transformer; the nearest"),
-        "{error}"
-    );
+    let spec: ModelSpec = toml::from_str("name = 'resnet18'\nclasses = 7").unwrap();
+    let error = spec.for_images(1, 32, 10).unwrap_err().to_string();
+    assert!(error.contains("classes: 7 given, the data has 10; leave the key out"), "{error}");
+}
+
+#[test]
+fn a_study_writes_a_model_as_a_table() {
+    let text = "name = 'resnet18'\nwidth = 8\nstem = 'cifar'";
+    let spec: ModelSpec = toml::from_str(text).unwrap();
+    assert_eq!(spec.option("width"), Some(8.into()));
+    assert_eq!(spec.option("stem"), Some("cifar".into()));
+    assert_eq!(spec.option("heads"), None);
+    let written = toml::to_string(&spec).unwrap();
+    assert_eq!(written, text.replace('\'', "\"") + "\n", "what is given, in the model's order");
+    let usual: ModelSpec = toml::from_str("name = 'vit'\npatch = 8\nwidth = 48").unwrap();
+    let written = toml::to_string(&usual).unwrap();
+    assert_eq!(written, "name = \"vit\"\nwidth = 48\npatch = 8\n");
+}
+
+#[test]
+fn what_a_table_gets_wrong_is_named_with_what_is_right() {
+    for (text, expected) in [
+        (
+            "name = 'resnet81'",
+            "`resnet81` is none of resnet18, resnet20, mlp, vit, mixer, transformer",
+        ),
+        ("name = 'resnet81'", "did you mean `resnet18`?"),
+        ("name = 'resnet18'\nwidht = 8", "widht: resnet18 has no such option, it has width, stem"),
+        ("name = 'resnet18'\nwidht = 8", "did you mean `width`?"),
+        ("name = 'mlp'\nheads = 2", "heads: mlp has no such option, it has hidden"),
+        ("name = 'vit'\ndropout = 0.1", "dropout: vit has no such option"),
+        ("name = 'transformer'\nimage_size = 8", "image_size: transformer has no such option"),
+        ("name = 'resnet18'\nwidth = 'wide'", "width: invalid type: string \"wide\""),
+        ("name = 'resnet18'\nwidth = 0", "width: 0 given, expected 1 to 65536"),
+        ("name = 'resnet18'\nclasses = 0", "classes: 0 given"),
+        ("name = 'resnet18'\nstem = 'imagnet'", "stem: unknown variant `imagnet`"),
+        ("name = 'resnet18'\nstem = 'imagnet'", "did you mean `imagenet`?"),
+        ("name = 'mixer'\nwidth = 1", "width: 1 given, expected at least 2"),
+        ("width = 8", "missing field `name`"),
+    ] {
+        let error = toml::from_str::<ModelSpec>(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_model_in_words_says_what_is_given() {
+    for (text, words) in [
+        ("name = 'resnet18'", "resnet18"),
+        ("name = 'resnet18'\nstem = 'cifar'\nwidth = 8", "resnet18, width 8, cifar stem"),
+        ("name = 'mlp'\nhidden = [256, 64]", "mlp, hidden [256, 64]"),
+        ("name = 'vit'\nactivation = 'silu'\ndepth = 3", "vit, depth 3, silu"),
+        ("name = 'transformer'\ndropout = 0.0\nheads = 2", "transformer, heads 2, dropout 0"),
+    ] {
+        assert_eq!(toml::from_str::<ModelSpec>(text).unwrap().in_words(), words);
+    }
+    assert_eq!(ModelSpec::new(Vit { depth: 3, ..Vit::default() }).in_words(), "vit, depth 3");
 }
 
 #[test]
 fn the_classifier_and_the_table_of_sources_are_the_layers_that_are_named() {
-    for name in Architecture::ALL {
-        let spec = ModelSpec { width: narrow(name), heads: heads(name), ..ModelSpec::new(name) };
-        let spec = match name.takes_sequences() {
-            true => ModelSpec { heads: Some(2), depth: Some(1), ..spec }.for_sequences(11, 7),
-            false => spec.for_images(3, 32, 7),
-        };
-        let model = model(&spec.unwrap(), 1);
+    for spec in narrow_models() {
+        let model = model(&spec, 1);
         let rows = |layer: &str| {
             let weight = format!("{layer}.weight");
             let found = model.parameters().named().find(|(name, _)| *name == weight);
             found.unwrap().1.dims()[0]
         };
-        assert_eq!(rows(&model.spec().classifier()), 7, "{name:?}");
-        let table = model.spec().source_table();
-        assert_eq!(table.map(rows), name.takes_sequences().then_some(11), "{name:?}");
+        assert_eq!(rows(&spec.classifier()), 7, "{}", spec.name());
+        if let Takes::Pairs { source_table } = spec.takes() {
+            assert_eq!(rows(source_table), 11);
+        }
     }
-    let hidden = Some(vec![6, 5]);
-    let mlp = ModelSpec { hidden, ..ModelSpec::new(Architecture::Mlp) };
-    assert_eq!(mlp.classifier(), "fc3");
+    assert_eq!(ModelSpec::new(Mlp { hidden: vec![6, 5] }).classifier(), "fc3");
+}
+
+#[test]
+fn every_option_has_a_name_of_its_own_a_description_and_a_default() {
+    for entry in MODELS {
+        let usual = entry.usual();
+        let mut names: Vec<&str> = usual.keys().iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), usual.keys().len(), "{}", entry.name());
+        for key in usual.keys() {
+            assert!(!key.doc.trim().is_empty() && usual.value(key.name).is_some(), "{key:?}");
+        }
+        assert_eq!(usual.check(), Ok(()));
+    }
 }

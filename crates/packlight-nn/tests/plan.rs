@@ -123,7 +123,7 @@ fn what_does_not_exist_is_named_with_what_does() {
 fn incomplete_rules_are_shown() {
     for plan in ["", "pool2,", "=pool2", "conv="] {
         let error = refused(plan);
-        assert!(error.contains("write CODEC or WHICH=CODEC"), "{error}");
+        assert!(error.contains("write CODEC or SELECTOR=CODEC"), "{error}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
-use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
+use packlight_nn::model::{Inputs, Model, ModelSpec, Resnet18, Transformer, Vit};
 use packlight_nn::{Plan, weights};
 
 /// In f64 all that is lost is what the files round to f32.
@@ -77,30 +77,23 @@ fn relative_error(found: &Tensor, expected: &Tensor) -> f64 {
     (difference / expected.iter().map(|b| b * b).sum::<f64>()).sqrt()
 }
 
-fn narrow(name: Architecture, width: usize) -> ModelSpec {
-    ModelSpec { width: Some(width), ..ModelSpec::new(name) }
-}
-
 #[test]
 fn a_residual_network_agrees_with_pytorch() {
-    let spec = narrow(Architecture::Resnet18, 2).for_images(3, 16, 4).unwrap();
+    let spec = ModelSpec::new(Resnet18 { width: 2, ..Resnet18::default() });
+    let spec = spec.for_images(3, 16, 4).unwrap();
     compare("resnet18", &spec, "none");
     compare("resnet18", &spec, "pool2");
 }
 
 #[test]
 fn a_vision_transformer_agrees_with_pytorch() {
-    let spec = ModelSpec { depth: Some(2), heads: Some(2), ..narrow(Architecture::Vit, 8) };
+    let spec = ModelSpec::new(Vit { width: 8, depth: 2, heads: 2, ..Vit::default() });
     compare("vit", &spec.for_images(3, 8, 4).unwrap(), "none");
 }
 
 #[test]
 fn a_transformer_agrees_with_pytorch() {
-    let spec = ModelSpec {
-        depth: Some(1),
-        heads: Some(2),
-        dropout: Some(0.0),
-        ..narrow(Architecture::Transformer, 8)
-    };
+    let spec = Transformer { width: 8, depth: 1, heads: 2, dropout: 0.0, ..Transformer::default() };
+    let spec = ModelSpec::new(spec);
     compare("transformer", &spec.for_sequences(11, 9).unwrap(), "none");
 }

@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Ledger, Pass};
-use packlight_nn::model::{Architecture, Stem};
+use packlight_nn::model::{Resnet18, Stem};
 use packlight_nn::{Model, ModelSpec, Module, Plan};
 use packlight_record::{KeptKind, LayerKind};
 
@@ -14,8 +14,7 @@ struct Kept(Vec<(LayerKind, KeptKind, usize)>);
 
 impl Kept {
     fn of(plan: &str) -> Self {
-        let spec =
-            ModelSpec { stem: Some(Stem::Imagenet), ..ModelSpec::new(Architecture::Resnet18) };
+        let spec = ModelSpec::new(Resnet18 { stem: Stem::Imagenet, ..Resnet18::default() });
         let spec = spec.for_images(3, 224, 10).unwrap();
         let model = Model::new(&spec, 3, DType::F32, &Device::Cpu).unwrap();
         Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();

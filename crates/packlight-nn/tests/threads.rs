@@ -10,7 +10,7 @@ use candle_nn::{Optimizer, ParamsAdamW};
 use packlight_autograd::{Activation, Ledger, Pass};
 use packlight_kernels::LARGEST_PIECE;
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::model::{Architecture, Model, ModelSpec};
+use packlight_nn::model::{Model, ModelSpec, Resnet20, Vit};
 use packlight_nn::optimizer::{AdamW, Sgd, SgdConfig};
 use packlight_nn::{Module, Plan, codec_state};
 use packlight_record::KeptKind;
@@ -54,8 +54,8 @@ fn step(spec: &ModelSpec, plan: &str) -> BTreeMap<String, Vec<u64>> {
     for (name, var) in model.parameters().named() {
         left.insert(format!("gradient of {name}"), bits(gradients.get(var).unwrap()));
     }
-    match spec.name {
-        Architecture::Vit => {
+    match spec.name() {
+        "vit" => {
             let mut adamw = AdamW::new(model.parameters().vars(), ParamsAdamW::default()).unwrap();
             adamw.step(&gradients).unwrap();
         }
@@ -71,12 +71,7 @@ fn step(spec: &ModelSpec, plan: &str) -> BTreeMap<String, Vec<u64>> {
     left
 }
 
-fn check(architecture: Architecture, width: usize, plans: &[&str]) {
-    let spec = ModelSpec { width: Some(width), depth: None, ..ModelSpec::new(architecture) };
-    let spec = match architecture {
-        Architecture::Vit => ModelSpec { depth: Some(2), heads: Some(4), patch: Some(4), ..spec },
-        _ => spec,
-    };
+fn check(spec: &ModelSpec, plans: &[&str]) {
     let spec = spec.for_images(3, SIDE, 10).unwrap();
     for plan in plans {
         let run = |threads| {
@@ -94,15 +89,13 @@ fn check(architecture: Architecture, width: usize, plans: &[&str]) {
 
 #[test]
 fn a_step_of_a_residual_network() {
-    check(
-        Architecture::Resnet20,
-        16,
-        &["none", "pool2", "actnn:2", "hosvd:0.8,norm=msnorm", "fp8"],
-    );
-    check(Architecture::Resnet20, 16, &["gf2", "topk:0.1", "dither:2", "checkpoint=block"]);
+    let spec = ModelSpec::new(Resnet20 { width: 16 });
+    check(&spec, &["none", "pool2", "actnn:2", "hosvd:0.8,norm=msnorm", "fp8"]);
+    check(&spec, &["gf2", "topk:0.1", "dither:2", "checkpoint=block"]);
 }
 
 #[test]
 fn a_step_of_a_transformer() {
-    check(Architecture::Vit, 64, &["none", "mesa", "velora:4", "asa2", "attention=q4,default=q2"]);
+    let spec = ModelSpec::new(Vit { width: 64, depth: 2, heads: 4, patch: 4, ..Vit::default() });
+    check(&spec, &["none", "mesa", "velora:4", "asa2", "attention=q4,default=q2"]);
 }

@@ -5,7 +5,7 @@
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Optimizer;
 use packlight_autograd::Pass;
-use packlight_nn::model::{Architecture, Inputs};
+use packlight_nn::model::{Inputs, Vit};
 use packlight_nn::optimizer::{Sgd, SgdConfig};
 use packlight_nn::{Error, Model, ModelSpec, Plan, Result, Schedule, Steps, Trainer, codec_state};
 
@@ -13,12 +13,7 @@ const SEED: u64 = 5;
 const TOTAL: u64 = 6;
 
 fn model(plan: &str) -> Model {
-    let spec = ModelSpec {
-        width: Some(8),
-        depth: Some(1),
-        heads: Some(2),
-        ..ModelSpec::new(Architecture::Vit)
-    };
+    let spec = ModelSpec::new(Vit { width: 8, depth: 1, heads: 2, ..Vit::default() });
     let spec = spec.for_images(1, 8, 4).unwrap();
     let plan = Plan::parse(plan).unwrap();
     Model::planned(&spec, &plan, SEED, DType::F32, &Device::Cpu).unwrap()

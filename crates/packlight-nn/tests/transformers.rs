@@ -12,36 +12,23 @@ use packlight_autograd::{Ledger, Pass};
 use packlight_codec::Scope;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Plan;
-use packlight_nn::layer::Nonlinearity;
-use packlight_nn::model::{Architecture, Inputs, Model, ModelSpec};
+use packlight_nn::model::{Inputs, Mixer, Model, ModelSpec, Transformer, Vit};
 use packlight_record::KeptKind;
 use plain_candle::Candle;
 
-fn spec(name: Architecture, width: usize, depth: usize) -> ModelSpec {
-    ModelSpec { width: Some(width), depth: Some(depth), ..ModelSpec::new(name) }
-}
-
 fn vit(width: usize, heads: usize, depth: usize, patch: usize, size: usize) -> ModelSpec {
-    let spec = ModelSpec {
-        heads: Some(heads),
-        patch: Some(patch),
-        ..spec(Architecture::Vit, width, depth)
-    };
+    let spec = ModelSpec::new(Vit { width, depth, heads, patch, ..Vit::default() });
     spec.for_images(3, size, 1000).unwrap()
 }
 
 fn mixer(width: usize, depth: usize, patch: usize, size: usize) -> ModelSpec {
-    let spec = ModelSpec { patch: Some(patch), ..spec(Architecture::Mixer, width, depth) };
+    let spec = ModelSpec::new(Mixer { width, depth, patch, ..Mixer::default() });
     spec.for_images(3, size, 1000).unwrap()
 }
 
-fn transformer(width: usize, heads: usize, depth: usize) -> ModelSpec {
-    let spec = ModelSpec {
-        heads: Some(heads),
-        dropout: Some(0.0),
-        ..spec(Architecture::Transformer, width, depth)
-    };
-    spec.for_sequences(11, 13).unwrap()
+fn transformer(width: usize, heads: usize, depth: usize, source_vocabulary: usize) -> ModelSpec {
+    let spec = Transformer { width, depth, heads, dropout: 0.0, ..Transformer::default() };
+    ModelSpec::new(spec).for_sequences(source_vocabulary, 13).unwrap()
 }
 
 fn model(spec: &ModelSpec, dtype: DType) -> Model {
@@ -100,7 +87,7 @@ fn a_mixer_has_the_names_of_timm() {
 
 #[test]
 fn a_transformer_has_the_parameters_of_its_source() {
-    let spec = ModelSpec::new(Architecture::Transformer).for_sequences(100, 50).unwrap();
+    let spec = ModelSpec::new(Transformer::default()).for_sequences(100, 50).unwrap();
     let model = model(&spec, DType::F32);
     assert_eq!(model.parameters().count(), 44_140_544 + 512 * 150 + 513 * 50);
     let shapes = shapes(&model);
@@ -145,7 +132,7 @@ fn auxiliary_levels_are_those_of_the_paper() {
     assert_eq!(covered(&mixer, 3)[0], "blocks.0.mlp_tokens.fc2");
     let counts = [1, 2, 3, 4].map(|level| covered(&mixer, level).len());
     assert_eq!(counts, [1, 2, 3, 4]);
-    let counts = [1, 2, 3, 4].map(|level| covered(&transformer(8, 2, 1), level).len());
+    let counts = [1, 2, 3, 4].map(|level| covered(&transformer(8, 2, 1, 11), level).len());
     assert_eq!(counts, [2, 4, 7, 16]);
 }
 
@@ -211,14 +198,15 @@ fn gradients_are_candles_own() {
         [Tensor::new(&source, &Device::Cpu).unwrap(), Tensor::new(&target, &Device::Cpu).unwrap()];
     // Sources longer than targets, and the other way around.
     let pairs = [(&source, &target), (&target, &source)];
-    for activation in [None, Some(Nonlinearity::Silu)] {
-        let with = |spec: ModelSpec| ModelSpec { activation, ..spec };
+    for activation in ["gelu", "silu"] {
+        let with = |spec: ModelSpec| spec.with("activation", activation).unwrap();
         compare(&with(vit(8, 2, 2, 4, 8)), &of_images, |candle| candle.vit(&images));
         compare(&with(mixer(8, 2, 4, 8)), &of_images, |candle| candle.mixer(&images));
         for (source, target) in pairs {
             let inputs = Inputs::Pairs { source: source.clone(), target: target.clone() };
-            let spec = ModelSpec { source_vocabulary: Some(13), ..transformer(8, 2, 2) };
-            compare(&with(spec), &inputs, |candle| candle.transformer(source, target));
+            compare(&with(transformer(8, 2, 2, 13)), &inputs, |candle| {
+                candle.transformer(source, target)
+            });
         }
     }
 }
@@ -266,7 +254,7 @@ fn a_block_keeps_what_the_formula_says() {
     // the probabilities not at all.
     let (s, t) = (9, 7);
     let pair = pair(s, t);
-    let spec = ModelSpec { dropout: Some(0.1), ..transformer(d, h, 2) };
+    let spec = transformer(d, h, 2, 11).with("dropout", 0.1).unwrap();
     let encoder = kept(&spec, &pair, "encoder.encoder_layers.1.");
     assert_eq!(encoder, (4 * (8 * s * d + 2 * s * m + h * s * s), 16 * s));
     // Keys and values of the source, all else of the target.
@@ -281,7 +269,7 @@ fn evaluation_keeps_nothing_and_a_training_step_gives_all_back() {
     let images = Inputs::Images(images);
     let tokens = |length| Tensor::ones((2, length), DType::U32, &Device::Cpu).unwrap();
     let pairs = Inputs::Pairs { source: tokens(3), target: tokens(4) };
-    let dropping = ModelSpec { dropout: Some(0.1), ..transformer(8, 2, 1) };
+    let dropping = transformer(8, 2, 1, 11).with("dropout", 0.1).unwrap();
     let pooled = "linear=pool2,norm=pool2,attention=pool2";
     for (spec, input, labels, plan) in [
         (vit(8, 2, 1, 4, 8), &images, vec![2], pooled),
@@ -312,7 +300,7 @@ fn inputs_of_the_other_kind_are_refused() {
     let images = Inputs::Images(Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap());
     for (spec, inputs, words) in [
         (
-            transformer(8, 2, 1),
+            transformer(8, 2, 1, 11),
             &images,
             "transformer takes pairs of sequences, the data are images",
         ),
@@ -326,14 +314,14 @@ fn inputs_of_the_other_kind_are_refused() {
         source: Tensor::ones((2, 3), DType::U32, &Device::Cpu).unwrap(),
         target: Tensor::ones((3, 3), DType::U32, &Device::Cpu).unwrap(),
     };
-    let refused = model(&transformer(8, 2, 1), DType::F32).logits(&more, &Pass::training());
+    let refused = model(&transformer(8, 2, 1, 11), DType::F32).logits(&more, &Pass::training());
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("[2, 3] and [3, 3] found"), "{error}");
 }
 
 #[test]
 fn training_is_smoothed_and_evaluation_is_not() {
-    let model = model(&transformer(8, 2, 1), DType::F64);
+    let model = model(&transformer(8, 2, 1, 11), DType::F64);
     let inputs = pair(9, 7);
     let labels = Tensor::new(&[[4u32, 5, 6, 7, 8, 2, 0]], &Device::Cpu).unwrap();
     let both = [Pass::training(), Pass::evaluation()].map(|pass| {

@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_nn::model::{Architecture, Model, ModelSpec};
+use packlight_nn::model::{Model, ModelSpec, Resnet20};
 use packlight_nn::weights;
 use safetensors::{Dtype, View};
 
 fn small(seed: u64, dtype: DType) -> Model {
-    let spec = ModelSpec { width: Some(2), ..ModelSpec::new(Architecture::Resnet20) };
+    let spec = ModelSpec::new(Resnet20 { width: 2 });
     Model::new(&spec.for_images(3, 32, 10).unwrap(), seed, dtype, &Device::Cpu).unwrap()
 }
 
@@ -254,7 +254,7 @@ fn a_checkpoint_from_pytorch_loads() {
     if !path.exists() {
         return println!("skipped: {} is not there", path.display());
     }
-    let spec = ModelSpec::new(Architecture::Resnet20).for_images(3, 32, 10).unwrap();
+    let spec = ModelSpec::new(Resnet20::default()).for_images(3, 32, 10).unwrap();
     let model = Model::new(&spec, 1, DType::F32, &Device::Cpu).unwrap();
     model.parameters().load(&path).unwrap();
     assert_eq!(

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::model::Architecture;
+use packlight_nn::model::{Resnet18, Vit};
 use packlight_nn::{Model, ModelSpec, Module, Plan, Steps};
 use packlight_probe::{SideBySide, whole_pass};
 use packlight_record::{Fidelity, LayerKind, Record};
 
 fn model(plan: &str) -> Model {
-    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
     let spec = spec.for_images(3, 16, 5).unwrap();
     let model = Model::new(&spec, 3, DType::F32, &Device::Cpu).unwrap();
     Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
@@ -91,12 +91,7 @@ fn every_conv_and_linear_layer_is_recorded_in_forward_order() {
 
 #[test]
 fn linear_layers_over_tokens_are_recorded_by_token_and_by_sample() {
-    let spec = ModelSpec {
-        width: Some(8),
-        depth: Some(1),
-        heads: Some(2),
-        ..ModelSpec::new(Architecture::Vit)
-    };
+    let spec = ModelSpec::new(Vit { width: 8, depth: 1, heads: 2, ..Vit::default() });
     let model = Model::new(&spec.for_images(3, 16, 5).unwrap(), 3, DType::F32, &Device::Cpu);
     let model = model.unwrap();
     Plan::parse("linear=pool2").unwrap().apply(model.save_points()).unwrap();
@@ -256,7 +251,7 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
 
 #[test]
 fn the_exact_pass_has_no_stand_ins_either() {
-    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
     let spec = spec.for_images(3, 16, 5).unwrap();
     let plan = Plan::parse("ara=2:2:2:2").unwrap();
     let model = Model::planned(&spec, &plan, 3, DType::F32, &Device::Cpu).unwrap();
@@ -273,7 +268,7 @@ fn the_exact_pass_has_no_stand_ins_either() {
 /// other, so that training on it descends for every sample (Woo and Jeon, ICLR 2023).
 #[test]
 fn auxiliary_residual_activation_has_a_positive_learning_indicator() {
-    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
     let spec = spec.for_images(3, 16, 5).unwrap();
     let plan = Plan::parse("ara=2:2:2:2").unwrap();
     let model = Model::planned(&spec, &plan, 3, DType::F32, &Device::Cpu).unwrap();

@@ -8,7 +8,6 @@
 //! This crate knows nothing of candle, so that reports are made without it.
 
 pub mod atomic_file;
-pub mod layout;
 pub mod log;
 pub mod manifest;
 pub mod measurement;
@@ -20,4 +19,5 @@ pub use error::{Error, Result};
 pub use log::{Appender, read_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
-pub use record::{Draws, Fidelity, KeptKind, LayerKind, Record, Spread, TimelinePoint};
+pub use packlight_spec::{LayerKind, layout};
+pub use record::{Draws, Fidelity, KeptKind, Record, Spread, TimelinePoint};

@@ -1,11 +1,9 @@
 //! Several studies side by side: a page for each, and one on which they stand head to head.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
-use packlight_record::layout::STUDY;
-use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
+use serde::Serialize;
 
 use crate::across::{Column, across};
 use crate::document::document;
@@ -15,7 +13,7 @@ use crate::report::Report;
 use crate::{Error, Result, Summary, file, lists, words};
 
 /// Several studies that are reported together.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Collection {
     /// What it is about, as a person would say it.
     pub title: String,
@@ -42,21 +40,8 @@ impl Collection {
     /// # Errors
     /// If they are not names of folders beside the file.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let path = folder.join(STUDY);
-        let text = std::fs::read_to_string(&path).unwrap_or_default(); // records alone will do
-        let Ok(table) = text.parse::<Table>() else { return Ok(None) };
-        if !table.contains_key("studies") {
-            return Ok(None);
-        }
-        let wrong = |reason| Error::Collection { path: path.clone(), reason };
-        let collection: Self =
-            Value::Table(table).try_into().map_err(|e: toml::de::Error| wrong(e.to_string()))?;
-        match collection.studies.iter().find(|name| !is_plain(name)) {
-            Some(name) => {
-                Err(wrong(format!("studies: `{name}` given, expected a folder beside this file")))
-            }
-            None => Ok(Some(collection)),
-        }
+        let collection = packlight_spec::Collection::find(folder)?;
+        Ok(collection.map(|packlight_spec::Collection { title, studies }| Self { title, studies }))
     }
 
     /// Writes the report of each study into its folder, and the page on which they stand head to
@@ -129,12 +114,6 @@ impl Collection {
     }
 }
 
-/// Whether a name is one folder's, and leads nowhere else.
-fn is_plain(name: &str) -> bool {
-    let mut parts = Path::new(name).components();
-    matches!((parts.next(), parts.next()), (Some(Component::Normal(part)), None) if part == name)
-}
-
 /// One study: its table and its trade-offs, as its own page has them.
 fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
     let figures = source.tradeoffs()?;
@@ -150,33 +129,4 @@ fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
             @for figure in &figures { (drawing_in(figure, &format!("{name}/"))) }
         }
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Option<Collection>> {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(STUDY), text).unwrap();
-        Collection::read(folder.path())
-    }
-
-    #[test]
-    fn a_study_s_own_description_is_no_collection() {
-        assert_eq!(read("name = 'x'\nseeds = [0]").unwrap(), None);
-        assert_eq!(read("seeds = [0").unwrap(), None, "damaged: its records tell enough");
-        assert_eq!(Collection::read(Path::new("/nowhere")).unwrap(), None);
-    }
-
-    #[test]
-    fn only_folders_beside_the_file_can_be_named() {
-        let named = |name: &str| read(&format!("title = 't'\nstudies = ['a', '{name}']"));
-        assert_eq!(named("b").unwrap().unwrap().studies, ["a", "b"]);
-        for elsewhere in ["", ".", "..", "../b", "/b", "b/c", "b/"] {
-            let error = named(elsewhere).unwrap_err().to_string();
-            assert!(error.contains("expected a folder beside this file"), "{error}");
-        }
-        assert!(read("studies = ['a']").unwrap_err().to_string().contains("title"));
-    }
 }

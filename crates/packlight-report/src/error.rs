@@ -17,14 +17,9 @@ pub enum Error {
         /// Where its runs would be.
         runs: PathBuf,
     },
-    /// A collection does not say which studies it is of.
-    #[error("{}: {reason}", path.display())]
-    Collection {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// A collection's description is not valid.
+    #[error(transparent)]
+    Spec(#[from] packlight_spec::Error),
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

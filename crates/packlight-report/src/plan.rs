@@ -6,9 +6,10 @@ use crate::Result;
 use crate::draws::{Drawn, drawn};
 use crate::frame::{describe, numbers, only, texts, whole};
 use crate::student;
-use crate::study::{Plan, Run, Study};
+use crate::study::{Run, Study};
 use crate::tables::{MEMORY, Tables};
 use packlight_record::Measurement;
+use packlight_spec::NamedPlan;
 
 /// Mean and spread of a quantity over seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -69,7 +70,7 @@ pub(crate) struct ParameterRow {
 /// One plan's row of the comparison; `None` where the records do not hold it.
 #[derive(Debug, Clone)]
 pub(crate) struct PlanRow {
-    pub(crate) plan: Plan,
+    pub(crate) plan: NamedPlan,
     pub(crate) planned_epochs: u64,
     /// Runs that the study asks for.
     pub(crate) planned: u64,
@@ -193,7 +194,7 @@ pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
     study.plans.iter().map(|plan| row(study, tables, plan)).collect()
 }
 
-fn row(study: &Study, tables: &Tables, plan: &Plan) -> Result<PlanRow> {
+fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
     let here = |table: &DataFrame| only(table, "plan", &plan.name);
     let epochs = here(&tables.epochs)?;
     let kept = here(&tables.kept)?;

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use packlight_record::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
 use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
+use packlight_spec::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
+use packlight_spec::{Grid, NamedPlan, run_name};
 use serde::de::DeserializeOwned;
 
-use crate::grid::Grid;
+use crate::grid::{cells, of_runs};
 use crate::{Error, LeftOut, Result};
 
 /// How a run stands, as far as the report is concerned.
@@ -38,15 +39,6 @@ impl Run {
     }
 }
 
-/// A plan of the study, in the order in which reports show plans.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
-    pub(crate) name: String,
-    pub(crate) spec: String,
-    /// The plan whose weights its runs start from, where they are not drawn at random.
-    pub(crate) from: Option<String>,
-}
-
 /// A study's runs, sorted by plan and seed: the plan that keeps everything first, the others as
 /// the study file has them. Among the plans those that repeat another's codecs come last, so that a
 /// figure that leaves them out gives the others their usual colours.
@@ -55,7 +47,7 @@ pub(crate) struct Study {
     pub(crate) name: String,
     pub(crate) title: String,
     pub(crate) runs: Vec<Run>,
-    pub(crate) plans: Vec<Plan>,
+    pub(crate) plans: Vec<NamedPlan>,
     /// Folders of runs without a readable manifest, and why it is not.
     pub(crate) unreadable: Vec<(String, String)>,
     /// Folders that hold no run of this study, and why not.
@@ -75,7 +67,7 @@ impl Study {
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let (grid, no_grid) = match Grid::read(folder) {
             Ok(grid) => (grid, None),
-            Err(reason) => (None, Some(reason)),
+            Err(error) => (None, Some(format!("{STUDY}: {}", error.reason()))),
         };
         let (mut runs, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for path in run_folders(folder)? {
@@ -92,7 +84,7 @@ impl Study {
                 },
             }
         }
-        let Grid { name, title, plans, seeds } = grid.unwrap_or_else(|| Grid::of(&runs));
+        let Grid { name, title, plans, seeds } = grid.unwrap_or_else(|| of_runs(&runs));
         let grid = Grid { name, title, plans: exact_first(plans), seeds };
         let place = |run: &Run| grid.plans.iter().position(|plan| plan.name == run.manifest.plan);
         runs.sort_by_key(|run| (place(run), run.manifest.seed));
@@ -100,7 +92,7 @@ impl Study {
             runs.iter().any(|r| r.manifest.plan == plan && r.manifest.seed == seed)
                 || unreadable.iter().any(|(run, _)| *run == run_name(plan, seed))
         };
-        let missing = grid.cells().filter(|(plan, seed)| !begun(&plan.name, *seed));
+        let missing = cells(&grid).filter(|(plan, seed)| !begun(&plan.name, *seed));
         let missing = missing.map(|(plan, seed)| (plan.name.clone(), seed)).collect();
         let Grid { name, title, mut plans, .. } = grid;
         plans.retain(|plan| runs.iter().any(|run| run.manifest.plan == plan.name));
@@ -114,7 +106,7 @@ impl Study {
     }
 
     /// The plan that keeps everything exactly, against which the others are held.
-    pub(crate) fn baseline(&self) -> Option<&Plan> {
+    pub(crate) fn baseline(&self) -> Option<&NamedPlan> {
         self.plans.iter().find(|p| p.spec == "none" && p.from.is_none())
     }
 }
@@ -141,7 +133,7 @@ fn run_folders(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Why a folder of this name holds no run that the study asks for, if it does not.
 fn no_run(folder: &str, grid: &Grid) -> Option<String> {
-    let asked_for = grid.cells().any(|(plan, seed)| run_name(&plan.name, seed) == folder);
+    let asked_for = cells(grid).any(|(plan, seed)| run_name(&plan.name, seed) == folder);
     (!asked_for).then(|| format!("{STUDY} asks for no run of this name"))
 }
 
@@ -162,20 +154,15 @@ fn stranger(folder: &str, manifest: &Manifest, grid: Option<&Grid>) -> Option<St
     (then != now).then(|| format!("it was run with the plan {then}, and {STUDY} now says {now}"))
 }
 
-/// What the folder of a run is called.
-fn run_name(plan: &str, seed: u64) -> String {
-    format!("{plan}-seed{seed}")
-}
-
 /// The plans in their order, those that keep everything first.
-fn exact_first(mut plans: Vec<Plan>) -> Vec<Plan> {
+fn exact_first(mut plans: Vec<NamedPlan>) -> Vec<NamedPlan> {
     plans.sort_by_key(|plan| plan.spec != "none"); // which keeps the order of equals
     plans
 }
 
 /// The plans in their order, but those that repeat the codecs of another after all others.
-fn repeats_last(plans: Vec<Plan>) -> Vec<Plan> {
-    let (mut first, mut again) = (Vec::<Plan>::new(), Vec::new());
+fn repeats_last(plans: Vec<NamedPlan>) -> Vec<NamedPlan> {
+    let (mut first, mut again) = (Vec::<NamedPlan>::new(), Vec::new());
     for plan in plans {
         let repeats = first.iter().any(|earlier| earlier.spec == plan.spec);
         if repeats { again.push(plan) } else { first.push(plan) }

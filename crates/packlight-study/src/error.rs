@@ -18,7 +18,10 @@ pub enum Error {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// The study's description makes no sense.
+    /// A study's or collection's description cannot be read.
+    #[error(transparent)]
+    Spec(#[from] packlight_spec::Error),
+    /// The study's description does not fit the codecs or the data.
     #[error("{}: {reason}", path.display())]
     Study {
         /// The file.

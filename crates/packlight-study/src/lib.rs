@@ -1,6 +1,6 @@
 //! Data sets, studies, training runs, checkpoints and resume.
 //!
-//! A [`Study`] is read from `study.toml`; [`run_study`] trains each of its plans with each of its
+//! A [`Study`] is read from `study.toml` by [`read_study`]; [`run_study`] trains each of its plans with each of its
 //! seeds and leaves one folder of records a run. A [`Collection`] names several studies, which
 //! [`run_collection`] runs one after another. Records are a function of the study, the data and
 //! the seed alone: a run that was killed at any moment and started again ends with the same bytes
@@ -31,9 +31,10 @@ mod sweep;
 pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
+pub use packlight_spec::{NamedPlan, OptimizerSpec, Pretrained, ProbeSpec};
 pub use progress::{Event, Progress, Silent};
 pub use run_trainer::WEIGHTS;
-pub use spec::{Collection, Member, NamedPlan, OptimizerSpec, Pretrained, ProbeSpec, Study};
+pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
 

@@ -1,28 +1,29 @@
-//! One run of a study: its folder, its manifest, and whether there is anything left to do.
+//! One run of a study: its folder, its manifest, and whether there is anything left to train.
 
 use std::path::{Path, PathBuf};
 
 use packlight_nn::ModelSpec;
-use packlight_record::layout::{MANIFEST, RECORDS};
 use packlight_record::{Manifest, Record, RunState, atomic_file, read_log};
+use packlight_spec::layout::{MANIFEST, RECORDS};
+use packlight_spec::{NamedPlan, run_name};
 
 use crate::checkpoint::Position;
 use crate::data::DataSet;
 use crate::progress::Event;
 use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
-use crate::spec::{NamedPlan, Study};
+use crate::spec::Study;
 use crate::{Error, Result, machine};
 
 /// How far a run had got before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// Its folder does not exist, or nothing in it is known of.
+    /// It has no folder, or no manifest in it.
     New,
-    /// It was begun and can go on.
+    /// It was begun and can be resumed.
     Unfinished,
-    /// It came to its planned end.
+    /// It reached its planned end.
     Finished,
-    /// It diverged, and would again.
+    /// It diverged, and would diverge again.
     Diverged(String),
 }
 
@@ -43,18 +44,18 @@ pub(crate) struct Run<'a> {
     pub(crate) seed: u64,
     pub(crate) threads: usize,
     pub(crate) folder: PathBuf,
-    /// What people are told that it is called: its name, behind the study's where there are several.
+    /// Its name for people: with the study's name in front if there are several studies.
     pub(crate) label: String,
-    /// Its number among all runs, from 1, and how many there are.
+    /// Its number among all runs, from 1, and the number of runs.
     pub(crate) place: (usize, usize),
-    /// Seconds that it will take from beginning to end.
+    /// The seconds that it will take from beginning to end.
     pub(crate) seconds: f64,
 }
 
 impl Run<'_> {
-    /// The run's name, which is its folder's.
+    /// The run's name, which is also its folder's.
     pub(crate) fn name(&self) -> String {
-        run_name(self.plan, self.seed)
+        run_name(&self.plan.name, self.seed)
     }
 
     /// Whether two runs differ in nothing but their seeds.
@@ -62,15 +63,15 @@ impl Run<'_> {
         std::ptr::eq(self.plan, other.plan)
     }
 
-    /// What trains it, at its beginning.
+    /// Makes its trainer, at the first step.
     pub(crate) fn trainer(&self) -> Result<RunTrainer<'_>> {
         RunTrainer::new(self.study, self.data, self.model, self.plan, self.seed)
     }
 
-    /// Looks at what is on disk.
+    /// Finds out from the files on disk how far the run has got.
     ///
     /// # Errors
-    /// If the run was begun with another study, other data or another version.
+    /// Returns an error if the run was begun with another study, other data or another version.
     pub(crate) fn standing(&self) -> Result<Standing> {
         if !self.is_known()? {
             return Ok(Standing::New);
@@ -90,17 +91,18 @@ impl Run<'_> {
         Ok(Standing::Unfinished)
     }
 
-    /// Whether there is a manifest; that the system cannot tell is no reason to begin anew.
+    /// Whether there is a manifest. If the system cannot tell, that is an error, so no run is lost.
     fn is_known(&self) -> Result<bool> {
         let path = self.folder.join(MANIFEST);
         path.try_exists().map_err(|e| Error::io(&path, e))
     }
 
-    /// Trains to the end, from the checkpoint if there is one, and notes in the manifest how it
+    /// Trains to the end, from the checkpoint if there is one, and writes to the manifest how the run
     /// ended.
     ///
     /// # Errors
-    /// If the run could not be brought to an end; but for an interruption the manifest says why.
+    /// Returns an error if the run did not reach its end. Unless it was interrupted, the manifest says
+    /// why.
     pub(crate) fn train(&self, watch: &mut Watch<'_>) -> Result<Ending> {
         if !self.is_known()? {
             remove(&self.folder)?; // nothing says what a checkpoint without a manifest belongs to
@@ -120,10 +122,10 @@ impl Run<'_> {
         ending
     }
 
-    /// Notes in the manifest that the run failed, where it was killed before that was noted.
+    /// Writes to the manifest that the run failed, if it was killed before it could.
     ///
     /// # Errors
-    /// If the manifest cannot be read or written.
+    /// Returns an error if the manifest cannot be read or written.
     pub(crate) fn note_failure(&self, reason: &str) -> Result<()> {
         let mut manifest = Manifest::read(&self.folder)?;
         if manifest.state == RunState::Unfinished {
@@ -147,13 +149,13 @@ impl Run<'_> {
         trainer.train(&self.folder, position, watch)
     }
 
-    /// Gives the model the weights that another run left, where its plan says so.
+    /// Loads the weights of the run that the plan starts from, if it starts from one.
     ///
     /// # Errors
-    /// If the run that was to leave them has not finished, or they cannot be read.
+    /// Returns an error if that run has not finished, or its weights cannot be read.
     fn start(&self, trainer: &RunTrainer<'_>) -> Result<()> {
         let Some(source) = self.study.source_of(self.plan) else { return Ok(()) };
-        let run = run_name(source, self.seed);
+        let run = run_name(&source.name, self.seed);
         let folder = self.folder.with_file_name(&run);
         let reason = match Manifest::read(&folder).map(|manifest| manifest.state) {
             Ok(RunState::Finished) => {
@@ -177,7 +179,7 @@ impl Run<'_> {
     }
 
     fn model_in_words(&self, label_smoothing: f64) -> String {
-        let mut words = model_in_words(self.model);
+        let mut words = self.model.in_words();
         if label_smoothing > 0.0 {
             words += &format!(", trained on labels smoothed by {label_smoothing}");
         }
@@ -225,40 +227,7 @@ impl Run<'_> {
     }
 }
 
-fn model_in_words(model: &ModelSpec) -> String {
-    let mut words = model.name.name().to_owned();
-    let sizes = [
-        ("width", model.width),
-        ("depth", model.depth),
-        ("heads", model.heads),
-        ("patch", model.patch),
-    ];
-    for (key, size) in sizes {
-        if let Some(size) = size {
-            words += &format!(", {key} {size}");
-        }
-    }
-    if let Some(dropout) = model.dropout {
-        words += &format!(", dropout {dropout}");
-    }
-    if let Some(activation) = model.activation {
-        words += &format!(", {}", activation.name());
-    }
-    if let Some(stem) = model.stem {
-        words += &format!(", {} stem", stem.name());
-    }
-    if let Some(hidden) = &model.hidden {
-        words += &format!(", hidden {hidden:?}");
-    }
-    words
-}
-
-/// What a run is called: the plan's name and the seed.
-pub(crate) fn run_name(plan: &NamedPlan, seed: u64) -> String {
-    format!("{}-seed{seed}", plan.name)
-}
-
-/// Removes a run's folder and all that is in it.
+/// Removes a run's folder with everything in it.
 pub(crate) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, e)),

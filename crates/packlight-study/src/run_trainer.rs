@@ -9,6 +9,7 @@ use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::optimizer::Resumable;
 use packlight_nn::{Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
+use packlight_spec::NamedPlan;
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
 use crate::data::DataSet;
@@ -16,7 +17,7 @@ use crate::evaluation::evaluate;
 use crate::instrument::Instrument;
 use crate::logs::Logs;
 use crate::progress::{Event, Progress};
-use crate::spec::{NamedPlan, Study};
+use crate::spec::{Study, build_optimizer};
 use crate::{Error, Result, machine};
 
 /// The name of a finished run's weights within its folder: parameters and running statistics, under
@@ -73,7 +74,7 @@ impl<'a> RunTrainer<'a> {
         if let Some(weights) = &study.weights {
             model.parameters().load(weights.path())?;
         }
-        let optimizer = study.optimizer.build(model.parameters())?;
+        let optimizer = build_optimizer(&study.optimizer, model.parameters())?;
         let epochs = study.epochs_of(plan);
         let steps = epochs.saturating_mul(steps_per_epoch(study, data));
         let trainer = Trainer::new(model.parameters(), optimizer, seed, steps)

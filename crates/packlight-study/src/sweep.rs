@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_nn::ModelSpec;
-use packlight_record::layout::{RUNS, STUDY};
+use packlight_spec::layout::{RUNS, STUDY};
+use packlight_spec::run_name;
 
 use crate::data::{self, DataSet};
 use crate::lock::Lock;
 use crate::progress::{Event, Progress};
-use crate::run::{Run, Standing, remove, run_name};
+use crate::run::{Run, Standing, remove};
 use crate::run_trainer::{Ending, RunTrainer, Watch};
-use crate::spec::{Collection, Member, Study};
+use crate::spec::{Collection, Member, Study, read_study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 use crate::{Error, Result};
 
@@ -47,7 +48,7 @@ pub fn run_study(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
-    let sweep = Sweep::prepare(folder, String::new(), Study::read(folder)?, options, progress)?;
+    let sweep = Sweep::prepare(folder, String::new(), read_study(folder)?, options, progress)?;
     sweep.check(options, progress)?;
     let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
     Ok(StudySummary { study: sweep.study.name.clone(), runs })
@@ -158,8 +159,8 @@ impl Sweep {
                 plan,
                 seed,
                 threads: options.threads,
-                folder: self.folder.join(RUNS).join(run_name(plan, seed)),
-                label: format!("{}{}", self.prefix, run_name(plan, seed)),
+                folder: self.folder.join(RUNS).join(run_name(&plan.name, seed)),
+                label: format!("{}{}", self.prefix, run_name(&plan.name, seed)),
                 place: (0, 0),
                 seconds: 0.0,
             })

@@ -1,10 +1,10 @@
-//! The file that `packlight grads` reads: one batch, and the parameters of the model that it is for.
+//! The file that `packlight grads` reads: one batch, and the parameters of its model.
 
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use candle_core::{DType, Device, Tensor};
-use packlight::nn::model::{Architecture, Inputs, PADDING};
+use packlight::nn::model::{Inputs, PADDING, Takes};
 use packlight::nn::{Model, ModelSpec, Plan, weights};
 
 /// What the names of parameters begin with.
@@ -21,13 +21,15 @@ impl BatchFile {
         Ok(Self { file: weights::File::open(path)? })
     }
 
-    /// The model that `spec` describes, in the sizes and with the parameters of this file.
+    /// Makes the model that `spec` describes, with the sizes and parameters of this file.
     pub(crate) fn model(&self, spec: &ModelSpec, plan: &Plan) -> anyhow::Result<Model> {
         let classes = self.rows(&spec.classifier(), "the classes")?;
-        let spec = match spec.source_table() {
-            Some(table) => spec.for_sequences(self.rows(table, "the source tokens")?, classes)?,
-            None => {
-                let (_, channels, side, _) = self.images(spec.name)?.dims4()?;
+        let spec = match spec.takes() {
+            Takes::Pairs { source_table } => {
+                spec.for_sequences(self.rows(source_table, "the source tokens")?, classes)?
+            }
+            Takes::Images | Takes::SquareImages { .. } => {
+                let (_, channels, side, _) = self.images(spec)?.dims4()?;
                 spec.for_images(channels, side, classes)?
             }
         };
@@ -36,14 +38,14 @@ impl BatchFile {
         Ok(model)
     }
 
-    /// What `model` reads, and its labels.
+    /// The model's inputs and their labels.
     pub(crate) fn batch(&self, model: &Model) -> anyhow::Result<(Inputs, Tensor)> {
         let spec = model.spec();
-        let classes = spec.classes.unwrap_or(0);
-        match spec.source_vocabulary {
-            Some(vocabulary) => self.pairs(vocabulary, classes),
-            None => {
-                let images = self.images(spec.name)?;
+        let classes = spec.facts().classes()?;
+        match spec.takes() {
+            Takes::Pairs { .. } => self.pairs(spec.facts().source_vocabulary()?, classes),
+            Takes::Images | Takes::SquareImages { .. } => {
+                let images = self.images(spec)?;
                 weights::require_finite(&images, "input", self.file.name())?;
                 let samples = images.dim(0)?;
                 let labels = self.integers("labels", "the classes", &[Some(samples)], classes)?;
@@ -61,7 +63,7 @@ impl BatchFile {
         Ok(self.tensor(&stored.unwrap_or(weight), &what)?.dims().first().copied().unwrap_or(0))
     }
 
-    fn images(&self, model: Architecture) -> anyhow::Result<Tensor> {
+    fn images(&self, model: &ModelSpec) -> anyhow::Result<Tensor> {
         let images = self.tensor("input", "the images, f32 of (N,C,H,W)")?;
         ensure!(
             images.rank() == 4 && images.elem_count() > 0 && images.dtype().is_float(),
@@ -71,14 +73,14 @@ impl BatchFile {
         );
         let (_, _, height, width) = images.dims4()?;
         ensure!(
-            height == width || matches!(model, Architecture::Resnet18 | Architecture::Resnet20),
+            height == width || model.takes() == Takes::Images,
             "the tensor `input` has images of {height} x {width}, {} takes square ones",
             model.name()
         );
         Ok(images.to_dtype(DType::F32)?)
     }
 
-    /// The pairs, each side as long as it is given, and their labels (N, target length).
+    /// The pairs, each side as long as it is in the file, and their labels (N, target length).
     fn pairs(&self, vocabulary: usize, classes: usize) -> anyhow::Result<(Inputs, Tensor)> {
         let source = self.integers("src", "the source tokens", &[None, None], vocabulary)?;
         let samples = source.dim(0)?;
@@ -100,7 +102,7 @@ impl BatchFile {
         Ok((Inputs::Pairs { source, target }, labels))
     }
 
-    /// A tensor of `dims`, of which some may be any, that holds integers below `bound`; as u32.
+    /// Reads a tensor of integers below `bound` as u32; a dimension of `None` may have any size.
     fn integers(
         &self,
         name: &str,

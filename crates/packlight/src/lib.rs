@@ -48,6 +48,7 @@ pub use packlight_nn as nn;
 pub use packlight_probe as probe;
 pub use packlight_record as record;
 pub use packlight_report as report;
+pub use packlight_spec as spec;
 pub use packlight_study as study;
 
 mod error;

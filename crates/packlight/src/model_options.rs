@@ -1,75 +1,105 @@
-//! Options that say which model is meant.
+//! Options that say which model is meant: `--model NAME`, and a flag for each option of a model.
 
-use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::ValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use packlight::nn::ModelSpec;
-use packlight::nn::layer::Nonlinearity;
-use packlight::nn::model::{Architecture, Stem};
+use packlight::nn::model::{Entry, find, models, option_value};
+use toml::{Table, Value};
 
-/// Which model.
-#[derive(Args)]
+/// Which model, with the options that are given.
+///
+/// There is a flag for each key that any model has, so a new model brings its own.
 pub(crate) struct ModelOptions {
-    /// The architecture
-    #[arg(long, value_parser = architectures())]
-    model: Architecture,
-    /// Channels of the first stage, or features of a token [default: 64 for resnet18, 16 for
-    /// resnet20, 192 for vit, 512 for mixer and transformer]
-    #[arg(long)]
-    width: Option<usize>,
-    /// What a resnet18 begins with [default: cifar]
-    #[arg(long, value_parser = stems())]
-    stem: Option<Stem>,
-    /// Sizes of an mlp's hidden layers, as in 128,64 [default: 128]
-    #[arg(long, value_delimiter = ',')]
-    hidden: Option<Vec<usize>>,
-    /// Blocks, or layers on each side [default: 12 for vit, 8 for mixer, 6 for transformer]
-    #[arg(long)]
-    depth: Option<usize>,
-    /// Heads of attention [default: 3 for vit, 8 for transformer]
-    #[arg(long)]
-    heads: Option<usize>,
-    /// Side of a patch in pixels, for vit and mixer [default: 4]
-    #[arg(long)]
-    patch: Option<usize>,
-    /// What stands within feed-forward parts of vit, mixer and transformer [default: gelu]
-    #[arg(long, value_parser = nonlinearities())]
-    activation: Option<Nonlinearity>,
+    spec: ModelSpec,
 }
 
 impl ModelOptions {
     /// The model's description, for data that is not known yet.
-    pub(crate) fn spec(&self) -> ModelSpec {
-        ModelSpec {
-            width: self.width,
-            stem: self.stem,
-            hidden: self.hidden.clone(),
-            depth: self.depth,
-            heads: self.heads,
-            patch: self.patch,
-            activation: self.activation,
-            ..ModelSpec::new(self.model)
-        }
+    pub(crate) fn spec(&self) -> &ModelSpec {
+        &self.spec
     }
 }
 
-fn architectures() -> impl TypedValueParser<Value = Architecture> {
-    named(Architecture::ALL, Architecture::name)
+impl Args for ModelOptions {
+    fn augment_args(command: Command) -> Command {
+        let model = |name: &str| find(name).map_err(|fault| fault.reason);
+        let names: Vec<&str> = models().iter().map(Entry::name).collect();
+        let model = Arg::new("model")
+            .long("model")
+            .required(true)
+            .value_name("NAME")
+            .value_parser(ValueParser::new(model))
+            .help(format!("The model: {}", names.join(", ")));
+        keys().into_iter().fold(command.arg(model), |command, key| {
+            let flag = Arg::new(key).long(key).value_name("VALUE").allow_negative_numbers(true);
+            command.arg(flag.help(help(key)))
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
 }
 
-fn stems() -> impl TypedValueParser<Value = Stem> {
-    named([Stem::Cifar, Stem::Imagenet], Stem::name)
+impl FromArgMatches for ModelOptions {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let wrong = |what| clap::Error::raw(ErrorKind::ValueValidation, format!("{what}\n"));
+        let missing = || wrong("--model: the name of a model expected".to_owned());
+        let entry: Entry = *matches.get_one("model").ok_or_else(missing)?;
+        let usual = entry.usual();
+        let mut options = Table::new();
+        for key in keys() {
+            let Some(text) = matches.get_one::<String>(key) else { continue };
+            let value = match usual.value(key) {
+                Some(usual) => option_value(text, &usual)
+                    .map_err(|reason| wrong(format!("--{key} {text}: {reason}")))?,
+                None => Value::String(text.clone()), // which the model refuses by name
+            };
+            options.insert(key.to_owned(), value);
+        }
+        let spec = ModelSpec::named(entry.name(), options);
+        Ok(Self { spec: spec.map_err(|fault| wrong(format!("model: {fault}")))? })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
 }
 
-fn nonlinearities() -> impl TypedValueParser<Value = Nonlinearity> {
-    named(Nonlinearity::ALL, Nonlinearity::name)
+/// The keys of all models, each once.
+fn keys() -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    for key in models().iter().flat_map(|entry| entry.usual().keys()) {
+        if !keys.contains(&key.name) {
+            keys.push(key.name);
+        }
+    }
+    keys
 }
 
-/// One of `values`, written by its name.
-fn named<T: Copy + Send + Sync + 'static, const N: usize>(
-    values: [T; N],
-    name: fn(T) -> &'static str,
-) -> impl TypedValueParser<Value = T> {
-    PossibleValuesParser::new(values.map(name)).try_map(move |written| {
-        values.into_iter().find(|&value| name(value) == written).ok_or("not one of the names")
-    })
+/// What a key is for, and its default for each model that has it.
+fn help(key: &str) -> String {
+    let mut lines: Vec<(&str, Vec<String>)> = Vec::new(); // what for, and the defaults
+    for entry in models() {
+        let usual = entry.usual();
+        let Some(known) = usual.keys().iter().find(|known| known.name == key) else { continue };
+        let value = match usual.value(key) {
+            Some(Value::String(value)) => value,
+            Some(value) => value.to_string().replace(['[', ']', ' '], ""),
+            None => continue,
+        };
+        let (doc, default) =
+            (known.doc.trim().trim_end_matches('.'), format!("{}: {value}", entry.name()));
+        match lines.iter_mut().find(|(known, _)| *known == doc) {
+            Some((_, defaults)) => defaults.push(default),
+            None => lines.push((doc, vec![default])),
+        }
+    }
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|(doc, defaults)| format!("{doc} [{}]", defaults.join(", ")))
+        .collect();
+    lines.join("; ")
 }

@@ -12,8 +12,9 @@ use std::process::Command;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// The crates from the ground up: each depends only on those before it.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "packlight-kernels",
+    "packlight-spec",
     "packlight-record",
     "packlight-codec",
     "packlight-autograd",
@@ -27,7 +28,8 @@ const CRATES: [&str; 11] = [
 ];
 
 /// What a crate, besides, does not depend on, not even through others.
-const KNOWS_NOTHING_OF: [(&str, &[&str]); 8] = [
+const KNOWS_NOTHING_OF: [(&str, &[&str]); 9] = [
+    ("packlight-spec", &["candle-core", "polars", "plotters", "packlight-kernels"]),
     ("packlight-record", &["candle-core", "polars", "plotters", "packlight-kernels"]),
     ("packlight-autograd", &["candle-nn"]),
     ("packlight-nn", &["polars", "plotters"]),

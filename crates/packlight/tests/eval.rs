@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use common::{RUNS, STUDY, folder_from, json, packlight, run, stderr, study};
-use packlight::nn::model::Architecture;
+use packlight::nn::model::Resnet18;
 use packlight::nn::{Model, ModelSpec, weights};
 use packlight::record::{Record, read_log};
 
@@ -77,7 +77,7 @@ fn grey_images_under_imagenet_s_normalisation_are_told_what_fits_them() {
 
 /// What `eval` says of a ResNet-18 of width 4 whose weights were changed, which must be an error.
 fn refused(change: impl Fn(&mut BTreeMap<String, Tensor>)) -> String {
-    let spec = ModelSpec { width: Some(4), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
     let spec = spec.for_images(1, 16, 10).unwrap();
     let model = Model::new(&spec, 1, DType::F32, &Device::Cpu).unwrap();
     let mut tensors = model.parameters().tensors().unwrap();

@@ -15,12 +15,12 @@ use std::process::Stdio;
 
 use candle_core::{DType, Device, Tensor};
 use common::{RUNS, STUDY, json, packlight, records, run, stderr, study};
-use packlight::nn::model::Architecture;
+use packlight::nn::model::Mlp;
 use packlight::nn::{Model, ModelSpec, weights};
 
 /// A batch for a small multilayer perceptron, with its parameters.
 fn batch(path: &Path) {
-    let spec = ModelSpec { hidden: Some(vec![4]), ..ModelSpec::new(Architecture::Mlp) };
+    let spec = ModelSpec::new(Mlp { hidden: vec![4] });
     let model =
         Model::new(&spec.for_images(1, 4, 3).unwrap(), 0, DType::F32, &Device::Cpu).unwrap();
     let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();

@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use common::{folder_from, json, packlight, stderr};
 use packlight::autograd::Pass;
 use packlight::nn::layer::Nonlinearity;
-use packlight::nn::model::{Architecture, Inputs};
+use packlight::nn::model::{Inputs, Mixer, Mlp, Resnet18, Resnet20, Transformer, Vit};
 use packlight::nn::{Model, ModelSpec, Plan, weights};
 
 const FIXTURE: &str = "resnet18-w8-noise32.safetensors";
@@ -121,21 +121,21 @@ fn by_library(
 
 /// The smallest model of each architecture, and how the command line says so.
 fn all() -> [(ModelSpec, &'static str); 7] {
-    let wide = |name| ModelSpec { width: Some(8), ..ModelSpec::new(name) };
-    let deep = |name| ModelSpec { depth: Some(1), ..wide(name) };
-    let headed = |name| ModelSpec { heads: Some(2), ..deep(name) };
     let images = |spec: ModelSpec| spec.for_images(3, 8, 4).unwrap();
-    let mlp = ModelSpec { hidden: Some(vec![6, 5]), ..ModelSpec::new(Architecture::Mlp) };
-    let silu = ModelSpec { activation: Some(Nonlinearity::Silu), ..deep(Architecture::Mixer) };
-    let transformer = ModelSpec { dropout: Some(0.0), ..headed(Architecture::Transformer) };
+    let mixer = Mixer { width: 8, depth: 1, ..Mixer::default() };
+    let silu = Mixer { activation: Nonlinearity::Silu, ..mixer.clone() };
+    let vit = Vit { width: 8, depth: 1, heads: 2, ..Vit::default() };
+    let transformer =
+        Transformer { width: 8, depth: 1, heads: 2, dropout: 0.0, ..Transformer::default() };
+    let transformer = ModelSpec::new(transformer).for_sequences(10, 9).unwrap();
     [
-        (images(wide(Architecture::Resnet18)), "--width 8"),
-        (images(wide(Architecture::Resnet20)), "--width 8"),
-        (images(mlp), "--hidden 6,5"),
-        (images(headed(Architecture::Vit)), "--width 8 --depth 1 --heads 2"),
-        (images(deep(Architecture::Mixer)), "--width 8 --depth 1"),
-        (transformer.for_sequences(10, 9).unwrap(), "--width 8 --depth 1 --heads 2"),
-        (images(silu), "--width 8 --depth 1 --activation silu"),
+        (images(ModelSpec::new(Resnet18 { width: 8, ..Resnet18::default() })), "--width 8"),
+        (images(ModelSpec::new(Resnet20 { width: 8 })), "--width 8"),
+        (images(ModelSpec::new(Mlp { hidden: vec![6, 5] })), "--hidden 6,5"),
+        (images(ModelSpec::new(vit)), "--width 8 --depth 1 --heads 2"),
+        (images(ModelSpec::new(mixer)), "--width 8 --depth 1"),
+        (transformer, "--width 8 --depth 1 --heads 2"),
+        (images(ModelSpec::new(silu)), "--width 8 --depth 1 --activation silu"),
     ]
 }
 
@@ -148,7 +148,7 @@ fn of_model(
 ) -> Output {
     let (input, output) = (dir.join("in.safetensors"), dir.join("out.safetensors"));
     weights::write(&input, tensors).unwrap();
-    packlight(["grads", "--json", "--plan", plan, "--model", spec.name.name()])
+    packlight(["grads", "--json", "--plan", plan, "--model", spec.name()])
         .args(options.split(' '))
         .arg("--input")
         .arg(&input)
@@ -171,7 +171,7 @@ fn gradients_are_the_library_s_for_every_architecture() {
     let dir = tempfile::tempdir().unwrap();
     for case in all() {
         let spec = &case.0;
-        let batch = match spec.name.takes_sequences() {
+        let batch = match spec.takes().is_pairs() {
             true => of_sequences(),
             false => of_images(),
         };
@@ -189,11 +189,11 @@ fn assert_of_library(
     dir: &Path,
 ) {
     let spec = &case.0;
-    let name = format!("{} {plan}", spec.name.name());
+    let name = format!("{} {plan}", spec.name());
     let said = json(&of_model(case, plan, &with_parameters(batch.to_vec(), spec), dir));
     let of = |name| batch.iter().find(|(found, _)| *found == name).unwrap().1.clone();
     let numbers = |name| of(name).to_dtype(DType::U32).unwrap();
-    let inputs = match spec.name.takes_sequences() {
+    let inputs = match spec.takes().is_pairs() {
         true => Inputs::Pairs { source: numbers("src"), target: numbers("tgt") },
         false => Inputs::Images(of("input")),
     };
@@ -327,7 +327,7 @@ fn what_a_transformer_s_batch_lacks_is_named() {
 
 /// A batch with all parameters of the smallest ResNet-18, changed by `change`.
 fn batch(dir: &Path, change: impl Fn(&mut BTreeMap<String, Tensor>)) -> std::path::PathBuf {
-    let spec = ModelSpec { width: Some(8), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width: 8, ..Resnet18::default() });
     let model = model(&spec.for_images(3, 8, 4).unwrap());
     let tensors = of_images().into_iter().map(|(name, tensor)| (name.to_owned(), tensor));
     let mut tensors = tensors.chain(parameters(&model)).collect();

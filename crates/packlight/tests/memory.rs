@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use mimalloc::MiMalloc;
 use packlight::autograd::allocator::{self, Counting};
 use packlight::autograd::{Activation, Ledger, Pass};
-use packlight::nn::model::Architecture;
+use packlight::nn::model::{Mixer, Resnet18, Vit};
 use packlight::nn::{Model, ModelSpec, Module, Plan};
 
 #[global_allocator]
@@ -57,10 +57,9 @@ fn within_1_percent(predicted: usize, counted: i64) -> bool {
 /// One test, since all threads of a process share the counter.
 #[test]
 fn predicted_and_counted_bytes_agree() {
-    let resnet = ModelSpec { width: Some(16), ..ModelSpec::new(Architecture::Resnet18) };
-    let vit = ModelSpec { width: Some(48), depth: Some(3), ..ModelSpec::new(Architecture::Vit) };
-    let mixer =
-        ModelSpec { width: Some(48), depth: Some(3), ..ModelSpec::new(Architecture::Mixer) };
+    let resnet = ModelSpec::new(Resnet18 { width: 16, ..Resnet18::default() });
+    let vit = ModelSpec::new(Vit { width: 48, depth: 3, ..Vit::default() });
+    let mixer = ModelSpec::new(Mixer { width: 48, depth: 3, ..Mixer::default() });
     for (spec, plans) in [
         (resnet, ["none", "pool2", "pool4", "conv=pool2,norm=pool2"]),
         (vit, ["none", "linear=pool2", "linear=pool4", "linear=pool4,norm=pool2,attention=pool2"]),
@@ -72,7 +71,7 @@ fn predicted_and_counted_bytes_agree() {
         let mut peaks = Vec::new();
         for plan in plans {
             let Measured { peak, predicted, counted, live } = measure(&model, plan);
-            let of = spec.name.name();
+            let of = spec.name();
             assert!(within_1_percent(predicted, counted), "{of}, {plan}: {predicted} vs {counted}");
             assert!(within_1_percent(peak, live), "{of}, {plan}: {peak} kept, {live} live");
             assert_eq!(peak, predicted, "{of}, {plan}: all is kept at the end of the forward pass");

@@ -202,3 +202,41 @@ fn a_command_line_that_makes_no_sense_ends_with_2() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_model_that_does_not_exist_or_has_no_such_option_is_refused_with_what_does() {
+    for (arguments, words) in [
+        (&["--model", "resnet81"][..], &["`resnet81`", "did you mean `resnet18`?"][..]),
+        (&["--model", "mlp", "--heads", "2"], &["heads: mlp has no such option, it has hidden"]),
+        (&["--model", "vit", "--width", "wide"], &["--width wide: a whole number expected"]),
+        (&["--model", "vit", "--width", "-1"], &["width: ", "-1"]),
+        (&["--model", "mlp", "--hidden", "8,x"], &["--hidden 8,x: a whole number expected"]),
+        (&["--model", "resnet18", "--stem", "imagnet"], &["stem", "did you mean `imagenet`?"]),
+        (&["--model", "transformer", "--dropout", "1"], &["dropout: 1 given, expected 0 <="]),
+        (&["--width", "8"], &["--model <NAME>"]),
+    ] {
+        let output = packlight(["plans"]).args(arguments).output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        for word in words {
+            assert!(said.contains(word), "`{word}` is missing in: {said}");
+        }
+    }
+}
+
+#[test]
+fn the_help_has_every_model_s_options_with_their_defaults() {
+    let output = packlight(["plans", "--help"]).output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "The model: resnet18, resnet20, mlp, vit, mixer, transformer",
+        "--width <VALUE> Channels of the first stage [resnet18: 64, resnet20: 16]; Features of a token \
+         [vit: 192, mixer: 512, transformer: 512]",
+        "--hidden <VALUE> Sizes of the hidden layers, as in 128,64 [mlp: 128]",
+        "[resnet18: cifar]",
+        "--dropout <VALUE> Share of the features that training drops [transformer: 0.1]",
+    ] {
+        assert!(help.contains(words), "`{words}` is missing in: {help}");
+    }
+}

@@ -11,7 +11,7 @@ use packlight::study::{Collection, Study};
 /// Asserts that every plan fits the study's model, on data of any size.
 fn fits(study: &Study) {
     let size = study.data.size.unwrap_or(32);
-    let model = match study.model.name.takes_sequences() {
+    let model = match study.model.takes().is_pairs() {
         true => study.model.for_sequences(20, 20),
         false => study.model.for_images(1, size, 10),
     };

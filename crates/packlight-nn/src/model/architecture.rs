@@ -1,127 +1,136 @@
-//! Which models there are, and what a ResNet begins with.
+//! What a model has to say about itself.
 
-use std::str::FromStr;
+use packlight_autograd::{Activation, op};
+use packlight_spec::Fault;
 
-use serde::{Deserialize, Serialize};
+use super::{DataFacts, Options};
+use crate::{Builder, Checkpointing, Error, MemoryStrategy, Module, Result};
 
-use crate::nearest::nearest;
-use crate::{Error, Result};
-
-/// The models there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Architecture {
-    /// ResNet-18 as in torchvision (He et al., CVPR 2016, table 1).
-    Resnet18,
-    /// ResNet-20 for CIFAR (He et al., CVPR 2016, section 4.2), with shortcuts that add no
-    /// parameters (option A).
-    Resnet20,
-    /// Fully connected layers with ReLUs between them.
-    Mlp,
-    /// A vision transformer as in timm (Dosovitskiy et al., ICLR 2021).
-    Vit,
-    /// An MLP-Mixer as in timm (Tolstikhin et al., NeurIPS 2021).
-    Mixer,
-    /// An encoder-decoder transformer for pairs of sequences (Vaswani et al., NeurIPS 2017).
-    Transformer,
-}
-
-impl Architecture {
-    /// All architectures, in the order in which they are listed to users.
-    pub const ALL: [Architecture; 6] = [
-        Architecture::Resnet18,
-        Architecture::Resnet20,
-        Architecture::Mlp,
-        Architecture::Vit,
-        Architecture::Mixer,
-        Architecture::Transformer,
-    ];
-
+/// A kind of model: its options, and the network that they describe.
+///
+/// It is implemented by a struct that [`options!`](crate::options) declares. A line in
+/// [`MODELS`](super::MODELS), or [`register`](super::register) from outside this crate, makes it known
+/// by name to studies and the command line.
+pub trait Architecture: Options {
     /// Its name in a study and on the command line.
-    pub fn name(self) -> &'static str {
+    fn name(&self) -> &'static str;
+
+    /// What it reads.
+    fn takes(&self) -> Takes;
+
+    /// Checks what can be checked before the data is known.
+    ///
+    /// # Errors
+    /// Returns the first option that is not valid.
+    fn check(&self) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// The name of the layer that computes the logits: its weight has a row for each class.
+    fn classifier(&self) -> String;
+
+    /// How the loss of training treats labels.
+    fn targets(&self) -> op::Targets {
+        op::Targets::default()
+    }
+
+    /// The blocks that its network consists of, which decide the memory strategies that it supports.
+    fn blocks(&self) -> Blocks {
+        Blocks::None
+    }
+
+    /// Makes the network for such data, put together as `strategy` says. The strategy is one that
+    /// [`Architecture::blocks`] supports.
+    ///
+    /// # Errors
+    /// Returns an error if the options do not fit the data or the strategy.
+    fn network(
+        &self,
+        data: &DataFacts,
+        builder: &Builder,
+        strategy: &MemoryStrategy,
+    ) -> Result<Network>;
+}
+
+/// What a model reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Images of any height and width.
+    Images,
+    /// Images that are as high as they are wide, in steps of so many pixels.
+    SquareImages {
+        /// The side is a multiple of this.
+        multiple_of: usize,
+    },
+    /// Pairs of sequences of tokens.
+    Pairs {
+        /// The name of the layer whose weight has a row for each different token of a source.
+        source_table: &'static str,
+    },
+}
+
+impl Takes {
+    /// Whether it is pairs of sequences, not images.
+    pub fn is_pairs(self) -> bool {
+        matches!(self, Takes::Pairs { .. })
+    }
+
+    /// What it is, in words.
+    pub(super) fn in_words(self) -> &'static str {
         match self {
-            Architecture::Resnet18 => "resnet18",
-            Architecture::Resnet20 => "resnet20",
-            Architecture::Mlp => "mlp",
-            Architecture::Vit => "vit",
-            Architecture::Mixer => "mixer",
-            Architecture::Transformer => "transformer",
+            Takes::Images | Takes::SquareImages { .. } => "images",
+            Takes::Pairs { .. } => "pairs of sequences",
         }
     }
+}
 
-    /// Whether it takes pairs of sequences, not images.
-    pub fn takes_sequences(self) -> bool {
-        self == Architecture::Transformer
-    }
+/// The blocks that a network consists of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// None that a memory strategy could be applied to.
+    None,
+    /// Blocks one after another, which checkpointing can compute again.
+    Plain,
+    /// Residual blocks of convolutions in stages, which all memory strategies are for.
+    Residual,
+}
 
-    /// The keys of a specification that are for it.
-    pub(super) fn keys(self) -> &'static [&'static str] {
-        match self {
-            Architecture::Resnet18 => &["width", "stem", "in_channels", "image_size"],
-            Architecture::Resnet20 => &["width", "in_channels", "image_size"],
-            Architecture::Mlp => &["hidden", "in_channels", "image_size"],
-            Architecture::Vit => {
-                &["width", "depth", "heads", "patch", "activation", "in_channels", "image_size"]
+impl Blocks {
+    /// Checks that networks of `model`, which consist of these blocks, support a strategy.
+    pub(super) fn check(self, strategy: &MemoryStrategy, model: &str) -> Result<()> {
+        let reason = match (self, strategy.checkpoint) {
+            (Blocks::Residual, _) => return Ok(()),
+            _ if strategy.auxiliary_residual.is_some() => {
+                format!("`ara` is for residual networks; {model} has no stages of blocks")
             }
-            Architecture::Mixer => {
-                &["width", "depth", "patch", "activation", "in_channels", "image_size"]
+            (_, None) => return Ok(()),
+            (Blocks::None, Some(_)) => {
+                format!("`checkpoint` is for networks of blocks; {model} has none")
             }
-            Architecture::Transformer => {
-                &["width", "depth", "heads", "dropout", "activation", "source_vocabulary"]
-            }
-        }
+            (Blocks::Plain, Some(Checkpointing::Cells)) => format!(
+                "`checkpoint=cell` is for residual networks, {model} has no such cells; write \
+                 `sqrt`, `block` or a number of segments"
+            ),
+            (Blocks::Plain, Some(_)) => return Ok(()),
+        };
+        Err(Error::MemoryStrategy { reason })
     }
 }
 
-/// What a ResNet-18 begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stem {
-    /// A 3x3 convolution of stride 1, for small images.
-    Cifar,
-    /// A 7x7 convolution of stride 2 and a 3x3 max-pool of stride 2, as in torchvision.
-    Imagenet,
+/// A network, by what it reads.
+pub enum Network {
+    /// From images (N, channels, height, width) to logits (N, classes).
+    Images(Box<dyn Module>),
+    /// From pairs of sequences to logits (N, target length, classes).
+    Pairs(Box<dyn PairModule>),
 }
 
-impl Stem {
-    /// All stems, in the order in which they are listed to users.
-    pub const ALL: [Stem; 2] = [Stem::Cifar, Stem::Imagenet];
-
-    /// Its name in a study and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stem::Cifar => "cifar",
-            Stem::Imagenet => "imagenet",
-        }
-    }
-}
-
-impl FromStr for Architecture {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        by_name("name", name, &Self::ALL, Self::name)
-    }
-}
-
-impl FromStr for Stem {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<Self> {
-        by_name("stem", name, &Self::ALL, Self::name)
-    }
-}
-
-fn by_name<T: Copy>(
-    key: &'static str,
-    name: &str,
-    all: &[T],
-    name_of: fn(T) -> &'static str,
-) -> Result<T> {
-    all.iter().copied().find(|&item| name_of(item) == name).ok_or_else(|| {
-        let names: Vec<&str> = all.iter().map(|&item| name_of(item)).collect();
-        let hint = nearest(name, names.iter().copied());
-        let hint = hint.map(|name| format!("; the nearest is `{name}`")).unwrap_or_default();
-        Error::Spec { key, reason: format!("`{name}` is none of {}{hint}", names.join(", ")) }
-    })
+/// Anything that a pair of sequences can pass through.
+pub trait PairModule: Send + Sync {
+    /// Computes the logits (N, target length, classes) of the tokens that come next, for sources
+    /// (N, source length) and targets (N, target length) as far as they are known, both u32.
+    ///
+    /// # Errors
+    /// Returns an error if the shapes or tokens do not fit.
+    fn forward(&self, source: &Activation, target: &Activation) -> Result<Activation>;
 }

@@ -2,36 +2,73 @@
 //! with timm's names and initial distributions.
 
 use packlight_autograd::{Activation, op};
+use packlight_spec::Fault;
 
-use super::sizes::MixerSizes;
+use super::facts::LARGEST;
+use super::patches::{LARGEST_PATCH, patches};
+use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
-    FeedForward, FeedForwardConfig, LayerNorm, Linear, LinearConfig, PatchEmbedding,
+    FeedForward, FeedForwardConfig, LayerNorm, Linear, LinearConfig, Nonlinearity, PatchEmbedding,
 };
-use crate::{Builder, Init, MemoryStrategy, Module, Result};
+use crate::{Builder, Init, MemoryStrategy, Module, Result, options};
 
 const EPSILON: f64 = 1e-6;
 
-/// A mixer: patches, blocks that mix tokens and then channels, and a head on the mean token.
-pub struct Mixer {
-    stem: PatchEmbedding,
-    blocks: CheckpointedBlocks<Block>,
-    norm: LayerNorm,
-    head: Linear,
+options! {
+    /// A mixer: patches, blocks that mix tokens and then channels, and a head on the mean token.
+    pub struct Mixer {
+        /// Features of a token.
+        width: usize = 512,
+        /// Number of blocks.
+        depth: usize = 8,
+        /// Side of a patch in pixels, which divides that of an image.
+        patch: usize = 4,
+        /// The non-linearity of feed-forward parts: `gelu` or `silu`.
+        activation: Nonlinearity = Nonlinearity::Gelu,
+    }
 }
 
-impl Mixer {
-    pub(super) fn new(
+impl Architecture for Mixer {
+    fn name(&self) -> &'static str {
+        "mixer"
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::SquareImages { multiple_of: self.patch }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        if self.width == 1 {
+            let reason = "1 given, expected at least 2: half of it is hidden between tokens";
+            return Err(Fault::new("width", reason));
+        }
+        Fault::unless_within("width", self.width, 1..=LARGEST)?;
+        Fault::unless_within("depth", self.depth, 1..=LARGEST)?;
+        Fault::unless_within("patch", self.patch, 1..=LARGEST_PATCH)
+    }
+
+    fn classifier(&self) -> String {
+        "head".to_owned()
+    }
+
+    fn blocks(&self) -> Blocks {
+        Blocks::Plain
+    }
+
+    fn network(
+        &self,
+        data: &DataFacts,
         builder: &Builder,
-        sizes: &MixerSizes,
         strategy: &MemoryStrategy,
-    ) -> Result<Self> {
-        strategy.refuse_residual("mixer")?;
-        let &MixerSizes { in_channels, width, patch, classes, .. } = sizes;
+    ) -> Result<Network> {
+        let (in_channels, classes) = (data.in_channels()?, data.classes()?);
+        let &Mixer { width, patch, .. } = self;
+        let patches = patches(patch, data.image_size()?)?;
         let zero = Init::Constant(0.0);
         let embedding = LinearConfig { init: Init::LecunNormal, bias: Some(zero) };
         let head = LinearConfig { init: zero, bias: Some(zero) };
-        Ok(Self {
+        Ok(Network::Images(Box::new(Layers {
             stem: PatchEmbedding::with(
                 &builder.pp("stem").pp("proj"),
                 in_channels,
@@ -41,18 +78,25 @@ impl Mixer {
             )?,
             blocks: CheckpointedBlocks::new(
                 builder,
-                sizes.depth,
+                self.depth,
                 strategy.checkpoint,
                 [],
-                |number| Block::new(&builder.pp("blocks").pp(number), sizes),
+                |number| Block::new(&builder.pp("blocks").pp(number), self, patches),
             )?,
             norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
             head: Linear::with(&builder.pp("head"), width, classes, head)?,
-        })
+        })))
     }
 }
 
-impl Module for Mixer {
+struct Layers {
+    stem: PatchEmbedding,
+    blocks: CheckpointedBlocks<Block>,
+    norm: LayerNorm,
+    head: Linear,
+}
+
+impl Module for Layers {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let mut x = self.stem.forward(x)?;
         x = self.blocks.forward(&x)?;
@@ -70,8 +114,8 @@ struct Block {
 }
 
 impl Block {
-    fn new(builder: &Builder, sizes: &MixerSizes) -> Result<Self> {
-        let &MixerSizes { width, patches, activation, .. } = sizes;
+    fn new(builder: &Builder, options: &Mixer, patches: usize) -> Result<Self> {
+        let &Mixer { width, activation, .. } = options;
         let mlp = |name: &str, (features, hidden), auxiliary| {
             let linear = LinearConfig {
                 init: Init::xavier_uniform(features, hidden),

@@ -1,211 +1,201 @@
-//! A model's description, and whether it makes sense.
+//! A model's description: its name, its options, and what is known of the data.
 
-use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
-use super::{Architecture, Stem};
-use crate::layer::Nonlinearity;
+use packlight_autograd::op;
+use packlight_spec::Fault;
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use toml::{Table, Value};
+
+use super::list::{Entry, find};
+use super::{Architecture, DataFacts, Takes};
 use crate::{Error, Result};
 
-/// A model's description, as a study's `[model]` table writes it.
+/// A model's description, as a study's `[model]` table writes it: a name, options of that model, and
+/// facts of the data.
 ///
-/// `in_channels`, `image_size`, `source_vocabulary` and `classes` are facts of the data, which
-/// [`ModelSpec::for_images`] or [`ModelSpec::for_sequences`] fills in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The facts ([`DataFacts`]) need not be written: [`ModelSpec::for_images`] or
+/// [`ModelSpec::for_sequences`] adds those of the data.
+#[derive(Debug, Clone)]
 pub struct ModelSpec {
-    /// Which architecture.
-    pub name: Architecture,
-    /// Channels of a ResNet's first stage, or features of a token; without it 64 for ResNet-18, 16
-    /// for ResNet-20, 192 for ViT and 512 for Mixer and Transformer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub width: Option<usize>,
-    /// What ResNet-18 begins with; without it `cifar`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stem: Option<Stem>,
-    /// Sizes of an MLP's hidden layers; without it one of 128.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hidden: Option<Vec<usize>>,
-    /// Blocks of a ViT or Mixer, or layers on each side of a Transformer; without it 12, 8 and 6.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub depth: Option<usize>,
-    /// Heads of attention; without it 3 for ViT and 8 for Transformer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub heads: Option<usize>,
-    /// Side of a patch in pixels; without it 4.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patch: Option<usize>,
-    /// Share that a Transformer drops; without it 0.1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dropout: Option<f64>,
-    /// What stands between the linear layers of a feed-forward part of a ViT, Mixer or Transformer;
-    /// without it `gelu`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub activation: Option<Nonlinearity>,
-    /// Channels of an image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_channels: Option<usize>,
-    /// Side of a square image; a ResNet takes any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<usize>,
-    /// Number of different tokens in a source sequence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source_vocabulary: Option<usize>,
-    /// Number of classes, or of different tokens in a target sequence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub classes: Option<usize>,
+    entry: Entry,
+    /// The options that are given; the others have their defaults.
+    given: Table,
+    facts: DataFacts,
+    architecture: Arc<dyn Architecture>,
 }
 
-/// No width, image or number of classes is larger than this.
-const LARGEST: usize = 1 << 16;
-/// No patch is larger than this.
-const LARGEST_PATCH: usize = 256;
-
 impl ModelSpec {
-    /// The architecture in its usual size, for data that is not known yet.
-    pub fn new(name: Architecture) -> Self {
+    /// The description of this model, for data that is not known yet.
+    pub fn new<A: Architecture + Default + 'static>(architecture: A) -> Self {
+        let usual = A::default();
+        let own = architecture.keys().iter().filter_map(|key| {
+            let value = architecture.value(key.name)?;
+            (usual.value(key.name).as_ref() != Some(&value)).then(|| (key.name.to_owned(), value))
+        });
         Self {
-            name,
-            width: None,
-            stem: None,
-            hidden: None,
-            depth: None,
-            heads: None,
-            patch: None,
-            dropout: None,
-            activation: None,
-            in_channels: None,
-            image_size: None,
-            source_vocabulary: None,
-            classes: None,
+            entry: Entry::of::<A>(),
+            given: own.collect(),
+            facts: DataFacts::default(),
+            architecture: Arc::new(architecture),
         }
     }
 
-    /// This specification for square images of `in_channels` x `image_size` x `image_size` in
-    /// `classes` classes.
+    /// The model of this name with these options and facts of the data; the other options have their
+    /// defaults.
     ///
     /// # Errors
-    /// If it already says otherwise.
+    /// Returns a fault if there is no such model or option, in which case the nearest name is
+    /// suggested, or if a value is not valid.
+    pub fn named(name: &str, mut options: Table) -> Result<Self, Fault> {
+        let entry = find(name)?;
+        let facts = DataFacts::take_from(&mut options, entry.usual().takes())?;
+        let architecture = entry.with(&options)?;
+        Ok(Self { entry, given: options, facts, architecture: architecture.into() })
+    }
+
+    /// This description with another value of an option.
+    ///
+    /// # Errors
+    /// Returns a fault if the model has no such option or the value is not valid.
+    pub fn with(&self, key: &str, value: impl Into<Value>) -> Result<Self, Fault> {
+        let mut given = self.given.clone();
+        given.insert(key.to_owned(), value.into());
+        let architecture = self.entry.with(&given)?.into();
+        Ok(Self { given, architecture, ..self.clone() })
+    }
+
+    /// This description for square images of `in_channels` x `image_size` x `image_size` in `classes`
+    /// classes.
+    ///
+    /// # Errors
+    /// Returns an error if it already says otherwise, or the model does not take images.
     pub fn for_images(
         &self,
         in_channels: usize,
         image_size: usize,
         classes: usize,
     ) -> Result<Self> {
-        if self.name.takes_sequences() {
-            return Err(self.other_data("pairs of sequences", "images"));
+        if self.takes().is_pairs() {
+            return Err(self.other_data("images"));
         }
-        Ok(Self {
-            in_channels: agree("in_channels", self.in_channels, in_channels)?,
-            image_size: agree("image_size", self.image_size, image_size)?,
-            classes: agree("classes", self.classes, classes)?,
-            ..self.clone()
+        self.with_facts(DataFacts {
+            in_channels: Some(in_channels),
+            image_size: Some(image_size),
+            classes: Some(classes),
+            ..DataFacts::default()
         })
     }
 
-    /// This specification for pairs of sequences: of `source_vocabulary` and of `classes` different
+    /// This description for pairs of sequences: of `source_vocabulary` and of `classes` different
     /// tokens.
     ///
     /// # Errors
-    /// If it already says otherwise.
+    /// Returns an error if it already says otherwise, or the model does not take pairs.
     pub fn for_sequences(&self, source_vocabulary: usize, classes: usize) -> Result<Self> {
-        if !self.name.takes_sequences() {
-            return Err(self.other_data("images", "pairs of sequences"));
+        if !self.takes().is_pairs() {
+            return Err(self.other_data("pairs of sequences"));
         }
-        Ok(Self {
-            source_vocabulary: agree(
-                "source_vocabulary",
-                self.source_vocabulary,
-                source_vocabulary,
-            )?,
-            classes: agree("classes", self.classes, classes)?,
-            ..self.clone()
+        self.with_facts(DataFacts {
+            source_vocabulary: Some(source_vocabulary),
+            classes: Some(classes),
+            ..DataFacts::default()
         })
     }
 
-    /// The name of the layer that gives the logits: its weight has a row for each class.
+    fn with_facts(&self, data: DataFacts) -> Result<Self> {
+        Ok(Self { facts: self.facts.with(&data)?, ..self.clone() })
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &'static str {
+        self.architecture.name()
+    }
+
+    /// What the model reads.
+    pub fn takes(&self) -> Takes {
+        self.architecture.takes()
+    }
+
+    /// The name of the layer that computes the logits: its weight has a row for each class.
     pub fn classifier(&self) -> String {
-        match self.name {
-            Architecture::Resnet18 => "fc".to_owned(),
-            Architecture::Resnet20 => "linear".to_owned(),
-            Architecture::Mlp => format!("fc{}", self.hidden.as_ref().map_or(1, Vec::len) + 1),
-            Architecture::Vit | Architecture::Mixer => "head".to_owned(),
-            Architecture::Transformer => "decoder_generator.linear".to_owned(),
-        }
+        self.architecture.classifier()
     }
 
-    /// The name of the layer whose weight has a row for each different token of a source sequence;
-    /// `None` where the model takes images.
-    pub fn source_table(&self) -> Option<&'static str> {
-        self.name.takes_sequences().then_some("src_embedding.embeddings_table")
+    /// How the loss of training treats labels.
+    pub fn targets(&self) -> op::Targets {
+        self.architecture.targets()
     }
 
-    pub(super) fn other_data(&self, takes: &str, given: &str) -> Error {
-        let reason = format!("{} takes {takes}, the data are {given}", self.name.name());
-        Error::Spec { key: "name", reason }
+    /// The value of an option; `None` if the model has no such option.
+    pub fn option(&self, key: &str) -> Option<Value> {
+        self.architecture.value(key)
     }
 
-    /// Checks all that can be checked before the data is known.
-    ///
-    /// # Errors
-    /// If a size is 0 or a key belongs to another architecture; the error names the key.
-    pub fn validate(&self) -> Result<()> {
-        let given = [
-            ("width", self.width.is_some()),
-            ("stem", self.stem.is_some()),
-            ("hidden", self.hidden.is_some()),
-            ("depth", self.depth.is_some()),
-            ("heads", self.heads.is_some()),
-            ("patch", self.patch.is_some()),
-            ("dropout", self.dropout.is_some()),
-            ("activation", self.activation.is_some()),
-            ("in_channels", self.in_channels.is_some()),
-            ("image_size", self.image_size.is_some()),
-            ("source_vocabulary", self.source_vocabulary.is_some()),
-        ];
-        let keys = self.name.keys();
-        let mut foreign = given.into_iter().filter(|(key, given)| *given && !keys.contains(key));
-        if let Some((key, _)) = foreign.next() {
-            let reason = format!("{} has no such choice; leave the key out", self.name.name());
-            return Err(Error::Spec { key, reason });
-        }
-        let sizes = [
-            ("width", self.width, LARGEST),
-            ("depth", self.depth, LARGEST),
-            ("heads", self.heads, LARGEST),
-            ("patch", self.patch, LARGEST_PATCH),
-            ("in_channels", self.in_channels, LARGEST),
-            ("image_size", self.image_size, LARGEST),
-            ("source_vocabulary", self.source_vocabulary, LARGEST),
-            ("classes", self.classes, LARGEST),
-        ];
-        let hidden = self.hidden.iter().flatten().map(|&size| ("hidden", Some(size), LARGEST));
-        for (key, size, largest) in sizes.into_iter().chain(hidden) {
-            if let Some(size) = size
-                && !(1..=largest).contains(&size)
-            {
-                let reason = format!("{size} given, expected 1 to {largest}");
-                return Err(Error::Spec { key, reason });
-            }
-        }
-        if let Some(dropout) = self.dropout.filter(|dropout| !(0.0..1.0).contains(dropout)) {
-            let reason = format!("{dropout} given, expected 0 <= dropout < 1");
-            return Err(Error::Spec { key: "dropout", reason });
-        }
-        if self.name == Architecture::Mixer && self.width == Some(1) {
-            let reason = "1 given, expected at least 2: half of it is hidden between tokens".into();
-            return Err(Error::Spec { key: "width", reason });
-        }
-        Ok(())
+    /// What is known of the data.
+    pub fn facts(&self) -> &DataFacts {
+        &self.facts
+    }
+
+    /// The options and the network that they describe.
+    pub(super) fn architecture(&self) -> &dyn Architecture {
+        self.architecture.as_ref()
+    }
+
+    pub(super) fn other_data(&self, given: &str) -> Error {
+        let takes = self.takes().in_words();
+        let reason = format!("{} takes {takes}, the data are {given}", self.name());
+        Error::Spec(Fault::new("name", reason))
+    }
+
+    /// The options that are given, in the order in which the model lists them.
+    fn given(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let keys = self.architecture.keys().iter().map(|key| key.name);
+        keys.filter(|key| self.given.contains_key(*key))
+            .filter_map(|key| Some((key, self.architecture.value(key)?)))
+    }
+
+    /// The name and the options that are given, for people: `vit, width 48, depth 3, silu`.
+    pub fn in_words(&self) -> String {
+        let option = |(key, value)| match value {
+            Value::String(activation) if key == "activation" => activation,
+            Value::String(value) => format!("{value} {key}"),
+            Value::Float(value) => format!("{key} {value}"),
+            value => format!("{key} {value}"),
+        };
+        let words: Vec<String> =
+            [self.name().to_owned()].into_iter().chain(self.given().map(option)).collect();
+        words.join(", ")
     }
 }
 
-/// What the data has, unless the specification says otherwise.
-fn agree(key: &'static str, said: Option<usize>, found: usize) -> Result<Option<usize>> {
-    match said {
-        Some(said) if said != found => Err(Error::Spec {
-            key,
-            reason: format!("{said} given, the data has {found}; leave the key out"),
-        }),
-        _ => Ok(Some(found)),
+impl Serialize for ModelSpec {
+    /// The name, the options that are given, and the facts that are known.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("name", self.name())?;
+        for (key, value) in self.given() {
+            map.serialize_entry(key, &value)?;
+        }
+        for (key, fact) in self.facts.named() {
+            if let Some(fact) = fact {
+                map.serialize_entry(key, &fact)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Written {
+            name: String,
+            #[serde(flatten)]
+            options: Table,
+        }
+        let Written { name, options } = Written::deserialize(deserializer)?;
+        Self::named(&name, options).map_err(|fault| de::Error::custom(format!("model: {fault}")))
     }
 }

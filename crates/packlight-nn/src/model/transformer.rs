@@ -4,13 +4,17 @@
 
 use candle_core::{DType, Tensor, Var};
 use packlight_autograd::{Activation, op};
+use packlight_spec::Fault;
 
-use super::sizes::TransformerSizes;
+use super::facts::LARGEST;
+use super::patches::check_heads;
+use super::{Architecture, Blocks, DataFacts, Network, PairModule, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
     Attention, Dropout, Embedding, FeedForward, FeedForwardConfig, LayerNorm, Linear, LinearConfig,
+    Nonlinearity,
 };
-use crate::{Builder, Error, Init, MemoryStrategy, Module, Result};
+use crate::{Builder, Error, Init, MemoryStrategy, Module, Result, options};
 
 /// The token that fills up sequences which are shorter than others: it is neither seen nor counted.
 pub const PADDING: u32 = 0;
@@ -18,8 +22,86 @@ pub const PADDING: u32 = 0;
 /// Places that have a position embedding.
 const POSITIONS: usize = 5000;
 
-/// A transformer from one sequence of tokens to another.
-pub struct Transformer {
+options! {
+    /// A transformer from one sequence of tokens to another.
+    pub struct Transformer {
+        /// Features of a token.
+        width: usize = 512,
+        /// Number of layers of the encoder, and of the decoder.
+        depth: usize = 6,
+        /// Heads of attention, which divide the width.
+        heads: usize = 8,
+        /// Share of the features that training drops.
+        dropout: f64 = 0.1,
+        /// The non-linearity of feed-forward parts: `gelu` or `silu`.
+        activation: Nonlinearity = Nonlinearity::Gelu,
+    }
+}
+
+impl Architecture for Transformer {
+    fn name(&self) -> &'static str {
+        "transformer"
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Pairs { source_table: "src_embedding.embeddings_table" }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        Fault::unless_within("width", self.width, 1..=LARGEST)?;
+        Fault::unless_within("depth", self.depth, 1..=LARGEST)?;
+        Fault::unless_within("heads", self.heads, 1..=LARGEST)?;
+        match (0.0..1.0).contains(&self.dropout) {
+            true => Ok(()),
+            false => {
+                let reason = format!("{} given, expected 0 <= dropout < 1", self.dropout);
+                Err(Fault::new("dropout", reason))
+            }
+        }
+    }
+
+    fn classifier(&self) -> String {
+        "decoder_generator.linear".to_owned()
+    }
+
+    fn targets(&self) -> op::Targets {
+        op::Targets { smoothing: 0.1, ignored: Some(PADDING) }
+    }
+
+    fn blocks(&self) -> Blocks {
+        Blocks::Plain
+    }
+
+    fn network(
+        &self,
+        data: &DataFacts,
+        builder: &Builder,
+        strategy: &MemoryStrategy,
+    ) -> Result<Network> {
+        check_heads(self.heads, self.width)?;
+        let (source_vocabulary, classes) = (data.source_vocabulary()?, data.classes()?);
+        let &Transformer { width, depth, .. } = self;
+        let (encoder, decoder) = (builder.pp("encoder"), builder.pp("decoder"));
+        let (encoder_layers, decoder_layers) =
+            (encoder.pp("encoder_layers"), decoder.pp("decoder_layers"));
+        let checkpoint = strategy.checkpoint;
+        Ok(Network::Pairs(Box::new(Layers {
+            source: TokenEmbedding::new(builder, "src", source_vocabulary, self)?,
+            encoder: CheckpointedBlocks::new(&encoder, depth, checkpoint, [], |number| {
+                EncoderLayer::new(&encoder_layers.pp(number), self)
+            })?,
+            encoder_norm: LayerNorm::new(&encoder.pp("norm"), width)?,
+            target: TokenEmbedding::new(builder, "trg", classes, self)?,
+            decoder: CheckpointedBlocks::new(&decoder, depth, checkpoint, ["memory"], |number| {
+                DecoderLayer::new(&decoder_layers.pp(number), self)
+            })?,
+            decoder_norm: LayerNorm::new(&decoder.pp("norm"), width)?,
+            generator: linear(&builder.pp("decoder_generator").pp("linear"), width, classes)?,
+        })))
+    }
+}
+
+struct Layers {
     source: TokenEmbedding,
     encoder: CheckpointedBlocks<EncoderLayer>,
     encoder_norm: LayerNorm,
@@ -30,45 +112,8 @@ pub struct Transformer {
     generator: Linear,
 }
 
-impl Transformer {
-    pub(super) fn new(
-        builder: &Builder,
-        sizes: &TransformerSizes,
-        strategy: &MemoryStrategy,
-    ) -> Result<Self> {
-        strategy.refuse_residual("transformer")?;
-        let &TransformerSizes { source_vocabulary, classes, width, depth, .. } = sizes;
-        let (encoder, decoder) = (builder.pp("encoder"), builder.pp("decoder"));
-        let (encoder_layers, decoder_layers) =
-            (encoder.pp("encoder_layers"), decoder.pp("decoder_layers"));
-        Ok(Self {
-            source: TokenEmbedding::new(builder, "src", source_vocabulary, sizes)?,
-            encoder: CheckpointedBlocks::new(&encoder, depth, strategy.checkpoint, [], |number| {
-                EncoderLayer::new(&encoder_layers.pp(number), sizes)
-            })?,
-            encoder_norm: LayerNorm::new(&encoder.pp("norm"), width)?,
-            target: TokenEmbedding::new(builder, "trg", classes, sizes)?,
-            decoder: CheckpointedBlocks::new(
-                &decoder,
-                depth,
-                strategy.checkpoint,
-                ["memory"],
-                |number| DecoderLayer::new(&decoder_layers.pp(number), sizes),
-            )?,
-            decoder_norm: LayerNorm::new(&decoder.pp("norm"), width)?,
-            generator: linear(&builder.pp("decoder_generator").pp("linear"), width, classes)?,
-        })
-    }
-}
-
-impl Transformer {
-    /// Logits (N, target length, classes) of the tokens that come next, for sources
-    /// (N, source length) and targets (N, target length) as far as they are known, both u32.
-    ///
-    /// # Errors
-    /// If these are not so many pairs of sequences, a token is in no vocabulary, or a sequence is
-    /// longer than there are positions.
-    pub fn forward(&self, source: &Activation, target: &Activation) -> Result<Activation> {
+impl PairModule for Layers {
+    fn forward(&self, source: &Activation, target: &Activation) -> Result<Activation> {
         if !matches!((source.dims(), target.dims()), ([n, _], [m, _]) if n == m) {
             let reason = format!(
                 "sources (N, length) and as many targets expected, {:?} and {:?} found",
@@ -113,9 +158,9 @@ impl TokenEmbedding {
         builder: &Builder,
         side: &str,
         vocabulary: usize,
-        sizes: &TransformerSizes,
+        options: &Transformer,
     ) -> Result<Self> {
-        let width = sizes.width;
+        let width = options.width;
         let table = builder.pp(format!("{side}_embedding")).pp("embeddings_table");
         let positions = builder.pp(format!("{side}_pos_embedding"));
         let xavier = Init::xavier_uniform(width, vocabulary);
@@ -127,7 +172,7 @@ impl TokenEmbedding {
                 Init::Sinusoid,
             )?,
             scale: (width as f64).sqrt(),
-            dropout: Dropout::new(&positions.pp("dropout"), sizes.dropout)?,
+            dropout: Dropout::new(&positions.pp("dropout"), options.dropout)?,
         })
     }
 }
@@ -156,13 +201,13 @@ impl Sublayer {
     fn around<F>(
         builder: &Builder,
         number: usize,
-        sizes: &TransformerSizes,
+        options: &Transformer,
         f: impl FnOnce() -> Result<F>,
     ) -> Result<(Self, F)> {
         let builder = builder.pp("sublayers").pp(number);
-        let norm = LayerNorm::new(&builder.pp("norm"), sizes.width)?;
+        let norm = LayerNorm::new(&builder.pp("norm"), options.width)?;
         let f = f()?;
-        let dropout = Dropout::new(&builder.pp("dropout"), sizes.dropout)?;
+        let dropout = Dropout::new(&builder.pp("dropout"), options.dropout)?;
         Ok((Self { norm, dropout }, f))
     }
 
@@ -182,11 +227,13 @@ struct EncoderLayer {
 }
 
 impl EncoderLayer {
-    fn new(builder: &Builder, sizes: &TransformerSizes) -> Result<Self> {
+    fn new(builder: &Builder, options: &Transformer) -> Result<Self> {
         let attention = builder.pp("multi_headed_attention");
         Ok(Self {
-            attention: Sublayer::around(builder, 0, sizes, || Projected::new(&attention, sizes))?,
-            feed_forward: Sublayer::around(builder, 1, sizes, || feed_forward(builder, sizes))?,
+            attention: Sublayer::around(builder, 0, options, || {
+                Projected::new(&attention, options)
+            })?,
+            feed_forward: Sublayer::around(builder, 1, options, || feed_forward(builder, options))?,
         })
     }
 
@@ -205,14 +252,14 @@ struct DecoderLayer {
 }
 
 impl DecoderLayer {
-    fn new(builder: &Builder, sizes: &TransformerSizes) -> Result<Self> {
-        let attention = |name: &str| Projected::new(&builder.pp(name), sizes);
+    fn new(builder: &Builder, options: &Transformer) -> Result<Self> {
+        let attention = |name: &str| Projected::new(&builder.pp(name), options);
         Ok(Self {
-            own: Sublayer::around(builder, 0, sizes, || attention("trg_multi_headed_attention"))?,
-            source: Sublayer::around(builder, 1, sizes, || {
+            own: Sublayer::around(builder, 0, options, || attention("trg_multi_headed_attention"))?,
+            source: Sublayer::around(builder, 1, options, || {
                 attention("src_multi_headed_attention")
             })?,
-            feed_forward: Sublayer::around(builder, 2, sizes, || feed_forward(builder, sizes))?,
+            feed_forward: Sublayer::around(builder, 2, options, || feed_forward(builder, options))?,
         })
     }
 
@@ -242,13 +289,13 @@ struct Projected {
 }
 
 impl Projected {
-    fn new(builder: &Builder, sizes: &TransformerSizes) -> Result<Self> {
-        let width = sizes.width;
+    fn new(builder: &Builder, options: &Transformer) -> Result<Self> {
+        let width = options.width;
         let net =
             |number: usize| linear(&builder.pp("qkv_nets").pp(number).auxiliary(4), width, width);
         Ok(Self {
             qkv: [net(0)?, net(1)?, net(2)?],
-            attention: Attention::with(builder, width, sizes.heads, sizes.dropout)?,
+            attention: Attention::with(builder, width, options.heads, options.dropout)?,
             out: linear(&builder.pp("out_projection_net").auxiliary(3), width, width)?,
         })
     }
@@ -266,8 +313,8 @@ impl Projected {
     }
 }
 
-fn feed_forward(builder: &Builder, sizes: &TransformerSizes) -> Result<FeedForward> {
-    let &TransformerSizes { width, activation, dropout, .. } = sizes;
+fn feed_forward(builder: &Builder, options: &Transformer) -> Result<FeedForward> {
+    let &Transformer { width, activation, dropout, .. } = options;
     let hidden = 4 * width;
     let config = FeedForwardConfig {
         names: ["linear1", "linear2"],

@@ -2,22 +2,94 @@
 //! timm's names and initial distributions.
 
 use packlight_autograd::{Activation, op};
+use packlight_spec::Fault;
 
-use super::sizes::VitSizes;
+use super::facts::LARGEST;
+use super::patches::{LARGEST_PATCH, check_heads, patches};
+use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
     Attention, FeedForward, FeedForwardConfig, LayerNorm, Learned, Linear, LinearConfig,
-    PatchEmbedding,
+    Nonlinearity, PatchEmbedding,
 };
-use crate::{Builder, Init, MemoryStrategy, Module, Result};
+use crate::{Builder, Init, MemoryStrategy, Module, Result, options};
 
 const EPSILON: f64 = 1e-6;
 /// timm's linear layers.
 const LINEAR: LinearConfig =
     LinearConfig { init: Init::Normal { deviation: 0.02 }, bias: Some(Init::Constant(0.0)) };
 
-/// A vision transformer: patches, a class token, positions, blocks, and a head on the class token.
-pub struct Vit {
+options! {
+    /// A vision transformer: patches, a class token, positions, blocks, and a head on the class token.
+    pub struct Vit {
+        /// Features of a token.
+        width: usize = 192,
+        /// Number of blocks.
+        depth: usize = 12,
+        /// Heads of attention, which divide the width.
+        heads: usize = 3,
+        /// Side of a patch in pixels, which divides that of an image.
+        patch: usize = 4,
+        /// The non-linearity of feed-forward parts: `gelu` or `silu`.
+        activation: Nonlinearity = Nonlinearity::Gelu,
+    }
+}
+
+impl Architecture for Vit {
+    fn name(&self) -> &'static str {
+        "vit"
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::SquareImages { multiple_of: self.patch }
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        Fault::unless_within("width", self.width, 1..=LARGEST)?;
+        Fault::unless_within("depth", self.depth, 1..=LARGEST)?;
+        Fault::unless_within("heads", self.heads, 1..=LARGEST)?;
+        Fault::unless_within("patch", self.patch, 1..=LARGEST_PATCH)
+    }
+
+    fn classifier(&self) -> String {
+        "head".to_owned()
+    }
+
+    fn blocks(&self) -> Blocks {
+        Blocks::Plain
+    }
+
+    fn network(
+        &self,
+        data: &DataFacts,
+        builder: &Builder,
+        strategy: &MemoryStrategy,
+    ) -> Result<Network> {
+        check_heads(self.heads, self.width)?;
+        let (in_channels, classes) = (data.in_channels()?, data.classes()?);
+        let &Vit { width, patch, .. } = self;
+        let patches = patches(patch, data.image_size()?)?;
+        let token = Init::Normal { deviation: 1e-6 };
+        let small = Init::Normal { deviation: 0.02 };
+        let embedding = builder.pp("patch_embed").pp("proj");
+        Ok(Network::Images(Box::new(Layers {
+            patches: PatchEmbedding::new(&embedding, in_channels, width, patch)?,
+            class_token: Learned::new(&builder.pp("cls_token"), &[1, 1, width], token)?,
+            positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
+            blocks: CheckpointedBlocks::new(
+                builder,
+                self.depth,
+                strategy.checkpoint,
+                [],
+                |number| Block::new(&builder.pp("blocks").pp(number), self),
+            )?,
+            norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::with(&builder.pp("head"), width, classes, LINEAR)?,
+        })))
+    }
+}
+
+struct Layers {
     patches: PatchEmbedding,
     class_token: Learned,
     positions: Learned,
@@ -26,35 +98,7 @@ pub struct Vit {
     head: Linear,
 }
 
-impl Vit {
-    pub(super) fn new(
-        builder: &Builder,
-        sizes: &VitSizes,
-        strategy: &MemoryStrategy,
-    ) -> Result<Self> {
-        strategy.refuse_residual("vit")?;
-        let &VitSizes { in_channels, width, patch, patches, classes, .. } = sizes;
-        let token = Init::Normal { deviation: 1e-6 };
-        let small = Init::Normal { deviation: 0.02 };
-        let embedding = builder.pp("patch_embed").pp("proj");
-        Ok(Self {
-            patches: PatchEmbedding::new(&embedding, in_channels, width, patch)?,
-            class_token: Learned::new(&builder.pp("cls_token"), &[1, 1, width], token)?,
-            positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
-            blocks: CheckpointedBlocks::new(
-                builder,
-                sizes.depth,
-                strategy.checkpoint,
-                [],
-                |number| Block::new(&builder.pp("blocks").pp(number), sizes),
-            )?,
-            norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
-            head: Linear::with(&builder.pp("head"), width, classes, LINEAR)?,
-        })
-    }
-}
-
-impl Module for Vit {
+impl Module for Layers {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let mut x = op::prepend_token(&self.patches.forward(x)?, &self.class_token.value())?;
         x = op::add_parameter(&x, &self.positions.value())?;
@@ -75,18 +119,18 @@ struct Block {
 }
 
 impl Block {
-    fn new(builder: &Builder, sizes: &VitSizes) -> Result<Self> {
-        let width = sizes.width;
+    fn new(builder: &Builder, options: &Vit) -> Result<Self> {
+        let width = options.width;
         let attn = builder.pp("attn");
         let feed_forward = FeedForwardConfig {
             linear: [LINEAR; 2],
-            activation: sizes.activation,
+            activation: options.activation,
             ..FeedForwardConfig::default()
         };
         Ok(Self {
             norm1: LayerNorm::with(&builder.pp("norm1"), width, EPSILON)?,
             qkv: Linear::with(&attn.pp("qkv").auxiliary(4), width, 3 * width, LINEAR)?,
-            attention: Attention::new(&attn, width, sizes.heads)?,
+            attention: Attention::new(&attn, width, options.heads)?,
             proj: Linear::with(&attn.pp("proj").auxiliary(3), width, width, LINEAR)?,
             norm2: LayerNorm::with(&builder.pp("norm2"), width, EPSILON)?,
             mlp: FeedForward::with(&builder.pp("mlp"), width, 4 * width, feed_forward)?,

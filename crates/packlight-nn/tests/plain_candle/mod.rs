@@ -2,8 +2,8 @@
 //! against. All have features of 8, two heads and two blocks.
 
 use candle_core::{D, Device, Result, Tensor};
-use packlight_nn::layer::Nonlinearity;
 use packlight_nn::model::{Model, PADDING};
+use toml::Value;
 
 /// The model's parameters in plain candle operations.
 pub(crate) struct Candle<'a>(pub(crate) &'a Model);
@@ -35,9 +35,9 @@ impl Candle<'_> {
 
     fn feed_forward(&self, x: &Tensor, name: &str, layers: [&str; 2]) -> Result<Tensor> {
         let hidden = self.linear(x, &format!("{name}.{}", layers[0]))?;
-        let hidden = match self.0.spec().activation {
-            Some(Nonlinearity::Silu) => hidden.silu()?,
-            Some(Nonlinearity::Gelu) | None => gelu(&hidden)?,
+        let hidden = match self.0.spec().option("activation") {
+            Some(Value::String(name)) if name == "silu" => hidden.silu()?,
+            _ => gelu(&hidden)?,
         };
         self.linear(&hidden, &format!("{name}.{}", layers[1]))
     }

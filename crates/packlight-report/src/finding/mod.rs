@@ -88,9 +88,10 @@ fn open(claim: &str, why: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use packlight_spec::NamedPlan;
+
     use super::*;
     use crate::plan::{LayerRow, Spread};
-    use crate::study::Plan;
 
     /// A plan of the codec that its name begins with; two seeds end a tenth of a point to each side
     /// of `accuracy`.
@@ -98,7 +99,12 @@ mod tests {
         let spec = name.split('-').next().unwrap_or_default();
         let (planned_epochs, mean) = ends;
         PlanRow {
-            plan: Plan { name: name.into(), spec: spec.into(), from: None },
+            plan: NamedPlan {
+                name: name.into(),
+                spec: spec.into(),
+                epochs: Some(planned_epochs),
+                from: None,
+            },
             planned_epochs,
             planned: 2,
             finished: 2,

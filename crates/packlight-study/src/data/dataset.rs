@@ -3,7 +3,7 @@
 use std::fmt;
 
 use packlight_nn::ModelSpec;
-use packlight_nn::model::Architecture;
+use packlight_nn::model::Takes;
 use sha2::{Digest, Sha256};
 
 use super::images::Images;
@@ -16,9 +16,9 @@ use super::{Augment, DataSpec, Error, Normalise, Result, SetName, Split};
 pub struct DataSet {
     /// Which set it is.
     pub name: SetName,
-    /// What a model is trained on.
+    /// The samples that a model is trained on.
     pub train: Split,
-    /// What it is judged by.
+    /// The samples that it is tested on.
     pub test: Split,
     /// What its samples are.
     pub form: Form,
@@ -36,7 +36,7 @@ pub enum Form {
         class_names: Vec<String>,
         /// The channels, height and width of a batch.
         shape: [usize; 3],
-        /// What pixels were normalised with, for each channel.
+        /// The normalisation of the pixels, for each channel.
         normalise: Normalise,
     },
     /// Pairs of sequences of tokens.
@@ -49,18 +49,16 @@ pub enum Form {
 }
 
 impl DataSet {
-    /// The model's description with what these data say about it.
+    /// The model's description with the facts of these data.
     ///
     /// # Errors
-    /// If the model takes other data or other images, or says otherwise.
+    /// Returns an error if the model takes other data or other images, or says otherwise.
     pub fn model(&self, spec: &ModelSpec) -> crate::Result<ModelSpec> {
         match self.form {
             Form::Images { ref class_names, shape: [channels, height, width], .. } => {
                 let model = spec.for_images(channels, height, class_names.len())?;
-                let any_shape =
-                    matches!(spec.name, Architecture::Resnet18 | Architecture::Resnet20);
-                if height != width && !any_shape {
-                    let (set, model) = (self.name.to_string(), spec.name.name());
+                if height != width && spec.takes() != Takes::Images {
+                    let (set, model) = (self.name.to_string(), spec.name());
                     return Err(Error::NotSquare { set, model, height, width }.into());
                 }
                 Ok(model)
@@ -87,7 +85,7 @@ impl fmt::Display for Form {
 }
 
 impl DataSet {
-    /// Brings what a loader read into the form that `spec` asks for.
+    /// Brings the images that a loader read into the form that `spec` asks for.
     pub(super) fn new(mut set: RawSet, spec: &DataSpec) -> Result<Self> {
         set.train.truncate(spec.train_limit);
         set.test.truncate(spec.test_limit);
@@ -103,8 +101,8 @@ impl DataSet {
         if channels < own_channels {
             return Err(Error::setting(
                 "channels",
-                format!("{own_channels}, since {} has colours,", spec.name),
-                channels.to_string(),
+                format!("{own_channels}, since {} has colours", spec.name),
+                channels,
             ));
         }
         let usual = (spec.name == SetName::Digits).then_some(32);
@@ -114,7 +112,7 @@ impl DataSet {
             return Err(Error::setting(
                 "augment.pad",
                 format!("less than the images' {height} x {width} pixels"),
-                spec.augment.pad.to_string(),
+                spec.augment.pad,
             ));
         }
         let checksum = checksum(&[&set.train, &set.test]);
@@ -251,10 +249,10 @@ mod tests {
             let error = digits(change).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");
         };
-        refused(&|spec| spec.augment.pad = 32, "`augment.pad`");
+        refused(&|spec| spec.augment.pad = 32, "data.augment.pad: 32 given");
         refused(
             &|spec| spec.normalise = Some(Normalise { mean: vec![0.0; 3], std: vec![1.0] }),
-            "`normalise.mean`: 1 finite numbers",
+            "data.normalise.mean: [0.0, 0.0, 0.0] given, expected 1 finite numbers",
         );
         let set = digits(|_| ()).unwrap();
         assert!(set.test.batch(&[360], None, &Device::Cpu).is_err());

@@ -1,6 +1,9 @@
 //! What can go wrong with data.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+
+use packlight_spec::Fault;
 
 /// The result of this module.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -76,15 +79,8 @@ pub enum Error {
         source: image::ImageError,
     },
     /// A setting is out of its range or does not fit the set.
-    #[error("data setting `{key}`: {expected} expected, {found} found")]
-    Setting {
-        /// The key in the study.
-        key: &'static str,
-        /// What it may be.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
+    #[error("data.{0}")]
+    Setting(#[from] Fault),
     /// A model that takes square images alone is to take others.
     #[error(
         "{model} takes square images, and those of {set} are {height} x {width}; give the data a \
@@ -138,10 +134,10 @@ impl Error {
     }
 
     pub(super) fn setting(
-        key: &'static str,
-        expected: impl Into<String>,
-        found: impl Into<String>,
+        key: &str,
+        expected: impl fmt::Display,
+        found: impl fmt::Display,
     ) -> Self {
-        Error::Setting { key, expected: expected.into(), found: found.into() }
+        Error::Setting(Fault::new(key, format!("{found} given, expected {expected}")))
     }
 }

@@ -1,5 +1,6 @@
 //! Normalisation: mean 0 and standard deviation 1 for each channel.
 
+use packlight_spec::Fault;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
@@ -58,11 +59,11 @@ impl Normalise {
             let mean = sum / count;
             let std = (squares / count - mean * mean).max(0.0).sqrt();
             if std < 1e-6 {
-                return Err(Error::setting(
-                    "normalise",
-                    "mean and std, since the training images do not vary,",
-                    format!("channel {channel} at {mean} everywhere"),
-                ));
+                let reason = format!(
+                    "the training images do not vary, channel {channel} is {mean} everywhere; give \
+                     mean and std"
+                );
+                return Err(Fault::new("normalise", reason).into());
             }
             normalise.mean.push(mean as f32);
             normalise.std.push(std as f32);

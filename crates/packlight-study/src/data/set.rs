@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use packlight_spec::nearest;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Normalise};
@@ -174,12 +175,7 @@ impl FromStr for SetName {
             return Ok(set.clone());
         }
         let wanted = name.to_lowercase();
-        let nearest = NAMED
-            .iter()
-            .map(|set| (strsim::normalized_damerau_levenshtein(set.name(), &wanted), set.name()))
-            .filter(|(likeness, _)| *likeness >= 0.5)
-            .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, name)| name);
+        let nearest = nearest(&wanted, NAMED.iter().map(SetName::name));
         Err(Error::UnknownSet { name: name.to_owned(), nearest })
     }
 }

@@ -1,8 +1,9 @@
 //! Which data set is wanted, and in what form.
 
+use packlight_spec::Fault;
 use serde::{Deserialize, Serialize};
 
-use super::{Augment, Error, Normalise, Result, SetName};
+use super::{Augment, Normalise, SetName};
 
 /// Which data set is wanted, and in what form: the `[data]` table of a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -10,22 +11,22 @@ use super::{Augment, Error, Normalise, Result, SetName};
 pub struct DataSpec {
     /// The set.
     pub name: SetName,
-    /// Height and width that images are resized to, in pixels. Where not given the digits become
-    /// 32, and other sets keep their own size; a folder of images needs it.
+    /// Height and width that images are resized to, in pixels. Without it, digits become 32 pixels
+    /// high and wide, and other sets keep their own size; a folder of images needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
-    /// 1 or 3 channels: grey images can be repeated in three. Where not given the set's own; a
-    /// folder's images are colour unless 1 is asked for.
+    /// 1 or 3 channels; grey images can be repeated in three. Without it, the set's own number; a
+    /// folder's images have 3.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Only the first so many training samples are used; of a set that is made up, so many are made.
+    /// How many training samples are used, from the first on. A set that is made up makes this many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
-    /// Only the first so many test samples are used, likewise.
+    /// How many test samples are used, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
-    /// Replaces the set's usual normalisation, which for digits and folders is computed from the
-    /// training images.
+    /// Replaces the set's usual normalisation, which digits and folders compute from their training
+    /// images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalise: Option<Normalise>,
     /// How training images are varied.
@@ -34,7 +35,7 @@ pub struct DataSpec {
 }
 
 impl DataSpec {
-    /// The set as it usually is, whole and not augmented.
+    /// The whole set in its usual form, not augmented.
     pub fn new(name: SetName) -> Self {
         Self {
             name,
@@ -48,24 +49,20 @@ impl DataSpec {
     }
 
     /// Checks what can be checked before the set is read.
-    pub(super) fn check(&self) -> Result<()> {
-        let within = |key, value: Option<usize>, low, high| match value {
-            Some(value) if !(low..=high).contains(&value) => Err(Error::setting(
-                key,
-                if high == usize::MAX {
-                    format!("{low} or more")
-                } else {
-                    format!("{low} to {high}")
-                },
-                value.to_string(),
-            )),
-            _ => Ok(()),
-        };
-        within("size", self.size, 1, 1024)?;
-        within("train_limit", self.train_limit, 1, usize::MAX)?;
-        within("test_limit", self.test_limit, 1, usize::MAX)?;
+    ///
+    /// # Errors
+    /// Returns the first setting that is not valid or not for the set.
+    pub fn check(&self) -> Result<(), Fault> {
+        if let Some(size) = self.size {
+            Fault::unless_within("size", size, 1..=1024)?;
+        }
+        for (key, limit) in [("train_limit", self.train_limit), ("test_limit", self.test_limit)] {
+            if limit == Some(0) {
+                return Err(Fault::new(key, "0 given, expected at least 1"));
+            }
+        }
         if let Some(other) = self.channels.filter(|channels| ![1, 3].contains(channels)) {
-            return Err(Error::setting("channels", "1 or 3", other.to_string()));
+            return Err(Fault::new("channels", format!("{other} given, expected 1 or 3")));
         }
         let of_images = [
             ("size", self.size.is_some()),
@@ -75,8 +72,7 @@ impl DataSpec {
         ];
         match of_images.into_iter().find(|(_, given)| *given) {
             Some((key, _)) if self.name.is_of_sequences() => {
-                let expected = format!("nothing, since {} holds no images,", self.name);
-                Err(Error::setting(key, expected, "a value"))
+                Err(Fault::new(key, format!("{} holds no images; leave the key out", self.name)))
             }
             _ => Ok(()),
         }
@@ -108,10 +104,10 @@ mod tests {
             [("size = 0", "size"), ("channels = 2", "channels"), ("test_limit = 0", "test_limit")]
         {
             let error = parsed(&format!("name = \"digits\"\n{setting}")).unwrap().check();
-            assert!(error.unwrap_err().to_string().contains(&format!("`{key}`")));
+            assert_eq!(error.unwrap_err().key, key);
         }
         let error =
             parsed("name = \"reverse\"\nsize = 8").unwrap().check().unwrap_err().to_string();
-        assert!(error.contains("`size`: nothing, since reverse holds no images"), "{error}");
+        assert_eq!(error, "size: reverse holds no images; leave the key out");
     }
 }

@@ -1,111 +1,26 @@
-//! How parameters are updated.
+//! The optimizer that a study describes.
 
 use candle_nn::ParamsAdamW;
 use packlight_nn::Parameters;
 use packlight_nn::optimizer::{AdamW, Resumable, Sgd, SgdConfig};
-use serde::{Deserialize, Serialize};
+use packlight_spec::OptimizerSpec;
 
 use crate::Result;
 
-/// A study's `[optimizer]` table; `learning_rate` is what the schedule multiplies.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
-pub enum OptimizerSpec {
-    /// Stochastic gradient descent, by PyTorch's rule.
-    Sgd {
-        /// Base learning rate.
-        learning_rate: f64,
-        /// Momentum.
-        #[serde(default)]
-        momentum: f64,
-        /// L2 penalty, on all parameters.
-        #[serde(default)]
-        weight_decay: f64,
-        /// Whether the momentum is Nesterov's.
-        #[serde(default)]
-        nesterov: bool,
-    },
-    /// Adam with decoupled weight decay.
-    Adamw {
-        /// Base learning rate.
-        learning_rate: f64,
-        /// Decay of the first moment.
-        #[serde(default = "beta1")]
-        beta1: f64,
-        /// Decay of the second moment.
-        #[serde(default = "beta2")]
-        beta2: f64,
-        /// Added to the root of the second moment.
-        #[serde(default = "epsilon")]
-        epsilon: f64,
-        /// Decay of all parameters per step, times the learning rate.
-        #[serde(default = "decay")]
-        weight_decay: f64,
-    },
-}
-
-fn beta1() -> f64 {
-    0.9
-}
-fn beta2() -> f64 {
-    0.999
-}
-fn epsilon() -> f64 {
-    1e-8
-}
-fn decay() -> f64 {
-    0.01
-}
-
-impl OptimizerSpec {
-    /// The base learning rate.
-    pub fn learning_rate(&self) -> f64 {
-        match *self {
-            Self::Sgd { learning_rate, .. } | Self::Adamw { learning_rate, .. } => learning_rate,
+/// Makes the optimizer of `parameters` that `spec` describes, with its state at the beginning.
+pub(crate) fn build_optimizer(
+    spec: &OptimizerSpec,
+    parameters: &Parameters,
+) -> Result<Box<dyn Resumable>> {
+    Ok(match *spec {
+        OptimizerSpec::Sgd { learning_rate, momentum, weight_decay, nesterov } => {
+            let config = SgdConfig { lr: learning_rate, momentum, weight_decay, nesterov };
+            Box::new(Sgd::for_parameters(parameters, config)?)
         }
-    }
-
-    /// An optimizer of `parameters` with its state at the beginning.
-    pub(crate) fn build(&self, parameters: &Parameters) -> Result<Box<dyn Resumable>> {
-        Ok(match *self {
-            Self::Sgd { learning_rate, momentum, weight_decay, nesterov } => {
-                let config = SgdConfig { lr: learning_rate, momentum, weight_decay, nesterov };
-                Box::new(Sgd::for_parameters(parameters, config)?)
-            }
-            Self::Adamw { learning_rate, beta1, beta2, epsilon, weight_decay } => {
-                let config =
-                    ParamsAdamW { lr: learning_rate, beta1, beta2, eps: epsilon, weight_decay };
-                Box::new(AdamW::for_parameters(parameters, config)?)
-            }
-        })
-    }
-
-    /// What is wrong with the key `.0`, if anything.
-    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
-        let positive = |v: f64| v > 0.0 && v.is_finite();
-        let not_negative = |v: f64| v >= 0.0 && v.is_finite();
-        let fraction = |v: f64| (0.0..1.0).contains(&v);
-        let rate = ("learning_rate", self.learning_rate(), positive(self.learning_rate()), "> 0");
-        let checks = match *self {
-            Self::Sgd { momentum, weight_decay, nesterov, .. } => {
-                if nesterov && momentum == 0.0 {
-                    return Some(("nesterov", "true given, which needs `momentum`".into()));
-                }
-                vec![
-                    rate,
-                    ("momentum", momentum, fraction(momentum), "in [0, 1)"),
-                    ("weight_decay", weight_decay, not_negative(weight_decay), ">= 0"),
-                ]
-            }
-            Self::Adamw { beta1, beta2, epsilon, weight_decay, .. } => vec![
-                rate,
-                ("beta1", beta1, fraction(beta1), "in [0, 1)"),
-                ("beta2", beta2, fraction(beta2), "in [0, 1)"),
-                ("epsilon", epsilon, positive(epsilon), "> 0"),
-                ("weight_decay", weight_decay, not_negative(weight_decay), ">= 0"),
-            ],
-        };
-        let (key, value, _, expected) = checks.into_iter().find(|&(_, _, sound, _)| !sound)?;
-        Some((key, format!("{value} given, expected a number {expected}")))
-    }
+        OptimizerSpec::Adamw { learning_rate, beta1, beta2, epsilon, weight_decay } => {
+            let config =
+                ParamsAdamW { lr: learning_rate, beta1, beta2, eps: epsilon, weight_decay };
+            Box::new(AdamW::for_parameters(parameters, config)?)
+        }
+    })
 }

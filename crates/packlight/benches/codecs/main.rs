@@ -21,7 +21,7 @@ use packlight::autograd::{Ledger, Pass};
 use packlight::codec::registry::CODECS;
 use packlight::codec::{Calibration, Codec};
 use packlight::kernels::rng::{Key, Purpose};
-use packlight::nn::model::{Architecture, Inputs};
+use packlight::nn::model::{Inputs, Resnet18};
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Model, ModelSpec, Plan, Trainer};
 use serde::Serialize;
@@ -142,7 +142,7 @@ struct Row {
 
 impl Contestant {
     fn new(plan: &str) -> Result<Self, packlight::nn::Error> {
-        let spec = ModelSpec { width: Some(WIDTH), ..ModelSpec::new(Architecture::Resnet18) };
+        let spec = ModelSpec::new(Resnet18 { width: WIDTH, ..Resnet18::default() });
         let spec = spec.for_images(3, SIDE, CLASSES)?;
         let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
         let config = SgdConfig { lr: 1e-3, ..SgdConfig::default() };

@@ -15,7 +15,7 @@ use mimalloc::MiMalloc;
 use packlight::autograd::Pass;
 use packlight::autograd::allocator::{self, Counting};
 use packlight::kernels::rng::{Key, Purpose};
-use packlight::nn::model::{Architecture, Inputs};
+use packlight::nn::model::{Inputs, Resnet18};
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Model, ModelSpec, Plan, Trainer};
 
@@ -130,7 +130,7 @@ fn candle_step(width: usize) -> candle_core::Result<Step> {
 
 fn packlight_step(width: usize, plan: &str) -> Result<Step, packlight::nn::Error> {
     let (images, labels) = batch()?;
-    let spec = ModelSpec { width: Some(width), ..ModelSpec::new(Architecture::Resnet18) };
+    let spec = ModelSpec::new(Resnet18 { width, ..Resnet18::default() });
     let spec = spec.for_images(3, 32, CLASSES)?;
     let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
     let sgd = sgd(model.parameters().vars())?;

@@ -23,10 +23,10 @@ pub(crate) struct Arguments {
 
 #[derive(Serialize)]
 struct Codec {
-    /// How a plan writes it, with placeholders in angle brackets.
+    /// How it is written in a plan, with placeholders in angle brackets.
     pattern: &'static str,
     examples: &'static [&'static str],
-    /// The layers that it covers as a plan's default.
+    /// The layers that it covers by default.
     scope: String,
     keeps: &'static str,
 }

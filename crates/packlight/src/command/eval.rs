@@ -53,9 +53,9 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Normalisation {
-    /// By ImageNet's mean and deviation, as most weights published for PyTorch
+    /// By ImageNet's mean and deviation, like most weights published for PyTorch
     Imagenet,
-    /// By the data set's own, as weights that packlight trained
+    /// By the data set's own, like weights that packlight trained
     Data,
 }
 
@@ -81,7 +81,7 @@ impl Arguments {
         let plan = Plan::parse(&self.plan)?;
         let spec = DataSpec { normalise, size: self.size, ..DataSpec::new(name) };
         let data = load(&spec, data_dir.as_deref()).map_err(|e| with_remedy(e, &spec.name))?;
-        let spec = data.model(&self.model.spec())?;
+        let spec = data.model(self.model.spec())?;
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         model.parameters().load(&self.weights)?;
         let found = evaluate(&model, &data.test, self.batch as usize, &Device::Cpu)?;
@@ -97,10 +97,10 @@ impl Arguments {
     }
 }
 
-/// ImageNet's three means do not fit grey images; says what does.
+/// The error with what to do about it where ImageNet's three means do not fit grey images.
 fn with_remedy(error: Error, set: &SetName) -> anyhow::Error {
     match error {
-        Error::Setting { key, .. } if key.starts_with("normalise.") => anyhow!(
+        Error::Setting(fault) if fault.key.starts_with("normalise.") => anyhow!(
             "ImageNet's normalisation is for colours, and {set} is grey: \
              give `--normalise data`, which is how packlight normalises it when it trains"
         ),

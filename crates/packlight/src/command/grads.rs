@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use candle_core::Tensor;
 use clap::Args;
 use packlight::autograd::Pass;
-use packlight::nn::{self, ModelSpec, Plan, weights};
+use packlight::nn::{self, Plan, weights};
 use serde::Serialize;
 
 use crate::batch_file::BatchFile;
@@ -84,7 +84,10 @@ impl Arguments {
     /// The loss, of shape (1), and each parameter's gradient.
     fn gradients(&self, file: &BatchFile) -> anyhow::Result<(Tensor, BTreeMap<String, Tensor>)> {
         let spec = self.model.spec();
-        let spec = ModelSpec { dropout: spec.name.takes_sequences().then_some(0.0), ..spec };
+        let spec = match spec.option("dropout") {
+            Some(_) => spec.with("dropout", 0.0)?,
+            None => spec.clone(),
+        };
         let model = file.model(&spec, &Plan::parse(&self.plan)?)?;
         let (inputs, labels) = file.batch(&model)?;
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
 use packlight::autograd::Pass;
-use packlight::nn::model::Inputs;
+use packlight::nn::model::{Inputs, Takes};
 use packlight::nn::{Model, Plan};
 use serde::Serialize;
 
@@ -15,14 +15,14 @@ use crate::output::Output;
 
 /// Show which codec a plan gives each layer of a model.
 ///
-/// A plan is a codec (`pool2`), or rules WHICH=CODEC separated by commas, where WHICH is a layer's
-/// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`; the
-/// most specific rule wins, and layers without a rule keep their inputs exactly.
+/// A plan is a codec (`pool2`), or rules SELECTOR=CODEC separated by commas. A selector is a layer's
+/// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`. The most
+/// specific rule wins, and layers without a rule save their inputs exactly.
 ///
-/// The model goes forward and back once over two made-up samples, images of 3 x 32 x 32 (or of two
-/// patches a side) or sequences of 8 tokens, so that a codec which cannot pack what its layer reads
-/// is an error. What depends on the data, such as whether a budget is enough, only `packlight run`
-/// finds out.
+/// The model runs forward and backward once on two made-up samples, so a codec that cannot pack its
+/// layer's input is an error: images of 3 x 32 x 32 (or of two patches a side, if patches do not divide
+/// 32), or sequences of 8 tokens. Only `packlight run` finds out what depends on the data, such as
+/// whether a budget is enough.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -51,15 +51,19 @@ struct Layer {
 /// Classes, or different tokens, of the made-up samples.
 const CLASSES: usize = 10;
 const SAMPLES: usize = 2;
+const SIDE: usize = 32;
 const TOKENS: usize = 8;
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        // Layers do not depend on the data; any that the model takes will do.
+        // The layers do not depend on the data; any that the model takes will do.
         let spec = self.model.spec();
-        let spec = match spec.name.takes_sequences() {
-            true => spec.for_sequences(CLASSES, CLASSES)?,
-            false => spec.for_images(3, spec.patch.map_or(32, |patch| 2 * patch), CLASSES)?,
+        let spec = match spec.takes() {
+            Takes::Pairs { .. } => spec.for_sequences(CLASSES, CLASSES)?,
+            Takes::SquareImages { multiple_of } if SIDE % multiple_of != 0 => {
+                spec.for_images(3, 2 * multiple_of, CLASSES)?
+            }
+            Takes::Images | Takes::SquareImages { .. } => spec.for_images(3, SIDE, CLASSES)?,
         };
         let plan = Plan::parse(&self.plan)?;
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
@@ -85,17 +89,17 @@ impl Arguments {
     }
 }
 
-/// Goes forward and back once over made-up samples.
+/// Runs forward and backward once on made-up samples.
 fn try_out(model: &Model) -> anyhow::Result<()> {
-    let spec = model.spec();
+    let facts = model.spec().facts();
     let numbered = |shape: &[usize]| -> anyhow::Result<Tensor> {
         let numbers =
             (0..shape.iter().product::<usize>()).map(|at| (1 + at % (CLASSES - 1)) as u32);
         Ok(Tensor::from_iter(numbers, &Device::Cpu)?.reshape(shape)?)
     };
-    let (inputs, labels) = match spec.image_size {
+    let (inputs, labels) = match facts.image_size {
         Some(side) => {
-            let images = numbered(&[SAMPLES, spec.in_channels.unwrap_or(1), side, side])?;
+            let images = numbered(&[SAMPLES, facts.in_channels.unwrap_or(1), side, side])?;
             (Inputs::Images(images.to_dtype(DType::F32)?), numbered(&[SAMPLES])?)
         }
         None => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, value_parser};
 use packlight::record::layout::RUNS;
 use packlight::study::{
-    Collection, Options, Outcome, Study, StudySummary, data, run_collection, run_study,
+    Collection, Options, Outcome, StudySummary, data, read_study, run_collection, run_study,
 };
 
 use super::{SOME_FAILED, use_threads};
@@ -64,7 +64,7 @@ impl Arguments {
         let threads = match (self.threads, &collection) {
             (Some(threads), _) => threads.into(),
             (None, Some(collection)) => collection.threads(),
-            (None, None) => Study::read(&self.dir)?.threads(),
+            (None, None) => read_study(&self.dir)?.threads(),
         };
         use_threads(threads)?;
         stop_on_signals(&STOP)?;

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::Fault;
 
-/// What the learning rate is multiplied with, from the first step to the last.
+/// The factor on the learning rate, from the first step to the last: a study's `[schedule]` table.
 ///
-/// All positions are fractions of the whole training, so that a longer training stretches the same
-/// schedule. Every schedule may begin with a linear warm-up.
+/// All positions are fractions of the whole training, so a longer training stretches the same schedule.
+/// Every schedule may begin with a linear warm-up.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Schedule {
@@ -24,7 +24,7 @@ pub enum Schedule {
         warmup: f64,
         /// Fractions of the training, each in (0, 1).
         milestones: Vec<f64>,
-        /// What the rate is multiplied with at each.
+        /// The factor at each.
         #[serde(default = "tenth")]
         factor: f64,
     },
@@ -42,9 +42,9 @@ fn tenth() -> f64 {
 }
 
 impl Schedule {
-    /// What to multiply the base learning rate with at `step`, counted from 0, of `total`.
+    /// The factor on the base learning rate at `step`, counted from 0, of `total` steps.
     ///
-    /// The n-th of N warm-up steps has n/N of the full rate, so none has a rate of 0.
+    /// The n-th of N warm-up steps has n/N of the full rate, so no step has a rate of 0.
     pub fn factor(&self, step: usize, total: usize) -> f64 {
         let total = total as f64;
         let warmup_steps = (self.warmup() * total).round();
@@ -68,18 +68,21 @@ impl Schedule {
     /// Checks that all fractions are fractions.
     ///
     /// # Errors
-    /// If one is not; the error names it.
-    pub fn validate(&self) -> Result<()> {
-        let setting = |key, value, expected| Err(Error::Setting { key, value, expected });
+    /// Returns the first setting that is out of its range.
+    pub fn check(&self) -> Result<(), Fault> {
+        let fault = |key, value, expected| {
+            Err(Fault::new(key, format!("{value} given, expected {expected}")))
+        };
         if !(0.0..1.0).contains(&self.warmup()) {
-            return setting("warmup", self.warmup(), "a fraction of the training, 0 <= warmup < 1");
+            let expected = "a fraction of the training, 0 <= warmup < 1";
+            return fault("warmup", self.warmup(), expected);
         }
         if let Schedule::Step { milestones, factor, .. } = self {
             if let Some(&at) = milestones.iter().find(|&&at| !(at > 0.0 && at < 1.0)) {
-                return setting("milestones", at, "fractions of the training, between 0 and 1");
+                return fault("milestones", at, "fractions of the training, between 0 and 1");
             }
             if !(*factor > 0.0 && factor.is_finite()) {
-                return setting("factor", *factor, "expected a positive number, usually 0.1");
+                return fault("factor", *factor, "a positive number, usually 0.1");
             }
         }
         Ok(())
@@ -137,7 +140,7 @@ mod tests {
             (Schedule::Step { warmup: 0.0, milestones: vec![30.0], factor: 0.1 }, "milestones"),
             (Schedule::Step { warmup: 0.0, milestones: vec![], factor: -1.0 }, "factor"),
         ] {
-            assert!(schedule.validate().unwrap_err().to_string().starts_with(key));
+            assert_eq!(schedule.check().unwrap_err().key, key);
         }
     }
 

@@ -1,10 +1,12 @@
-//! When a run is looked at closely.
+//! When a run records exact and compressed gradients.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-/// At which steps exact and compressed gradients are recorded side by side.
+use crate::Fault;
+
+/// At which steps a run records exact and compressed gradients side by side: a study's `[probe]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeSpec {
@@ -14,10 +16,10 @@ pub struct ProbeSpec {
     /// At just these steps, counted from 0.
     #[serde(default)]
     pub steps: Option<Vec<u64>>,
-    /// Whether two whole backward passes are compared too, parameter by parameter.
+    /// Whether two whole backward passes are compared as well, parameter by parameter.
     #[serde(default)]
     pub whole: bool,
-    /// How often the compressed one of these passes is drawn, to tell bias from variance.
+    /// How many times the compressed one of these passes is repeated, to tell bias from variance.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub draws: u64,
 }
@@ -44,7 +46,7 @@ impl ProbeSpec {
     }
 
     /// How many of the first `steps` steps are probed.
-    pub(crate) fn count(&self, steps: u64) -> u64 {
+    pub fn count(&self, steps: u64) -> u64 {
         if let Some(every) = self.every {
             return steps.div_ceil(every);
         }
@@ -52,34 +54,38 @@ impl ProbeSpec {
         listed.range(..steps).count() as u64
     }
 
-    /// The first step in `range` that is not probed: the one at which the ledger is kept, since
+    /// The first step in `range` that is not probed. The ledger is recorded at that step, because
     /// probing takes memory of its own.
-    pub(crate) fn first_outside(&self, mut range: std::ops::Range<u64>) -> Option<u64> {
+    pub fn first_outside(&self, mut range: std::ops::Range<u64>) -> Option<u64> {
         range.find(|&step| !self.includes(step))
     }
 
-    /// What is wrong with the key `.0`, if anything.
-    pub(super) fn fault(&self) -> Option<(&'static str, String)> {
-        match (self.every, &self.steps) {
+    /// Checks that the settings do not contradict each other.
+    ///
+    /// # Errors
+    /// Returns the first setting that does.
+    pub fn check(&self) -> Result<(), Fault> {
+        let (key, reason) = match (self.every, &self.steps) {
             (Some(_), Some(_)) => {
-                Some(("every", "given together with `steps`; keep one of the two".into()))
+                ("every", "given together with `steps`; keep one of the two".into())
             }
-            (Some(every @ 0..=1), _) => Some((
+            (Some(every @ 0..=1), _) => (
                 "every",
                 format!(
-                    "{every} given, expected at least 2: a step that is probed cannot show what \
-                     training takes in memory and time"
+                    "{every} given, expected at least 2: a step that is probed cannot show how much \
+                     memory and time training takes"
                 ),
-            )),
-            _ if self.draws == 0 => Some(("draws", "0 given, expected at least 1".into())),
+            ),
+            _ if self.draws == 0 => ("draws", "0 given, expected at least 1".into()),
             _ if self.draws > 1 && !self.whole => {
-                Some(("draws", "given without `whole = true`, whose passes it repeats".into()))
+                ("draws", "given without `whole = true`, whose passes it repeats".into())
             }
             (None, None) if self.whole => {
-                Some(("whole", "given without `every` or `steps`, which say when".into()))
+                ("whole", "given without `every` or `steps`, which say when".into())
             }
-            _ => None,
-        }
+            _ => return Ok(()),
+        };
+        Err(Fault::new(key, reason))
     }
 }
 
@@ -112,18 +118,18 @@ mod tests {
     fn none_by_default() {
         let probe = ProbeSpec::default();
         assert!(!(0..100).any(|step| probe.includes(step)));
-        assert_eq!(probe.fault(), None);
+        assert_eq!(probe.check(), Ok(()));
     }
 
     #[test]
     fn contradictions_are_named() {
         let both = ProbeSpec { every: Some(5), steps: Some(vec![1]), ..ProbeSpec::default() };
-        assert_eq!(both.fault().unwrap().0, "every");
+        assert_eq!(both.check().unwrap_err().key, "every");
         let always = ProbeSpec { every: Some(1), ..ProbeSpec::default() };
-        assert!(always.fault().unwrap().1.contains("at least 2"));
+        assert!(always.check().unwrap_err().reason.contains("at least 2"));
         let when = ProbeSpec { whole: true, ..ProbeSpec::default() };
-        assert_eq!(when.fault().unwrap().0, "whole");
+        assert_eq!(when.check().unwrap_err().key, "whole");
         let draws = ProbeSpec { every: Some(5), draws: 3, ..ProbeSpec::default() };
-        assert_eq!(draws.fault().unwrap().0, "draws");
+        assert_eq!(draws.check().unwrap_err().key, "draws");
     }
 }

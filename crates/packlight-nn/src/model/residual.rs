@@ -4,13 +4,12 @@
 use packlight_autograd::{Activation, op};
 
 use super::Stem;
-use super::sizes::ResNetSizes;
 use crate::checkpointed::{Checkpointed, CheckpointedBlocks};
 use crate::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu};
 use crate::{Builder, Checkpointing, Error, Fan, Init, MemoryStrategy, Module, Result};
 
 /// A residual network: stem, stages of basic blocks, global mean and classifier.
-pub struct ResNet {
+pub(super) struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     relu: Relu,
@@ -20,58 +19,39 @@ pub struct ResNet {
     classifier: Linear,
 }
 
-/// What the two families do differently.
-struct Family {
-    blocks: &'static [usize],
-    shortcut: ShortcutKind,
-    fan: Fan,
-    classifier: &'static str,
+/// What ResNets do differently.
+pub(super) struct Family {
+    /// The number of blocks in each stage.
+    pub(super) blocks: &'static [usize],
+    pub(super) shortcut: ShortcutKind,
+    pub(super) fan: Fan,
+    /// The classifier's name.
+    pub(super) classifier: &'static str,
 }
 
 #[derive(Clone, Copy)]
-enum ShortcutKind {
+pub(super) enum ShortcutKind {
     Projection,
     Subsample,
 }
 
+/// The sizes of a ResNet.
+pub(super) struct Sizes {
+    pub(super) in_channels: usize,
+    /// Channels of the first stage.
+    pub(super) width: usize,
+    pub(super) stem: Stem,
+    pub(super) classes: usize,
+}
+
 impl ResNet {
-    /// ResNet-18 with torchvision's names and initial distributions.
-    pub(super) fn resnet18(
+    pub(super) fn new(
         builder: &Builder,
-        sizes: &ResNetSizes,
-        strategy: &MemoryStrategy,
-    ) -> Result<Self> {
-        let family = Family {
-            blocks: &[2, 2, 2, 2],
-            shortcut: ShortcutKind::Projection,
-            fan: Fan::Out,
-            classifier: "fc",
-        };
-        Self::new(builder, sizes, &family, strategy)
-    }
-
-    /// ResNet-20 for CIFAR with the names and initial distributions of Idelbayev's implementation.
-    pub(super) fn resnet20(
-        builder: &Builder,
-        sizes: &ResNetSizes,
-        strategy: &MemoryStrategy,
-    ) -> Result<Self> {
-        let family = Family {
-            blocks: &[3, 3, 3],
-            shortcut: ShortcutKind::Subsample,
-            fan: Fan::In,
-            classifier: "linear",
-        };
-        Self::new(builder, sizes, &family, strategy)
-    }
-
-    fn new(
-        builder: &Builder,
-        sizes: &ResNetSizes,
+        sizes: &Sizes,
         family: &Family,
         strategy: &MemoryStrategy,
     ) -> Result<Self> {
-        let &ResNetSizes { in_channels, width, stem, classes } = sizes;
+        let &Sizes { in_channels, width, stem, classes } = sizes;
         let init = Init::KaimingNormal(family.fan);
         let (kernel, stride) = match stem {
             Stem::Cifar => (3, 1),

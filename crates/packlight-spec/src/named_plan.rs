@@ -1,4 +1,4 @@
-//! The plans of a study: what each is called, how long it trains, and from where.
+//! The plans of a study: what each is called, how long it trains, and what it starts from.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,23 +8,29 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
-/// A plan under the name that the study gives it.
+/// A plan under the name that a study gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPlan {
-    /// Its name, which is also the first part of its runs' folder names.
+    /// Its name, which is also the first part of the names of its runs.
     pub name: String,
-    /// The plan, as on a command line.
+    /// The plan, as on a command line; see [`PlanSpec`](crate::PlanSpec).
     pub spec: String,
-    /// Passes over the training data, where they are not the study's; see
-    /// [`Study::epochs_of`](super::Study::epochs_of).
+    /// Passes over the training data, if they are not the study's; see
+    /// [`Study::epochs_of`](crate::Study::epochs_of).
     pub epochs: Option<u64>,
-    /// The plan whose finished runs leave the weights that this one's start from, each from the one
-    /// of its seed; without it weights are drawn at random.
+    /// The plan whose finished runs leave the weights that this one's start from, each from the run
+    /// of its own seed. Without it, weights are drawn at random.
     pub from: Option<String>,
 }
 
-/// TOML tables have no order of their own; where each plan stands in the file gives them one.
-pub(super) fn in_order<'de, D: Deserializer<'de>>(
+/// The name of the run of a plan with a seed, which is also the name of its folder.
+pub fn run_name(plan: &str, seed: u64) -> String {
+    format!("{plan}-seed{seed}")
+}
+
+/// Reads plans in the order of the file: TOML tables have no order of their own, so each plan's place
+/// in the text gives it one.
+pub(crate) fn in_order<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<NamedPlan>, D::Error> {
     let table = BTreeMap::<String, Spanned<Entry>>::deserialize(deserializer)?;
@@ -37,7 +43,7 @@ pub(super) fn in_order<'de, D: Deserializer<'de>>(
     Ok(plans.into_iter().map(named).collect())
 }
 
-/// What stands behind a plan's name: the plan, or a table with the plan in it.
+/// What a plan's name stands for: the plan, or a table with the plan in it.
 struct Entry {
     plan: String,
     epochs: Option<u64>,

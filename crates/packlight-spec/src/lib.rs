@@ -1,0 +1,37 @@
+//! What users write, and what runs are called: plans, `study.toml`, kinds of layers, names of files.
+//!
+//! Every crate that reads a plan or a study reads it here, so that the library, the command line and
+//! the reports cannot disagree about it. This crate only describes: it knows nothing of candle, and
+//! the crates above make codecs, optimizers, data sets and networks from what it reads.
+
+pub mod layout;
+
+mod collection;
+mod error;
+mod fault;
+mod grid;
+mod layer_kind;
+mod memory_strategy;
+mod named_plan;
+mod nearest;
+mod optimizer;
+mod plan;
+mod probe;
+mod schedule;
+mod study;
+mod weights;
+
+pub use collection::Collection;
+pub use error::{Error, Result};
+pub use fault::Fault;
+pub use grid::Grid;
+pub use layer_kind::LayerKind;
+pub use memory_strategy::{Checkpointing, MemoryStrategy};
+pub use named_plan::{NamedPlan, run_name};
+pub use nearest::{nearest, suggestion};
+pub use optimizer::OptimizerSpec;
+pub use plan::{PlanSpec, Rule, Selector, Specificity};
+pub use probe::ProbeSpec;
+pub use schedule::Schedule;
+pub use study::Study;
+pub use weights::Pretrained;

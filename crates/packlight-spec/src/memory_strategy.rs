@@ -1,0 +1,67 @@
+//! Methods that change what a network saves by how it is put together, not by a codec.
+
+use std::str::FromStr;
+
+/// How a network is put together to save less for the backward pass.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MemoryStrategy {
+    /// Auxiliary residual activation (ARA; Woo and Jeon, "Learning with auxiliary activation for
+    /// memory-efficient training", ICLR 2023): a group size for each stage.
+    ///
+    /// In each stage, the blocks form groups of this size. All blocks of a group but the first
+    /// compute the weight gradient of their first convolutions from the first block's input. Stages
+    /// are shifted as in the authors' code: a block of stride 2 belongs to the stage before it, whose
+    /// resolution it reads.
+    pub auxiliary_residual: Option<Vec<usize>>,
+    /// Gradient checkpointing, and in what parts.
+    pub checkpoint: Option<Checkpointing>,
+}
+
+/// Which parts of a network the backward pass computes again (Chen et al., "Training deep nets with
+/// sublinear memory cost", 2016). A transformer's encoder and decoder are divided separately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checkpointing {
+    /// In each residual block, everything between the outputs of its first convolution and of its
+    /// last norm; the authors of ARA combine the two.
+    Cells,
+    /// Each block.
+    Blocks,
+    /// This many segments of consecutive blocks.
+    Segments(usize),
+    /// As many segments as the square root of the number of blocks, which takes the least memory.
+    SquareRoot,
+}
+
+impl Checkpointing {
+    /// The number of segments that `blocks` blocks are divided into; 0 where they are not.
+    pub fn segments(self, blocks: usize) -> usize {
+        match self {
+            Checkpointing::Cells => 0,
+            Checkpointing::Blocks => blocks,
+            Checkpointing::Segments(segments) => segments.clamp(1, blocks.max(1)),
+            Checkpointing::SquareRoot => (blocks as f64).sqrt().round() as usize,
+        }
+    }
+}
+
+impl FromStr for Checkpointing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            ("cell", _) => Ok(Checkpointing::Cells),
+            ("block", _) => Ok(Checkpointing::Blocks),
+            ("sqrt", _) => Ok(Checkpointing::SquareRoot),
+            (_, Ok(segments)) if segments > 0 => Ok(Checkpointing::Segments(segments)),
+            _ => Err(format!(
+                "`checkpoint={text}`: `sqrt`, `block`, `cell` or a number of segments expected"
+            )),
+        }
+    }
+}
+
+/// Reads the group sizes of auxiliary residual activation, as in `2:2:2:2`.
+pub(crate) fn group_sizes(text: &str) -> Result<Vec<usize>, String> {
+    let sizes: Result<_, _> = text.split(':').map(str::parse).collect();
+    sizes.map_err(|_| format!("`ara={text}`: a group size for each stage expected, as in 2:2:2:2"))
+}

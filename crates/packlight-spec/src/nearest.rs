@@ -1,0 +1,64 @@
+//! What somebody who mistyped a name probably meant.
+
+use serde::de::DeserializeOwned;
+
+/// How alike two names must be, from 0 to 1, for one to be suggested instead of the other.
+const ALIKE: f64 = 0.7;
+
+/// The candidate most like `name` by Jaro-Winkler similarity, if any is much like it.
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|&(likeness, _)| likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// The known name nearest to the unknown one that serde's `message` complains about.
+///
+/// Serde says ``unknown field `epoch`, expected one of `name`, `epochs` `` (or `unknown variant`):
+/// the first name in backticks is the unknown one, and the others are those that it knows.
+pub fn suggestion(message: &str) -> Option<&str> {
+    let complaint = message.lines().find(|line| line.contains("unknown "))?;
+    let mut names = complaint.split('`').skip(1).step_by(2);
+    nearest(names.next()?, names)
+}
+
+/// Reads TOML; the error suggests the key or value that was probably meant.
+pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|e| {
+        let hint = suggestion(e.message())
+            .filter(|_| !e.message().contains("did you mean"))
+            .map(|name| format!("did you mean `{name}`?\n"))
+            .unwrap_or_default();
+        format!("{e}{hint}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_found_and_a_stranger_is_not() {
+        let names = ["conv1", "layer1.0.conv1", "fc"];
+        assert_eq!(nearest("cnov1", names), Some("conv1"));
+        assert_eq!(nearest("module.layer1.0.conv1", names), Some("layer1.0.conv1"));
+        assert_eq!(nearest("xyz", names), None);
+    }
+
+    #[test]
+    fn the_nearest_of_the_names_that_serde_knows() {
+        let message = "unknown field `epoch`, expected one of `name`, `epochs`, `seeds`";
+        assert_eq!(suggestion(message), Some("epochs"));
+        let message = "unknown variant `resnet81`, expected `resnet18` or `mlp`";
+        assert_eq!(suggestion(message), Some("resnet18"));
+    }
+
+    #[test]
+    fn nothing_for_a_stranger_or_another_complaint() {
+        assert_eq!(suggestion("unknown field `xyz`, expected `name` or `seeds`"), None);
+        assert_eq!(suggestion("missing field `name`"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! The grammar of plans: which codec each layer saves its input with.
+
+use std::fmt;
+use std::str::FromStr;
+
+use wildmatch::WildMatch;
+
+use crate::memory_strategy::group_sizes;
+use crate::{LayerKind, MemoryStrategy};
+
+/// A plan as a user writes it: `pool2`, or rules such as `layer3.*=pool4,default=pool2`.
+///
+/// A rule is `SELECTOR=CODEC`, and a codec alone means `default=CODEC`. From the most to the least
+/// specific, a selector is:
+///
+/// - a layer's name, such as `layer1.0.conv1`;
+/// - a pattern of names with `*` and `?`, such as `layer3.*`;
+/// - a kind, such as `conv`, `linear`, `norm` or `activation`;
+/// - `default`, which selects all layers.
+///
+/// Three words in place of a selector are for methods that are not codecs:
+///
+/// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
+/// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
+/// - `last=4`: trains only the last four conv and linear layers before the classifier, and the
+///   classifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanSpec {
+    text: String,
+    /// The rules in the order in which they are written.
+    pub rules: Vec<Rule>,
+    /// How the network is put together.
+    pub strategy: MemoryStrategy,
+    /// How many conv and linear layers before the classifier train, unless all do.
+    pub last: Option<usize>,
+}
+
+/// A rule of a plan: the layers that it selects and their codec.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Which layers.
+    pub selector: Selector,
+    /// The codec, as it is written: this crate does not know which codecs there are.
+    pub codec: String,
+}
+
+/// The layers that a rule selects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// All layers.
+    Default,
+    /// The layer of this name, or the layers of this kind.
+    Name(String),
+    /// The layers whose names match a pattern, in which `*` stands for any characters (dots
+    /// included, or none) and `?` for any one character.
+    Pattern(String),
+}
+
+/// How specific a selector is for a layer that it selects, from least to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Specificity {
+    /// It selects all layers.
+    Default,
+    /// It is the layer's kind.
+    Kind,
+    /// It is a pattern that the layer's name matches.
+    Pattern,
+    /// It is the layer's name.
+    Name,
+}
+
+impl FromStr for PlanSpec {
+    /// What is wrong and what to write instead.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let mut plan = PlanSpec {
+            text: text.to_owned(),
+            rules: Vec::new(),
+            strategy: MemoryStrategy::default(),
+            last: None,
+        };
+        for rule in text.split(',') {
+            let (left, right) = rule.split_once('=').unwrap_or(("default", rule));
+            let (left, right) = (left.trim(), right.trim());
+            if left.is_empty() || right.is_empty() {
+                return Err(format!(
+                    "`{}` is no rule; write CODEC or SELECTOR=CODEC, as in \
+                     `layer3.*=pool4,default=pool2`",
+                    rule.trim()
+                ));
+            }
+            match left {
+                "ara" => plan.strategy.auxiliary_residual = Some(group_sizes(right)?),
+                "checkpoint" => plan.strategy.checkpoint = Some(right.parse()?),
+                "last" => plan.last = Some(number_of_layers(right)?),
+                _ => plan.rules.push(Rule { selector: left.into(), codec: right.to_owned() }),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+impl fmt::Display for PlanSpec {
+    /// The plan as it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+fn number_of_layers(text: &str) -> Result<usize, String> {
+    text.parse().map_err(|_| format!("`last={text}`: a number of layers expected"))
+}
+
+impl From<&str> for Selector {
+    fn from(text: &str) -> Self {
+        match text {
+            "default" => Selector::Default,
+            pattern if pattern.contains(['*', '?']) => Selector::Pattern(pattern.to_owned()),
+            name => Selector::Name(name.to_owned()),
+        }
+    }
+}
+
+impl Selector {
+    /// How specifically this selects a layer of this name and kind; `None` if it does not.
+    pub fn matches(&self, name: &str, kind: LayerKind) -> Option<Specificity> {
+        match self {
+            Selector::Default => Some(Specificity::Default),
+            Selector::Pattern(pattern) => {
+                WildMatch::new(pattern).matches(name).then_some(Specificity::Pattern)
+            }
+            Selector::Name(own) if own == name => Some(Specificity::Name),
+            Selector::Name(own) => (own == kind.name()).then_some(Specificity::Kind),
+        }
+    }
+}
+
+impl fmt::Display for Selector {
+    /// The selector as it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Selector::Default => f.write_str("default"),
+            Selector::Name(text) | Selector::Pattern(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Checkpointing;
+
+    #[test]
+    fn stars_and_question_marks() {
+        for (pattern, name, expected) in [
+            ("layer3.*", "layer3.0.conv1", true),
+            ("layer3.*", "layer3", false),
+            ("*.conv?", "layer3.0.conv1", true),
+            ("*.conv?", "conv1", false),
+            ("*conv*", "conv1", true),
+            ("*", "", true),
+            ("layer?.0.*", "layer4.0.downsample.0", true),
+            ("*.bn*", "layer1.0.bn1", true),
+            ("a*b*c", "axbxbxc", true),
+            ("a*b*c", "axcxb", false),
+            ("**", "conv1", true),
+            ("****************************y", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", false),
+            ("?", "é", true),
+            ("[a]*", "a", false),
+            ("{a}*", "{a}x", true),
+            ("!a*", "!ab", true),
+            ("a/*", "a/b/c", true),
+        ] {
+            let found = Selector::from(pattern).matches(name, LayerKind::Conv).is_some();
+            assert_eq!(found, expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn names_are_not_prefixes() {
+        for (name, other) in [("conv1", "conv11"), ("conv11", "conv1")] {
+            assert_eq!(Selector::from(name).matches(other, LayerKind::Norm), None);
+        }
+    }
+
+    #[test]
+    fn a_layer_is_selected_by_name_pattern_kind_and_default() {
+        let found = ["conv1", "conv*", "conv", "default"]
+            .map(|selector| Selector::from(selector).matches("conv1", LayerKind::Conv).unwrap());
+        assert!(found.is_sorted_by(|a, b| a > b), "{found:?}");
+        assert_eq!(Selector::from("linear").matches("conv1", LayerKind::Conv), None);
+    }
+
+    #[test]
+    fn a_codec_alone_is_the_default_and_spaces_do_not_matter() {
+        let plan: PlanSpec = " layer3.* = pool4, pool2 ".parse().unwrap();
+        let rules: Vec<String> =
+            plan.rules.iter().map(|rule| format!("{}={}", rule.selector, rule.codec)).collect();
+        assert_eq!(rules, ["layer3.*=pool4", "default=pool2"]);
+        assert_eq!(plan.to_string(), "layer3.* = pool4, pool2");
+    }
+
+    #[test]
+    fn strategies_are_not_rules() {
+        let plan: PlanSpec = "ara=3:2,checkpoint=cell,last=4,q2".parse().unwrap();
+        assert_eq!(plan.strategy.auxiliary_residual, Some(vec![3, 2]));
+        assert_eq!(plan.strategy.checkpoint, Some(Checkpointing::Cells));
+        assert_eq!((plan.last, plan.rules.len()), (Some(4), 1));
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused() {
+        for (text, expected) in [
+            ("", "is no rule"),
+            ("conv=", "SELECTOR=CODEC"),
+            ("=q2", "`=q2` is no rule"),
+            ("q2,", "is no rule"),
+            ("ara=2:x", "a group size for each stage"),
+            ("checkpoint=0", "a number of segments expected"),
+            ("last=-1", "a number of layers expected"),
+        ] {
+            let error = text.parse::<PlanSpec>().unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! `study.toml`: one reproducible experiment.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::layout::STUDY;
+use crate::named_plan::in_order;
+use crate::nearest::from_toml;
+use crate::{
+    Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result, Schedule,
+};
+
+/// The most epochs that a run can have; more are a typing error.
+const MOST_EPOCHS: u64 = 1_000_000;
+
+/// One reproducible experiment: a model, data, plans and seeds.
+///
+/// What `[model]` and `[data]` can say is for the crates that have models and data sets: they give
+/// the types that read these two tables.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Study<Model, Data> {
+    /// A short name.
+    pub name: String,
+    /// What the study is about, as a person would say it.
+    pub title: String,
+    /// Each plan is run once with each seed.
+    pub seeds: Vec<u64>,
+    /// Passes over the training data, for each plan that does not say otherwise.
+    pub epochs: u64,
+    /// Samples in a batch; the last one of an epoch may be smaller, unless it is left out.
+    pub batch: usize,
+    /// Whether an epoch leaves out its last batch if that is smaller than the others. Each epoch has
+    /// its own order, so the samples that are left out differ.
+    #[serde(default)]
+    pub drop_last: bool,
+    /// Threads to compute with; all that the machine has if it is not given. It changes no record.
+    #[serde(default)]
+    pub threads: Option<usize>,
+    /// The network.
+    pub model: Model,
+    /// The weights that all runs start from whose plan does not say `from`; drawn at random if they
+    /// are not given.
+    #[serde(default)]
+    pub weights: Option<Pretrained>,
+    /// The data.
+    pub data: Data,
+    /// The plans to compare, in the order of the file.
+    #[serde(deserialize_with = "in_order")]
+    pub plans: Vec<NamedPlan>,
+    /// How parameters are updated.
+    pub optimizer: OptimizerSpec,
+    /// How the learning rate changes.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// When gradients are recorded side by side.
+    #[serde(default)]
+    pub probe: ProbeSpec,
+}
+
+impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
+    /// Reads and checks the study in `folder`. Whether the codecs of its plans exist is for the caller
+    /// to check.
+    ///
+    /// # Errors
+    /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest valid
+    /// one is suggested) or an invalid value, or if its file of weights cannot be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(STUDY);
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
+        let mut study = Self::parse(&text).map_err(|reason| Error::invalid(&path, reason))?;
+        if let Some(weights) = &mut study.weights {
+            weights.find(folder)?;
+        }
+        Ok(study)
+    }
+
+    /// Reads and checks a study's text; the error says what is wrong with it.
+    fn parse(text: &str) -> Result<Self, String> {
+        let study: Self = from_toml(text)?;
+        study.check().map_err(|fault| fault.to_string())?;
+        Ok(study)
+    }
+}
+
+impl<Model, Data> Study<Model, Data> {
+    /// Checks every value but those of the model and the data, which are checked as they are read.
+    ///
+    /// # Errors
+    /// Returns the first value that is not valid.
+    pub fn check(&self) -> Result<(), Fault> {
+        if self.name.trim().is_empty() {
+            return Err(Fault::new("name", "is empty; give the study a short name"));
+        }
+        self.check_seeds()?;
+        for (key, value) in [("batch", self.batch), ("threads", self.threads())] {
+            if value == 0 {
+                return Err(Fault::new(key, "0 given, expected at least 1"));
+            }
+        }
+        check_epochs("epochs", self.epochs)?;
+        if self.plans.is_empty() {
+            return Err(Fault::new(
+                "plans",
+                "is empty; give at least one, as in `none = \"none\"`",
+            ));
+        }
+        for (index, plan) in self.plans.iter().enumerate() {
+            plan.check(&self.plans[..index]).map_err(|fault| fault.within("plans"))?;
+        }
+        self.optimizer.check().map_err(|fault| fault.within("optimizer"))?;
+        self.schedule.check().map_err(|fault| fault.within("schedule"))?;
+        self.probe.check().map_err(|fault| fault.within("probe"))
+    }
+
+    fn check_seeds(&self) -> Result<(), Fault> {
+        if self.seeds.is_empty() {
+            return Err(Fault::new("seeds", "is empty; give at least one, as in `seeds = [0, 1]`"));
+        }
+        let mut seeds = self.seeds.clone();
+        seeds.sort_unstable();
+        match seeds.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(Fault::new("seeds", format!("{} stands there twice", pair[0]))),
+            None => Ok(()),
+        }
+    }
+
+    /// Passes over the training data with `plan`; the schedule stretches over them.
+    pub fn epochs_of(&self, plan: &NamedPlan) -> u64 {
+        plan.epochs.unwrap_or(self.epochs)
+    }
+
+    /// The plan whose weights `plan` starts from, if any; it stands above it.
+    pub fn source_of(&self, plan: &NamedPlan) -> Option<&NamedPlan> {
+        self.plans.iter().find(|other| Some(&other.name) == plan.from.as_ref())
+    }
+
+    /// The same study with the epochs of every plan multiplied by `factor` and rounded, at least 1;
+    /// seeds, batch and the steps of the probe stay. The epochs are part of what a run is made from,
+    /// so a run that was begun at one scale cannot be resumed at another.
+    ///
+    /// # Errors
+    /// Returns an error if that makes too many epochs.
+    pub fn scaled(mut self, factor: f64) -> Result<Self> {
+        let own = self.plans.iter_mut().filter_map(|plan| plan.epochs.as_mut());
+        for epochs in own.chain([&mut self.epochs]) {
+            *epochs = ((*epochs as f64 * factor).round() as u64).max(1);
+        }
+        match self.check() {
+            Ok(()) => Ok(self),
+            Err(fault) => {
+                let reason = format!("with a scale of {factor}, {fault}");
+                Err(Error::invalid(Path::new(STUDY), reason))
+            }
+        }
+    }
+
+    /// The threads that the study asks for, or all that the machine has.
+    pub fn threads(&self) -> usize {
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        self.threads.unwrap_or_else(all)
+    }
+}
+
+impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
+    /// SHA-256, in hexadecimal, of everything that determines the records of a run: of all but the
+    /// study's name and title, the threads, and the other plans and seeds.
+    ///
+    /// # Errors
+    /// Returns an error if the model or the data cannot be written as JSON.
+    pub fn hash(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
+        #[derive(Serialize)]
+        struct Determining<'a, Model, Data> {
+            plan: &'a str,
+            seed: u64,
+            epochs: u64,
+            /// The hash of the run or of the file whose weights it starts from.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            from: Option<String>,
+            batch: usize,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            drop_last: bool,
+            model: &'a Model,
+            data: &'a Data,
+            optimizer: &'a OptimizerSpec,
+            schedule: &'a Schedule,
+            probe: &'a ProbeSpec,
+        }
+        let determining = Determining {
+            plan: &plan.spec,
+            seed,
+            epochs: self.epochs_of(plan),
+            from: match self.source_of(plan) {
+                Some(source) => Some(self.hash(source, seed)?),
+                None => self.weights.as_ref().map(|weights| weights.hash().to_owned()),
+            },
+            batch: self.batch,
+            drop_last: self.drop_last,
+            model: &self.model,
+            data: &self.data,
+            optimizer: &self.optimizer,
+            schedule: &self.schedule,
+            probe: &self.probe,
+        };
+        let text =
+            serde_json::to_string(&determining).map_err(|e| Error::invalid(Path::new(STUDY), e))?;
+        Ok(hex(&Sha256::digest(text)))
+    }
+}
+
+impl NamedPlan {
+    /// Checks the plan's name, text, epochs and source, of which the last must be one of the plans
+    /// `above`, because these run before it.
+    fn check(&self, above: &[NamedPlan]) -> Result<(), Fault> {
+        let name = self.name.as_str();
+        if !is_file_name(name) {
+            return Err(Fault::new(
+                name,
+                "a plan's name becomes part of a folder's name: use letters, digits, `-` and `_`",
+            ));
+        }
+        if let Some(epochs) = self.epochs {
+            check_epochs("epochs", epochs).map_err(|fault| fault.within(name))?;
+        }
+        self.check_source(above).map_err(|reason| Fault::new(format!("{name}.from"), reason))?;
+        match self.spec.parse::<PlanSpec>() {
+            Ok(_) => Ok(()),
+            Err(reason) => Err(Fault::new(name, format!("plan `{}`: {reason}", self.spec))),
+        }
+    }
+
+    fn check_source(&self, above: &[NamedPlan]) -> Result<(), String> {
+        let Some(from) = &self.from else { return Ok(()) };
+        let names: Vec<&str> = above.iter().map(|plan| plan.name.as_str()).collect();
+        match names.as_slice() {
+            names if names.contains(&from.as_str()) => Ok(()),
+            [] => Err(format!("`{from}` given, but no plan stands above this one; move it below")),
+            names => Err(format!(
+                "`{from}` given, expected a plan that stands above: {}",
+                names.join(", ")
+            )),
+        }
+    }
+}
+
+fn check_epochs(key: &str, epochs: u64) -> Result<(), Fault> {
+    match epochs {
+        0 => Err(Fault::new(key, "0 given, expected at least 1")),
+        1..=MOST_EPOCHS => Ok(()),
+        _ => Err(Fault::new(key, format!("{epochs} given, expected at most {MOST_EPOCHS}"))),
+    }
+}
+
+/// Whether `name` can be the name of a folder, or part of one, on every system.
+pub(crate) fn is_file_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    !name.is_empty() && name.len() <= 100 && name.chars().all(fits)
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Table;
+
+    use super::*;
+
+    type Study = super::Study<Table, Table>;
+
+    const TEXT: &str = r#"
+name = "study"
+title = "A title"
+seeds = [0, 1]
+epochs = 2
+batch = 8
+
+[model]
+name = "resnet18"
+
+[data]
+name = "digits"
+
+[plans]
+none = "none"
+b = "pool4"
+a = { plan = "layer1.*=pool2", epochs = 3 }
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.1
+"#;
+
+    #[test]
+    fn plans_keep_the_order_of_the_file() {
+        let study = Study::parse(TEXT).unwrap();
+        let names: Vec<&str> = study.plans.iter().map(|plan| plan.name.as_str()).collect();
+        assert_eq!(names, ["none", "b", "a"]);
+        assert_eq!(study.plans[2].spec, "layer1.*=pool2");
+    }
+
+    #[test]
+    fn a_plan_may_have_epochs_of_its_own() {
+        let study = Study::parse(TEXT).unwrap();
+        let epochs: Vec<u64> = study.plans.iter().map(|plan| study.epochs_of(plan)).collect();
+        assert_eq!(epochs, [2, 2, 3]);
+    }
+
+    #[test]
+    fn group_sizes_of_auxiliary_activations_join_the_plan() {
+        let plan = |entry: &str| {
+            Study::parse(&TEXT.replace("\"pool4\"", entry)).map(|study| study.plans[1].spec.clone())
+        };
+        assert_eq!(plan("{ ara = [3, 2, 2, 1] }").unwrap(), "ara=3:2:2:1");
+        assert_eq!(plan("{ plan = \"pool2\", ara = [2, 2] }").unwrap(), "pool2,ara=2:2");
+        assert!(plan("{ ara = [] }").is_err());
+    }
+
+    #[test]
+    fn a_scale_is_a_factor_on_all_epochs_and_part_of_the_hash() {
+        let study = |factor| Study::parse(TEXT).unwrap().scaled(factor).unwrap();
+        let epochs =
+            |study: &Study| study.plans.iter().map(|p| study.epochs_of(p)).collect::<Vec<_>>();
+        assert_eq!(epochs(&study(2.0)), [4, 4, 6]);
+        assert_eq!(epochs(&study(1.5)), [3, 3, 5]);
+        assert_eq!(epochs(&study(0.01)), [1, 1, 1]);
+        let hash = |study: Study| study.hash(&study.plans[0], 0).unwrap();
+        assert_eq!(hash(study(1.0)), hash(Study::parse(TEXT).unwrap()));
+        assert_ne!(hash(study(2.0)), hash(study(1.0)));
+        let error = Study::parse(TEXT).unwrap().scaled(4e5).unwrap_err().to_string();
+        assert!(error.contains("with a scale of 400000, plans.a.epochs: 1200000"), "{error}");
+    }
+
+    #[test]
+    fn the_hash_covers_what_determines_the_records_and_nothing_else() {
+        let hash = |text: &str| {
+            let study = Study::parse(text).unwrap();
+            study.hash(&study.plans[0], study.seeds[0]).unwrap()
+        };
+        let expected = hash(TEXT);
+        assert_eq!(expected.len(), 64);
+        for same in [
+            TEXT.replace("A title", "Another"),
+            TEXT.replace("[0, 1]", "[0]"),
+            TEXT.replace("b = \"pool4\"", ""),
+            TEXT.replace("none = \"none\"", "none = { plan = \"none\" }"),
+            TEXT.replace("none = \"none\"", "none = { plan = \"none\", epochs = 2 }"),
+            TEXT.replace("batch = 8", "batch = 8 # a comment\nthreads = 2"),
+            TEXT.replace("batch = 8", "batch = 8\ndrop_last = false"),
+        ] {
+            assert_eq!(hash(&same), expected, "{same}");
+        }
+        for other in [
+            TEXT.replace("epochs = 2", "epochs = 3"),
+            TEXT.replace("[0, 1]", "[1]"),
+            TEXT.replace("none = \"none\"", "none = \"pool3\""),
+            TEXT.replace("none = \"none\"", "none = { plan = \"none\", epochs = 3 }"),
+            TEXT.replace("resnet18", "resnet20"),
+            TEXT.replace("0.1", "0.2"),
+            TEXT.replace("\"digits\"", "\"digits\"\nsize = 16"),
+            TEXT.replace("batch = 8", "batch = 8\ndrop_last = true"),
+            format!("{TEXT}\n[probe]\nevery = 5"),
+        ] {
+            assert_ne!(hash(&other), expected, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_fault_names_its_key() {
+        let fault = |from: &str, to: &str| Study::parse(&TEXT.replacen(from, to, 1)).unwrap_err();
+        assert!(fault("none =", "\"a/b\" =").starts_with("plans.a/b: "));
+        assert!(fault("[0, 1]", "[]").starts_with("seeds: is empty"));
+        assert!(fault("\"study\"", "\" \"").starts_with("name: is empty"));
+        assert!(fault("epochs = 3", "epochs = 0").starts_with("plans.a.epochs: 0 given"));
+        assert!(fault("epochs = 3", "epochs = 1000001").contains("expected at most 1000000"));
+        let most = fault("epochs = 2", &format!("epochs = {}", i64::MAX));
+        assert!(most.contains("epochs: 9223372036854775807 given, expected at most"), "{most}");
+        let unknown = fault("epochs = 3", "epoch = 3");
+        assert!(unknown.contains("did you mean `epochs`?"), "{unknown}");
+        let missing = fault("plan = \"layer1.*=pool2\", ", "");
+        assert!(missing.contains("missing field `plan`"), "{missing}");
+        let number = fault("\"pool4\"", "4");
+        assert!(number.contains("a plan, as in"), "{number}");
+        let unknown = fault("learning_rate", "learn_rate");
+        assert!(unknown.contains("did you mean `learning_rate`?"), "{unknown}");
+    }
+}

@@ -1,0 +1,54 @@
+//! A file of weights that a study's runs start from.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::layout::STUDY;
+use crate::{Error, Result};
+
+/// A safetensors file with all parameters and running statistics of a model, under PyTorch's names.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Pretrained {
+    /// Where it is; relative to the study's folder until [`Pretrained::find`] has found it.
+    path: PathBuf,
+    /// SHA-256 of its bytes.
+    #[serde(skip)]
+    hash: String,
+}
+
+impl Pretrained {
+    /// Finds the file from the study's folder and computes its hash.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read.
+    pub(crate) fn find(&mut self, folder: &Path) -> Result<()> {
+        self.path = folder.join(&self.path);
+        let bytes = std::fs::read(&self.path).map_err(|e| {
+            let reason = format!(
+                "weights: {}: {e}; expected a safetensors file, its path relative to the study's folder",
+                self.path.display()
+            );
+            Error::invalid(&folder.join(STUDY), reason)
+        })?;
+        self.hash = crate::study::hex(&Sha256::digest(bytes));
+        Ok(())
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// SHA-256 of the file's bytes, in hexadecimal.
+    pub(crate) fn hash(&self) -> &str {
+        &self.hash
+    }
+
+    /// The file's name, for people.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+}
