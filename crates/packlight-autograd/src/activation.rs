@@ -3,19 +3,20 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::Tensor;
-use packlight_codec::{AxisLayout, Codec, Context, Packed};
-use packlight_kernels::conv2d::Conv2dGeometry;
+use packlight_codec::{AxisLayout, Op};
 use packlight_record::KeptKind;
 
-use crate::kept::Kept;
 use crate::link::{self, Link};
+use crate::saved::Saved;
+use crate::saved_input::{PackedCopy, SavedInput};
 use crate::{Pass, Result, SavePoint};
 
 /// A value flowing forward: its data as a detached tensor, and its link in candle's graph.
 ///
-/// It also carries what its axes mean, which a shape does not tell: of four, the second one may be
-/// an image's channels or the heads of attention. Codecs treat these differently. An operation that
-/// leaves the axes where they are passes their meaning on, one that makes others says what they are.
+/// It also carries what its axes mean, which a shape does not tell: the second of four axes may be
+/// an image's channels or the heads of attention, and codecs treat these differently. An operation
+/// that leaves the axes where they are passes their meaning on; one that makes others says what
+/// they mean.
 ///
 /// Cloning is cheap. In evaluation, and where no parameter lies behind it, there is no link.
 #[derive(Clone)]
@@ -28,24 +29,10 @@ struct Inner {
     data: Tensor,
     pass: Arc<Pass>,
     link: Option<Link>,
-    /// What layers keep of this activation, so that two with the same codec share one copy.
-    kept: Mutex<Vec<Shared>>,
-    /// What layers keep in the place of this activation.
-    stand_in: Option<Activation>,
-}
-
-/// What packing gives.
-type PackResult = packlight_codec::Result<Box<dyn Packed>>;
-
-/// A packed tensor on the ledger's account.
-pub(crate) type KeptPacked = Kept<Box<dyn Packed>>;
-
-/// A packed copy for as long as someone keeps it.
-struct Shared {
-    /// See [`Codec::packs_as`].
-    codec: String,
-    axes: AxisLayout,
-    packed: Weak<KeptPacked>,
+    /// The packed copies of this activation, for save points to share.
+    copies: Mutex<Vec<Weak<PackedCopy>>>,
+    /// What save points save in place of this activation.
+    saved_as: Option<Activation>,
 }
 
 impl Activation {
@@ -55,7 +42,7 @@ impl Activation {
     /// features); [`Activation::with_axes`] says otherwise.
     ///
     /// # Errors
-    /// If candle cannot make the link.
+    /// Returns an error if candle cannot make the link.
     pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
         let tracked = pass.differentiates() && link::is_tracked(tensor);
         let link = tracked.then(|| link::enter(tensor)).transpose()?;
@@ -66,7 +53,7 @@ impl Activation {
     /// Leaves to an ordinary tensor, through which gradients pass back.
     ///
     /// # Errors
-    /// If candle cannot copy the data.
+    /// Returns an error if candle cannot copy the data.
     pub fn into_tensor(self) -> Result<Tensor> {
         match &self.inner.link {
             Some(link) => link::leave(link, &self.inner.data),
@@ -75,12 +62,12 @@ impl Activation {
     }
 
     pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>, axes: AxisLayout) -> Self {
-        let inner = Inner { data, pass, link, kept: Mutex::default(), stand_in: None };
+        let inner = Inner { data, pass, link, copies: Mutex::default(), saved_as: None };
         Self { inner: Arc::new(inner), axes }
     }
 
-    /// The same activation, whose axes mean `axes` from here on: to be said where plain candle code
-    /// or [`op::permute`](crate::op::permute()) has made heads of attention, say.
+    /// The same activation with another meaning of its axes, for where plain candle code or
+    /// [`op::permute`](crate::op::permute()) has made, say, heads of attention.
     pub fn with_axes(self, axes: AxisLayout) -> Self {
         Self { axes, ..self }
     }
@@ -113,105 +100,75 @@ impl Activation {
         self.inner.link.as_ref()
     }
 
-    /// Its value and its gradient, but what layers keep of it is `kept`'s: the auxiliary residual
+    /// The same value and gradient, of which save points save `other`: the auxiliary residual
     /// activation of Woo and Jeon (ICLR 2023).
-    pub fn keeping(&self, kept: &Activation) -> Self {
+    pub fn save_as(&self, other: &Activation) -> Self {
         let inner = Inner {
             data: self.data().clone(),
             pass: self.shared_pass(),
             link: self.link().cloned(),
-            kept: Mutex::default(),
-            stand_in: self.pass().has_stand_ins().then(|| kept.clone()),
+            copies: Mutex::default(),
+            saved_as: (!self.pass().saves_own_inputs()).then(|| other.clone()),
         };
         Self { inner: Arc::new(inner), axes: self.axes }
     }
 
-    /// Packs this activation with the layer's codec, or shares the copy of another layer that
-    /// packed it alike.
-    pub(crate) fn keep(&self, layer: &SavePoint, axes: AxisLayout) -> Result<Arc<KeptPacked>> {
-        self.keep_by(layer, axes, |_| true, |codec, x, context| codec.pack(x, context))
-    }
-
-    /// The same as the input of a convolution, with which not all codecs pack alike.
-    pub(crate) fn keep_for_conv2d(
-        &self,
-        layer: &SavePoint,
-        weight_shape: &[usize],
-        geometry: &Conv2dGeometry,
-    ) -> Result<Arc<KeptPacked>> {
-        self.keep_by(
-            layer,
-            AxisLayout::Images,
-            |packed| packed.serves_conv2d(weight_shape, geometry),
-            |codec, x, context| codec.pack_conv2d(x, weight_shape, geometry, context),
-        )
-    }
-
-    fn keep_by(
-        &self,
-        layer: &SavePoint,
-        axes: AxisLayout,
-        serves: impl Fn(&dyn Packed) -> bool,
-        pack: impl FnOnce(&dyn Codec, &Tensor, &mut Context<'_>) -> PackResult,
-    ) -> Result<Arc<KeptPacked>> {
-        if let Some(stand_in) = &self.inner.stand_in {
-            return stand_in.keep_by(layer, axes, serves, pack);
+    /// Saves this activation for the backward pass of `op`, packed by the save point's codec; or
+    /// shares the copy of another save point that packed it alike.
+    ///
+    /// # Errors
+    /// Returns an error, which names the layer, if the codec cannot pack it.
+    pub fn save(&self, save_point: &Arc<SavePoint>, op: Op<'_>) -> Result<SavedInput> {
+        if let Some(other) = &self.inner.saved_as {
+            return other.clone().with_axes(self.axes).save(save_point, op);
         }
-        let mut alike = self.alike(layer, axes).into_iter();
-        if let Some(packed) = alike.find(|packed| serves(packed.value().as_ref())) {
-            return Ok(packed);
+        let codec = save_point.codec();
+        let saved = save_point.with_site(self.pass(), op, self.axes, |site| {
+            let key = codec.share_key(site, self.dims());
+            if let Some(copy) = self.find(|copy| copy.key == key) {
+                return Ok(SavedInput::shared(copy, save_point));
+            }
+            let packed = codec.pack(self.data(), site)?;
+            Ok(SavedInput::new(packed, key, self.data(), self.pass(), save_point))
+        })?;
+        self.share(&saved);
+        Ok(saved)
+    }
+
+    /// What another save point has saved of this activation, if this one would pack it alike.
+    pub(crate) fn saved_alike(
+        &self,
+        save_point: &Arc<SavePoint>,
+        op: Op<'_>,
+    ) -> Result<Option<SavedInput>> {
+        let codec = save_point.codec();
+        let key = save_point
+            .with_site(self.pass(), op, self.axes, |site| Ok(codec.share_key(site, self.dims())))?;
+        let copy = self.find(|copy| copy.key == key);
+        Ok(copy.map(|copy| SavedInput::shared(copy, save_point)))
+    }
+
+    /// Has save points share this copy instead of packing the activation.
+    pub(crate) fn share(&self, saved: &SavedInput) {
+        let copy = Arc::downgrade(saved.copy());
+        let mut copies = self.inner.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        if !copies.iter().any(|other| other.ptr_eq(&copy)) {
+            copies.push(copy);
         }
-        let codec = layer.codec();
-        let packed = layer
-            .with_context(self.pass(), axes, |context| pack(&*codec, &self.inner.data, context))?;
-        Ok(self.offer(packed, layer, axes))
     }
 
-    /// What another layer with the same codec has kept of this activation.
-    pub(crate) fn kept_alike(
+    fn find(&self, is_alike: impl Fn(&PackedCopy) -> bool) -> Option<Arc<PackedCopy>> {
+        let copies = self.inner.copies.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.iter().filter_map(Weak::upgrade).find(|copy| is_alike(copy))
+    }
+
+    /// Saves a mask or statistics as they are.
+    pub fn save_tensor(
         &self,
-        layer: &SavePoint,
-        axes: AxisLayout,
-    ) -> Option<Arc<KeptPacked>> {
-        self.alike(layer, axes).into_iter().next()
-    }
-
-    /// All that layers with the same codec have kept of this activation.
-    fn alike(&self, layer: &SavePoint, axes: AxisLayout) -> Vec<Arc<KeptPacked>> {
-        let codec = layer.codec().packs_as();
-        let kept = self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let alike = kept.iter().filter(|shared| shared.codec == codec && shared.axes == axes);
-        alike.filter_map(|shared| shared.packed.upgrade()).collect()
-    }
-
-    /// Keeps a packed form of this activation, which layers with the same codec will share.
-    pub(crate) fn offer(
-        &self,
-        packed: Box<dyn Packed>,
-        layer: &SavePoint,
-        axes: AxisLayout,
-    ) -> Arc<KeptPacked> {
-        let raw = self.inner.data.elem_count() * self.inner.data.dtype().size_in_bytes();
-        let bytes = packed.bytes();
-        let packed = Arc::new(Kept::new(packed, self.pass(), layer, KeptKind::Input, bytes, raw));
-        self.share(&packed, layer, axes);
-        packed
-    }
-
-    /// Has layers with the codec of `layer` keep `packed` in the place of packing this activation.
-    pub(crate) fn share(&self, packed: &Arc<KeptPacked>, layer: &SavePoint, axes: AxisLayout) {
-        let codec = layer.codec().packs_as();
-        let shared = Shared { codec, axes, packed: Arc::downgrade(packed) };
-        self.inner.kept.lock().unwrap_or_else(PoisonError::into_inner).push(shared);
-    }
-
-    /// Keeps a mask or statistics that a layer made itself.
-    pub(crate) fn keep_tensor(
-        &self,
-        layer: &SavePoint,
+        save_point: &SavePoint,
         kind: KeptKind,
         tensor: Tensor,
-    ) -> Kept<Tensor> {
-        Kept::of_tensor(tensor, self.pass(), layer, kind)
+    ) -> Saved<Tensor> {
+        Saved::tensor(tensor, self.pass(), save_point, kind)
     }
 }

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes asked for and not yet given back, by the whole process; 0 where no [`Counting`] allocator
-/// is installed.
+/// The bytes that the whole process has allocated and not yet freed; 0 where no [`Counting`]
+/// allocator is installed.
 pub fn live() -> usize {
     LIVE.load(Ordering::Relaxed)
 }
@@ -28,12 +28,12 @@ pub fn peak() -> usize {
     PEAK.load(Ordering::Relaxed)
 }
 
-/// Lets the peak start again from what is live now.
+/// Starts the peak again from what is live now.
 pub fn reset_peak() {
     PEAK.store(live(), Ordering::Relaxed);
 }
 
-/// A global allocator that hands everything on to `A` and counts the bytes.
+/// A global allocator that forwards to `A` and counts the bytes.
 pub struct Counting<A>(A);
 
 impl<A> Counting<A> {

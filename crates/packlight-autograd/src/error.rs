@@ -31,7 +31,7 @@ pub enum Error {
         /// The operation that was reached.
         op: &'static str,
     },
-    /// An operation got inputs that do not fit.
+    /// An operation got inputs, or computed gradients, that do not fit.
     #[error("{op}: {reason}")]
     Shape {
         /// The operation.
@@ -44,7 +44,7 @@ pub enum Error {
     Observer {
         /// The layer.
         layer: String,
-        /// What it said.
+        /// The reason that it gave.
         reason: String,
     },
     /// An analytic gradient differs from its numeric one.

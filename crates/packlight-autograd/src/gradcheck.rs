@@ -20,8 +20,8 @@ pub const RELATIVE: f64 = 1e-3;
 /// output is no scalar, let `f` return the sum of its products with fixed random numbers.
 ///
 /// # Errors
-/// If `f` fails, an input is missing from the gradients, or an element differs: the error says
-/// which one, with both values.
+/// Returns an error if `f` fails, an input is missing from the gradients, or an element differs:
+/// the error says which one, with both values.
 pub fn check(inputs: &[Tensor], f: impl Fn(&[Var]) -> Result<Tensor>) -> Result<()> {
     let vars = inputs.iter().map(Var::from_tensor).collect::<candle_core::Result<Vec<_>>>()?;
     let grads = f(&vars)?.backward()?;

@@ -7,7 +7,7 @@ use packlight_kernels::accumulate;
 
 use crate::Result;
 
-/// Where the consumers of an activation or a parameter leave its gradient for whoever passes it on.
+/// Where the consumers of an activation or a parameter add up its gradient.
 ///
 /// A tensor that arrives may be held by others, too: an operation may pass the very tensor that it
 /// was given to several slots, or a view of it, and candle hands back the same tensor where there

@@ -1,11 +1,11 @@
-//! The account of what is kept for the backward pass: by layer, by kind, over time.
+//! Accounts for what is saved for the backward pass: by layer, by kind, over time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use packlight_codec::Bytes;
 use packlight_record::KeptKind;
 
-/// Counts what the layers of a pass keep. Clones share one account.
+/// Counts what the layers of a pass save. Clones share one account.
 #[derive(Clone, Default)]
 pub struct Ledger {
     counter: Option<fn() -> usize>,
@@ -20,34 +20,34 @@ struct Account {
     peak: usize,
 }
 
-/// One kept tensor.
+/// One saved tensor.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The layer that keeps it; of those that share it, the first.
+    /// The layer that saved it; of those that share it, the first.
     pub layer: Arc<str>,
-    /// What it is kept for.
+    /// What it is saved for.
     pub kind: KeptKind,
-    /// The bytes that it takes by its own account.
+    /// The bytes that it says it takes.
     pub bytes: Bytes,
-    /// The bytes that keeping it uncompressed would take.
+    /// The bytes that it would take uncompressed.
     pub raw: usize,
     /// The bytes that the allocator got back when it was freed, where a counter is set and it has
     /// been freed. Less than `bytes` where someone else still held the same tensor.
     pub counted: Option<i64>,
-    /// Whether it was kept in the backward pass, by a part that is computed again.
+    /// Whether it was saved in the backward pass, by a part that is computed again.
     pub again: bool,
 }
 
-/// One point of the timeline: something was kept or freed.
+/// One point of the timeline: something was saved or freed.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The layer.
     pub layer: Arc<str>,
     /// Whether this was in the backward pass.
     pub backward: bool,
-    /// Bytes kept after it, by the ledger.
+    /// The bytes that are saved after it, by the ledger.
     pub kept: usize,
-    /// Bytes live after it, by the allocator, where a counter is set.
+    /// The live bytes after it, by the allocator, where a counter is set.
     pub live: Option<usize>,
 }
 
@@ -63,22 +63,22 @@ impl Ledger {
         Self { counter: Some(counter), ..Self::default() }
     }
 
-    /// All that was kept, in the order in which it was.
+    /// All that was saved, in order.
     pub fn entries(&self) -> Vec<Entry> {
         self.lock().entries.clone()
     }
 
-    /// Each time that something was kept or freed, in order.
+    /// Each time that something was saved or freed, in order.
     pub fn timeline(&self) -> Vec<Event> {
         self.lock().timeline.clone()
     }
 
-    /// Bytes kept now.
+    /// The bytes that are saved now.
     pub fn kept(&self) -> usize {
         self.lock().kept
     }
 
-    /// The most bytes kept at a time.
+    /// The most bytes that were saved at a time.
     pub fn peak(&self) -> usize {
         self.lock().peak
     }
@@ -88,7 +88,7 @@ impl Ledger {
         self.counter.map(|counter| counter())
     }
 
-    /// Enters something kept, in the backward pass where it is kept `again`, and returns its number.
+    /// Enters something saved, in the backward pass where it is saved `again`, and returns its number.
     pub(crate) fn keep(
         &self,
         layer: Arc<str>,

@@ -10,28 +10,19 @@ use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, Var};
 
+use crate::Result;
 use crate::gradient::Slot;
-use crate::{Activation, Error, Result};
 
 /// The scalar that stands for an activation, and the slot of its gradient.
 #[derive(Clone)]
 pub(crate) struct Link {
-    scalar: Tensor,
-    slot: Slot,
+    pub(crate) scalar: Tensor,
+    pub(crate) slot: Slot,
 }
 
 /// Whether candle tracks gradients for a tensor.
 pub(crate) fn is_tracked(tensor: &Tensor) -> bool {
     tensor.track_op()
-}
-
-/// What an operation gives back for a gradient of its output.
-pub(crate) struct Gradients {
-    /// For each input, in order; `None` where it was not asked for, and none at all where they have
-    /// been added already.
-    pub(crate) inputs: Vec<Option<Tensor>>,
-    /// For each parameter, in order; `None` where it was not asked for.
-    pub(crate) parameters: Vec<Option<Tensor>>,
 }
 
 impl Link {
@@ -49,137 +40,15 @@ impl Link {
     }
 }
 
-impl Gradients {
-    /// For an operation of one input without parameters.
-    pub(crate) fn input(gradient: Tensor) -> Self {
-        Self { inputs: vec![Some(gradient)], parameters: Vec::new() }
-    }
-}
-
-/// Which gradients an operation has to give; each of its inputs and parameters in order.
-pub(crate) struct Needs {
-    pub(crate) inputs: Vec<bool>,
-    pub(crate) parameters: Vec<bool>,
-}
-
-impl Needs {
-    pub(crate) fn of(inputs: &[&Activation], parameters: &[&Tensor]) -> Self {
-        let training = inputs.iter().all(|input| input.pass().differentiates());
-        Self {
-            inputs: inputs.iter().map(|input| training && input.link().is_some()).collect(),
-            parameters: parameters.iter().map(|p| training && is_tracked(p)).collect(),
-        }
-    }
-
-    /// Whether a backward pass has anything to do here.
-    pub(crate) fn any(&self) -> bool {
-        self.inputs.iter().chain(&self.parameters).any(|&need| need)
-    }
-}
-
-/// The output of an operation whose inputs and parameters have gradients to get; its axes mean what
-/// those of the first input do, unless the operation says otherwise.
-///
-/// `backward` turns the output's gradient into theirs; it owns what the operation keeps.
-pub(crate) fn output(
-    name: &'static str,
-    data: Tensor,
-    inputs: &[&Activation],
-    parameters: &[&Tensor],
-    backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
-) -> Result<Activation> {
-    let of_inputs: Vec<Option<Link>> = inputs.iter().map(|input| input.link().cloned()).collect();
-    let of_parameters: Vec<Option<Link>> = parameters
-        .iter()
-        .map(|parameter| is_tracked(parameter).then(|| enter(parameter)).transpose())
-        .collect::<Result<_>>()?;
-    let scalars: Vec<&Tensor> =
-        of_inputs.iter().chain(&of_parameters).flatten().map(|link| &link.scalar).collect();
-    let argument = match scalars[..] {
-        [scalar] => scalar.clone(),
-        _ => Tensor::cat(&scalars, 0)?,
-    };
-    let slots = |links: Vec<Option<Link>>| links.into_iter().map(|l| l.map(|l| l.slot)).collect();
-    let slot = Slot::default();
-    let op = Operation {
-        name,
-        output: slot.clone(),
-        inputs: slots(of_inputs),
-        parameters: slots(of_parameters),
-        backward: Mutex::new(Some(Box::new(backward))),
-    };
-    let link = Link { scalar: argument.apply_op1(op)?, slot };
-    Ok(Activation::new(data, inputs[0].shared_pass(), Some(link), inputs[0].axes()))
-}
-
-/// The output of an operation that has no gradients to give; its axes mean what those of `input` do,
-/// unless the operation says otherwise.
-pub(crate) fn constant(data: Tensor, input: &Activation) -> Activation {
-    Activation::new(data, input.shared_pass(), None, input.axes())
-}
-
-type Backward = Box<dyn FnOnce(Tensor) -> Result<Gradients> + Send>;
-
-/// An operation in candle's graph. Its argument is the links of all that has gradients to get.
-struct Operation {
-    name: &'static str,
-    output: Slot,
-    inputs: Vec<Option<Slot>>,
-    parameters: Vec<Option<Slot>>,
-    backward: Mutex<Option<Backward>>,
-}
-
-impl Operation {
-    /// Turns the gradient in the output's slot into those in the slots of inputs and parameters.
-    fn run(&self) -> Result<()> {
-        let backward = self.backward.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let backward = backward.ok_or(Error::SecondBackward { op: self.name })?;
-        let Some(gradient) = self.output.take() else {
-            return Ok(()); // Nothing reached this output: all its gradients are zero.
-        };
-        let gradients = backward(gradient)?;
-        for (slot, gradient) in self.inputs.iter().zip(gradients.inputs) {
-            if let (Some(slot), Some(gradient)) = (slot, gradient) {
-                slot.add(gradient)?;
-            }
-        }
-        for (slot, gradient) in self.parameters.iter().zip(gradients.parameters) {
-            if let (Some(slot), Some(gradient)) = (slot, gradient) {
-                slot.add(gradient)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The value of every link.
-fn zero() -> candle_core::Result<(CpuStorage, Shape)> {
+pub(crate) fn zero() -> candle_core::Result<(CpuStorage, Shape)> {
     Ok((CpuStorage::F32(vec![0.0]), Shape::from(1)))
 }
 
 /// The value of every link, on a GPU.
-fn zero_beside(storage: &CudaStorage) -> candle_core::Result<(CudaStorage, Shape)> {
+pub(crate) fn zero_beside(storage: &CudaStorage) -> candle_core::Result<(CudaStorage, Shape)> {
     let shape = Shape::from(1);
     Ok((storage.device().zeros_impl(&shape, DType::F32)?, shape))
-}
-
-impl CustomOp1 for Operation {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        zero()
-    }
-
-    fn cuda_fwd(&self, s: &CudaStorage, _: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
-        zero_beside(s)
-    }
-
-    fn bwd(&self, links: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        self.run()?;
-        Ok(Some(links.zeros_like()?))
-    }
 }
 
 /// The link of a tensor that candle tracks.

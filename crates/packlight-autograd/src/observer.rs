@@ -1,4 +1,4 @@
-//! Where a probe sees exact and compressed weight gradients.
+//! What a probe sees of exact and compressed weight gradients.
 
 use candle_core::Tensor;
 use packlight_codec::Bytes;
@@ -15,17 +15,17 @@ pub struct WeightGradient<'a> {
     pub restored: &'a Tensor,
     /// The weight gradient from the exact input.
     pub exact: &'a Tensor,
-    /// The weight gradient from what was kept; the one that training uses.
+    /// The weight gradient from what was saved, which training uses.
     pub compressed: &'a Tensor,
-    /// What was kept.
+    /// The bytes that were saved.
     pub kept: Bytes,
 }
 
-/// Sees each conv and linear layer's weight gradients as the backward pass comes to it.
+/// Sees the weight gradients of each conv and linear layer as the backward pass reaches it.
 pub trait Observer: Send + Sync {
     /// Takes one layer's gradients.
     ///
     /// # Errors
-    /// With a reason, which ends the backward pass.
+    /// Returns a reason, which ends the backward pass.
     fn weight_gradient(&self, seen: &WeightGradient<'_>) -> Result<(), String>;
 }

@@ -6,7 +6,7 @@ use packlight_kernels::rng::{Key, Purpose};
 
 use crate::{Ledger, Observer};
 
-/// One layer that is packed in so many bits, with the `draw`-th random numbers.
+/// A layer that packs at another level, with the `draw`-th random numbers.
 #[derive(Clone)]
 struct Trial {
     layer: Arc<str>,
@@ -20,7 +20,7 @@ pub struct Pass {
     training: bool,
     differentiate: bool,
     again: bool,
-    stand_ins: bool,
+    own_inputs: bool,
     seed: u64,
     step: u64,
     draw: u64,
@@ -31,14 +31,14 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// A pass that keeps what its backward pass needs, normalises with the batch's own statistics
-    /// and drops out.
+    /// A pass that saves what its backward pass needs, normalises with the batch's own statistics and
+    /// applies dropout.
     pub fn training() -> Self {
         Self {
             training: true,
             differentiate: true,
             again: false,
-            stand_ins: true,
+            own_inputs: false,
             seed: 0,
             step: 0,
             draw: 0,
@@ -49,44 +49,44 @@ impl Pass {
         }
     }
 
-    /// A pass that keeps nothing, normalises with running statistics and drops nothing out.
+    /// A pass that saves nothing, normalises with running statistics and applies no dropout.
     pub fn evaluation() -> Self {
         Self { training: false, differentiate: false, ..Self::training() }
     }
 
-    /// Keys the random numbers of this pass, which are a function of seed and step.
+    /// Sets the seed and step, of which all random numbers of this pass are a function.
     pub fn with_seed(self, seed: u64, step: u64) -> Self {
         Self { seed, step, ..self }
     }
 
-    /// Has every layer keep its own input, whatever stands in for it; see
-    /// [`Activation::keeping`](crate::Activation::keeping).
-    pub fn without_stand_ins(self) -> Self {
-        Self { stand_ins: false, ..self }
+    /// Has every save point save its own input, whatever it is to be saved as; see
+    /// [`Activation::save_as`](crate::Activation::save_as).
+    pub fn saving_own_inputs(self) -> Self {
+        Self { own_inputs: true, ..self }
     }
 
-    pub(crate) fn has_stand_ins(&self) -> bool {
-        self.stand_ins
+    pub(crate) fn saves_own_inputs(&self) -> bool {
+        self.own_inputs
     }
 
-    /// Has codecs draw other random numbers, the `draw`-th of this seed and step; everything else
-    /// stays as it is.
+    /// Gives codecs other random numbers, the `draw`-th of this seed and step; everything else stays
+    /// as it is.
     pub fn with_codec_draw(self, draw: u64) -> Self {
         Self { draw, ..self }
     }
 
-    /// Has `layer` packed at a level such as a number of bits, with the `draw`-th random numbers, and
-    /// all others as they are: a codec's trial, see [`packlight_codec::Codec::calibrates`].
+    /// Packs `layer` at a level such as a number of bits, with the `draw`-th random numbers, and all
+    /// others as they are: a trial, see [`packlight_codec::Adaptive::measure`].
     pub fn with_trial(self, layer: &str, level: u8, draw: u64) -> Self {
         Self { trial: Some(Trial { layer: layer.into(), level, draw }), ..self }
     }
 
-    /// Has the ledger count what is kept.
+    /// Counts what is saved in a ledger.
     pub fn with_ledger(self, ledger: &Ledger) -> Self {
         Self { ledger: Some(ledger.clone()), ..self }
     }
 
-    /// Has each conv and linear layer compute its exact weight gradient too, and show both to the
+    /// Also computes the exact weight gradient of each conv and linear layer, and shows both to the
     /// observer. The gradients that the pass returns are those of the plan.
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
@@ -102,14 +102,14 @@ impl Pass {
         self.training
     }
 
-    /// This pass for a part of the network that will be computed again: nothing is kept, and no
+    /// This pass for a part of the network that will be computed again: it saves nothing, and no
     /// backward pass may follow.
-    pub(crate) fn keeping_nothing(self) -> Self {
+    pub(crate) fn saving_nothing(self) -> Self {
         Self { differentiate: false, ..self }
     }
 
-    /// This pass for computing such a part again. Codecs pack in this pass alone, so that they
-    /// remember what they see in it.
+    /// This pass for computing such a part again. Codecs pack in this pass alone, so it updates their
+    /// state.
     pub(crate) fn again(self) -> Self {
         Self { again: true, ..self }
     }

@@ -1,16 +1,17 @@
-//! Who keeps something for the backward pass.
+//! The places that save something for the backward pass.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use packlight_codec::identity::Identity;
-use packlight_codec::{AxisLayout, Codec, CodecState, Context, Scope};
+use packlight_codec::{AxisLayout, Codec, CodecState, Op, Scope, Site};
 use packlight_kernels::rng::Purpose;
 use packlight_record::LayerKind;
 
 use crate::Pass;
 
-/// A layer as plans, ledgers and probes know it: its name, its kind and its codec.
+/// A place that saves a tensor for the backward pass, as plans, ledgers and probes know it: the name
+/// and kind of its layer, and its codec.
 #[derive(Debug)]
 pub struct SavePoint {
     name: Arc<str>,
@@ -22,12 +23,12 @@ pub struct SavePoint {
 }
 
 impl SavePoint {
-    /// A layer that keeps its whole input.
+    /// A save point that saves its whole input.
     pub fn new(name: impl Into<Arc<str>>, kind: LayerKind) -> Arc<Self> {
         Self::with_level(name, kind, None)
     }
 
-    /// A linear layer of a transformer or mixer, which auxiliary sign activation covers from
+    /// That of a linear layer of a transformer or mixer, which auxiliary sign activation covers from
     /// `level` on; see [`packlight_codec::Scope::Auxiliary`].
     pub fn auxiliary(name: impl Into<Arc<str>>, level: u8) -> Arc<Self> {
         Self::with_level(name, LayerKind::Linear, Some(level))
@@ -66,52 +67,51 @@ impl SavePoint {
         }
     }
 
-    /// What it packs its input with.
+    /// The codec that packs what it saves.
     pub fn codec(&self) -> Arc<dyn Codec> {
         lock(&self.codec).clone()
     }
 
-    /// Has it pack its input with `codec` from the next forward pass on; what another codec
-    /// remembers of it is forgotten.
+    /// Packs with `codec` from the next forward pass on, and clears the state of another codec.
     pub fn set_codec(&self, codec: Arc<dyn Codec>) {
         let mut own = lock(&self.codec);
-        if own.name() != codec.name() {
+        if own.spec() != codec.spec() {
             *lock(&self.state) = CodecState::default();
         }
         *own = codec;
     }
 
-    /// What its codec remembers of it.
+    /// What its codec remembers from one step to the next.
     pub fn codec_state(&self) -> MutexGuard<'_, CodecState> {
         lock(&self.state)
     }
 
-    /// Whether its parameters stay as they are: it then keeps nothing for them.
+    /// Whether its layer's parameters are frozen: it then saves nothing for them.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
     }
 
-    /// Freezes its parameters, or has them train again, from the next forward pass on.
+    /// Freezes the parameters of its layer, or lets them train again, from the next forward pass on.
     pub fn freeze(&self, frozen: bool) {
         self.frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Does something with the codec's context at this layer in `pass`; what the codec leaves in
-    /// its state stays there unless the pass looks on only.
-    pub(crate) fn with_context<T>(
+    /// Runs `act` with this save point's site in `pass`. What the codec leaves in its state stays
+    /// there, except in trials and in passes that only observe.
+    pub(crate) fn with_site<T>(
         &self,
         pass: &Pass,
+        op: Op<'_>,
         axes: AxisLayout,
-        act: impl FnOnce(&mut Context<'_>) -> packlight_codec::Result<T>,
+        act: impl FnOnce(&mut Site<'_>) -> packlight_codec::Result<T>,
     ) -> crate::Result<T> {
         let key = pass.key(Purpose::Codec, &self.name);
+        let level = pass.trial(&self.name);
         let mut state = self.codec_state();
-        let mut copy = match pass.trial(&self.name) {
-            Some(level) => Some(state.clone().for_trial(level)),
-            None => (!pass.updates_codec_states()).then(|| state.clone()),
-        };
+        let observes = level.is_some() || !pass.updates_codec_states();
+        let mut copy = observes.then(|| state.clone());
         let state = copy.as_mut().unwrap_or(&mut state);
-        act(&mut Context { axes, key, state }).map_err(|e| self.codec_failed(e))
+        act(&mut Site { op, axes, key, level, state }).map_err(|e| self.codec_failed(e))
     }
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
@@ -121,6 +121,14 @@ impl SavePoint {
     /// Names this layer in an error of its kernel.
     pub(crate) fn failed(&self, source: packlight_kernels::Error) -> crate::Error {
         crate::Error::Layer { layer: self.name.to_string(), source }
+    }
+
+    /// Names this layer in an error that does not.
+    pub(crate) fn named(&self, error: crate::Error) -> crate::Error {
+        match error {
+            crate::Error::Kernel(source) => self.failed(source),
+            other => other,
+        }
     }
 
     /// Names this layer in an error of its codec.

@@ -155,7 +155,7 @@ fn dropped_probabilities_are_not_kept_again() {
     let dropout = SavePoint::new("dropout", LayerKind::Dropout);
     let mixed = |scores: &Activation, values: &Activation| {
         let probabilities = op::softmax(scores, &Visible::default(), &softmax)?;
-        let left = op::dropout_of_kept(&probabilities, 0.5, &dropout, &softmax)?;
+        let left = op::dropout_of_saved(&probabilities, 0.5, &dropout, &softmax)?;
         op::matmul(&left, values, &softmax, &value)
     };
     let inputs = [sample(&[2, 4, 4], "scores"), sample(&[2, 4, 3], "values")];

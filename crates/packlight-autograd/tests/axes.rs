@@ -12,7 +12,7 @@ use common::{sample, var};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Visible};
 use packlight_autograd::{Activation, AxisLayout, Ledger, Pass, Result, SavePoint};
 use packlight_codec::identity::Identity;
-use packlight_codec::{Bytes, Codec, Context, Packed, Scope};
+use packlight_codec::{Bytes, Codec, Packed, Scope, Site};
 use packlight_record::LayerKind;
 
 const AXES: [usize; 4] = [2, 3, 4, 8];
@@ -108,7 +108,7 @@ fn what_makes_other_axes_says_what_they_mean() {
 struct Noting(Mutex<Vec<AxisLayout>>);
 
 impl Codec for Noting {
-    fn name(&self) -> String {
+    fn spec(&self) -> String {
         "noting".into()
     }
 
@@ -116,22 +116,17 @@ impl Codec for Noting {
         Scope::Kinds(&[])
     }
 
-    fn bytes(
-        &self,
-        _: &[usize],
-        _: DType,
-        _: AxisLayout,
-    ) -> packlight_codec::Result<Option<Bytes>> {
+    fn bytes(&self, _: &Site<'_>, _: &[usize], _: DType) -> packlight_codec::Result<Option<Bytes>> {
         Ok(None)
     }
 
     fn pack(
         &self,
         input: &Tensor,
-        context: &mut Context<'_>,
+        site: &mut Site<'_>,
     ) -> packlight_codec::Result<Box<dyn Packed>> {
-        self.0.lock().unwrap().push(context.axes);
-        Identity.pack(input, context)
+        self.0.lock().unwrap().push(site.axes);
+        Identity.pack(input, site)
     }
 }
 

@@ -186,7 +186,7 @@ fn a_stand_in_changes_the_weight_gradient_alone() {
         let pass = Pass::training();
         let mut h = Activation::from_tensor(&x, &pass).unwrap();
         if let Some(tensor) = stand_in {
-            h = h.keeping(&Activation::from_tensor(tensor, &pass).unwrap());
+            h = h.save_as(&Activation::from_tensor(tensor, &pass).unwrap());
         }
         let y = op::linear(&h, &w, None, &layer).unwrap().into_tensor().unwrap();
         let grads = y.sqr().unwrap().sum_all().unwrap().backward().unwrap();

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::op::{self, Conv2dGeometry};
 use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
-use packlight_codec::{AxisLayout, Bytes, Codec, Context, Packed, Scope, parse};
+use packlight_codec::{
+    Bytes, Codec, Op, PackNormOutput, Packed, PackedNorm, RewriteGradients, RewriteOperands, Scope,
+    Site, parse,
+};
 use packlight_kernels::conv2d;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::{KeptKind, LayerKind};
@@ -42,7 +45,8 @@ fn swat_computes_with_sparse_weights_and_keeps_sparse_inputs() {
     let (x, w, b) = (var(&[2, 3, 6, 6], "x"), var(&[4, 3, 3, 3], "w"), var(&[4], "b"));
     let swat = layer(LayerKind::Conv, "swat:0.25");
     let found = convolution(&x, &w, &b, &swat, &Pass::training());
-    let sparse = Var::from_tensor(&swat.codec().weight(&w).unwrap().unwrap()).unwrap();
+    let sparse =
+        Var::from_tensor(&swat.codec().operands().unwrap().weight(&w).unwrap().unwrap()).unwrap();
     let plain = layer(LayerKind::Conv, "none");
     let expected = convolution(&x, &sparse, &b, &plain, &Pass::training());
     assert_eq!((&found[0], &found[1], &found[3]), (&expected[0], &expected[1], &expected[3]));
@@ -134,7 +138,7 @@ fn a_derivative_of_another_function_is_refused() {
 #[derive(Debug, Clone, Copy)]
 struct Failing {
     at: &'static str,
-    packs_cells: bool,
+    packs_norm_output: bool,
 }
 
 impl Failing {
@@ -150,7 +154,7 @@ impl Failing {
 }
 
 impl Codec for Failing {
-    fn name(&self) -> String {
+    fn spec(&self) -> String {
         "failing".into()
     }
 
@@ -158,24 +162,29 @@ impl Codec for Failing {
         Scope::Kinds(&[])
     }
 
-    fn bytes(
-        &self,
-        _: &[usize],
-        _: DType,
-        _: AxisLayout,
-    ) -> packlight_codec::Result<Option<Bytes>> {
+    fn bytes(&self, _: &Site<'_>, _: &[usize], _: DType) -> packlight_codec::Result<Option<Bytes>> {
         Ok(None)
     }
 
-    fn pack(
-        &self,
-        input: &Tensor,
-        _: &mut Context<'_>,
-    ) -> packlight_codec::Result<Box<dyn Packed>> {
+    fn pack(&self, input: &Tensor, _: &mut Site<'_>) -> packlight_codec::Result<Box<dyn Packed>> {
         self.unless("pack")?;
         Ok(Box::new(FailingCopy(*self, input.clone())))
     }
 
+    fn operands(&self) -> Option<&dyn RewriteOperands> {
+        Some(self)
+    }
+
+    fn gradients(&self) -> Option<&dyn RewriteGradients> {
+        Some(self)
+    }
+
+    fn norm_output(&self) -> Option<&dyn PackNormOutput> {
+        if self.packs_norm_output { Some(self) } else { None }
+    }
+}
+
+impl RewriteOperands for Failing {
     fn input(&self, _: &Tensor) -> packlight_codec::Result<Option<Tensor>> {
         self.unless("input").map(|()| None)
     }
@@ -183,37 +192,34 @@ impl Codec for Failing {
     fn weight(&self, _: &Tensor) -> packlight_codec::Result<Option<Tensor>> {
         self.unless("weight").map(|()| None)
     }
+}
 
-    fn output_grad(
-        &self,
-        _: &Tensor,
-        _: &mut Context<'_>,
-    ) -> packlight_codec::Result<Option<Tensor>> {
+impl RewriteGradients for Failing {
+    fn output_grad(&self, _: &Tensor, _: &mut Site<'_>) -> packlight_codec::Result<Option<Tensor>> {
         self.unless("output_grad").map(|()| None)
     }
 
-    fn observe_output_grad(
+    fn input_grad(
         &self,
+        _: Op<'_>,
+        _: &Tensor,
         _: &Tensor,
         _: &[usize],
-        _: &mut Context<'_>,
-    ) -> packlight_codec::Result<()> {
-        self.unless("observe_output_grad")
+    ) -> packlight_codec::Result<Option<Tensor>> {
+        self.unless("input_grad").map(|()| None)
     }
+}
 
-    fn conv2d_input_grad(
+impl PackNormOutput for Failing {
+    fn pack_norm_output(
         &self,
-        grad: &Tensor,
-        weight: &Tensor,
-        input_shape: &[usize],
-        geometry: &Conv2dGeometry,
-    ) -> packlight_codec::Result<Tensor> {
-        self.unless("conv2d_input_grad")?;
-        Ok(conv2d::input_grad(grad, weight, input_shape, geometry)?)
-    }
-
-    fn packs_cells(&self) -> bool {
-        self.packs_cells
+        normalised: &Tensor,
+        _: &Tensor,
+        _: &Tensor,
+        _: &mut Site<'_>,
+    ) -> packlight_codec::Result<Box<dyn PackedNorm>> {
+        self.unless("pack")?;
+        Ok(Box::new(FailingCopy(*self, normalised.clone())))
     }
 }
 
@@ -224,9 +230,27 @@ impl Packed for FailingCopy {
         Bytes::default()
     }
 
+    fn gradient(&self, _: Op<'_>, _: &Tensor) -> packlight_codec::Result<Option<Tensor>> {
+        self.0.unless("gradient").map(|()| None)
+    }
+
     fn unpack(&self) -> packlight_codec::Result<Tensor> {
         self.0.unless("unpack")?;
         Ok(self.1.clone())
+    }
+}
+
+impl PackedNorm for FailingCopy {
+    fn bytes(&self) -> Bytes {
+        Bytes::default()
+    }
+
+    fn normalised(&self) -> packlight_codec::Result<Tensor> {
+        self.unpack()
+    }
+
+    fn output(&self) -> packlight_codec::Result<Tensor> {
+        self.unpack()
     }
 }
 
@@ -235,8 +259,8 @@ type OnLayer = fn(&Activation, &Arc<SavePoint>) -> packlight_autograd::Result<Ac
 
 #[test]
 fn an_error_of_a_codec_names_the_layer() {
-    let weighted = ["pack", "unpack", "input", "weight", "output_grad", "observe_output_grad"];
-    let of_conv = [&weighted[..], &["conv2d_input_grad"]].concat();
+    let weighted = ["pack", "gradient", "unpack", "input", "weight", "output_grad", "input_grad"];
+    let asking = ["pack", "gradient", "unpack"];
     let packing = ["pack", "unpack"];
     let conv: OnLayer =
         |x, layer| op::conv2d(x, &var(&[2, 3, 3, 3], "w"), Some(&var(&[2], "b")), SAME, layer);
@@ -250,12 +274,12 @@ fn an_error_of_a_codec_names_the_layer() {
     let layer_norm: OnLayer =
         |x, layer| op::layer_norm(x, &var(&[4], "w"), &var(&[4], "b"), 1e-5, layer);
     let softmax: OnLayer = |x, layer| op::softmax(x, &op::Visible::default(), layer);
-    for (name, op, hooks, packs_cells) in [
-        ("conv2d", conv, &of_conv[..], false),
+    for (name, op, hooks, packs_norm_output) in [
+        ("conv2d", conv, &weighted[..], false),
         ("linear", linear, &weighted, false),
         ("matmul", product, &packing, false),
-        ("gelu", op::gelu, &packing, false),
-        ("silu", op::silu, &packing, false),
+        ("gelu", op::gelu, &asking, false),
+        ("silu", op::silu, &asking, false),
         ("softmax", softmax, &packing, false),
         ("batch_norm", batch_norm, &packing, false),
         ("layer_norm", layer_norm, &packing, false),
@@ -264,7 +288,7 @@ fn an_error_of_a_codec_names_the_layer() {
     ] {
         for &at in hooks {
             let layer = SavePoint::new("layer3.1.part", LayerKind::Conv);
-            layer.set_codec(Arc::new(Failing { at, packs_cells }));
+            layer.set_codec(Arc::new(Failing { at, packs_norm_output }));
             let x = Activation::from_tensor(&var(&[2, 3, 4, 4], "x"), &Pass::training()).unwrap();
             let error = match op(&x, &layer) {
                 Err(error) => error.to_string(),
@@ -276,7 +300,7 @@ fn an_error_of_a_codec_names_the_layer() {
             let expected = format!("as asked, at {at}");
             assert!(
                 error.contains("layer `layer3.1.part`") && error.contains(&expected),
-                "{name} at {at}, {packs_cells}: `{error}`"
+                "{name} at {at}, {packs_norm_output}: `{error}`"
             );
         }
     }

@@ -88,8 +88,8 @@ fn backward(y: Activation) {
 
 /// The usual parameters, unless they leave so little that the tensors' own descriptions count.
 fn spec(entry: &Entry) -> &'static str {
-    match entry.pattern {
-        "asi:<ranks>" => "asi:32x12x24x24",
+    match entry.name {
+        "asi" => "asi:32x12x24x24",
         _ => entry.examples[0],
     }
 }

@@ -14,12 +14,12 @@ pub enum Error {
         /// All codecs, a line each.
         known: String,
     },
-    /// The codec exists but not with this parameter.
+    /// The codec exists, but what is written after its name is wrong.
     #[error("codec `{spec}`: {reason}")]
     Parameter {
         /// What was asked for.
         spec: String,
-        /// What was expected.
+        /// What was expected and what was found.
         reason: String,
     },
     /// The codec cannot pack tensors of this shape.
@@ -32,7 +32,7 @@ pub enum Error {
         /// What was expected.
         reason: String,
     },
-    /// The codec is for other layers than the one that it was given.
+    /// The codec is for other layers than this one.
     #[error("codec `{codec}` does not suit this layer: {reason}")]
     Layer {
         /// The codec.

@@ -6,22 +6,23 @@ use candle_core::{DType, Tensor};
 use packlight_record::LayerKind;
 
 use crate::registry::Entry;
-use crate::{AxisLayout, Bytes, Codec, Context, Packed, Result, Scope};
+use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
-/// How plans write it.
+/// Its grammar.
 pub const ENTRY: Entry = Entry {
-    pattern: "none",
+    name: "none",
+    parameters: &[],
     summary: "the whole input",
     examples: &["none"],
-    parse: |spec| (spec == "none").then(|| Ok(Arc::new(Identity) as _)),
+    build: |_| Ok(Arc::new(Identity)),
 };
 
-/// Keeps the tensor as it is.
+/// Saves the tensor as it is.
 #[derive(Debug)]
 pub struct Identity;
 
 impl Codec for Identity {
-    fn name(&self) -> String {
+    fn spec(&self) -> String {
         "none".into()
     }
 
@@ -29,12 +30,12 @@ impl Codec for Identity {
         Scope::Kinds(&LayerKind::ALL)
     }
 
-    fn bytes(&self, shape: &[usize], dtype: DType, _: AxisLayout) -> Result<Option<Bytes>> {
+    fn bytes(&self, _: &Site<'_>, shape: &[usize], dtype: DType) -> Result<Option<Bytes>> {
         let payload = shape.iter().product::<usize>() * dtype.size_in_bytes();
         Ok(Some(Bytes { payload, metadata: 0 }))
     }
 
-    fn pack(&self, input: &Tensor, _: &mut Context<'_>) -> Result<Box<dyn Packed>> {
+    fn pack(&self, input: &Tensor, _: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         Ok(Box::new(Whole(input.clone())))
     }
 }

@@ -1,54 +1,39 @@
-//! Codecs: what a layer keeps of its input for the backward pass.
+//! Codecs: what a layer saves of a tensor for the backward pass.
 //!
-//! A [`Codec`] packs a saved tensor; what it keeps is a [`Packed`], which knows its bytes, can be
-//! unpacked, and may give a layer's weight gradient straight from the packed form. A new codec is
-//! one file here and one line in [`registry::CODECS`].
+//! A [`Codec`] packs a tensor at a [`Site`], the place where an operation saves it. What it returns
+//! is a [`Packed`]: it knows its bytes, unpacks to the tensor, and may give a gradient straight from
+//! its packed form. The codecs lie in one module per family, each file named after its method and
+//! its paper. [`registry::CODECS`] lists them all; [`registry::register`] adds your own.
 
-pub mod actnn;
-pub mod alam;
-pub mod asi;
-pub mod bitmap;
-pub mod block_sparse;
-pub mod blpa;
-pub mod compact;
-pub mod dither;
-pub mod division;
-pub mod fp8;
-pub mod gact;
-pub mod gradient_filter;
-pub mod half;
-pub mod hosvd;
-pub mod identity;
-pub mod merged_norm;
-pub mod mesa;
-pub mod pamm;
-pub mod pool;
-pub mod qb;
-pub mod quantised;
-pub mod registry;
-pub mod resprop;
-pub mod sign;
-pub mod step_derivative;
-pub mod svd;
-pub mod swat;
-pub mod top_k;
-pub mod velora;
-
-mod allocation;
+mod adaptive;
 mod codec;
 mod codec_state;
 mod error;
-mod grouped;
-mod ladder;
-mod low_rank;
-mod masked;
-mod scaling;
-mod selection;
-mod spec;
-mod tokens;
-mod tucker;
+mod grammar;
+mod pack_norm_output;
+pub mod registry;
+mod rewrite_gradients;
+mod rewrite_operands;
+mod site;
 
-pub use codec::{AxisLayout, Bytes, Calibration, Codec, Context, GradientMetric, Packed, Scope};
+pub mod derivative;
+pub mod float;
+pub mod gradient;
+pub mod identity;
+pub mod low_rank;
+pub mod norm;
+pub mod pool;
+pub mod projection;
+pub mod quantise;
+pub mod sign;
+pub mod sparse;
+
+pub use adaptive::{Adaptive, Calibration, GradientMetric};
+pub use codec::{Bytes, Codec, Packed, Scope};
 pub use codec_state::CodecState;
 pub use error::{Error, Result};
+pub use pack_norm_output::{PackNormOutput, PackedNorm};
 pub use registry::parse;
+pub use rewrite_gradients::RewriteGradients;
+pub use rewrite_operands::RewriteOperands;
+pub use site::{AxisLayout, Op, ShareKey, Site};

@@ -1,69 +1,102 @@
 //! All codecs by name.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::grammar::wrong;
+pub use crate::grammar::{Entry, Kind, Parameter, Presence, Values, word};
 use crate::{Codec, Error, Result};
 
-/// The codec of a spec, `None` where the spec is of another.
-pub type Parser = fn(&str) -> Option<Result<Arc<dyn Codec>>>;
-
-/// How a codec is written and what it does; each codec's file has one.
-#[derive(Debug, Clone, Copy)]
-pub struct Entry {
-    /// What a plan writes, with placeholders in angle brackets.
-    pub pattern: &'static str,
-    /// One line on what is kept.
-    pub summary: &'static str,
-    /// Some that can be parsed, the usual one first.
-    pub examples: &'static [&'static str],
-    /// What reads it.
-    pub parse: Parser,
-}
-
-/// Every codec, a line each.
+/// The codecs of this crate.
 pub const CODECS: &[Entry] = &[
     crate::identity::ENTRY,
-    crate::merged_norm::ENTRY,
-    crate::pool::ENTRY,
-    crate::sign::AUXILIARY,
-    crate::sign::ALTERNATIVE,
-    crate::quantised::ENTRY,
-    crate::half::ENTRY,
-    crate::fp8::ENTRY,
-    crate::alam::ENTRY,
-    crate::gact::ENTRY,
-    crate::velora::ENTRY,
-    crate::compact::ENTRY,
-    crate::pamm::ENTRY,
-    crate::qb::ENTRY,
-    crate::svd::ENTRY,
-    crate::hosvd::ENTRY,
-    crate::asi::ENTRY,
-    crate::gradient_filter::ENTRY,
-    crate::top_k::ENTRY,
-    crate::bitmap::ENTRY,
-    crate::swat::ENTRY,
-    crate::block_sparse::ENTRY,
-    crate::dither::ENTRY,
-    crate::resprop::ENTRY,
-    crate::step_derivative::REGELU2,
-    crate::step_derivative::RESILU2,
-    crate::division::ENTRY,
-    crate::mesa::ENTRY,
-    crate::blpa::ENTRY,
-    crate::actnn::ENTRY,
+    crate::norm::merged_norm::ENTRY,
+    crate::pool::block_means::ENTRY,
+    crate::sign::auxiliary::AUXILIARY,
+    crate::sign::auxiliary::ALTERNATIVE,
+    crate::quantise::quantised::ENTRY,
+    crate::float::bf16::ENTRY,
+    crate::float::fp8::ENTRY,
+    crate::quantise::alam::ENTRY,
+    crate::quantise::gact::ENTRY,
+    crate::projection::velora::ENTRY,
+    crate::projection::compact::ENTRY,
+    crate::projection::pamm::ENTRY,
+    crate::low_rank::qb::ENTRY,
+    crate::low_rank::svd::ENTRY,
+    crate::low_rank::hosvd::ENTRY,
+    crate::low_rank::asi::ENTRY,
+    crate::gradient::gradient_filter::ENTRY,
+    crate::sparse::top_k::ENTRY,
+    crate::sparse::bitmap::ENTRY,
+    crate::sparse::swat::ENTRY,
+    crate::sparse::block_sparse::ENTRY,
+    crate::gradient::dither::ENTRY,
+    crate::gradient::resprop::ENTRY,
+    crate::derivative::step_derivative::REGELU2,
+    crate::derivative::step_derivative::RESILU2,
+    crate::pool::division::ENTRY,
+    crate::quantise::mesa::ENTRY,
+    crate::norm::blpa::ENTRY,
+    crate::quantise::actnn::ENTRY,
 ];
+
+/// The codecs that [`register`] has added.
+static REGISTERED: RwLock<Vec<Entry>> = RwLock::new(Vec::new());
+
+/// All codecs: those of this crate, then those that were registered.
+pub fn entries() -> Vec<Entry> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    CODECS.iter().chain(registered.iter()).copied().collect()
+}
+
+/// Adds a codec from outside this crate, which plans, studies and reports then know by its name,
+/// for as long as the process runs.
+///
+/// # Errors
+/// Returns an error if the name is taken, if it has other characters than ASCII letters, digits,
+/// `_` and `-`, or if there is no example or one that does not parse to a codec of the same spec.
+pub fn register(entry: Entry) -> Result<()> {
+    let letters = entry.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if entry.name.is_empty() || !letters {
+        return Err(wrong(entry.name, "a name of ASCII letters, digits, `_` and `-` expected"));
+    }
+    if entry.examples.is_empty() {
+        return Err(wrong(entry.name, "an example of its spec expected"));
+    }
+    for example in entry.examples {
+        let spec = entry.parse(example).transpose()?.map(|codec| codec.spec());
+        if spec.as_deref() != Some(*example) {
+            let found = spec.unwrap_or_else(|| "another codec".into());
+            return Err(wrong(entry.name, format!("its example `{example}` is read as `{found}`")));
+        }
+    }
+    let mut registered = REGISTERED.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(other) = CODECS.iter().chain(registered.iter()).find(|other| clash(other, &entry)) {
+        let reason = format!("the name is taken by `{}`; choose another one", other.pattern());
+        return Err(wrong(entry.name, reason));
+    }
+    registered.push(entry);
+    Ok(())
+}
+
+/// Whether a spec of one codec could be one of the other.
+fn clash(one: &Entry, other: &Entry) -> bool {
+    let claims = |entry: &Entry, specs: &[&str]| specs.iter().any(|spec| entry.claims(spec));
+    one.name == other.name || claims(one, other.examples) || claims(other, one.examples)
+}
 
 /// The codec that `spec` names, such as `none` or `pool2`.
 ///
 /// # Errors
-/// If there is none, in which case the error lists those that exist, or its parameter is wrong.
+/// Returns an error if no codec has this name, and lists those that exist, or if a parameter is
+/// wrong.
 pub fn parse(spec: &str) -> Result<Arc<dyn Codec>> {
-    CODECS.iter().find_map(|entry| (entry.parse)(spec)).unwrap_or_else(|| {
-        let line = |entry: &Entry| format!("  {:10} {}", entry.pattern, entry.summary);
+    let entries = entries();
+    entries.iter().find_map(|entry| entry.parse(spec)).unwrap_or_else(|| {
+        let line = |entry: &Entry| format!("  {:10} {}", entry.pattern(), entry.summary);
         Err(Error::Unknown {
             spec: spec.into(),
-            known: CODECS.iter().map(line).collect::<Vec<_>>().join("\n"),
+            known: entries.iter().map(line).collect::<Vec<_>>().join("\n"),
         })
     })
 }
@@ -75,7 +108,7 @@ mod tests {
     #[test]
     fn every_example_parses_to_itself() {
         for example in CODECS.iter().flat_map(|entry| entry.examples) {
-            assert_eq!(parse(example).unwrap().name(), *example);
+            assert_eq!(parse(example).unwrap().spec(), *example);
         }
     }
 
@@ -86,9 +119,33 @@ mod tests {
             unknown.contains("unknown codec `pull2`") && unknown.contains("pool<k>"),
             "{unknown}"
         );
-        assert!(parse("pool").unwrap_err().to_string().contains("a block size of at least 2"));
-        assert!(parse("pool1").unwrap_err().to_string().contains("at least 2"));
-        assert!(parse("pool-2").unwrap_err().to_string().contains("`-2` found"));
-        assert!(parse("pool99999999999999999999").is_err());
+    }
+
+    #[test]
+    fn errors_say_what_was_expected_and_what_was_found() {
+        let said = |spec: &str| parse(spec).unwrap_err().to_string();
+        let range = "a whole number from 2 to 65536 expected for <k>";
+        for (spec, found) in [("pool", "``"), ("pool1", "`1`"), ("pool-2", "`-2`")] {
+            let said = said(spec);
+            assert!(said.contains(range) && said.contains(&format!("{found} found")), "{said}");
+        }
+        assert!(said("pool99999999999999999999").contains(range));
+        let pattern = "`pool<k>[:zero|:drop][:bilinear]` expected";
+        for spec in ["pool2:", "pool2:zeros", "pool2:zero:drop", "pool2:zero:3"] {
+            assert!(said(spec).contains(pattern), "{}", said(spec));
+        }
+        assert!(said("svd:0").contains("a number above 0 and at most 1"));
+        assert!(said("division:8").contains("`division[:<k>:<b>]` expected, as in `division`"));
+    }
+
+    #[test]
+    fn what_may_be_left_out_is_printed_where_it_differs() {
+        let printed = |spec: &str| parse(spec).unwrap().spec();
+        assert_eq!(printed("division:8:2"), "division");
+        assert_eq!(printed("asa2:0.01:50"), "asa2:0.01:50");
+        assert_eq!(printed("gact:4:1000"), "gact:4");
+        assert_eq!(printed("alam:0.5"), "alam:0.5");
+        assert_eq!(printed("pool2:bilinear:zero"), "pool2:zero:bilinear");
+        assert_eq!(printed("svd:0.80"), "svd:0.8");
     }
 }

@@ -5,7 +5,8 @@
 mod quantising;
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{AxisLayout, Codec, CodecState, Context, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Op, Site, parse};
+use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
 use quantising::{pack_with, sample, values};
 
@@ -16,8 +17,11 @@ fn step(codec: &dyn Codec, x: &Tensor, grad: f64, kernel: usize, memory: &mut Co
     let bytes = pack_with("actnn:3", x, 0, memory).bytes().payload;
     let grad = (sample(&SHAPE) * grad).unwrap();
     let key = Key::new(1, Purpose::Codec);
-    let context = &mut Context { axes: AxisLayout::Images, key, state: memory };
-    codec.observe_output_grad(&grad, &[16, 16, kernel, kernel], context).unwrap();
+    let op =
+        Op::Conv2d { weight_shape: &[16, 16, kernel, kernel], geometry: Conv2dGeometry::default() };
+    let site = &mut Site::new(op, AxisLayout::Images, key, memory);
+    let used = codec.gradients().unwrap().output_grad(&grad, site).unwrap();
+    assert!(used.is_none(), "it only observes");
     bytes
 }
 
@@ -41,7 +45,7 @@ fn two_bits_on_average_go_where_the_variance_is() {
         assert!(round > 0 || total == 3 * payload(8.0), "all start at 8 bits");
         assert!(round == 0 || total <= 3 * payload(2.0) && total > 3 * payload(1.9));
         assert!(round == 0 || norm == payload(bits(&layers[2])), "it follows the conv before it");
-        codec.allocate(&mut layers.iter_mut().collect::<Vec<_>>()).unwrap();
+        codec.adaptive().unwrap().allocate(&mut layers.iter_mut().collect::<Vec<_>>()).unwrap();
     }
     let bits: Vec<f64> = layers.iter().map(bits).collect();
     assert!(bits[0] <= bits[1] && bits[1] < bits[2] && bits[2] == bits[3], "{bits:?}");
@@ -56,7 +60,7 @@ fn samples_of_wider_range_get_more_bits_and_less_error() {
     let x = sample(&SHAPE).broadcast_mul(&scale.reshape((8, 1, 1, 1)).unwrap()).unwrap();
     let memory = &mut CodecState::default();
     step(&*codec, &x, 1.0, 3, memory);
-    codec.allocate(&mut [&mut *memory]).unwrap();
+    codec.adaptive().unwrap().allocate(&mut [&mut *memory]).unwrap();
     let packed = pack_with("actnn:3", &x, 1, memory);
     assert_eq!(packed.bytes().metadata, x.elem_count() / 256 * 4 + 8);
     assert_eq!(packed.bytes().payload, x.elem_count() / 4);
@@ -82,12 +86,12 @@ fn fixed_levels_are_four_bits_for_all_or_for_some() {
 #[test]
 fn nothing_to_go_by_and_nothing_finite() {
     let codec = parse("actnn:3").unwrap();
-    codec.allocate(&mut []).unwrap();
+    codec.adaptive().unwrap().allocate(&mut []).unwrap();
     let memory = &mut CodecState::default();
-    codec.allocate(&mut [&mut *memory]).unwrap();
+    codec.adaptive().unwrap().allocate(&mut [&mut *memory]).unwrap();
     let bad = (sample(&SHAPE) * f64::NAN).unwrap();
     step(&*codec, &bad, f64::NAN, 3, memory);
-    codec.allocate(&mut [&mut *memory]).unwrap();
+    codec.adaptive().unwrap().allocate(&mut [&mut *memory]).unwrap();
     assert_eq!(bits(memory), 2.0);
     // Another batch size shares out the same mean.
     let packed = pack_with("actnn:3", &sample(&[3, 16, 16, 16]), 1, memory);
@@ -142,11 +146,18 @@ fn the_budget_is_that_of_conv_and_linear_inputs_and_the_others_follow() {
         for (part, memory) in parts.iter().zip(&mut memories) {
             let x = sample(part.shape);
             let key = Key::new(1, Purpose::Codec).step(step);
-            let context = &mut Context { axes: part.axes, key, state: memory };
-            let bytes = codec.pack(&x, context).unwrap().bytes();
-            if let Some(weight) = part.weight {
+            let op = match part.weight {
+                Some(weight_shape @ [_, _]) => Op::Linear { weight_shape },
+                Some(weight_shape) => {
+                    Op::Conv2d { weight_shape, geometry: Conv2dGeometry::default() }
+                }
+                None => Op::Norm,
+            };
+            let site = &mut Site::new(op, part.axes, key, memory);
+            let bytes = codec.pack(&x, site).unwrap().bytes();
+            if part.weight.is_some() {
                 let grad = (&x * part.grad).unwrap();
-                codec.observe_output_grad(&grad, weight, context).unwrap();
+                codec.gradients().unwrap().output_grad(&grad, site).unwrap();
             }
             let all = if part.weight.is_some() { &mut budgeted } else { &mut others };
             let own = [x.elem_count(), bytes.payload, bytes.metadata];
@@ -155,7 +166,7 @@ fn the_budget_is_that_of_conv_and_linear_inputs_and_the_others_follow() {
             let groups = (x.elem_count() / 8).div_ceil(256);
             assert_eq!(bytes.metadata, 8 * (groups * 4 + 1), "{:?}", part.shape);
         }
-        codec.allocate(&mut memories.iter_mut().collect::<Vec<_>>()).unwrap();
+        codec.adaptive().unwrap().allocate(&mut memories.iter_mut().collect::<Vec<_>>()).unwrap();
     }
     let bits = |bytes: usize, elements: usize| 8.0 * bytes as f64 / elements as f64;
     let of_budgeted = bits(budgeted[1], budgeted[0]);

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod summed;
 
+use asked::{LINEAR, bytes, gradient};
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{AxisLayout, Codec, CodecState, Context, Packed, Result, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Op, Packed, Result, Site, parse};
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
@@ -62,19 +64,20 @@ fn rounding(dtype: DType) -> f64 {
     if dtype == DType::F64 { 1e-12 } else { 1e-4 }
 }
 
-/// Packs at step 0 of a layer of which nothing is remembered; images as the input of a convolution
-/// with this weight.
-fn pack(
-    codec: &dyn Codec,
-    x: &Tensor,
-    axes: AxisLayout,
-    weight_shape: &[usize],
-) -> Result<Box<dyn Packed>> {
-    let key = Key::new(1, Purpose::Codec);
-    let context = &mut Context { axes, key, state: &mut CodecState::default() };
+/// Packs at step 0 of a layer of which nothing is remembered.
+fn pack(codec: &dyn Codec, x: &Tensor, axes: AxisLayout, op: Op<'_>) -> Result<Box<dyn Packed>> {
+    codec.pack(x, &mut Site::new(op, axes, key(), &mut CodecState::default()))
+}
+
+fn key() -> Key {
+    Key::new(1, Purpose::Codec)
+}
+
+/// A convolution of images with this weight, a linear layer of all else.
+fn op_of(axes: AxisLayout, weight_shape: &[usize]) -> Op<'_> {
     match axes {
-        AxisLayout::Images => codec.pack_conv2d(x, weight_shape, &geometry(), context),
-        _ => codec.pack(x, context),
+        AxisLayout::Images => asked::conv2d(weight_shape, &geometry()),
+        _ => LINEAR,
     }
 }
 
@@ -84,13 +87,19 @@ fn geometry() -> Conv2dGeometry {
 }
 
 /// Whether the codec says beforehand that it cannot pack such tensors.
-fn refused(codec: &dyn Codec, x: &Tensor, axes: AxisLayout) -> bool {
-    codec.bytes(x.dims(), x.dtype(), axes).is_err()
+fn refused(codec: &dyn Codec, x: &Tensor, axes: AxisLayout, op: Op<'_>) -> bool {
+    bytes(codec, op, axes, x.dims(), x.dtype()).is_err()
 }
 
 /// What packing took is what the codec had said, where it can say.
-fn predicted(codec: &dyn Codec, packed: &dyn Packed, x: &Tensor, axes: AxisLayout) -> bool {
-    let said = codec.bytes(x.dims(), x.dtype(), axes).unwrap();
+fn predicted(
+    codec: &dyn Codec,
+    packed: &dyn Packed,
+    x: &Tensor,
+    axes: AxisLayout,
+    op: Op<'_>,
+) -> bool {
+    let said = bytes(codec, op, axes, x.dims(), x.dtype()).unwrap();
     said.is_none_or(|bytes| bytes == packed.bytes())
 }
 
@@ -117,13 +126,14 @@ proptest! {
         let codec = parse(name).unwrap();
         let x = sample(&[n, c, h, w], seed).to_dtype(dtype).unwrap();
         let weight_shape = [2, c, 3, 3];
-        let packed = pack(&*codec, &x, AxisLayout::Images, &weight_shape);
-        if refused(&*codec, &x, AxisLayout::Images) {
+        let op = op_of(AxisLayout::Images, &weight_shape);
+        let packed = pack(&*codec, &x, AxisLayout::Images, op);
+        if refused(&*codec, &x, AxisLayout::Images, op) {
             prop_assert!(packed.is_err());
             return Ok(());
         }
         let packed = packed.unwrap();
-        prop_assert!(predicted(&*codec, &*packed, &x, AxisLayout::Images));
+        prop_assert!(predicted(&*codec, &*packed, &x, AxisLayout::Images, op));
         if listed(NO_VALUES, name) {
             prop_assert!(packed.unpack().is_err());
             return Ok(());
@@ -133,7 +143,7 @@ proptest! {
         prop_assert_eq!(restored.dtype(), x.dtype());
 
         let grad = sample(&[n, 2, h, w], seed + 1).to_dtype(dtype).unwrap();
-        let found = packed.conv2d_weight_grad(&grad, &weight_shape, &geometry()).unwrap();
+        let found = gradient(&*packed, op, &grad).unwrap();
         prop_assert_eq!(found.dims(), &weight_shape);
         let expected = conv2d_weight_grad(&restored, &grad);
         prop_assert!(listed(OWN_WEIGHT_GRADIENT, name) || near(name, &found, expected), "{name}");
@@ -148,13 +158,13 @@ proptest! {
         let codec = parse(name).unwrap();
         let axes = if heads && shape.len() == 3 { AxisLayout::Heads } else { AxisLayout::Tokens };
         let x = sample(&[&shape[..], &[n]].concat(), seed).to_dtype(dtype).unwrap();
-        let packed = pack(&*codec, &x, axes, &[]);
-        if refused(&*codec, &x, axes) {
+        let packed = pack(&*codec, &x, axes, LINEAR);
+        if refused(&*codec, &x, axes, LINEAR) {
             prop_assert!(packed.is_err());
             return Ok(());
         }
         let packed = packed.unwrap();
-        prop_assert!(predicted(&*codec, &*packed, &x, axes));
+        prop_assert!(predicted(&*codec, &*packed, &x, axes, LINEAR));
         if listed(NO_VALUES, name) {
             prop_assert!(packed.unpack().is_err());
             return Ok(());
@@ -162,7 +172,7 @@ proptest! {
         let restored = packed.unpack().unwrap();
         prop_assert_eq!(restored.dims(), x.dims());
         let grad = sample(&[&shape[..], &[3]].concat(), seed + 1).to_dtype(dtype).unwrap();
-        let found = packed.linear_weight_grad(&grad).unwrap();
+        let found = gradient(&*packed, LINEAR, &grad).unwrap();
         prop_assert_eq!(found.dims(), &[3, n]);
         let expected = linear_weight_grad(&restored, &grad);
         prop_assert!(listed(OWN_WEIGHT_GRADIENT, name) || near(name, &found, expected), "{name}");
@@ -220,14 +230,15 @@ fn awkward_shapes_and_values() {
                     let finite =
                         !["NaN", "infinite", "overflowing"].iter().any(|w| what.contains(w));
                     let usual = finite && !shape.contains(&0);
-                    let packed = match pack(&*codec, &x, axes, &weight_shape) {
+                    let op = op_of(axes, &weight_shape);
+                    let packed = match pack(&*codec, &x, axes, op) {
                         Ok(packed) => packed,
                         Err(error) => {
-                            assert!(!usual || refused(&*codec, &x, axes), "{case}: {error}");
+                            assert!(!usual || refused(&*codec, &x, axes, op), "{case}: {error}");
                             continue;
                         }
                     };
-                    assert!(predicted(&*codec, &*packed, &x, axes), "{case}");
+                    assert!(predicted(&*codec, &*packed, &x, axes, op), "{case}");
                     match packed.unpack() {
                         Ok(restored) => {
                             assert_eq!(restored.dims(), x.dims(), "{case}");
@@ -237,32 +248,29 @@ fn awkward_shapes_and_values() {
                         Err(error) => assert!(!usual || listed(NO_VALUES, name), "{case}: {error}"),
                     }
                     // Whatever they say, they do not panic.
-                    let _ = match axes {
-                        Images => {
-                            let grad = [shape[0], 2, shape[2], shape[3]];
-                            let grad = sample(&grad, 1).to_dtype(dtype).unwrap();
-                            packed.conv2d_weight_grad(&grad, &weight_shape, &geometry())
-                        }
-                        Tokens | Heads => {
-                            let grad = [&shape[..shape.len() - 1], &[3]].concat();
-                            packed.linear_weight_grad(&sample(&grad, 1).to_dtype(dtype).unwrap())
-                        }
+                    let grad = match axes {
+                        Images => vec![shape[0], 2, shape[2], shape[3]],
+                        Tokens | Heads => [&shape[..shape.len() - 1], &[3]].concat(),
                     };
-                    let _ = (packed.gelu_grad(&x), packed.silu_grad(&x));
-                    let _ = (codec.input(&x), codec.weight(&x));
-                    let memory = &mut CodecState::default();
-                    for _ in 0..2 {
-                        let context =
-                            &mut Context { axes, key: Key::new(1, Purpose::Codec), state: memory };
-                        let _ = codec.observe_output_grad(&x, &weight_shape, context);
-                        let _ = codec.output_grad(&x, context);
-                        let _ = codec.calibrated(&[f64::NAN], context.state);
+                    let grad = sample(&grad, 1).to_dtype(dtype).unwrap();
+                    let _ = gradient(&*packed, op, &grad);
+                    for op in [Op::Gelu, Op::Silu] {
+                        let _ = gradient(&*packed, op, &x);
                     }
-                    let _ = codec.allocate(&mut [memory]);
+                    if let Some(operands) = codec.operands() {
+                        let _ = (operands.input(&x), operands.weight(&x));
+                    }
+                    let state = &mut CodecState::default();
+                    for _ in 0..2 {
+                        let site = &mut Site::new(op, axes, key(), state);
+                        let _ = codec.gradients().map(|own| own.output_grad(&x, site));
+                        let _ = codec.adaptive().map(|own| own.measured(&[f64::NAN], state));
+                    }
+                    let _ = codec.adaptive().map(|own| own.allocate(&mut [state]));
                     if axes == Images {
                         input_grad(&*codec, &x, usual, &case);
                     }
-                    cell(&*codec, &x, axes, usual, &case);
+                    norm_output(&*codec, &x, axes, usual, &case);
                 }
             }
         }
@@ -273,8 +281,11 @@ fn awkward_shapes_and_values() {
 fn input_grad(codec: &dyn Codec, grad: &Tensor, usual: bool, case: &str) {
     let shape = [grad.dims()[0], 2, grad.dims()[2], grad.dims()[3]];
     let weight = sample(&[grad.dims()[1], 2, 3, 3], 2).to_dtype(grad.dtype()).unwrap();
-    match codec.conv2d_input_grad(grad, &weight, &shape, &geometry()) {
-        Ok(found) => {
+    let op = asked::conv2d(weight.dims(), &geometry());
+    let own = codec.gradients().map(|gradients| gradients.input_grad(op, grad, &weight, &shape));
+    match own.transpose().map(Option::flatten) {
+        Ok(None) => {} // the exact one
+        Ok(Some(found)) => {
             assert_eq!(found.dims(), shape, "{case}");
             let largest = distance(&found, &found.zeros_like().unwrap());
             assert!(!usual || largest.is_finite(), "{case}");
@@ -283,8 +294,9 @@ fn input_grad(codec: &dyn Codec, grad: &Tensor, usual: bool, case: &str) {
     }
 }
 
-/// Values that a norm has normalised: a cell keeps the signs of its output.
-fn cell(codec: &dyn Codec, normalised: &Tensor, axes: AxisLayout, usual: bool, case: &str) {
+/// Values that a norm has normalised: its output keeps its signs.
+fn norm_output(codec: &dyn Codec, normalised: &Tensor, axes: AxisLayout, usual: bool, case: &str) {
+    let Some(packer) = codec.norm_output() else { return };
     let channels = normalised.dims().get(1).copied().unwrap_or(1);
     let of = |at: f64| {
         let values: Vec<f64> = [1.0, -0.5, 0.0, 1e-7].repeat(channels);
@@ -294,17 +306,16 @@ fn cell(codec: &dyn Codec, normalised: &Tensor, axes: AxisLayout, usual: bool, c
     for bias in [0.0, 1.0, -1.0] {
         let (weight, bias) = (of(1.0), (of(0.0) + bias).unwrap());
         let [weight, bias] = [weight, bias].map(|x| x.to_dtype(normalised.dtype()).unwrap());
-        let memory = &mut CodecState::default();
-        let context = &mut Context { axes, key: Key::new(1, Purpose::Codec), state: memory };
-        let Ok(packed) = codec.pack_cell(normalised, &weight, &bias, context) else {
-            let fits = normalised.rank() > 1 && codec.packs_cells();
-            assert!(!usual || !fits, "{case}: a cell is refused");
+        let state = &mut CodecState::default();
+        let site = &mut Site::new(Op::Norm, axes, key(), state);
+        let Ok(packed) = packer.pack_norm_output(normalised, &weight, &bias, site) else {
+            assert!(!usual || normalised.rank() < 2, "{case}: a norm's output is refused");
             return;
         };
-        if codec.packs_cells() && normalised.rank() > 1 {
+        if normalised.rank() > 1 {
             assert_eq!(packed.normalised().unwrap().dims(), normalised.dims(), "{case}");
             let output = channel_affine(normalised, &weight, &bias).unwrap();
-            let restored = packed.unpack().unwrap();
+            let restored = packed.output().unwrap();
             assert_eq!(restored.dims(), output.dims(), "{case}");
             assert_eq!(distance(&positive(&restored), &positive(&output)), 0.0, "{case}");
         }
@@ -332,36 +343,35 @@ fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
                 let x = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
                 for x in [x.to_dtype(DType::F32).unwrap(), x] {
                     let case = format!("{name}, {bad} among {:?} {shape:?}", x.dtype());
-                    if let Ok(packed) = pack(&*codec, &x, axes, &[2, 3, 3, 3]) {
+                    let op = op_of(axes, &[2, 3, 3, 3]);
+                    if let Ok(packed) = pack(&*codec, &x, axes, op) {
                         let restored = packed.unpack();
                         assert!(restored.is_ok_and(|restored| shown(&restored)), "{case}");
-                        let by_weight = match axes {
-                            Images => {
-                                let grad = sample(&[2, 2, 8, 8], 5).to_dtype(x.dtype()).unwrap();
-                                packed.conv2d_weight_grad(&grad, &[2, 3, 3, 3], &geometry())
-                            }
-                            _ => {
-                                let grad = sample(&[6, 2], 5).to_dtype(x.dtype()).unwrap();
-                                packed.linear_weight_grad(&grad)
-                            }
+                        let grad = match axes {
+                            Images => sample(&[2, 2, 8, 8], 5),
+                            _ => sample(&[6, 2], 5),
                         };
+                        let by_weight = gradient(&*packed, op, &grad.to_dtype(x.dtype()).unwrap());
                         assert!(by_weight.is_ok_and(|grad| shown(&grad)), "{case}: gradient");
                     }
-                    let memory = &mut CodecState::default();
-                    let context =
-                        &mut Context { axes, key: Key::new(1, Purpose::Codec), state: memory };
-                    let changed =
-                        [codec.input(&x), codec.weight(&x), codec.output_grad(&x, context)];
-                    for changed in changed.into_iter().flatten().flatten() {
+                    let state = &mut CodecState::default();
+                    let site = &mut Site::new(op, axes, key(), state);
+                    let operands = codec.operands();
+                    let changed = [
+                        operands.map(|own| own.input(&x)),
+                        operands.map(|own| own.weight(&x)),
+                        codec.gradients().map(|own| own.output_grad(&x, site)),
+                    ];
+                    for changed in changed.into_iter().flatten().flatten().flatten() {
                         assert!(shown(&changed), "{case}");
                     }
                     let channels = Tensor::ones(shape[1], x.dtype(), &Device::Cpu).unwrap();
-                    let cell = codec.pack_cell(&x, &channels, &channels, context);
-                    if codec.packs_cells()
-                        && let Ok(packed) = cell
-                    {
-                        assert!(shown(&packed.unpack().unwrap()), "{case}: a cell");
-                        assert!(shown(&packed.normalised().unwrap()), "{case}: a cell");
+                    let packer = codec.norm_output();
+                    let norm =
+                        packer.map(|own| own.pack_norm_output(&x, &channels, &channels, site));
+                    if let Some(Ok(packed)) = norm {
+                        assert!(shown(&packed.output().unwrap()), "{case}: a norm");
+                        assert!(shown(&packed.normalised().unwrap()), "{case}: a norm");
                     }
                 }
             }
@@ -386,15 +396,21 @@ fn one_thread_and_many_give_the_same_bits() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let mut all = Vec::new();
-                if let Ok(packed) = pack(&*codec, &images, AxisLayout::Images, &weight_shape) {
+                if let Ok(packed) = pack(
+                    &*codec,
+                    &images,
+                    AxisLayout::Images,
+                    op_of(AxisLayout::Images, &weight_shape),
+                ) {
                     all.push(bits(packed.unpack().unwrap()));
-                    let grad = packed.conv2d_weight_grad(&of_images, &weight_shape, &geometry());
+                    let grad =
+                        gradient(&*packed, asked::conv2d(&weight_shape, &geometry()), &of_images);
                     all.push(bits(grad.unwrap()));
                 }
                 for (tokens, of_tokens) in &tokens {
-                    if let Ok(packed) = pack(&*codec, tokens, AxisLayout::Tokens, &[]) {
+                    if let Ok(packed) = pack(&*codec, tokens, AxisLayout::Tokens, LINEAR) {
                         all.push(bits(packed.unpack().unwrap()));
-                        all.push(bits(packed.linear_weight_grad(of_tokens).unwrap()));
+                        all.push(bits(gradient(&*packed, LINEAR, of_tokens).unwrap()));
                     }
                 }
                 all
@@ -414,8 +430,7 @@ fn pooling_resnet18_conv_inputs_keeps_the_published_number_of_elements() {
         let codec = parse(name).unwrap();
         let bytes = |(c, side, times): (usize, usize, usize)| {
             times
-                * codec
-                    .bytes(&[1, c, side, side], DType::U8, AxisLayout::Images)
+                * bytes(&*codec, LINEAR, AxisLayout::Images, &[1, c, side, side], DType::U8)
                     .unwrap()
                     .unwrap()
                     .total()

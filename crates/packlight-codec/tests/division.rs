@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod quantising;
 
+use asked::{LINEAR, bytes};
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::{AxisLayout, parse};
 use packlight_kernels::division::{self, Divided, Maps};
@@ -13,8 +15,9 @@ use quantising::{learning_indicator, pack, sample, values};
 /// Bits a value of images with maps of `side` x `side`.
 fn bits(name: &str, side: usize) -> f64 {
     let shape = [2, 3, side, side];
-    let bytes =
-        parse(name).unwrap().bytes(&shape, DType::F32, AxisLayout::Images).unwrap().unwrap();
+    let bytes = bytes(&*parse(name).unwrap(), LINEAR, AxisLayout::Images, &shape, DType::F32)
+        .unwrap()
+        .unwrap();
     8.0 * bytes.total() as f64 / shape.iter().product::<usize>() as f64
 }
 
@@ -70,12 +73,12 @@ fn maps_that_would_not_get_smaller_are_kept_whole() {
 #[test]
 fn wrong_parameters_are_refused() {
     for (spec, said) in [
-        ("division:1:2", "a block of 2"),
-        ("division:8:9", "1 to 8 bits"),
+        ("division:1:2", "from 2 to 1024 expected for <k>"),
+        ("division:8:9", "from 1 to 8 expected for <b>"),
         ("division:8", "expected"),
         ("division:8:2:1", "expected"),
     ] {
         assert!(parse(spec).unwrap_err().to_string().contains(said), "{spec}");
     }
-    assert_eq!(parse("division:8:2").unwrap().name(), "division");
+    assert_eq!(parse("division:8:2").unwrap().spec(), "division");
 }

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod common;
 
+use asked::{LINEAR, gradient};
 use candle_core::Tensor;
 use common::{gap, restore, sample, values};
-use packlight_codec::{AxisLayout, CodecState, Context, Packed, Result, parse};
+use packlight_codec::{AxisLayout, CodecState, Packed, Result, Site, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::rng::{Key, Purpose};
 
@@ -14,9 +16,9 @@ const PLAIN: Conv2dGeometry =
     Conv2dGeometry { stride: (1, 1), padding: (0, 0), dilation: (1, 1), groups: 1 };
 
 fn pack(codec: &str, x: &Tensor, weight: &[usize], g: &Conv2dGeometry) -> Result<Box<dyn Packed>> {
-    let key = Key::new(1, Purpose::Codec);
-    let context = &mut Context { axes: AxisLayout::Images, key, state: &mut CodecState::default() };
-    parse(codec).unwrap().pack_conv2d(x, weight, g, context)
+    let (key, state) = (Key::new(1, Purpose::Codec), &mut CodecState::default());
+    let site = &mut Site::new(asked::conv2d(weight, g), AxisLayout::Images, key, state);
+    parse(codec).unwrap().pack(x, site)
 }
 
 fn weight_grad(
@@ -26,11 +28,12 @@ fn weight_grad(
     weight: &[usize],
     g: &Conv2dGeometry,
 ) -> Tensor {
-    pack(codec, x, weight, g).unwrap().conv2d_weight_grad(grad, weight, g).unwrap()
+    gradient(&*pack(codec, x, weight, g).unwrap(), asked::conv2d(weight, g), grad).unwrap()
 }
 
 fn input_grad(codec: &str, grad: &Tensor, w: &Tensor, x: &[usize], g: &Conv2dGeometry) -> Tensor {
-    parse(codec).unwrap().conv2d_input_grad(grad, w, x, g).unwrap()
+    let (codec, op) = (parse(codec).unwrap(), asked::conv2d(w.dims(), g));
+    codec.gradients().unwrap().input_grad(op, grad, w, x).unwrap().unwrap()
 }
 
 #[test]
@@ -38,7 +41,7 @@ fn for_one_by_one_kernels_it_is_pooling() {
     let (x, grad, weight) = (sample(&[2, 3, 8, 6], 1), sample(&[2, 4, 8, 6], 2), [4, 3, 1, 1]);
     let filtered = weight_grad("gf2", &x, &grad, &weight, &PLAIN);
     let pooled = common::pack("pool2", &x, AxisLayout::Images);
-    let from_pooled = pooled.conv2d_weight_grad(&grad, &weight, &PLAIN).unwrap();
+    let from_pooled = gradient(&*pooled, asked::conv2d(&weight, &PLAIN), &grad).unwrap();
     let upsampled = conv2d::weight_grad(&pooled.unpack().unwrap(), &grad, &weight, &PLAIN).unwrap();
     assert!(gap(&filtered, &from_pooled) < 1e-12);
     assert!(gap(&filtered, &upsampled) < 1e-12);
@@ -136,9 +139,15 @@ fn dilated_kernels_keep_their_taps_among_patches() {
 fn copies_serve_convolutions_with_the_same_windows() {
     let x = sample(&[1, 4, 8, 8], 1);
     let halving = |padding| Conv2dGeometry { stride: (2, 2), padding: (padding, padding), ..PLAIN };
-    let packed = pack("gf2", &x, &[8, 4, 3, 3], &halving(1)).unwrap();
-    assert!(packed.serves_conv2d(&[8, 4, 1, 1], &halving(0)));
-    assert!(!packed.serves_conv2d(&[8, 4, 1, 1], &PLAIN));
+    let key = |weight: &[usize], g: &Conv2dGeometry| {
+        let (key, state) = (Key::new(1, Purpose::Codec), &mut CodecState::default());
+        let op = asked::conv2d(weight, g);
+        let site = Site::new(op, AxisLayout::Images, key, state);
+        parse("gf2").unwrap().share_key(&site, x.dims())
+    };
+    let packed = key(&[8, 4, 3, 3], &halving(1));
+    assert_eq!(packed, key(&[8, 4, 1, 1], &halving(0)));
+    assert_ne!(packed, key(&[8, 4, 1, 1], &PLAIN));
     // An image that windows do not cover, as without padding.
     let valid = pack("gf2", &x, &[8, 4, 5, 5], &PLAIN).unwrap();
     let (restored, sums) = (values(&valid.unpack().unwrap()), values(&x));
@@ -152,12 +161,9 @@ fn other_layers_are_refused_with_a_word() {
     let grouped = Conv2dGeometry { groups: 2, ..PLAIN };
     let error = pack("gf2", &sample(&[1, 4, 8, 8], 1), &[4, 2, 3, 3], &grouped).err().unwrap();
     assert!(error.to_string().contains("2 groups"), "{error}");
-    let context = &mut Context {
-        axes: AxisLayout::Tokens,
-        key: Key::new(1, Purpose::Codec),
-        state: &mut CodecState::default(),
-    };
-    let error = parse("gf2").unwrap().pack(&sample(&[3, 4], 1), context).err().unwrap();
+    let (key, state) = (Key::new(1, Purpose::Codec), &mut CodecState::default());
+    let site = &mut Site::new(LINEAR, AxisLayout::Tokens, key, state);
+    let error = parse("gf2").unwrap().pack(&sample(&[3, 4], 1), site).err().unwrap();
     assert!(error.to_string().contains("`gf2`") && error.to_string().contains("convolutions"));
     for wrong in ["gf", "gf0", "gf2:", "gf2:papers"] {
         assert!(parse(wrong).is_err(), "{wrong}");

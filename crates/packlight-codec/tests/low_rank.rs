@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod common;
 
+use asked::{LINEAR, bytes, gradient};
 use candle_core::{DType, Device, Tensor};
 use common::{distance, energy, indicator, pack, pack_at, sample, values};
 use packlight_codec::AxisLayout::{Images, Tokens};
-use packlight_codec::{AxisLayout, CodecState, Packed, parse};
+use packlight_codec::{AxisLayout, CodecState, Packed, Site, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::gram::gram;
 use packlight_kernels::linear;
 use packlight_kernels::mode_product::mode_product;
+use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::symmetric_eigen::symmetric_eigen;
 
 /// A tensor of these lengths and ranks along each axis.
@@ -144,7 +147,7 @@ fn weight_gradients_are_those_of_the_restored_input() {
             let shape = conv2d::forward(&x, &sample(&weight, 5), None, &geometry).unwrap();
             let grad = sample(shape.dims(), 6);
             let expected = conv2d::weight_grad(&restored, &grad, &weight, &geometry).unwrap();
-            let found = packed.conv2d_weight_grad(&grad, &weight, &geometry).unwrap();
+            let found = gradient(&*packed, asked::conv2d(&weight, &geometry), &grad).unwrap();
             assert!(distance(&found, &expected) < 1e-13, "{name}: {geometry:?}");
         }
     }
@@ -155,7 +158,7 @@ fn weight_gradients_are_those_of_the_restored_input() {
             let packed = pack(name, &x, Tokens);
             let grad = sample(&[&shape[..shape.len() - 1], &[3]].concat(), 8);
             let expected = linear::weight_grad(&packed.unpack().unwrap(), &grad).unwrap();
-            let found = packed.linear_weight_grad(&grad).unwrap();
+            let found = gradient(&*packed, LINEAR, &grad).unwrap();
             assert!(distance(&found, &expected) < 1e-13, "{name}: {shape:?}");
         }
     }
@@ -175,7 +178,8 @@ fn tensors_of_low_rank_are_exact() {
         let x = of_ranks(shape, ranks, 9);
         let packed = pack(name, &x, axes);
         assert!(distance(&packed.unpack().unwrap(), &x) < 1e-12, "{name}");
-        let bytes = parse(name).unwrap().bytes(shape, DType::F64, axes).unwrap().unwrap();
+        let bytes =
+            bytes(&*parse(name).unwrap(), LINEAR, axes, shape, DType::F64).unwrap().unwrap();
         assert_eq!(bytes, packed.bytes(), "{name}");
     }
     let x = of_ranks(&[40, 9], &[4, 4], 10);
@@ -233,9 +237,13 @@ fn tried(x: &Tensor, seed: u64) -> Vec<(usize, f64)> {
     let (n, c, h, w) = x.dims4().unwrap();
     let grad = sample(&[n, 3, h, w], seed);
     let at = |level: u8| {
-        let memory = &mut CodecState::default().for_trial(level);
-        let packed = pack_at("asi:1MiB", x, Images, 0, memory).unwrap();
-        let gradient = packed.conv2d_weight_grad(&grad, &[3, c, 3, 3], &geometry).unwrap();
+        let (key, state) = (Key::new(1, Purpose::Codec), &mut CodecState::default());
+        let weight = [3, c, 3, 3];
+        let op = asked::conv2d(&weight, &geometry);
+        let mut site = Site::new(op, Images, key, state);
+        site.level = Some(level);
+        let packed = parse("asi:1MiB").unwrap().pack(x, &mut site).unwrap();
+        let gradient = gradient(&*packed, op, &grad).unwrap();
         (packed.bytes(), gradient)
     };
     let (raw, exact) = at(0);
@@ -279,11 +287,11 @@ fn asi_under_a_budget_has_the_ranks_of_least_perplexity() {
         let mut memories = vec![CodecState::default(); 3];
         for ((x, tried), memory) in inputs.iter().zip(&tried).zip(&mut memories) {
             let perplexities: Vec<f64> = tried.iter().map(|(_, perplexity)| *perplexity).collect();
-            codec.calibrated(&perplexities, memory).unwrap();
+            codec.adaptive().unwrap().measured(&perplexities, memory).unwrap();
             let packed = pack_at(&name, x, Images, 0, memory).unwrap();
             assert_eq!(packed.bytes().total(), x.elem_count() * 8, "whole until ranks are chosen");
         }
-        codec.allocate(&mut memories.iter_mut().collect::<Vec<_>>()).unwrap();
+        codec.adaptive().unwrap().allocate(&mut memories.iter_mut().collect::<Vec<_>>()).unwrap();
         let (mut bytes, mut perplexity) = (0, 0.0);
         for ((x, tried), memory) in inputs.iter().zip(&tried).zip(&mut memories) {
             let taken =
@@ -300,12 +308,14 @@ fn asi_under_a_budget_has_the_ranks_of_least_perplexity() {
 
     let name = format!("asi:{}MiB", 0.5 * least / f64::from(1 << 20));
     let mut memory = CodecState::default();
-    parse(&name).unwrap().calibrated(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0], &mut memory).unwrap();
+    let codec = parse(&name).unwrap();
+    let adaptive = codec.adaptive().unwrap();
+    adaptive.measured(&[5.0, 4.0, 3.0, 2.0, 1.0, 0.0], &mut memory).unwrap();
     let mut memories = vec![memory; 3];
     for (x, memory) in inputs.iter().zip(&mut memories) {
         pack_at(&name, x, Images, 0, memory).unwrap();
     }
-    let refused = parse(&name).unwrap().allocate(&mut memories.iter_mut().collect::<Vec<_>>());
+    let refused = adaptive.allocate(&mut memories.iter_mut().collect::<Vec<_>>());
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("3 layers take 0.0") && refused.contains("MiB at least"), "{refused}");
 }
@@ -359,7 +369,8 @@ fn degenerate_tensors_work_or_are_refused() {
         let bad = (zeros(&[5, 3]) + f64::INFINITY).unwrap();
         assert!(pack_at(name, &bad, Tokens, 0, &mut CodecState::default()).is_err());
     }
-    let ranks = parse("asi:2x2").unwrap().bytes(&[2, 3, 4], DType::F32, Tokens).unwrap_err();
+    let ranks =
+        bytes(&*parse("asi:2x2").unwrap(), LINEAR, Tokens, &[2, 3, 4], DType::F32).unwrap_err();
     assert!(ranks.to_string().contains("2 ranks for 3 axes"), "{ranks}");
     for wrong in [
         "svd",

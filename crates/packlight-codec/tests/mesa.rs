@@ -5,7 +5,7 @@
 mod quantising;
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{AxisLayout, CodecState, Context, parse};
+use packlight_codec::{AxisLayout, CodecState, Op, Site, parse};
 use packlight_kernels::rng::{Key, Purpose};
 use quantising::{pack_with, sample, values};
 
@@ -41,8 +41,8 @@ fn each_head_has_a_range_of_its_own_whatever_the_number_of_tokens() {
     for (step, tokens) in [5, 4].into_iter().enumerate() {
         let x = sample(&[2, 3, tokens, 7]).broadcast_mul(&scales).unwrap();
         let key = Key::new(1, Purpose::Codec).step(step as u64);
-        let context = &mut Context { axes: AxisLayout::Heads, key, state: memory };
-        let packed = parse("mesa").unwrap().pack(&x, context).unwrap();
+        let site = &mut Site::new(Op::Matmul, AxisLayout::Heads, key, memory);
+        let packed = parse("mesa").unwrap().pack(&x, site).unwrap();
         assert_eq!((packed.bytes().payload, packed.bytes().metadata), (2 * 3 * tokens * 7, 3 * 8));
         let restored = values(&packed.unpack().unwrap());
         let ranges = ranges(memory);

@@ -6,13 +6,13 @@ mod common;
 
 use candle_core::{DType, Tensor};
 use common::{dot, gap, sample, values};
-use packlight_codec::{AxisLayout, CodecState, Context, parse};
+use packlight_codec::{AxisLayout, CodecState, Op, Site, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
 fn output_grad(codec: &str, grad: &Tensor, step: u64, memory: &mut CodecState) -> Option<Tensor> {
     let key = Key::new(1, Purpose::Codec).step(step);
-    let context = &mut Context { axes: AxisLayout::Images, key, state: memory };
-    parse(codec).unwrap().output_grad(grad, context).unwrap()
+    let site = &mut Site::new(Op::Custom("test"), AxisLayout::Images, key, memory);
+    parse(codec).unwrap().gradients().unwrap().output_grad(grad, site).unwrap()
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod common;
 
+use asked::{LINEAR, bytes, gradient};
 use candle_core::{DType, Device, Tensor};
 use common::{distance, energy, indicator, pack, pack_at, sample, values};
 use packlight_codec::AxisLayout::{Images, Tokens};
@@ -16,7 +18,9 @@ fn velora_keeps_a_number_for_each_part() {
     let packed = pack("velora:4", &x, Tokens);
     assert_eq!((packed.bytes().payload, packed.bytes().metadata), (6 * 5 * 4 * 8, 0));
     // A token of 4096 features in 32 parts takes 1/128 of its bytes.
-    let bytes = parse("velora:32").unwrap().bytes(&[7, 4096], DType::F32, Tokens).unwrap().unwrap();
+    let bytes = bytes(&*parse("velora:32").unwrap(), LINEAR, Tokens, &[7, 4096], DType::F32)
+        .unwrap()
+        .unwrap();
     assert_eq!(bytes.total() * 128, 7 * 4096 * 4);
     // v is a unit vector, so the energy that is kept is that of the products.
     let restored = packed.unpack().unwrap();
@@ -92,7 +96,7 @@ fn pamm_with_every_token_is_exact() {
         assert_eq!(packed.bytes().metadata, 300 * index);
         let grad = sample(&[3, 100, 4], 10);
         let exact = linear::weight_grad(&x, &grad).unwrap();
-        assert!(distance(&packed.linear_weight_grad(&grad).unwrap(), &exact) < 1e-13);
+        assert!(distance(&gradient(&*packed, LINEAR, &grad).unwrap(), &exact) < 1e-13);
     }
 }
 
@@ -101,7 +105,8 @@ fn what_is_for_linear_layers_says_so() {
     for name in ["velora:4", "compact:4", "pamm:4"] {
         let error = |shape: &[usize], axes| {
             let x = sample(shape, 11);
-            let refused = parse(name).unwrap().bytes(shape, DType::F64, axes).unwrap_err();
+            let refused =
+                bytes(&*parse(name).unwrap(), LINEAR, axes, shape, DType::F64).unwrap_err();
             let error = pack_at(name, &x, axes, 0, &mut CodecState::default()).err().unwrap();
             assert_eq!(error.to_string(), refused.to_string());
             error.to_string()
@@ -110,7 +115,7 @@ fn what_is_for_linear_layers_says_so() {
         assert!(error(&[0, 4], Tokens).contains("holds nothing"));
         assert!(error(&[], Tokens).contains("a scalar"));
     }
-    let odd = parse("velora:4").unwrap().bytes(&[2, 6], DType::F64, Tokens).unwrap_err();
+    let odd = bytes(&*parse("velora:4").unwrap(), LINEAR, Tokens, &[2, 6], DType::F64).unwrap_err();
     assert!(odd.to_string().contains("6 features do not divide into 4 parts"), "{odd}");
     for wrong in ["velora", "velora:0", "compact:x", "compact:1:2", "pamm:", "pamm:-1"] {
         assert!(parse(wrong).is_err(), "{wrong}");

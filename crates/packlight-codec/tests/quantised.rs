@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod quantising;
 
+use asked::{LINEAR, bytes};
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{AxisLayout, CodecState, parse};
+use packlight_codec::{AxisLayout, CodecState, Site, parse};
 use packlight_kernels::block_pool;
+use packlight_kernels::rng::{Key, Purpose};
 use quantising::{learning_indicator, pack, pack_with, sample, values};
 
 #[test]
@@ -47,12 +50,15 @@ fn bytes_are_the_published_ones() {
         (8, 3.94),
     ] {
         let codec = parse(&format!("q{bits}")).unwrap();
-        let bytes = codec.bytes(&shape, DType::F32, AxisLayout::Images).unwrap().unwrap();
+        let bytes =
+            bytes(&*codec, LINEAR, AxisLayout::Images, &shape, DType::F32).unwrap().unwrap();
         assert_eq!((bytes.payload, bytes.metadata), (n * bits / 8, n / 256 * 4));
         assert!((4.0 * n as f64 / bytes.total() as f64 - ratio).abs() < 0.05);
     }
     let of = |name: &str| {
-        parse(name).unwrap().bytes(&shape, DType::F32, AxisLayout::Images).unwrap().unwrap()
+        bytes(&*parse(name).unwrap(), LINEAR, AxisLayout::Images, &shape, DType::F32)
+            .unwrap()
+            .unwrap()
     };
     assert_eq!((of("bf16").total(), of("fp8").total()), (2 * n, n + 4));
     // Half a bit a value, and two bf16 for 512 values.
@@ -112,19 +118,22 @@ fn with_a_budget_alam_averages_what_matters_least() {
     let pack = |memory: &mut CodecState| pack_with("alam:2", &x, 0, memory).bytes();
     for (memory, sensitivity) in layers.iter_mut().zip([0.0, 1.0, 1e6]) {
         assert_eq!(pack(memory).payload, x.elem_count() / 4, "2 bits until it is measured");
-        codec.calibrated(&[sensitivity], memory).unwrap();
+        codec.adaptive().unwrap().measured(&[sensitivity], memory).unwrap();
     }
-    codec.allocate(&mut layers.iter_mut().collect::<Vec<_>>()).unwrap();
+    codec.adaptive().unwrap().allocate(&mut layers.iter_mut().collect::<Vec<_>>()).unwrap();
     let payloads: Vec<usize> = layers.iter_mut().map(|memory| pack(memory).payload).collect();
     let bits = payloads.iter().map(|bytes| *bytes as f64 * 8.0 / x.elem_count() as f64);
     assert_eq!(bits.collect::<Vec<_>>(), [0.5, 0.5, 4.0]);
     assert_eq!(pack(&mut layers[2]).metadata, x.elem_count() / 128 * 4);
     // In a trial one bit stands for the means.
-    assert_eq!(pack(&mut layers[2].clone().for_trial(1)).payload, x.elem_count() / 16);
+    let mut site =
+        Site::new(LINEAR, AxisLayout::Tokens, Key::new(1, Purpose::Codec), &mut layers[2]);
+    site.level = Some(1);
+    assert_eq!(codec.pack(&x, &mut site).unwrap().bytes().payload, x.elem_count() / 16);
     // At first, and after a tenth of all steps.
-    let asked = (0..100).filter(|&step| codec.calibrates(step, 100).is_some());
+    let asked = (0..100).filter(|&step| codec.adaptive().unwrap().measure(step, 100).is_some());
     assert_eq!(asked.collect::<Vec<_>>(), [0, 10]);
-    assert!(parse("alam").unwrap().calibrates(0, 100).is_none());
+    assert!(parse("alam").unwrap().adaptive().is_none());
 }
 
 #[test]
@@ -152,20 +161,21 @@ fn nothing_to_pack_is_packed() {
 #[test]
 fn wrong_parameters_are_refused() {
     for (spec, said) in [
-        ("q0", "1 to 8 bits after `q`, as in `q2`, expected; `0` found"),
+        (
+            "q0",
+            "a whole number from 1 to 8 expected for <b>, the bits per value, as in `q2`; `0` found",
+        ),
         ("q9", "`9` found"),
         ("q2.5", "`2.5` found"),
-        ("blpa:1", "2 to 8 bits, as in `blpa:4`, expected; `1` found"),
-        ("blpa", "one parameter expected, as in `blpa:4`"),
+        ("blpa:1", "from 2 to 8 expected for <b>, the bits per value, as in `blpa:4`; `1` found"),
+        ("blpa", "`blpa:<b>` expected, as in `blpa:4`"),
         ("q2:up", "`up` found"),
-        ("gact:0.5", "bits on average, 1 to 32, expected"),
-        ("gact:4:0", "steps from one measurement to the next expected; `0` found"),
-        ("gact:4:5:6", "`gact:4:50`"),
-        ("q2:", ""),
+        ("gact:0.5", "a number from 1 to 32 expected for <bits>"),
+        ("gact:4:0", "the steps from one measurement to the next"),
+        ("gact:4:5:6", "`gact:<bits>[:<steps>]` expected"),
+        ("q2:", "`q<b>[:nearest]` expected"),
     ] {
-        match parse(spec) {
-            Ok(codec) => assert_eq!((said, codec.name()), ("", "q2".to_owned())),
-            Err(error) => assert!(error.to_string().contains(said), "{error}"),
-        }
+        let error = parse(spec).unwrap_err().to_string();
+        assert!(error.contains(said), "{error}");
     }
 }

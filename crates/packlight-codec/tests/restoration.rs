@@ -11,7 +11,7 @@ use bounds::{Case, bound_of};
 use candle_core::{DType, Device, Tensor};
 use common::{sample, values};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{AxisLayout, CodecState, Context, parse};
+use packlight_codec::{AxisLayout, CodecState, Op, Site, parse};
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
 use proptest::prelude::*;
@@ -59,14 +59,20 @@ fn tensor(shape: &[usize], kind: Kind, scale: f64, dtype: DType, seed: u64) -> T
 /// Packs, unpacks and checks; codecs that refuse such tensors beforehand are left out.
 fn check(name: &str, x: &Tensor, axes: AxisLayout, key: u64) {
     let codec = parse(name).unwrap();
-    let Ok(predicted) = codec.bytes(x.dims(), x.dtype(), axes) else { return };
-    let key = Key::new(key, Purpose::Codec);
-    let context = &mut Context { axes, key, state: &mut CodecState::default() };
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
-    let packed = match axes {
-        AxisLayout::Images => codec.pack_conv2d(x, &[2, x.dims()[1], 3, 3], &geometry, context),
-        _ => codec.pack(x, context),
+    let weight_shape = match axes {
+        AxisLayout::Images => &[2, x.dims()[1], 3, 3][..],
+        _ => &[],
     };
+    let op = match axes {
+        AxisLayout::Images => Op::Conv2d { weight_shape, geometry },
+        _ => Op::Linear { weight_shape },
+    };
+    let key = Key::new(key, Purpose::Codec);
+    let state = &mut CodecState::default();
+    let site = &mut Site::new(op, axes, key, state);
+    let Ok(predicted) = codec.bytes(site, x.dims(), x.dtype()) else { return };
+    let packed = codec.pack(x, site);
     let packed = packed.unwrap_or_else(|error| panic!("{name} {:?}: {error}", x.dims()));
     assert!(predicted.is_none_or(|bytes| bytes == packed.bytes()), "{name}: bytes");
     let Some(bound) = bound_of(name) else {

@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
+
+use asked::{LINEAR, gradient};
 use candle_core::{Device, Tensor};
-use packlight_codec::{AxisLayout, CodecState, Context, parse};
+use packlight_codec::{AxisLayout, CodecState, Site, parse};
 use packlight_kernels::linear;
 use packlight_kernels::rng::{Key, Purpose};
 
@@ -22,9 +25,10 @@ fn the_learning_indicator_on_gaussian_inputs_is_the_published_one() {
     let h = sample(&[100, 1000]);
     let mut memory = CodecState::default();
     let key = Key::new(0, Purpose::Codec);
-    let mut context = Context { axes: AxisLayout::Tokens, key, state: &mut memory };
+    let mut site = Site::new(LINEAR, AxisLayout::Tokens, key, &mut memory);
     let codec = parse("asa4").unwrap();
-    let (used, packed) = (codec.input(&h).unwrap().unwrap(), codec.pack(&h, &mut context).unwrap());
+    let (used, packed) =
+        (codec.operands().unwrap().input(&h).unwrap().unwrap(), codec.pack(&h, &mut site).unwrap());
     assert_eq!(packed.bytes().total(), 100 * 1000 / 8);
     let kept = packed.unpack().unwrap();
     let doubled = ((&used * 2.0).unwrap() - &kept).unwrap();
@@ -35,23 +39,23 @@ fn the_learning_indicator_on_gaussian_inputs_is_the_published_one() {
     let grad = sample(&[100, 5]);
     let signs = (kept / 0.01).unwrap();
     let expected = linear::weight_grad(&signs, &grad).unwrap();
-    let gap = (packed.linear_weight_grad(&grad).unwrap() - &expected).unwrap();
+    let gap = (gradient(&*packed, LINEAR, &grad).unwrap() - &expected).unwrap();
     assert!(dot(&gap, &gap) < 1e-20 * dot(&expected, &expected));
 }
 
 #[test]
 fn alternative_activation_leaves_the_forward_pass_alone() {
-    assert!(parse("alt4").unwrap().input(&sample(&[2, 3])).unwrap().is_none());
+    assert!(parse("alt4").unwrap().operands().is_none());
 }
 
 #[test]
 fn parameters_are_checked() {
     for (spec, part) in [
-        ("asa", "a level from 1 to 4"),
-        ("asa5", "a level from 1 to 4"),
-        ("asa1:0.1", "`asa1:<eps>:<expansion>` expected"),
-        ("asa1:0:100", "a positive number"),
-        ("asa1:nan:100", "a positive number"),
+        ("asa", "a whole number from 1 to 4"),
+        ("asa5", "a whole number from 1 to 4"),
+        ("asa1:0.1", "`asa<level>[:<eps>:<expansion>]` expected"),
+        ("asa1:0:100", "a number above 0"),
+        ("asa1:nan:100", "a number above 0"),
         ("alt2:0.1:x", "`x` found"),
     ] {
         let error = parse(spec).unwrap_err().to_string();

@@ -89,9 +89,9 @@ fn the_strongest_blocks_are_kept() {
 #[test]
 fn swat_computes_with_the_largest_weights() {
     let weight = Tensor::new(&[[0.5f64, -3.0], [2.0, 0.1]], &candle_core::Device::Cpu).unwrap();
-    let used = parse("swat:0.5").unwrap().weight(&weight).unwrap().unwrap();
+    let used = parse("swat:0.5").unwrap().operands().unwrap().weight(&weight).unwrap().unwrap();
     assert_eq!(values(&used), [0.0, -3.0, 2.0, 0.0]);
-    assert!(parse("topk:0.5").unwrap().weight(&weight).unwrap().is_none());
+    assert!(parse("topk:0.5").unwrap().operands().is_none());
 }
 
 #[test]

@@ -11,12 +11,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod asked;
 mod common;
 
+use asked::gradient;
 use candle_core::{DType, Tensor};
 use common::{distance, energy, sample, values};
 use packlight_codec::registry::CODECS;
-use packlight_codec::{AxisLayout, Codec, CodecState, Context, parse};
+use packlight_codec::{AxisLayout, Codec, CodecState, Op, Site, parse};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::{block_pool, linear};
@@ -88,6 +90,13 @@ impl Case {
         Self { axes: AxisLayout::Tokens, x, grad, weight_shape: vec![2, features] }
     }
 
+    fn op(&self) -> Op<'_> {
+        match self.axes {
+            AxisLayout::Images => asked::conv2d(&self.weight_shape, &geometry()),
+            _ => Op::Linear { weight_shape: &self.weight_shape },
+        }
+    }
+
     fn weight_grad(&self, x: &Tensor) -> Vec<f64> {
         values(&match self.axes {
             AxisLayout::Images => {
@@ -110,20 +119,14 @@ fn draw(
     memory: &CodecState,
     key: Key,
 ) -> Option<(Tensor, Vec<f64>)> {
-    let context = &mut Context { axes: case.axes, key, state: &mut memory.clone() };
-    let packed = match case.axes {
-        AxisLayout::Images => {
-            codec.pack_conv2d(&case.x, &case.weight_shape, &geometry(), context).ok()?
-        }
-        _ => codec.pack(&case.x, context).ok()?,
-    };
+    let state = &mut memory.clone();
+    let site = &mut Site::new(case.op(), case.axes, key, state);
+    let packed = codec.pack(&case.x, site).ok()?;
     let restored = packed.unpack().ok()?;
-    let changed = codec.output_grad(&case.grad, context).unwrap();
+    let gradients = codec.gradients();
+    let changed = gradients.and_then(|own| own.output_grad(&case.grad, site).unwrap());
     let grad = changed.as_ref().unwrap_or(&case.grad);
-    let by_weight = match case.axes {
-        AxisLayout::Images => packed.conv2d_weight_grad(grad, &case.weight_shape, &geometry()),
-        _ => packed.linear_weight_grad(grad),
-    };
+    let by_weight = gradient(&*packed, case.op(), grad);
     Some((restored, values(&by_weight.unwrap())))
 }
 
@@ -135,11 +138,15 @@ fn key(seed: u64, step: u64) -> Key {
 /// tensor, if anything.
 fn memories(codec: &dyn Codec, case: &Case) -> Vec<CodecState> {
     let mut memory = CodecState::default();
-    let mut context = Context { axes: case.axes, key: key(0, 0), state: &mut memory };
-    if codec.pack(&(&case.x * 2.0).unwrap(), &mut context).is_ok() {
-        codec.observe_output_grad(&case.grad, &case.weight_shape, &mut context).unwrap();
-        codec.calibrated(&[1.0], &mut memory).unwrap();
-        codec.allocate(&mut [&mut memory]).unwrap();
+    let mut site = Site::new(case.op(), case.axes, key(0, 0), &mut memory);
+    if codec.pack(&(&case.x * 2.0).unwrap(), &mut site).is_ok() {
+        if let Some(gradients) = codec.gradients() {
+            gradients.output_grad(&case.grad, &mut site).unwrap();
+        }
+        if let Some(adaptive) = codec.adaptive() {
+            adaptive.measured(&[1.0], &mut memory).unwrap();
+            adaptive.allocate(&mut [&mut memory]).unwrap();
+        }
     }
     let remembers = memory.tensors().next().is_some();
     [CodecState::default()].into_iter().chain(remembers.then_some(memory)).collect()

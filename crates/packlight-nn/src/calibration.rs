@@ -2,7 +2,7 @@
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
-use packlight_autograd::Pass;
+use packlight_autograd::{Pass, SavePoint};
 use packlight_codec::{Calibration, GradientMetric};
 
 use crate::{Error, Parameters, Result};
@@ -13,7 +13,7 @@ const MANY: u8 = 8;
 
 /// Whether any codec asks to be calibrated before `step` of `total`.
 pub(crate) fn is_due(parameters: &Parameters, step: u64, total: u64) -> bool {
-    parameters.save_points().iter().any(|point| point.codec().calibrates(step, total).is_some())
+    parameters.save_points().iter().any(|point| asked_by(point, step, total).is_some())
 }
 
 /// Takes the measurements that codecs ask for before `step` of `total`, and hands them to the
@@ -34,7 +34,7 @@ pub(crate) fn calibrate(
     let pass = pass.clone().freeze_statistics();
     let mut measurements = Vec::new();
     for point in parameters.save_points() {
-        let Some(calibration) = point.codec().calibrates(step, total) else { continue };
+        let Some(calibration) = asked_by(point, step, total) else { continue };
         let gradients = |metric, level, draw| {
             let trial = pass.clone().with_trial(point.name(), level, draw);
             gradients(parameters, &loss(&trial)?.backward()?, metric)
@@ -59,9 +59,16 @@ pub(crate) fn calibrate(
         measurements.push((point, measured));
     }
     for (point, measured) in &measurements {
-        point.codec().calibrated(measured, &mut point.codec_state())?;
+        if let Some(adaptive) = point.codec().adaptive() {
+            adaptive.measured(measured, &mut point.codec_state())?;
+        }
     }
     Ok(())
+}
+
+/// What the codec of a save point asks to be measured before `step` of `total`.
+fn asked_by(point: &SavePoint, step: u64, total: u64) -> Option<Calibration> {
+    point.codec().adaptive()?.measure(step, total)
 }
 
 /// The gradients of all parameters that train, or their norms, one after another.

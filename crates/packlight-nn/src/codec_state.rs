@@ -49,13 +49,15 @@ pub fn restore(save_points: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor
 pub(crate) fn share_out(save_points: &[Arc<SavePoint>]) -> Result<()> {
     let mut groups: BTreeMap<String, Vec<&Arc<SavePoint>>> = BTreeMap::new();
     for point in save_points {
-        groups.entry(point.codec().name()).or_default().push(point);
+        groups.entry(point.codec().spec()).or_default().push(point);
     }
     for group in groups.values() {
+        let codec = group[0].codec();
+        let Some(adaptive) = codec.adaptive() else { continue };
         let mut guards: Vec<_> = group.iter().map(|point| point.codec_state()).collect();
         let mut states: Vec<&mut CodecState> =
             guards.iter_mut().map(|guard| &mut **guard).collect();
-        group[0].codec().allocate(&mut states)?;
+        adaptive.allocate(&mut states)?;
     }
     Ok(())
 }

@@ -169,7 +169,7 @@ impl Rule {
     }
 
     fn default_covers_nothing(&self, layers: &[Arc<SavePoint>]) -> String {
-        let codec = self.codec.name();
+        let codec = self.codec.spec();
         let scope = scope_in_words(self.codec.scope());
         let present = kinds(layers);
         let instead: Vec<String> = PACKABLE

@@ -29,7 +29,7 @@ fn layers() -> Vec<Arc<SavePoint>> {
 fn planned(plan: &str) -> Vec<String> {
     let layers = layers();
     Plan::parse(plan).unwrap().apply(&layers).unwrap();
-    let codecs = layers.iter().map(|layer| (layer.name(), layer.codec().name()));
+    let codecs = layers.iter().map(|layer| (layer.name(), layer.codec().spec()));
     codecs
         .filter(|(_, codec)| codec != "none")
         .map(|(name, codec)| format!("{name}={codec}"))
@@ -41,7 +41,7 @@ fn refused(plan: &str) -> String {
     Plan::parse("pool4").unwrap().apply(&layers).unwrap();
     let error = Plan::parse(plan).and_then(|plan| plan.apply(&layers)).unwrap_err().to_string();
     assert!(error.starts_with(&format!("plan `{plan}`: ")), "{error}");
-    assert_eq!(layers[0].codec().name(), "pool4", "a refused plan changes nothing");
+    assert_eq!(layers[0].codec().spec(), "pool4", "a refused plan changes nothing");
     error
 }
 
@@ -96,7 +96,7 @@ fn a_plan_resets_the_one_before() {
     let layers = layers();
     Plan::parse("norm=pool2").unwrap().apply(&layers).unwrap();
     Plan::parse("linear=pool2").unwrap().apply(&layers).unwrap();
-    assert_eq!(layers[1].codec().name(), "none");
+    assert_eq!(layers[1].codec().spec(), "none");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub fn whole_pass(
     let pass = pass.clone().freeze_statistics();
     let exact = {
         let _codecs = ExactCodecs::put_on(parameters.save_points())?;
-        loss(&pass.clone().without_stand_ins())?.backward()?
+        loss(&pass.clone().saving_own_inputs())?.backward()?
     };
     let compressed = loss(&pass)?.backward()?;
     let mut repeated = Vec::new();

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use packlight_codec::{AxisLayout, CodecState, Context};
+use packlight_codec::{AxisLayout, CodecState, Op, Site};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_probe::metric::{
     Rows, cosine, learning_indicator, norm_ratio, relative_error, snr_db,
@@ -117,8 +117,8 @@ proptest! {
         let codec = packlight_codec::parse(&format!("pool{block}")).unwrap();
         let (axes, key) = (AxisLayout::Images, Key::new(0, Purpose::Codec));
         let mut memory = CodecState::default();
-        let mut context = Context { axes, key, state: &mut memory };
-        let packed = codec.pack(&tensor(&h, &one), &mut context).unwrap();
+        let mut site = Site::new(Op::Custom("test"), axes, key, &mut memory);
+        let packed = codec.pack(&tensor(&h, &one), &mut site).unwrap();
         let r: Vec<f64> = packed.unpack().unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let li = indicator(&h, &r);
         let cos = cosine(&h, &r).unwrap_or(0.0);

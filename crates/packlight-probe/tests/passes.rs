@@ -165,7 +165,7 @@ fn pooled_norm_inputs_change_what_lies_before_them() {
 fn two_passes_leave_codecs_and_running_statistics_as_they_were() {
     let model = model("layer1.*=pool4,default=pool2");
     let codecs =
-        || model.save_points().iter().map(|layer| layer.codec().name()).collect::<Vec<_>>();
+        || model.save_points().iter().map(|layer| layer.codec().spec()).collect::<Vec<_>>();
     let buffers = || {
         let values = |(_, var): (&str, &candle_core::Var)| var.to_vec1::<f32>().unwrap();
         model.parameters().buffers().map(values).collect::<Vec<_>>()

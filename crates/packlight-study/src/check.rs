@@ -68,5 +68,7 @@ impl RunTrainer<'_> {
 
 /// Whether a layer's codec may find that the budget of all is too small, once it has measured.
 fn shares_a_budget(layer: &Arc<SavePoint>, steps: u64) -> bool {
-    matches!(layer.codec().calibrates(0, steps), Some(Calibration::Distances(_)))
+    let codec = layer.codec();
+    let asked = codec.adaptive().and_then(|adaptive| adaptive.measure(0, steps));
+    matches!(asked, Some(Calibration::Distances(_)))
 }

@@ -179,7 +179,7 @@ impl<'a> RunTrainer<'a> {
             logs.record(&Record::Layer {
                 layer: layer.name().to_owned(),
                 kind: layer.kind(),
-                codec: layer.codec().name(),
+                codec: layer.codec().spec(),
             })?;
         }
         Ok(())

@@ -21,7 +21,8 @@ fn run_tells_what_became_of_each_run() {
 #[test]
 fn codecs_have_a_line_each() {
     let codecs = json(&packlight(["codecs", "--json"]).output().unwrap());
-    let pool = codecs.as_array().unwrap().iter().find(|c| c["pattern"] == "pool<k>").unwrap();
+    let mut codecs = codecs.as_array().unwrap().iter();
+    let pool = codecs.find(|c| c["pattern"].as_str().unwrap().starts_with("pool<k>")).unwrap();
     assert_eq!((&pool["examples"][0], &pool["scope"]), (&"pool2".into(), &"conv layers".into()));
 }
 

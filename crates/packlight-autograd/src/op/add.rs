@@ -1,14 +1,14 @@
-//! Residual addition. Keeps nothing, and passes one gradient to both.
+//! Residual addition. Saves nothing, and passes one gradient to both.
 
 use packlight_kernels::accumulate;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
 /// `a + b`, of the same shape.
 ///
 /// # Errors
-/// If the shapes differ, or a kernel is missing.
+/// Returns an error if the shapes differ, or a kernel is missing.
 pub fn add(a: &Activation, b: &Activation) -> Result<Activation> {
     let data = accumulate::add(a.data(), b.data())?;
     let needs = Needs::of(&[a, b], &[]);

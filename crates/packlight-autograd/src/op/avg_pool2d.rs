@@ -1,15 +1,15 @@
-//! Average pooling. Keeps nothing.
+//! Average pooling. Saves nothing.
 
 use packlight_codec::AxisLayout;
 use packlight_kernels::avg_pool2d;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
 /// The mean of each window of images (N,C,H,W); windows lie wholly within the image.
 ///
 /// # Errors
-/// If no window fits, or a kernel is missing.
+/// Returns an error if no window fits, or a kernel is missing.
 pub fn avg_pool2d(
     x: &Activation,
     kernel: (usize, usize),
@@ -30,7 +30,7 @@ pub fn avg_pool2d(
 /// The mean (N,C) of images (N,C,H,W) over all their pixels.
 ///
 /// # Errors
-/// If the images hold no pixels, or a kernel is missing.
+/// Returns an error if the images hold no pixels, or a kernel is missing.
 pub fn global_avg_pool2d(x: &Activation) -> Result<Activation> {
     let data = avg_pool2d::global(x.data())?;
     if !Needs::of(&[x], &[]).any() {

@@ -1,14 +1,15 @@
-//! Batch normalisation. Keeps its input and two statistics per channel, or with a codec that packs
-//! cells its normalised values and one.
+//! Batch normalisation. Saves its input and two statistics per channel, or its normalised values and
+//! one statistic where its codec packs those.
 
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
+use packlight_codec::Op;
 use packlight_kernels::batch_norm;
-use packlight_kernels::channel_affine::channel_affine;
 use packlight_record::KeptKind;
 
-use crate::link::{Gradients, Needs, constant, output};
+use super::normalised::{Normalised, save_normalised};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result, SavePoint};
 
 /// Running mean and variance (C), which training updates and evaluation uses.
@@ -56,55 +57,73 @@ impl RunningStatistics {
 /// with its running statistics and leaves them as they are.
 ///
 /// # Errors
-/// If the shapes do not fit, in training there is one value a channel, which has no variance, the codec
-/// cannot pack the input, or a kernel is missing.
+/// Returns an error if the shapes do not fit, in training there is one value a channel, which has
+/// no variance, the codec cannot pack the input, or a kernel is missing.
 pub fn batch_norm(
     x: &Activation,
     weight: &Tensor,
     bias: &Tensor,
     running: &RunningStatistics,
     epsilon: f64,
-    layer: &Arc<SavePoint>,
+    save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let inverse = |variance: &Tensor| {
         let wide = (variance.to_dtype(DType::F64)? + epsilon)?.sqrt()?.recip()?;
         wide.to_dtype(x.data().dtype())
     };
     let normalise = |mean: &Tensor, inverse: &Tensor| {
-        batch_norm::normalise(x.data(), mean, inverse, weight, bias).map_err(|e| layer.failed(e))
+        batch_norm::normalise(x.data(), mean, inverse, weight, bias)
+            .map_err(|e| save_point.failed(e))
     };
     if !x.pass().is_training() {
         let data = normalise(&running.mean, &inverse(&running.variance)?)?;
         return Ok(constant(data, x));
     }
-    if layer.is_frozen() {
+    if save_point.is_frozen() {
         let inverse = inverse(&running.variance)?.detach();
         let data = normalise(&running.mean, &inverse)?;
-        return frozen(x, data, (weight.detach() * inverse)?, layer);
+        return frozen(x, data, (weight.detach() * inverse)?, save_point);
     }
-    let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| layer.failed(e))?;
+    let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| save_point.failed(e))?;
     let count = x.data().elem_count() / mean.elem_count().max(1);
     if count == 1 {
-        return Err(one_value(x, layer));
+        return Err(one_value(x, save_point));
     }
     if x.pass().updates_statistics() {
-        running.update(&mean, &variance, count).map_err(|e| layer.failed(e))?;
+        running.update(&mean, &variance, count).map_err(|e| save_point.failed(e))?;
     }
     let inverse = inverse(&variance)?;
     let needs = Needs::of(&[x], &[weight, bias]);
     if !needs.any() {
         return Ok(constant(normalise(&mean, &inverse)?, x));
     }
-    if layer.codec().packs_cells() {
-        return as_cell(x, weight, bias, (&mean, inverse), layer);
+    let codec = save_point.codec();
+    if let Some(packer) = codec.norm_output() {
+        let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
+        let values = batch_norm::normalise(x.data(), &mean, &inverse, &ones, &zeros)
+            .map_err(|e| save_point.failed(e))?;
+        let by = save_point.clone();
+        return save_normalised(
+            "batch_norm",
+            (x, x.axes()),
+            Normalised { values, inverse },
+            (weight, bias),
+            (packer, save_point),
+            move |normalised, grad, inverse, weight| {
+                let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
+                let scale = (weight * inverse)?;
+                let gradients = batch_norm::backward(normalised, grad, &zeros, &ones, &scale);
+                gradients.map(Into::into).map_err(|e| by.failed(e))
+            },
+        );
     }
     let data = normalise(&mean, &inverse)?;
-    let packed = x.keep(layer, x.axes())?;
-    let mean = x.keep_tensor(layer, KeptKind::Statistics, mean);
-    let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
-    let (weight_now, by) = (weight.detach(), layer.clone());
+    let input = x.save(save_point, Op::Norm)?;
+    let mean = x.save_tensor(save_point, KeptKind::Statistics, mean);
+    let inverse = x.save_tensor(save_point, KeptKind::Statistics, inverse);
+    let (weight_now, by) = (weight.detach(), save_point.clone());
     output("batch_norm", data, &[x], &[weight, bias], move |grad| {
-        let restored = packed.value().unpack().map_err(|e| by.codec_failed(e))?;
+        let restored = input.unpack()?;
         let (mean, inverse) = (mean.value(), inverse.value());
         let (by_input, by_weight, by_bias) =
             batch_norm::backward(&restored, &grad, mean, inverse, &weight_now)
@@ -116,53 +135,13 @@ pub fn batch_norm(
     })
 }
 
-/// With the normalised values in the place of the input, which the layers behind share.
-///
-/// They have mean 0 and deviation 1, so that the input's own deviation is all that the gradient needs
-/// beside them; it goes with the weight.
-fn as_cell(
-    x: &Activation,
-    weight: &Tensor,
-    bias: &Tensor,
-    (mean, inverse): (&Tensor, Tensor),
-    layer: &Arc<SavePoint>,
-) -> Result<Activation> {
-    let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
-    let normalised = batch_norm::normalise(x.data(), mean, &inverse, &ones, &zeros)
-        .map_err(|e| layer.failed(e))?;
-    let (weight_now, bias_now) = (weight.detach(), bias.detach());
-    let data = channel_affine(&normalised, &weight_now, &bias_now).map_err(|e| layer.failed(e))?;
-    let axes = x.axes();
-    let packed = layer.with_context(x.pass(), axes, |context| {
-        layer.codec().pack_cell(&normalised, &weight_now, &bias_now, context)
-    })?;
-    let packed = constant(data.clone(), x).offer(packed, layer, axes);
-    let inverse = x.keep_tensor(layer, KeptKind::Statistics, inverse);
-    let (shared, by) = (packed.clone(), layer.clone());
-    let y = output("batch_norm", data, &[x], &[weight, bias], move |grad| {
-        let normalised = packed.value().normalised().map_err(|e| by.codec_failed(e))?;
-        let inverse = inverse.value();
-        let (ones, zeros) = (inverse.ones_like()?, inverse.zeros_like()?);
-        let scale = (&weight_now * inverse)?;
-        let (by_input, by_weight, by_bias) =
-            batch_norm::backward(&normalised, &grad, &zeros, &ones, &scale)
-                .map_err(|e| by.failed(e))?;
-        Ok(Gradients {
-            inputs: vec![Some(by_input)],
-            parameters: vec![Some(by_weight), Some(by_bias)],
-        })
-    })?;
-    y.share(&shared, layer, axes);
-    Ok(y)
-}
-
 /// Refuses a batch whose normalised values would all be 0, whatever the input.
-fn one_value(x: &Activation, layer: &SavePoint) -> Error {
-    let (name, shape) = (layer.name(), x.dims());
+fn one_value(x: &Activation, save_point: &SavePoint) -> Error {
+    let (name, shape) = (save_point.name(), x.dims());
     Error::Shape {
         op: "batch_norm",
         reason: format!(
-            "layer `{name}`: more than one value a channel expected in training, the input has the \
+            "save_point `{name}`: more than one value a channel expected in training, the input has the \
              shape {shape:?}; take a larger batch or larger images"
         ),
     }
@@ -174,18 +153,18 @@ fn frozen(
     x: &Activation,
     data: Tensor,
     factor: Tensor,
-    layer: &Arc<SavePoint>,
+    save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let factor = x.keep_tensor(layer, KeptKind::Statistics, factor);
-    let layer = layer.clone();
+    let factor = x.save_tensor(save_point, KeptKind::Statistics, factor);
+    let save_point = save_point.clone();
     output("batch_norm", data, &[x], &[], move |grad| {
         let factor = factor.value();
         let (zeros, ones) = (factor.zeros_like()?, factor.ones_like()?);
         let grad = batch_norm::normalise(&grad, &zeros, factor, &ones, &zeros)
-            .map_err(|e| layer.failed(e))?;
+            .map_err(|e| save_point.failed(e))?;
         Ok(Gradients::input(grad))
     })
 }

@@ -1,26 +1,26 @@
-//! Gradient checkpointing. Keeps what a part of the network reads and computes the part again in
+//! Gradient checkpointing. Saves what a part of the network reads and computes the part again in
 //! the backward pass (Chen et al., "Training deep nets with sublinear memory cost", 2016).
 
 use std::array;
 use std::sync::Arc;
 
 use candle_core::Var;
-use packlight_codec::AxisLayout;
+use packlight_codec::{AxisLayout, Op};
 
-use crate::activation::KeptPacked;
-use crate::link::{Gradients, Link, Needs, output};
-use crate::{Activation, Pass, Result, SavePoint};
+use crate::link::Link;
+use crate::operation::{Gradients, Needs, output};
+use crate::{Activation, Pass, Result, SavePoint, SavedInput};
 
-/// What `part` makes of `x` and of what it reads beside it, keeping these alone, each by its layer;
-/// `parameters` are those that `part` uses.
+/// Runs `part` on `x` and on what it reads `beside` it, and saves these inputs alone, each at its
+/// save point. `parameters` are those that `part` uses.
 ///
 /// The gradients are those without checkpointing, to the bit: the second forward pass draws the
-/// same random numbers and leaves running statistics as the first has left them, and what the part
-/// adds to the gradient of an input that others read too, it adds in the same order. With a codec
-/// on a layer, the part is computed again from the restored input.
+/// same random numbers and leaves running statistics as they are, and where an input is also read
+/// elsewhere, gradients are added in the same order. With a codec at a save point, the part is
+/// computed again from the restored input.
 ///
 /// # Errors
-/// If `part` fails, or a codec cannot pack its input.
+/// Returns an error if `part` fails, or a codec cannot pack its input.
 pub fn checkpoint<const N: usize>(
     x: (&Activation, &Arc<SavePoint>),
     beside: [(&Activation, &Arc<SavePoint>); N],
@@ -33,15 +33,15 @@ pub fn checkpoint<const N: usize>(
         return part(x.0, beside.map(|(input, _)| input));
     }
     let once = |input: &Activation| {
-        let pass = input.pass().clone().keeping_nothing();
+        let pass = input.pass().clone().saving_nothing();
         Activation::new(input.data().clone(), Arc::new(pass), None, input.axes())
     };
     let read = beside.map(|(input, _)| once(input));
     let made = part(&once(x.0), read.each_ref())?;
     let (data, axes) = (made.data().clone(), made.axes());
     drop((read, made));
-    let own = Input::keep(x)?;
-    let others = beside.into_iter().map(Input::keep).collect::<Result<Vec<_>>>()?;
+    let own = Input::save(x)?;
+    let others = beside.into_iter().map(Input::save).collect::<Result<Vec<_>>>()?;
     let used = parameters.to_vec();
     let y = output("checkpoint", data, &inputs, &tracked, move |grad| {
         let x = own.restored()?;
@@ -58,31 +58,28 @@ pub fn checkpoint<const N: usize>(
     Ok(y.with_axes(axes))
 }
 
-/// An input that is kept in the place of all that the part would keep.
+/// An input that is saved in place of all that the part would save.
 struct Input {
-    kept: Arc<KeptPacked>,
-    layer: Arc<SavePoint>,
+    saved: SavedInput,
     axes: AxisLayout,
     pass: Arc<Pass>,
     link: Option<Link>,
 }
 
 impl Input {
-    fn keep((input, layer): (&Activation, &Arc<SavePoint>)) -> Result<Self> {
-        let axes = input.axes();
+    fn save((input, save_point): (&Activation, &Arc<SavePoint>)) -> Result<Self> {
         Ok(Self {
-            kept: input.keep(layer, axes)?,
-            layer: layer.clone(),
-            axes,
+            saved: input.save(save_point, Op::Segment)?,
+            axes: input.axes(),
             pass: Arc::new(input.pass().clone().again()),
             link: input.link().map(Link::apart).transpose()?,
         })
     }
 
     fn restored(&self) -> Result<Activation> {
-        let data = self.kept.value().unpack().map_err(|e| self.layer.codec_failed(e))?;
+        let data = self.saved.unpack()?;
         let input = Activation::new(data, self.pass.clone(), self.link.clone(), self.axes);
-        input.share(&self.kept, &self.layer, self.axes);
+        input.share(&self.saved);
         Ok(input)
     }
 }

@@ -1,13 +1,13 @@
-//! Two-dimensional convolution. Keeps its input, which only the weight's gradient needs.
+//! Two-dimensional convolution. Saves its input, which only the weight's gradient needs.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::AxisLayout;
+use packlight_codec::{AxisLayout, Op};
+use packlight_kernels::Result as KernelResult;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
-use super::weighted::{KeptInput, Operands, output_grad, used_weight};
-use crate::link::{Gradients, constant, output};
+use super::weighted::{Weighted, weighted};
 use crate::{Activation, Result, SavePoint};
 
 /// Convolution of images (N,C,H,W) with weight (C',C/groups,Kh,Kw) and bias (C').
@@ -16,50 +16,44 @@ use crate::{Activation, Result, SavePoint};
 /// need no input.
 ///
 /// # Errors
-/// If the shapes do not fit, the codec cannot pack the input, or a kernel is missing.
+/// Returns an error if the shapes do not fit, the codec cannot pack the input, or a kernel is
+/// missing.
 pub fn conv2d(
     x: &Activation,
     weight: &Tensor,
     bias: Option<&Tensor>,
     geometry: Conv2dGeometry,
-    layer: &Arc<SavePoint>,
+    save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    let operands = Operands::new(x, weight, bias, layer)?;
-    let data = conv2d::forward(&operands.input, &operands.weight, bias, &geometry)
-        .map_err(|e| layer.failed(e))?;
-    let needs = operands.needs(x);
-    if !needs.any() {
-        return Ok(constant(data, x).with_axes(AxisLayout::Images));
+    weighted(geometry, x, weight, bias, save_point)
+}
+
+impl Weighted for Conv2dGeometry {
+    const NAME: &'static str = "conv2d";
+    const AXES: AxisLayout = AxisLayout::Images;
+
+    fn op<'a>(&self, weight: &'a Tensor) -> Op<'a> {
+        Op::Conv2d { weight_shape: weight.dims(), geometry: *self }
     }
-    let kept = match needs.parameters[0] {
-        true => {
-            let packed = x.keep_for_conv2d(layer, weight.dims(), &geometry)?;
-            Some(KeptInput::new(packed, x, &operands.input, layer))
-        }
-        false => None,
-    };
-    let (shape, by, pass) = (x.dims().to_vec(), layer.clone(), x.shared_pass());
-    let (weight, parameters) = (weight.detach(), operands.parameters);
-    let parameters: Vec<&Tensor> = parameters.iter().collect();
-    let y = output("conv2d", data, &[x], &parameters, move |exact| {
-        let grad = output_grad(&exact, &weight, &by, &pass, AxisLayout::Images)?;
-        let by_weight = kept.map(|kept| {
-            kept.weight_grad(
-                |packed| packed.conv2d_weight_grad(&grad, weight.dims(), &geometry),
-                |input| conv2d::weight_grad(input, &exact, weight.dims(), &geometry),
-            )
-        });
-        let mut gradients = vec![by_weight.transpose()?];
-        let by_bias = needs.parameters.get(1).map(|&need| {
-            need.then(|| conv2d::bias_grad(&grad).map_err(|e| by.failed(e))).transpose()
-        });
-        gradients.extend(by_bias.transpose()?);
-        let by_input = needs.inputs[0].then(|| {
-            let (codec, weight) = (by.codec(), used_weight(&weight, &by)?);
-            let by_input = codec.conv2d_input_grad(&grad, &weight, &shape, &geometry);
-            by_input.map_err(|e| by.codec_failed(e))
-        });
-        Ok(Gradients { inputs: vec![by_input.transpose()?], parameters: gradients })
-    })?;
-    Ok(y.with_axes(AxisLayout::Images))
+
+    fn forward(
+        &self,
+        input: &Tensor,
+        weight: &Tensor,
+        bias: Option<&Tensor>,
+    ) -> KernelResult<Tensor> {
+        conv2d::forward(input, weight, bias, self)
+    }
+
+    fn weight_grad(&self, input: &Tensor, grad: &Tensor, weight: &[usize]) -> KernelResult<Tensor> {
+        conv2d::weight_grad(input, grad, weight, self)
+    }
+
+    fn bias_grad(&self, grad: &Tensor) -> KernelResult<Tensor> {
+        conv2d::bias_grad(grad)
+    }
+
+    fn input_grad(&self, grad: &Tensor, weight: &Tensor, input: &[usize]) -> KernelResult<Tensor> {
+        conv2d::input_grad(grad, weight, input, self)
+    }
 }

@@ -1,15 +1,15 @@
-//! The mean over one axis. Keeps nothing.
+//! The mean over one axis. Saves nothing.
 
 use packlight_codec::AxisLayout;
 use packlight_kernels::mean_axis;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
 /// The means of `x` over `axis`, which the result lacks.
 ///
 /// # Errors
-/// If there is no such axis or it is empty, or a kernel is missing.
+/// Returns an error if there is no such axis or it is empty, or a kernel is missing.
 pub fn mean_axis(x: &Activation, axis: usize) -> Result<Activation> {
     let data = mean_axis::forward(x.data(), axis)?;
     if !Needs::of(&[x], &[]).any() {

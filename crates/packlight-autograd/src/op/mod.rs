@@ -1,4 +1,4 @@
-//! Differentiable operations on activations: one file each, with its forward pass, what it keeps,
+//! Differentiable operations on activations: one file each, with its forward pass, what it saves,
 //! and its backward pass.
 
 mod add;
@@ -13,6 +13,7 @@ mod linear;
 mod matmul;
 mod max_pool2d;
 mod mean_axis;
+mod normalised;
 mod parameter;
 mod permute;
 mod pointwise;
@@ -30,7 +31,7 @@ pub use avg_pool2d::{avg_pool2d, global_avg_pool2d};
 pub use batch_norm::{RunningStatistics, batch_norm};
 pub use checkpoint::checkpoint;
 pub use conv2d::conv2d;
-pub use dropout::{dropout, dropout_of_kept};
+pub use dropout::{dropout, dropout_of_saved};
 pub use embedding::embedding;
 pub use layer_norm::layer_norm;
 pub use linear::linear;

@@ -1,15 +1,15 @@
-//! Parameters that are the same for each sample: added to it, or put in front. Keeps nothing.
+//! Parameters that are the same for each sample: added to it, or put in front. Saves nothing.
 
 use candle_core::Tensor;
 use packlight_kernels::linear;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
 
 /// `x` (N, ...) with `parameter` (1, ...) added to each sample, as a position embedding is.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// Returns an error if the shapes do not fit.
 pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
     if parameter.dims().split_first() != x.dims().split_first().map(|(_, rest)| (&1, rest)) {
         return Err(misfit("add_parameter", x, parameter));
@@ -31,7 +31,7 @@ pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
 /// token is.
 ///
 /// # Errors
-/// If the shapes do not fit.
+/// Returns an error if the shapes do not fit.
 pub fn prepend_token(x: &Activation, token: &Tensor) -> Result<Activation> {
     let &[samples, tokens, features] = x.dims() else {
         return Err(misfit("prepend_token", x, token));

@@ -1,46 +1,45 @@
-//! GELU in its exact axes, and SiLU. Keep their input.
+//! GELU in its exact form, and SiLU. Both save their input.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::Packed;
+use packlight_codec::Op;
 use packlight_kernels::{gelu, silu};
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
-/// `x Φ(x)` for each element; with a codec, the gradient is the one at the restored input.
+/// `x Φ(x)` for each element; with a codec, the gradient is that at the restored input.
 ///
 /// # Errors
-/// If the codec cannot pack the input, or a kernel is missing.
-pub fn gelu(x: &Activation, layer: &Arc<SavePoint>) -> Result<Activation> {
-    pointwise("gelu", x, layer, gelu::forward, |packed, grad| packed.gelu_grad(grad))
+/// Returns an error if the codec cannot pack the input, or a kernel is missing.
+pub fn gelu(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
+    pointwise("gelu", Op::Gelu, x, save_point, gelu::forward, gelu::backward)
 }
 
 /// `x σ(x)` for each element, with the logistic function `σ`; with a codec, the gradient is the one
 /// at the restored input.
 ///
 /// # Errors
-/// If the codec cannot pack the input, or a kernel is missing.
-pub fn silu(x: &Activation, layer: &Arc<SavePoint>) -> Result<Activation> {
-    pointwise("silu", x, layer, silu::forward, |packed, grad| packed.silu_grad(grad))
+/// Returns an error if the codec cannot pack the input, or a kernel is missing.
+pub fn silu(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
+    pointwise("silu", Op::Silu, x, save_point, silu::forward, silu::backward)
 }
 
 fn pointwise(
     name: &'static str,
+    op: Op<'static>,
     x: &Activation,
-    layer: &Arc<SavePoint>,
+    save_point: &Arc<SavePoint>,
     forward: fn(&Tensor) -> packlight_kernels::Result<Tensor>,
-    backward: fn(&dyn Packed, &Tensor) -> packlight_codec::Result<Tensor>,
+    backward: fn(&Tensor, &Tensor) -> packlight_kernels::Result<Tensor>,
 ) -> Result<Activation> {
-    let data = forward(x.data()).map_err(|e| layer.failed(e))?;
+    let data = forward(x.data()).map_err(|e| save_point.failed(e))?;
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let input = x.keep(layer, x.axes())?;
-    let layer = layer.clone();
+    let input = x.save(save_point, op)?;
     output(name, data, &[x], &[], move |grad| {
-        let grad = backward(input.value().as_ref(), &grad);
-        Ok(Gradients::input(grad.map_err(|e| layer.codec_failed(e))?))
+        Ok(Gradients::input(input.gradient(op, &grad, |x| backward(x, &grad))?))
     })
 }

@@ -1,63 +1,63 @@
-//! ReLU. Keeps one bit per element, or nothing where a packed copy of its input tells the sign.
+//! ReLU. Saves one bit per element, or nothing where a packed copy of its input tells the sign.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::{AxisLayout, Bytes, Packed};
+use packlight_codec::{Bytes, Op, Packed};
 use packlight_kernels::relu;
 use packlight_record::KeptKind;
 
-use crate::activation::KeptPacked;
-use crate::link::{Gradients, Needs, constant, output};
-use crate::{Activation, Result, SavePoint};
+use crate::operation::{Gradients, Needs, constant, output};
+use crate::{Activation, Result, SavePoint, SavedInput};
 
 /// `max(x, 0)` for each element.
 ///
-/// Behind a norm whose codec packs cells, a ReLU with the same codec keeps nothing: its mask is the
-/// sign of the norm's packed output, and what the next layer keeps is that output, rectified.
+/// Behind a norm whose codec packs normalised values, a ReLU with the same codec saves nothing: its
+/// mask is the sign of the norm's packed output, and the next layer shares that output, rectified.
 ///
 /// # Errors
-/// If a kernel is missing.
-pub fn relu(x: &Activation, layer: &Arc<SavePoint>) -> Result<Activation> {
+/// Returns an error if a kernel is missing.
+pub fn relu(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
     if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(relu::forward_only(x.data()).map_err(|e| layer.failed(e))?, x));
+        return Ok(constant(relu::forward_only(x.data()).map_err(|e| save_point.failed(e))?, x));
     }
-    let axes = x.axes();
-    if layer.codec().packs_cells()
-        && let Some(packed) = x.kept_alike(layer, axes)
+    if save_point.codec().norm_output().is_some()
+        && let Some(output_of_norm) = x.saved_alike(save_point, Op::Relu)?
     {
-        return in_cell(x, packed, axes, layer);
+        return behind_norm(x, output_of_norm, save_point);
     }
-    let (data, mask) = relu::forward(x.data()).map_err(|e| layer.failed(e))?;
-    let mask = x.keep_tensor(layer, KeptKind::Mask, mask);
-    let layer = layer.clone();
+    let (data, mask) = relu::forward(x.data()).map_err(|e| save_point.failed(e))?;
+    let mask = x.save_tensor(save_point, KeptKind::Mask, mask);
+    let save_point = save_point.clone();
     output("relu", data, &[x], &[], move |grad| {
-        let grad = relu::backward(&grad, mask.value()).map_err(|e| layer.failed(e))?;
+        let grad = relu::backward(&grad, mask.value()).map_err(|e| save_point.failed(e))?;
         Ok(Gradients::input(grad))
     })
 }
 
-fn in_cell(
+fn behind_norm(
     x: &Activation,
-    packed: Arc<KeptPacked>,
-    axes: AxisLayout,
-    layer: &Arc<SavePoint>,
+    output_of_norm: SavedInput,
+    save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    let data = relu::forward_only(x.data()).map_err(|e| layer.failed(e))?;
-    let rectified = constant(data.clone(), x).offer(Box::new(Rectified(packed)), layer, axes);
-    let (kept, by) = (rectified.clone(), layer.clone());
+    let data = relu::forward_only(x.data()).map_err(|e| save_point.failed(e))?;
+    let key = output_of_norm.key();
+    let rectified = Box::new(Rectified(output_of_norm));
+    let rectified = SavedInput::new(rectified, key, &data, x.pass(), save_point);
+    let saved = rectified.clone();
     let y = output("relu", data, &[x], &[], move |grad| {
-        let restored = kept.value().unpack().map_err(|e| by.codec_failed(e))?;
-        let (_, mask) = relu::forward(&restored).map_err(|e| by.failed(e))?;
-        let grad = relu::backward(&grad, &mask).map_err(|e| by.failed(e))?;
-        Ok(Gradients::input(grad))
+        let by_input = saved.compute(|restored| {
+            let (_, mask) = relu::forward(restored)?;
+            relu::backward(&grad, &mask)
+        });
+        Ok(Gradients::input(by_input?))
     })?;
-    y.share(&rectified, layer, axes);
+    y.share(&rectified);
     Ok(y)
 }
 
-/// A packed tensor as it is behind a ReLU, at no bytes of its own.
-struct Rectified(Arc<KeptPacked>);
+/// A saved tensor as it is behind a ReLU, at no bytes of its own.
+struct Rectified(SavedInput);
 
 impl Packed for Rectified {
     fn bytes(&self) -> Bytes {
@@ -65,6 +65,6 @@ impl Packed for Rectified {
     }
 
     fn unpack(&self) -> packlight_codec::Result<Tensor> {
-        Ok(relu::forward_only(&self.0.value().unpack()?)?)
+        Ok(relu::forward_only(&self.0.packed().unpack()?)?)
     }
 }

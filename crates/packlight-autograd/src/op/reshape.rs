@@ -1,6 +1,6 @@
-//! The same elements in another shape. Keeps nothing.
+//! The same elements in another shape. Saves nothing.
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
 use packlight_codec::AxisLayout;
 
@@ -8,7 +8,7 @@ use packlight_codec::AxisLayout;
 /// [`Activation::with_axes`] says otherwise.
 ///
 /// # Errors
-/// If the number of elements differs.
+/// Returns an error if the number of elements differs.
 pub fn reshape(x: &Activation, dims: &[usize]) -> Result<Activation> {
     let data = x.data().reshape(dims)?;
     if !Needs::of(&[x], &[]).any() {
@@ -23,7 +23,7 @@ pub fn reshape(x: &Activation, dims: &[usize]) -> Result<Activation> {
 /// `x` (N,...) as (N, all the rest).
 ///
 /// # Errors
-/// If `x` is a scalar.
+/// Returns an error if `x` is a scalar.
 pub fn flatten(x: &Activation) -> Result<Activation> {
     match x.dims() {
         &[first, ref rest @ ..] => reshape(x, &[first, rest.iter().product()]),

@@ -1,12 +1,12 @@
-//! Multiplication with a constant. Keeps nothing.
+//! Multiplication with a constant. Saves nothing.
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
 /// `factor * x`.
 ///
 /// # Errors
-/// If candle cannot compute it.
+/// Returns an error if candle cannot compute it.
 pub fn scale(x: &Activation, factor: f64) -> Result<Activation> {
     let data = (x.data() * factor)?;
     if !Needs::of(&[x], &[]).any() {

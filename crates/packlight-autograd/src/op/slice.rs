@@ -1,15 +1,15 @@
-//! A part of an activation along one axis. Keeps nothing.
+//! A part of an activation along one axis. Saves nothing.
 
 use std::ops::Range;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
-/// The elements of `x` whose place along `axis` is in `range`, as a copy that keeps nothing of the
+/// The elements of `x` whose index along `axis` is in `range`, as a copy that does not keep the
 /// others alive.
 ///
 /// # Errors
-/// If there is no such axis or no such part of it.
+/// Returns an error if there is no such axis or no such part of it.
 pub fn slice(x: &Activation, axis: usize, range: Range<usize>) -> Result<Activation> {
     let data = x.data().narrow(axis, range.start, range.len())?.force_contiguous()?;
     if !Needs::of(&[x], &[]).any() {

@@ -1,4 +1,4 @@
-//! Softmax cross-entropy. Keeps the probabilities.
+//! Softmax cross-entropy. Saves the probabilities.
 
 use std::sync::Arc;
 
@@ -7,29 +7,30 @@ use packlight_codec::AxisLayout;
 use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_record::KeptKind;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
 /// The loss of logits (..., C) for integer labels (...), averaged over those that count: a scalar.
 ///
 /// # Errors
-/// If the shapes do not fit, a label is no class, no label counts, or a kernel is missing.
+/// Returns an error if the shapes do not fit, a label is no class, no label counts, or a kernel is
+/// missing.
 pub fn softmax_cross_entropy(
     logits: &Activation,
     labels: &Tensor,
     targets: Targets,
-    layer: &Arc<SavePoint>,
+    save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    let (loss, probabilities) =
-        cross_entropy::forward(logits.data(), labels, &targets).map_err(|e| layer.failed(e))?;
+    let (loss, probabilities) = cross_entropy::forward(logits.data(), labels, &targets)
+        .map_err(|e| save_point.failed(e))?;
     if !Needs::of(&[logits], &[]).any() {
         return Ok(constant(loss, logits).with_axes(AxisLayout::Tokens));
     }
-    let probabilities = logits.keep_tensor(layer, KeptKind::Statistics, probabilities);
-    let (labels, layer) = (labels.clone(), layer.clone());
+    let probabilities = logits.save_tensor(save_point, KeptKind::Statistics, probabilities);
+    let (labels, save_point) = (labels.clone(), save_point.clone());
     let y = output("softmax_cross_entropy", loss, &[logits], &[], move |grad| {
         let grad = cross_entropy::backward(probabilities.value(), &labels, &targets, &grad)
-            .map_err(|e| layer.failed(e))?;
+            .map_err(|e| save_point.failed(e))?;
         Ok(Gradients::input(grad))
     })?;
     Ok(y.with_axes(AxisLayout::Tokens))

@@ -1,16 +1,16 @@
-//! The shortcut without parameters of CIFAR ResNets. Keeps nothing.
+//! The shortcut without parameters of CIFAR ResNets. Saves nothing.
 
 use packlight_codec::AxisLayout;
 use packlight_kernels::subsample;
 
-use crate::link::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
 /// Every `stride`-th pixel of images (N,C,H,W), with zero channels before and after them to make up
 /// `channels`: option A of He et al., arXiv 1512.03385.
 ///
 /// # Errors
-/// If an odd number of channels is missing, or a kernel is missing.
+/// Returns an error if an odd number of channels is missing, or a kernel is missing.
 pub fn subsample_pad(x: &Activation, stride: usize, channels: usize) -> Result<Activation> {
     let data = subsample::forward(x.data(), stride, channels)?;
     if !Needs::of(&[x], &[]).any() {

@@ -1,108 +1,171 @@
-//! What convolutions and linear layers have in common: an input that only the weight's gradient
-//! needs.
+//! What convolutions and linear layers do alike: they save their input, which only the gradient of
+//! their weight needs.
 
 use std::sync::Arc;
 
 use candle_core::Tensor;
-use packlight_codec::{AxisLayout, Packed};
+use packlight_codec::{AxisLayout, Op};
+use packlight_kernels::Result as KernelResult;
 
-use crate::activation::KeptPacked;
-use crate::link::Needs;
-use crate::{Activation, Observer, Pass, Result, SavePoint, WeightGradient};
+use crate::operation::{Gradients, Needs, constant, output};
+use crate::{Activation, Observer, Pass, Result, SavePoint, SavedInput, WeightGradient};
 
-/// What a layer with a weight computes with.
-pub(super) struct Operands {
-    pub(super) input: Tensor,
-    /// Outside candle's graph.
-    pub(super) weight: Tensor,
-    /// Weight and bias as parameters; those of a frozen layer are constants.
-    pub(super) parameters: Vec<Tensor>,
-}
+/// A layer with a weight: its kernels.
+pub(super) trait Weighted: Send + 'static {
+    /// Its name in errors.
+    const NAME: &'static str;
+    /// What the axes of its input and of its output mean.
+    const AXES: AxisLayout;
 
-impl Operands {
-    pub(super) fn new(
-        x: &Activation,
+    fn op<'a>(&self, weight: &'a Tensor) -> Op<'a>;
+
+    fn forward(
+        &self,
+        input: &Tensor,
         weight: &Tensor,
         bias: Option<&Tensor>,
-        layer: &SavePoint,
-    ) -> Result<Self> {
-        let codec = layer.codec();
-        let input = codec.input(x.data()).map_err(|e| layer.codec_failed(e))?;
-        let parameter =
-            |tensor: &Tensor| if layer.is_frozen() { tensor.detach() } else { tensor.clone() };
-        Ok(Self {
-            input: input.unwrap_or_else(|| x.data().clone()),
-            weight: used_weight(weight, layer)?,
-            parameters: [weight].into_iter().chain(bias).map(parameter).collect(),
-        })
-    }
+    ) -> KernelResult<Tensor>;
 
-    pub(super) fn needs(&self, x: &Activation) -> Needs {
-        Needs::of(&[x], &self.parameters.iter().collect::<Vec<_>>())
-    }
+    fn weight_grad(&self, input: &Tensor, grad: &Tensor, weight: &[usize]) -> KernelResult<Tensor>;
+
+    fn bias_grad(&self, grad: &Tensor) -> KernelResult<Tensor>;
+
+    fn input_grad(&self, grad: &Tensor, weight: &Tensor, input: &[usize]) -> KernelResult<Tensor>;
 }
 
-/// What a layer's codec computes with in the place of its weight, outside candle's graph. The
-/// backward pass asks again, since keeping it would take memory.
-pub(super) fn used_weight(weight: &Tensor, layer: &SavePoint) -> Result<Tensor> {
-    let used = layer.codec().weight(weight).map_err(|e| layer.codec_failed(e))?;
+/// The output of a layer with a weight.
+pub(super) fn weighted<L: Weighted>(
+    layer: L,
+    x: &Activation,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    save_point: &Arc<SavePoint>,
+) -> Result<Activation> {
+    let input = used_input(x.data(), save_point)?;
+    let used = used_weight(weight, save_point)?;
+    let data = layer.forward(&input, &used, bias).map_err(|e| save_point.failed(e))?;
+    let parameter = |tensor: &Tensor| match save_point.is_frozen() {
+        true => tensor.detach(),
+        false => tensor.clone(),
+    };
+    let parameters: Vec<Tensor> = [weight].into_iter().chain(bias).map(parameter).collect();
+    let parameters: Vec<&Tensor> = parameters.iter().collect();
+    let needs = Needs::of(&[x], &parameters);
+    if !needs.any() {
+        return Ok(constant(data, x).with_axes(L::AXES));
+    }
+    let weight = weight.detach();
+    let saved = match needs.parameters[0] {
+        true => {
+            let saved = x.clone().with_axes(L::AXES).save(save_point, layer.op(&weight))?;
+            Some(ProbedInput::new(saved, x.pass(), &input, save_point))
+        }
+        false => None,
+    };
+    let (shape, by, pass) = (x.dims().to_vec(), save_point.clone(), x.shared_pass());
+    let y = output(L::NAME, data, &[x], &parameters, move |exact| {
+        let op = layer.op(&weight);
+        let grad = used_output_grad(&exact, op, L::AXES, &by, &pass)?;
+        let by_weight = saved.map(|saved| {
+            let compute =
+                |input: &Tensor, grad: &Tensor| layer.weight_grad(input, grad, weight.dims());
+            saved.weight_grad(op, &grad, &exact, compute)
+        });
+        let mut parameters = vec![by_weight.transpose()?];
+        let by_bias = needs.parameters.get(1).map(|&need| {
+            need.then(|| layer.bias_grad(&grad).map_err(|e| by.failed(e))).transpose()
+        });
+        parameters.extend(by_bias.transpose()?);
+        let by_input = needs.inputs[0].then(|| {
+            let used = used_weight(&weight, &by)?;
+            input_grad(&layer, op, &grad, &used, &shape, &by)
+        });
+        Ok(Gradients { inputs: vec![by_input.transpose()?], parameters })
+    })?;
+    Ok(y.with_axes(L::AXES))
+}
+
+/// What a layer computes with in place of its input.
+fn used_input(input: &Tensor, save_point: &SavePoint) -> Result<Tensor> {
+    let codec = save_point.codec();
+    let used = codec.operands().map(|operands| operands.input(input)).transpose();
+    Ok(used.map_err(|e| save_point.codec_failed(e))?.flatten().unwrap_or_else(|| input.clone()))
+}
+
+/// What a layer computes with in place of its weight, outside candle's graph. The backward pass
+/// computes it again, since saving it would take memory.
+fn used_weight(weight: &Tensor, save_point: &SavePoint) -> Result<Tensor> {
+    let codec = save_point.codec();
+    let used = codec.operands().map(|operands| operands.weight(weight)).transpose();
+    let used = used.map_err(|e| save_point.codec_failed(e))?.flatten();
     Ok(used.unwrap_or_else(|| weight.clone()).detach())
 }
 
-/// The output gradient that a layer's codec works with.
-pub(super) fn output_grad(
+/// What the backward pass computes with in place of the output's gradient.
+fn used_output_grad(
     exact: &Tensor,
-    weight: &Tensor,
-    layer: &SavePoint,
-    pass: &Pass,
+    op: Op<'_>,
     axes: AxisLayout,
+    save_point: &SavePoint,
+    pass: &Pass,
 ) -> Result<Tensor> {
-    let codec = layer.codec();
-    let replaced = layer.with_context(pass, axes, |context| {
-        codec.observe_output_grad(exact, weight.dims(), context)?;
-        codec.output_grad(exact, context)
-    })?;
-    Ok(replaced.unwrap_or_else(|| exact.clone()))
+    let codec = save_point.codec();
+    let Some(gradients) = codec.gradients() else { return Ok(exact.clone()) };
+    let used = save_point.with_site(pass, op, axes, |site| gradients.output_grad(exact, site))?;
+    Ok(used.unwrap_or_else(|| exact.clone()))
 }
 
-/// The kept input of a layer with a weight.
-pub(super) struct KeptInput {
-    packed: Arc<KeptPacked>,
-    layer: Arc<SavePoint>,
-    /// The exact input, and who is to see both gradients.
+/// The gradient of the input: the codec's, or else the exact one for this output gradient.
+fn input_grad(
+    layer: &impl Weighted,
+    op: Op<'_>,
+    grad: &Tensor,
+    weight: &Tensor,
+    input: &[usize],
+    save_point: &SavePoint,
+) -> Result<Tensor> {
+    let codec = save_point.codec();
+    let own = codec.gradients().map(|gradients| gradients.input_grad(op, grad, weight, input));
+    match own.transpose().map_err(|e| save_point.codec_failed(e))?.flatten() {
+        Some(gradient) => Ok(gradient),
+        None => layer.input_grad(grad, weight, input).map_err(|e| save_point.failed(e)),
+    }
+}
+
+/// The saved input of a layer with a weight, and the exact one where a probe compares both weight
+/// gradients.
+struct ProbedInput {
+    saved: SavedInput,
+    save_point: Arc<SavePoint>,
     probe: Option<(Tensor, Arc<dyn Observer>)>,
 }
 
-impl KeptInput {
-    /// What was packed of `x`; `input` is what the layer computes with.
-    pub(super) fn new(
-        packed: Arc<KeptPacked>,
-        x: &Activation,
-        input: &Tensor,
-        layer: &Arc<SavePoint>,
-    ) -> Self {
-        let observer = x.pass().observer().cloned();
-        let probe = observer.map(|observer| (input.clone(), observer));
-        Self { packed, layer: layer.clone(), probe }
+impl ProbedInput {
+    /// What was saved; `input` is what the layer computes with.
+    fn new(saved: SavedInput, pass: &Pass, input: &Tensor, save_point: &Arc<SavePoint>) -> Self {
+        let probe = pass.observer().map(|observer| (input.clone(), observer.clone()));
+        Self { saved, save_point: save_point.clone(), probe }
     }
 
-    /// The weight gradient from what was kept; an observer is shown the exact one too.
-    pub(super) fn weight_grad(
+    /// The weight's gradient from what was saved and the output gradient `grad`. A probe also sees
+    /// the one from the exact input and the exact output gradient.
+    fn weight_grad(
         self,
-        compressed: impl FnOnce(&dyn Packed) -> packlight_codec::Result<Tensor>,
-        exact: impl FnOnce(&Tensor) -> packlight_kernels::Result<Tensor>,
+        op: Op<'_>,
+        grad: &Tensor,
+        exact_grad: &Tensor,
+        compute: impl Fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
     ) -> Result<Tensor> {
-        let packed = self.packed.value().as_ref();
-        let layer = &self.layer;
-        let gradient = compressed(packed).map_err(|e| layer.codec_failed(e))?;
+        let gradient = self.saved.gradient(op, grad, |input| compute(input, grad))?;
         if let Some((input, observer)) = &self.probe {
+            let layer = &self.save_point;
             let seen = WeightGradient {
                 layer,
                 input,
-                restored: &packed.unpack().map_err(|e| layer.codec_failed(e))?,
-                exact: &exact(input).map_err(|e| layer.failed(e))?,
+                restored: &self.saved.unpack()?,
+                exact: &compute(input, exact_grad).map_err(|e| layer.failed(e))?,
                 compressed: &gradient,
-                kept: packed.bytes(),
+                kept: self.saved.bytes(),
             };
             observer.weight_gradient(&seen).map_err(|reason| crate::Error::Observer {
                 layer: layer.name().to_string(),

@@ -3,7 +3,7 @@
 #![allow(dead_code, unreachable_pub)] // each test uses a part
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{AxisLayout, CodecState, Context, Packed, Result, parse};
+use packlight_codec::{AxisLayout, CodecState, Op, Packed, Result, Site, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
 /// Normal numbers.
@@ -56,7 +56,7 @@ pub fn pack_at(
     memory: &mut CodecState,
 ) -> Result<Box<dyn Packed>> {
     let key = Key::new(1, Purpose::Codec).step(step);
-    parse(name)?.pack(x, &mut Context { axes, key, state: memory })
+    parse(name)?.pack(x, &mut Site::new(Op::Custom("test"), axes, key, memory))
 }
 
 /// Packs at step 0 of a layer of which nothing is remembered.

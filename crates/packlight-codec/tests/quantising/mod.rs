@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each of them uses a part
 
 use candle_core::{DType, Device, Tensor};
-use packlight_codec::{AxisLayout, CodecState, Context, Packed, parse};
+use packlight_codec::{AxisLayout, CodecState, Op, Packed, Site, parse};
 use packlight_kernels::rng::{Key, Purpose};
 
 /// Standard normal numbers.
@@ -22,7 +22,7 @@ pub(crate) fn pack_with(
 ) -> Box<dyn Packed> {
     let key = Key::new(1, Purpose::Codec).step(step);
     let axes = if x.dims().len() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };
-    parse(name).unwrap().pack(x, &mut Context { axes, key, state: memory }).unwrap()
+    parse(name).unwrap().pack(x, &mut Site::new(Op::Custom("test"), axes, key, memory)).unwrap()
 }
 
 /// [`pack_with`] where nothing is remembered.

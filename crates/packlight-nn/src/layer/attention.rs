@@ -74,7 +74,7 @@ impl Attention {
         let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
         drop(scores);
         if let Some((share, point)) = &self.dropout {
-            probabilities = op::dropout_of_kept(&probabilities, *share, point, &self.softmax)?;
+            probabilities = op::dropout_of_saved(&probabilities, *share, point, &self.softmax)?;
         }
         let values = self.split_heads(values)?;
         let mixed = op::matmul(&probabilities, &values, &self.softmax, &self.value)?;

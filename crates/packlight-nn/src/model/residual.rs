@@ -108,7 +108,7 @@ impl ResNet {
             if !block.shares_input {
                 group_input = x.clone();
             }
-            x = block.forward_keeping(&x, &x.keeping(&group_input))?;
+            x = block.forward_keeping(&x, &x.save_as(&group_input))?;
         }
         Ok(x)
     }

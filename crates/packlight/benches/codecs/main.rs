@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if named.is_empty() {
         let limited = LIMITS.iter().map(|(spec, _)| *spec);
         let examples = CODECS.iter().flat_map(|entry| entry.examples).copied();
-        let known = |spec| packlight::codec::parse(spec).ok().map(|codec| codec.name());
+        let known = |spec| packlight::codec::parse(spec).ok().map(|codec| codec.spec());
         let mut all: Vec<String> = limited.chain(examples).filter_map(known).collect();
         let mut seen = HashSet::from(["none".to_owned()]);
         all.retain(|plan| seen.insert(plan.clone()));
@@ -102,7 +102,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// Whether a codec keeps inputs whole until a trainer has measured what its levels do to gradients,
 /// which takes longer than all rounds.
 fn needs_distances(plan: &str) -> bool {
-    let calibration = |codec: Arc<dyn Codec>| codec.calibrates(0, 1);
+    let calibration = |codec: Arc<dyn Codec>| codec.adaptive()?.measure(0, 1);
     let asked = packlight::codec::parse(plan).ok().and_then(calibration);
     matches!(asked, Some(Calibration::Distances(_)))
 }

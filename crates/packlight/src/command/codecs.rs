@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use packlight::codec::registry::CODECS;
+use packlight::codec::registry::entries;
 use packlight::nn::plan::scope_in_words;
 use serde::Serialize;
 
@@ -23,25 +23,28 @@ pub(crate) struct Arguments {
 
 #[derive(Serialize)]
 struct Codec {
-    /// How it is written in a plan, with placeholders in angle brackets.
-    pattern: &'static str,
+    /// How a plan writes it, with placeholders in angle brackets.
+    pattern: String,
     examples: &'static [&'static str],
     /// The layers that it covers by default.
     scope: String,
     keeps: &'static str,
+    #[serde(skip)]
+    parameters: Vec<String>,
 }
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        let codecs = CODECS
-            .iter()
+        let codecs = entries()
+            .into_iter()
             .map(|entry| {
                 let codec = packlight::codec::parse(entry.examples[0])?;
                 Ok(Codec {
-                    pattern: entry.pattern,
+                    pattern: entry.pattern(),
                     examples: entry.examples,
                     scope: scope_in_words(codec.scope()),
                     keeps: entry.summary,
+                    parameters: entry.parameters.iter().map(|p| p.help()).collect(),
                 })
             })
             .collect::<anyhow::Result<Vec<_>>>()?;
@@ -49,9 +52,13 @@ impl Arguments {
             out.json(&codecs)?;
             return Ok(ExitCode::SUCCESS);
         }
-        writeln!(out, "{:<28} {:<14} keeps", "codec", "such as")?;
-        for codec in &codecs {
-            writeln!(out, "{:<28} {:<14} {}", codec.pattern, codec.examples[0], codec.keeps)?;
+        let width = codecs.iter().map(|codec| codec.pattern.len()).max().unwrap_or(0);
+        writeln!(out, "{:<width$} {:<14} keeps", "codec", "such as")?;
+        for Codec { pattern, examples, keeps, parameters, .. } in &codecs {
+            writeln!(out, "{pattern:<width$} {:<14} {keeps}", examples[0])?;
+            for parameter in parameters {
+                writeln!(out, "  {parameter}")?;
+            }
         }
         writeln!(out, "\nA plan is a codec, or rules such as `layer3.*=pool4,default=pool2`.")?;
         Ok(ExitCode::SUCCESS)

@@ -74,7 +74,7 @@ impl Arguments {
             .map(|layer| Layer {
                 layer: layer.name().to_owned(),
                 kind: layer.kind().name(),
-                codec: layer.codec().name(),
+                codec: layer.codec().spec(),
             })
             .collect();
         if self.json {

@@ -1,0 +1,108 @@
+//! An activation as a codec has packed it, which several save points may share.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+use packlight_codec::{Bytes, Op, Packed, ShareKey};
+use packlight_record::KeptKind;
+
+use crate::saved::{Saved, size_of};
+use crate::{Error, Pass, Result, SavePoint};
+
+/// What an operation has saved of an activation. The packed copy lives until the last operation
+/// that shares it has dropped it.
+#[derive(Clone)]
+pub struct SavedInput {
+    copy: Arc<PackedCopy>,
+    save_point: Arc<SavePoint>,
+}
+
+/// A packed copy, and what it is shared by.
+pub(crate) struct PackedCopy {
+    pub(crate) key: ShareKey,
+    packed: Box<dyn Packed>,
+}
+
+impl SavedInput {
+    /// Enters what was packed of `data` into the pass's ledger.
+    pub(crate) fn new(
+        packed: Box<dyn Packed>,
+        key: ShareKey,
+        data: &Tensor,
+        pass: &Pass,
+        save_point: &Arc<SavePoint>,
+    ) -> Self {
+        let bytes = packed.bytes();
+        let saved = Saved::new(packed, pass, save_point, KeptKind::Input, bytes, size_of(data));
+        Self::view(Box::new(saved), key, save_point)
+    }
+
+    /// What the ledger has elsewhere already.
+    pub(crate) fn view(
+        packed: Box<dyn Packed>,
+        key: ShareKey,
+        save_point: &Arc<SavePoint>,
+    ) -> Self {
+        Self::shared(Arc::new(PackedCopy { key, packed }), save_point)
+    }
+
+    /// A copy that another save point may have packed.
+    pub(crate) fn shared(copy: Arc<PackedCopy>, save_point: &Arc<SavePoint>) -> Self {
+        Self { copy, save_point: save_point.clone() }
+    }
+
+    pub(crate) fn copy(&self) -> &Arc<PackedCopy> {
+        &self.copy
+    }
+
+    pub(crate) fn key(&self) -> ShareKey {
+        self.copy.key.clone()
+    }
+
+    /// The bytes that the packed copy takes.
+    pub fn bytes(&self) -> Bytes {
+        self.copy.packed.bytes()
+    }
+
+    /// The tensor as the codec restores it.
+    ///
+    /// # Errors
+    /// Returns an error, which names the layer, if a kernel of the codec fails.
+    pub fn unpack(&self) -> Result<Tensor> {
+        self.copy.packed.unpack().map_err(|e| self.save_point.codec_failed(e))
+    }
+
+    /// What `compute` makes of the unpacked tensor.
+    ///
+    /// # Errors
+    /// Returns an error, which names the layer, if a kernel fails.
+    pub fn compute<E: Into<Error>>(
+        &self,
+        compute: impl FnOnce(&Tensor) -> std::result::Result<Tensor, E>,
+    ) -> Result<Tensor> {
+        compute(&self.unpack()?).map_err(|e| self.save_point.named(e.into()))
+    }
+
+    /// The gradient for which `op` has saved the tensor: straight from the packed copy where its
+    /// codec knows how, otherwise what `compute` makes of the unpacked tensor.
+    ///
+    /// # Errors
+    /// Returns an error, which names the layer, if the shapes do not fit or a kernel fails.
+    pub fn gradient<E: Into<Error>>(
+        &self,
+        op: Op<'_>,
+        output_grad: &Tensor,
+        compute: impl FnOnce(&Tensor) -> std::result::Result<Tensor, E>,
+    ) -> Result<Tensor> {
+        let direct = self.copy.packed.gradient(op, output_grad);
+        match direct.map_err(|e| self.save_point.codec_failed(e))? {
+            Some(gradient) => Ok(gradient),
+            None => self.compute(compute),
+        }
+    }
+
+    /// For a view of the copy, which has a layer of its own.
+    pub(crate) fn packed(&self) -> &dyn Packed {
+        &*self.copy.packed
+    }
+}

@@ -1,0 +1,4 @@
+//! Narrow floats.
+
+pub mod bf16;
+pub mod fp8;

@@ -1,0 +1,9 @@
+//! Codes of a few bits.
+
+pub mod actnn;
+pub mod alam;
+pub mod gact;
+pub mod mesa;
+pub mod quantised;
+
+pub(crate) mod grouped;

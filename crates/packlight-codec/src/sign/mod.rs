@@ -1,0 +1,3 @@
+//! Signs.
+
+pub mod auxiliary;
