@@ -1,9 +1,7 @@
 //! Parameters under construction.
 
-use std::cell::RefCell;
 use std::fmt::Display;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::SavePoint;
@@ -15,31 +13,33 @@ use crate::{Error, Init, Parameters, Result};
 /// No model holds more numbers than this in its parameters and buffers.
 const LARGEST: usize = 1 << 29;
 
-/// Makes the named parameters, buffers and layers of a model under a name prefix.
+/// Makes the parameters, buffers and save points of a network, each under the name of its part.
 ///
-/// Each parameter's initial values depend on the seed and on its own name, so neither the order of
-/// creation nor another part of the model changes them.
+/// A parameter's initial values depend on the seed and on its own name, so neither the order of
+/// creation nor another part of the network changes them. Clones make parts of the same network.
 #[derive(Clone)]
 pub struct Builder {
-    made: Rc<RefCell<Parameters>>,
+    made: Arc<Mutex<Parameters>>,
     prefix: String,
+    auxiliary: Option<u8>,
     initial: Key,
     dtype: DType,
     device: Device,
 }
 
 impl Builder {
-    /// A builder for a model in `dtype` (f32 or f64) on `device`, with nothing made yet.
+    /// Begins a network in `dtype` (f32 or f64) on `device`.
     ///
     /// # Errors
-    /// If `dtype` is another.
+    /// Returns an error if `dtype` is another.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Result<Self> {
         if !matches!(dtype, DType::F32 | DType::F64) {
             return Err(Error::ModelType { found: dtype });
         }
         Ok(Self {
-            made: Rc::default(),
+            made: Arc::default(),
             prefix: String::new(),
+            auxiliary: None,
             initial: Key::new(seed, Purpose::Initialise),
             dtype,
             device: device.clone(),
@@ -48,72 +48,73 @@ impl Builder {
 
     /// The builder of the part called `name` ("push prefix", as in candle-nn's `VarBuilder`).
     pub fn pp(&self, name: impl Display) -> Self {
-        Self { prefix: self.full_name(&name.to_string()), ..self.clone() }
+        Self { prefix: self.full_name(&name.to_string()), auxiliary: None, ..self.clone() }
     }
 
-    /// A new trainable parameter of this part, which belongs to `layer`: where that is frozen, the
-    /// parameter stays as it is. With an empty name it is called as the part itself.
+    /// Makes a trainable parameter of this part. It belongs to `owner`, and stays as it is while that
+    /// is frozen. With an empty name it has the name of the part itself.
     ///
     /// # Errors
-    /// If its name is taken or it makes the model too large.
+    /// Returns an error if its name is taken or it makes the network too large.
     pub fn parameter(
         &self,
-        layer: &Arc<SavePoint>,
+        owner: &Arc<SavePoint>,
         name: &str,
         shape: &[usize],
         init: Init,
     ) -> Result<Var> {
         let (name, var) = self.variable(name, shape, init)?;
-        let mut made = self.made.borrow_mut();
+        let mut made = self.made();
         made.trainable.push((name, var.clone()));
-        made.owners.push(layer.clone());
+        made.owners.push(owner.clone());
         Ok(var)
     }
 
-    /// A new buffer of this part: saved with the parameters, not trained.
+    /// Makes a buffer of this part: saved with the parameters, not trained.
     ///
     /// # Errors
-    /// If its name is taken or it makes the model too large.
+    /// Returns an error if its name is taken or it makes the network too large.
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let (name, var) = self.variable(name, shape, init)?;
-        self.made.borrow_mut().buffers.push((name, var.clone()));
+        self.made().buffers.push((name, var.clone()));
         Ok(var)
     }
 
-    /// Registers this part as a layer, next in the forward order.
+    /// The builder of a part whose linear layer auxiliary sign activation covers from `level` on; see
+    /// [`packlight_codec::Scope::Auxiliary`].
+    pub fn auxiliary(&self, level: u8) -> Self {
+        Self { auxiliary: Some(level), ..self.clone() }
+    }
+
+    /// Makes this part a save point, next in the forward order.
     ///
     /// # Errors
-    /// If it already is one.
+    /// Returns an error if it already is one.
     pub fn save_point(&self, kind: LayerKind) -> Result<Arc<SavePoint>> {
-        self.register(SavePoint::new(self.prefix.as_str(), kind))
-    }
-
-    /// Registers this part as a linear layer that auxiliary sign activation covers from `level`
-    /// on; see [`SavePoint::auxiliary`].
-    ///
-    /// # Errors
-    /// If it already is a layer.
-    pub fn auxiliary_save_point(&self, level: u8) -> Result<Arc<SavePoint>> {
-        self.register(SavePoint::auxiliary(self.prefix.as_str(), level))
-    }
-
-    fn register(&self, layer: Arc<SavePoint>) -> Result<Arc<SavePoint>> {
-        let mut made = self.made.borrow_mut();
-        if made.layers.iter().any(|taken| taken.name() == layer.name()) {
+        let mut made = self.made();
+        if made.save_points.iter().any(|taken| taken.name() == self.prefix) {
             return Err(Error::DuplicateName { name: self.prefix.clone() });
         }
-        made.layers.push(layer.clone());
-        Ok(layer)
+        let point = match (kind, self.auxiliary) {
+            (LayerKind::Linear, Some(level)) => SavePoint::auxiliary(self.prefix.as_str(), level),
+            _ => SavePoint::new(self.prefix.as_str(), kind),
+        };
+        made.save_points.push(point.clone());
+        Ok(point)
     }
 
-    /// What has been made.
+    /// Everything that has been made so far.
     pub fn finish(&self) -> Parameters {
-        self.made.borrow().clone()
+        self.made().clone()
+    }
+
+    fn made(&self) -> MutexGuard<'_, Parameters> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn variable(&self, name: &str, shape: &[usize], init: Init) -> Result<(String, Var)> {
         let name = self.full_name(name);
-        let made = self.made.borrow();
+        let made = self.made();
         if made.trainable.iter().chain(&made.buffers).any(|(taken, _)| *taken == name) {
             return Err(Error::DuplicateName { name });
         }
@@ -172,6 +173,17 @@ mod tests {
         let names: Vec<&str> = made.named().map(|(name, _)| name).collect();
         assert_eq!(names, ["layer1.0.weight", "bias", "token"]);
         assert_eq!(made.save_points()[0].name(), "layer1.0");
+    }
+
+    #[test]
+    fn a_builder_goes_to_another_thread() {
+        let builder = Builder::new(1, DType::F64, &Device::Cpu).unwrap();
+        let part = builder.pp("part");
+        let there = std::thread::spawn(move || values(&part, "a")).join().unwrap();
+        let here = values(&Builder::new(1, DType::F64, &Device::Cpu).unwrap().pp("part"), "a");
+        assert_eq!(there, here);
+        let made = builder.finish();
+        assert_eq!(made.named().map(|(name, _)| name).collect::<Vec<_>>(), ["part.a"]);
     }
 
     #[test]

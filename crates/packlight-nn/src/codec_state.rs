@@ -1,4 +1,4 @@
-//! What codecs remember of a model's layers, all together: saved, restored and shared out.
+//! The codec states of a model's save points, all together: saved, restored and shared out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,56 +9,55 @@ use packlight_codec::CodecState;
 
 use crate::{Error, Result};
 
-/// Everything that the codecs of `layers` remember, named `LAYER/WHAT`.
-pub fn tensors(layers: &[Arc<SavePoint>]) -> BTreeMap<String, Tensor> {
+/// Everything that codecs remember of `save_points`, named `SAVE_POINT/WHAT`.
+pub fn tensors(save_points: &[Arc<SavePoint>]) -> BTreeMap<String, Tensor> {
     let mut all = BTreeMap::new();
-    for layer in layers {
-        for (what, tensor) in layer.codec_state().tensors() {
-            all.insert(format!("{}/{what}", layer.name()), tensor.clone());
+    for point in save_points {
+        for (what, tensor) in point.codec_state().tensors() {
+            all.insert(format!("{}/{what}", point.name()), tensor.clone());
         }
     }
     all
 }
 
-/// Has the codecs of `layers` remember what [`tensors`] gave.
+/// Restores what [`tensors`] returned.
 ///
 /// # Errors
-/// If a tensor belongs to no layer; the error names it.
-pub fn restore(layers: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    for layer in layers {
-        *layer.codec_state() = CodecState::default();
+/// Returns an error if a tensor belongs to no save point; the error names the tensor.
+pub fn restore(save_points: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor>) -> Result<()> {
+    for point in save_points {
+        *point.codec_state() = CodecState::default();
     }
     for (name, tensor) in tensors {
         let found = name.rsplit_once('/').and_then(|(owner, what)| {
-            layers.iter().find(|layer| layer.name() == owner).map(|layer| (layer, what))
+            save_points.iter().find(|point| point.name() == owner).map(|point| (point, what))
         });
-        let (layer, what) = found.ok_or_else(|| Error::ExtraTensor {
+        let (point, what) = found.ok_or_else(|| Error::ExtraTensor {
             from: "what codecs remember".into(),
             tensor: name.clone(),
             hint: String::new(),
         })?;
-        layer.codec_state().set(what, tensor);
+        point.codec_state().set(what, tensor);
     }
     Ok(())
 }
 
-/// Has each codec share out what its layers may take in the next step; to be called after each
-/// step's backward pass.
+/// Lets each codec share out bits or ranks among its save points for the next step.
 ///
 /// # Errors
-/// If a codec fails.
-pub fn allocate(layers: &[Arc<SavePoint>]) -> Result<()> {
+/// Returns an error if a codec fails.
+pub(crate) fn share_out(save_points: &[Arc<SavePoint>]) -> Result<()> {
     let mut groups: BTreeMap<String, Vec<&Arc<SavePoint>>> = BTreeMap::new();
-    for layer in layers {
-        groups.entry(layer.codec().spec()).or_default().push(layer);
+    for point in save_points {
+        groups.entry(point.codec().spec()).or_default().push(point);
     }
     for group in groups.values() {
         let codec = group[0].codec();
         let Some(adaptive) = codec.adaptive() else { continue };
-        let mut guards: Vec<_> = group.iter().map(|layer| layer.codec_state()).collect();
-        let mut memories: Vec<&mut CodecState> =
+        let mut guards: Vec<_> = group.iter().map(|point| point.codec_state()).collect();
+        let mut states: Vec<&mut CodecState> =
             guards.iter_mut().map(|guard| &mut **guard).collect();
-        adaptive.allocate(&mut memories)?;
+        adaptive.allocate(&mut states)?;
     }
     Ok(())
 }

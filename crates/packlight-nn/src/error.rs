@@ -11,6 +11,9 @@ pub enum Error {
     /// Candle's own error.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
+    /// An error of a layer, data set or function outside Packlight; see [`Error::other`].
+    #[error(transparent)]
+    Other(Box<dyn std::error::Error + Send + Sync>),
     /// An op's error.
     #[error(transparent)]
     Autograd(Box<packlight_autograd::Error>),
@@ -152,6 +155,24 @@ pub enum Error {
         /// What is wrong and what to write instead.
         reason: String,
     },
+    /// A backward pass gave no gradient for a parameter.
+    #[error(
+        "parameter `{parameter}` got no gradient in the calibrating pass: the loss does not depend on it"
+    )]
+    NoGradient {
+        /// The parameter.
+        parameter: String,
+    },
+    /// A step met a loss or a gradient that is not finite, and updated nothing.
+    #[error(
+        "{found} at step {step}; no parameter was changed; lower the learning rate, or look for inputs that are too large"
+    )]
+    Diverged {
+        /// What is not finite.
+        found: String,
+        /// The step, from 0.
+        step: u64,
+    },
     /// An optimizer's or schedule's setting that makes no sense.
     #[error("{key} = {value}: {expected}")]
     Setting {
@@ -171,6 +192,11 @@ impl From<packlight_autograd::Error> for Error {
 }
 
 impl Error {
+    /// An error of one's own, for a network or a loss whose `?` has no conversion.
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Error::Other(error.into())
+    }
+
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: path.to_path_buf(), source }
     }

@@ -2,12 +2,15 @@
 
 use packlight_kernels::rng::Stream;
 
-/// How a parameter starts.
+/// The initial values of a parameter.
 ///
 /// Random values are drawn in f64 and rounded to the model's type, so that a model in f32 starts
 /// where the same model in f64 does.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
+    /// PyTorch's default for the weight and the bias of convolutions and linear layers: uniform
+    /// within `1 / sqrt(fan_in)` of the layer.
+    FanIn,
     /// Every element the same.
     Constant(f64),
     /// Uniform in `[-bound, bound)`.
@@ -44,10 +47,12 @@ pub enum Fan {
 const DEVIATION_WITHIN_TWO: f64 = 0.879_625_661_034_239_8;
 
 impl Init {
-    /// PyTorch's default for the weight and the bias of a convolution or linear layer: uniform
-    /// within `1 / sqrt(fan_in)`.
-    pub fn pytorch(fan_in: usize) -> Self {
-        Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() }
+    /// The same for a parameter of a layer with this `fan_in`, which a bias's shape does not tell.
+    pub(crate) fn with_fan_in(self, fan_in: usize) -> Self {
+        match self {
+            Init::FanIn => Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() },
+            other => other,
+        }
     }
 
     /// Uniform with variance `2 / (fan_in + fan_out)` (Glorot and Bengio, AISTATS 2010, equation
@@ -60,6 +65,7 @@ impl Init {
     pub(crate) fn values(self, shape: &[usize], mut stream: Stream) -> Vec<f64> {
         let count = shape.iter().product();
         match self {
+            Init::FanIn => self.with_fan_in(Fan::In.of(shape)).values(shape, stream),
             Init::Constant(value) => vec![value; count],
             Init::Uniform { bound } => {
                 (0..count).map(|_| bound * (2.0 * stream.uniform() - 1.0)).collect()
@@ -120,7 +126,7 @@ mod tests {
         for (init, expected) in [
             (Init::KaimingNormal(Fan::In), (2.0f64 / 288.0).sqrt()),
             (Init::KaimingNormal(Fan::Out), (2.0f64 / 576.0).sqrt()),
-            (Init::pytorch(288), (1.0f64 / 288.0 / 3.0).sqrt()),
+            (Init::FanIn, (1.0f64 / 288.0 / 3.0).sqrt()),
             (Init::xavier_uniform(288, 64), (2.0f64 / 352.0).sqrt()),
             (Init::Normal { deviation: 0.02 }, 0.02),
             (Init::LecunNormal, (1.0f64 / 288.0).sqrt()),
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn uniform_stays_within_its_bound() {
-        let values = Init::pytorch(4).values(&[1000], Key::new(1, Purpose::Initialise).stream());
+        let values = Init::FanIn.values(&[250, 4], Key::new(1, Purpose::Initialise).stream());
         assert!(values.iter().all(|v| (-0.5..0.5).contains(v)));
         assert!(values.iter().any(|&v| v > 0.45) && values.iter().any(|&v| v < -0.45));
     }

@@ -12,17 +12,17 @@ use crate::{Error, Result, weights};
 /// What PyTorch calls the running variance of a batch norm.
 const RUNNING_VARIANCE: &str = "running_var";
 
-/// A model's trainable parameters, its buffers (running statistics) and its layers, each in the
-/// order in which the model's constructor made them, which for layers is the forward order.
+/// A network's trainable parameters, its buffers (running statistics) and its save points, each in the
+/// order in which they were made, which for save points is the forward order.
 ///
 /// A clone is another handle on the same variables.
 #[derive(Clone, Default)]
 pub struct Parameters {
     pub(crate) trainable: Vec<(String, Var)>,
-    /// The layer that each trainable variable belongs to, in the same order.
+    /// The save point that each trainable variable belongs to, in the same order.
     pub(crate) owners: Vec<Arc<SavePoint>>,
     pub(crate) buffers: Vec<(String, Var)>,
-    pub(crate) layers: Vec<Arc<SavePoint>>,
+    pub(crate) save_points: Vec<Arc<SavePoint>>,
 }
 
 impl Parameters {
@@ -36,12 +36,12 @@ impl Parameters {
         self.trainable.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// The trainable variables of layers that are not frozen, with PyTorch's names.
+    /// The trainable variables that are not frozen, with PyTorch's names.
     pub fn trained(&self) -> impl Iterator<Item = (&str, &Var)> {
         self.owned().filter(|(_, _, owner)| !owner.is_frozen()).map(|(name, var, _)| (name, var))
     }
 
-    /// The trainable variables with PyTorch's names and the layers that they belong to.
+    /// The trainable variables with PyTorch's names and the save points that they belong to.
     pub fn owned(&self) -> impl Iterator<Item = (&str, &Var, &Arc<SavePoint>)> {
         let all = self.trainable.iter().zip(&self.owners);
         all.map(|((name, var), owner)| (name.as_str(), var, owner))
@@ -52,9 +52,9 @@ impl Parameters {
         self.buffers.iter().map(|(name, var)| (name.as_str(), var))
     }
 
-    /// The layers in forward order.
+    /// The save points in forward order.
     pub fn save_points(&self) -> &[Arc<SavePoint>] {
-        &self.layers
+        &self.save_points
     }
 
     /// The number of trainable scalars.
@@ -65,7 +65,7 @@ impl Parameters {
     /// Copies of the parameters and buffers as they are now.
     ///
     /// # Errors
-    /// If candle cannot copy them.
+    /// Returns an error if candle cannot copy them.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         self.all().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
     }
@@ -73,7 +73,7 @@ impl Parameters {
     /// Sets the parameters and buffers, cast to the model's type, or changes none.
     ///
     /// # Errors
-    /// If a tensor is missing, misshapen, not of floating point or unknown to the model; the error
+    /// Returns an error if a tensor is missing, misshapen, not of floating point or unknown to the model; the error
     /// names it. Only `*.num_batches_tracked`, which PyTorch writes, may be there in addition.
     pub fn set(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
         weights::assign(self.all(), tensors, "the given tensors")
@@ -82,7 +82,7 @@ impl Parameters {
     /// Saves the parameters and buffers as safetensors; `path` is replaced at once or not at all.
     ///
     /// # Errors
-    /// If the file cannot be written.
+    /// Returns an error if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let tensors =
             self.all().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
@@ -92,7 +92,8 @@ impl Parameters {
     /// Loads what [`Parameters::save`] or PyTorch saved as safetensors in f16, bf16, f32 or f64.
     ///
     /// # Errors
-    /// As [`Parameters::set`] and [`Parameters::read`], or if the file cannot be read.
+    /// Returns an error as [`Parameters::set`] and [`Parameters::read`] do, or if the file cannot be
+    /// read.
     pub fn load(&self, path: &Path) -> Result<()> {
         let file = weights::File::open(path)?;
         weights::assign(self.all(), &self.read(&file, "")?, file.name())
@@ -104,7 +105,7 @@ impl Parameters {
     /// counter or a mask, is left out.
     ///
     /// # Errors
-    /// If a parameter or buffer is not of floating point, holds a value that is not finite or a
+    /// Returns an error if a parameter or buffer is not of floating point, holds a value that is not finite or a
     /// running variance below 0, or if two tensors are the same parameter.
     pub fn read(&self, file: &weights::File, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
         let variables: BTreeMap<&str, &Var> =

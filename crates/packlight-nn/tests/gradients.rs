@@ -5,12 +5,9 @@
 use candle_core::{D, DType, Device, Result, Tensor, Var, backprop::GradStore};
 use candle_nn::{Optimizer, ParamsAdamW};
 use packlight_autograd::{Activation, Pass, op};
-use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::layer::{
-    BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu,
-};
-use packlight_nn::{Builder, Init, Module, Parameters};
+use packlight_nn::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, MaxPool2d, Relu};
+use packlight_nn::{Builder, Module, Parameters};
 
 /// Convolution, batch norm, ReLU, max-pool and a linear layer.
 struct Net {
@@ -25,13 +22,12 @@ struct Net {
 impl Net {
     fn new(dtype: DType) -> Self {
         let builder = Builder::new(1, dtype, &Device::Cpu).unwrap();
-        let geometry = Conv2dGeometry { padding: (1, 1), ..Conv2dGeometry::default() };
-        let config = Conv2dConfig { kernel: 3, geometry, bias: true, init: Init::pytorch(27) };
-        let conv = Conv2d::new(&builder.pp("conv"), 3, 4, config).unwrap();
+        let config = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
+        let conv = Conv2d::with(&builder.pp("conv"), 3, 4, 3, config).unwrap();
         let bn = BatchNorm2d::new(&builder.pp("bn"), 4).unwrap();
         let relu = Relu::new(&builder.pp("relu")).unwrap();
-        let pool = MaxPool2d::new(&builder.pp("pool"), 2, 2, 0).unwrap();
-        let fc = Linear::new(&builder.pp("fc"), 64, 5, LinearConfig::pytorch(64)).unwrap();
+        let pool = MaxPool2d::new(&builder.pp("pool"), 2).unwrap();
+        let fc = Linear::new(&builder.pp("fc"), 64, 5).unwrap();
         Self { conv, bn, relu, pool, fc, parameters: builder.finish() }
     }
 

@@ -4,34 +4,30 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Pass};
-use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_nn::layer::{
-    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Gelu, LayerNorm, Linear, LinearConfig, MaxPool2d,
-    Silu,
+    BatchNorm2d, Conv2d, Conv2dConfig, Dropout, Gelu, LayerNorm, Linear, MaxPool2d, Silu,
 };
-use packlight_nn::{Builder, Init, Module, Result};
+use packlight_nn::{Builder, Module, Result};
 
 fn builder() -> Builder {
     Builder::new(1, DType::F32, &Device::Cpu).unwrap().pp("part")
 }
 
 fn grouped(groups: usize) -> Conv2dConfig {
-    let geometry = Conv2dGeometry { groups, padding: (1, 1), ..Conv2dGeometry::default() };
-    Conv2dConfig { kernel: 3, geometry, bias: true, init: Init::pytorch(9) }
+    Conv2dConfig { groups, padding: 1, ..Conv2dConfig::default() }
 }
 
 #[test]
 fn sizes_without_sense_are_refused_by_name() {
-    let linear = LinearConfig::pytorch(4);
     let error = |made: Result<()>| made.unwrap_err().to_string();
     for (error, expected) in [
-        (error(Conv2d::new(&builder(), 4, 0, grouped(1)).map(drop)), "output channels is 0"),
-        (error(Conv2d::new(&builder(), 4, 4, grouped(0)).map(drop)), "groups is 0"),
-        (error(Conv2d::new(&builder(), 4, 6, grouped(4)).map(drop)), "4 groups do not divide"),
-        (error(Linear::new(&builder(), 0, 4, linear).map(drop)), "input features is 0"),
+        (error(Conv2d::with(&builder(), 4, 0, 3, grouped(1)).map(drop)), "output channels is 0"),
+        (error(Conv2d::with(&builder(), 4, 4, 3, grouped(0)).map(drop)), "groups is 0"),
+        (error(Conv2d::with(&builder(), 4, 6, 3, grouped(4)).map(drop)), "4 groups do not divide"),
+        (error(Linear::new(&builder(), 0, 4).map(drop)), "input features is 0"),
         (error(BatchNorm2d::new(&builder(), 0).map(drop)), "channels is 0"),
-        (error(LayerNorm::new(&builder(), 0, 1e-5).map(drop)), "features is 0"),
-        (error(MaxPool2d::new(&builder(), 2, 0, 0).map(drop)), "stride is 0"),
+        (error(LayerNorm::new(&builder(), 0).map(drop)), "features is 0"),
+        (error(MaxPool2d::with(&builder(), 2, 0, 0).map(drop)), "stride is 0"),
         (error(Dropout::new(&builder(), 1.0).map(drop)), "probability is 1"),
         (error(Dropout::new(&builder(), f64::NAN).map(drop)), "probability is NaN"),
     ] {
@@ -42,7 +38,7 @@ fn sizes_without_sense_are_refused_by_name() {
 #[test]
 fn a_depthwise_convolution_has_one_kernel_a_channel() {
     let builder = builder();
-    let conv = Conv2d::new(&builder, 4, 8, grouped(4)).unwrap();
+    let conv = Conv2d::with(&builder, 4, 8, 3, grouped(4)).unwrap();
     let made = builder.finish();
     let shapes: Vec<_> = made.named().map(|(name, var)| (name, var.dims().to_vec())).collect();
     assert_eq!(shapes, [("part.weight", vec![8, 1, 3, 3]), ("part.bias", vec![8])]);
@@ -56,8 +52,8 @@ fn a_depthwise_convolution_has_one_kernel_a_channel() {
 fn tokens_pass_through_a_block() {
     let root = Builder::new(1, DType::F32, &Device::Cpu).unwrap();
     let block: Vec<Box<dyn Module>> = vec![
-        Box::new(LayerNorm::new(&root.pp("norm"), 6, 1e-6).unwrap()),
-        Box::new(Linear::new(&root.pp("fc1"), 6, 8, LinearConfig::pytorch(6)).unwrap()),
+        Box::new(LayerNorm::new(&root.pp("norm"), 6).unwrap()),
+        Box::new(Linear::new(&root.pp("fc1"), 6, 8).unwrap()),
         Box::new(Gelu::new(&root.pp("gelu")).unwrap()),
         Box::new(Silu::new(&root.pp("silu")).unwrap()),
         Box::new(Dropout::new(&root.pp("dropout"), 0.25).unwrap()),

@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Pass, op};
-use packlight_nn::layer::{Gelu, Linear, LinearConfig};
+use packlight_nn::layer::{Gelu, Linear};
 use packlight_nn::model::{
     Architecture, DataFacts, Inputs, Model, ModelSpec, Network, Takes, find, register,
 };
@@ -43,9 +43,7 @@ impl Architecture for Narrow {
     }
 
     fn network(&self, data: &DataFacts, builder: &Builder, _: &MemoryStrategy) -> Result<Network> {
-        let linear = |name: &str, features, out| {
-            Linear::new(&builder.pp(name), features, out, LinearConfig::pytorch(features))
-        };
+        let linear = |name: &str, features, out| Linear::new(&builder.pp(name), features, out);
         Ok(Network::Images(Box::new(Layers {
             fc1: linear("fc1", data.in_channels()? * data.image_size()?.pow(2), self.width)?,
             gelu: Gelu::new(&builder.pp("gelu"))?,

@@ -5,14 +5,12 @@
 //! nothing else. [`whole_pass()`] compares two complete backward passes. It also covers codecs on
 //! layers whose input gradient depends on what was kept (norms, activation functions).
 
-pub mod calibrate;
 pub mod metric;
 pub mod side_by_side;
 pub mod whole_pass;
 
 mod error;
 
-pub use calibrate::calibrate;
 pub use error::{Error, Result};
 pub use metric::fidelity;
 pub use side_by_side::SideBySide;

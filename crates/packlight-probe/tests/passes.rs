@@ -9,8 +9,8 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Ledger, Pass, SavePoint};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::model::{Resnet18, Vit};
-use packlight_nn::{Model, ModelSpec, Module, Plan, codec_state};
-use packlight_probe::{SideBySide, calibrate, whole_pass};
+use packlight_nn::{Model, ModelSpec, Module, Plan, Steps};
+use packlight_probe::{SideBySide, whole_pass};
 use packlight_record::{Fidelity, LayerKind, Record};
 
 fn model(plan: &str) -> Model {
@@ -187,11 +187,12 @@ fn calibrating_tells_codecs_which_layers_matter() {
         [("gact:2", 1, 0), ("gact:2", 999, 1000), ("gact:2:50", 99, 100), ("alam:2", 41, 40)]
     {
         let model = model(plan);
-        let pass = Pass::training().with_seed(1, 0);
-        let at = |step| {
-            calibrate(model.parameters(), &pass, |pass| loss(&model, pass), step, 400).unwrap();
+        let mut steps = Steps::new(model.parameters(), 1, 400);
+        let mut at = |step| {
+            steps.go_to(step);
+            let pass = steps.begin(|pass| loss(&model, pass)).unwrap();
             loss(&model, &pass).unwrap().backward().unwrap();
-            codec_state::allocate(model.save_points()).unwrap();
+            steps.share_out().unwrap();
             let bits = |layer: &Arc<SavePoint>| {
                 Some(layer.codec_state().get("bits")?.to_scalar().unwrap())
             };
@@ -217,8 +218,8 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
         .collect();
     let budget = 0.05;
     let model = model(&format!("asi:{budget}MiB"));
-    let pass = Pass::training();
-    calibrate(model.parameters(), &pass, |pass| loss(&model, pass), 0, 400).unwrap();
+    let mut steps = Steps::new(model.parameters(), 0, 400);
+    let first_pass = steps.begin(|pass| loss(&model, pass)).unwrap();
     for layer in model.save_points().iter().filter(|layer| layer.kind() == LayerKind::Conv) {
         let name = layer.name();
         // The first convolution of a block has packed the shortcut's input, too.
@@ -232,11 +233,9 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
         let gap = (found[4] - expected).abs();
         assert!(gap <= 1e-5 * expected, "{name}: {} for {expected}", found[4]);
     }
-    let kept = |step| {
+    let kept = |pass: Pass| {
         let ledger = Ledger::new();
-        let pass = Pass::training().with_seed(1, step).with_ledger(&ledger);
-        loss(&model, &pass).unwrap().backward().unwrap();
-        codec_state::allocate(model.save_points()).unwrap();
+        loss(&model, &pass.with_ledger(&ledger)).unwrap().backward().unwrap();
         let entries = ledger.entries();
         let of_convolutions = entries.iter().filter(|entry| {
             let layer =
@@ -245,9 +244,10 @@ fn perplexities_are_the_errors_of_weight_gradients_and_a_budget_holds() {
         });
         of_convolutions.map(|entry| entry.bytes.total()).sum::<usize>() as f64 / f64::from(1 << 20)
     };
-    let (first, second) = (kept(0), kept(1));
+    let mut next = || kept(steps.begin(|pass| loss(&model, pass)).unwrap());
+    let (first, second) = (kept(first_pass), next());
     assert!(0.9 * budget < second && second <= budget && budget < first, "{first}, {second}");
-    assert_eq!(kept(2), second);
+    assert_eq!(next(), second);
 }
 
 #[test]

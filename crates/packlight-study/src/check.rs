@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use packlight_autograd::{Pass, SavePoint};
 use packlight_codec::Calibration;
-use packlight_nn::codec_state;
-use packlight_probe::calibrate;
+use packlight_nn::Steps;
 
 use crate::data::Batch;
-use crate::trainer::Trainer;
+use crate::run_trainer::RunTrainer;
+use crate::step::forward;
 use crate::{Error, Result};
 
-impl Trainer<'_> {
+impl RunTrainer<'_> {
     /// Goes forward and back once over a batch of each size that an epoch has, so that every codec
     /// packs what its layer reads and shares out what it may take. Changes no parameter, but running
     /// statistics and what codecs remember, so the trainer is of no other use afterwards.
@@ -37,14 +37,17 @@ impl Trainer<'_> {
 
     fn check_on(&self, samples: &[usize]) -> Result<()> {
         let Batch { inputs, targets, .. } = self.data.train.batch(samples, None, &self.device)?;
-        let pass = Pass::training().with_seed(self.seed, 0);
-        let loss = |pass: &Pass| self.loss(inputs.clone(), &targets, pass).map(|(loss, _)| loss);
-        let steps = self.total_steps();
-        if self.model.save_points().iter().any(|layer| shares_a_budget(layer, steps)) {
-            calibrate(self.model.parameters(), &pass, loss, 0, steps)?;
-        }
+        let model = &self.model;
+        let loss =
+            |pass: &Pass| forward(model, inputs.clone(), &targets, pass).map(|(loss, _)| loss);
+        let (seed, total) = (self.trainer.steps.seed(), self.total_steps());
+        let mut steps = Steps::new(model.parameters(), seed, total);
+        let pass = match model.save_points().iter().any(|point| shares_a_budget(point, total)) {
+            true => steps.begin(loss)?,
+            false => steps.next_pass(), // other calibrations take long and cannot fail by themselves
+        };
         loss(&pass)?.backward()?;
-        codec_state::allocate(self.model.save_points())?;
+        steps.share_out()?;
         Ok(())
     }
 

@@ -116,6 +116,12 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A step met a gradient that is not finite.
+    #[error("{reason}")]
+    Diverged {
+        /// What is not finite, and at which step.
+        reason: String,
+    },
     /// A model's answers overflowed where it was evaluated.
     #[error(
         "the {what} of test samples {first} to {} are not finite: with these weights something \
@@ -172,18 +178,27 @@ impl From<packlight_probe::Error> for Error {
 }
 
 impl Error {
-    /// Whether a layer or its codec met a value that is not finite, as they do in a step of training
-    /// that has diverged.
-    pub(crate) fn is_divergence(&self) -> bool {
+    /// Why training cannot go on if `step` ended with this error because something was not finite:
+    /// the loss, a gradient, or a value that a layer or its codec met.
+    pub(crate) fn divergence(&self, step: u64) -> Option<String> {
         use packlight_kernels::Error as Kernel;
 
-        successors(self.source(), |&cause| cause.source()).any(|cause| {
+        if let Error::Diverged { reason } = self {
+            return Some(reason.clone());
+        }
+        if let Error::Model(error) = self
+            && let packlight_nn::Error::Diverged { found, step } = &**error
+        {
+            return Some(format!("{found} at step {step}"));
+        }
+        let not_finite = successors(self.source(), |&cause| cause.source()).any(|cause| {
             let kernel = match cause.downcast_ref() {
                 Some(packlight_codec::Error::Kernel(kernel)) => Some(kernel),
                 _ => cause.downcast_ref(),
             };
             matches!(kernel, Some(Kernel::NotFinite { .. }))
-        })
+        });
+        not_finite.then(|| format!("{self} (step {step})"))
     }
 
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {

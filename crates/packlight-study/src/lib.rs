@@ -16,26 +16,27 @@ mod claim;
 mod error;
 mod evaluation;
 mod forecast;
+mod instrument;
 mod lock;
 mod logs;
 mod machine;
 mod progress;
 mod run;
+mod run_trainer;
 mod spec;
 mod step;
 mod summary;
 mod sweep;
-mod trainer;
 
 pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
 pub use packlight_spec::{NamedPlan, OptimizerSpec, Pretrained, ProbeSpec};
 pub use progress::{Event, Progress, Silent};
+pub use run_trainer::WEIGHTS;
 pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
-pub use trainer::WEIGHTS;
 
 /// Bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

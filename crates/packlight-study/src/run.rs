@@ -10,8 +10,8 @@ use packlight_spec::{NamedPlan, run_name};
 use crate::checkpoint::Position;
 use crate::data::DataSet;
 use crate::progress::Event;
+use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
 use crate::spec::Study;
-use crate::trainer::{Ending, Trainer, WEIGHTS, Watch};
 use crate::{Error, Result, machine};
 
 /// How far a run had got before.
@@ -64,8 +64,8 @@ impl Run<'_> {
     }
 
     /// Makes its trainer, at the first step.
-    pub(crate) fn trainer(&self) -> Result<Trainer<'_>> {
-        Trainer::new(self.study, self.data, self.model, self.plan, self.seed)
+    pub(crate) fn trainer(&self) -> Result<RunTrainer<'_>> {
+        RunTrainer::new(self.study, self.data, self.model, self.plan, self.seed)
     }
 
     /// Finds out from the files on disk how far the run has got.
@@ -135,7 +135,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn go_on(&self, trainer: &mut Trainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
+    fn go_on(&self, trainer: &mut RunTrainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
         let position = match trainer.restore(&self.folder)? {
             Some(position) => position,
             None => {
@@ -153,7 +153,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// Returns an error if that run has not finished, or its weights cannot be read.
-    fn start(&self, trainer: &Trainer<'_>) -> Result<()> {
+    fn start(&self, trainer: &RunTrainer<'_>) -> Result<()> {
         let Some(source) = self.study.source_of(self.plan) else { return Ok(()) };
         let run = run_name(&source.name, self.seed);
         let folder = self.folder.with_file_name(&run);
@@ -193,7 +193,7 @@ impl Run<'_> {
         format!("{}, {}", self.data.name, self.data.form)
     }
 
-    fn note(&self, trainer: &Trainer<'_>, state: RunState) -> Result<()> {
+    fn note(&self, trainer: &RunTrainer<'_>, state: RunState) -> Result<()> {
         let manifest = Manifest {
             study: self.study.name.clone(),
             title: self.study.title.clone(),

@@ -12,9 +12,9 @@ use crate::data::{self, DataSet};
 use crate::lock::Lock;
 use crate::progress::{Event, Progress};
 use crate::run::{Run, Standing, remove};
+use crate::run_trainer::{Ending, RunTrainer, Watch};
 use crate::spec::{Collection, Member, Study, read_study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
-use crate::trainer::{Ending, Trainer, Watch};
 use crate::{Error, Result};
 
 /// How a study is to be run; nothing but the scale changes a record.
@@ -120,7 +120,7 @@ impl Sweep {
         }
         let model = data.model(&study.model)?;
         for plan in &study.plans {
-            Trainer::new(&study, &data, &model, plan, study.seeds[0])?;
+            RunTrainer::new(&study, &data, &model, plan, study.seeds[0])?;
         }
         Ok(Self { folder: folder.to_path_buf(), prefix, study, data, model, _lock: lock })
     }

@@ -12,8 +12,7 @@ use common::{StopAfter, options, study};
 use packlight_autograd::Pass;
 use packlight_codec::registry::CODECS;
 use packlight_nn::model::Inputs;
-use packlight_nn::{Model, ModelSpec, Plan, codec_state};
-use packlight_probe::calibrate;
+use packlight_nn::{Model, ModelSpec, Plan, Steps, codec_state};
 use packlight_record::layout::RUNS;
 use packlight_study::{Error, Progress, Silent, run_study};
 
@@ -70,11 +69,11 @@ fn remembers(model: &str, plan: &str) -> Option<bool> {
     let loss = |pass: &Pass| -> packlight_nn::Result<Tensor> {
         Ok(model.loss(&model.logits(&images, pass)?, &labels)?.into_tensor()?)
     };
-    for step in 0..2 {
-        let pass = Pass::training().with_seed(3, step);
-        calibrate(model.parameters(), &pass, loss, step, 2).ok()?;
+    let mut steps = Steps::new(model.parameters(), 3, 2);
+    for _ in 0..2 {
+        let pass = steps.begin(loss).ok()?;
         loss(&pass).ok()?.backward().ok()?;
-        codec_state::allocate(model.save_points()).ok()?;
+        steps.share_out().ok()?;
     }
     Some(!codec_state::tensors(model.save_points()).is_empty())
 }

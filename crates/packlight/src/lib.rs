@@ -2,53 +2,43 @@
 //!
 //! Packlight trains networks on candle while keeping only compressed copies of the activations
 //! that the backward pass needs, and shows, layer by layer, what that does to the gradients, the
-//! memory, the time and the accuracy. This crate hands on the crates that it is made of:
+//! memory, the time and the accuracy. [`prelude`] has what a training program needs, [`Error`] takes
+//! whatever `?` meets, and the modules are the crates that Packlight is made of.
 //!
 //! ```
-//! use candle_core::{DType, Device, Tensor};
-//! use candle_nn::Optimizer;
-//! use packlight::autograd::{Ledger, Pass};
-//! use packlight::nn::model::{Inputs, Resnet18};
-//! use packlight::nn::optimizer::{Sgd, SgdConfig};
-//! use packlight::nn::{Model, ModelSpec, Plan, codec_state};
-//! use packlight::probe::calibrate;
+//! use packlight::prelude::*;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! const SEED: u64 = 0;
-//! const STEPS: u64 = 5;
-//! let spec = ModelSpec::new(Resnet18 { width: 4, ..Resnet18::default() });
-//! let spec = spec.for_images(1, 16, 10)?;
-//! let images = Tensor::arange(0f32, 512.0, &Device::Cpu)?.sin()?.reshape((2, 1, 16, 16))?;
-//! let (images, labels) = (Inputs::Images(images), Tensor::new(&[3u32, 7], &Device::Cpu)?);
+//! fn main() -> packlight::Result<()> {
+//!     // A network of one's own, and what its layers save for the backward pass.
+//!     let builder = Builder::new(0, DType::F32, &Device::Cpu)?;
+//!     let net = Sequential::new()
+//!         .add(Conv2d::new(&builder.pp("conv"), 1, 16, 3)?)
+//!         .add(BatchNorm2d::new(&builder.pp("norm"), 16)?)
+//!         .add(Relu::new(&builder.pp("relu"))?)
+//!         .add(GlobalAvgPool2d)
+//!         .add(Linear::new(&builder.pp("fc"), 16, 10)?);
+//!     let criterion = CrossEntropy::new(&builder.pp("loss"))?;
+//!     let parameters = builder.finish();
+//!     Plan::parse("conv=pool2,norm=q4")?.apply(parameters.save_points())?;
 //!
-//! let mut kept = Vec::new();
-//! for plan in ["none", "gact:4"] {
-//!     let model = Model::planned(&spec, &Plan::parse(plan)?, SEED, DType::F32, &Device::Cpu)?;
-//!     let mut sgd = Sgd::for_parameters(model.parameters(), SgdConfig::default())?;
-//!     let loss = |pass: &Pass| -> packlight::nn::Result<Tensor> {
-//!         Ok(model.loss(&model.logits(&images, pass)?, &labels)?.into_tensor()?)
-//!     };
+//!     let images = Tensor::arange(0f32, 512.0, &Device::Cpu)?.sin()?.reshape((2, 1, 16, 16))?;
+//!     let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
+//!
+//!     let sgd = Sgd::for_parameters(&parameters, SgdConfig::default())?;
+//!     let mut trainer = Trainer::new(&parameters, sgd, 0, 20);
 //!     let mut losses = Vec::new();
-//!     for step in 0..STEPS {
-//!         // Random numbers, of dropout and of rounding, are a function of the seed and the step.
-//!         let ledger = Ledger::new();
-//!         let pass = Pass::training().with_seed(SEED, step).with_ledger(&ledger);
-//!         // Codecs that share out bits or ranks measure when they ask for it, on this batch ...
-//!         calibrate(model.parameters(), &Pass::training().with_seed(SEED, step), loss, step, STEPS)?;
-//!         let value = loss(&pass)?;
-//!         sgd.step(&value.backward()?)?; // candle's own gradients, for any of its optimizers
-//!         // ... and share out what they may take in the next step.
-//!         codec_state::allocate(model.save_points())?;
-//!         losses.push(value.to_scalar::<f32>()?);
-//!         kept.push(ledger.peak());
+//!     for _ in 0..20 {
+//!         losses.push(trainer.step(|pass| {
+//!             let logits = net.forward(&Activation::from_tensor(&images, pass)?)?;
+//!             criterion.loss(&logits, &labels)
+//!         })?);
 //!     }
-//!     assert!(losses[4] < losses[0]);
+//!     assert!(losses[19] < 0.5 * losses[0]);
+//!     Ok(())
 //! }
-//! // From the second step on, four bits on average stand for 32.
-//! assert!(3 * kept[9] < kept[4]);
-//! # Ok(())
-//! # }
 //! ```
+//!
+//! Candle's own loop stays as it is, but for one line: [`nn::Steps::begin`] gives each step its pass.
 
 pub use packlight_autograd as autograd;
 pub use packlight_codec as codec;
@@ -60,3 +50,12 @@ pub use packlight_record as record;
 pub use packlight_report as report;
 pub use packlight_spec as spec;
 pub use packlight_study as study;
+
+mod error;
+
+pub use error::{Error, Result};
+
+/// What a program that trains a network needs: `use packlight::prelude::*`.
+pub mod prelude {
+    pub use packlight_nn::prelude::*;
+}

@@ -9,71 +9,71 @@ use serde::{Deserialize, Serialize};
 use super::Module;
 use crate::{Builder, Result};
 
-/// `max(x, 0)`; keeps one bit per element.
+/// `max(x, 0)`; saves one bit per element.
 pub struct Relu {
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl Relu {
-    /// Registers this part of the model as a layer.
+    /// Makes the layer; it has no parameters.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// Returns an error if the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.save_point(LayerKind::Relu)? })
+        Ok(Self { save_point: builder.save_point(LayerKind::Relu)? })
     }
 }
 
 impl Module for Relu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::relu(x, &self.layer)?)
+        Ok(op::relu(x, &self.save_point)?)
     }
 }
 
 /// `x` times the standard normal distribution function of `x`, in its exact form (Hendrycks and
 /// Gimpel, 2016).
 pub struct Gelu {
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl Gelu {
-    /// Registers this part of the model as a layer.
+    /// Makes the layer; it has no parameters.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// Returns an error if the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.save_point(LayerKind::Activation)? })
+        Ok(Self { save_point: builder.save_point(LayerKind::Activation)? })
     }
 }
 
 impl Module for Gelu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::gelu(x, &self.layer)?)
+        Ok(op::gelu(x, &self.save_point)?)
     }
 }
 
 /// `x` times the logistic function of `x`, also called swish (Elfwing, Uchibe and Doya, 2018).
 pub struct Silu {
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl Silu {
-    /// Registers this part of the model as a layer.
+    /// Makes the layer; it has no parameters.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// Returns an error if the name is taken.
     pub fn new(builder: &Builder) -> Result<Self> {
-        Ok(Self { layer: builder.save_point(LayerKind::Activation)? })
+        Ok(Self { save_point: builder.save_point(LayerKind::Activation)? })
     }
 }
 
 impl Module for Silu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::silu(x, &self.layer)?)
+        Ok(op::silu(x, &self.save_point)?)
     }
 }
 
-/// The non-linearities that a feed-forward part can have.
+/// The non-linearities that a [`FeedForward`](super::FeedForward) can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Nonlinearity {
@@ -96,10 +96,10 @@ impl Nonlinearity {
         }
     }
 
-    /// Registers this part of the model as a layer of it.
+    /// Makes a layer of it.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// Returns an error if the name is taken.
     pub fn layer(self, builder: &Builder) -> Result<Box<dyn Module>> {
         Ok(match self {
             Nonlinearity::Gelu => Box::new(Gelu::new(builder)?),

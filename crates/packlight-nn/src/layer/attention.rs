@@ -11,8 +11,8 @@ use crate::{Builder, Error, Result};
 /// `softmax(q kᵀ / sqrt(d)) v` for each of several heads of `d` features (Vaswani et al., NeurIPS
 /// 2017, equation 1), without the projections around it.
 ///
-/// Its layers are what it keeps: `query` (scaled), `key`, `softmax` (the probabilities, once for
-/// both operations that need them) and `value`.
+/// It saves under four names: `query` (scaled), `key`, `softmax` (the probabilities, once for both
+/// operations that need them) and `value`.
 pub struct Attention {
     heads: usize,
     query: Arc<SavePoint>,
@@ -23,14 +23,22 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Registers the layers of this part of the model; with `dropout` above 0 that share of the
-    /// probabilities is dropped in training.
+    /// Makes an attention of `heads` heads without dropout.
     ///
     /// # Errors
-    /// If there are no heads or they do not divide `features`, or the name is taken.
-    pub fn new(builder: &Builder, features: usize, heads: usize, dropout: f64) -> Result<Self> {
-        let layer = |name: &str| builder.pp(name).save_point(LayerKind::Attention);
-        let (query, key, softmax) = (layer("query")?, layer("key")?, layer("softmax")?);
+    /// Returns an error if the heads do not divide `features`, or the name is taken.
+    pub fn new(builder: &Builder, features: usize, heads: usize) -> Result<Self> {
+        Self::with(builder, features, heads, 0.0)
+    }
+
+    /// Makes an attention that in training drops a probability with probability `dropout`.
+    ///
+    /// # Errors
+    /// Returns an error if the heads do not divide `features`, `dropout` is not in [0, 1), or the
+    /// name is taken.
+    pub fn with(builder: &Builder, features: usize, heads: usize, dropout: f64) -> Result<Self> {
+        let point = |name: &str| builder.pp(name).save_point(LayerKind::Attention);
+        let (query, key, softmax) = (point("query")?, point("key")?, point("softmax")?);
         if heads == 0 || !features.is_multiple_of(heads) {
             return Err(Error::Layer {
                 layer: softmax.name().to_owned(),
@@ -42,14 +50,14 @@ impl Attention {
             true => None,
             false => Some((dropout, builder.pp("dropout").save_point(LayerKind::Dropout)?)),
         };
-        Ok(Self { heads, query, key, softmax, value: layer("value")?, dropout })
+        Ok(Self { heads, query, key, softmax, value: point("value")?, dropout })
     }
 
-    /// The mean of `values` (N, keys, features) for each of `queries` (N, queries, features), by
-    /// how well those `keys` (N, keys, features) fit it that are visible.
+    /// For each of `queries` (N, queries, features), the mean of `values` (N, keys, features),
+    /// weighted by how well their visible `keys` (N, keys, features) fit the query.
     ///
     /// # Errors
-    /// If the shapes do not fit.
+    /// Returns an error if the shapes do not fit.
     pub fn forward(
         &self,
         queries: &Activation,
@@ -65,8 +73,8 @@ impl Attention {
         drop((queries, keys));
         let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
         drop(scores);
-        if let Some((share, layer)) = &self.dropout {
-            probabilities = op::dropout_of_saved(&probabilities, *share, layer, &self.softmax)?;
+        if let Some((share, point)) = &self.dropout {
+            probabilities = op::dropout_of_saved(&probabilities, *share, point, &self.softmax)?;
         }
         let values = self.split_heads(values)?;
         let mixed = op::matmul(&probabilities, &values, &self.softmax, &self.value)?;

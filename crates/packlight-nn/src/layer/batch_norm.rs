@@ -19,34 +19,34 @@ pub struct BatchNorm2d {
     weight: Var,
     bias: Var,
     running: op::RunningStatistics,
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl BatchNorm2d {
-    /// Makes the parameters of this part of the model: weight 1, bias 0, running mean 0 and
-    /// variance 1.
+    /// Makes a norm of `channels` channels that starts with weight 1, bias 0, running mean 0 and
+    /// running variance 1.
     ///
     /// # Errors
-    /// If there are no channels or the name is taken.
+    /// Returns an error if there are no channels or the name is taken.
     pub fn new(builder: &Builder, channels: usize) -> Result<Self> {
-        let layer = builder.save_point(LayerKind::Norm)?;
-        require_positive(layer.name(), &[("the number of channels", channels)])?;
+        let save_point = builder.save_point(LayerKind::Norm)?;
+        require_positive(save_point.name(), &[("the number of channels", channels)])?;
         let shape = [channels];
         Ok(Self {
-            weight: builder.parameter(&layer, "weight", &shape, Init::Constant(1.0))?,
-            bias: builder.parameter(&layer, "bias", &shape, Init::Constant(0.0))?,
+            weight: builder.parameter(&save_point, "weight", &shape, Init::Constant(1.0))?,
+            bias: builder.parameter(&save_point, "bias", &shape, Init::Constant(0.0))?,
             running: op::RunningStatistics {
                 mean: builder.buffer("running_mean", &shape, Init::Constant(0.0))?,
                 variance: builder.buffer("running_var", &shape, Init::Constant(1.0))?,
                 momentum: MOMENTUM,
             },
-            layer,
+            save_point,
         })
     }
 }
 
 impl Module for BatchNorm2d {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::batch_norm(x, &self.weight, &self.bias, &self.running, EPSILON, &self.layer)?)
+        Ok(op::batch_norm(x, &self.weight, &self.bias, &self.running, EPSILON, &self.save_point)?)
     }
 }

@@ -8,27 +8,27 @@ use packlight_record::LayerKind;
 use super::{Module, require_probability};
 use crate::{Builder, Result};
 
-/// Sets a random part of the elements to 0 in training and scales the others up to match
-/// (Srivastava et al., JMLR 2014). The pass's seed and step and the layer's name choose which.
+/// In training, sets elements to 0 at random and scales the others up to match (Srivastava et al.,
+/// JMLR 2014). The pass's seed and step and the layer's name decide which.
 pub struct Dropout {
     probability: f64,
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl Dropout {
-    /// Registers this part of the model as a layer that drops with `probability`, in [0, 1).
+    /// Makes a layer that drops an element with `probability`, in [0, 1).
     ///
     /// # Errors
-    /// If the probability is outside of it or the name is taken.
+    /// Returns an error if the probability is not in [0, 1) or the name is taken.
     pub fn new(builder: &Builder, probability: f64) -> Result<Self> {
-        let layer = builder.save_point(LayerKind::Dropout)?;
-        require_probability(layer.name(), probability)?;
-        Ok(Self { probability, layer })
+        let save_point = builder.save_point(LayerKind::Dropout)?;
+        require_probability(save_point.name(), probability)?;
+        Ok(Self { probability, save_point })
     }
 }
 
 impl Module for Dropout {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::dropout(x, self.probability, &self.layer)?)
+        Ok(op::dropout(x, self.probability, &self.save_point)?)
     }
 }

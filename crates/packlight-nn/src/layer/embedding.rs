@@ -9,35 +9,42 @@ use packlight_record::LayerKind;
 use super::{Module, require_positive};
 use crate::{Builder, Init, Result};
 
-/// A table of `weight` (entries, features), of which each token takes its row.
+/// A table `weight` (entries, features), of which each token selects a row.
 pub struct Embedding {
     weight: Var,
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl Embedding {
-    /// Makes the parameters of this part of the model.
+    /// Makes a table that starts with PyTorch's standard normal values.
     ///
     /// # Errors
-    /// If a size is 0 or the name is taken.
-    pub fn new(builder: &Builder, entries: usize, features: usize, init: Init) -> Result<Self> {
-        let layer = builder.save_point(LayerKind::Embedding)?;
-        let sizes = [("the number of entries", entries), ("the number of features", features)];
-        require_positive(layer.name(), &sizes)?;
-        Ok(Self { weight: builder.parameter(&layer, "weight", &[entries, features], init)?, layer })
+    /// Returns an error if a size is 0 or the name is taken.
+    pub fn new(builder: &Builder, entries: usize, features: usize) -> Result<Self> {
+        Self::with(builder, entries, features, Init::Normal { deviation: 1.0 })
     }
-}
 
-impl Embedding {
+    /// Makes a table with other initial values.
+    ///
+    /// # Errors
+    /// Returns an error if a size is 0 or the name is taken.
+    pub fn with(builder: &Builder, entries: usize, features: usize, init: Init) -> Result<Self> {
+        let save_point = builder.save_point(LayerKind::Embedding)?;
+        let sizes = [("the number of entries", entries), ("the number of features", features)];
+        require_positive(save_point.name(), &sizes)?;
+        let weight = builder.parameter(&save_point, "weight", &[entries, features], init)?;
+        Ok(Self { weight, save_point })
+    }
+
     /// The layer's name.
     pub(crate) fn name(&self) -> &str {
-        self.layer.name()
+        self.save_point.name()
     }
 }
 
 impl Module for Embedding {
     /// Rows (..., features) for tokens (...), u32.
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::embedding(x, &self.weight, &self.layer)?)
+        Ok(op::embedding(x, &self.weight, &self.save_point)?)
     }
 }

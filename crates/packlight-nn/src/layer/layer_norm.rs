@@ -14,29 +14,37 @@ pub struct LayerNorm {
     weight: Var,
     bias: Var,
     epsilon: f64,
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl LayerNorm {
-    /// Makes the parameters of this part of the model: weight 1 and bias 0. PyTorch's epsilon is
-    /// 1e-5; models differ.
+    /// Makes a norm of `features` features that starts with weight 1 and bias 0, with PyTorch's
+    /// epsilon of 1e-5.
     ///
     /// # Errors
-    /// If there are no features or the name is taken.
-    pub fn new(builder: &Builder, features: usize, epsilon: f64) -> Result<Self> {
-        let layer = builder.save_point(LayerKind::Norm)?;
-        require_positive(layer.name(), &[("the number of features", features)])?;
+    /// Returns an error if there are no features or the name is taken.
+    pub fn new(builder: &Builder, features: usize) -> Result<Self> {
+        Self::with(builder, features, 1e-5)
+    }
+
+    /// Makes a norm with another epsilon.
+    ///
+    /// # Errors
+    /// Returns an error if there are no features or the name is taken.
+    pub fn with(builder: &Builder, features: usize, epsilon: f64) -> Result<Self> {
+        let save_point = builder.save_point(LayerKind::Norm)?;
+        require_positive(save_point.name(), &[("the number of features", features)])?;
         Ok(Self {
-            weight: builder.parameter(&layer, "weight", &[features], Init::Constant(1.0))?,
-            bias: builder.parameter(&layer, "bias", &[features], Init::Constant(0.0))?,
+            weight: builder.parameter(&save_point, "weight", &[features], Init::Constant(1.0))?,
+            bias: builder.parameter(&save_point, "bias", &[features], Init::Constant(0.0))?,
             epsilon,
-            layer,
+            save_point,
         })
     }
 }
 
 impl Module for LayerNorm {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        Ok(op::layer_norm(x, &self.weight, &self.bias, self.epsilon, &self.layer)?)
+        Ok(op::layer_norm(x, &self.weight, &self.bias, self.epsilon, &self.save_point)?)
     }
 }

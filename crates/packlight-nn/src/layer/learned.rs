@@ -8,25 +8,25 @@ use packlight_record::LayerKind;
 
 use crate::{Builder, Init, Result};
 
-/// A class token or a table of positions: a parameter called as its layer is, without `.weight`.
+/// A class token or a table of positions: a parameter with the name of its layer, without `.weight`.
 pub struct Learned {
     value: Var,
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
 impl Learned {
-    /// Makes this part of the model a parameter of `shape`.
+    /// Makes a parameter of `shape`.
     ///
     /// # Errors
-    /// If the name is taken.
+    /// Returns an error if the name is taken.
     pub fn new(builder: &Builder, shape: &[usize], init: Init) -> Result<Self> {
-        let layer = builder.save_point(LayerKind::Embedding)?;
-        Ok(Self { value: builder.parameter(&layer, "", shape, init)?, layer })
+        let save_point = builder.save_point(LayerKind::Embedding)?;
+        Ok(Self { value: builder.parameter(&save_point, "", shape, init)?, save_point })
     }
 
-    /// Its value; outside candle's graph where the layer is frozen.
+    /// Its value, outside candle's graph if the layer is frozen.
     pub fn value(&self) -> Tensor {
-        match self.layer.is_frozen() {
+        match self.save_point.is_frozen() {
             true => self.value.as_detached_tensor(),
             false => self.value.as_tensor().clone(),
         }

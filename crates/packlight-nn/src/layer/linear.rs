@@ -9,64 +9,66 @@ use packlight_record::LayerKind;
 use super::{Module, require_positive};
 use crate::{Builder, Init, Result};
 
-/// A fully connected layer over the last axis: `weight` of shape (out, in) and, where it has one,
+/// A fully connected layer over the last axis: `weight` of shape (out, in) and, if it has one,
 /// `bias` of shape (out).
 pub struct Linear {
     weight: Var,
     bias: Option<Var>,
-    layer: Arc<SavePoint>,
+    save_point: Arc<SavePoint>,
 }
 
-/// What a fully connected layer needs besides its features.
-#[derive(Debug, Clone, Copy)]
+/// The settings of a [`Linear`]; the defaults are PyTorch's.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LinearConfig {
-    /// How the weight starts.
+    /// The initial weight.
     pub init: Init,
-    /// How the bias starts, if there is one.
+    /// The initial bias, or none for a layer without bias.
     pub bias: Option<Init>,
-    /// The level from which on auxiliary sign activation covers it, if it is one of those layers
-    /// of a transformer or mixer; see [`SavePoint::auxiliary`].
-    pub auxiliary: Option<u8>,
 }
 
-impl LinearConfig {
-    /// As in PyTorch: weight and bias uniform within `1 / sqrt(in_features)`.
-    pub fn pytorch(in_features: usize) -> Self {
-        let init = Init::pytorch(in_features);
-        Self { init, bias: Some(init), auxiliary: None }
+impl Default for LinearConfig {
+    fn default() -> Self {
+        Self { init: Init::FanIn, bias: Some(Init::FanIn) }
     }
 }
 
 impl Linear {
-    /// Makes the parameters of this part of the model.
+    /// Makes a fully connected layer with bias and PyTorch's initial values.
     ///
     /// # Errors
-    /// If a size is 0 or the name is taken.
-    pub fn new(
+    /// Returns an error if a size is 0 or the name is taken.
+    pub fn new(builder: &Builder, in_features: usize, out_features: usize) -> Result<Self> {
+        Self::with(builder, in_features, out_features, LinearConfig::default())
+    }
+
+    /// Makes a fully connected layer with other settings.
+    ///
+    /// # Errors
+    /// Returns an error if a size is 0 or the name is taken.
+    pub fn with(
         builder: &Builder,
         in_features: usize,
         out_features: usize,
         config: LinearConfig,
     ) -> Result<Self> {
-        let layer = match config.auxiliary {
-            Some(level) => builder.auxiliary_save_point(level)?,
-            None => builder.save_point(LayerKind::Linear)?,
-        };
+        let save_point = builder.save_point(LayerKind::Linear)?;
         let sizes = [
             ("the number of input features", in_features),
             ("the number of output features", out_features),
         ];
-        require_positive(layer.name(), &sizes)?;
-        let weight =
-            builder.parameter(&layer, "weight", &[out_features, in_features], config.init)?;
-        let bias = config.bias.map(|init| builder.parameter(&layer, "bias", &[out_features], init));
-        Ok(Self { weight, bias: bias.transpose()?, layer })
+        require_positive(save_point.name(), &sizes)?;
+        let parameter = |name, shape: &[usize], init: Init| {
+            builder.parameter(&save_point, name, shape, init.with_fan_in(in_features))
+        };
+        let weight = parameter("weight", &[out_features, in_features], config.init)?;
+        let bias = config.bias.map(|init| parameter("bias", &[out_features], init)).transpose()?;
+        Ok(Self { weight, bias, save_point })
     }
 }
 
 impl Module for Linear {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let bias = self.bias.as_ref().map(Var::as_tensor);
-        Ok(op::linear(x, &self.weight, bias, &self.layer)?)
+        Ok(op::linear(x, &self.weight, bias, &self.save_point)?)
     }
 }

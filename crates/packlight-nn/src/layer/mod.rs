@@ -1,9 +1,13 @@
-//! Layers: an op with its parameters and the name under which plans and records know it.
+//! Layers: an operation with its parameters, and the name under which plans and records know it.
+//!
+//! Each is made by `new` with PyTorch's defaults, most also by `with` and their settings. The
+//! [`Builder`](crate::Builder) that it is given says what it is called.
 
 mod activation;
 mod attention;
 mod batch_norm;
 mod conv2d;
+mod cross_entropy;
 mod dropout;
 mod embedding;
 mod feed_forward;
@@ -12,19 +16,22 @@ mod learned;
 mod linear;
 mod max_pool2d;
 mod patch_embedding;
+mod sequential;
 
 pub use activation::{Gelu, Nonlinearity, Relu, Silu};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};
+pub use cross_entropy::CrossEntropy;
 pub use dropout::Dropout;
 pub use embedding::Embedding;
-pub use feed_forward::FeedForward;
+pub use feed_forward::{FeedForward, FeedForwardConfig};
 pub use layer_norm::LayerNorm;
 pub use learned::Learned;
 pub use linear::{Linear, LinearConfig};
 pub use max_pool2d::MaxPool2d;
-pub use patch_embedding::{PatchConfig, PatchEmbedding};
+pub use patch_embedding::PatchEmbedding;
+pub use sequential::{Flatten, GlobalAvgPool2d, Sequential};
 
 use packlight_autograd::Activation;
 
@@ -32,14 +39,14 @@ use crate::{Error, Result};
 
 /// Anything that an activation can pass through.
 pub trait Module: Send + Sync {
-    /// The output for `x`, linked to it where the pass is for training.
+    /// Computes the output for `x`, linked to it if the pass is for training.
     ///
     /// # Errors
-    /// If the shape of `x` does not fit.
+    /// Returns an error if the shape of `x` does not fit.
     fn forward(&self, x: &Activation) -> Result<Activation>;
 }
 
-/// Answers an error that names the layer unless all of its dimensions are positive.
+/// Returns an error that names the layer unless all of its dimensions are positive.
 fn require_positive(layer: &str, dimensions: &[(&str, usize)]) -> Result<()> {
     match dimensions.iter().find(|(_, size)| *size == 0) {
         None => Ok(()),
@@ -50,7 +57,7 @@ fn require_positive(layer: &str, dimensions: &[(&str, usize)]) -> Result<()> {
     }
 }
 
-/// Answers an error that names the layer unless it can drop with `probability`.
+/// Returns an error that names the layer unless `probability` is one below 1.
 fn require_probability(layer: &str, probability: f64) -> Result<()> {
     match (0.0..1.0).contains(&probability) {
         true => Ok(()),

@@ -9,7 +9,7 @@ use super::patches::{LARGEST_PATCH, patches};
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
-    FeedForward, LayerNorm, Linear, LinearConfig, Nonlinearity, PatchConfig, PatchEmbedding,
+    FeedForward, FeedForwardConfig, LayerNorm, Linear, LinearConfig, Nonlinearity, PatchEmbedding,
 };
 use crate::{Builder, Init, MemoryStrategy, Module, Result, options};
 
@@ -66,10 +66,16 @@ impl Architecture for Mixer {
         let &Mixer { width, patch, .. } = self;
         let patches = patches(patch, data.image_size()?)?;
         let zero = Init::Constant(0.0);
-        let config = PatchConfig { patch, init: Init::LecunNormal, bias: zero };
-        let head = LinearConfig { init: zero, bias: Some(zero), auxiliary: None };
+        let embedding = LinearConfig { init: Init::LecunNormal, bias: Some(zero) };
+        let head = LinearConfig { init: zero, bias: Some(zero) };
         Ok(Network::Images(Box::new(Layers {
-            stem: PatchEmbedding::new(&builder.pp("stem").pp("proj"), in_channels, width, config)?,
+            stem: PatchEmbedding::with(
+                &builder.pp("stem").pp("proj"),
+                in_channels,
+                width,
+                patch,
+                embedding,
+            )?,
             blocks: CheckpointedBlocks::new(
                 builder,
                 self.depth,
@@ -77,8 +83,8 @@ impl Architecture for Mixer {
                 [],
                 |number| Block::new(&builder.pp("blocks").pp(number), self, patches),
             )?,
-            norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
-            head: Linear::new(&builder.pp("head"), width, classes, head)?,
+            norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::with(&builder.pp("head"), width, classes, head)?,
         })))
     }
 }
@@ -110,25 +116,23 @@ struct Block {
 impl Block {
     fn new(builder: &Builder, options: &Mixer, patches: usize) -> Result<Self> {
         let &Mixer { width, activation, .. } = options;
-        let mlp = |name: &str, (features, hidden): (usize, usize), levels: [u8; 2]| {
-            let linear = |level| LinearConfig {
+        let mlp = |name: &str, (features, hidden), auxiliary| {
+            let linear = LinearConfig {
                 init: Init::xavier_uniform(features, hidden),
                 bias: Some(Init::Normal { deviation: 1e-6 }),
-                auxiliary: Some(level),
             };
-            FeedForward::new(
-                &builder.pp(name),
-                ["fc1", "fc2"],
-                (features, hidden),
-                levels.map(linear),
+            let config = FeedForwardConfig {
+                linear: [linear; 2],
+                auxiliary,
                 activation,
-                0.0,
-            )
+                ..FeedForwardConfig::default()
+            };
+            FeedForward::with(&builder.pp(name), features, hidden, config)
         };
         Ok(Self {
-            norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,
+            norm1: LayerNorm::with(&builder.pp("norm1"), width, EPSILON)?,
             tokens: mlp("mlp_tokens", (patches, width / 2), [4, 3])?,
-            norm2: LayerNorm::new(&builder.pp("norm2"), width, EPSILON)?,
+            norm2: LayerNorm::with(&builder.pp("norm2"), width, EPSILON)?,
             channels: mlp("mlp_channels", (width, 4 * width), [2, 1])?,
         })
     }

@@ -6,7 +6,7 @@ use packlight_spec::Fault;
 use super::facts::LARGEST;
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
-use crate::layer::{Linear, LinearConfig, Relu};
+use crate::layer::{Linear, Relu};
 use crate::{Builder, MemoryStrategy, Module, Result, options};
 
 options! {
@@ -46,8 +46,7 @@ impl Architecture for Mlp {
         strategy: &MemoryStrategy,
     ) -> Result<Network> {
         let linear = |number: usize, features: usize, out: usize| {
-            let config = LinearConfig::pytorch(features);
-            Linear::new(&builder.pp(format!("fc{number}")), features, out, config)
+            Linear::new(&builder.pp(format!("fc{number}")), features, out)
         };
         let inputs = data.in_channels()? * data.image_size()?.pow(2);
         let widths = [&[inputs], &self.hidden[..]].concat();

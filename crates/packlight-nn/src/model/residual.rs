@@ -2,7 +2,6 @@
 //! CVPR 2016).
 
 use packlight_autograd::{Activation, op};
-use packlight_kernels::conv2d::Conv2dGeometry;
 
 use super::Stem;
 use crate::checkpointed::{Checkpointed, CheckpointedBlocks};
@@ -58,13 +57,13 @@ impl ResNet {
             Stem::Cifar => (3, 1),
             Stem::Imagenet => (7, 2),
         };
-        let stem_conv = convolution(kernel, stride, init);
-        let conv1 = Conv2d::new(&builder.pp("conv1"), in_channels, width, stem_conv)?;
+        let conv1 =
+            convolution(&builder.pp("conv1"), (in_channels, width), (kernel, stride), init)?;
         let bn1 = BatchNorm2d::new(&builder.pp("bn1"), width)?;
         let relu = Relu::new(&builder.pp("relu"))?;
         let max_pool = match stem {
             Stem::Cifar => None,
-            Stem::Imagenet => Some(MaxPool2d::new(&builder.pp("maxpool"), 3, 2, 1)?),
+            Stem::Imagenet => Some(MaxPool2d::with(&builder.pp("maxpool"), 3, 2, 1)?),
         };
 
         let layout = layout(width, family, strategy)?;
@@ -76,11 +75,11 @@ impl ResNet {
             })?;
 
         let channels = layout.last().map_or(width, |last| last.out);
-        let mut config = LinearConfig::pytorch(channels);
+        let mut config = LinearConfig::default();
         if let ShortcutKind::Subsample = family.shortcut {
             config.init = init; // the CIFAR family's initialisation covers the classifier too
         }
-        let classifier = Linear::new(&builder.pp(family.classifier), channels, classes, config)?;
+        let classifier = Linear::with(&builder.pp(family.classifier), channels, classes, config)?;
         let auxiliary_residual = strategy.auxiliary_residual.is_some();
         Ok(Self { conv1, bn1, relu, max_pool, blocks, auxiliary_residual, classifier })
     }
@@ -202,13 +201,12 @@ impl BasicBlock {
     ) -> Result<Self> {
         let &Place { channels, out, stride, shares_input, .. } = place;
         let init = Init::KaimingNormal(family.fan);
-        let (first, second) = (convolution(3, stride, init), convolution(3, 1, init));
-        let conv1 = Conv2d::new(&builder.pp("conv1"), channels, out, first)?;
+        let conv1 = convolution(&builder.pp("conv1"), (channels, out), (3, stride), init)?;
         let rest = || {
             Ok(Rest {
                 bn1: BatchNorm2d::new(&builder.pp("bn1"), out)?,
                 relu1: Relu::new(&builder.pp("relu1"))?,
-                conv2: Conv2d::new(&builder.pp("conv2"), out, out, second)?,
+                conv2: convolution(&builder.pp("conv2"), (out, out), (3, 1), init)?,
                 bn2: BatchNorm2d::new(&builder.pp("bn2"), out)?,
             })
         };
@@ -225,9 +223,8 @@ impl BasicBlock {
                 ShortcutKind::Subsample => Shortcut::Subsample { stride, channels: out },
                 ShortcutKind::Projection => {
                     let downsample = builder.pp("downsample");
-                    let config = convolution(1, stride, init);
                     Shortcut::Projection(
-                        Conv2d::new(&downsample.pp(0), channels, out, config)?,
+                        convolution(&downsample.pp(0), (channels, out), (1, stride), init)?,
                         BatchNorm2d::new(&downsample.pp(1), out)?,
                     )
                 }
@@ -266,11 +263,13 @@ impl Module for Rest {
 }
 
 /// A convolution without bias, padded so that stride 1 keeps the size.
-fn convolution(kernel: usize, stride: usize, init: Init) -> Conv2dConfig {
-    let geometry = Conv2dGeometry {
-        stride: (stride, stride),
-        padding: (kernel / 2, kernel / 2),
-        ..Conv2dGeometry::default()
-    };
-    Conv2dConfig { kernel, geometry, bias: false, init }
+fn convolution(
+    builder: &Builder,
+    (channels, out): (usize, usize),
+    (kernel, stride): (usize, usize),
+    init: Init,
+) -> Result<Conv2d> {
+    let config =
+        Conv2dConfig { stride, padding: kernel / 2, init, bias: None, ..Conv2dConfig::default() };
+    Conv2d::with(builder, channels, out, kernel, config)
 }

@@ -11,14 +11,14 @@ use super::patches::check_heads;
 use super::{Architecture, Blocks, DataFacts, Network, PairModule, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
-    Attention, Dropout, Embedding, FeedForward, LayerNorm, Linear, LinearConfig, Nonlinearity,
+    Attention, Dropout, Embedding, FeedForward, FeedForwardConfig, LayerNorm, Linear, LinearConfig,
+    Nonlinearity,
 };
 use crate::{Builder, Error, Init, MemoryStrategy, Module, Result, options};
 
 /// The token that fills up sequences which are shorter than others: it is neither seen nor counted.
 pub const PADDING: u32 = 0;
 
-const EPSILON: f64 = 1e-5;
 /// Places that have a position embedding.
 const POSITIONS: usize = 5000;
 
@@ -90,18 +90,13 @@ impl Architecture for Transformer {
             encoder: CheckpointedBlocks::new(&encoder, depth, checkpoint, [], |number| {
                 EncoderLayer::new(&encoder_layers.pp(number), self)
             })?,
-            encoder_norm: LayerNorm::new(&encoder.pp("norm"), width, EPSILON)?,
+            encoder_norm: LayerNorm::new(&encoder.pp("norm"), width)?,
             target: TokenEmbedding::new(builder, "trg", classes, self)?,
             decoder: CheckpointedBlocks::new(&decoder, depth, checkpoint, ["memory"], |number| {
                 DecoderLayer::new(&decoder_layers.pp(number), self)
             })?,
-            decoder_norm: LayerNorm::new(&decoder.pp("norm"), width, EPSILON)?,
-            generator: Linear::new(
-                &builder.pp("decoder_generator").pp("linear"),
-                width,
-                classes,
-                linear(width, classes, None),
-            )?,
+            decoder_norm: LayerNorm::new(&decoder.pp("norm"), width)?,
+            generator: linear(&builder.pp("decoder_generator").pp("linear"), width, classes)?,
         })))
     }
 }
@@ -170,7 +165,7 @@ impl TokenEmbedding {
         let positions = builder.pp(format!("{side}_pos_embedding"));
         let xavier = Init::xavier_uniform(width, vocabulary);
         Ok(Self {
-            tokens: Embedding::new(&table, vocabulary, width, xavier)?,
+            tokens: Embedding::with(&table, vocabulary, width, xavier)?,
             positions: positions.buffer(
                 "positional_encodings_table",
                 &[POSITIONS, width],
@@ -210,7 +205,7 @@ impl Sublayer {
         f: impl FnOnce() -> Result<F>,
     ) -> Result<(Self, F)> {
         let builder = builder.pp("sublayers").pp(number);
-        let norm = LayerNorm::new(&builder.pp("norm"), options.width, EPSILON)?;
+        let norm = LayerNorm::new(&builder.pp("norm"), options.width)?;
         let f = f()?;
         let dropout = Dropout::new(&builder.pp("dropout"), options.dropout)?;
         Ok((Self { norm, dropout }, f))
@@ -296,14 +291,12 @@ struct Projected {
 impl Projected {
     fn new(builder: &Builder, options: &Transformer) -> Result<Self> {
         let width = options.width;
-        let linear = |builder: Builder, level| {
-            Linear::new(&builder, width, width, linear(width, width, Some(level)))
-        };
-        let net = |number: usize| linear(builder.pp("qkv_nets").pp(number), 4);
+        let net =
+            |number: usize| linear(&builder.pp("qkv_nets").pp(number).auxiliary(4), width, width);
         Ok(Self {
             qkv: [net(0)?, net(1)?, net(2)?],
-            attention: Attention::new(builder, width, options.heads, options.dropout)?,
-            out: linear(builder.pp("out_projection_net"), 3)?,
+            attention: Attention::with(builder, width, options.heads, options.dropout)?,
+            out: linear(&builder.pp("out_projection_net").auxiliary(3), width, width)?,
         })
     }
 
@@ -323,14 +316,21 @@ impl Projected {
 fn feed_forward(builder: &Builder, options: &Transformer) -> Result<FeedForward> {
     let &Transformer { width, activation, dropout, .. } = options;
     let hidden = 4 * width;
-    let names = ["linear1", "linear2"];
-    let configs = [linear(width, hidden, Some(2)), linear(hidden, width, Some(1))];
-    let builder = builder.pp("pointwise_net");
-    FeedForward::new(&builder, names, (width, hidden), configs, activation, dropout)
+    let config = FeedForwardConfig {
+        names: ["linear1", "linear2"],
+        linear: [glorot(width, hidden), glorot(hidden, width)],
+        activation,
+        dropout,
+        ..FeedForwardConfig::default()
+    };
+    FeedForward::with(&builder.pp("pointwise_net"), width, hidden, config)
 }
 
-/// A linear layer with Glorot's weight and PyTorch's bias.
-fn linear(features: usize, out: usize, auxiliary: Option<u8>) -> LinearConfig {
-    let init = Init::xavier_uniform(features, out);
-    LinearConfig { init, bias: Some(Init::pytorch(features)), auxiliary }
+fn linear(builder: &Builder, features: usize, out: usize) -> Result<Linear> {
+    Linear::with(builder, features, out, glorot(features, out))
+}
+
+/// Glorot's weight and PyTorch's bias.
+fn glorot(features: usize, out: usize) -> LinearConfig {
+    LinearConfig { init: Init::xavier_uniform(features, out), ..LinearConfig::default() }
 }

@@ -9,12 +9,15 @@ use super::patches::{LARGEST_PATCH, check_heads, patches};
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
-    Attention, FeedForward, LayerNorm, Learned, Linear, LinearConfig, Nonlinearity, PatchConfig,
-    PatchEmbedding,
+    Attention, FeedForward, FeedForwardConfig, LayerNorm, Learned, Linear, LinearConfig,
+    Nonlinearity, PatchEmbedding,
 };
 use crate::{Builder, Init, MemoryStrategy, Module, Result, options};
 
 const EPSILON: f64 = 1e-6;
+/// timm's linear layers.
+const LINEAR: LinearConfig =
+    LinearConfig { init: Init::Normal { deviation: 0.02 }, bias: Some(Init::Constant(0.0)) };
 
 options! {
     /// A vision transformer: patches, a class token, positions, blocks, and a head on the class token.
@@ -68,11 +71,9 @@ impl Architecture for Vit {
         let patches = patches(patch, data.image_size()?)?;
         let token = Init::Normal { deviation: 1e-6 };
         let small = Init::Normal { deviation: 0.02 };
-        let default = Init::pytorch(in_channels * patch * patch);
-        let config = PatchConfig { patch, init: default, bias: default };
         let embedding = builder.pp("patch_embed").pp("proj");
         Ok(Network::Images(Box::new(Layers {
-            patches: PatchEmbedding::new(&embedding, in_channels, width, config)?,
+            patches: PatchEmbedding::new(&embedding, in_channels, width, patch)?,
             class_token: Learned::new(&builder.pp("cls_token"), &[1, 1, width], token)?,
             positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
             blocks: CheckpointedBlocks::new(
@@ -82,8 +83,8 @@ impl Architecture for Vit {
                 [],
                 |number| Block::new(&builder.pp("blocks").pp(number), self),
             )?,
-            norm: LayerNorm::new(&builder.pp("norm"), width, EPSILON)?,
-            head: Linear::new(&builder.pp("head"), width, classes, linear(None))?,
+            norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
+            head: Linear::with(&builder.pp("head"), width, classes, LINEAR)?,
         })))
     }
 }
@@ -121,20 +122,18 @@ impl Block {
     fn new(builder: &Builder, options: &Vit) -> Result<Self> {
         let width = options.width;
         let attn = builder.pp("attn");
+        let feed_forward = FeedForwardConfig {
+            linear: [LINEAR; 2],
+            activation: options.activation,
+            ..FeedForwardConfig::default()
+        };
         Ok(Self {
-            norm1: LayerNorm::new(&builder.pp("norm1"), width, EPSILON)?,
-            qkv: Linear::new(&attn.pp("qkv"), width, 3 * width, linear(Some(4)))?,
-            attention: Attention::new(&attn, width, options.heads, 0.0)?,
-            proj: Linear::new(&attn.pp("proj"), width, width, linear(Some(3)))?,
-            norm2: LayerNorm::new(&builder.pp("norm2"), width, EPSILON)?,
-            mlp: FeedForward::new(
-                &builder.pp("mlp"),
-                ["fc1", "fc2"],
-                (width, 4 * width),
-                [linear(Some(2)), linear(Some(1))],
-                options.activation,
-                0.0,
-            )?,
+            norm1: LayerNorm::with(&builder.pp("norm1"), width, EPSILON)?,
+            qkv: Linear::with(&attn.pp("qkv").auxiliary(4), width, 3 * width, LINEAR)?,
+            attention: Attention::new(&attn, width, options.heads)?,
+            proj: Linear::with(&attn.pp("proj").auxiliary(3), width, width, LINEAR)?,
+            norm2: LayerNorm::with(&builder.pp("norm2"), width, EPSILON)?,
+            mlp: FeedForward::with(&builder.pp("mlp"), width, 4 * width, feed_forward)?,
         })
     }
 
@@ -153,10 +152,4 @@ impl Module for Block {
         let x = op::add(x, &self.attend(&self.norm1.forward(x)?)?)?;
         Ok(op::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
-}
-
-/// timm's linear layers.
-fn linear(auxiliary: Option<u8>) -> LinearConfig {
-    let init = Init::Normal { deviation: 0.02 };
-    LinearConfig { init, bias: Some(Init::Constant(0.0)), auxiliary }
 }

@@ -9,7 +9,7 @@ use packlight_nn::{ModelSpec, Plan};
 use packlight_spec::layout::STUDY;
 
 pub use collection::{Collection, Member};
-pub(crate) use optimizer::{Updates, build_optimizer};
+pub(crate) use optimizer::build_optimizer;
 
 use crate::data::DataSpec;
 use crate::{Error, Result};

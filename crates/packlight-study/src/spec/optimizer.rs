@@ -1,7 +1,6 @@
 //! The optimizer that a study describes.
 
-use candle_core::backprop::GradStore;
-use candle_nn::{Optimizer, ParamsAdamW};
+use candle_nn::ParamsAdamW;
 use packlight_nn::Parameters;
 use packlight_nn::optimizer::{AdamW, Resumable, Sgd, SgdConfig};
 use packlight_spec::OptimizerSpec;
@@ -12,7 +11,7 @@ use crate::Result;
 pub(crate) fn build_optimizer(
     spec: &OptimizerSpec,
     parameters: &Parameters,
-) -> Result<Box<dyn Updates>> {
+) -> Result<Box<dyn Resumable>> {
     Ok(match *spec {
         OptimizerSpec::Sgd { learning_rate, momentum, weight_decay, nesterov } => {
             let config = SgdConfig { lr: learning_rate, momentum, weight_decay, nesterov };
@@ -24,17 +23,4 @@ pub(crate) fn build_optimizer(
             Box::new(AdamW::for_parameters(parameters, config)?)
         }
     })
-}
-
-/// An optimizer that a run can resume.
-pub(crate) trait Updates: Resumable {
-    /// One step at this learning rate.
-    fn update(&mut self, gradients: &GradStore, learning_rate: f64) -> candle_core::Result<()>;
-}
-
-impl<O: Optimizer + Resumable> Updates for O {
-    fn update(&mut self, gradients: &GradStore, learning_rate: f64) -> candle_core::Result<()> {
-        self.set_learning_rate(learning_rate);
-        self.step(gradients)
-    }
 }

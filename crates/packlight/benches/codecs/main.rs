@@ -15,16 +15,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use candle_nn::Optimizer;
 use mimalloc::MiMalloc;
 use packlight::autograd::allocator::{self, Counting};
-use packlight::autograd::{Activation, Ledger, Pass};
+use packlight::autograd::{Ledger, Pass};
 use packlight::codec::registry::CODECS;
 use packlight::codec::{Calibration, Codec};
 use packlight::kernels::rng::{Key, Purpose};
-use packlight::nn::model::Resnet18;
+use packlight::nn::model::{Inputs, Resnet18};
 use packlight::nn::optimizer::{Sgd, SgdConfig};
-use packlight::nn::{Model, ModelSpec, Module, Plan};
+use packlight::nn::{Model, ModelSpec, Plan, Trainer};
 use serde::Serialize;
 
 #[global_allocator]
@@ -87,7 +86,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         eprintln!("round {} of {ROUNDS}, {} plans", round + 1, contestants.len());
         for contestant in &mut contestants {
             let begun = Instant::now();
-            contestant.step(&Pass::training().with_seed(0, 2 + round as u64))?;
+            contestant.step(&Ledger::new())?;
             contestant.seconds.push(begun.elapsed().as_secs_f64());
         }
     }
@@ -116,8 +115,8 @@ fn first_line(error: &packlight::nn::Error) -> String {
 struct Contestant {
     plan: String,
     model: Model,
-    optimizer: Sgd,
-    images: Tensor,
+    trainer: Trainer<Sgd>,
+    images: Inputs,
     labels: Tensor,
     seconds: Vec<f64>,
     peak: usize,
@@ -147,15 +146,18 @@ impl Contestant {
         let spec = spec.for_images(3, SIDE, CLASSES)?;
         let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
         let config = SgdConfig { lr: 1e-3, ..SgdConfig::default() };
-        let optimizer = Sgd::new(model.parameters().vars(), config)?;
+        let sgd = Sgd::for_parameters(model.parameters(), config)?;
+        let mut trainer = Trainer::new(model.parameters(), sgd, 0, 2 + ROUNDS as u64);
+        trainer.steps.go_to(1); // the first step would calibrate, which takes longer than all rounds
         let mut random = Key::new(0, Purpose::Sample).stream();
         let pixels = (0..BATCH * 3 * SIDE * SIDE).map(|_| random.normal() as f32).collect();
+        let images = Tensor::from_vec::<_, f32>(pixels, (BATCH, 3, SIDE, SIDE), &Device::Cpu)?;
         let labels = (0..BATCH).map(|_| random.below(CLASSES as u32)).collect();
         Ok(Self {
             plan: plan.to_owned(),
             model,
-            optimizer,
-            images: Tensor::from_vec::<_, f32>(pixels, (BATCH, 3, SIDE, SIDE), &Device::Cpu)?,
+            trainer,
+            images: Inputs::Images(images),
             labels: Tensor::from_vec::<_, u32>(labels, BATCH, &Device::Cpu)?,
             seconds: Vec::new(),
             peak: 0,
@@ -163,24 +165,23 @@ impl Contestant {
         })
     }
 
-    /// One training step.
-    fn step(&mut self, pass: &Pass) -> Result<(), packlight::nn::Error> {
-        let logits = self.model.forward(&Activation::from_tensor(&self.images, pass)?)?;
-        let loss = self.model.loss(&logits, &self.labels)?.into_tensor()?;
-        drop(logits);
-        let gradients = loss.backward()?;
-        drop(loss);
-        self.optimizer.step(&gradients)?;
-        packlight::nn::codec_state::allocate(self.model.save_points())
+    /// One training step, with what it saves on the ledger.
+    fn step(&mut self, ledger: &Ledger) -> Result<(), packlight::nn::Error> {
+        let (model, images, labels) = (&self.model, &self.images, &self.labels);
+        let loss =
+            |pass: &Pass| Ok(model.loss(&model.logits(images, pass)?, labels)?.into_tensor()?);
+        let pass = self.trainer.steps.begin(loss)?.with_ledger(ledger);
+        let gradients = loss(&pass)?.backward()?;
+        self.trainer.update(&gradients)
     }
 
     /// Warms up, and counts what a step takes.
     fn count(&mut self) -> Result<(), packlight::nn::Error> {
-        self.step(&Pass::training().with_seed(0, 0))?;
+        self.step(&Ledger::new())?;
         let ledger = Ledger::new();
         let before = allocator::live();
         allocator::reset_peak();
-        self.step(&Pass::training().with_seed(0, 1).with_ledger(&ledger))?;
+        self.step(&ledger)?;
         self.peak = allocator::peak().saturating_sub(before);
         let entries = ledger.entries();
         self.kept = entries.iter().filter(|e| !e.again).map(|e| e.bytes.total()).sum();

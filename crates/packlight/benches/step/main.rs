@@ -12,12 +12,12 @@ use candle_nn::Optimizer;
 use candle_resnet::CandleResNet;
 use criterion::{Criterion, SamplingMode};
 use mimalloc::MiMalloc;
+use packlight::autograd::Pass;
 use packlight::autograd::allocator::{self, Counting};
-use packlight::autograd::{Activation, Pass};
 use packlight::kernels::rng::{Key, Purpose};
-use packlight::nn::model::Resnet18;
+use packlight::nn::model::{Inputs, Resnet18};
 use packlight::nn::optimizer::{Sgd, SgdConfig};
-use packlight::nn::{Model, ModelSpec, Module, Plan};
+use packlight::nn::{Model, ModelSpec, Plan, Trainer};
 
 #[global_allocator]
 static ALLOCATOR: Counting<MiMalloc> = Counting::new(MiMalloc);
@@ -133,14 +133,13 @@ fn packlight_step(width: usize, plan: &str) -> Result<Step, packlight::nn::Error
     let spec = ModelSpec::new(Resnet18 { width, ..Resnet18::default() });
     let spec = spec.for_images(3, 32, CLASSES)?;
     let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
-    let mut optimizer = sgd(model.parameters().vars())?;
-    let loss = move || {
-        let logits = model.forward(&Activation::from_tensor(&images, &Pass::training())?)?;
-        Ok::<_, packlight::nn::Error>(model.loss(&logits, &labels)?.into_tensor()?)
-    };
+    let sgd = sgd(model.parameters().vars())?;
+    let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
+    let images = Inputs::Images(images);
     Ok(Box::new(move || {
-        let loss = loss().map_err(candle_core::Error::wrap)?;
-        optimizer.step(&loss.backward()?)
+        let loss =
+            |pass: &Pass| Ok(model.loss(&model.logits(&images, pass)?, &labels)?.into_tensor()?);
+        trainer.step(loss).map(drop).map_err(candle_core::Error::wrap)
     }))
 }
 

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use candle_core::Tensor;
 use clap::Args;
-use packlight::autograd::{Pass, SavePoint};
-use packlight::kernels::finite::is_finite;
-use packlight::nn::{Plan, codec_state, weights};
-use packlight::probe::calibrate;
+use packlight::autograd::Pass;
+use packlight::nn::{self, Plan, weights};
 use serde::Serialize;
 
 use crate::batch_file::BatchFile;
@@ -94,39 +91,19 @@ impl Arguments {
         let model = file.model(&spec, &Plan::parse(&self.plan)?)?;
         let (inputs, labels) = file.batch(&model)?;
 
-        let pass = Pass::training();
-        let loss = |pass: &Pass| -> packlight::nn::Result<Tensor> {
-            Ok(model.loss(&model.logits(&inputs, pass)?, &labels)?.into_tensor()?)
+        let loss =
+            |pass: &Pass| Ok(model.loss(&model.logits(&inputs, pass)?, &labels)?.into_tensor()?);
+        let (loss, store) = match nn::gradients(model.parameters(), loss) {
+            Err(nn::Error::Diverged { found, .. }) => {
+                bail!("{found}: something overflowed on the way; give smaller parameters or inputs")
+            }
+            found => found?,
         };
-        calibrate(model.parameters(), &pass, loss, 0, 1)?;
-        let mut value = loss(&pass)?;
-        let mut store = value.backward()?;
-        if shared_out(model.save_points())? {
-            value = loss(&pass)?;
-            store = value.backward()?;
-        }
-        require_finite("the loss", &value)?;
         let of = |(name, var): (&str, &candle_core::Var)| {
             let gradient = store.get(var).with_context(|| format!("`{name}` has no gradient"))?;
-            require_finite(&format!("the gradient of `{name}`"), gradient)?;
             Ok((name.to_owned(), gradient.clone()))
         };
         let gradients = model.parameters().trained().map(of).collect::<anyhow::Result<_>>()?;
-        Ok((value.detach().reshape(1)?, gradients))
+        Ok((loss.detach().reshape(1)?, gradients))
     }
-}
-
-/// Answers an error where something computed overflowed.
-fn require_finite(what: &str, computed: &Tensor) -> anyhow::Result<()> {
-    let remedy = "something overflowed on the way; give smaller parameters or inputs";
-    ensure!(is_finite(&computed.detach())?, "{what} is not finite: {remedy}");
-    Ok(())
-}
-
-/// Has the codecs share out among all layers what they do, and answers whether they did.
-fn shared_out(layers: &[Arc<SavePoint>]) -> packlight::nn::Result<bool> {
-    let remembered = || codec_state::tensors(layers).into_values().map(|tensor| tensor.id());
-    let before: Vec<_> = remembered().collect();
-    codec_state::allocate(layers)?;
-    Ok(!remembered().eq(before))
 }

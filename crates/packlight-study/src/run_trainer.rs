@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::{Model, ModelSpec, Plan, codec_state};
+use packlight_nn::optimizer::Resumable;
+use packlight_nn::{Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
 use packlight_spec::NamedPlan;
 
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
 use crate::data::DataSet;
 use crate::evaluation::evaluate;
+use crate::instrument::Instrument;
 use crate::logs::Logs;
 use crate::progress::{Event, Progress};
-use crate::spec::{Study, Updates, build_optimizer};
-use crate::step::Look;
+use crate::spec::{Study, build_optimizer};
 use crate::{Error, Result, machine};
 
 /// The name of a finished run's weights within its folder: parameters and running statistics, under
@@ -43,17 +44,17 @@ pub(crate) struct Watch<'a> {
 ///
 /// Which samples a step sees, how they are augmented and what dropout drops are functions of the
 /// seed, the epoch and the step, so a position and the tensors are all that a resumed run needs.
-pub(crate) struct Trainer<'a> {
+pub(crate) struct RunTrainer<'a> {
     pub(crate) study: &'a Study,
     pub(crate) data: &'a DataSet,
     pub(crate) epochs: u64,
-    pub(crate) seed: u64,
     pub(crate) device: Device,
     pub(crate) model: Model,
-    pub(crate) optimizer: Box<dyn Updates>,
+    /// Takes the steps; its number of the next one is the position's.
+    pub(crate) trainer: Trainer<Box<dyn Resumable>>,
 }
 
-impl<'a> Trainer<'a> {
+impl<'a> RunTrainer<'a> {
     /// A model made from `seed`, or from the study's weights, with the codecs of `plan`, and its
     /// optimizer.
     ///
@@ -75,7 +76,10 @@ impl<'a> Trainer<'a> {
         }
         let optimizer = build_optimizer(&study.optimizer, model.parameters())?;
         let epochs = study.epochs_of(plan);
-        Ok(Self { study, data, epochs, seed, device, model, optimizer })
+        let steps = epochs.saturating_mul(steps_per_epoch(study, data));
+        let trainer = Trainer::new(model.parameters(), optimizer, seed, steps)
+            .with_schedule(study.schedule.clone());
+        Ok(Self { study, data, epochs, device, model, trainer })
     }
 
     /// Goes back to the checkpoint in `folder` and answers where that is, if there is one.
@@ -89,8 +93,9 @@ impl<'a> Trainer<'a> {
         };
         let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
         self.model.parameters().set(&saved.model).map_err(unfit)?;
-        self.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
+        self.trainer.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
         codec_state::restore(self.model.save_points(), &saved.memory).map_err(unfit)?;
+        self.trainer.steps.go_to(saved.position.step);
         Ok(Some(saved.position))
     }
 
@@ -141,45 +146,31 @@ impl<'a> Trainer<'a> {
 
     /// Optimizer steps of the whole run.
     pub(crate) fn total_steps(&self) -> u64 {
-        self.epochs.saturating_mul(self.steps_per_epoch())
-    }
-
-    /// The learning rate of `step`.
-    pub(crate) fn learning_rate(&self, step: u64) -> f64 {
-        let factor = self.study.schedule.factor(step as usize, self.total_steps() as usize);
-        self.study.optimizer.learning_rate() * factor
-    }
-
-    fn steps_per_epoch(&self) -> u64 {
-        self.samples_per_epoch().div_ceil(self.study.batch) as u64
-    }
-
-    /// The training samples that an epoch goes through.
-    pub(crate) fn samples_per_epoch(&self) -> usize {
-        let samples = self.data.train.len();
-        let left_out = if self.study.drop_last { samples % self.study.batch } else { 0 };
-        samples - left_out
+        self.trainer.steps.total()
     }
 
     /// The order in which an epoch goes through training samples.
     pub(crate) fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
-        Key::new(self.seed, Purpose::Shuffle).step(epoch).stream().shuffle(&mut order);
-        order.truncate(self.samples_per_epoch());
+        Key::new(self.trainer.steps.seed(), Purpose::Shuffle)
+            .step(epoch)
+            .stream()
+            .shuffle(&mut order);
+        order.truncate(samples_per_epoch(self.study, self.data));
         order
     }
 
-    /// What step `step` of `epoch` is looked at with: the probe where the study says so, the ledger
+    /// What step `step` of `epoch` is measured with: the probe where the study says so, the ledger
     /// at the first other step of each epoch, its timeline at the first such step of the run.
-    fn look(&self, epoch: u64, step: u64) -> Look {
+    fn instrument(&self, epoch: u64, step: u64) -> Instrument {
         let probe = &self.study.probe;
-        let epoch_start = epoch * self.steps_per_epoch();
+        let epoch_start = epoch * steps_per_epoch(self.study, self.data);
         if probe.includes(step) {
-            Look::Probe
+            Instrument::Probe
         } else if probe.first_outside(epoch_start..step + 1) == Some(step) {
-            Look::Ledger { timeline: probe.first_outside(0..step + 1) == Some(step) }
+            Instrument::Ledger { timeline: probe.first_outside(0..step + 1) == Some(step) }
         } else {
-            Look::Nothing
+            Instrument::None
         }
     }
 
@@ -201,16 +192,11 @@ impl<'a> Trainer<'a> {
         position: &mut Position,
         logs: &mut Logs,
     ) -> Result<Option<String>> {
-        let look = self.look(position.epoch, position.step);
-        let found = match self.step(indices, position.epoch, position.step, look) {
-            Err(e) if e.is_divergence() => {
-                return Ok(Some(format!("{e} (step {})", position.step)));
-            }
-            found => found?,
+        let instrument = self.instrument(position.epoch, position.step);
+        let found = match self.step(indices, position.epoch, instrument) {
+            Ok(found) => found,
+            Err(error) => return error.divergence(position.step).map(Some).ok_or(error),
         };
-        if found.diverged.is_some() {
-            return Ok(found.diverged);
-        }
         found.records.iter().try_for_each(|record| logs.record(record))?;
         found.measurements.iter().try_for_each(|measurement| logs.measure(measurement))?;
         position.batch += 1;
@@ -220,7 +206,7 @@ impl<'a> Trainer<'a> {
         sums.last_loss = found.loss;
         sums.correct += found.correct;
         sums.units += found.units;
-        if look != Look::Probe {
+        if instrument != Instrument::Probe {
             sums.timed_steps += 1;
             sums.seconds += found.seconds;
         }
@@ -245,7 +231,7 @@ impl<'a> Trainer<'a> {
         logs.record(&Record::Epoch {
             epoch,
             step,
-            learning_rate: self.learning_rate(step.saturating_sub(1)),
+            learning_rate: self.trainer.learning_rate(step.saturating_sub(1)),
             train_loss,
             train_accuracy: sums.correct as f64 / sums.units as f64,
             test_loss: test.loss,
@@ -271,11 +257,23 @@ impl<'a> Trainer<'a> {
         let checkpoint = Checkpoint {
             position: *position,
             model: self.model.parameters().tensors()?,
-            optimizer: self.optimizer.state()?,
+            optimizer: self.trainer.optimizer.state()?,
             memory: codec_state::tensors(self.model.save_points()),
         };
         checkpoint.save(&folder.join(CHECKPOINT))
     }
+}
+
+/// Optimizer steps of an epoch.
+fn steps_per_epoch(study: &Study, data: &DataSet) -> u64 {
+    samples_per_epoch(study, data).div_ceil(study.batch) as u64
+}
+
+/// The training samples that an epoch goes through.
+fn samples_per_epoch(study: &Study, data: &DataSet) -> usize {
+    let samples = data.train.len();
+    let left_out = if study.drop_last { samples % study.batch } else { 0 };
+    samples - left_out
 }
 
 fn diverged(reason: String, position: &mut Position, logs: &mut Logs) -> Result<Ending> {

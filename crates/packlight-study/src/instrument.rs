@@ -1,0 +1,138 @@
+//! What a step is measured with, and the records and measurements that come of it.
+
+use std::sync::Arc;
+
+use packlight_autograd::{Ledger, Pass, SavePoint, allocator};
+use packlight_probe::SideBySide;
+use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
+
+use crate::step::Step;
+
+/// What a step is measured with; never with both, since probing takes memory of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instrument {
+    /// Nothing.
+    None,
+    /// The probe. The step is not timed, since probing takes time of its own.
+    Probe,
+    /// The ledger, with or without its timeline, which takes next to no time.
+    Ledger { timeline: bool },
+}
+
+/// The instruments of one step.
+pub(crate) struct Instruments {
+    chosen: Instrument,
+    probe: Arc<SideBySide>,
+    ledger: Ledger,
+}
+
+/// Live bytes by the allocator.
+pub(crate) struct Live {
+    /// Before the step.
+    pub(crate) before: usize,
+    /// At most, in its forward and backward pass.
+    pub(crate) peak: usize,
+}
+
+impl Instruments {
+    pub(crate) fn new(chosen: Instrument) -> Self {
+        let ledger = if counting() { Ledger::with_counter(allocator::live) } else { Ledger::new() };
+        Self { chosen, probe: SideBySide::new(), ledger }
+    }
+
+    /// The pass with the chosen instrument.
+    pub(crate) fn attach(&self, pass: Pass) -> Pass {
+        match self.chosen {
+            Instrument::None => pass,
+            Instrument::Probe => pass.with_observer(self.probe.clone()),
+            Instrument::Ledger { .. } => pass.with_ledger(&self.ledger),
+        }
+    }
+
+    /// What the probe found in the backward pass.
+    pub(crate) fn probed(
+        &self,
+        save_points: &[Arc<SavePoint>],
+        epoch: u64,
+        step: u64,
+    ) -> Vec<Record> {
+        self.probe.records(save_points, epoch, step)
+    }
+
+    /// Adds the ledger's account of a whole step to what the step found.
+    pub(crate) fn account(
+        &self,
+        save_points: &[Arc<SavePoint>],
+        step: u64,
+        live: &Live,
+        found: &mut Step,
+    ) {
+        let Instrument::Ledger { timeline } = self.chosen else { return };
+        record_saved(&self.ledger, step, found);
+        found.records.extend(save_points.iter().filter_map(|point| codec_state(point, step)));
+        if timeline {
+            record_timeline(&self.ledger, step, live, found);
+        }
+    }
+}
+
+/// Whether the process's allocator counts. Where it does not, nothing is ever live.
+fn counting() -> bool {
+    allocator::live() > 0
+}
+
+/// Adds a record for each tensor that the forward pass saved, and a measurement where its bytes were
+/// counted.
+fn record_saved(ledger: &Ledger, step: u64, found: &mut Step) {
+    for entry in ledger.entries().into_iter().filter(|entry| !entry.again) {
+        if let Some(counted) = entry.counted {
+            found.measurements.push(Measurement::Counted {
+                step,
+                layer: entry.layer.to_string(),
+                kind: entry.kind,
+                bytes: counted.max(0) as u64,
+            });
+        }
+        found.records.push(Record::Kept {
+            step,
+            layer: entry.layer.to_string(),
+            kind: entry.kind,
+            payload: entry.bytes.payload as u64,
+            metadata: entry.bytes.metadata as u64,
+            raw: entry.raw as u64,
+        });
+    }
+}
+
+/// A record of what a save point's codec remembers between steps, if anything.
+fn codec_state(point: &SavePoint, step: u64) -> Option<Record> {
+    let bytes = point.codec_state().bytes() as u64;
+    (bytes > 0).then(|| Record::Kept {
+        step,
+        layer: point.name().to_owned(),
+        kind: KeptKind::CodecState,
+        payload: bytes,
+        metadata: 0,
+        raw: 0,
+    })
+}
+
+/// Adds the saved bytes over the pass, and the live bytes beside them.
+fn record_timeline(ledger: &Ledger, step: u64, live: &Live, found: &mut Step) {
+    let events = ledger.timeline();
+    let above = |bytes: usize| bytes as i64 - live.before as i64;
+    let counted: Option<Vec<i64>> = events.iter().map(|event| event.live.map(above)).collect();
+    if let Some(points) = counted.filter(|_| counting()) {
+        let peak = above(live.peak);
+        found.measurements.push(Measurement::Allocated { step, points, peak });
+    }
+    let points = events
+        .into_iter()
+        .map(|event| TimelinePoint {
+            layer: event.layer.to_string(),
+            backward: event.backward,
+            kept: event.kept as u64,
+        })
+        .collect();
+    found.records.push(Record::Timeline { step, points });
+}
