@@ -27,7 +27,7 @@
 //!
 //! let x = Var::new(&[[3f32, -1.0]], &Device::Cpu)?;
 //! let save_point = SavePoint::new("square", LayerKind::Activation);
-//! save_point.set_codec(packlight_codec::parse("q8")?);
+//! save_point.set_codec(packlight_codec::parse("bf16")?);
 //! let y = square(&Activation::from_tensor(&x, &Pass::training())?, &save_point)?;
 //! let grads = y.into_tensor()?.sum_all()?.backward()?;
 //! assert_eq!(grads.get(&x).map(|grad| grad.to_vec2::<f32>()).transpose()?, Some(vec![vec![6.0, -2.0]]));

@@ -65,6 +65,9 @@ pub enum Presence {
     Default(&'static str),
 }
 
+/// The name under which words are read.
+const WORD: &str = "word";
+
 /// What was written for a codec's parameters.
 #[derive(Debug)]
 pub struct Values<'a> {
@@ -81,7 +84,7 @@ impl Parameter {
     /// Words of which at most one may be written.
     pub const fn words(words: &'static [&'static str], meaning: &'static str) -> Self {
         let kind = Kind::Word(words);
-        Self { name: "word", kind, presence: Presence::Optional, meaning }
+        Self { name: WORD, kind, presence: Presence::Optional, meaning }
     }
 
     /// The same parameter with another presence.
@@ -99,6 +102,11 @@ impl Parameter {
 
     fn may_be_left_out(&self) -> bool {
         matches!(self.presence, Presence::Optional | Presence::Default(_))
+    }
+
+    /// What stands before it.
+    fn separator(&self) -> &'static str {
+        if let Presence::Attached = self.presence { "" } else { ":" }
     }
 
     /// What may be written, in words.
@@ -149,8 +157,7 @@ impl Entry {
             if parameter.may_be_left_out() {
                 pattern += std::mem::take(&mut bracket);
             }
-            let colon = if let Presence::Attached = parameter.presence { "" } else { ":" };
-            pattern += &format!("{colon}<{}>", parameter.name);
+            pattern += &format!("{}<{}>", parameter.separator(), parameter.name);
         }
         if bracket.is_empty() {
             pattern += "]";
@@ -167,22 +174,22 @@ impl Entry {
     /// text for a word or an optional parameter that is not written.
     pub fn spec(&self, values: &[&dyn Display]) -> String {
         let texts: Vec<String> = values.iter().map(|value| value.to_string()).collect();
-        let written = || self.parameters.iter().zip(&texts);
-        let implied = written().filter(|(p, _)| p.may_be_left_out() && !p.is_word()).all(
-            |(parameter, text)| match parameter.presence {
-                Presence::Default(default) => text == default,
-                _ => text.is_empty(),
-            },
-        );
+        let all = || self.parameters.iter().zip(&texts);
+        let is_implied = |(parameter, text): (&Parameter, &String)| match parameter.presence {
+            Presence::Default(default) => text == default,
+            Presence::Optional => text.is_empty(),
+            Presence::Attached | Presence::Required => false,
+        };
+        let tail_is_implied =
+            all().filter(|(p, _)| !p.is_word() && p.may_be_left_out()).all(is_implied);
         let mut spec = self.name.to_owned();
-        for (parameter, text) in written() {
+        for (parameter, text) in all() {
             let left_out = match parameter.is_word() {
-                true => text.is_empty(),
-                false => implied && parameter.may_be_left_out(),
+                true => is_implied((parameter, text)),
+                false => parameter.may_be_left_out() && tail_is_implied,
             };
             if !left_out {
-                let colon = if let Presence::Attached = parameter.presence { "" } else { ":" };
-                spec += &format!("{colon}{text}");
+                spec += &format!("{}{text}", parameter.separator());
             }
         }
         spec
@@ -218,50 +225,69 @@ impl Entry {
     }
 
     fn values<'a>(&self, spec: &'a str, texts: Vec<&'a str>) -> Result<Values<'a>> {
-        let misfit = |text: &str| {
-            let (pattern, example) = (self.pattern(), self.examples[0]);
-            let found = if text.is_empty() { String::new() } else { format!("; `{text}` found") };
-            wrong(spec, format!("`{pattern}` expected, as in `{example}`{found}"))
-        };
-        let first_word =
-            texts.iter().position(|text| self.parameters.iter().any(|p| p.has_word(text)));
-        let (numbers, words) = texts.split_at(first_word.unwrap_or(texts.len()));
+        let is_word = |text: &&str| self.parameters.iter().any(|p| p.has_word(text));
+        let first_word = texts.iter().position(is_word).unwrap_or(texts.len());
+        let (numbers, words) = texts.split_at(first_word);
+        let mut written = self.read_numbers(spec, numbers)?;
+        written.extend(self.read_words(spec, words)?);
+        Ok(Values { spec, written })
+    }
+
+    fn read_numbers<'a>(
+        &self,
+        spec: &str,
+        texts: &[&'a str],
+    ) -> Result<Vec<(&'static str, &'a str)>> {
         let required = self.numbers().filter(|parameter| !parameter.may_be_left_out()).count();
-        if numbers.len() != required && numbers.len() != self.numbers().count() {
-            return Err(misfit(numbers.last().unwrap_or(&"")));
+        if texts.len() != required && texts.len() != self.numbers().count() {
+            return Err(self.misfit(spec, texts.last().unwrap_or(&"")));
         }
         let mut written = Vec::new();
-        let mut numbers = numbers.iter();
+        let mut texts = texts.iter().copied();
         for parameter in self.numbers() {
             let default = match parameter.presence {
                 Presence::Default(default) => Some(default),
                 _ => None,
             };
-            let Some(text) = numbers.next().copied().or(default) else { continue };
+            let Some(text) = texts.next().or(default) else { continue };
             if !parameter.accepts(text) {
-                return Err(wrong(
-                    spec,
-                    format!(
-                        "{} expected for <{}>, the {}, as in `{}`; `{text}` found",
-                        parameter.expected(),
-                        parameter.name,
-                        parameter.meaning,
-                        self.examples[0]
-                    ),
-                ));
+                let (expected, meaning) = (parameter.expected(), parameter.meaning);
+                let (name, example) = (parameter.name, self.example());
+                let reason = format!(
+                    "{expected} expected for <{name}>, the {meaning}, as in `{example}`; `{text}` found"
+                );
+                return Err(wrong(spec, reason));
             }
             written.push((parameter.name, text));
         }
+        Ok(written)
+    }
+
+    /// Words in any order, of each parameter at most one.
+    fn read_words<'a>(
+        &self,
+        spec: &str,
+        words: &[&'a str],
+    ) -> Result<Vec<(&'static str, &'a str)>> {
         let mut taken = Vec::new();
         for word in words {
             let which = self.parameters.iter().position(|parameter| parameter.has_word(word));
             match which.filter(|which| !taken.contains(which)) {
                 Some(which) => taken.push(which),
-                None => return Err(misfit(word)),
+                None => return Err(self.misfit(spec, word)),
             }
-            written.push(("word", *word));
         }
-        Ok(Values { spec, written })
+        Ok(words.iter().map(|word| (WORD, *word)).collect())
+    }
+
+    fn misfit(&self, spec: &str, text: &str) -> Error {
+        let (pattern, example) = (self.pattern(), self.example());
+        let found = if text.is_empty() { String::new() } else { format!("; `{text}` found") };
+        wrong(spec, format!("`{pattern}` expected, as in `{example}`{found}"))
+    }
+
+    fn example(&self) -> &'static str {
+        self.examples.first().copied().unwrap_or(self.name)
     }
 }
 
@@ -289,7 +315,7 @@ impl Values<'_> {
 
     /// Whether this word is written.
     pub fn has(&self, word: &str) -> bool {
-        self.written.contains(&("word", word))
+        self.written.contains(&(WORD, word))
     }
 
     /// An error about a parameter that the codec reads itself.

@@ -23,7 +23,7 @@ pub struct Identity;
 
 impl Codec for Identity {
     fn spec(&self) -> String {
-        "none".into()
+        ENTRY.name.into()
     }
 
     fn scope(&self) -> Scope {

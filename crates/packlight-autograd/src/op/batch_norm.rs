@@ -141,7 +141,7 @@ fn one_value(x: &Activation, save_point: &SavePoint) -> Error {
     Error::Shape {
         op: "batch_norm",
         reason: format!(
-            "save_point `{name}`: more than one value a channel expected in training, the input has the \
+            "layer `{name}`: more than one value a channel expected in training, the input has the \
              shape {shape:?}; take a larger batch or larger images"
         ),
     }

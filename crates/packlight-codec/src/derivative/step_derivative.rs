@@ -16,19 +16,19 @@ use crate::{Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
 /// The grammar of the one for GELU.
 pub const REGELU2: Entry = Entry {
-    name: "regelu2",
+    name: GELU.name,
     parameters: &[],
     summary: "two bits of a GELU's derivative, in four steps",
-    examples: &["regelu2"],
+    examples: &[GELU.name],
     build: |_| Ok(Arc::new(GELU)),
 };
 
 /// The grammar of the one for SiLU.
 pub const RESILU2: Entry = Entry {
-    name: "resilu2",
+    name: SILU.name,
     parameters: &[],
     summary: "two bits of a SiLU's derivative, in four steps",
-    examples: &["resilu2"],
+    examples: &[SILU.name],
     build: |_| Ok(Arc::new(SILU)),
 };
 

@@ -26,7 +26,7 @@ pub struct Half;
 
 impl Codec for Half {
     fn spec(&self) -> String {
-        "bf16".into()
+        ENTRY.name.into()
     }
 
     fn scope(&self) -> Scope {

@@ -35,7 +35,7 @@ fn bytes(elements: usize) -> Bytes {
 
 impl Codec for Fp8 {
     fn spec(&self) -> String {
-        "fp8".into()
+        ENTRY.name.into()
     }
 
     fn scope(&self) -> Scope {

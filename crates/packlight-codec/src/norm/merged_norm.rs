@@ -34,7 +34,7 @@ pub struct MergedNorm;
 
 impl Codec for MergedNorm {
     fn spec(&self) -> String {
-        "msnorm".into()
+        ENTRY.name.into()
     }
 
     fn scope(&self) -> Scope {

@@ -95,7 +95,7 @@ fn update(batch: Vec<[f32; 2]>, memory: &mut CodecState, input: &Tensor) -> Resu
 
 impl Codec for Mesa {
     fn spec(&self) -> String {
-        "mesa".into()
+        ENTRY.name.into()
     }
 
     fn scope(&self) -> Scope {

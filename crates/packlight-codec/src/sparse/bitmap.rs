@@ -29,7 +29,7 @@ pub struct Bitmap;
 
 impl Codec for Bitmap {
     fn spec(&self) -> String {
-        "bitmap".into()
+        ENTRY.name.into()
     }
 
     fn scope(&self) -> Scope {
