@@ -72,12 +72,12 @@ fn a_registered_model_is_known_by_name() {
     let plan = |plan| Plan::parse(plan).unwrap();
     let model = Model::planned(&spec, &plan("linear=q4"), 0, DType::F32, &Device::Cpu).unwrap();
     assert_eq!(model.parameters().count(), 16 * 5 + 5 + 5 * 3 + 3);
-    let codecs: Vec<String> = model.save_points().iter().map(|l| l.codec().name()).collect();
+    let codecs: Vec<String> = model.save_points().iter().map(|l| l.codec().spec()).collect();
     assert_eq!(codecs, ["q4", "none", "q4", "none"]);
     let images = Tensor::ones((2, 1, 4, 4), DType::F32, &Device::Cpu).unwrap();
     let logits = model.logits(&Inputs::Images(images), &Pass::training()).unwrap();
     let labels = Tensor::new(&[0u32, 2], &Device::Cpu).unwrap();
-    let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
+    let loss = model.loss(&logits, &labels).unwrap();
     assert!(loss.backward().unwrap().get(&model.parameters().vars()[0]).is_some());
 
     for (plan, expected) in [("checkpoint=block", "narrow has none"), ("ara=2", "residual")] {
