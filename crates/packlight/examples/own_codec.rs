@@ -93,8 +93,7 @@ fn train(plan: &str) -> packlight::Result<(Vec<f64>, usize)> {
 
     let x = Tensor::arange(0f32, 16.0 * 64.0, &Device::Cpu)?.sin()?.reshape((16, 64))?;
     let labels = Tensor::from_iter((0..16u32).map(|at| at % 4), &Device::Cpu)?;
-    let loss =
-        |pass: &Pass| criterion.loss(&net.forward(&Activation::from_tensor(&x, pass)?)?, &labels);
+    let loss = |pass: &Pass| criterion.loss(&net.forward_in(pass, &x)?, &labels);
     let sgd = Sgd::for_parameters(&parameters, SgdConfig::default())?;
     let mut trainer = Trainer::new(&parameters, sgd, 0, 30);
     let losses = (0..30).map(|_| trainer.step(loss)).collect::<Result<_, _>>()?;

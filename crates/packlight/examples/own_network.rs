@@ -66,10 +66,8 @@ fn train() -> packlight::Result<(f64, f64)> {
         let samples: Vec<usize> = (32 * step..32 * (step + 1)).collect();
         let Batch { inputs, targets, .. } = digits.train.batch(&samples, None, &Device::Cpu)?;
         let Inputs::Images(images) = inputs else { continue };
-        losses.push(trainer.step(|pass| {
-            let logits = net.forward(&Activation::from_tensor(&images, pass)?)?;
-            criterion.loss(&logits, &targets)
-        })?);
+        losses
+            .push(trainer.step(|pass| criterion.loss(&net.forward_in(pass, &images)?, &targets))?);
     }
     Ok((losses[0], losses[losses.len() - 1]))
 }

@@ -69,7 +69,7 @@ fn main() -> packlight::Result<()> {
     let mut losses = Vec::new();
     for _ in 0..50 {
         losses.push(trainer.step(|pass| {
-            let y = net.forward(&Activation::from_tensor(&x, pass)?)?.into_tensor()?;
+            let y = net.forward_in(pass, &x)?.into_tensor()?;
             Ok((y - &target)?.sqr()?.mean_all()?) // candle's own operations do for a loss
         })?);
     }
