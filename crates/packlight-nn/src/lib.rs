@@ -24,7 +24,7 @@
 //! let labels = Tensor::new(&[3u32, 7], &Device::Cpu)?;
 //! for _ in 0..3 {
 //!     let loss = trainer.step(|pass| {
-//!         Ok(model.loss(&model.logits(&images, pass)?, &labels)?.into_tensor()?)
+//!         model.loss(&model.logits(&images, pass)?, &labels)
 //!     })?;
 //!     assert!(loss.is_finite());
 //! }

@@ -28,10 +28,7 @@ use crate::{Parameters, Result, Schedule, Steps};
 /// let sgd = Sgd::for_parameters(&parameters, SgdConfig::default())?;
 /// let mut trainer = Trainer::new(&parameters, sgd, 0, 10);
 /// for _ in 0..10 {
-///     trainer.step(|pass| {
-///         let logits = fc.forward(&Activation::from_tensor(&x, pass)?)?;
-///         criterion.loss(&logits, &labels)
-///     })?;
+///     trainer.step(|pass| criterion.loss(&fc.forward_in(pass, &x)?, &labels))?;
 /// }
 /// # Ok(())
 /// # }

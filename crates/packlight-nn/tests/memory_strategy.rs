@@ -76,7 +76,7 @@ fn step_on(inputs: &Inputs, labels: &Tensor, spec: &ModelSpec, plan: &str) -> St
     let ledger = Ledger::new();
     let pass = Pass::training().with_seed(3, 0).with_ledger(&ledger);
     let logits = model.logits(inputs, &pass).unwrap();
-    let loss = model.loss(&logits, labels).unwrap().into_tensor().unwrap();
+    let loss = model.loss(&logits, labels).unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().named().filter_map(|(name, var)| {
         store.get(var).map(|gradient| (name.to_owned(), values(gradient)))

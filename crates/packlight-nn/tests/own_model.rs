@@ -77,7 +77,7 @@ fn a_registered_model_is_known_by_name() {
     let images = Tensor::ones((2, 1, 4, 4), DType::F32, &Device::Cpu).unwrap();
     let logits = model.logits(&Inputs::Images(images), &Pass::training()).unwrap();
     let labels = Tensor::new(&[0u32, 2], &Device::Cpu).unwrap();
-    let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
+    let loss = model.loss(&logits, &labels).unwrap();
     assert!(loss.backward().unwrap().get(&model.parameters().vars()[0]).is_some());
 
     for (plan, expected) in [("checkpoint=block", "narrow has none"), ("ara=2", "residual")] {

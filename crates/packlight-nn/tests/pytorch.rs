@@ -30,7 +30,7 @@ fn compare(name: &str, spec: &ModelSpec, plan: &str) {
             }
         };
         let logits = model.logits(&inputs, &Pass::training()).unwrap();
-        let loss = model.loss(&logits, &tokens(&fixture["labels"])).unwrap().into_tensor().unwrap();
+        let loss = model.loss(&logits, &tokens(&fixture["labels"])).unwrap();
         let what = |of: &str| format!("{name} {plan} {dtype:?}: {of}");
         let error = relative_error(&loss, &fixture["loss"]);
         assert!(error < tolerance, "{}: {error:e}", what("loss"));

@@ -280,7 +280,7 @@ fn evaluation_keeps_nothing_and_a_training_step_gives_all_back() {
         let labels = Tensor::ones(labels, DType::U32, &Device::Cpu).unwrap();
         let run = |pass: &Pass| {
             let logits = model.logits(input, pass).unwrap();
-            model.loss(&logits, &labels).unwrap().into_tensor().unwrap()
+            model.loss(&logits, &labels).unwrap()
         };
         let ledger = Ledger::new();
         run(&Pass::evaluation().with_ledger(&ledger));
@@ -327,7 +327,7 @@ fn training_is_smoothed_and_evaluation_is_not() {
     let both = [Pass::training(), Pass::evaluation()].map(|pass| {
         let logits = model.logits(&inputs, &pass).unwrap();
         let loss = model.loss(&logits, &labels).unwrap();
-        (logits.data().clone(), loss.data().to_scalar::<f64>().unwrap())
+        (logits.data().clone(), loss.to_scalar::<f64>().unwrap())
     });
     // Nothing is dropped out, so that both have the same logits.
     let logs = candle_nn::ops::log_softmax(&both[0].0, 2).unwrap().to_vec3::<f64>().unwrap();

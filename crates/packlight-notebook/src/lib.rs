@@ -16,6 +16,7 @@ pub use packlight_codec as codec;
 pub use packlight_figure as figure;
 pub use packlight_kernels as kernels;
 pub use packlight_nn as nn;
+pub use packlight_nn::prelude;
 pub use packlight_probe as probe;
 pub use packlight_record as record;
 pub use packlight_study as study;

@@ -40,7 +40,7 @@ pub fn evaluate(model: &Model, split: &Split, batch: usize, device: &Device) -> 
     for indices in samples.chunks(batch.max(1)) {
         let Batch { inputs, targets, units } = split.batch(indices, None, device)?;
         let logits = model.logits(&inputs, &pass)?;
-        let mean = scalar(model.loss(&logits, &targets)?.data())?;
+        let mean = scalar(&model.loss(&logits, &targets)?)?;
         let logits_finite = is_finite(logits.data()).map_err(packlight_nn::Error::from)?;
         if !(logits_finite && mean.is_finite()) {
             let what = if logits_finite { "loss" } else { "logits" };

@@ -102,7 +102,7 @@ pub(crate) fn forward(
 ) -> packlight_nn::Result<(Tensor, Tensor)> {
     let logits = model.logits(&inputs, pass)?;
     drop(inputs);
-    let loss = model.loss(&logits, targets)?.into_tensor()?;
+    let loss = model.loss(&logits, targets)?;
     Ok((loss, logits.data().clone()))
 }
 

@@ -28,10 +28,8 @@
 //!     let mut trainer = Trainer::new(&parameters, sgd, 0, 20);
 //!     let mut losses = Vec::new();
 //!     for _ in 0..20 {
-//!         losses.push(trainer.step(|pass| {
-//!             let logits = net.forward(&Activation::from_tensor(&images, pass)?)?;
-//!             criterion.loss(&logits, &labels)
-//!         })?);
+//!         let loss = trainer.step(|pass| criterion.loss(&net.forward_in(pass, &images)?, &labels));
+//!         losses.push(loss?);
 //!     }
 //!     assert!(losses[19] < 0.5 * losses[0]);
 //!     Ok(())

@@ -113,7 +113,7 @@ fn by_library(
     let model = model(spec);
     Plan::parse(plan).unwrap().apply(model.save_points()).unwrap();
     let logits = model.logits(inputs, &Pass::training()).unwrap();
-    let loss = model.loss(&logits, labels).unwrap().into_tensor().unwrap();
+    let loss = model.loss(&logits, labels).unwrap();
     let store = loss.backward().unwrap();
     let gradients = model.parameters().named().map(|(_, var)| store.get(var).unwrap().clone());
     (f64::from(loss.to_scalar::<f32>().unwrap()), gradients.collect())

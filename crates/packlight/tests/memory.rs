@@ -36,7 +36,7 @@ fn measure(model: &Model, plan: &str) -> Measured {
         drop(images);
         model.forward(&input).unwrap()
     };
-    let loss = model.loss(&logits, &labels).unwrap().into_tensor().unwrap();
+    let loss = model.loss(&logits, &labels).unwrap();
     drop(logits);
     let live = allocator::live() as i64 - before;
     loss.backward().unwrap();

@@ -33,7 +33,8 @@ pub use max_pool2d::MaxPool2d;
 pub use patch_embedding::PatchEmbedding;
 pub use sequential::{Flatten, GlobalAvgPool2d, Sequential};
 
-use packlight_autograd::Activation;
+use candle_core::Tensor;
+use packlight_autograd::{Activation, Pass};
 
 use crate::{Error, Result};
 
@@ -44,6 +45,15 @@ pub trait Module: Send + Sync {
     /// # Errors
     /// Returns an error if the shape of `x` does not fit.
     fn forward(&self, x: &Activation) -> Result<Activation>;
+
+    /// Computes the output for an ordinary tensor, which enters `pass` by
+    /// [`Activation::from_tensor`].
+    ///
+    /// # Errors
+    /// Returns an error if the shape of `tensor` does not fit.
+    fn forward_in(&self, pass: &Pass, tensor: &Tensor) -> Result<Activation> {
+        self.forward(&Activation::from_tensor(tensor, pass)?)
+    }
 }
 
 /// Returns an error that names the layer unless all of its dimensions are positive.

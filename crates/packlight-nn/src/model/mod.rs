@@ -18,8 +18,7 @@ mod vit;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Activation, Pass, SavePoint, op};
-use packlight_spec::LayerKind;
+use packlight_autograd::{Activation, Pass, SavePoint};
 
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
 pub use facts::DataFacts;
@@ -34,6 +33,7 @@ pub use spec::ModelSpec;
 pub use transformer::{PADDING, Transformer};
 pub use vit::Vit;
 
+use crate::layer::CrossEntropy;
 use crate::{Builder, MemoryStrategy, Module, Parameters, Plan, Result};
 
 /// The models of this crate, in the order in which they are listed to users.
@@ -51,8 +51,7 @@ pub struct Model {
     spec: ModelSpec,
     network: Network,
     parameters: Parameters,
-    loss: Arc<SavePoint>,
-    targets: op::Targets,
+    loss: CrossEntropy,
 }
 
 impl Model {
@@ -94,9 +93,8 @@ impl Model {
         architecture.blocks().check(strategy, architecture.name())?;
         let builder = Builder::new(seed, dtype, device)?;
         let network = architecture.network(spec.facts(), &builder, strategy)?;
-        let loss = builder.pp("loss").save_point(LayerKind::Loss)?;
-        let (spec, targets) = (spec.clone(), architecture.targets());
-        Ok(Self { spec, network, parameters: builder.finish(), loss, targets })
+        let loss = CrossEntropy::with(&builder.pp("loss"), architecture.targets())?;
+        Ok(Self { spec: spec.clone(), network, parameters: builder.finish(), loss })
     }
 
     /// The description that the model was made from.
@@ -116,7 +114,7 @@ impl Model {
 
     /// The label that the loss ignores, if there is one.
     pub fn ignored_label(&self) -> Option<u32> {
-        self.targets.ignored
+        self.loss.targets().ignored
     }
 
     /// Computes logits of shape (N, classes) for images, or of shape (N, target length, classes) for
@@ -140,21 +138,17 @@ impl Model {
     /// The share of each label that the loss of training spreads evenly over all classes. The loss of
     /// evaluation is not smoothed.
     pub fn label_smoothing(&self) -> f64 {
-        self.targets.smoothing
+        self.loss.targets().smoothing
     }
 
     /// Computes the cross-entropy of `logits` of shape (..., classes) with `labels` of shape (...), u32
-    /// or i64, averaged over the labels that are not ignored: a scalar. In training, labels are
+    /// or i64, averaged over the labels that are not ignored: a scalar, as an ordinary tensor. In training, labels are
     /// smoothed by [`Model::label_smoothing`].
     ///
     /// # Errors
     /// Returns an error if the shapes do not fit, a label is not a class, or all labels are ignored.
-    pub fn loss(&self, logits: &Activation, labels: &Tensor) -> Result<Activation> {
-        let mut targets = self.targets;
-        if !logits.pass().is_training() {
-            targets.smoothing = 0.0;
-        }
-        Ok(op::softmax_cross_entropy(logits, labels, targets, &self.loss)?)
+    pub fn loss(&self, logits: &Activation, labels: &Tensor) -> Result<Tensor> {
+        self.loss.loss(logits, labels)
     }
 }
 

@@ -168,8 +168,7 @@ impl Contestant {
     /// One training step, with what it saves on the ledger.
     fn step(&mut self, ledger: &Ledger) -> Result<(), packlight::nn::Error> {
         let (model, images, labels) = (&self.model, &self.images, &self.labels);
-        let loss =
-            |pass: &Pass| Ok(model.loss(&model.logits(images, pass)?, labels)?.into_tensor()?);
+        let loss = |pass: &Pass| model.loss(&model.logits(images, pass)?, labels);
         let pass = self.trainer.steps.begin(loss)?.with_ledger(ledger);
         let gradients = loss(&pass)?.backward()?;
         self.trainer.update(&gradients)

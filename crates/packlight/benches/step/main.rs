@@ -137,8 +137,7 @@ fn packlight_step(width: usize, plan: &str) -> Result<Step, packlight::nn::Error
     let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
     let images = Inputs::Images(images);
     Ok(Box::new(move || {
-        let loss =
-            |pass: &Pass| Ok(model.loss(&model.logits(&images, pass)?, &labels)?.into_tensor()?);
+        let loss = |pass: &Pass| model.loss(&model.logits(&images, pass)?, &labels);
         trainer.step(loss).map(drop).map_err(candle_core::Error::wrap)
     }))
 }

@@ -91,8 +91,7 @@ impl Arguments {
         let model = file.model(&spec, &Plan::parse(&self.plan)?)?;
         let (inputs, labels) = file.batch(&model)?;
 
-        let loss =
-            |pass: &Pass| Ok(model.loss(&model.logits(&inputs, pass)?, &labels)?.into_tensor()?);
+        let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &labels);
         let (loss, store) = match nn::gradients(model.parameters(), loss) {
             Err(nn::Error::Diverged { found, .. }) => {
                 bail!("{found}: something overflowed on the way; give smaller parameters or inputs")

@@ -108,6 +108,6 @@ fn try_out(model: &Model) -> anyhow::Result<()> {
         }
     };
     let logits = model.logits(&inputs, &Pass::training())?;
-    model.loss(&logits, &labels)?.into_tensor()?.backward()?;
+    model.loss(&logits, &labels)?.backward()?;
     Ok(())
 }
