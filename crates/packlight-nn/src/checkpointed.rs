@@ -32,7 +32,7 @@ impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
 
     /// Makes a part that is computed again in the backward pass; `builder` names it as a layer, and
     /// `beside` what it reads beside as layers of it.
-    pub(crate) fn checkpointed(
+    pub(crate) fn recomputed(
         builder: &Builder,
         beside: [&str; N],
         make: impl FnOnce() -> Result<M>,
@@ -99,11 +99,9 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
         }
         let part = |segment: usize| {
             let range = segment * count / segments..(segment + 1) * count / segments;
-            Checkpointed::checkpointed(
-                &builder.pp(format!("segment{}", segment + 1)),
-                beside,
-                || range.map(&mut block).collect(),
-            )
+            Checkpointed::recomputed(&builder.pp(format!("segment{}", segment + 1)), beside, || {
+                range.map(&mut block).collect()
+            })
         };
         Ok(Self { parts: (0..segments).map(part).collect::<Result<_>>()? })
     }

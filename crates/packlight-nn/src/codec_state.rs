@@ -1,4 +1,4 @@
-//! The codec states of a model's save points, all together: saved, restored and shared out.
+//! The codec states of a model's save points, all together: saved, restored and allocated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,11 +42,11 @@ pub fn restore(save_points: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor
     Ok(())
 }
 
-/// Lets each codec share out bits or ranks among its save points for the next step.
+/// Allocates the bits or ranks of the next step among the save points of each codec.
 ///
 /// # Errors
 /// Returns an error if a codec fails.
-pub(crate) fn share_out(save_points: &[Arc<SavePoint>]) -> Result<()> {
+pub(crate) fn allocate(save_points: &[Arc<SavePoint>]) -> Result<()> {
     let mut groups: BTreeMap<String, Vec<&Arc<SavePoint>>> = BTreeMap::new();
     for point in save_points {
         groups.entry(point.codec().spec()).or_default().push(point);

@@ -11,7 +11,7 @@ use crate::{Error, Parameters, Result, calibration, codec_state};
 ///
 /// A loop of one's own calls [`Steps::begin`] once per step, and is candle's own otherwise. Each
 /// step's random numbers follow from the seed and the number of the step, and codecs such as `gact`
-/// or `asi` measure and share out when it is time. [`Trainer`](crate::Trainer) does the rest of a
+/// or `asi` measure and allocate when it is time. [`Trainer`](crate::Trainer) does the rest of a
 /// step, too.
 ///
 /// ```
@@ -47,8 +47,8 @@ pub struct Steps {
     total: u64,
     /// The number of the step that begins next.
     next: u64,
-    /// Whether codecs have yet to share out after the last step.
-    share_out_due: bool,
+    /// Whether codecs have yet to allocate after the last step.
+    allocation_due: bool,
 }
 
 impl Steps {
@@ -57,14 +57,14 @@ impl Steps {
     /// Codecs that measure several times spread this over `total` steps; training may go on after
     /// them.
     pub fn new(parameters: &Parameters, seed: u64, total: u64) -> Self {
-        Self { parameters: parameters.clone(), seed, total, next: 0, share_out_due: false }
+        Self { parameters: parameters.clone(), seed, total, next: 0, allocation_due: false }
     }
 
     /// Goes on with step `step`, as a resumed training does once parameters and codec states are
     /// restored.
     pub fn go_to(&mut self, step: u64) {
         self.next = step;
-        self.share_out_due = false;
+        self.allocation_due = false;
     }
 
     /// The number of the step that begins next, from 0.
@@ -105,33 +105,33 @@ impl Steps {
 
     /// Begins the next step and returns its pass.
     ///
-    /// Codecs first share out what the last step's measurements allow, unless
-    /// [`Steps::share_out`] has done so, and are calibrated where one asks to be. `loss` computes
+    /// Codecs first allocate by what the last step measured, unless
+    /// [`Steps::allocate`] has done so, and are calibrated where one asks to be. `loss` computes
     /// the loss of this step's batch in the pass that it is given; only a calibration calls it.
     ///
     /// # Errors
-    /// Returns an error if a pass of a calibration fails or a codec cannot share out.
+    /// Returns an error if a pass of a calibration fails or a codec cannot allocate.
     pub fn begin(&mut self, loss: impl Fn(&Pass) -> Result<Tensor>) -> Result<Pass> {
-        if self.share_out_due {
-            self.share_out()?;
+        if self.allocation_due {
+            self.allocate()?;
         }
         let pass = self.next_pass();
         calibration::calibrate(&self.parameters, &pass, loss, self.next, self.total)?;
         self.next += 1;
-        self.share_out_due = true;
+        self.allocation_due = true;
         Ok(pass)
     }
 
-    /// Lets codecs share out bits and ranks among their save points after a step's backward pass.
+    /// Lets codecs allocate bits and ranks to their save points after a step's backward pass.
     ///
     /// [`Steps::begin`] does this for the step before; it has to be called only before codec states
     /// are saved.
     ///
     /// # Errors
-    /// Returns an error if a codec cannot share out, for example because its budget is too small.
-    pub fn share_out(&mut self) -> Result<()> {
-        self.share_out_due = false;
-        codec_state::share_out(self.parameters.save_points())
+    /// Returns an error if a codec cannot allocate, for example because its budget is too small.
+    pub fn allocate(&mut self) -> Result<()> {
+        self.allocation_due = false;
+        codec_state::allocate(self.parameters.save_points())
     }
 
     /// The value of the loss of the step that has begun.
@@ -168,7 +168,7 @@ impl Steps {
 
 /// The loss of a single batch and its gradients, without training on it.
 ///
-/// Codecs that share out bits or ranks measure on the batch first, in a pass of its own, as they do
+/// Codecs that allocate bits or ranks measure on the batch first, in a pass of its own, as they do
 /// at the beginning of a training. `loss` computes the loss in the pass that it is given.
 ///
 /// # Errors
@@ -184,7 +184,7 @@ pub fn gradients(
     let mut value = loss(&pass)?;
     let mut gradients = value.backward()?;
     let before: Vec<_> = states().collect();
-    steps.share_out()?;
+    steps.allocate()?;
     if !states().eq(before) {
         value = loss(&pass)?;
         gradients = value.backward()?;

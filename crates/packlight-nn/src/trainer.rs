@@ -1,4 +1,4 @@
-//! One step of training, from the calibration of codecs to what they share out.
+//! One step of training, from the calibration of codecs to the allocation of their bits.
 
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
@@ -8,7 +8,7 @@ use crate::optimizer::Update;
 use crate::{Parameters, Result, Schedule, Steps};
 
 /// Trains a network step by step: calibrates codecs, goes forward and back, updates the parameters
-/// and lets codecs share out.
+/// and lets codecs allocate bits and ranks.
 ///
 /// It owns the seed and the number of the step, so that no two steps drop out or round alike.
 ///
@@ -91,7 +91,7 @@ impl<O: Update> Trainer<O> {
     }
 
     /// Ends a step that [`Steps::begin`] began: updates the parameters by their gradients and lets
-    /// codecs share out.
+    /// codecs allocate bits and ranks.
     ///
     /// # Errors
     /// Returns [`Error::Diverged`](crate::Error::Diverged) if a gradient is not finite; the
@@ -101,7 +101,7 @@ impl<O: Update> Trainer<O> {
         let step = self.steps.next_step().saturating_sub(1);
         self.optimizer.set_learning_rate(self.learning_rate(step));
         self.optimizer.update(gradients)?;
-        self.steps.share_out()
+        self.steps.allocate()
     }
 
     /// The learning rate of `step`.

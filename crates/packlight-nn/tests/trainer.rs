@@ -1,4 +1,4 @@
-//! The training step: numbered, calibrated, checked and shared out, whoever's loop it is.
+//! The training step: numbered, calibrated, checked and allocated, in every loop.
 
 #![allow(clippy::unwrap_used)]
 
@@ -57,7 +57,7 @@ fn a_loop_of_ones_own_trains_as_the_trainer_does() {
             assert_eq!(f64::from(loss.to_scalar::<f32>().unwrap()), value, "{plan}, step {step}");
         }
         assert_eq!(steps.next_step(), TOTAL);
-        steps.share_out().unwrap(); // the trainer has done so at the end of its step
+        steps.allocate().unwrap(); // the trainer has done so at the end of its step
         assert_eq!(all(&own), all(&ours), "{plan}");
     }
 }

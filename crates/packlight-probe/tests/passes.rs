@@ -192,7 +192,7 @@ fn calibrating_tells_codecs_which_layers_matter() {
             steps.go_to(step);
             let pass = steps.begin(|pass| loss(&model, pass)).unwrap();
             loss(&model, &pass).unwrap().backward().unwrap();
-            steps.share_out().unwrap();
+            steps.allocate().unwrap();
             let bits = |layer: &Arc<SavePoint>| {
                 Some(layer.codec_state().get("bits")?.to_scalar().unwrap())
             };

@@ -269,8 +269,6 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use toml::Table;
 
-    use super::*;
-
     type Study = super::Study<Table, Table>;
 
     const TEXT: &str = r#"

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 
 impl RunTrainer<'_> {
     /// Goes forward and back once over a batch of each size that an epoch has, so that every codec
-    /// packs what its layer reads and shares out what it may take. Changes no parameter, but running
+    /// packs what its layer reads and allocates its bits. Changes no parameter, but running
     /// statistics and what codecs remember, so the trainer is of no other use afterwards.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl RunTrainer<'_> {
             false => steps.next_pass(), // other calibrations take long and cannot fail by themselves
         };
         loss(&pass)?.backward()?;
-        steps.share_out()?;
+        steps.allocate()?;
         Ok(())
     }
 

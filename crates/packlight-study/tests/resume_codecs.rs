@@ -73,7 +73,7 @@ fn remembers(model: &str, plan: &str) -> Option<bool> {
     for _ in 0..2 {
         let pass = steps.begin(loss).ok()?;
         loss(&pass).ok()?.backward().ok()?;
-        steps.share_out().ok()?;
+        steps.allocate().ok()?;
     }
     Some(!codec_state::tensors(model.save_points()).is_empty())
 }

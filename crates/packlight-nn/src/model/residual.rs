@@ -214,7 +214,7 @@ impl BasicBlock {
             conv1,
             rest: match checkpoint {
                 Some(Checkpointing::Cells) => {
-                    Checkpointed::checkpointed(&builder.pp("cell"), [], rest)?
+                    Checkpointed::recomputed(&builder.pp("cell"), [], rest)?
                 }
                 _ => Checkpointed::plain(rest()?),
             },

@@ -29,7 +29,7 @@ use crate::output::Output;
 /// loss is that of training: the cross-entropy, smoothed by 0.1, averaged over the labels that count;
 /// nothing is dropped out, since no other program would draw the same.
 ///
-/// Codecs that share out bits or ranks among all layers (`actnn:2`, `gact:4`, `alam:2`, `asi:2MiB`)
+/// Codecs that allocate bits or ranks to all layers (`actnn:2`, `gact:4`, `alam:2`, `asi:2MiB`)
 /// measure on the batch first, in a step of its own, as they do when a training begins.
 ///
 /// It is an error if the loss or a gradient is not finite.
