@@ -19,7 +19,7 @@ use packlight_kernels::rng::{Key, Purpose};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 const IMAGES: [usize; 4] = [64, 64, 32, 32];
-const TOKENS: [usize; 3] = [64, 1024, 64];
+const TOKENS: [usize; 2] = [65_536, 64];
 const TIMES: usize = 15;
 
 /// What is packed, and as what.

@@ -134,7 +134,7 @@ impl Parameter {
         }
     }
 
-    /// A line of help, such as "<k>: side of a block; a whole number from 2 to 65536".
+    /// A line of help, such as `<k>: side of a block in pixels, a whole number from 2 to 65536`.
     pub fn help(&self) -> String {
         let left_out = match self.presence {
             Presence::Default(default) => format!("; {default} where left out"),

@@ -7,7 +7,7 @@
 //! sample, coded in groups of 128; restored by repetition. The authors keep two f32 a group, we two
 //! bf16 (0.0625 bits a value).
 //!
-//! With <bits>, each tensor has half a bit, 2, 4, 8 or 32 bits per value by GACT's rule and
+//! With `<bits>`, each tensor has half a bit, 2, 4, 8 or 32 bits per value by GACT's rule and
 //! allocation. The gradients of trials are compared by each parameter's norm, which needs no copies
 //! of all gradients, and only twice: at the first step and after a tenth of all steps. As in the
 //! authors' code, means count as one bit in the predicted variance and in trials.

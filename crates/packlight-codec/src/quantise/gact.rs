@@ -4,9 +4,9 @@
 //! 2022). Every saved tensor is quantised like `q<b>` in 1, 2, 4 or 8 bits, or left whole. Every 1,000
 //! steps, or as many as the plan says, the trainer measures each tensor's sensitivity c
 //! ([`Calibration::Sensitivity`]), and bits are allocated to minimise the predicted variance, the sum
-//! of `c 4^-(bits - 1)`, within <bits> on average: starting from whole tensors, one tensor at a time
+//! of `c 4^-(bits - 1)`, within `<bits>` on average: starting from whole tensors, one tensor at a time
 //! goes down one step of the ladder, where that adds least variance for the bits that it frees. Until
-//! the first measurement all have <bits>, rounded down to a step of the ladder. 1,000 steps are the
+//! the first measurement all have `<bits>`, rounded down to a step of the ladder. 1,000 steps are the
 //! authors' default, which a short run reaches only once; their repository sets it per task, down to
 //! 20.
 
