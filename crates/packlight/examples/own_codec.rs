@@ -91,7 +91,7 @@ fn train(plan: &str) -> packlight::Result<(Vec<f64>, usize)> {
     let parameters = builder.finish();
     Plan::parse(plan)?.apply(parameters.save_points())?;
 
-    let x = Tensor::arange(0f32, 16.0 * 64.0, &Device::Cpu)?.sin()?.reshape((16, 64))?;
+    let x = Tensor::arange(0f32, 16.0 * 64.0, &Device::Cpu)?.sqr()?.sin()?.reshape((16, 64))?;
     let labels = Tensor::from_iter((0..16u32).map(|at| at % 4), &Device::Cpu)?;
     let loss = |pass: &Pass| criterion.loss(&net.forward_in(pass, &x)?, &labels);
     let sgd = Sgd::for_parameters(&parameters, SgdConfig::default())?;

@@ -24,7 +24,13 @@ struct ShortcutNet {
 }
 
 impl ShortcutNet {
-    fn new(builder: &Builder, channels: usize, width: usize, classes: usize) -> nn::Result<Self> {
+    /// The network for images of `channels` channels and `side` x `side` pixels.
+    fn new(
+        builder: &Builder,
+        (channels, side): (usize, usize),
+        width: usize,
+        classes: usize,
+    ) -> nn::Result<Self> {
         let same_size = Conv2dConfig { padding: 1, ..Conv2dConfig::default() };
         Ok(Self {
             conv1: Conv2d::with(&builder.pp("conv1"), channels, width, 3, same_size)?,
@@ -32,7 +38,7 @@ impl ShortcutNet {
             conv2: Conv2d::with(&builder.pp("conv2"), width, width, 3, same_size)?,
             norm: BatchNorm2d::new(&builder.pp("norm"), width)?,
             relu2: Relu::new(&builder.pp("relu2"))?,
-            fc: Linear::new(&builder.pp("fc"), width, classes)?,
+            fc: Linear::new(&builder.pp("fc"), width * side * side, classes)?,
         })
     }
 }
@@ -42,7 +48,7 @@ impl Module for ShortcutNet {
         let x = self.relu1.forward(&self.conv1.forward(x)?)?;
         let y = self.norm.forward(&self.conv2.forward(&x)?)?;
         let y = self.relu2.forward(&op::add(&x, &y)?)?;
-        self.fc.forward(&op::global_avg_pool2d(&y)?)
+        self.fc.forward(&op::flatten(&y)?)
     }
 }
 
@@ -53,12 +59,13 @@ fn train() -> packlight::Result<(f64, f64)> {
     let digits = data::load(&DataSpec { size: Some(8), ..DataSpec::new(SetName::Digits) }, None)?;
 
     let builder = Builder::new(SEED, DType::F32, &Device::Cpu)?;
-    let net = ShortcutNet::new(&builder, 1, 16, 10)?;
+    let net = ShortcutNet::new(&builder, (1, 8), 16, 10)?;
     let criterion = CrossEntropy::new(&builder.pp("loss"))?;
     let parameters = builder.finish();
     Plan::parse("conv=pool2,norm=q4")?.apply(parameters.save_points())?;
 
-    let sgd = Sgd::for_parameters(&parameters, SgdConfig::default())?;
+    let config = SgdConfig { lr: 0.02, ..SgdConfig::default() };
+    let sgd = Sgd::for_parameters(&parameters, config)?;
     let schedule = Schedule::Cosine { warmup: 0.1 };
     let mut trainer = Trainer::new(&parameters, sgd, SEED, STEPS).with_schedule(schedule);
     let mut losses = Vec::new();
@@ -86,7 +93,7 @@ impl Architecture for Shortcut {
     }
 
     fn takes(&self) -> Takes {
-        Takes::Images
+        Takes::SquareImages { multiple_of: 1 }
     }
 
     fn classifier(&self) -> String {
@@ -99,7 +106,8 @@ impl Architecture for Shortcut {
         builder: &Builder,
         _: &MemoryStrategy,
     ) -> nn::Result<Network> {
-        let net = ShortcutNet::new(builder, data.in_channels()?, self.width, data.classes()?)?;
+        let image = (data.in_channels()?, data.image_size()?);
+        let net = ShortcutNet::new(builder, image, self.width, data.classes()?)?;
         Ok(Network::Images(Box::new(net)))
     }
 }
@@ -127,7 +135,7 @@ mixed = "conv=pool2,norm=q4"
 
 [optimizer]
 name = "sgd"
-learning_rate = 0.1
+learning_rate = 0.02
 momentum = 0.9
 
 [probe]
