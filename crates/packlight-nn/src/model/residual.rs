@@ -19,7 +19,7 @@ pub(super) struct ResNet {
     classifier: Linear,
 }
 
-/// What ResNets do differently.
+/// What differs between ResNets.
 pub(super) struct Family {
     /// The number of blocks in each stage.
     pub(super) blocks: &'static [usize],
@@ -77,7 +77,7 @@ impl ResNet {
         let channels = layout.last().map_or(width, |last| last.out);
         let mut config = LinearConfig::default();
         if let ShortcutKind::Subsample = family.shortcut {
-            config.init = init; // the CIFAR family's initialisation covers the classifier too
+            config.init = init; // in the CIFAR family, it applies to the classifier too
         }
         let classifier = Linear::with(&builder.pp(family.classifier), channels, classes, config)?;
         let auxiliary_residual = strategy.auxiliary_residual.is_some();
@@ -100,8 +100,8 @@ impl Module for ResNet {
 }
 
 impl ResNet {
-    /// The blocks with auxiliary residual activation: within a group, what the first block keeps of
-    /// its input serves the others.
+    /// Runs the blocks with auxiliary residual activation: the blocks of a group share what its
+    /// first block saves of its input.
     fn forward_in_groups(&self, mut x: Activation) -> Result<Activation> {
         let mut group_input = x.clone();
         for block in self.blocks.blocks() {
@@ -114,14 +114,14 @@ impl ResNet {
     }
 }
 
-/// Where a block stands and what it makes of how many channels.
+/// A block's position and sizes.
 struct Place {
     stage: usize,
     index: usize,
     channels: usize,
     out: usize,
     stride: usize,
-    /// Whether its first convolutions keep their group's first input instead of their own.
+    /// Whether its first convolutions save their group's first input instead of their own.
     shares_input: bool,
 }
 
@@ -151,7 +151,7 @@ fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Ve
         let reason = "`ara` goes with `checkpoint=cell`: other segments would cut its groups";
         return Err(Error::MemoryStrategy { reason: reason.into() });
     }
-    // A block of stride 2 reads the resolution of the stage before it, and belongs there.
+    // A block of stride 2 reads the resolution of the stage before it, and belongs to that stage.
     let mut last_stage = 0;
     let mut in_stage = 0;
     for place in &mut places {
@@ -173,7 +173,7 @@ struct BasicBlock {
     shares_input: bool,
 }
 
-/// What lies between a block's first convolution and its sum.
+/// The part of a block between its first convolution and its sum.
 struct Rest {
     bn1: BatchNorm2d,
     relu1: Relu,
@@ -234,8 +234,8 @@ impl BasicBlock {
         })
     }
 
-    /// The output for `x`, where the convolutions that read it keep `kept`: the same activation,
-    /// or one that stands in for it.
+    /// Computes the output for `x`. The convolutions that read `x` save `kept` instead: the same
+    /// activation, or its group's first input.
     fn forward_keeping(&self, x: &Activation, kept: &Activation) -> Result<Activation> {
         let y = self.rest.forward(&self.conv1.forward(kept)?)?;
         let sum = match &self.shortcut {
