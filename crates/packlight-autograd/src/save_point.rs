@@ -72,7 +72,7 @@ impl SavePoint {
         lock(&self.codec).clone()
     }
 
-    /// Uses `codec` from the next forward pass on, and clears the state of the previous codec.
+    /// Uses `codec` from the next forward pass on, and clears the codec state if the codec changes.
     pub fn set_codec(&self, codec: Arc<dyn Codec>) {
         let mut own = lock(&self.codec);
         if own.spec() != codec.spec() {
@@ -96,8 +96,8 @@ impl SavePoint {
         self.frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Runs `act` with the site of this save point in `pass`. Afterwards, it stores the codec's
-    /// updated state, except in trials and in passes that only observe.
+    /// Runs `act` with the site of this save point in `pass`. Changes of the codec state persist,
+    /// except in trials and in passes that only observe.
     pub(crate) fn with_site<T>(
         &self,
         pass: &Pass,

@@ -48,7 +48,7 @@ impl File {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         let (header, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
-        let begin = size_of::<u64>() + header; // the header's length stands before it
+        let begin = size_of::<u64>() + header; // the header's length precedes it
         Ok(Self { name: path.display().to_string(), bytes, metadata, begin })
     }
 

@@ -46,7 +46,7 @@ impl ProbeSpec {
             || self.steps.as_ref().is_some_and(|steps| steps.contains(&step))
     }
 
-    /// How many of the first `steps` steps are probed.
+    /// The number of probed steps among the first `steps` steps.
     pub fn count(&self, steps: u64) -> u64 {
         if let Some(every) = self.every {
             return steps.div_ceil(every);

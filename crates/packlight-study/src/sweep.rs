@@ -42,9 +42,9 @@ pub struct Options<'a> {
 /// that fails is recorded as failed, and the others continue.
 ///
 /// # Errors
-/// Before it times or changes anything, returns an error if the study or its data cannot be read, a
-/// plan does not fit the model or its batches, another process runs the study, or a run was started
-/// with another study or other data. After that, returns only [`Error::Interrupted`].
+/// Returns an error, before it times or changes anything, if the study or its data cannot be read,
+/// a plan does not fit the model or its batches, another process runs the study, or a run was
+/// started with another study or other data. After that, returns only [`Error::Interrupted`].
 pub fn run_study(
     folder: &Path,
     options: &Options<'_>,

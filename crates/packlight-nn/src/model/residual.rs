@@ -108,7 +108,7 @@ impl ResNet {
             if !block.shares_input {
                 group_input = x.clone();
             }
-            x = block.forward_keeping(&x, &x.save_as(&group_input))?;
+            x = block.forward_saving(&x, &x.save_as(&group_input))?;
         }
         Ok(x)
     }
@@ -234,13 +234,13 @@ impl BasicBlock {
         })
     }
 
-    /// Computes the output for `x`. The convolutions that read `x` save `kept` instead: the same
-    /// activation, or its group's first input.
-    fn forward_keeping(&self, x: &Activation, kept: &Activation) -> Result<Activation> {
-        let y = self.rest.forward(&self.conv1.forward(kept)?)?;
+    /// Computes the output for `x`. Its convolutions read `saved`: `x` itself, or `x` saved as its
+    /// group's first input.
+    fn forward_saving(&self, x: &Activation, saved: &Activation) -> Result<Activation> {
+        let y = self.rest.forward(&self.conv1.forward(saved)?)?;
         let sum = match &self.shortcut {
             Shortcut::Identity => op::add(&y, x)?,
-            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(kept)?)?)?,
+            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(saved)?)?)?,
             Shortcut::Subsample { stride, channels } => {
                 op::add(&y, &op::subsample_pad(x, *stride, *channels)?)?
             }
@@ -251,7 +251,7 @@ impl BasicBlock {
 
 impl Module for BasicBlock {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.forward_keeping(x, x)
+        self.forward_saving(x, x)
     }
 }
 
@@ -262,7 +262,7 @@ impl Module for Rest {
     }
 }
 
-/// A convolution without bias, padded so that stride 1 keeps the size.
+/// A convolution without bias, padded so that stride 1 preserves the size.
 fn convolution(
     builder: &Builder,
     (channels, out): (usize, usize),
