@@ -28,7 +28,7 @@ pub fn peak() -> usize {
     PEAK.load(Ordering::Relaxed)
 }
 
-/// Starts the peak again from what is live now.
+/// Resets the peak to the present live bytes.
 pub fn reset_peak() {
     PEAK.store(live(), Ordering::Relaxed);
 }
@@ -37,7 +37,7 @@ pub fn reset_peak() {
 pub struct Counting<A>(A);
 
 impl<A> Counting<A> {
-    /// Counts what goes through `inner`.
+    /// Counts the allocations of `inner`.
     pub const fn new(inner: A) -> Self {
         Self(inner)
     }
@@ -52,12 +52,12 @@ fn remove(size: usize) {
     LIVE.fetch_sub(size, Ordering::Relaxed);
 }
 
-// SAFETY: every call goes on to the inner allocator unchanged, and its answer comes back
+// SAFETY: every call is forwarded to the inner allocator and its result is returned, both
 // unchanged; counting neither allocates nor panics.
 #[allow(unsafe_code)]
 unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc`.
         let pointer = unsafe { self.0.alloc(layout) };
         if !pointer.is_null() {
             add(layout.size());
@@ -66,7 +66,7 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc_zeroed`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::alloc_zeroed`.
         let pointer = unsafe { self.0.alloc_zeroed(layout) };
         if !pointer.is_null() {
             add(layout.size());
@@ -75,13 +75,13 @@ unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::dealloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::dealloc`.
         unsafe { self.0.dealloc(pointer, layout) };
         remove(layout.size());
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::realloc`.
+        // SAFETY: the caller upholds the contract of `GlobalAlloc::realloc`.
         let new = unsafe { self.0.realloc(pointer, layout, size) };
         if !new.is_null() {
             add(size);

@@ -28,7 +28,7 @@ pub enum Error {
          run the forward pass again before another backward pass"
     )]
     SecondBackward {
-        /// The operation that was reached.
+        /// The operation that the second pass reached.
         op: &'static str,
     },
     /// An operation got inputs, or computed gradients, that do not fit.
@@ -44,7 +44,7 @@ pub enum Error {
     Observer {
         /// The layer.
         layer: String,
-        /// The reason that it gave.
+        /// The observer's reason.
         reason: String,
     },
     /// An analytic gradient differs from its numeric one.

@@ -1,7 +1,7 @@
 //! Checks gradients against central differences, in f64.
 //!
-//! The same tolerances as PyTorch's `gradcheck`: a step of 1e-6, and a difference of at most
-//! 1e-5 + 1e-3 |numeric|.
+//! The step and the tolerances are those of PyTorch's `gradcheck`: a step of 1e-6, and a difference
+//! of at most 1e-5 + 1e-3 |numeric|.
 
 use candle_core::{Tensor, Var};
 
@@ -16,8 +16,8 @@ pub const RELATIVE: f64 = 1e-3;
 
 /// Checks the gradient of the scalar `f` with respect to every element of `inputs` (f64).
 ///
-/// `f` is called twice for each element, so keep the inputs small. To check an operation whose
-/// output is no scalar, let `f` return the sum of its products with fixed random numbers.
+/// It calls `f` twice for each element, so use small inputs. To check an operation whose output is
+/// not a scalar, let `f` return the sum of its products with fixed random numbers.
 ///
 /// # Errors
 /// Returns an error if `f` fails, an input is missing from the gradients, or an element differs:

@@ -1,11 +1,11 @@
-//! Accounts for what is saved for the backward pass: by layer, by kind, over time.
+//! Accounts for what is saved for the backward pass: by save point, by kind, and over time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use packlight_codec::Bytes;
 use packlight_record::KeptKind;
 
-/// Counts what the layers of a pass save. Clones share one account.
+/// Counts what the save points of a pass save. Clones share one account.
 #[derive(Clone, Default)]
 pub struct Ledger {
     counter: Option<fn() -> usize>,
@@ -23,31 +23,31 @@ struct Account {
 /// One saved tensor.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The layer that saved it; of those that share it, the first.
+    /// The save point that saved it; the first one, if several share it.
     pub layer: Arc<str>,
     /// What it is saved for.
     pub kind: KeptKind,
-    /// The bytes that it says it takes.
+    /// The bytes that it takes, as it reports them.
     pub bytes: Bytes,
-    /// The bytes that it would take uncompressed.
+    /// The bytes of the tensor without compression.
     pub raw: usize,
-    /// The bytes that the allocator got back when it was freed, where a counter is set and it has
-    /// been freed. Less than `bytes` where someone else still held the same tensor.
+    /// The bytes by which the allocator's live bytes fell when it was freed; `None` before that, or
+    /// without a counter. Less than `bytes` if something else still held the same tensor.
     pub counted: Option<i64>,
-    /// Whether it was saved in the backward pass, by a part that is computed again.
+    /// Whether it was saved in the backward pass, by a recomputed part.
     pub again: bool,
 }
 
-/// One point of the timeline: something was saved or freed.
+/// One event of the timeline: something was saved or freed.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The layer.
+    /// The save point.
     pub layer: Arc<str>,
     /// Whether this was in the backward pass.
     pub backward: bool,
-    /// The bytes that are saved after it, by the ledger.
+    /// The saved bytes after the event, as the ledger counts them.
     pub kept: usize,
-    /// The live bytes after it, by the allocator, where a counter is set.
+    /// The live bytes after the event, as the allocator counts them; `None` without a counter.
     pub live: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ impl Ledger {
         Self::default()
     }
 
-    /// An empty account that also asks the allocator: `counter` gives its live bytes, as
+    /// An empty account that also reads the allocator: `counter` returns its live bytes, as
     /// [`crate::allocator::live`] does.
     pub fn with_counter(counter: fn() -> usize) -> Self {
         Self { counter: Some(counter), ..Self::default() }
@@ -68,7 +68,7 @@ impl Ledger {
         self.lock().entries.clone()
     }
 
-    /// Each time that something was saved or freed, in order.
+    /// All events, in order.
     pub fn timeline(&self) -> Vec<Event> {
         self.lock().timeline.clone()
     }
@@ -78,17 +78,17 @@ impl Ledger {
         self.lock().kept
     }
 
-    /// The most bytes that were saved at a time.
+    /// The peak of the saved bytes.
     pub fn peak(&self) -> usize {
         self.lock().peak
     }
 
-    /// Live bytes by the allocator, where a counter is set.
+    /// The allocator's live bytes; `None` without a counter.
     pub(crate) fn live(&self) -> Option<usize> {
         self.counter.map(|counter| counter())
     }
 
-    /// Enters something saved, in the backward pass where it is saved `again`, and returns its number.
+    /// Adds an entry for something saved, in the backward pass if `again`, and returns its number.
     pub(crate) fn keep(
         &self,
         layer: Arc<str>,
@@ -107,7 +107,7 @@ impl Ledger {
         account.entries.len() - 1
     }
 
-    /// Closes entry `number`; `live_before` is what the allocator said before it was freed.
+    /// Closes entry `number`; `live_before` is the number of live bytes before it was freed.
     pub(crate) fn free(&self, number: usize, live_before: usize) {
         let live = self.live();
         let mut account = self.lock();

@@ -1,4 +1,4 @@
-//! What a probe sees of exact and compressed weight gradients.
+//! Lets a probe observe exact and compressed weight gradients.
 
 use candle_core::Tensor;
 use packlight_codec::Bytes;
@@ -21,9 +21,9 @@ pub struct WeightGradient<'a> {
     pub kept: Bytes,
 }
 
-/// Sees the weight gradients of each conv and linear layer as the backward pass reaches it.
+/// Receives the weight gradients of each conv and linear layer during the backward pass.
 pub trait Observer: Send + Sync {
-    /// Takes one layer's gradients.
+    /// Receives one layer's gradients.
     ///
     /// # Errors
     /// Returns a reason, which ends the backward pass.

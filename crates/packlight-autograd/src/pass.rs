@@ -6,7 +6,7 @@ use packlight_kernels::rng::{Key, Purpose};
 
 use crate::{Ledger, Observer};
 
-/// A layer that packs at another level, with the `draw`-th random numbers.
+/// A trial: one save point packs at another level, with the `draw`-th random numbers.
 #[derive(Clone)]
 struct Trial {
     layer: Arc<str>,
@@ -31,8 +31,8 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// A pass that saves what its backward pass needs, normalises with the batch's own statistics and
-    /// applies dropout.
+    /// A pass that saves what its backward pass needs, normalises with batch statistics and applies
+    /// dropout.
     pub fn training() -> Self {
         Self {
             training: true,
@@ -54,12 +54,12 @@ impl Pass {
         Self { training: false, differentiate: false, ..Self::training() }
     }
 
-    /// Sets the seed and step, of which all random numbers of this pass are a function.
+    /// Sets the seed and step, which determine all random numbers of this pass.
     pub fn with_seed(self, seed: u64, step: u64) -> Self {
         Self { seed, step, ..self }
     }
 
-    /// Has every save point save its own input, whatever it is to be saved as; see
+    /// Makes every save point save its own input, regardless of
     /// [`Activation::save_as`](crate::Activation::save_as).
     pub fn saving_own_inputs(self) -> Self {
         Self { own_inputs: true, ..self }
@@ -69,14 +69,15 @@ impl Pass {
         self.own_inputs
     }
 
-    /// Gives codecs other random numbers, the `draw`-th of this seed and step; everything else stays
-    /// as it is.
+    /// Gives codecs other random numbers, the `draw`-th of this seed and step; everything else
+    /// stays the same.
     pub fn with_codec_draw(self, draw: u64) -> Self {
         Self { draw, ..self }
     }
 
-    /// Packs `layer` at a level such as a number of bits, with the `draw`-th random numbers, and all
-    /// others as they are: a trial, see [`packlight_codec::Adaptive::measure`].
+    /// Packs the save point called `layer` at a level such as a number of bits, with the `draw`-th
+    /// random numbers, and leaves all others as they are; see
+    /// [`packlight_codec::Adaptive::measure`].
     pub fn with_trial(self, layer: &str, level: u8, draw: u64) -> Self {
         Self { trial: Some(Trial { layer: layer.into(), level, draw }), ..self }
     }
@@ -86,13 +87,13 @@ impl Pass {
         Self { ledger: Some(ledger.clone()), ..self }
     }
 
-    /// Also computes the exact weight gradient of each conv and linear layer, and shows both to the
-    /// observer. The gradients that the pass returns are those of the plan.
+    /// Also computes the exact weight gradient of each conv and linear layer, and passes both
+    /// gradients to the observer. The gradients that the pass returns are those of the plan.
     pub fn with_observer(self, observer: Arc<dyn Observer>) -> Self {
         Self { observer: Some(observer), ..self }
     }
 
-    /// Leaves running statistics as they are, as a second pass over the same batch must.
+    /// Leaves running statistics unchanged, for a second pass over the same batch.
     pub fn freeze_statistics(self) -> Self {
         Self { update_statistics: false, ..self }
     }
@@ -102,13 +103,13 @@ impl Pass {
         self.training
     }
 
-    /// This pass for a part of the network that will be computed again: it saves nothing, and no
+    /// This pass for the forward pass of a part that will be recomputed: it saves nothing, and no
     /// backward pass may follow.
     pub(crate) fn saving_nothing(self) -> Self {
         Self { differentiate: false, ..self }
     }
 
-    /// This pass for computing such a part again. Codecs pack in this pass alone, so it updates their
+    /// This pass for recomputing such a part. Codecs pack only here, so this pass updates their
     /// state.
     pub(crate) fn again(self) -> Self {
         Self { again: true, ..self }
@@ -127,7 +128,7 @@ impl Pass {
         self.updates_codec_states() && !self.again
     }
 
-    /// Whether codecs may remember what they see.
+    /// Whether codecs may update their state.
     pub(crate) fn updates_codec_states(&self) -> bool {
         self.training && self.update_statistics
     }
@@ -149,7 +150,7 @@ impl Pass {
         }
     }
 
-    /// The level of a trial of this layer.
+    /// The trial level of the save point called `layer`.
     pub(crate) fn trial(&self, layer: &str) -> Option<u8> {
         self.trial.as_ref().filter(|trial| *trial.layer == *layer).map(|trial| trial.level)
     }

@@ -10,8 +10,8 @@ use packlight_record::LayerKind;
 
 use crate::Pass;
 
-/// A place that saves a tensor for the backward pass, as plans, ledgers and probes know it: the name
-/// and kind of its layer, and its codec.
+/// A place that saves a tensor for the backward pass: the name and kind of its layer, and its
+/// codec. Plans, ledgers and probes refer to it by its name.
 #[derive(Debug)]
 pub struct SavePoint {
     name: Arc<str>,
@@ -28,8 +28,8 @@ impl SavePoint {
         Self::with_level(name, kind, None)
     }
 
-    /// That of a linear layer of a transformer or mixer, which auxiliary sign activation covers from
-    /// `level` on; see [`packlight_codec::Scope::Auxiliary`].
+    /// A save point of a linear layer of a transformer or mixer, which auxiliary sign activation
+    /// covers from `level` on; see [`packlight_codec::Scope::Auxiliary`].
     pub fn auxiliary(name: impl Into<Arc<str>>, level: u8) -> Arc<Self> {
         Self::with_level(name, LayerKind::Linear, Some(level))
     }
@@ -54,7 +54,7 @@ impl SavePoint {
         &self.name
     }
 
-    /// What it computes.
+    /// What its layer computes.
     pub fn kind(&self) -> LayerKind {
         self.kind
     }
@@ -72,7 +72,7 @@ impl SavePoint {
         lock(&self.codec).clone()
     }
 
-    /// Packs with `codec` from the next forward pass on, and clears the state of another codec.
+    /// Uses `codec` from the next forward pass on, and clears the codec state if the codec changes.
     pub fn set_codec(&self, codec: Arc<dyn Codec>) {
         let mut own = lock(&self.codec);
         if own.spec() != codec.spec() {
@@ -81,23 +81,23 @@ impl SavePoint {
         *own = codec;
     }
 
-    /// What its codec remembers from one step to the next.
+    /// The state of its codec between steps.
     pub fn codec_state(&self) -> MutexGuard<'_, CodecState> {
         lock(&self.state)
     }
 
-    /// Whether its layer's parameters are frozen: it then saves nothing for them.
+    /// Whether its layer's parameters are frozen, so that it saves nothing for them.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
     }
 
-    /// Freezes the parameters of its layer, or lets them train again, from the next forward pass on.
+    /// Freezes or unfreezes the parameters of its layer, from the next forward pass on.
     pub fn freeze(&self, frozen: bool) {
         self.frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Runs `act` with this save point's site in `pass`. What the codec leaves in its state stays
-    /// there, except in trials and in passes that only observe.
+    /// Runs `act` with the site of this save point in `pass`. Changes of the codec state persist,
+    /// except in trials and in passes that only observe.
     pub(crate) fn with_site<T>(
         &self,
         pass: &Pass,
@@ -118,12 +118,12 @@ impl SavePoint {
         self.name.clone()
     }
 
-    /// Names this layer in an error of its kernel.
+    /// Adds the layer's name to an error of its kernel.
     pub(crate) fn failed(&self, source: packlight_kernels::Error) -> crate::Error {
         crate::Error::Layer { layer: self.name.to_string(), source }
     }
 
-    /// Names this layer in an error that does not.
+    /// Adds the layer's name to an error that lacks one.
     pub(crate) fn named(&self, error: crate::Error) -> crate::Error {
         match error {
             crate::Error::Kernel(source) => self.failed(source),
@@ -131,7 +131,7 @@ impl SavePoint {
         }
     }
 
-    /// Names this layer in an error of its codec.
+    /// Adds the layer's name to an error of its codec.
     pub(crate) fn codec_failed(&self, source: packlight_codec::Error) -> crate::Error {
         crate::Error::Codec { layer: self.name.to_string(), source }
     }

@@ -1,4 +1,4 @@
-//! What an operation saves for the backward pass, on the ledger for as long as it lives.
+//! What an operation saves for the backward pass, with its entry in the ledger.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,9 +10,9 @@ use packlight_record::KeptKind;
 use crate::ledger::Ledger;
 use crate::{Pass, SavePoint};
 
-/// A saved value, such as a mask or statistics. Dropping it closes its entry in the ledger, with the
-/// bytes that the allocator got back: fields are dropped in order, so the first one asks the
-/// allocator before the value goes, the last one after.
+/// A saved value, such as a mask or statistics. Dropping it closes its entry in the ledger, with
+/// the bytes that the allocator got back. Fields are dropped in order: the first one reads the
+/// allocator before the value is dropped, and the last one after.
 pub struct Saved<T> {
     _before: Before,
     value: T,

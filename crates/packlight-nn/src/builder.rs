@@ -1,4 +1,4 @@
-//! Parameters under construction.
+//! Builds a network's parameters.
 
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,13 +10,13 @@ use packlight_record::LayerKind;
 
 use crate::{Error, Init, Parameters, Result};
 
-/// No model holds more numbers than this in its parameters and buffers.
+/// The largest number of scalars in the parameters and buffers of a network.
 const LARGEST: usize = 1 << 29;
 
 /// Makes the parameters, buffers and save points of a network, each under the name of its part.
 ///
-/// A parameter's initial values depend on the seed and on its own name, so neither the order of
-/// creation nor another part of the network changes them. Clones make parts of the same network.
+/// The initial values of a parameter depend only on the seed and on its own name, so neither the
+/// order of creation nor other parts of the network change them. Clones build the same network.
 #[derive(Clone)]
 pub struct Builder {
     made: Arc<Mutex<Parameters>>,
@@ -28,10 +28,10 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Begins a network in `dtype` (f32 or f64) on `device`.
+    /// Starts a network in `dtype` (f32 or f64) on `device`.
     ///
     /// # Errors
-    /// Returns an error if `dtype` is another.
+    /// Returns an error if `dtype` is another type.
     pub fn new(seed: u64, dtype: DType, device: &Device) -> Result<Self> {
         if !matches!(dtype, DType::F32 | DType::F64) {
             return Err(Error::ModelType { found: dtype });
@@ -46,16 +46,17 @@ impl Builder {
         })
     }
 
-    /// The builder of the part called `name` ("push prefix", as in candle-nn's `VarBuilder`).
+    /// The builder of the part called `name` (named after `VarBuilder::pp` of candle-nn, "push
+    /// prefix").
     pub fn pp(&self, name: impl Display) -> Self {
         Self { prefix: self.full_name(&name.to_string()), auxiliary: None, ..self.clone() }
     }
 
-    /// Makes a trainable parameter of this part. It belongs to `owner`, and stays as it is while that
-    /// is frozen. With an empty name it has the name of the part itself.
+    /// Makes a trainable parameter of this part. It belongs to `owner`, and does not change while
+    /// that is frozen. With an empty `name`, it has the name of the part itself.
     ///
     /// # Errors
-    /// Returns an error if its name is taken or it makes the network too large.
+    /// Returns an error if the name is taken or the network becomes too large.
     pub fn parameter(
         &self,
         owner: &Arc<SavePoint>,
@@ -70,18 +71,18 @@ impl Builder {
         Ok(var)
     }
 
-    /// Makes a buffer of this part: saved with the parameters, not trained.
+    /// Makes a buffer of this part, which is saved with the parameters but not trained.
     ///
     /// # Errors
-    /// Returns an error if its name is taken or it makes the network too large.
+    /// Returns an error if the name is taken or the network becomes too large.
     pub fn buffer(&self, name: &str, shape: &[usize], init: Init) -> Result<Var> {
         let (name, var) = self.variable(name, shape, init)?;
         self.made().buffers.push((name, var.clone()));
         Ok(var)
     }
 
-    /// The builder of a part whose linear layer auxiliary sign activation covers from `level` on; see
-    /// [`packlight_codec::Scope::Auxiliary`].
+    /// The builder of a part whose linear layer is covered by auxiliary sign activation from
+    /// `level` on; see [`packlight_codec::Scope::Auxiliary`].
     pub fn auxiliary(&self, level: u8) -> Self {
         Self { auxiliary: Some(level), ..self.clone() }
     }
@@ -103,7 +104,7 @@ impl Builder {
         Ok(point)
     }
 
-    /// Everything that has been made so far.
+    /// The parameters, buffers and save points made so far.
     pub fn finish(&self) -> Parameters {
         self.made().clone()
     }

@@ -1,4 +1,4 @@
-//! Parts of a network that may be computed again in the backward pass.
+//! Parts of a network that can be recomputed in the backward pass (gradient checkpointing).
 
 use std::array;
 use std::sync::Arc;
@@ -9,29 +9,29 @@ use packlight_record::LayerKind;
 
 use crate::{Builder, Checkpointing, Error, Module, Result};
 
-/// A part of a network, checkpointed or not, that reads `N` activations beside the one that goes
-/// through it.
+/// A part of a network, checkpointed or not, that reads `N` further activations besides its main
+/// input.
 pub(crate) struct Checkpointed<M, const N: usize = 0> {
     inside: Arc<M>,
     checkpoint: Option<Checkpoint>,
 }
 
-/// What a part keeps its inputs by, and the parameters within.
+/// The save points of a checkpointed part's inputs, and the parameters within the part.
 struct Checkpoint {
     through: Arc<SavePoint>,
     beside: Vec<Arc<SavePoint>>,
-    /// Each with the layer that it belongs to.
+    /// Each with the save point that it belongs to.
     parameters: Vec<(Var, Arc<SavePoint>)>,
 }
 
 impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
-    /// Makes a part that is computed once.
+    /// Makes a part that is not checkpointed.
     pub(crate) fn plain(inside: M) -> Self {
         Self { inside: Arc::new(inside), checkpoint: None }
     }
 
-    /// Makes a part that is computed again in the backward pass; `builder` names it as a layer, and
-    /// `beside` what it reads beside as layers of it.
+    /// Makes a part that is recomputed in the backward pass. The save point of its main input has
+    /// the name of `builder`, and `beside` names those of its further inputs within it.
     pub(crate) fn recomputed(
         builder: &Builder,
         beside: [&str; N],
@@ -48,7 +48,7 @@ impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
         Ok(Self { inside, checkpoint: Some(Checkpoint { through, beside, parameters }) })
     }
 
-    /// What `forward` makes of the part, of `x` and of what it reads beside it.
+    /// Applies `forward` to the part, to `x` and to the further inputs `beside`.
     pub(crate) fn forward_with(
         &self,
         x: &Activation,
@@ -76,15 +76,15 @@ impl<M: Module + 'static> Module for Checkpointed<M> {
     }
 }
 
-/// Blocks one after another, each of which reads `N` activations beside the one that goes through
-/// them all.
+/// A sequence of blocks, each of which reads `N` further activations besides the output of the
+/// block before it.
 pub(crate) struct CheckpointedBlocks<B, const N: usize = 0> {
     parts: Vec<Checkpointed<Vec<B>, N>>,
 }
 
 impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
-    /// Makes `count` blocks, in segments called `segment1`, `segment2`, ... where they are
-    /// checkpointed; `beside` names what they read beside.
+    /// Makes `count` blocks, in segments called `segment1`, `segment2`, ... if they are
+    /// checkpointed; `beside` names the save points of their further inputs.
     pub(crate) fn new(
         builder: &Builder,
         count: usize,
@@ -106,7 +106,7 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
         Ok(Self { parts: (0..segments).map(part).collect::<Result<_>>()? })
     }
 
-    /// `x` gone through all blocks, each by `forward`, which is given what they read beside.
+    /// Applies all blocks to `x` in order, each with `forward`, which also gets the further inputs.
     pub(crate) fn forward_with(
         &self,
         x: Activation,
@@ -124,7 +124,7 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
         })
     }
 
-    /// All blocks in order, whatever the segments.
+    /// All blocks in order, regardless of segments.
     pub(crate) fn blocks(&self) -> impl Iterator<Item = &B> {
         self.parts.iter().flat_map(|part| part.inside.iter())
     }

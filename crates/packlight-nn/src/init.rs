@@ -5,36 +5,36 @@ use packlight_kernels::rng::Stream;
 /// The initial values of a parameter.
 ///
 /// Random values are drawn in f64 and rounded to the model's type, so that a model in f32 starts
-/// where the same model in f64 does.
+/// from the same values as the model in f64.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// PyTorch's default for the weight and the bias of convolutions and linear layers: uniform
-    /// within `1 / sqrt(fan_in)` of the layer.
+    /// between plus and minus `1 / sqrt(fan_in)`.
     FanIn,
-    /// Every element the same.
+    /// The same value for every element.
     Constant(f64),
     /// Uniform in `[-bound, bound)`.
     Uniform {
         /// The bound.
         bound: f64,
     },
-    /// Normal with deviation `sqrt(2 / fan)`, for layers before a ReLU (He et al., "Delving deep
-    /// into rectifiers", ICCV 2015, equation 10).
+    /// Normal with standard deviation `sqrt(2 / fan)`, for layers before a ReLU (He et al.,
+    /// "Delving deep into rectifiers", ICCV 2015, equation 10).
     KaimingNormal(Fan),
-    /// Normal with this deviation.
+    /// Normal with this standard deviation.
     Normal {
-        /// The deviation.
+        /// The standard deviation.
         deviation: f64,
     },
-    /// Normal with variance `1 / fan_in` after cutting it off at two of the uncut deviations, as
-    /// JAX and timm do (LeCun et al., "Efficient backprop", 1998).
+    /// Normal with variance `1 / fan_in` after truncation at two standard deviations of the
+    /// untruncated distribution, as in JAX and timm (LeCun et al., "Efficient backprop", 1998).
     LecunNormal,
-    /// Sines at even and cosines at odd features of a table (positions, features), of wavelengths
-    /// from 2 pi to 10000 * 2 pi (Vaswani et al., NeurIPS 2017, section 3.5).
+    /// Sines at even features and cosines at odd features of a table (positions, features), with
+    /// wavelengths from 2 pi to 10000 * 2 pi (Vaswani et al., NeurIPS 2017, section 3.5).
     Sinusoid,
 }
 
-/// Which side of a weight of shape (out, in, kernel...) the variance is kept on.
+/// The side of a weight of shape (out, in, kernel...) on which the variance is preserved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fan {
     /// `in x kernel`: the forward pass.
@@ -43,11 +43,12 @@ pub enum Fan {
     Out,
 }
 
-/// The deviation of a standard normal variable that is cut off at -2 and 2.
+/// The standard deviation of a standard normal variable truncated at -2 and 2.
 const DEVIATION_WITHIN_TWO: f64 = 0.879_625_661_034_239_8;
 
 impl Init {
-    /// The same for a parameter of a layer with this `fan_in`, which a bias's shape does not tell.
+    /// The same, for a parameter of a layer with this `fan_in`, which the shape of a bias does not
+    /// determine.
     pub(crate) fn with_fan_in(self, fan_in: usize) -> Self {
         match self {
             Init::FanIn => Init::Uniform { bound: 1.0 / (fan_in as f64).sqrt() },

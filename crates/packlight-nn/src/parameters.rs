@@ -1,4 +1,4 @@
-//! What a model is made of, by name.
+//! The parameters, buffers and save points of a network, by name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,13 +9,13 @@ use packlight_autograd::SavePoint;
 
 use crate::{Error, Result, weights};
 
-/// What PyTorch calls the running variance of a batch norm.
+/// PyTorch's name for the running variance of a batch norm.
 const RUNNING_VARIANCE: &str = "running_var";
 
-/// A network's trainable parameters, its buffers (running statistics) and its save points, each in the
-/// order in which they were made, which for save points is the forward order.
+/// A network's trainable parameters, its buffers (running statistics) and its save points, each in
+/// the order in which they were made; for save points, that is the forward order.
 ///
-/// A clone is another handle on the same variables.
+/// A clone shares the same variables.
 #[derive(Clone, Default)]
 pub struct Parameters {
     pub(crate) trainable: Vec<(String, Var)>,
@@ -26,7 +26,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// The trainable variables, for an optimizer.
+    /// The trainable variables.
     pub fn vars(&self) -> Vec<Var> {
         self.trainable.iter().map(|(_, var)| var.clone()).collect()
     }
@@ -62,7 +62,7 @@ impl Parameters {
         self.trainable.iter().map(|(_, var)| var.elem_count()).sum()
     }
 
-    /// Copies of the parameters and buffers as they are now.
+    /// Copies of the current parameters and buffers.
     ///
     /// # Errors
     /// Returns an error if candle cannot copy them.
@@ -73,13 +73,14 @@ impl Parameters {
     /// Sets the parameters and buffers, cast to the model's type, or changes none.
     ///
     /// # Errors
-    /// Returns an error if a tensor is missing, misshapen, not of floating point or unknown to the model; the error
-    /// names it. Only `*.num_batches_tracked`, which PyTorch writes, may be there in addition.
+    /// Returns an error if a tensor is missing, has the wrong shape, is not of floating point or is
+    /// unknown to the model; the error names it. Only `*.num_batches_tracked`, which PyTorch
+    /// writes, is ignored.
     pub fn set(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
         weights::assign(self.all(), tensors, "the given tensors")
     }
 
-    /// Saves the parameters and buffers as safetensors; `path` is replaced at once or not at all.
+    /// Saves the parameters and buffers as safetensors. It replaces `path` atomically.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written.
@@ -89,24 +90,25 @@ impl Parameters {
         weights::write(path, &tensors)
     }
 
-    /// Loads what [`Parameters::save`] or PyTorch saved as safetensors in f16, bf16, f32 or f64.
+    /// Loads a safetensors file in f16, bf16, f32 or f64 that [`Parameters::save`] or PyTorch
+    /// saved.
     ///
     /// # Errors
-    /// Returns an error as [`Parameters::set`] and [`Parameters::read`] do, or if the file cannot be
-    /// read.
+    /// Returns an error as [`Parameters::set`] and [`Parameters::read`] do, or if the file cannot
+    /// be read.
     pub fn load(&self, path: &Path) -> Result<()> {
         let file = weights::File::open(path)?;
         weights::assign(self.all(), &self.read(&file, "")?, file.name())
     }
 
-    /// The tensors of `file` whose names begin with `prefix`, named without it, in the model's type.
-    /// Names may have the parts `module` and `_orig_mod`, which PyTorch's `DataParallel` and
-    /// `compile` put in. What is no parameter and does not hold floating-point numbers, such as a
-    /// counter or a mask, is left out.
+    /// Reads the tensors of `file` whose names begin with `prefix`, and returns them without that
+    /// prefix, in the model's type. Names may have the parts `module` and `_orig_mod`, which
+    /// PyTorch's `DataParallel` and `compile` insert. Leaves out tensors that are not parameters
+    /// and not of floating point, such as a counter or a mask.
     ///
     /// # Errors
-    /// Returns an error if a parameter or buffer is not of floating point, holds a value that is not finite or a
-    /// running variance below 0, or if two tensors are the same parameter.
+    /// Returns an error if a parameter or buffer is not of floating point, holds a value that is
+    /// not finite or a running variance below 0, or if two tensors are the same parameter.
     pub fn read(&self, file: &weights::File, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
         let variables: BTreeMap<&str, &Var> =
             self.all().map(|(name, var)| (name.as_str(), var)).collect();

@@ -1,4 +1,4 @@
-//! Named tensors in safetensors files, and their way into variables.
+//! Reads and writes named tensors in safetensors files, and assigns them to variables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result};
 
-/// The types that tensors can be read in.
+/// The types that can be read.
 const READABLE: [Dtype; 10] = [
     Dtype::U8,
     Dtype::U16,
@@ -26,46 +26,46 @@ const READABLE: [Dtype; 10] = [
     Dtype::F64,
 ];
 
-/// What parameters are stored in.
+/// The types that parameters can be stored in.
 const FLOATS: &str = "f16, bf16, f32 or f64";
 
-/// A safetensors file. A tensor is made when it is asked for, so that it does not matter what types
-/// the others have.
+/// A safetensors file. It makes a tensor only when asked for it, so the other tensors may be of any
+/// type.
 pub struct File {
     name: String,
     bytes: Vec<u8>,
     metadata: Metadata,
-    /// Where in `bytes` the tensors begin.
+    /// The offset in `bytes` at which the tensors begin.
     begin: usize,
 }
 
 impl File {
-    /// Opens the file at `path` and checks its form.
+    /// Opens the file at `path` and checks its format.
     ///
     /// # Errors
-    /// If it cannot be read or is no safetensors file.
+    /// Returns an error if the file cannot be read or is not in the safetensors format.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
         let (header, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
-        let begin = size_of::<u64>() + header; // the header's length stands before it
+        let begin = size_of::<u64>() + header; // the header's length precedes it
         Ok(Self { name: path.display().to_string(), bytes, metadata, begin })
     }
 
-    /// Its path, as errors say it.
+    /// Its path, for error messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The names of its tensors, in the order in which they lie.
+    /// The names of its tensors, in the order in which they are stored.
     pub fn tensors(&self) -> Vec<String> {
         self.metadata.offset_keys()
     }
 
-    /// The tensor called `name`, in the type that it is stored in; `None` if there is none.
+    /// The tensor called `name`, in the type in which it is stored; `None` if there is none.
     ///
     /// # Errors
-    /// If it is of a type that cannot be read; the error names tensor and type.
+    /// Returns an error if its type cannot be read; the error names the tensor and the type.
     pub fn get(&self, name: &str) -> Result<Option<Tensor>> {
         let Some(info) = self.metadata.info(name) else { return Ok(None) };
         if !READABLE.contains(&info.dtype) {
@@ -80,7 +80,7 @@ impl File {
         Ok(Some(view.load(&Device::Cpu)?))
     }
 
-    /// The tensor called `name`, which must hold floating-point numbers.
+    /// The tensor called `name`, which must be of floating point.
     pub(crate) fn get_floats(&self, name: &str) -> Result<Option<Tensor>> {
         match self.metadata.info(name) {
             Some(info) if !self.holds_floats(name) => {
@@ -90,7 +90,7 @@ impl File {
         }
     }
 
-    /// Whether the tensor called `name` is there and of a type that parameters are stored in.
+    /// Whether there is a tensor called `name` of a type that parameters can be stored in.
     pub(crate) fn holds_floats(&self, name: &str) -> bool {
         let dtype = self.metadata.info(name).map(|info| info.dtype);
         matches!(dtype, Some(Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64))
@@ -102,10 +102,10 @@ impl File {
     }
 }
 
-/// Reads all tensors of the safetensors file at `path`, in the types that they are stored in.
+/// Reads all tensors of the safetensors file at `path`, in the types in which they are stored.
 ///
 /// # Errors
-/// As [`File::open`] and [`File::get`].
+/// Returns an error as [`File::open`] and [`File::get`] do.
 pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     let file = File::open(path)?;
     let mut tensors = BTreeMap::new();
@@ -117,26 +117,27 @@ pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
     Ok(tensors)
 }
 
-/// Writes `tensors` to `path` as safetensors: to a temporary file beside it, which is synced and
-/// renamed, so that a reader sees the old file or the new one and never a part.
+/// Writes `tensors` to `path` as safetensors. It writes a temporary file beside it, syncs and
+/// renames it, so that a reader sees the old file or the new one, and never a part of one.
 ///
 /// # Errors
-/// If the file cannot be written, as on a full disk.
+/// Returns an error if the file cannot be written, as when the disk is full.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let bytes = safetensors::serialize(tensors, None)
         .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
     Ok(atomic_file::write(path, &bytes)?)
 }
 
-/// What a parameter is called without the parts that PyTorch's `DataParallel` and `compile` put into
-/// its name, around the whole model or a part of it.
+/// The name of a parameter without the parts that PyTorch's `DataParallel` and `compile` insert
+/// where they wrap the model or a part of it.
 pub fn unwrapped(name: &str) -> String {
     let own = name.split('.').filter(|part| !matches!(*part, "module" | "_orig_mod"));
     own.collect::<Vec<_>>().join(".")
 }
 
-/// Sets the named variables from tensors of the same names, cast to each variable's type and
-/// device; where one does not fit, none is changed. `from` says in errors whose tensors they are.
+/// Sets the named variables from tensors of the same names, cast to each variable's type and moved
+/// to its device, or changes none if one does not fit. `from` says in errors where the tensors come
+/// from.
 pub(crate) fn assign<'a>(
     variables: impl Iterator<Item = &'a (String, Var)>,
     tensors: &BTreeMap<String, Tensor>,
@@ -194,15 +195,16 @@ fn hint(lead: &str, name: Option<&str>) -> String {
     name.map(|name| format!("{lead} `{name}`")).unwrap_or_default()
 }
 
-/// Checks that `tensor`, called `name`, holds finite values alone.
+/// Checks that all values of `tensor`, called `name`, are finite.
 ///
 /// # Errors
-/// If it does not; the error says which value stands where, and that the tensor is `from`'s.
+/// Returns an error if one is not; the error gives the value and its index, and says that the
+/// tensor comes from `from`.
 pub fn require_finite(tensor: &Tensor, name: &str, from: &str) -> Result<()> {
     require(tensor, name, from, f64::is_finite, "finite values")
 }
 
-/// Checks that `tensor`, called `name`, holds variances: finite values of at least 0.
+/// Checks that `tensor`, called `name`, holds variances: finite values that are at least 0.
 pub(crate) fn require_variances(tensor: &Tensor, name: &str, from: &str) -> Result<()> {
     let sound = |value: f64| value.is_finite() && value >= 0.0;
     require(tensor, name, from, sound, "variances, which are finite and at least 0")

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collection {
-    /// What it is about, as a person would say it.
+    /// What the collection is about, for people.
     pub title: String,
     /// The names of the studies' folders within the collection's, in the order of the file.
     pub studies: Vec<String>,
@@ -34,7 +34,7 @@ impl Collection {
         Self::parse(&text).map(Some).map_err(|reason| Error::invalid(&path, reason))
     }
 
-    /// Reads the collection in `folder` for a reader that can do without a description; `None` if
+    /// Reads the collection in `folder` for a reader that does not require a description; `None` if
     /// `study.toml` is missing, damaged, or names no studies.
     ///
     /// # Errors
@@ -72,11 +72,11 @@ impl Collection {
         Ok(collection)
     }
 
-    /// Checks that each study of the collection in `folder` has a description, and none is itself a
+    /// Checks that each study of the collection in `folder` has a description and is not itself a
     /// collection.
     ///
     /// # Errors
-    /// Returns an error that names the first study of which that is not true.
+    /// Returns an error that names the first study that fails the check.
     pub fn check(&self, folder: &Path) -> Result<()> {
         let invalid = |reason: String| Err(Error::invalid(&folder.join(STUDY), reason));
         for name in &self.studies {
@@ -100,7 +100,7 @@ impl Collection {
     }
 }
 
-/// Whether a text describes a collection: it names studies, or has nothing that a study needs.
+/// Whether a text describes a collection: it names studies, or has no key that a study needs.
 fn describes_several(text: &str) -> bool {
     toml::from_str::<toml::Table>(text).is_ok_and(|table| {
         let has = |key| table.contains_key(key);
@@ -108,7 +108,7 @@ fn describes_several(text: &str) -> bool {
     })
 }
 
-/// The folder with a study in it whose name is nearest to `name`.
+/// The folder with a study whose name is most similar to `name`.
 fn nearest_study(name: &str, folder: &Path) -> Option<String> {
     let folders = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
     let studies: Vec<String> = folders

@@ -16,12 +16,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault of the value of `key`.
+    /// Makes a fault of the value of `key`.
     pub fn new(key: impl Into<String>, reason: impl Display) -> Self {
         Self { key: key.into(), reason: reason.to_string() }
     }
 
-    /// The same fault, seen from outside the table in which its key is.
+    /// Adds the name of the table that the key is in.
     pub fn within(self, table: &str) -> Self {
         Self { key: format!("{table}.{}", self.key), reason: self.reason }
     }

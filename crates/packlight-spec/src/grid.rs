@@ -8,7 +8,7 @@ use crate::layout::STUDY;
 use crate::named_plan::in_order;
 use crate::{Error, NamedPlan, Result};
 
-/// What a study compares: as much of `study.toml` as a report needs. Other keys may say anything.
+/// What a study compares: the part of `study.toml` that a report needs. Other keys are ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Grid {
     /// The study's name.

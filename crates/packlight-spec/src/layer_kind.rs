@@ -20,7 +20,7 @@ pub enum LayerKind {
     Attention,
     /// A look-up of token embeddings.
     Embedding,
-    /// A part of the network that is computed again in the backward pass.
+    /// A part of the network that is recomputed in the backward pass.
     Segment,
     /// Max-pooling.
     Pool,

@@ -1,8 +1,8 @@
-//! Methods that change what a network saves by how it is put together, not by a codec.
+//! Methods that save less by building the network differently, rather than by a codec.
 
 use std::str::FromStr;
 
-/// How a network is put together to save less for the backward pass.
+/// How a network is built to save less for the backward pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryStrategy {
     /// Auxiliary residual activation (ARA; Woo and Jeon, "Learning with auxiliary activation for
@@ -13,11 +13,11 @@ pub struct MemoryStrategy {
     /// are shifted as in the authors' code: a block of stride 2 belongs to the stage before it, whose
     /// resolution it reads.
     pub auxiliary_residual: Option<Vec<usize>>,
-    /// Gradient checkpointing, and in what parts.
+    /// Gradient checkpointing, and the parts that it recomputes.
     pub checkpoint: Option<Checkpointing>,
 }
 
-/// Which parts of a network the backward pass computes again (Chen et al., "Training deep nets with
+/// The parts of a network that the backward pass recomputes (Chen et al., "Training deep nets with
 /// sublinear memory cost", 2016). A transformer's encoder and decoder are divided separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checkpointing {
@@ -33,7 +33,7 @@ pub enum Checkpointing {
 }
 
 impl Checkpointing {
-    /// The number of segments that `blocks` blocks are divided into; 0 where they are not.
+    /// The number of segments that `blocks` blocks are divided into; 0 if they are not divided.
     pub fn segments(self, blocks: usize) -> usize {
         match self {
             Checkpointing::Cells => 0,

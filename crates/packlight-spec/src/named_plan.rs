@@ -18,8 +18,8 @@ pub struct NamedPlan {
     /// Passes over the training data, if they are not the study's; see
     /// [`Study::epochs_of`](crate::Study::epochs_of).
     pub epochs: Option<u64>,
-    /// The plan whose finished runs leave the weights that this one's start from, each from the run
-    /// of its own seed. Without it, weights are drawn at random.
+    /// The plan whose trained weights this one starts from, each run from the run with the same
+    /// seed. Without it, weights are drawn at random.
     pub from: Option<String>,
 }
 
@@ -28,8 +28,8 @@ pub fn run_name(plan: &str, seed: u64) -> String {
     format!("{plan}-seed{seed}")
 }
 
-/// Reads plans in the order of the file: TOML tables have no order of their own, so each plan's place
-/// in the text gives it one.
+/// Reads plans in the order of the file. TOML tables are not ordered, so each plan's position in
+/// the text gives the order.
 pub(crate) fn in_order<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<NamedPlan>, D::Error> {
@@ -43,21 +43,21 @@ pub(crate) fn in_order<'de, D: Deserializer<'de>>(
     Ok(plans.into_iter().map(named).collect())
 }
 
-/// What a plan's name stands for: the plan, or a table with the plan in it.
+/// The value of a plan's name: the plan itself, or a table with the plan in it.
 struct Entry {
     plan: String,
     epochs: Option<u64>,
     from: Option<String>,
 }
 
-/// The table, whose unknown keys are refused by name, as serde's untagged enums would not.
+/// The table. Unknown keys are rejected by name, which serde's untagged enums would not do.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
     plan: Option<String>,
     epochs: Option<u64>,
     from: Option<String>,
-    /// Group sizes of auxiliary residual activation, which the plan may also say itself.
+    /// Group sizes of auxiliary residual activation, which may also be given in the plan.
     ara: Option<Vec<usize>>,
 }
 

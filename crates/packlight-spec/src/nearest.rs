@@ -1,11 +1,11 @@
-//! What somebody who mistyped a name probably meant.
+//! Suggests the name that was probably meant instead of a mistyped one.
 
 use serde::de::DeserializeOwned;
 
-/// How alike two names must be, from 0 to 1, for one to be suggested instead of the other.
+/// The least similarity, from 0 to 1, for a name to be suggested.
 const ALIKE: f64 = 0.7;
 
-/// The candidate most like `name` by Jaro-Winkler similarity, if any is much like it.
+/// The candidate most similar to `name` by Jaro-Winkler similarity, if it is similar enough.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()

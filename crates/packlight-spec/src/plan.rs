@@ -1,4 +1,4 @@
-//! The grammar of plans: which codec each layer saves its input with.
+//! The grammar of plans: a plan gives each save point a codec.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,9 +29,9 @@ pub struct PlanSpec {
     text: String,
     /// The rules in the order in which they are written.
     pub rules: Vec<Rule>,
-    /// How the network is put together.
+    /// How to build the network.
     pub strategy: MemoryStrategy,
-    /// How many conv and linear layers before the classifier train, unless all do.
+    /// How many conv and linear layers before the classifier train; `None` if all do.
     pub last: Option<usize>,
 }
 
@@ -40,7 +40,7 @@ pub struct PlanSpec {
 pub struct Rule {
     /// Which layers.
     pub selector: Selector,
-    /// The codec, as it is written: this crate does not know which codecs there are.
+    /// The codec as it is written; this crate does not know which codecs exist.
     pub codec: String,
 }
 

@@ -6,20 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::Fault;
 
-/// At which steps a run records exact and compressed gradients side by side: a study's `[probe]` table.
+/// The steps at which a run records exact and compressed gradients side by side: a study's
+/// `[probe]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeSpec {
-    /// Every so many steps, the first included.
+    /// Probe every so many steps, the first included.
     #[serde(default)]
     pub every: Option<u64>,
-    /// At just these steps, counted from 0.
+    /// Probe exactly these steps, counted from 0.
     #[serde(default)]
     pub steps: Option<Vec<u64>>,
-    /// Whether two whole backward passes are compared as well, parameter by parameter.
+    /// Whether to compare two whole backward passes as well, parameter by parameter.
     #[serde(default)]
     pub whole: bool,
-    /// How many times the compressed one of these passes is repeated, to tell bias from variance.
+    /// How many times to repeat the compressed one of these passes, to tell bias from variance.
     #[serde(default = "once", skip_serializing_if = "is_once")]
     pub draws: u64,
 }
@@ -45,7 +46,7 @@ impl ProbeSpec {
             || self.steps.as_ref().is_some_and(|steps| steps.contains(&step))
     }
 
-    /// How many of the first `steps` steps are probed.
+    /// The number of probed steps among the first `steps` steps.
     pub fn count(&self, steps: u64) -> u64 {
         if let Some(every) = self.every {
             return steps.div_ceil(every);
@@ -55,15 +56,15 @@ impl ProbeSpec {
     }
 
     /// The first step in `range` that is not probed. The ledger is recorded at that step, because
-    /// probing takes memory of its own.
+    /// the probe itself uses memory.
     pub fn first_outside(&self, mut range: std::ops::Range<u64>) -> Option<u64> {
         range.find(|&step| !self.includes(step))
     }
 
-    /// Checks that the settings do not contradict each other.
+    /// Checks that the settings are consistent.
     ///
     /// # Errors
-    /// Returns the first setting that does.
+    /// Returns the first setting that is not.
     pub fn check(&self) -> Result<(), Fault> {
         let (key, reason) = match (self.every, &self.steps) {
             (Some(_), Some(_)) => {

@@ -11,7 +11,7 @@ use crate::Fault;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Schedule {
-    /// The same throughout.
+    /// Constant after the warm-up.
     Constant {
         /// The fraction of the training over which the rate rises from 0.
         #[serde(default)]
@@ -65,10 +65,10 @@ impl Schedule {
         }
     }
 
-    /// Checks that all fractions are fractions.
+    /// Checks that all fractions are in their ranges.
     ///
     /// # Errors
-    /// Returns the first setting that is out of its range.
+    /// Returns the first setting that is not.
     pub fn check(&self) -> Result<(), Fault> {
         let fault = |key, value, expected| {
             Err(Fault::new(key, format!("{value} given, expected {expected}")))

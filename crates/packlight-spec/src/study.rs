@@ -13,37 +13,36 @@ use crate::{
     Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result, Schedule,
 };
 
-/// The most epochs that a run can have; more are a typing error.
+/// The largest number of epochs of a run; a larger number is taken for a typing error.
 const MOST_EPOCHS: u64 = 1_000_000;
 
 /// One reproducible experiment: a model, data, plans and seeds.
 ///
-/// What `[model]` and `[data]` can say is for the crates that have models and data sets: they give
-/// the types that read these two tables.
+/// The crates with models and data sets supply the types that read `[model]` and `[data]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Study<Model, Data> {
     /// A short name.
     pub name: String,
-    /// What the study is about, as a person would say it.
+    /// What the study is about, for people.
     pub title: String,
     /// Each plan is run once with each seed.
     pub seeds: Vec<u64>,
-    /// Passes over the training data, for each plan that does not say otherwise.
+    /// Passes over the training data, for each plan that has no `epochs` of its own.
     pub epochs: u64,
     /// Samples in a batch; the last one of an epoch may be smaller, unless it is left out.
     pub batch: usize,
-    /// Whether an epoch leaves out its last batch if that is smaller than the others. Each epoch has
-    /// its own order, so the samples that are left out differ.
+    /// Whether to leave out the last batch of an epoch if it is smaller than the others. Each epoch
+    /// has its own order, so different samples are left out.
     #[serde(default)]
     pub drop_last: bool,
-    /// Threads to compute with; all that the machine has if it is not given. It changes no record.
+    /// Threads to compute with; by default, all that the machine has. It changes no record.
     #[serde(default)]
     pub threads: Option<usize>,
     /// The network.
     pub model: Model,
-    /// The weights that all runs start from whose plan does not say `from`; drawn at random if they
-    /// are not given.
+    /// The weights that runs start from if their plan has no `from`; by default, they are drawn at
+    /// random.
     #[serde(default)]
     pub weights: Option<Pretrained>,
     /// The data.
@@ -56,14 +55,18 @@ pub struct Study<Model, Data> {
     /// How the learning rate changes.
     #[serde(default)]
     pub schedule: Schedule,
-    /// When gradients are recorded side by side.
+    /// When to record exact and compressed gradients side by side.
     #[serde(default)]
     pub probe: ProbeSpec,
 }
 
 impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
-    /// Reads and checks the study in `folder`. Whether the codecs of its plans exist is for the caller
-    /// to check.
+    /// Reads and checks the study in `folder`. The caller must check that the codecs of its plans
+    /// exist.
+    ///
+    /// # Errors
+    /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest
+    /// valid one is suggested) or an invalid value, or if its file of weights cannot be read.
     ///
     /// # Errors
     /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest valid
@@ -87,7 +90,8 @@ impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
 }
 
 impl<Model, Data> Study<Model, Data> {
-    /// Checks every value but those of the model and the data, which are checked as they are read.
+    /// Checks every value except those of the model and the data, which are checked as they are
+    /// read.
     ///
     /// # Errors
     /// Returns the first value that is not valid.
@@ -128,22 +132,22 @@ impl<Model, Data> Study<Model, Data> {
         }
     }
 
-    /// Passes over the training data with `plan`; the schedule stretches over them.
+    /// The number of passes over the training data with `plan`; the schedule stretches over them.
     pub fn epochs_of(&self, plan: &NamedPlan) -> u64 {
         plan.epochs.unwrap_or(self.epochs)
     }
 
-    /// The plan whose weights `plan` starts from, if any; it stands above it.
+    /// The plan whose weights `plan` starts from, if any; it precedes `plan` in the file.
     pub fn source_of(&self, plan: &NamedPlan) -> Option<&NamedPlan> {
         self.plans.iter().find(|other| Some(&other.name) == plan.from.as_ref())
     }
 
-    /// The same study with the epochs of every plan multiplied by `factor` and rounded, at least 1;
-    /// seeds, batch and the steps of the probe stay. The epochs are part of what a run is made from,
-    /// so a run that was begun at one scale cannot be resumed at another.
+    /// The same study with the epochs of every plan multiplied by `factor` and rounded, to at least
+    /// 1; seeds, batch and the steps of the probe do not change. A run's hash includes its epochs,
+    /// so a run that was started at one scale cannot resume at another.
     ///
     /// # Errors
-    /// Returns an error if that makes too many epochs.
+    /// Returns an error if the number of epochs becomes too large.
     pub fn scaled(mut self, factor: f64) -> Result<Self> {
         let own = self.plans.iter_mut().filter_map(|plan| plan.epochs.as_mut());
         for epochs in own.chain([&mut self.epochs]) {
@@ -158,7 +162,7 @@ impl<Model, Data> Study<Model, Data> {
         }
     }
 
-    /// The threads that the study asks for, or all that the machine has.
+    /// The number of threads that the study asks for, or all that the machine has.
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or_else(all)
@@ -166,8 +170,8 @@ impl<Model, Data> Study<Model, Data> {
 }
 
 impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
-    /// SHA-256, in hexadecimal, of everything that determines the records of a run: of all but the
-    /// study's name and title, the threads, and the other plans and seeds.
+    /// SHA-256, in hexadecimal, of everything that determines the records of a run: everything
+    /// except the study's name and title, the threads, and the other plans and seeds.
     ///
     /// # Errors
     /// Returns an error if the model or the data cannot be written as JSON.
@@ -212,7 +216,7 @@ impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
 }
 
 impl NamedPlan {
-    /// Checks the plan's name, text, epochs and source, of which the last must be one of the plans
+    /// Checks the plan's name, text, epochs and source. The source must be one of the plans
     /// `above`, because these run before it.
     fn check(&self, above: &[NamedPlan]) -> Result<(), Fault> {
         let name = self.name.as_str();
@@ -254,7 +258,7 @@ fn check_epochs(key: &str, epochs: u64) -> Result<(), Fault> {
     }
 }
 
-/// Whether `name` can be the name of a folder, or part of one, on every system.
+/// Whether `name` is valid as the name of a folder, or as part of one, on every system.
 pub(crate) fn is_file_name(name: &str) -> bool {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     !name.is_empty() && name.len() <= 100 && name.chars().all(fits)

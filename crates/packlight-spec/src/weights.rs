@@ -12,7 +12,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Pretrained {
-    /// Where it is; relative to the study's folder until [`Pretrained::find`] has found it.
+    /// The path of the file; relative to the study's folder until [`Pretrained::find`] resolves it.
     path: PathBuf,
     /// SHA-256 of its bytes.
     #[serde(skip)]
@@ -20,7 +20,7 @@ pub struct Pretrained {
 }
 
 impl Pretrained {
-    /// Finds the file from the study's folder and computes its hash.
+    /// Resolves the path relative to the study's folder and computes the file's hash.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read.
@@ -37,7 +37,7 @@ impl Pretrained {
         Ok(())
     }
 
-    /// Where the file is.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }

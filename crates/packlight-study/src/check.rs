@@ -1,4 +1,4 @@
-//! Whether a plan can train at all, found out before anything is timed.
+//! Checks that a plan can train, before anything is timed.
 
 use std::sync::Arc;
 
@@ -12,13 +12,13 @@ use crate::step::forward;
 use crate::{Error, Result};
 
 impl RunTrainer<'_> {
-    /// Goes forward and back once over a batch of each size that an epoch has, so that every codec
-    /// packs what its layer reads and allocates its bits. Changes no parameter, but running
-    /// statistics and what codecs remember, so the trainer is of no other use afterwards.
+    /// Runs forward and backward once on a batch of each size that an epoch has, so that every
+    /// codec packs its layer's input and allocates its bits. It does not change parameters, but it
+    /// changes running statistics and codec states, so do not train with this trainer afterwards.
     ///
     /// # Errors
-    /// If a layer or its codec cannot take what it is given; the error names the layer, the plan
-    /// `plan` and the size of the batch.
+    /// Returns an error if a layer or its codec cannot process its input; the error names the
+    /// layer, the plan `plan` and the size of the batch.
     pub(crate) fn check(&self, plan: &str) -> Result<()> {
         let order = self.order(0);
         let mut batches = order.chunks(self.study.batch);
@@ -44,15 +44,15 @@ impl RunTrainer<'_> {
         let mut steps = Steps::new(model.parameters(), seed, total);
         let pass = match model.save_points().iter().any(|point| shares_a_budget(point, total)) {
             true => steps.begin(loss)?,
-            false => steps.next_pass(), // other calibrations take long and cannot fail by themselves
+            false => steps.next_pass(), // other calibrations are slow and cannot fail on their own
         };
         loss(&pass)?.backward()?;
         steps.allocate()?;
         Ok(())
     }
 
-    /// What to do about an error on so many samples, where that can be said: another codec for its
-    /// layer, or no smaller last batch.
+    /// What to do about an error on so many samples, if that is known: another codec for its layer,
+    /// or no smaller last batch.
     fn remedy(&self, error: &Error, samples: usize) -> String {
         let said = error.to_string();
         let mut layers = self.model.save_points().iter().map(|layer| layer.name());
@@ -66,7 +66,7 @@ impl RunTrainer<'_> {
     }
 }
 
-/// Whether a layer's codec may find that the budget of all is too small, once it has measured.
+/// Whether a layer's codec may find, after its measurements, that the shared budget is too small.
 fn shares_a_budget(layer: &Arc<SavePoint>, steps: u64) -> bool {
     let codec = layer.codec();
     let asked = codec.adaptive().and_then(|adaptive| adaptive.measure(0, steps));

@@ -1,8 +1,8 @@
-//! Where a run stands, so that it can go on after a crash as if nothing had happened.
+//! Checkpoints of a run: after a crash, it resumes as if nothing had happened.
 //!
-//! One safetensors file: the model's parameters and buffers under `model.`, the optimizer's state
-//! under `optimizer.`, and the position in the header. Random numbers need no state: they are a
-//! function of the seed and the position.
+//! A checkpoint is one safetensors file: the model's parameters and buffers under `model.`, the
+//! optimizer's state under `optimizer.`, codec states under `memory.`, and the position in the
+//! header. Random numbers need no state: they are a function of the seed and the position.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -17,50 +17,50 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// The name of a run's checkpoint within its folder.
+/// The file in a run's folder that holds its checkpoint.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 
-/// Where a run stands between two steps.
+/// The position of a run between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Position {
     /// The epoch in progress.
     pub(crate) epoch: u64,
-    /// Batches of it that are done.
+    /// The number of its batches that are done.
     pub(crate) batch: u64,
-    /// Optimizer steps done in all.
+    /// The number of optimizer steps done so far.
     pub(crate) step: u64,
-    /// Sums over the epoch's batches so far.
+    /// Sums over the batches of the epoch so far.
     pub(crate) sums: Sums,
-    /// Bytes of the records that belong to this position.
+    /// The length in bytes of the records up to this position.
     pub(crate) records: u64,
-    /// Bytes of the measurements that belong to this position.
+    /// The length in bytes of the measurements up to this position.
     pub(crate) measurements: u64,
 }
 
 /// Sums over an epoch's batches.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Sums {
-    /// Of the losses of all targets that count.
+    /// Sum of the losses of all targets that count.
     pub(crate) loss: f64,
-    /// The last batch's mean loss.
+    /// Mean loss of the last batch.
     pub(crate) last_loss: f64,
-    /// Targets met, of those that count.
+    /// Number of correct predictions, among targets that count.
     pub(crate) correct: u64,
-    /// Targets that count: images, or tokens that are no padding.
+    /// Number of targets that count: images, or tokens other than padding.
     pub(crate) units: u64,
-    /// Steps that were timed: those without a probe.
+    /// Number of steps that were timed, which are those without a probe.
     pub(crate) timed_steps: u64,
     /// Their wall time.
     pub(crate) seconds: f64,
 }
 
-/// A position with the tensors that belong to it.
+/// A position with its tensors.
 #[derive(Debug)]
 pub(crate) struct Checkpoint {
     pub(crate) position: Position,
     pub(crate) model: BTreeMap<String, Tensor>,
     pub(crate) optimizer: BTreeMap<String, Tensor>,
-    /// What codecs remember of their layers.
+    /// The states of the codecs.
     pub(crate) memory: BTreeMap<String, Tensor>,
 }
 
@@ -74,7 +74,7 @@ impl Checkpoint {
     /// Writes the checkpoint to `path`, replacing an older one atomically.
     ///
     /// # Errors
-    /// If a tensor has no safetensors form or the file cannot be written.
+    /// Returns an error if a tensor cannot be stored as safetensors or the file cannot be written.
     pub(crate) fn save(&self, path: &Path) -> Result<()> {
         let parts = [(MODEL, &self.model), (OPTIMIZER, &self.optimizer), (MEMORY, &self.memory)];
         let tensors: BTreeMap<String, &Tensor> = parts
@@ -97,7 +97,7 @@ impl Checkpoint {
     /// Reads the checkpoint at `path`; `None` if there is none yet.
     ///
     /// # Errors
-    /// If the file cannot be read or is damaged.
+    /// Returns an error if the file cannot be read or is damaged.
     pub(crate) fn load(path: &Path, device: &Device) -> Result<Option<Self>> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
@@ -134,7 +134,7 @@ impl Checkpoint {
     }
 }
 
-/// SHA-256 of the position and all tensors, which `contents` gives ordered by name.
+/// SHA-256 of the position and all tensors, which `contents` yields in the order of their names.
 fn checksum<'a>(
     position: &str,
     contents: impl IntoIterator<Item = (&'a str, Cow<'a, [u8]>)>,

@@ -1,7 +1,8 @@
-//! A file that says who writes a study, for file systems that know no locks.
+//! A file that says which process writes a study, for file systems without locks.
 //!
-//! Only one process can make a file that must not be there yet. Unlike a lock it outlives its process
-//! where that is killed, so it names the process; one that is known to have ended holds nothing.
+//! Only one process can create a file that must not exist yet. Unlike a lock, the file remains if
+//! its process is killed. So it names the process, and the claim of a process that has ended is
+//! void.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -11,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Attempts to take over from a process that has ended while others try the same.
+/// The number of attempts to take over the claim of a process that has ended, while others try the
+/// same.
 const ATTEMPTS: usize = 10;
 
-/// Held while a study's runs are written; the file goes when it is dropped.
+/// The claim, held while a study's runs are written; dropping it removes the file.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
@@ -25,9 +27,11 @@ pub(crate) struct Claim {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Owner {
     pid: u32,
-    /// The machine's name, with the process namespace: numbers of processes are those of a container.
+    /// The machine's name, with the process namespace, because each container numbers its own
+    /// processes.
     host: String,
-    /// When the process started, in ticks since the machine did; its number may be given out again.
+    /// When the process started, in ticks since the machine did, because process numbers are
+    /// reused.
     started: Option<u64>,
 }
 
@@ -35,8 +39,8 @@ impl Claim {
     /// Claims the study in `folder` with the file at `path`.
     ///
     /// # Errors
-    /// Returns an error if another process holds it and is not known to have ended, or the file
-    /// cannot be made.
+    /// Returns an error if another process holds the claim and may still be running, or if the file
+    /// cannot be created.
     pub(crate) fn take(folder: &Path, path: PathBuf) -> Result<Self> {
         let owner = Owner::this();
         for _ in 0..ATTEMPTS {
@@ -51,7 +55,7 @@ impl Claim {
                     let (folder, file) = (folder.to_path_buf(), path.clone());
                     return Err(Error::Claimed { folder, file, by: other.in_words() });
                 }
-                None => {} // it has just gone
+                None => {} // it was removed just now
             }
         }
         Err(Error::Locked { folder: folder.to_path_buf() })
@@ -63,7 +67,7 @@ impl Drop for Claim {
         if let Ok(Some(owner)) = read(&self.path)
             && owner == self.owner
         {
-            let _ = std::fs::remove_file(&self.path); // it is known to be stale once we have ended
+            let _ = std::fs::remove_file(&self.path); // the file is void once we have ended
         }
     }
 }
@@ -74,7 +78,7 @@ impl Owner {
         Self { pid, host: host(), started: started(pid) }
     }
 
-    /// Whether the process is known to have ended, which only its own machine can tell.
+    /// Whether the process has certainly ended, which only its own machine can know.
     fn ended(&self) -> bool {
         let told = started(std::process::id()).is_some() && self.host == host();
         told && (self.started.is_some() && started(self.pid) != self.started)
@@ -91,10 +95,10 @@ fn host() -> String {
     format!("{} {}", name.trim(), namespace.display())
 }
 
-/// When a process started; `None` where there is none of this number, or the system does not tell.
+/// When a process started; `None` if no process has this number, or the system does not report it.
 fn started(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the program's name in parentheses, which may hold anything.
+    // The second field is the program's name in parentheses, which may contain anything.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
     let state = fields.next()?;
@@ -102,20 +106,20 @@ fn started(pid: u32) -> Option<u64> {
     (!matches!(state, "Z" | "X")).then_some(started) // a zombie has ended
 }
 
-/// Makes the file, which must not be there.
+/// Creates the file, which must not exist.
 fn create(path: &Path, owner: &Owner) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let written = file.write_all(&serde_json::to_vec(owner)?).and_then(|()| file.sync_all());
     if written.is_err() {
-        let _ = std::fs::remove_file(path); // what went wrong before is told
+        let _ = std::fs::remove_file(path); // the first error is the one to report
     }
     written
 }
 
-/// Who holds the claim; `None` where there is no file.
+/// The process that holds the claim; `None` if there is no file.
 fn read(path: &Path) -> Result<Option<Owner>> {
     match std::fs::read(path) {
-        // A file that does not say may be just being written.
+        // A file that cannot be parsed may be in the middle of being written.
         Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes).unwrap_or_else(|_| Owner {
             pid: 0,
             host: "a machine that is not known".to_owned(),
@@ -126,8 +130,8 @@ fn read(path: &Path) -> Result<Option<Owner>> {
     }
 }
 
-/// Removes the claim of a process that has ended. It is moved aside first: where another process has
-/// taken over meanwhile, that one's is moved back.
+/// Removes the claim of a process that has ended. Moves the file aside first; if another process
+/// has taken over in the meantime, moves its file back.
 fn remove_if_of(ended: &Owner, path: &Path) -> Result<()> {
     let aside = path.with_added_extension(std::process::id().to_string());
     match std::fs::rename(path, &aside) {
@@ -146,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder in which `owner` holds the claim.
+    /// Makes a folder in which `owner` holds the claim.
     fn claimed(owner: &Owner) -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("claim");
@@ -190,7 +194,7 @@ mod tests {
         let this = Owner::this();
         let again = Owner { started: this.started.map(|ticks| ticks + 1), ..this.clone() };
         let (dir, path) = claimed(&again);
-        Claim::take(dir.path(), path).unwrap(); // its number was given out again
+        Claim::take(dir.path(), path).unwrap(); // its number was reused
         let (dir, path) = claimed(&Owner { host: "elsewhere".to_owned(), ..again });
         let error = Claim::take(dir.path(), path).unwrap_err().to_string();
         assert!(error.contains("elsewhere"), "{error}");

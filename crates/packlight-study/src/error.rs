@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// This crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong with a study; each variant says where and what to do.
+/// What can go wrong with a study; each variant says where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder could not be opened, read or written.
@@ -15,7 +15,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A study's or collection's description cannot be read.
@@ -46,7 +46,7 @@ pub enum Error {
         samples: usize,
         /// What is wrong, and where.
         source: Box<Error>,
-        /// What to do about it, where that can be said.
+        /// What to do about it, if that is known.
         remedy: String,
     },
     /// A study of a collection cannot be run.
@@ -66,7 +66,7 @@ pub enum Error {
         /// The study's folder.
         folder: PathBuf,
     },
-    /// Another process has claimed the study with a file, and is not known to have ended.
+    /// Another process has claimed the study with a file, and may still be running.
     #[error(
         "{}: another packlight is running this study, {by}; wait for it to end, or stop it; if it \
          has ended, remove {}",
@@ -76,12 +76,12 @@ pub enum Error {
     Claimed {
         /// The study's folder.
         folder: PathBuf,
-        /// The file that claims it.
+        /// The file with the claim.
         file: PathBuf,
-        /// Which process.
+        /// The process.
         by: String,
     },
-    /// A run was begun under other conditions than it would now go on with.
+    /// A run was started under conditions other than the present ones.
     #[error(
         "{}: {what} changed since this run was begun ({found} then, {expected} now); undo the \
          change, choose another folder, or start all runs of the study anew with --overwrite",
@@ -92,15 +92,15 @@ pub enum Error {
         folder: PathBuf,
         /// What changed: "the study", "the data" or "the version of Packlight".
         what: &'static str,
-        /// What it is now.
+        /// Its present value.
         expected: String,
-        /// What the run was begun with.
+        /// Its value when the run was started.
         found: String,
     },
-    /// The weights that a run is to start from are not there.
+    /// The weights that a run starts from do not exist.
     #[error("it starts from the weights of {run}, which {reason}")]
     Source {
-        /// The run that was to leave them.
+        /// The run that should have saved them.
         run: String,
         /// What is wrong with it and what to do.
         reason: String,
@@ -122,36 +122,36 @@ pub enum Error {
         /// What is not finite, and at which step.
         reason: String,
     },
-    /// A model's answers overflowed where it was evaluated.
+    /// A model's outputs overflowed in an evaluation.
     #[error(
         "the {what} of test samples {first} to {} are not finite: with these weights something \
          overflows on the way",
         first + count - 1
     )]
     NotFinite {
-        /// What is not finite first: "logits" or "loss".
+        /// What is not finite: "logits" or "loss", whichever comes first.
         what: &'static str,
-        /// The number of the batch's first sample, from 0.
+        /// The index of the batch's first sample, from 0.
         first: usize,
-        /// How many samples the batch has.
+        /// The number of samples in the batch.
         count: usize,
     },
     /// The user stopped the study.
     #[error("interrupted; every finished step is kept, and the same command goes on from here")]
     Interrupted,
-    /// A data set's error.
+    /// An error of a data set.
     #[error(transparent)]
     Data(#[from] crate::data::Error),
-    /// A record's error.
+    /// An error of a record.
     #[error(transparent)]
     Record(#[from] packlight_record::Error),
-    /// A model's error.
+    /// An error of a model.
     #[error(transparent)]
     Model(Box<packlight_nn::Error>),
-    /// An op's error.
+    /// An error of an operation.
     #[error(transparent)]
     Autograd(Box<packlight_autograd::Error>),
-    /// A probe's error.
+    /// An error of a probe.
     #[error(transparent)]
     Probe(Box<packlight_probe::Error>),
     /// Candle's own error.
@@ -178,8 +178,8 @@ impl From<packlight_probe::Error> for Error {
 }
 
 impl Error {
-    /// Why training cannot go on if `step` ended with this error because something was not finite:
-    /// the loss, a gradient, or a value that a layer or its codec met.
+    /// The reason why training cannot continue, if `step` ended with this error because something
+    /// was not finite: the loss, a gradient, or a value in a layer or its codec.
     pub(crate) fn divergence(&self, step: u64) -> Option<String> {
         use packlight_kernels::Error as Kernel;
 

@@ -1,4 +1,4 @@
-//! How well a model does on data that it is not being trained on.
+//! Evaluates a model on a split.
 
 use candle_core::{Device, Tensor};
 use packlight_autograd::Pass;
@@ -12,27 +12,27 @@ use crate::{Error, Result};
 /// Loss and accuracy over a whole split.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
-    /// Mean cross-entropy over what counts, never smoothed.
+    /// Mean cross-entropy over the targets that count, without label smoothing.
     pub loss: f64,
-    /// Images classified correctly, or tokens told correctly from all those before them.
+    /// Images classified correctly, or tokens predicted correctly from all tokens before them.
     pub correct: u64,
-    /// Images, or tokens that are no padding.
+    /// Images, or tokens other than padding.
     pub total: u64,
 }
 
 impl Evaluation {
-    /// The fraction that is correct.
+    /// The fraction of correct predictions.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.total as f64
     }
 }
 
-/// Evaluates `model` on all of `split`, `batch` samples at a time: running statistics are used,
-/// nothing is kept, nothing is augmented.
+/// Evaluates `model` on all of `split`, with `batch` samples at a time: it uses running statistics,
+/// saves nothing and augments nothing.
 ///
 /// # Errors
-/// If a batch cannot be made or the model cannot take it, or [`Error::NotFinite`] if logits or a
-/// loss are not finite.
+/// Returns an error if a batch cannot be made or does not fit the model, or [`Error::NotFinite`] if
+/// the logits or a loss are not finite.
 pub fn evaluate(model: &Model, split: &Split, batch: usize, device: &Device) -> Result<Evaluation> {
     let pass = Pass::evaluation();
     let (mut loss, mut right, mut total) = (0.0, 0, 0);
@@ -53,7 +53,8 @@ pub fn evaluate(model: &Model, split: &Split, batch: usize, device: &Device) -> 
     Ok(Evaluation { loss: loss / total as f64, correct: right, total })
 }
 
-/// How many rows of `logits` (..., classes) are largest at their target, of those that count.
+/// The number of rows of `logits` (..., classes) that are largest at their target, among the
+/// targets that count.
 pub(crate) fn correct(model: &Model, logits: &Tensor, targets: &Tensor) -> Result<u64> {
     let predicted =
         argmax(logits).map_err(packlight_nn::Error::from)?.flatten_all()?.to_vec1::<u32>()?;

@@ -1,4 +1,4 @@
-//! How long a run will take, measured on a few steps that are thrown away.
+//! Estimates how long a run will take, from a few steps whose results are discarded.
 
 use std::time::Instant;
 
@@ -8,17 +8,17 @@ use crate::Result;
 use crate::instrument::Instrument;
 use crate::run_trainer::RunTrainer;
 
-/// A step like most others: at step 0 some codecs are calibrated.
+/// A typical step: at step 0 some codecs are calibrated.
 const ORDINARY: u64 = 1;
 const CALIBRATING: u64 = 0;
 
 impl RunTrainer<'_> {
-    /// The seconds that all epochs will take here and now: steps, probes, calibrations and
-    /// evaluations, each timed once the first step has warmed up. Changes the parameters, so the
-    /// trainer is of no other use afterwards.
+    /// Estimates the seconds that all epochs will take on this machine: steps, probes, calibrations
+    /// and evaluations, each timed after a first step as warm-up. It changes the parameters, so do
+    /// not train with this trainer afterwards.
     ///
     /// # Errors
-    /// If a step cannot be computed.
+    /// Returns an error if a step cannot be computed.
     pub(crate) fn forecast(&mut self) -> Result<f64> {
         let steps = self.total_steps();
         let probed = self.study.probe.count(steps) as f64;

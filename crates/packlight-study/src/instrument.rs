@@ -1,4 +1,4 @@
-//! What a step is measured with, and the records and measurements that come of it.
+//! The instruments that measure a step, and the records and measurements that they produce.
 
 use std::sync::Arc;
 
@@ -8,14 +8,14 @@ use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
 use crate::step::Step;
 
-/// What a step is measured with; never with both, since probing takes memory of its own.
+/// The instrument of a step. It is never both, because the probe itself uses memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Instrument {
     /// Nothing.
     None,
-    /// The probe. The step is not timed, since probing takes time of its own.
+    /// The probe. The step is not timed, because probing takes time.
     Probe,
-    /// The ledger, with or without its timeline, which takes next to no time.
+    /// The ledger, with or without its timeline. It takes almost no time.
     Ledger { timeline: bool },
 }
 
@@ -26,11 +26,11 @@ pub(crate) struct Instruments {
     ledger: Ledger,
 }
 
-/// Live bytes by the allocator.
+/// Live bytes, as the allocator counts them.
 pub(crate) struct Live {
     /// Before the step.
     pub(crate) before: usize,
-    /// At most, in its forward and backward pass.
+    /// The peak during its forward and backward passes.
     pub(crate) peak: usize,
 }
 
@@ -40,7 +40,7 @@ impl Instruments {
         Self { chosen, probe: SideBySide::new(), ledger }
     }
 
-    /// The pass with the chosen instrument.
+    /// Attaches the chosen instrument to the pass.
     pub(crate) fn attach(&self, pass: Pass) -> Pass {
         match self.chosen {
             Instrument::None => pass,
@@ -49,7 +49,7 @@ impl Instruments {
         }
     }
 
-    /// What the probe found in the backward pass.
+    /// The records of what the probe found in the backward pass.
     pub(crate) fn probed(
         &self,
         save_points: &[Arc<SavePoint>],
@@ -59,7 +59,7 @@ impl Instruments {
         self.probe.records(save_points, epoch, step)
     }
 
-    /// Adds the ledger's account of a whole step to what the step found.
+    /// Adds the ledger's records and measurements of a whole step to `found`.
     pub(crate) fn account(
         &self,
         save_points: &[Arc<SavePoint>],
@@ -76,12 +76,12 @@ impl Instruments {
     }
 }
 
-/// Whether the process's allocator counts. Where it does not, nothing is ever live.
+/// Whether the process's allocator counts. If it does not, it always reports 0 live bytes.
 fn counting() -> bool {
     allocator::live() > 0
 }
 
-/// Adds a record for each tensor that the forward pass saved, and a measurement where its bytes were
+/// Adds a record for each tensor that the forward pass saved, and a measurement if its bytes were
 /// counted.
 fn record_saved(ledger: &Ledger, step: u64, found: &mut Step) {
     for entry in ledger.entries().into_iter().filter(|entry| !entry.again) {
@@ -104,7 +104,7 @@ fn record_saved(ledger: &Ledger, step: u64, found: &mut Step) {
     }
 }
 
-/// A record of what a save point's codec remembers between steps, if anything.
+/// A record of the state that a save point's codec has between steps, if any.
 fn codec_state(point: &SavePoint, step: u64) -> Option<Record> {
     let bytes = point.codec_state().bytes() as u64;
     (bytes > 0).then(|| Record::Kept {
@@ -117,7 +117,7 @@ fn codec_state(point: &SavePoint, step: u64) -> Option<Record> {
     })
 }
 
-/// Adds the saved bytes over the pass, and the live bytes beside them.
+/// Adds the saved bytes and the live bytes over the course of the pass.
 fn record_timeline(ledger: &Ledger, step: u64, live: &Live, found: &mut Step) {
     let events = ledger.timeline();
     let above = |bytes: usize| bytes as i64 - live.before as i64;

@@ -1,12 +1,12 @@
 //! Data sets, studies, training runs, checkpoints and resume.
 //!
-//! A [`Study`] is read from `study.toml` by [`read_study`]; [`run_study`] trains each of its plans with each of its
-//! seeds and leaves one folder of records a run. A [`Collection`] names several studies, which
-//! [`run_collection`] runs one after another. Records are a function of the study, the data and
-//! the seed alone: a run that was killed at any moment and started again ends with the same bytes
-//! as one that was not.
+//! [`read_study`] reads a [`Study`] from `study.toml`. [`run_study`] trains each of its plans with
+//! each of its seeds and writes a folder of records for each run. A [`Collection`] names several
+//! studies, which [`run_collection`] runs one after another. Records depend only on the study, the
+//! data and the seed: a run that was killed at any moment and resumed ends with the same bytes as
+//! one that was not.
 //!
-//! This crate knows nothing of charts and of no terminal: it tells a [`Progress`] what happens.
+//! This crate draws no charts and needs no terminal: it reports its events to a [`Progress`].
 
 pub mod data;
 

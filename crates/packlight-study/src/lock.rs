@@ -1,4 +1,4 @@
-//! One process at a time writes a study.
+//! Lets only one process at a time write to a study.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, ErrorKind};
@@ -7,12 +7,12 @@ use std::path::Path;
 use crate::claim::Claim;
 use crate::{Error, Result};
 
-/// Held while a study's runs are written.
+/// A study's lock, held while its runs are written.
 #[derive(Debug)]
 pub(crate) enum Lock {
-    /// The system's, which it lets go of when the process ends, however it ends.
+    /// A lock of the file system, which the system releases when the process ends in any way.
     System { _file: File },
-    /// A file that names this process, where the file system knows no locks.
+    /// A file that names this process, for file systems without locks.
     Claim { _claim: Claim, reason: io::Error },
 }
 
@@ -25,7 +25,7 @@ impl Lock {
         Self::take_by(folder, File::try_lock)
     }
 
-    /// The same with a function that locks a file.
+    /// Takes the lock with the given function for locking a file.
     fn take_by(
         folder: &Path,
         try_lock: impl Fn(&File) -> Result<(), TryLockError>,
@@ -48,7 +48,7 @@ impl Lock {
         }
     }
 
-    /// What people should know of this lock, if anything.
+    /// A warning about this kind of lock for the user, if there is one.
     pub(crate) fn warning(&self) -> Option<String> {
         match self {
             Self::System { .. } => None,
@@ -60,7 +60,7 @@ impl Lock {
     }
 }
 
-/// Whether the file system answers so where it has no locks at all: ENOSYS, ENOTSUP or ENOLCK.
+/// Whether this is the error of a file system without locks: ENOSYS, ENOTSUP or ENOLCK.
 fn knows_no_locks(error: &io::Error) -> bool {
     const ENOLCK: i32 = if cfg!(target_os = "linux") { 37 } else { 77 };
     error.kind() == ErrorKind::Unsupported || error.raw_os_error() == Some(ENOLCK)

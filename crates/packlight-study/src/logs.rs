@@ -1,4 +1,4 @@
-//! The two logs of a run, opened and synced together.
+//! The two logs of a run, which are opened and synced together.
 
 use std::path::Path;
 
@@ -16,8 +16,7 @@ pub(crate) struct Logs {
 }
 
 impl Logs {
-    /// Opens the logs of the run in `folder` as they were at `position`; what was written after it
-    /// is cut off.
+    /// Opens the logs of the run in `folder`, and truncates them to their lengths at `position`.
     pub(crate) fn open(folder: &Path, position: &Position) -> Result<Self> {
         Ok(Self {
             records: Appender::open(&folder.join(RECORDS), position.records)?,
@@ -25,7 +24,7 @@ impl Logs {
         })
     }
 
-    /// Appends a fact.
+    /// Appends a record.
     pub(crate) fn record(&mut self, record: &Record) -> Result<()> {
         Ok(self.records.append(record)?)
     }
@@ -35,7 +34,7 @@ impl Logs {
         Ok(self.measurements.append(measurement)?)
     }
 
-    /// Brings both to the disk and notes their lengths in `position`.
+    /// Syncs both to the disk and writes their lengths to `position`.
     pub(crate) fn sync(&mut self, position: &mut Position) -> Result<()> {
         position.records = self.records.sync()?;
         position.measurements = self.measurements.sync()?;

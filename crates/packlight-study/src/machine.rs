@@ -1,6 +1,6 @@
-//! What the system tells about the machine and this process.
+//! What the system reports about the machine and this process.
 
-/// The processor's name, or its architecture where the system does not tell.
+/// The processor's name, or its architecture if the system does not report the name.
 pub(crate) fn processor() -> String {
     let named = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
         let (_, name) = text.lines().find(|l| l.starts_with("model name"))?.split_once(':')?;
@@ -9,8 +9,8 @@ pub(crate) fn processor() -> String {
     named.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
-/// The most memory that this process has had resident so far, in bytes; `None` where the system
-/// does not tell.
+/// The peak resident memory of this process so far, in bytes; `None` if the system does not report
+/// it.
 pub(crate) fn resident_peak() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;

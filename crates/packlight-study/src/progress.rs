@@ -1,52 +1,52 @@
-//! What studies tell while they run.
+//! What a study reports while it runs.
 
-/// Listens to a study; the library knows no terminal.
+/// Receives the events of a study, so that the library needs no terminal.
 pub trait Progress {
-    /// Takes note of one event.
+    /// Receives one event.
     fn event(&mut self, event: Event<'_>);
 }
 
 /// Something that happened in a study.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event<'a> {
-    /// Something that is no error, and that people should know.
+    /// Something that is not an error, but that people should know.
     Warning {
-        /// What.
+        /// The warning.
         text: &'a str,
     },
-    /// A plan is about to be taken through a step on each size of batch.
+    /// One step of a plan is about to be tried on each size of batch.
     Checking {
         /// The plan's name, such as `pool2`, or `vit/pool2` where several studies run.
         plan: &'a str,
     },
-    /// A few steps of so many plans are about to be timed.
+    /// A few steps of each plan are about to be timed.
     Timing {
-        /// How many plans have runs to do.
+        /// The number of plans with unfinished runs.
         plans: usize,
     },
-    /// What is left will take about so long.
+    /// An estimate of the remaining time.
     Forecast {
-        /// Runs to do.
+        /// The number of unfinished runs.
         runs: usize,
-        /// Seconds, by the steps that were timed.
+        /// The estimate in seconds, from the steps that were timed.
         seconds: f64,
     },
-    /// A run starts, or goes on where its checkpoint left it.
+    /// A run starts, or resumes from its checkpoint.
     Started {
         /// The run's name, such as `pool2-seed0`, or `vit/pool2-seed0` where several studies run.
         run: &'a str,
         /// Its number among all runs, from 1.
         number: usize,
-        /// How many runs there are.
+        /// The number of runs.
         of: usize,
-        /// Steps that were done before.
+        /// Steps done before.
         step: u64,
-        /// Steps that it has in all.
+        /// Steps of the whole run.
         steps: u64,
-        /// Seconds that all its steps will take, by the forecast.
+        /// The estimate of the time of all its steps, in seconds.
         seconds: f64,
     },
-    /// A run is left as it is.
+    /// A run is skipped.
     Skipped {
         /// The run's name.
         run: &'a str,
@@ -64,14 +64,14 @@ pub enum Event<'a> {
     Epoch {
         /// Which, from 1.
         epoch: u64,
-        /// How many there are.
+        /// The number of epochs.
         of: u64,
-        /// Mean training loss, smoothed where the model's is.
+        /// Mean training loss, with label smoothing if the model uses it.
         train_loss: f64,
         /// Fraction of the test data classified correctly.
         test_accuracy: f64,
     },
-    /// A run came to its planned end.
+    /// A run reached its planned end.
     Finished {
         /// The run's name.
         run: &'a str,
@@ -85,7 +85,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Listens to nothing.
+/// Ignores all events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 

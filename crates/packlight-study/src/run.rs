@@ -1,4 +1,4 @@
-//! One run of a study: its folder, its manifest, and whether there is anything left to train.
+//! One run of a study: its folder, its manifest, and whether anything is left to train.
 
 use std::path::{Path, PathBuf};
 
@@ -14,12 +14,12 @@ use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
 use crate::spec::Study;
 use crate::{Error, Result, machine};
 
-/// How far a run had got before.
+/// How far a run has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// It has no folder, or no manifest in it.
+    /// It has no folder, or its folder has no manifest.
     New,
-    /// It was begun and can be resumed.
+    /// It was started and can be resumed.
     Unfinished,
     /// It reached its planned end.
     Finished,
@@ -28,7 +28,7 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
-    /// Whether there is anything left to train.
+    /// Whether anything is left to train.
     pub(crate) fn is_to_do(&self) -> bool {
         matches!(self, Standing::New | Standing::Unfinished)
     }
@@ -44,34 +44,34 @@ pub(crate) struct Run<'a> {
     pub(crate) seed: u64,
     pub(crate) threads: usize,
     pub(crate) folder: PathBuf,
-    /// Its name for people: with the study's name in front if there are several studies.
+    /// Its name in messages: prefixed with the study's name if there are several studies.
     pub(crate) label: String,
     /// Its number among all runs, from 1, and the number of runs.
     pub(crate) place: (usize, usize),
-    /// The seconds that it will take from beginning to end.
+    /// The estimate of its time from beginning to end, in seconds.
     pub(crate) seconds: f64,
 }
 
 impl Run<'_> {
-    /// The run's name, which is also its folder's.
+    /// The run's name, which is also the name of its folder.
     pub(crate) fn name(&self) -> String {
         run_name(&self.plan.name, self.seed)
     }
 
-    /// Whether two runs differ in nothing but their seeds.
+    /// Whether two runs differ only in their seeds.
     pub(crate) fn same_plan(&self, other: &Self) -> bool {
         std::ptr::eq(self.plan, other.plan)
     }
 
-    /// Makes its trainer, at the first step.
+    /// Makes its trainer, before the first step.
     pub(crate) fn trainer(&self) -> Result<RunTrainer<'_>> {
         RunTrainer::new(self.study, self.data, self.model, self.plan, self.seed)
     }
 
-    /// Finds out from the files on disk how far the run has got.
+    /// Reads from the files on disk how far the run has got.
     ///
     /// # Errors
-    /// Returns an error if the run was begun with another study, other data or another version.
+    /// Returns an error if the run was started with another study, other data or another version.
     pub(crate) fn standing(&self) -> Result<Standing> {
         if !self.is_known()? {
             return Ok(Standing::New);
@@ -91,24 +91,25 @@ impl Run<'_> {
         Ok(Standing::Unfinished)
     }
 
-    /// Whether there is a manifest. If the system cannot tell, that is an error, so no run is lost.
+    /// Whether there is a manifest. An error of the file system is returned, so that no run is
+    /// lost.
     fn is_known(&self) -> Result<bool> {
         let path = self.folder.join(MANIFEST);
         path.try_exists().map_err(|e| Error::io(&path, e))
     }
 
-    /// Trains to the end, from the checkpoint if there is one, and writes to the manifest how the run
-    /// ended.
+    /// Trains to the end, from the checkpoint if there is one, and writes to the manifest how the
+    /// run ended.
     ///
     /// # Errors
-    /// Returns an error if the run did not reach its end. Unless it was interrupted, the manifest says
-    /// why.
+    /// Returns an error if the run did not reach its end. The manifest then has the reason, unless
+    /// the run was interrupted.
     pub(crate) fn train(&self, watch: &mut Watch<'_>) -> Result<Ending> {
         if !self.is_known()? {
-            remove(&self.folder)?; // nothing says what a checkpoint without a manifest belongs to
+            remove(&self.folder)?; // a checkpoint without a manifest could be of any run
         }
         std::fs::create_dir_all(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
-        atomic_file::remove_leftovers(&self.folder)?; // of a process that was killed
+        atomic_file::remove_leftovers(&self.folder)?; // left by a killed process
         let mut trainer = self.trainer()?;
         self.note(&trainer, RunState::Unfinished)?;
         let ending = self.go_on(&mut trainer, watch);
@@ -122,7 +123,7 @@ impl Run<'_> {
         ending
     }
 
-    /// Writes to the manifest that the run failed, if it was killed before it could.
+    /// Writes to the manifest that the run failed, if the process was killed before it could.
     ///
     /// # Errors
     /// Returns an error if the manifest cannot be read or written.
@@ -149,7 +150,7 @@ impl Run<'_> {
         trainer.train(&self.folder, position, watch)
     }
 
-    /// Loads the weights of the run that the plan starts from, if it starts from one.
+    /// Loads the weights of the run that the plan starts from, if there is one.
     ///
     /// # Errors
     /// Returns an error if that run has not finished, or its weights cannot be read.
@@ -227,7 +228,7 @@ impl Run<'_> {
     }
 }
 
-/// Removes a run's folder with everything in it.
+/// Removes a run's folder and everything in it.
 pub(crate) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(folder, e)),

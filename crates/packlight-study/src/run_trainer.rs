@@ -20,20 +20,20 @@ use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
 use crate::{Error, Result, machine};
 
-/// The name of a finished run's weights within its folder: parameters and running statistics, under
-/// PyTorch's names.
+/// The file in a finished run's folder that holds its weights: parameters and running statistics,
+/// under PyTorch's names.
 pub const WEIGHTS: &str = "weights.safetensors";
 
-/// How a run came to its end.
+/// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
     /// All epochs are done.
     Finished,
-    /// The loss or a gradient was no longer finite.
+    /// The loss or a gradient was not finite.
     Diverged(String),
 }
 
-/// Who looks on while a run trains.
+/// What a run needs from outside while it trains.
 pub(crate) struct Watch<'a> {
     pub(crate) progress: &'a mut dyn Progress,
     pub(crate) interrupted: &'a AtomicBool,
@@ -42,24 +42,25 @@ pub(crate) struct Watch<'a> {
 
 /// Trains one model with one plan and one seed.
 ///
-/// Which samples a step sees, how they are augmented and what dropout drops are functions of the
-/// seed, the epoch and the step, so a position and the tensors are all that a resumed run needs.
+/// The seed, the epoch and the step determine which samples a step sees, how they are augmented and
+/// what dropout drops. So a position and the tensors are all that a resumed run needs.
 pub(crate) struct RunTrainer<'a> {
     pub(crate) study: &'a Study,
     pub(crate) data: &'a DataSet,
     pub(crate) epochs: u64,
     pub(crate) device: Device,
     pub(crate) model: Model,
-    /// Takes the steps; its number of the next one is the position's.
+    /// Takes the steps. The number of its next step is the position's.
     pub(crate) trainer: Trainer<Box<dyn Resumable>>,
 }
 
 impl<'a> RunTrainer<'a> {
-    /// A model made from `seed`, or from the study's weights, with the codecs of `plan`, and its
+    /// Makes a model from `seed` or from the study's weights, with the codecs of `plan`, and its
     /// optimizer.
     ///
     /// # Errors
-    /// If the plan or the study's weights do not fit the model; the error names the tensor.
+    /// Returns an error if the plan or the study's weights do not fit the model; the error names
+    /// the tensor.
     pub(crate) fn new(
         study: &'a Study,
         data: &'a DataSet,
@@ -82,10 +83,10 @@ impl<'a> RunTrainer<'a> {
         Ok(Self { study, data, epochs, device, model, trainer })
     }
 
-    /// Goes back to the checkpoint in `folder` and answers where that is, if there is one.
+    /// Restores the checkpoint in `folder` and returns its position, or `None` if there is none.
     ///
     /// # Errors
-    /// If the checkpoint is damaged or does not fit the model.
+    /// Returns an error if the checkpoint is damaged or does not fit the model.
     pub(crate) fn restore(&mut self, folder: &Path) -> Result<Option<Position>> {
         let path = folder.join(CHECKPOINT);
         let Some(saved) = Checkpoint::load(&path, &self.device)? else {
@@ -102,8 +103,8 @@ impl<'a> RunTrainer<'a> {
     /// Trains from `position` to the end.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when asked to stop, after a checkpoint; otherwise if something
-    /// cannot be computed, read or written.
+    /// Returns [`Error::Interrupted`] when asked to stop, after writing a checkpoint, or another
+    /// error if something cannot be computed, read or written.
     pub(crate) fn train(
         &mut self,
         folder: &Path,
@@ -144,12 +145,12 @@ impl<'a> RunTrainer<'a> {
         Ok(Ending::Finished)
     }
 
-    /// Optimizer steps of the whole run.
+    /// The number of optimizer steps of the whole run.
     pub(crate) fn total_steps(&self) -> u64 {
         self.trainer.steps.total()
     }
 
-    /// The order in which an epoch goes through training samples.
+    /// The order of the training samples in an epoch.
     pub(crate) fn order(&self, epoch: u64) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.data.train.len()).collect();
         Key::new(self.trainer.steps.seed(), Purpose::Shuffle)
@@ -160,8 +161,8 @@ impl<'a> RunTrainer<'a> {
         order
     }
 
-    /// What step `step` of `epoch` is measured with: the probe where the study says so, the ledger
-    /// at the first other step of each epoch, its timeline at the first such step of the run.
+    /// The instrument for step `step` of `epoch`: the probe where the study says so, and the ledger
+    /// at the first other step of each epoch, with its timeline at the first such step of the run.
     fn instrument(&self, epoch: u64, step: u64) -> Instrument {
         let probe = &self.study.probe;
         let epoch_start = epoch * steps_per_epoch(self.study, self.data);
@@ -185,7 +186,7 @@ impl<'a> RunTrainer<'a> {
         Ok(())
     }
 
-    /// Does one step; answers why training cannot go on, if it cannot.
+    /// Takes one step; returns a reason if training cannot continue.
     fn advance(
         &mut self,
         indices: &[usize],
@@ -213,7 +214,7 @@ impl<'a> RunTrainer<'a> {
         Ok(None)
     }
 
-    /// Evaluates and records the epoch that has ended, and moves on to the next.
+    /// Evaluates and records the epoch that has ended, and moves the position to the next one.
     fn end_epoch(
         &self,
         position: &mut Position,
@@ -264,12 +265,12 @@ impl<'a> RunTrainer<'a> {
     }
 }
 
-/// Optimizer steps of an epoch.
+/// The number of optimizer steps of an epoch.
 fn steps_per_epoch(study: &Study, data: &DataSet) -> u64 {
     samples_per_epoch(study, data).div_ceil(study.batch) as u64
 }
 
-/// The training samples that an epoch goes through.
+/// The number of training samples that an epoch uses.
 fn samples_per_epoch(study: &Study, data: &DataSet) -> usize {
     let samples = data.train.len();
     let left_out = if study.drop_last { samples % study.batch } else { 0 };

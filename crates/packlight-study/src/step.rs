@@ -1,4 +1,4 @@
-//! One training step, and what is measured on the way.
+//! One training step, and its measurements.
 
 use std::time::Instant;
 
@@ -16,14 +16,14 @@ use crate::instrument::{Instrument, Instruments, Live};
 use crate::run_trainer::RunTrainer;
 use crate::{Error, Result};
 
-/// What a step found out.
+/// The results of a step.
 #[derive(Debug)]
 pub(crate) struct Step {
-    /// Mean loss over the batch, smoothed where the model's is.
+    /// Mean loss over the batch, with label smoothing if the model uses it.
     pub(crate) loss: f64,
-    /// Targets of the batch that count and were predicted correctly.
+    /// Number of targets of the batch that count and were predicted correctly.
     pub(crate) correct: u64,
-    /// Targets of the batch that count.
+    /// Number of targets of the batch that count.
     pub(crate) units: u64,
     /// Seconds from the beginning of the forward pass to the end of the update.
     pub(crate) seconds: f64,
@@ -32,11 +32,11 @@ pub(crate) struct Step {
 }
 
 impl RunTrainer<'_> {
-    /// Trains on the samples at `indices` as the next step, in epoch `epoch`.
+    /// Takes the next step, on the samples at `indices`, in epoch `epoch`.
     ///
     /// # Errors
-    /// Returns [`Error::Diverged`] if training cannot go on because something is not finite; the
-    /// parameters are then as they were.
+    /// Returns [`Error::Diverged`] if training cannot continue because something is not finite; the
+    /// parameters are then unchanged.
     pub(crate) fn step(
         &mut self,
         indices: &[usize],
@@ -91,9 +91,9 @@ impl RunTrainer<'_> {
     }
 }
 
-/// The scalar loss of a batch, and its logits without their graph.
+/// Computes the scalar loss of a batch, and its logits without their graph.
 ///
-/// Takes the inputs, so that only what the save points keep of them stays.
+/// It takes the inputs by value, so that only what the save points save of them remains in memory.
 pub(crate) fn forward(
     model: &Model,
     inputs: Inputs,
@@ -106,7 +106,7 @@ pub(crate) fn forward(
     Ok((loss, logits.data().clone()))
 }
 
-/// Why training cannot go on by a record of a gradient, if it cannot.
+/// The reason why training cannot continue after a record of a gradient, if there is one.
 fn not_finite(record: &Record) -> Option<String> {
     let (name, step, fidelity) = match record {
         Record::Gradient { layer, step, fidelity, .. } => (layer, step, fidelity),
@@ -126,7 +126,7 @@ mod tests {
     use crate::data;
     use crate::spec::read_study;
 
-    /// Pixels that are large, and no probe.
+    /// A study of images with large pixels, without a probe.
     const TEXT: &str = r#"
 name = "tiny"
 title = "A study for tests"
@@ -166,7 +166,7 @@ learning_rate = 0.1
         let model = data.model(&study.model).unwrap();
         let mut trainer = RunTrainer::new(&study, &data, &model, &study.plans[0], 3).unwrap();
         // Hidden features next to 0, times weights next to the largest number: the loss is finite,
-        // and so is the gradient of all but the first weight, which large pixels multiply.
+        // and so are all gradients except that of the first weight, which large pixels multiply.
         let mut tensors = trainer.model.parameters().tensors().unwrap();
         let filled = |t: &Tensor, value: f64| (t.zeros_like().unwrap() + value).unwrap();
         let first = filled(&tensors["fc1.weight"], 1e-38);

@@ -1,29 +1,30 @@
-//! What became of studies and their runs.
+//! The outcome of studies and their runs.
 
 use serde::Serialize;
 
-/// What became of a collection.
+/// The outcome of a collection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CollectionSummary {
     /// What the collection is about.
     pub title: String,
-    /// Its studies, in its order.
+    /// The outcomes of its studies, in the collection's order.
     pub studies: Vec<StudySummary>,
 }
 
-/// What became of a study.
+/// The outcome of a study.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StudySummary {
     /// The study's name.
     pub study: String,
-    /// Its runs, in the order in which they were done.
+    /// The outcomes of its runs, in the order in which they ran.
     pub runs: Vec<RunSummary>,
 }
 
-/// What became of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunSummary {
-    /// Its name, which is its folder's within [`RUNS`](packlight_record::layout::RUNS).
+    /// The run's name, which is also the name of its folder in
+    /// [`RUNS`](packlight_record::layout::RUNS).
     pub run: String,
     /// How it ended.
     #[serde(flatten)]
@@ -34,9 +35,9 @@ pub struct RunSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// It came to its planned end.
+    /// It reached its planned end.
     Finished,
-    /// It had been finished before and was left as it is.
+    /// It had finished before and was skipped.
     AlreadyFinished,
     /// It ended with an error, now or before.
     Failed {

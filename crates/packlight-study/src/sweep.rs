@@ -1,4 +1,4 @@
-//! The grid of runs of a study, or of several one after another.
+//! Runs all plans and seeds of a study, or of several studies one after another.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,32 +17,34 @@ use crate::spec::{Collection, Member, Study, read_study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 use crate::{Error, Result};
 
-/// How a study is to be run; nothing but the scale changes a record.
+/// How to run a study. Only the scale changes its records.
 #[derive(Debug)]
 pub struct Options<'a> {
-    /// What every plan's epochs are multiplied by; see [`Study::scaled`].
+    /// The factor on the epochs of every plan; see [`Study::scaled`].
     pub scale: f64,
-    /// Whether runs that exist are removed and done anew.
+    /// Whether to remove existing runs and start them again.
     pub overwrite: bool,
-    /// The folder of data sets that are not built in.
+    /// The folder with the data sets that are not built in.
     pub data_dir: Option<PathBuf>,
-    /// The threads that the caller has arranged for; noted in the manifests.
+    /// The number of threads that the caller has set up; it is written to the manifests.
     pub threads: usize,
-    /// The longest time between two checkpoints within an epoch; each epoch's end has one too.
+    /// The longest time between two checkpoints within an epoch. There is one at the end of each
+    /// epoch too.
     pub checkpoint_every: Duration,
-    /// Set to stop after the step in progress.
+    /// When this is set, the study stops after the current step.
     pub interrupted: &'a AtomicBool,
 }
 
-/// Runs the study in `folder`: each plan with each seed, all plans of a seed before the next seed.
+/// Runs the study in `folder`: each plan with each seed, and all plans of a seed before the next
+/// seed.
 ///
-/// Finished runs are left as they are and unfinished ones go on, unless they are to be overwritten.
-/// A run that fails is recorded as failed, and the others go on.
+/// Skips finished runs and resumes unfinished ones, unless `options` says to overwrite them. A run
+/// that fails is recorded as failed, and the others continue.
 ///
 /// # Errors
-/// Before anything is timed or changed, if the study or its data cannot be read, a plan does not
-/// fit the model or the shapes of its batches, another process runs the study, or a run was begun
-/// with another study or other data; later only [`Error::Interrupted`].
+/// Returns an error, before it times or changes anything, if the study or its data cannot be read,
+/// a plan does not fit the model or its batches, another process runs the study, or a run was
+/// started with another study or other data. After that, returns only [`Error::Interrupted`].
 pub fn run_study(
     folder: &Path,
     options: &Options<'_>,
@@ -54,11 +56,12 @@ pub fn run_study(
     Ok(StudySummary { study: sweep.study.name.clone(), runs })
 }
 
-/// Runs the studies of the collection in `folder` one after another, as [`run_study`] does each,
-/// once it is known how long all of them will take.
+/// Runs the studies of the collection in `folder` one after another, each as [`run_study`] does.
+/// Before the first one, it estimates how long all of them will take.
 ///
 /// # Errors
-/// As [`run_study`]: before anything is timed or changed if something is amiss with any of them.
+/// Returns an error as [`run_study`] does, before it times or changes anything, if any of the
+/// studies is at fault.
 pub fn run_collection(
     folder: &Path,
     collection: Collection,
@@ -84,10 +87,10 @@ pub fn run_collection(
     Ok(CollectionSummary { title: collection.title, studies: sweeps.iter().map(of).collect() })
 }
 
-/// A study and what all its runs need, kept from other processes.
+/// A study with everything that its runs need. It holds the study's lock.
 struct Sweep {
     folder: PathBuf,
-    /// What stands before the names of its runs where other studies run, too.
+    /// The prefix of its runs' names, which is not empty if other studies run too.
     prefix: String,
     study: Study,
     data: DataSet,
@@ -96,7 +99,7 @@ struct Sweep {
 }
 
 impl Sweep {
-    /// Reads the data, and checks that every plan fits the model.
+    /// Reads the data and checks that every plan fits the model.
     fn prepare(
         folder: &Path,
         prefix: String,
@@ -125,7 +128,7 @@ impl Sweep {
         Ok(Self { folder: folder.to_path_buf(), prefix, study, data, model, _lock: lock })
     }
 
-    /// Checks that every plan with runs to do can train on these data.
+    /// Checks that every plan with unfinished runs can train on these data.
     fn check(&self, options: &Options<'_>, progress: &mut dyn Progress) -> Result<()> {
         let mut checked = Vec::new();
         for run in self.runs(options) {
@@ -143,12 +146,12 @@ impl Sweep {
         Ok(())
     }
 
-    /// How many runs there are.
+    /// The number of runs.
     fn size(&self) -> usize {
         self.study.seeds.len() * self.study.plans.len()
     }
 
-    /// The runs, all plans of a seed before the next seed; the caller gives them their places.
+    /// The runs, all plans of a seed before the next seed; the caller numbers them.
     fn runs(&self, options: &Options<'_>) -> Vec<Run<'_>> {
         let of_seed = |&seed| {
             self.study.plans.iter().enumerate().map(move |(plan_index, plan)| Run {
@@ -169,7 +172,7 @@ impl Sweep {
     }
 }
 
-/// Does all runs of all studies, and answers what became of them, study by study.
+/// Runs all runs of all studies, and returns the outcome of each, by study.
 fn run_all(
     sweeps: &[Sweep],
     options: &Options<'_>,
@@ -192,7 +195,7 @@ fn run_all(
     Ok(summaries)
 }
 
-/// Brings one run to its end, if it is not there yet.
+/// Trains one run to its end, unless it has already got there.
 fn conclude(
     run: &Run<'_>,
     standing: Standing,
@@ -233,9 +236,9 @@ fn conclude(
     Ok(outcome)
 }
 
-/// Times a few steps of each plan that has runs to do, and tells how long they will take.
+/// Times a few steps of each plan with unfinished runs, and reports how long they will take.
 ///
-/// A plan whose steps fail here counts as nothing: its runs will say what is wrong.
+/// A plan whose steps fail here is left out of the sum: its runs will report the error.
 fn forecast(
     runs: &mut [Run<'_>],
     standings: &[Standing],

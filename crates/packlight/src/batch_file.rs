@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use packlight::nn::model::{Inputs, PADDING, Takes};
 use packlight::nn::{Model, ModelSpec, Plan, weights};
 
-/// What the names of parameters begin with.
+/// The prefix of the names of parameters.
 const PARAMETER: &str = "param.";
 
 /// A batch and parameters, by name: `input` and `labels` of images, or `src`, `tgt` and `labels` of
@@ -38,7 +38,7 @@ impl BatchFile {
         Ok(model)
     }
 
-    /// The model's inputs and their labels.
+    /// The model's inputs and labels.
     pub(crate) fn batch(&self, model: &Model) -> anyhow::Result<(Inputs, Tensor)> {
         let spec = model.spec();
         let classes = spec.facts().classes()?;
@@ -54,7 +54,7 @@ impl BatchFile {
         }
     }
 
-    /// How many rows the weight of a layer has; `what` says what they are.
+    /// The number of rows of a layer's weight; `what` says in errors what the rows are.
     fn rows(&self, layer: &str, what: &str) -> anyhow::Result<usize> {
         let weight = format!("{PARAMETER}{layer}.weight");
         let stored =
@@ -80,7 +80,7 @@ impl BatchFile {
         Ok(images.to_dtype(DType::F32)?)
     }
 
-    /// The pairs, each side as long as it is in the file, and their labels (N, target length).
+    /// The pairs, each side as long as in the file, and their labels (N, target length).
     fn pairs(&self, vocabulary: usize, classes: usize) -> anyhow::Result<(Inputs, Tensor)> {
         let source = self.integers("src", "the source tokens", &[None, None], vocabulary)?;
         let samples = source.dim(0)?;
@@ -151,7 +151,7 @@ impl BatchFile {
                 var.dims()
             );
         }
-        let mut tensors = parameters.tensors()?; // buffers that are not given stay as they are
+        let mut tensors = parameters.tensors()?; // buffers that are not in the file do not change
         tensors.extend(stored);
         Ok(parameters.set(&tensors)?)
     }

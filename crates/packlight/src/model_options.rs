@@ -1,4 +1,4 @@
-//! Options that say which model is meant: `--model NAME`, and a flag for each option of a model.
+//! Options that select a model: `--model NAME`, and a flag for each option of a model.
 
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
@@ -7,15 +7,15 @@ use packlight::nn::ModelSpec;
 use packlight::nn::model::{Entry, find, models, option_value};
 use toml::{Table, Value};
 
-/// Which model, with the options that are given.
+/// A model and its options.
 ///
-/// There is a flag for each key that any model has, so a new model brings its own.
+/// There is a flag for each key of any model, so a new model adds its own.
 pub(crate) struct ModelOptions {
     spec: ModelSpec,
 }
 
 impl ModelOptions {
-    /// The model's description, for data that is not known yet.
+    /// The model's description, without the sizes that depend on the data.
     pub(crate) fn spec(&self) -> &ModelSpec {
         &self.spec
     }
@@ -54,7 +54,7 @@ impl FromArgMatches for ModelOptions {
             let value = match usual.value(key) {
                 Some(usual) => option_value(text, &usual)
                     .map_err(|reason| wrong(format!("--{key} {text}: {reason}")))?,
-                None => Value::String(text.clone()), // which the model refuses by name
+                None => Value::String(text.clone()), // the model refuses it by name
             };
             options.insert(key.to_owned(), value);
         }
@@ -79,9 +79,9 @@ fn keys() -> Vec<&'static str> {
     keys
 }
 
-/// What a key is for, and its default for each model that has it.
+/// The help of a key: what it is for, and its default for each model that has it.
 fn help(key: &str) -> String {
-    let mut lines: Vec<(&str, Vec<String>)> = Vec::new(); // what for, and the defaults
+    let mut lines: Vec<(&str, Vec<String>)> = Vec::new(); // the purpose, and the defaults
     for entry in models() {
         let usual = entry.usual();
         let Some(known) = usual.keys().iter().find(|known| known.name == key) else { continue };

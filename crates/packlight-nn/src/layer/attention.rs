@@ -1,4 +1,4 @@
-//! Scaled dot-product attention of several heads.
+//! Multi-head scaled dot-product attention.
 
 use std::sync::Arc;
 
@@ -10,9 +10,8 @@ use crate::{Builder, Error, Result};
 
 /// `softmax(q kᵀ / sqrt(d)) v` for each of several heads of `d` features (Vaswani et al., NeurIPS
 /// 2017, equation 1), without the projections around it.
-///
-/// It saves under four names: `query` (scaled), `key`, `softmax` (the probabilities, once for both
-/// operations that need them) and `value`.
+/// It has four save points: `query` (scaled), `key`, `softmax` (the probabilities, saved once for
+/// the two operations that need them) and `value`.
 pub struct Attention {
     heads: usize,
     query: Arc<SavePoint>,
@@ -23,7 +22,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// Makes an attention of `heads` heads without dropout.
+    /// Makes an attention layer with `heads` heads, without dropout.
     ///
     /// # Errors
     /// Returns an error if the heads do not divide `features`, or the name is taken.
@@ -31,7 +30,7 @@ impl Attention {
         Self::with(builder, features, heads, 0.0)
     }
 
-    /// Makes an attention that in training drops a probability with probability `dropout`.
+    /// Makes an attention layer that drops each probability with probability `dropout` in training.
     ///
     /// # Errors
     /// Returns an error if the heads do not divide `features`, `dropout` is not in [0, 1), or the

@@ -24,7 +24,7 @@ pub struct Conv2d {
 pub struct Conv2dConfig {
     /// Pixels from one window to the next, 1 by default.
     pub stride: usize,
-    /// Zeros around the image, none by default.
+    /// Rows and columns of zeros around the image, none by default.
     pub padding: usize,
     /// Pixels from one tap of the kernel to the next, 1 by default.
     pub dilation: usize,

@@ -8,8 +8,9 @@ use packlight_record::LayerKind;
 use super::{Module, require_probability};
 use crate::{Builder, Result};
 
-/// In training, sets elements to 0 at random and scales the others up to match (Srivastava et al.,
-/// JMLR 2014). The pass's seed and step and the layer's name decide which.
+/// In training, sets elements to 0 at random and scales the others up to preserve the mean
+/// (Srivastava et al., JMLR 2014). The pass's seed and step and the layer's name determine which
+/// elements.
 pub struct Dropout {
     probability: f64,
     save_point: Arc<SavePoint>,

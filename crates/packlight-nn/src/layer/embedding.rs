@@ -9,7 +9,7 @@ use packlight_record::LayerKind;
 use super::{Module, require_positive};
 use crate::{Builder, Init, Result};
 
-/// A table `weight` (entries, features), of which each token selects a row.
+/// A table `weight` (entries, features), from which each token selects a row.
 pub struct Embedding {
     weight: Var,
     save_point: Arc<SavePoint>,
@@ -43,7 +43,7 @@ impl Embedding {
 }
 
 impl Module for Embedding {
-    /// Rows (..., features) for tokens (...), u32.
+    /// The rows (..., features) of tokens (...), u32.
     fn forward(&self, x: &Activation) -> Result<Activation> {
         Ok(op::embedding(x, &self.weight, &self.save_point)?)
     }

@@ -21,7 +21,7 @@ pub struct FeedForwardConfig {
     pub names: [&'static str; 2],
     /// The settings of the linear layers.
     pub linear: [LinearConfig; 2],
-    /// The levels of auxiliary sign activation from which on it covers the linear layers; see
+    /// The levels from which on auxiliary sign activation covers the two linear layers; see
     /// [`Builder::auxiliary`].
     pub auxiliary: [u8; 2],
     /// The non-linearity, a GELU by default.

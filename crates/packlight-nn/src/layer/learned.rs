@@ -8,7 +8,8 @@ use packlight_record::LayerKind;
 
 use crate::{Builder, Init, Result};
 
-/// A class token or a table of positions: a parameter with the name of its layer, without `.weight`.
+/// A class token or a table of positions: a parameter with the name of its layer, without
+/// `.weight`.
 pub struct Learned {
     value: Var,
     save_point: Arc<SavePoint>,

@@ -15,7 +15,7 @@ pub struct MaxPool2d {
 }
 
 impl MaxPool2d {
-    /// Makes a pooling whose windows lie side by side.
+    /// Makes a max-pooling layer whose windows are adjacent.
     ///
     /// # Errors
     /// Returns an error if the kernel is 0 or the name is taken.
@@ -23,8 +23,8 @@ impl MaxPool2d {
         Self::with(builder, kernel, kernel, 0)
     }
 
-    /// Makes a pooling with another stride and padding. Padding adds no values: windows at the edge
-    /// are smaller.
+    /// Makes a max-pooling layer with another stride and padding. Padding adds no values: windows
+    /// at the edge are smaller.
     ///
     /// # Errors
     /// Returns an error if the kernel or stride is 0, or the name is taken.

@@ -1,7 +1,7 @@
-//! Layers: an operation with its parameters, and the name under which plans and records know it.
+//! Layers: each is an operation with its parameters, under the name that plans and records use.
 //!
-//! Each is made by `new` with PyTorch's defaults, most also by `with` and their settings. The
-//! [`Builder`](crate::Builder) that it is given says what it is called.
+//! Each is made by `new` with PyTorch's defaults, and most also by `with` from their settings. The
+//! given [`Builder`](crate::Builder) determines the layer's name.
 
 mod activation;
 mod attention;
@@ -38,7 +38,7 @@ use packlight_autograd::{Activation, Pass};
 
 use crate::{Error, Result};
 
-/// Anything that an activation can pass through.
+/// A module that maps an activation to an activation.
 pub trait Module: Send + Sync {
     /// Computes the output for `x`, linked to it if the pass is for training.
     ///
@@ -67,7 +67,7 @@ fn require_positive(layer: &str, dimensions: &[(&str, usize)]) -> Result<()> {
     }
 }
 
-/// Returns an error that names the layer unless `probability` is one below 1.
+/// Returns an error that names the layer unless `probability` is in [0, 1).
 fn require_probability(layer: &str, probability: f64) -> Result<()> {
     match (0.0..1.0).contains(&probability) {
         true => Ok(()),

@@ -1,4 +1,4 @@
-//! Images as tokens.
+//! Turns images into tokens.
 
 use packlight_autograd::{Activation, op};
 
@@ -38,7 +38,7 @@ impl PatchEmbedding {
 }
 
 impl Module for PatchEmbedding {
-    /// Tokens (N, patches, features), row after row of patches, for images (N,C,H,W).
+    /// Maps images (N,C,H,W) to tokens (N, patches, features), row after row of patches.
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let maps = self.conv.forward(x)?;
         let &[samples, features, height, width] = maps.dims() else {

@@ -34,7 +34,7 @@ impl Sequential {
         Self::default()
     }
 
-    /// Adds a layer behind the others.
+    /// Adds a layer at the end.
     #[expect(clippy::should_implement_trait, reason = "the name that candle-nn gives it")]
     pub fn add(mut self, layer: impl Module + 'static) -> Self {
         self.layers.push(Box::new(layer));
@@ -48,7 +48,7 @@ impl Module for Sequential {
     }
 }
 
-/// All axes behind the first as one; saves nothing.
+/// Flattens all axes after the first into one; saves nothing.
 pub struct Flatten;
 
 impl Module for Flatten {

@@ -1,14 +1,14 @@
-//! What models that cut images into patches check.
+//! Checks for models that cut images into patches.
 
 use packlight_spec::Fault;
 
-/// No patch is larger than this.
+/// The largest side of a patch.
 pub(super) const LARGEST_PATCH: usize = 256;
 
 /// The number of patches in a square image of this side.
 ///
 /// # Errors
-/// Returns a fault if the side is no multiple of that of a patch.
+/// Returns a fault if the side is not a multiple of the side of a patch.
 pub(super) fn patches(patch: usize, side: usize) -> Result<usize, Fault> {
     match side.is_multiple_of(patch) {
         true => Ok((side / patch).pow(2)),
@@ -19,7 +19,7 @@ pub(super) fn patches(patch: usize, side: usize) -> Result<usize, Fault> {
     }
 }
 
-/// Checks that heads of attention divide the features among them.
+/// Checks that the number of attention heads divides the number of features.
 pub(super) fn check_heads(heads: usize, width: usize) -> Result<(), Fault> {
     match width.is_multiple_of(heads) {
         true => Ok(()),

@@ -19,7 +19,7 @@ pub(super) struct ResNet {
     classifier: Linear,
 }
 
-/// What ResNets do differently.
+/// What differs between ResNets.
 pub(super) struct Family {
     /// The number of blocks in each stage.
     pub(super) blocks: &'static [usize],
@@ -77,7 +77,7 @@ impl ResNet {
         let channels = layout.last().map_or(width, |last| last.out);
         let mut config = LinearConfig::default();
         if let ShortcutKind::Subsample = family.shortcut {
-            config.init = init; // the CIFAR family's initialisation covers the classifier too
+            config.init = init; // in the CIFAR family, it applies to the classifier too
         }
         let classifier = Linear::with(&builder.pp(family.classifier), channels, classes, config)?;
         let auxiliary_residual = strategy.auxiliary_residual.is_some();
@@ -100,28 +100,28 @@ impl Module for ResNet {
 }
 
 impl ResNet {
-    /// The blocks with auxiliary residual activation: within a group, what the first block keeps of
-    /// its input serves the others.
+    /// Runs the blocks with auxiliary residual activation: the blocks of a group share what its
+    /// first block saves of its input.
     fn forward_in_groups(&self, mut x: Activation) -> Result<Activation> {
         let mut group_input = x.clone();
         for block in self.blocks.blocks() {
             if !block.shares_input {
                 group_input = x.clone();
             }
-            x = block.forward_keeping(&x, &x.save_as(&group_input))?;
+            x = block.forward_saving(&x, &x.save_as(&group_input))?;
         }
         Ok(x)
     }
 }
 
-/// Where a block stands and what it makes of how many channels.
+/// A block's position and sizes.
 struct Place {
     stage: usize,
     index: usize,
     channels: usize,
     out: usize,
     stride: usize,
-    /// Whether its first convolutions keep their group's first input instead of their own.
+    /// Whether its first convolutions save their group's first input instead of their own.
     shares_input: bool,
 }
 
@@ -151,7 +151,7 @@ fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Ve
         let reason = "`ara` goes with `checkpoint=cell`: other segments would cut its groups";
         return Err(Error::MemoryStrategy { reason: reason.into() });
     }
-    // A block of stride 2 reads the resolution of the stage before it, and belongs there.
+    // A block of stride 2 reads the resolution of the stage before it, and belongs to that stage.
     let mut last_stage = 0;
     let mut in_stage = 0;
     for place in &mut places {
@@ -173,7 +173,7 @@ struct BasicBlock {
     shares_input: bool,
 }
 
-/// What lies between a block's first convolution and its sum.
+/// The part of a block between its first convolution and its sum.
 struct Rest {
     bn1: BatchNorm2d,
     relu1: Relu,
@@ -234,13 +234,13 @@ impl BasicBlock {
         })
     }
 
-    /// The output for `x`, where the convolutions that read it keep `kept`: the same activation,
-    /// or one that stands in for it.
-    fn forward_keeping(&self, x: &Activation, kept: &Activation) -> Result<Activation> {
-        let y = self.rest.forward(&self.conv1.forward(kept)?)?;
+    /// Computes the output for `x`. Its convolutions read `saved`: `x` itself, or `x` saved as its
+    /// group's first input.
+    fn forward_saving(&self, x: &Activation, saved: &Activation) -> Result<Activation> {
+        let y = self.rest.forward(&self.conv1.forward(saved)?)?;
         let sum = match &self.shortcut {
             Shortcut::Identity => op::add(&y, x)?,
-            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(kept)?)?)?,
+            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(saved)?)?)?,
             Shortcut::Subsample { stride, channels } => {
                 op::add(&y, &op::subsample_pad(x, *stride, *channels)?)?
             }
@@ -251,7 +251,7 @@ impl BasicBlock {
 
 impl Module for BasicBlock {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.forward_keeping(x, x)
+        self.forward_saving(x, x)
     }
 }
 
@@ -262,7 +262,7 @@ impl Module for Rest {
     }
 }
 
-/// A convolution without bias, padded so that stride 1 keeps the size.
+/// A convolution without bias, padded so that stride 1 preserves the size.
 fn convolution(
     builder: &Builder,
     (channels, out): (usize, usize),

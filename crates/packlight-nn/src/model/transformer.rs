@@ -1,6 +1,6 @@
-//! An encoder-decoder transformer with its norms before its parts (Vaswani et al., "Attention is
-//! all you need", NeurIPS 2017), with the names and initial distributions of the implementation
-//! that Woo and Jeon (ICLR 2023) trained.
+//! A pre-norm encoder-decoder transformer (Vaswani et al., "Attention is all you need", NeurIPS
+//! 2017), with the names and initial distributions of the implementation that Woo and Jeon (ICLR
+//! 2023) trained.
 
 use candle_core::{DType, Tensor, Var};
 use packlight_autograd::{Activation, op};
@@ -16,10 +16,10 @@ use crate::layer::{
 };
 use crate::{Builder, Error, Init, MemoryStrategy, Module, Result, options};
 
-/// The token that fills up sequences which are shorter than others: it is neither seen nor counted.
+/// The token that pads shorter sequences: attention and the loss ignore it.
 pub const PADDING: u32 = 0;
 
-/// Places that have a position embedding.
+/// The number of positions with an embedding.
 const POSITIONS: usize = 5000;
 
 options! {
@@ -106,7 +106,7 @@ struct Layers {
     encoder: CheckpointedBlocks<EncoderLayer>,
     encoder_norm: LayerNorm,
     target: TokenEmbedding,
-    /// Each layer reads the encoder's output too.
+    /// Each layer also reads the encoder's output.
     decoder: CheckpointedBlocks<DecoderLayer, 1>,
     decoder_norm: LayerNorm,
     generator: Linear,
@@ -137,7 +137,7 @@ impl PairModule for Layers {
     }
 }
 
-/// How many tokens of each sequence (N, length) there are up to the last that is no padding.
+/// The length of each sequence (N, length) without the padding at its end.
 fn lengths(tokens: &Tensor) -> Result<Vec<usize>> {
     let sequences = tokens.to_dtype(DType::U32)?.to_vec2::<u32>()?;
     let length =
@@ -197,7 +197,7 @@ struct Sublayer {
 }
 
 impl Sublayer {
-    /// `f` made between the norm and the dropout, as layers stand in forward order.
+    /// Makes `f` between the norm and the dropout, because layers are made in forward order.
     fn around<F>(
         builder: &Builder,
         number: usize,
@@ -263,8 +263,7 @@ impl DecoderLayer {
         })
     }
 
-    /// Padding stands at the end, where what comes before it does not look, so that the target
-    /// needs no lengths.
+    /// Padding is at the end, and no token attends to later ones, so the target needs no lengths.
     fn forward(
         &self,
         x: &Activation,
@@ -330,7 +329,7 @@ fn linear(builder: &Builder, features: usize, out: usize) -> Result<Linear> {
     Linear::with(builder, features, out, glorot(features, out))
 }
 
-/// Glorot's weight and PyTorch's bias.
+/// Glorot's initial weight and PyTorch's initial bias.
 fn glorot(features: usize, out: usize) -> LinearConfig {
     LinearConfig { init: Init::xavier_uniform(features, out), ..LinearConfig::default() }
 }

@@ -15,7 +15,7 @@ use crate::layer::{
 use crate::{Builder, Init, MemoryStrategy, Module, Result, options};
 
 const EPSILON: f64 = 1e-6;
-/// timm's linear layers.
+/// The settings of timm's linear layers.
 const LINEAR: LinearConfig =
     LinearConfig { init: Init::Normal { deviation: 0.02 }, bias: Some(Init::Constant(0.0)) };
 

@@ -11,8 +11,8 @@ use crate::{Parameters, Result, weights};
 
 const STEPS: &str = "steps";
 
-/// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019), with the
-/// formulas and the configuration of candle-nn's, whose state cannot be read:
+/// AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019). It has the
+/// formulas and the configuration of candle-nn's AdamW, whose state cannot be read:
 ///
 /// ```text
 /// m     <- beta1 m + (1 - beta1) g
@@ -31,10 +31,10 @@ pub struct AdamW {
 }
 
 impl AdamW {
-    /// An optimizer of a model's parameters, whose state is named after them.
+    /// Makes an optimizer of a model's parameters, whose names its state uses.
     ///
     /// # Errors
-    /// If the state cannot be allocated.
+    /// Returns an error if the state cannot be allocated.
     pub fn for_parameters(parameters: &Parameters, config: ParamsAdamW) -> Result<Self> {
         Ok(Self::from_vars(named_vars(parameters), config)?)
     }

@@ -1,4 +1,4 @@
-//! Optimizers whose state can be saved, for training that is interrupted and resumed.
+//! Optimizers whose state can be saved, so that training can be interrupted and resumed.
 //!
 //! Both are candle-nn `Optimizer`s: they take `Var`s and the `GradStore` of `loss.backward()`.
 
@@ -16,8 +16,8 @@ pub use sgd::{Sgd, SgdConfig};
 
 use crate::{Parameters, Result};
 
-/// What a [`Trainer`](crate::Trainer) asks of an optimizer. Every candle-nn `Optimizer` has it, and
-/// unlike that trait it can be used through a pointer.
+/// What a [`Trainer`](crate::Trainer) needs of an optimizer. Every candle-nn `Optimizer` implements
+/// it, and unlike that trait it can be a trait object.
 pub trait Update {
     /// The learning rate of the next update.
     fn learning_rate(&self) -> f64;
@@ -48,10 +48,10 @@ impl<O: Optimizer> Update for O {
 
 /// An optimizer's state as named tensors.
 ///
-/// With the state and the parameters restored, training goes on to the same bits as if it had not
-/// been interrupted.
+/// With its state and the parameters restored, training continues bit for bit as if it had not been
+/// interrupted.
 pub trait Resumable: Update {
-    /// Copies of the state as it is now, named after the parameters.
+    /// Copies of the current state, named after the parameters.
     ///
     /// # Errors
     /// Returns an error if candle cannot copy it.
@@ -60,7 +60,8 @@ pub trait Resumable: Update {
     /// Restores what [`Resumable::state`] returned, or changes nothing.
     ///
     /// # Errors
-    /// Returns an error if a tensor is missing, misshapen or unknown; the error names it.
+    /// Returns an error if a tensor is missing, has the wrong shape or is unknown; the error names
+    /// it.
     fn set_state(&mut self, state: &BTreeMap<String, Tensor>) -> Result<()>;
 }
 
@@ -78,19 +79,18 @@ impl Update for Box<dyn Resumable> {
     }
 }
 
-/// The parameters of a model as an optimizer takes them.
+/// The parameters of a model, for an optimizer.
 fn named_vars(parameters: &Parameters) -> Vec<(String, Var)> {
     parameters.named().map(|(name, var)| (name.to_owned(), var.clone())).collect()
 }
 
-/// Variables without names, called by their position; those that hold integers are left out, as in
-/// candle-nn.
+/// Variables named by their position; as in candle-nn, variables that hold integers are left out.
 fn numbered_vars(vars: Vec<Var>) -> Vec<(String, Var)> {
     let float = vars.into_iter().filter(|var| var.dtype().is_float());
     float.enumerate().map(|(index, var)| (index.to_string(), var)).collect()
 }
 
-/// Variables of zeros beside the given ones, called `<what>.<name>`.
+/// Makes a variable of zeros for each given one, called `<what>.<name>`.
 fn zeros_beside(vars: &[(String, Var)], what: &str) -> candle_core::Result<Vec<(String, Var)>> {
     let zeros = |(name, var): &(String, Var)| {
         let zeros = Var::zeros(var.shape(), var.dtype(), var.device())?;
@@ -99,7 +99,7 @@ fn zeros_beside(vars: &[(String, Var)], what: &str) -> candle_core::Result<Vec<(
     vars.iter().map(zeros).collect()
 }
 
-/// Copies of variables.
+/// Copies the variables.
 fn copies(vars: &[(String, Var)]) -> Result<BTreeMap<String, Tensor>> {
     vars.iter().map(|(name, var)| Ok((name.clone(), var.as_detached_tensor().copy()?))).collect()
 }

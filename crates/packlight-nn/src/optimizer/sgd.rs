@@ -10,8 +10,8 @@ use packlight_kernels::optimizer as kernel;
 use super::{Resumable, copies, named_vars, numbered_vars, zeros_beside};
 use crate::{Parameters, Result, weights};
 
-/// Stochastic gradient descent with momentum, weight decay and Nesterov's look-ahead by PyTorch's
-/// rule, without dampening:
+/// Stochastic gradient descent with momentum, weight decay and Nesterov's look-ahead, by PyTorch's
+/// rule without dampening:
 ///
 /// ```text
 /// d     = g + wd theta
@@ -20,7 +20,7 @@ use crate::{Parameters, Result, weights};
 /// ```
 ///
 /// As in PyTorch, weight decay applies to all parameters, biases and norms included, and a
-/// parameter without a gradient stays as it is.
+/// parameter without a gradient does not change.
 #[derive(Debug)]
 pub struct Sgd {
     vars: Vec<(String, Var)>,
@@ -33,11 +33,11 @@ pub struct Sgd {
 pub struct SgdConfig {
     /// Learning rate.
     pub lr: f64,
-    /// The share of the velocity that is kept.
+    /// The momentum: the factor on the previous velocity.
     pub momentum: f64,
-    /// The share of a parameter that is added to its gradient.
+    /// The weight decay: the factor on a parameter that is added to its gradient.
     pub weight_decay: f64,
-    /// Whether to look ahead.
+    /// Whether to use Nesterov's look-ahead.
     pub nesterov: bool,
 }
 
@@ -49,10 +49,10 @@ impl Default for SgdConfig {
 }
 
 impl Sgd {
-    /// An optimizer of a model's parameters, whose state is named after them.
+    /// Makes an optimizer of a model's parameters, whose names its state uses.
     ///
     /// # Errors
-    /// If the state cannot be allocated.
+    /// Returns an error if the state cannot be allocated.
     pub fn for_parameters(parameters: &Parameters, config: SgdConfig) -> Result<Self> {
         Ok(Self::from_vars(named_vars(parameters), config)?)
     }

@@ -3,31 +3,32 @@
 use packlight_kernels::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-/// How training images are varied; by default not at all.
+/// How to augment training images; by default not at all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augment {
-    /// Pixels of black added on each side, before a window of the image's own size is cut out at a
-    /// uniformly random place.
+    /// The number of black pixels to add on each side before cropping a window of the image's own
+    /// size at a uniformly random position.
     pub pad: usize,
-    /// Whether half of the images are mirrored, left to right.
+    /// Whether to mirror half of the images, left to right.
     pub flip: bool,
 }
 
-/// Where the window of one image lies, and whether it is mirrored.
+/// The window to crop from one image, and whether to mirror it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Window {
-    /// Rows and columns by which the image moves up and left; negative: down and right.
+    /// The number of rows and columns by which the image moves up and left; negative: down and
+    /// right.
     pub(super) up: isize,
     pub(super) left: isize,
     pub(super) mirror: bool,
 }
 
 impl Window {
-    /// The image as it is.
+    /// The image without a change.
     pub(super) const WHOLE: Window = Window { up: 0, left: 0, mirror: false };
 
-    /// Writes what the window shows of a plane of rows of `width` pixels; beside it all is 0.
+    /// Writes the window of a plane with rows of `width` pixels; pixels outside the plane are 0.
     pub(super) fn show(self, plane: &[f32], width: usize, target: &mut [f32]) {
         for (row, target) in target.chunks_exact_mut(width).enumerate() {
             let source = row
@@ -47,8 +48,8 @@ impl Window {
 }
 
 impl Augment {
-    /// Draws the window of the next image. Each image takes three numbers from the stream,
-    /// whatever the settings, so that flips do not change the crops.
+    /// Draws the window of the next image. Each image takes three numbers from the stream, whatever
+    /// the settings, so that flips do not change the crops.
     pub(super) fn draw(self, stream: &mut Stream) -> Window {
         let places = 2 * self.pad as u32 + 1;
         let mut shift = || stream.below(places) as isize - self.pad as isize;

@@ -1,5 +1,5 @@
-//! The binary form of CIFAR-10 and CIFAR-100: records of one label byte (CIFAR-100: the coarse
-//! one, then the fine one) and 3,072 pixels, 32 x 32 red, then green, then blue.
+//! The binary format of CIFAR-10 and CIFAR-100: records of one label byte (in CIFAR-100 two: the
+//! coarse label, then the fine one) and 3,072 pixels, 32 x 32 red, then green, then blue.
 
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use super::{Error, Result};
 const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3072;
 
-/// Reads CIFAR-10: any number of `data_batch_*.bin` train, `test_batch.bin` tests. The number of
-/// records follows from a file's size.
+/// Reads CIFAR-10. All `data_batch_*.bin` files are training data, and `test_batch.bin` is test
+/// data. The size of a file gives its number of records.
 pub(super) fn load_10(folder: &Path, class_names: Vec<String>) -> Result<RawSet> {
     let class_names = names(&folder.join("batches.meta.txt"), class_names)?;
     let mut train = Raw { pixels: Vec::new(), labels: Vec::new(), shape: SHAPE, white: 255 };
@@ -23,7 +23,7 @@ pub(super) fn load_10(folder: &Path, class_names: Vec<String>) -> Result<RawSet>
     Ok(RawSet { train, test, class_names })
 }
 
-/// Reads CIFAR-100 with its fine labels: `train.bin` and `test.bin`.
+/// Reads CIFAR-100 with its fine labels, from `train.bin` and `test.bin`.
 pub(super) fn load_100(folder: &Path, class_names: Vec<String>) -> Result<RawSet> {
     let class_names = names(&folder.join("fine_label_names.txt"), class_names)?;
     let train = read(&folder.join("train.bin"), &[20, 100])?;
@@ -35,8 +35,8 @@ fn read(path: &Path, classes: &[usize]) -> Result<Raw> {
     parse(&std::fs::read(path).map_err(|e| Error::io(path, e))?, classes, path)
 }
 
-/// The records of a file whose records begin with one label for each of `classes`; the last label
-/// counts, all are checked.
+/// Parses a file whose records begin with one label for each of `classes`. It checks all labels and
+/// uses the last one.
 pub(super) fn parse(file: &[u8], classes: &[usize], path: &Path) -> Result<Raw> {
     let record = classes.len() + PIXELS;
     if file.is_empty() || !file.len().is_multiple_of(record) {
@@ -61,7 +61,8 @@ pub(super) fn parse(file: &[u8], classes: &[usize], path: &Path) -> Result<Raw> 
     Ok(Raw { pixels, labels, shape: SHAPE, white: 255 })
 }
 
-/// All `data_batch_*.bin` in `folder`, `data_batch_10` after `data_batch_9`.
+/// All `data_batch_*.bin` in `folder`, in the order of their numbers: `data_batch_10` after
+/// `data_batch_9`.
 fn batches(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |e| Error::io(folder, e);
     let mut batches = Vec::new();
@@ -83,7 +84,8 @@ fn batches(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(batches.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// The names of the classes, one a line, where the set brings them; otherwise `usual`.
+/// Reads the names of the classes, one a line, if the set has such a file; otherwise returns
+/// `usual`.
 fn names(path: &Path, usual: Vec<String>) -> Result<Vec<String>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -106,7 +108,7 @@ fn names(path: &Path, usual: Vec<String>) -> Result<Vec<String>> {
 pub(super) mod tests {
     use super::*;
 
-    /// A file of records with these labels; image `n` is grey of value `n`.
+    /// Makes a file of records with these labels; image `n` is grey with value `n`.
     pub(in super::super) fn records(labels: &[&[u8]]) -> Vec<u8> {
         let mut file = Vec::new();
         for (index, labels) in labels.iter().enumerate() {

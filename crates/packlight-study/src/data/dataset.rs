@@ -11,19 +11,19 @@ use super::raw::{Raw, RawSet};
 use super::resize::Resize;
 use super::{Augment, DataSpec, Error, Normalise, Result, SetName, Split};
 
-/// A loaded data set, ready to hand out batches.
+/// A loaded data set, which makes batches.
 #[derive(Debug, Clone)]
 pub struct DataSet {
     /// Which set it is.
     pub name: SetName,
-    /// The samples that a model is trained on.
+    /// The training samples.
     pub train: Split,
-    /// The samples that it is tested on.
+    /// The test samples.
     pub test: Split,
     /// What its samples are.
     pub form: Form,
-    /// SHA-256 over the samples of both parts as they were loaded (of images before resizing and
-    /// normalisation), in hexadecimal.
+    /// SHA-256, in hexadecimal, of the samples of both parts as they were loaded (images before
+    /// resizing and normalisation).
     pub checksum: String,
 }
 
@@ -34,9 +34,9 @@ pub enum Form {
     Images {
         /// The names of the classes, by label.
         class_names: Vec<String>,
-        /// The channels, height and width of a batch.
+        /// The channels, height and width of the images in a batch.
         shape: [usize; 3],
-        /// The normalisation of the pixels, for each channel.
+        /// The normalisation of the pixels, per channel.
         normalise: Normalise,
     },
     /// Pairs of sequences of tokens.
@@ -49,10 +49,11 @@ pub enum Form {
 }
 
 impl DataSet {
-    /// The model's description with the facts of these data.
+    /// The model's description, completed with the sizes of these data.
     ///
     /// # Errors
-    /// Returns an error if the model takes other data or other images, or says otherwise.
+    /// Returns an error if the model takes other data or other images, or its description
+    /// contradicts the data.
     pub fn model(&self, spec: &ModelSpec) -> crate::Result<ModelSpec> {
         match self.form {
             Form::Images { ref class_names, shape: [channels, height, width], .. } => {
@@ -71,7 +72,7 @@ impl DataSet {
 }
 
 impl fmt::Display for Form {
-    /// As in "3 x 32 x 32, 10 classes".
+    /// Formats it as in "3 x 32 x 32, 10 classes".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Form::Images { class_names, shape: [channels, height, width], .. } => {
@@ -85,7 +86,7 @@ impl fmt::Display for Form {
 }
 
 impl DataSet {
-    /// Brings the images that a loader read into the form that `spec` asks for.
+    /// Converts the images that a loader read to the form that `spec` asks for.
     pub(super) fn new(mut set: RawSet, spec: &DataSpec) -> Result<Self> {
         set.train.truncate(spec.train_limit);
         set.test.truncate(spec.test_limit);
@@ -227,7 +228,7 @@ mod tests {
         assert_ne!(varied, values(&set.train, &indices, Some(key.step(2))));
         assert_ne!(varied, values(&set.train, &indices, None));
         assert_eq!(values(&set.test, &indices, Some(key)), values(&set.test, &indices, None));
-        // What the window shows beside the image is black before it is normalised.
+        // The part of the window outside the image is black before normalisation.
         let Form::Images { normalise, .. } = &set.form else { panic!("no images") };
         let black = -normalise.mean[0] / normalise.std[0];
         assert!(varied.iter().all(|&value| value >= black - 1e-6));

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use packlight_spec::Fault;
 
-/// The result of this module.
+/// This module's result.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What can go wrong with data: each variant says where, what was expected, what was found and
-/// what to do.
+/// What can go wrong with data: each variant says where, what was expected, what was found and what
+/// to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No set has this name.
@@ -21,7 +21,7 @@ pub enum Error {
     UnknownSet {
         /// The name asked for.
         name: String,
-        /// The nearest name there is.
+        /// The most similar name that exists.
         nearest: Option<&'static str>,
     },
     /// The set is read from a data folder, and none was given.
@@ -31,7 +31,7 @@ pub enum Error {
     NoDataDir {
         /// The set asked for.
         set: String,
-        /// What that folder should hold.
+        /// What the data folder should hold.
         looked_for: String,
     },
     /// The data folder does not hold the set.
@@ -55,7 +55,7 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The system's answer.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A file or folder is not what its name promises.
@@ -75,13 +75,13 @@ pub enum Error {
     Image {
         /// The image file.
         path: PathBuf,
-        /// What the decoder says.
+        /// The decoder's error.
         source: image::ImageError,
     },
     /// A setting is out of its range or does not fit the set.
     #[error("data.{0}")]
     Setting(#[from] Fault),
-    /// A model that takes square images alone is to take others.
+    /// The model takes only square images, and these are not square.
     #[error(
         "{model} takes square images, and those of {set} are {height} x {width}; give the data a \
          `size`, or take a resnet"
@@ -91,12 +91,12 @@ pub enum Error {
         set: String,
         /// The model's name.
         model: &'static str,
-        /// Pixels from top to bottom.
+        /// The height in pixels.
         height: usize,
-        /// Pixels from left to right.
+        /// The width in pixels.
         width: usize,
     },
-    /// A batch asks for samples that are not there.
+    /// A batch asks for samples that do not exist.
     #[error("a batch of one or more samples below {len} expected, {found} found")]
     NoSuchSample {
         /// The number of samples in the split.
@@ -114,7 +114,7 @@ impl Error {
         Error::Io { path: path.to_path_buf(), source }
     }
 
-    /// A damaged download or copy.
+    /// The error for a damaged download or copy.
     pub(super) fn damaged(
         path: &Path,
         expected: impl Into<String>,

@@ -1,8 +1,8 @@
 //! A folder of PNG and JPEG images by class: `train/CLASS/IMAGE` and `test/CLASS/IMAGE` (or
 //! `val/` in place of `test/`).
 //!
-//! Images are read as a viewer shows them on a white page: turned as their EXIF orientation says, and
-//! with white behind what is transparent, so that colours that nobody sees do not count.
+//! Images are read as a viewer shows them on a white page: rotated by their EXIF orientation, and
+//! with white behind transparent pixels, so that their invisible colours have no effect.
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use super::on_white::on_white;
 use super::raw::{Raw, RawSet};
 use super::{DataSpec, Error, Result};
 
-/// Reads the set: classes are sorted by name, and the images of a part go round the classes, so
-/// that the first few of them are a fair choice; only the images within the spec's limits are
-/// read. Each image is squeezed to `size` x `size`, smoothed where it shrinks, and is colour
-/// unless one channel is asked for.
+/// Reads the set. Classes are sorted by name. The images of a part take turns between the classes,
+/// so that the first few images are a balanced choice. Only images within the spec's limits are
+/// read. Each image is resized to `size` x `size` without keeping its aspect ratio, with smoothing
+/// where it shrinks, and is in colour unless one channel is asked for.
 pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<RawSet> {
     let size = spec.size.ok_or_else(|| {
         Error::setting("size", "height and width for the images of a folder", "nothing")
@@ -54,7 +54,7 @@ pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<RawSet> {
     })
 }
 
-/// The names of the class folders, sorted; there must be two or more.
+/// The names of the class folders, sorted; there must be at least two.
 fn subfolders(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for path in entries(folder)? {
@@ -82,7 +82,8 @@ fn subfolders(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The label and path of each image, round the classes: first images, second images, and so on.
+/// The label and path of each image, in turns: the first image of each class, the second of each,
+/// and so on.
 fn images(part: &Path, classes: &[String]) -> Result<Vec<(u32, PathBuf)>> {
     let mut images = Vec::new();
     for (label, class) in classes.iter().enumerate() {
@@ -113,7 +114,7 @@ fn images(part: &Path, classes: &[String]) -> Result<Vec<(u32, PathBuf)>> {
     Ok(images.into_iter().map(|(_, label, path)| (label, path)).collect())
 }
 
-/// What stands in a folder, sorted by name; hidden files are left out.
+/// The entries of a folder, sorted by name, without hidden files.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let io = |e| Error::io(folder, e);
     let mut paths = Vec::new();
@@ -132,8 +133,8 @@ fn decode(path: &Path) -> Result<DynamicImage> {
     decode_bytes(&bytes, path)
 }
 
-/// Decodes a whole PNG or JPEG image, whatever its name ends in, of at most 512 MiB of pixels, and
-/// turns it as its EXIF orientation says.
+/// Decodes a complete PNG or JPEG image of at most 512 MiB of pixels, whatever its file's
+/// extension, and rotates it by its EXIF orientation.
 pub(super) fn decode_bytes(bytes: &[u8], path: &Path) -> Result<DynamicImage> {
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -155,7 +156,7 @@ fn upright(reader: ImageReader<Cursor<&[u8]>>) -> ImageResult<DynamicImage> {
     Ok(image)
 }
 
-/// The bytes of an image at `size` x `size`, channel after channel.
+/// The bytes of an image resized to `size` x `size`, channel after channel.
 fn pixels(image: DynamicImage, size: u32, grey: bool) -> Vec<u8> {
     let image = on_white(image).resize_exact(size, size, FilterType::Triangle);
     if grey {
@@ -171,7 +172,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// The bytes of a 9 x 6 image of one colour.
+    /// Encodes a 9 x 6 image of one colour.
     pub(in super::super) fn encoded(format: ImageFormat, colour: [u8; 3]) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
         RgbImage::from_pixel(9, 6, Rgb(colour)).write_to(&mut bytes, format).unwrap();
@@ -184,7 +185,7 @@ pub(super) mod tests {
         std::fs::write(path, bytes).unwrap();
     }
 
-    /// Two classes: red PNGs ("b") and blue JPEGs ("a").
+    /// Makes two classes: red PNGs ("b") and blue JPEGs ("a").
     fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         for name in ["train/b/1.png", "train/b/2.PNG", "val/b/3.png", "train/b/.hidden"] {
@@ -235,7 +236,7 @@ pub(super) mod tests {
         assert!(load(folder().path(), &no_size).unwrap_err().to_string().contains("`size`"));
     }
 
-    /// A folder whose images of class "a" are `file`, read at 2 x 2.
+    /// Reads a folder whose images of class "a" are `file`, at 2 x 2.
     fn read(name: &str, file: &[u8], channels: usize) -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
         for part in ["train", "val"] {
@@ -259,11 +260,11 @@ pub(super) mod tests {
         });
         let pixels = read("1.png", &png(hidden.into()), 3);
         assert_eq!(pixels, [255, 0, 255, 0, 255, 100, 255, 100, 255, 200, 255, 200]);
-        let half = GrayAlphaImage::from_pixel(2, 2, LumaA([55, 51])); // a fifth of it is seen
+        let half = GrayAlphaImage::from_pixel(2, 2, LumaA([55, 51])); // a fifth of it is visible
         assert_eq!(read("1.png", &png(half.into()), 1), [215; 4]);
     }
 
-    /// A JPEG image with the EXIF orientation `value`.
+    /// Adds the EXIF orientation `value` to a JPEG image.
     fn oriented(jpeg: &[u8], value: u8) -> Vec<u8> {
         let tag = &b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..];
         let exif = [&b"Exif\0\0"[..], tag, &[value], &[0; 6]].concat();
@@ -273,7 +274,7 @@ pub(super) mod tests {
 
     #[test]
     fn images_are_turned_as_their_orientation_says() {
-        // Black at the left, white at the right; blocks of 8 x 8 keep a JPEG from mixing them.
+        // Black at the left, white at the right; the 8 x 8 blocks of JPEG do not mix them.
         let image = RgbImage::from_fn(16, 16, |x, _| Rgb([if x < 8 { 0 } else { 255 }; 3]));
         let mut bytes = Cursor::new(Vec::new());
         image.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
@@ -303,7 +304,7 @@ pub(super) mod tests {
             let whole = encoded(format, [9, 99, 199]);
             let image = decode_bytes(&whole, Path::new("image")).unwrap();
             for length in 0..whole.len() {
-                // A PNG may lack its last bytes: they only mark the end.
+                // A PNG may lack its last bytes, which only mark the end.
                 if let Ok(cut) = decode_bytes(&whole[..length], Path::new("image")) {
                     assert_eq!((format, &cut), (ImageFormat::Png, &image), "{length}");
                 }

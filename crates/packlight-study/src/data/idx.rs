@@ -1,6 +1,6 @@
-//! IDX, the form of MNIST and Fashion-MNIST: two zero bytes, a byte for the type of the numbers
-//! (8: unsigned bytes), a byte for the number of axes, each axis's length as a big-endian 32-bit
-//! number, and the numbers. A file may be packed with gzip.
+//! IDX, the format of MNIST and Fashion-MNIST: two zero bytes, a byte for the type of the numbers
+//! (8: unsigned bytes), a byte for the number of axes, the length of each axis as a big-endian
+//! 32-bit number, and the numbers. A file may be compressed with gzip.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use super::raw::{Raw, RawSet, checked_labels};
 use super::{Error, Result};
 
-/// Reads a set of the usual four files in `folder`: `train-` and `t10k-`, images and labels.
+/// Reads a set of the usual four files in `folder`: images and labels of `train-` and `t10k-`.
 pub(super) fn load(folder: &Path, class_names: Vec<String>) -> Result<RawSet> {
     let part = |name: &str| -> Result<Raw> {
         let images = find(folder, &format!("{name}-images"), "idx3-ubyte")?;
@@ -23,7 +23,8 @@ pub(super) fn load(folder: &Path, class_names: Vec<String>) -> Result<RawSet> {
     Ok(RawSet { train: part("train")?, test: part("t10k")?, class_names })
 }
 
-/// Images and labels from the bytes of their two files, each with the path to name in errors.
+/// Parses images and labels from the bytes of their two files, each with the path to name in
+/// errors.
 pub(super) fn parse_pair(
     (images, images_path): (&[u8], &Path),
     (labels, labels_path): (&[u8], &Path),
@@ -50,9 +51,9 @@ pub(super) fn parse_pair(
     Ok(Raw { pixels, labels, shape: [1, height, width], white })
 }
 
-/// The lengths of the axes and the numbers of a file of `RANK` axes.
+/// Parses a file of `RANK` axes into the lengths of the axes and the numbers.
 ///
-/// Memory grows only as numbers really come, so a header that lies costs nothing.
+/// Memory grows only as numbers are read, so a false header costs nothing.
 fn parse<const RANK: usize>(file: &[u8], path: &Path) -> Result<([usize; RANK], Vec<u8>)> {
     let packed = file.starts_with(&[0x1f, 0x8b]);
     let mut reader: Box<dyn Read + '_> =
@@ -84,8 +85,8 @@ fn parse<const RANK: usize>(file: &[u8], path: &Path) -> Result<([usize; RANK], 
         .filter(|&length| length > 0)
         .ok_or_else(|| Error::damaged(path, "axes that hold something", format!("{dims:?}")))?;
 
-    // One byte more than announced: it shows what is too long, and brings a gzip stream to its
-    // end, where its checksum stands.
+    // One byte more than the header says: it shows whether the file is too long, and brings a gzip
+    // stream to its end, where its checksum is.
     let mut numbers = Vec::new();
     reader
         .take((length as u64).saturating_add(1))
@@ -98,7 +99,7 @@ fn parse<const RANK: usize>(file: &[u8], path: &Path) -> Result<([usize; RANK], 
     Ok((dims, numbers))
 }
 
-/// The file called `stem` in `folder`, under any of its usual names.
+/// Finds the file called `stem` in `folder`, under any of its usual names.
 fn find(folder: &Path, stem: &str, form: &str) -> Result<PathBuf> {
     let names = [
         format!("{stem}-{form}.gz"),
@@ -122,7 +123,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// The bytes of an IDX file.
+    /// Makes the bytes of an IDX file.
     pub(in super::super) fn idx(dims: &[u32], numbers: &[u8]) -> Vec<u8> {
         let mut file = vec![0, 0, 8, dims.len() as u8];
         dims.iter().for_each(|dim| file.extend(dim.to_be_bytes()));
@@ -176,7 +177,7 @@ pub(super) mod tests {
         for bit in 0..whole.len() * 8 {
             let mut file = whole.clone();
             file[bit / 8] ^= 1 << (bit % 8);
-            // The gzip header's time and system are covered by no checksum, and do not matter.
+            // The gzip header's time and system are not part of the checksum, and have no effect.
             if let Ok(found) = parse3(&file) {
                 assert_eq!(found, ([10, 4, 6], numbers.clone()), "bit {bit}");
             }

@@ -9,7 +9,7 @@ use super::raw::Raw;
 use super::resize::Resize;
 use super::{Batch, Normalise, Result};
 
-/// One part of a set of images. It keeps bytes at the set's own size and makes batches of
+/// One part of a set of images. It stores bytes at the set's own size and makes batches of
 /// normalised numbers from them.
 #[derive(Debug, Clone)]
 pub struct Images {
@@ -21,8 +21,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// Images of `size` (height, width) and as many channels as `normalise` has, a multiple of
-    /// those of `raw`.
+    /// Makes images of `size` (height, width); `normalise` has as many channels as they have, a
+    /// multiple of the channels of `raw`.
     pub(super) fn new(
         raw: Raw,
         size: (usize, usize),
@@ -38,7 +38,7 @@ impl Images {
         &self.raw.labels
     }
 
-    /// The images at `indices`, resized and normalised, and with a key varied.
+    /// The images at `indices`, resized and normalised, and with a key also augmented.
     pub(super) fn batch(
         &self,
         indices: &[usize],
@@ -57,7 +57,7 @@ impl Images {
                 None => Window::WHOLE,
             };
             for (channel, target) in image.chunks_exact_mut(plane).enumerate() {
-                let source = channel % self.raw.shape[0]; // grey is repeated
+                let source = channel % self.raw.shape[0]; // repeats grey
                 window.show(&resized[source * plane..][..plane], width, target);
                 let (mean, std) = (self.normalise.mean[channel], self.normalise.std[channel]);
                 target.iter_mut().for_each(|value| *value = (*value - mean) / std);

@@ -1,10 +1,10 @@
-//! Whether a JPEG file reaches its end.
+//! Checks that a JPEG file is complete.
 //!
-//! The decoder fills the missing part of a cut image with grey, as viewers do; a training set must
-//! refuse it.
+//! The decoder fills the missing part of a truncated image with grey, as viewers do; a training set
+//! must reject such an image.
 
 /// Whether the markers of a JPEG file lead from its start to its end-of-image marker (ITU-T T.81,
-/// annex B). What follows that is not looked at: cameras append previews.
+/// annex B). Ignores what follows, because cameras append previews.
 pub(super) fn reaches_end(file: &[u8]) -> bool {
     end(file).is_some()
 }
@@ -17,7 +17,7 @@ fn end(file: &[u8]) -> Option<()> {
     loop {
         rest = rest.strip_prefix(&[0xff])?;
         while let Some(after) = rest.strip_prefix(&[0xff]) {
-            rest = after; // a marker may be preceded by any number of fill bytes
+            rest = after; // any number of fill bytes may precede a marker
         }
         let (&marker, after) = rest.split_first()?;
         if marker == END {
@@ -31,7 +31,7 @@ fn end(file: &[u8]) -> Option<()> {
     }
 }
 
-/// Within a scan 0xff stands only before 0 (a stuffed byte), a restart marker or a fill byte.
+/// Within a scan, 0xff occurs only before 0 (a stuffed byte), a restart marker or a fill byte.
 fn ends_scan(pair: &[u8]) -> bool {
     pair[0] == 0xff && !matches!(pair[1], 0 | 0xd0..=0xd7 | 0xff)
 }

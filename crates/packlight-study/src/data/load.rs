@@ -1,4 +1,4 @@
-//! Finding a set and loading it.
+//! Finds a set and loads it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,19 +6,20 @@ use super::{
     DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx, multi30k, reverse,
 };
 
-/// The data folder: `given` (as with `--data-dir`) or else the environment's `PACKLIGHT_DATA`.
+/// The data folder: `given` (from `--data-dir`), or else the environment variable `PACKLIGHT_DATA`.
 pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
     given.or_else(|| {
         std::env::var_os("PACKLIGHT_DATA").filter(|dir| !dir.is_empty()).map(PathBuf::from)
     })
 }
 
-/// Loads the set that `spec` asks for, all of it checked; of several the one that [`choose`] takes,
-/// which [`DataSet::name`] says. `data_dir` is the folder that holds the sets that are not built in;
-/// a `folder:PATH` that is relative starts there, or without it in the working directory.
+/// Loads and checks the set that `spec` asks for. Of several alternatives, it loads the one that
+/// [`choose`] returns, and [`DataSet::name`] says which. `data_dir` is the folder with the sets
+/// that are not built in; a relative `folder:PATH` starts there, or in the working directory if
+/// there is none.
 ///
 /// # Errors
-/// Returns an error if the set is not there, which says where it was looked for and what was there
+/// Returns an error if the set is not found, which says where it was looked for and what was there
 /// instead; if a file is damaged; or if a setting does not fit the set.
 pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
     spec.check()?;
@@ -39,11 +40,12 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
     DataSet::new(set, spec)
 }
 
-/// The set itself, or of several the first that is there, be it damaged: a set that is built in is
-/// always there, any other if a folder of its name is. `data_dir` is as for [`load`].
+/// The set itself, or the first of several alternatives that exists, even if it is damaged: a set
+/// that is built in always exists, and any other exists if there is a folder of its name.
+/// `data_dir` is as for [`load`].
 ///
 /// # Errors
-/// Returns an error if none of several is there, which says where each was looked for.
+/// Returns an error if none of several exists, which says where each was looked for.
 pub fn choose(name: &SetName, data_dir: Option<&Path>) -> Result<SetName> {
     let SetName::FirstOf(sets) = name else { return Ok(name.clone()) };
     let there = |set: &&SetName| match set {
@@ -59,19 +61,19 @@ pub fn choose(name: &SetName, data_dir: Option<&Path>) -> Result<SetName> {
     }
 }
 
-/// Where a folder of images is.
+/// The path of a folder of images.
 fn in_data_dir(path: &Path, data_dir: Option<&Path>) -> PathBuf {
     data_dir.map_or_else(|| path.to_path_buf(), |dir| dir.join(path))
 }
 
-/// The folder that holds a set's files.
+/// Finds the folder with a set's files.
 fn find(name: &SetName, data_dir: Option<&Path>) -> Result<PathBuf> {
     let folders =
         data_dir.into_iter().flat_map(|dir| name.folders().iter().map(move |f| dir.join(f)));
     folders.into_iter().find(|f| holds(f, name)).ok_or_else(|| missing(name, data_dir))
 }
 
-/// Whether the file by which a set is known is in `folder`.
+/// Whether `folder` has the file that identifies a set.
 fn holds(folder: &Path, name: &SetName) -> bool {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let begins = |file: &str| file.starts_with(name.begins_with());
@@ -88,7 +90,7 @@ fn missing(name: &SetName, data_dir: Option<&Path>) -> Error {
     }
 }
 
-/// The files by which a set is known and the folders that may hold them, in words.
+/// The files that identify a set and the folders that may hold them, in words.
 fn looked_for(name: &SetName) -> String {
     match name {
         SetName::FirstOf(sets) => sets.iter().map(looked_for).collect::<Vec<_>>().join("; or "),
@@ -104,7 +106,7 @@ fn looked_for(name: &SetName) -> String {
     }
 }
 
-/// The folders that a folder holds, in words.
+/// The folders within a folder, in words.
 fn contents(dir: &Path) -> Result<String> {
     let io = |e| Error::io(dir, e);
     let mut names = Vec::new();

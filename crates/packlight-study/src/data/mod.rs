@@ -1,11 +1,11 @@
-//! Data sets: loading, checking, and handing out batches.
+//! Data sets: loads them, checks them and makes batches.
 //!
-//! A [`DataSpec`] says which set is wanted and in what form, [`load()`] reads and checks it, and
-//! a [`Split`] hands out batches, of images or of pairs of sequences. Pixels stay bytes at their own
-//! size until then, so a set of images takes no more memory than its files.
+//! A [`DataSpec`] says which set is wanted and in what form, [`load()`] reads and checks it, and a
+//! [`Split`] makes batches of images or of pairs of sequences. Until then, pixels stay bytes at
+//! their own size, so a set of images takes no more memory than its files.
 //!
-//! Each loader refuses what is not whole: a header, size, label or checksum that does not fit is
-//! an [`Error`] that names the file, what was expected, what was found, and what to do.
+//! Each loader rejects damaged files: a header, size, label or checksum that does not fit is an
+//! [`Error`] that names the file, what was expected, what was found, and what to do.
 
 mod augment;
 mod cifar;

@@ -1,6 +1,6 @@
 //! Multi30k, German to English (Elliott et al., "Multi30K: multilingual English-German image
-//! descriptions", 2016): one sentence a line in `train` and `test_2016_flickr`, each with an ending
-//! for its language.
+//! descriptions", 2016): one sentence a line in `train` and `test_2016_flickr`, with a file
+//! extension for each language.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use super::pairs::{self, Pairs};
 use super::vocabulary::Vocabulary;
 use super::{DataSpec, Error, Result};
 
-/// Pairs with a longer sentence are left out.
+/// Pairs with a sentence longer than this are left out.
 const LONGEST: usize = 100;
 
-/// Reads the four files in `folder`, which may be packed with gzip. The words are those that stand
-/// twice at least in the training sentences.
+/// Reads the four files in `folder`, which may be compressed with gzip. The vocabulary is the words
+/// that occur at least twice in the training sentences.
 pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<DataSet> {
     let train = Texts::read(folder, "train", spec.train_limit)?;
     let test = Texts::read(folder, "test_2016_flickr", spec.test_limit)?;
@@ -61,7 +61,7 @@ impl Texts {
     }
 }
 
-/// The file called `name`, plain or packed.
+/// Finds the file called `name`, plain or compressed.
 fn find(folder: &Path, name: &str) -> Result<PathBuf> {
     let candidates = [name.to_owned(), format!("{name}.gz")].map(|name| folder.join(name));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
@@ -75,7 +75,7 @@ fn lines(path: &Path) -> Result<Vec<String>> {
     parse(&bytes, path)
 }
 
-/// The lines of a file's bytes.
+/// Splits a file's bytes into lines.
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
     let mut text = String::new();
     let read = match bytes.starts_with(&[0x1f, 0x8b]) {

@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Result};
 
-/// The mean and standard deviation, for each channel, that pixels from 0 to 1 are normalised with.
-/// One number stands for all channels.
+/// The mean and standard deviation, per channel, for normalising pixels from 0 to 1. A single
+/// number applies to all channels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Normalise {
-    /// What is subtracted.
+    /// The number to subtract.
     pub mean: Vec<f32>,
-    /// What is then divided by.
+    /// The number to divide by after that.
     pub std: Vec<f32>,
 }
 
 impl Normalise {
-    /// The same for `channels` channels, checked.
+    /// Repeats a single number for `channels` channels, and checks the values.
     pub(super) fn for_channels(&self, channels: usize) -> Result<Self> {
         let numbers = |key, given: &[f32], good: fn(f32) -> bool, expected: &str| {
             if !given.iter().copied().all(good) || ![1, channels].contains(&given.len()) {
@@ -44,7 +44,7 @@ impl Normalise {
     /// Computes both from images of `channels` planes each, with pixels from 0 to 1.
     ///
     /// # Errors
-    /// If a channel is the same everywhere.
+    /// Returns an error if all pixels of a channel are equal.
     pub(super) fn of(images: impl Iterator<Item = Vec<f32>>, channels: usize) -> Result<Self> {
         let mut sums = vec![(0f64, 0f64, 0f64); channels];
         for image in images {

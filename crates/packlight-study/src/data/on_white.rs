@@ -1,9 +1,9 @@
-//! White behind what is transparent in an image.
+//! Puts white behind the transparent pixels of an image.
 
 use image::{DynamicImage, ImageBuffer, Luma, LumaA, Rgb, Rgba};
 
-/// The image on a white page, without its alpha channel: of each colour as much as alpha says, and
-/// white for the rest. One without such a channel stays as it is.
+/// The image on a white page, without its alpha channel: each colour is blended with white by its
+/// alpha. An image without an alpha channel stays as it is.
 pub(super) fn on_white(image: DynamicImage) -> DynamicImage {
     let (width, height) = (image.width(), image.height());
     match image {
@@ -31,7 +31,7 @@ pub(super) fn on_white(image: DynamicImage) -> DynamicImage {
     }
 }
 
-/// `alpha / white` of a colour and the rest of white, rounded.
+/// Blends a colour, with the weight `alpha / white`, with white; rounds the result.
 fn mixed<T: Copy + Into<u64> + TryFrom<u64>>(colour: T, alpha: T, white: T) -> T {
     let [colour, alpha, most]: [u64; 3] = [colour, alpha, white].map(Into::into);
     T::try_from((colour * alpha + most * (most - alpha) + most / 2) / most).unwrap_or(white)

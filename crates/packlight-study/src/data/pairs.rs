@@ -11,7 +11,7 @@ use super::{Batch, DataSpec, Result, Split};
 /// One part of a set of pairs of sequences of tokens, each of any length.
 #[derive(Debug, Clone, Default)]
 pub struct Pairs {
-    /// Source and target of each pair, without marks.
+    /// The source and target of each pair, without begin and end marks.
     pairs: Vec<(Vec<u32>, Vec<u32>)>,
 }
 
@@ -24,7 +24,7 @@ impl Pairs {
         self.pairs.len()
     }
 
-    /// The pairs at `indices`, on each side filled up to the longest sequence among them.
+    /// The pairs at `indices`, with each side padded to its longest sequence.
     pub(super) fn batch(&self, indices: &[usize], device: &Device) -> Result<Batch> {
         let pairs = || indices.iter().map(|&index| &self.pairs[index]);
         let units = pairs().map(|(_, target)| target.len() as u64 + 1).sum();
@@ -42,15 +42,15 @@ impl Pairs {
     }
 }
 
-/// Sequences as one tensor (N, length), those that are shorter than the longest filled up.
+/// Sequences as one tensor (N, length), with shorter ones padded to the longest.
 fn filled_up(mut sequences: Vec<Vec<u32>>, device: &Device) -> Result<Tensor> {
     let length = sequences.iter().map(Vec::len).max().unwrap_or(0);
     sequences.iter_mut().for_each(|tokens| tokens.resize(length, PADDING));
     Ok(Tensor::from_vec(sequences.concat(), (sequences.len(), length), device)?)
 }
 
-/// A set of the first pairs that `spec` asks for, of as many different tokens as `vocabularies`
-/// says of sources and targets.
+/// A set of the first pairs that `spec` asks for; `vocabularies` gives the number of different
+/// tokens of sources and of targets.
 pub(super) fn set(
     mut train: Pairs,
     mut test: Pairs,

@@ -1,4 +1,4 @@
-//! One part of a set as its loader read it.
+//! One part of a set as its loader reads it.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// The bytes of one image.
+    /// The number of bytes of one image.
     pub(super) fn stride(&self) -> usize {
         self.shape.iter().product()
     }
@@ -30,7 +30,7 @@ impl Raw {
         pixels.iter().map(|&pixel| f32::from(pixel) / white).collect()
     }
 
-    /// Keeps the first `limit` images.
+    /// Drops all images after the first `limit`.
     pub(super) fn truncate(&mut self, limit: Option<usize>) {
         if let Some(limit) = limit.filter(|&limit| limit < self.labels.len()) {
             self.pixels.truncate(limit * self.stride());
@@ -39,7 +39,7 @@ impl Raw {
     }
 }
 
-/// A set as its loader read it.
+/// A set as its loader reads it.
 #[derive(Debug, Clone)]
 pub(super) struct RawSet {
     pub(super) train: Raw,
@@ -47,7 +47,7 @@ pub(super) struct RawSet {
     pub(super) class_names: Vec<String>,
 }
 
-/// Labels as class indices, each checked to be below `classes`; `path` is where they stand.
+/// Converts labels to class indices and checks that each is below `classes`; `path` is their file.
 pub(super) fn checked_labels(
     labels: impl Iterator<Item = u8>,
     classes: usize,

@@ -1,4 +1,4 @@
-//! The sets that are too large to ship, where `PACKLIGHT_DATA` points to them.
+//! Tests of the sets that are too large to ship; `PACKLIGHT_DATA` says where they are.
 
 use std::io::Write;
 
@@ -7,13 +7,13 @@ use packlight_nn::model::Inputs;
 
 use super::{DataSet, DataSpec, Form, Normalise, Split, data_dir, load};
 
-/// Says why a test is skipped, even where the tests' output is captured.
-#[allow(clippy::explicit_write)] // what `eprintln` writes is captured
+/// Says why a test is skipped, even if the tests' output is captured.
+#[allow(clippy::explicit_write)] // `eprintln` would be captured
 pub(super) fn skipped(why: &str) {
     writeln!(std::io::stderr(), "skipped: {why}").unwrap();
 }
 
-/// The set with pixels from 0 to 1, or nothing, with a word, where it is not at hand.
+/// The set with pixels from 0 to 1; `None`, with a message, if it is not available.
 fn plain(name: &str) -> Option<DataSet> {
     let Some(dir) = data_dir(None) else {
         skipped(&format!("{name} needs PACKLIGHT_DATA"));
@@ -69,11 +69,12 @@ fn cifar_10_is_whole() {
     let Form::Images { class_names, shape, .. } = &set.form else { panic!("no images") };
     assert_eq!((shape, class_names.len()), (&[3, 32, 32], 10));
     assert_eq!(class_names[6], "frog");
-    // A smaller copy is fine too, as long as each class has its share.
+    // A smaller copy will do, as long as each class has its share.
     for split in [&set.train, &set.test] {
         assert_eq!(per_class(split), [split.len() / 10; 10]);
     }
-    // The original's figures; a copy of a part of it, packed as JPEG once, comes within 1 %.
+    // The figures of the original; a partial copy that was once compressed as JPEG comes within
+    // 1 %.
     for (channel, (mean, std)) in
         [(0.4914, 0.2470), (0.4822, 0.2435), (0.4465, 0.2616)].into_iter().enumerate()
     {

@@ -1,8 +1,8 @@
 //! Bilinear resizing.
 
 /// Resizes images from one fixed size to another, as PyTorch's `interpolate(mode="bilinear",
-/// align_corners=False)` does: pixel `i` of the result looks at `(i + 1/2) * from / to - 1/2` and
-/// mixes the two nearest pixels on each axis, without smoothing before it shrinks.
+/// align_corners=False)` does: on each axis, pixel `i` of the result interpolates the two pixels
+/// nearest to `(i + 1/2) * from / to - 1/2`, without smoothing where the image shrinks.
 #[derive(Debug, Clone)]
 pub(super) struct Resize {
     rows: Vec<Tap>,
@@ -10,7 +10,7 @@ pub(super) struct Resize {
     from: (usize, usize),
 }
 
-/// The two pixels that are mixed, and the weight of the second.
+/// The two pixels that are interpolated, and the weight of the second.
 #[derive(Debug, Clone, Copy)]
 struct Tap {
     low: usize,
@@ -19,12 +19,12 @@ struct Tap {
 }
 
 impl Resize {
-    /// From and to are (height, width), none of them 0.
+    /// Prepares the resizing between two sizes (height, width), none of them 0.
     pub(super) fn new(from: (usize, usize), to: (usize, usize)) -> Self {
         Self { rows: taps(from.0, to.0), columns: taps(from.1, to.1), from }
     }
 
-    /// The pixels of a plane of the result.
+    /// The number of pixels of a plane of the result.
     fn pixels(&self) -> usize {
         self.rows.len() * self.columns.len()
     }

@@ -1,4 +1,4 @@
-//! A task made up: to say a sequence of random tokens backwards.
+//! A synthetic task: reverse a sequence of random tokens.
 
 use packlight_kernels::rng::{Key, Purpose, Stream};
 
@@ -7,15 +7,15 @@ use super::dataset::DataSet;
 use super::pairs::{self, Pairs};
 use super::vocabulary::MARKS;
 
-/// Different tokens, beside the marks.
+/// The number of different tokens, without marks.
 const SYMBOLS: u32 = 16;
 const SHORTEST: u32 = 4;
 const LONGEST: u32 = 12;
-/// Pairs where a study does not say how many.
+/// The number of pairs if the study does not give one.
 const TRAIN: usize = 4096;
 const TEST: usize = 512;
 
-/// Sequences of 4 to 12 of 16 tokens, always the same ones, and their reversals.
+/// Generates sequences of 4 to 12 of 16 tokens, always the same ones, and their reversals.
 pub(super) fn set(spec: &DataSpec) -> DataSet {
     let part = |name: &str, count: usize| {
         let mut stream = Key::new(0, Purpose::Sample).layer(name).stream();

@@ -1,4 +1,5 @@
-//! Random bytes into every parser: an error or a set that is whole, never a panic.
+//! Feeds random bytes to every parser, which must return an error or a complete set, and never
+//! panic.
 
 use std::path::Path;
 
@@ -14,7 +15,7 @@ fn whole(raw: &Raw, classes: u32) -> bool {
         && raw.labels.iter().all(|&label| label < classes)
 }
 
-/// A file whose bytes are replaced at a few places, and half of which are cut or grown.
+/// A file with some bytes replaced; half of such files are also cut short or extended.
 fn damaged(file: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
     let length = file.len();
     let edits = prop::collection::vec((0..length, any::<u8>()), 0..4);

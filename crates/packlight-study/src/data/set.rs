@@ -1,4 +1,4 @@
-//! The sets that can be asked for by name, and what is known of each.
+//! The data sets, by name, and the facts about each.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Normalise};
 
-/// Names a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or `folder:PATH`
-/// of images, `reverse` or `multi30k` of pairs of sequences; or several of any kind, as in
-/// `folder:pets or fashion-mnist or digits`: the first that is there. What follows ` or ` in a
-/// folder's path belongs to the path unless it begins another set.
+/// The name of a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or
+/// `folder:PATH` of images, `reverse` or `multi30k` of pairs of sequences; or several of any kind,
+/// as in `folder:pets or fashion-mnist or digits`, which means the first that exists. In a folder's
+/// path, ` or ` is part of the path unless a set's name follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SetName {
@@ -26,23 +26,23 @@ pub enum SetName {
     Cifar10,
     /// CIFAR-100 with its 100 fine labels, 32 x 32 colour.
     Cifar100,
-    /// Random sequences to be said backwards, made up.
+    /// Pairs of a random sequence and its reversal, generated.
     Reverse,
-    /// Multi30k, German sentences to be put into English.
+    /// Multi30k, translation from German to English.
     Multi30k,
     /// A folder of PNG and JPEG images by class, each as a viewer shows it on a white page.
     Folder(PathBuf),
-    /// The first of these that is there.
+    /// The first of these that exists.
     FirstOf(Vec<SetName>),
 }
 
-/// What stands between the names of a [`SetName::FirstOf`].
+/// The separator of the names of a [`SetName::FirstOf`].
 const OR: &str = " or ";
 
-/// What stands before the path of a [`SetName::Folder`].
+/// The prefix of the path of a [`SetName::Folder`].
 const FOLDER: &str = "folder:";
 
-/// All sets but the folders.
+/// All sets except folders.
 const NAMED: [SetName; 7] = [
     SetName::Digits,
     SetName::Mnist,
@@ -54,7 +54,7 @@ const NAMED: [SetName; 7] = [
 ];
 
 impl SetName {
-    /// The name as a study says it; for a folder what stands before its path.
+    /// The name in a study; for a folder, the prefix of its path.
     fn name(&self) -> &'static str {
         match self {
             SetName::Digits => "digits",
@@ -69,7 +69,7 @@ impl SetName {
         }
     }
 
-    /// Whether it holds pairs of sequences, not images.
+    /// Whether it holds pairs of sequences rather than images.
     pub fn is_of_sequences(&self) -> bool {
         matches!(self, SetName::Reverse | SetName::Multi30k)
     }
@@ -79,8 +79,8 @@ impl SetName {
         matches!(self, SetName::Digits | SetName::Reverse)
     }
 
-    /// The folders inside the data folder that may hold the set: its own name, and the one that
-    /// its archive or torchvision makes, there or in the folder of its name.
+    /// The folders within the data folder that may hold the set: its own name, and the folder that
+    /// its archive or torchvision makes, either directly or within the folder of its name.
     pub(super) fn folders(&self) -> &'static [&'static str] {
         match self {
             SetName::Mnist => &["mnist", "mnist/MNIST/raw", "MNIST/raw"],
@@ -96,7 +96,7 @@ impl SetName {
         }
     }
 
-    /// What the name of one of the set's files begins with, by which its folder is known.
+    /// The prefix of one of the set's file names, which identifies its folder.
     pub(super) fn begins_with(&self) -> &'static str {
         match self {
             SetName::Mnist | SetName::FashionMnist => "train-images",
@@ -107,8 +107,8 @@ impl SetName {
         }
     }
 
-    /// The mean and standard deviation of the set's training images as everybody uses them; `None`
-    /// where they are computed.
+    /// The mean and standard deviation of the set's training images that are in common use; `None`
+    /// if they are computed.
     pub(super) fn normalise(&self) -> Option<Normalise> {
         let (mean, std): (&[f32], &[f32]) = match self {
             SetName::Mnist => (&[0.1307], &[0.3081]),
@@ -124,7 +124,7 @@ impl SetName {
         Some(Normalise { mean: mean.to_vec(), std: std.to_vec() })
     }
 
-    /// The names of the classes where they do not stand in the set's own files.
+    /// The names of the classes, if the set's own files do not have them.
     pub(super) fn class_names(&self) -> Vec<String> {
         let names: &[&str] = match self {
             SetName::FashionMnist => &[
@@ -180,7 +180,7 @@ impl FromStr for SetName {
     }
 }
 
-/// The names between which a text leaves the choice.
+/// Splits a text into the names of its alternatives.
 fn alternatives(text: &str) -> Vec<&str> {
     let (mut names, mut start) = (Vec::new(), 0);
     for (at, _) in text.match_indices(OR) {

@@ -1,41 +1,41 @@
-//! Which data set is wanted, and in what form.
+//! Which data set to load, and in what form.
 
 use packlight_spec::Fault;
 use serde::{Deserialize, Serialize};
 
 use super::{Augment, Normalise, SetName};
 
-/// Which data set is wanted, and in what form: the `[data]` table of a study.
+/// Which data set to load, and in what form: the `[data]` table of a study.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataSpec {
     /// The set.
     pub name: SetName,
-    /// Height and width that images are resized to, in pixels. Without it, digits become 32 pixels
-    /// high and wide, and other sets keep their own size; a folder of images needs it.
+    /// The height and width to resize images to, in pixels. By default, digits are resized to
+    /// 32 x 32 and other sets keep their own size; a folder of images requires it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<usize>,
-    /// 1 or 3 channels; grey images can be repeated in three. Without it, the set's own number; a
-    /// folder's images have 3.
+    /// 1 or 3 channels; 3 repeats grey images. The default is the set's own number, and 3 for a
+    /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// How many training samples are used, from the first on. A set that is made up makes this many.
+    /// The number of training samples to use, from the first on, or to generate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
-    /// How many test samples are used, likewise.
+    /// The number of test samples, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_limit: Option<usize>,
-    /// Replaces the set's usual normalisation, which digits and folders compute from their training
-    /// images.
+    /// Replaces the set's usual normalisation. For digits and folders, that is computed from the
+    /// training images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalise: Option<Normalise>,
-    /// How training images are varied.
+    /// How to augment training images.
     #[serde(default)]
     pub augment: Augment,
 }
 
 impl DataSpec {
-    /// The whole set in its usual form, not augmented.
+    /// The whole set in its usual form, without augmentation.
     pub fn new(name: SetName) -> Self {
         Self {
             name,
@@ -48,10 +48,10 @@ impl DataSpec {
         }
     }
 
-    /// Checks what can be checked before the set is read.
+    /// Checks the settings that can be checked before the set is read.
     ///
     /// # Errors
-    /// Returns the first setting that is not valid or not for the set.
+    /// Returns the first setting that is not valid or does not apply to the set.
     pub fn check(&self) -> Result<(), Fault> {
         if let Some(size) = self.size {
             Fault::unless_within("size", size, 1..=1024)?;

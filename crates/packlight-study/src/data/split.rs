@@ -8,7 +8,7 @@ use super::images::Images;
 use super::pairs::Pairs;
 use super::{Error, Result};
 
-/// One part of a set, training or test, which hands out batches.
+/// One part of a set, training or test, which makes batches.
 #[derive(Debug, Clone)]
 pub enum Split {
     /// Images, each of one class.
@@ -17,15 +17,15 @@ pub enum Split {
     Pairs(Pairs),
 }
 
-/// Samples as a model takes them.
+/// A batch of samples for a model.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Images, f32; or pairs of sequences, the target from its beginning mark on. Each side of the
-    /// pairs is as long as its longest sequence in this batch.
+    /// Images, f32; or pairs of sequences, the target starting with its begin mark. Each side of
+    /// the pairs is as long as its longest sequence in this batch.
     pub inputs: Inputs,
     /// Labels, u32 of (N); or the target's tokens up to its end mark, u32 of (N, target length).
     pub targets: Tensor,
-    /// How many targets count: all labels, or all tokens that are no padding.
+    /// The number of targets that count: all labels, or all tokens other than padding.
     pub units: u64,
 }
 
@@ -38,19 +38,20 @@ impl Split {
         }
     }
 
-    /// Whether there are none; no set that [`load`](super::load()) returns has an empty part.
+    /// Whether there are no samples; no set that [`load`](super::load()) returns has an empty part.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The samples at `indices`.
     ///
-    /// With a key images are varied as the set's [`Augment`](super::Augment) says (test images
-    /// never are): a pure function of the key and of the places in the batch. Without one they are
-    /// as they stand.
+    /// With a key, training images are augmented as the set's [`Augment`](super::Augment) says: a
+    /// pure function of the key and of the positions in the batch. Without one, and for test
+    /// images, they are not.
     ///
     /// # Errors
-    /// If `indices` is empty or points past the end, or the device has no room.
+    /// Returns an error if `indices` is empty or has an index past the end, or if the device runs
+    /// out of memory.
     pub fn batch(&self, indices: &[usize], augment: Option<Key>, device: &Device) -> Result<Batch> {
         if let Some(&index) = indices.iter().find(|&&index| index >= self.len()) {
             return Err(Error::NoSuchSample { len: self.len(), found: index.to_string() });

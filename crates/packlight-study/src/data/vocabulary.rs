@@ -1,17 +1,17 @@
-//! Words as tokens.
+//! Turns words into tokens.
 
 use std::collections::HashMap;
 
 /// The mark before a target's first token.
 pub(super) const BEGIN: u32 = 1;
-/// The mark behind a target's last token.
+/// The mark after a target's last token.
 pub(super) const END: u32 = 2;
-/// What stands for a word that is not in the vocabulary.
+/// The token of all words that are not in the vocabulary.
 const UNKNOWN: u32 = 3;
-/// Tokens that are no words: padding, the two marks and the unknown.
+/// The number of tokens that are not words: padding, the two marks and the unknown word.
 pub(super) const MARKS: u32 = 4;
 
-/// The words of a text that stand in it twice at least, the most frequent first.
+/// The words that occur at least twice in a text, the most frequent first.
 #[derive(Debug, Clone)]
 pub(super) struct Vocabulary {
     numbers: HashMap<String, u32>,
@@ -39,7 +39,7 @@ impl Vocabulary {
     }
 }
 
-/// Runs of letters and digits, and every other character that is no space by itself.
+/// Splits a line into runs of letters and digits, and single other characters; spaces are dropped.
 fn words(line: &str) -> impl Iterator<Item = &str> {
     let mut rest = line;
     std::iter::from_fn(move || {

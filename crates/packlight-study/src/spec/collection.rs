@@ -8,7 +8,7 @@ use crate::Result;
 /// Several studies that are run and reported together.
 #[derive(Debug, Clone)]
 pub struct Collection {
-    /// What it is about, as a person would say it.
+    /// What the collection is about, for people.
     pub title: String,
     /// Its studies, in the order of the file.
     pub members: Vec<Member>,
@@ -17,7 +17,7 @@ pub struct Collection {
 /// A study of a collection.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// The name of its folder within the collection's.
+    /// The name of its folder within the collection's folder.
     pub name: String,
     /// The study in that folder.
     pub study: Study,
@@ -41,7 +41,7 @@ impl Collection {
         Ok(Some(Self { title: collection.title, members }))
     }
 
-    /// The most threads that one of its studies asks for.
+    /// The largest number of threads that one of its studies asks for.
     pub fn threads(&self) -> usize {
         self.members.iter().map(|member| member.study.threads()).max().unwrap_or(1)
     }

@@ -1,4 +1,4 @@
-//! `study.toml`, with the models, data sets and codecs that there are.
+//! Reads `study.toml` with Packlight's models, data sets and codecs.
 
 mod collection;
 mod optimizer;

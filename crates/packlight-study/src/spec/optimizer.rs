@@ -1,4 +1,4 @@
-//! The optimizer that a study describes.
+//! Makes the optimizer that a study describes.
 
 use candle_nn::ParamsAdamW;
 use packlight_nn::Parameters;
@@ -7,7 +7,7 @@ use packlight_spec::OptimizerSpec;
 
 use crate::Result;
 
-/// Makes the optimizer of `parameters` that `spec` describes, with its state at the beginning.
+/// Makes the optimizer that `spec` describes for `parameters`, in its initial state.
 pub(crate) fn build_optimizer(
     spec: &OptimizerSpec,
     parameters: &Parameters,

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
 
 #[derive(Serialize)]
 struct Codec {
-    /// How a plan writes it, with placeholders in angle brackets.
+    /// The form in which a plan writes it, with placeholders in angle brackets.
     pattern: String,
     examples: &'static [&'static str],
     /// The layers that it covers by default.

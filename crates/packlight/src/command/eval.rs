@@ -28,13 +28,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
     /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse or
-    /// multi30k; or the first that is there of several, as in "fashion-mnist or digits"
+    /// multi30k; or the first of several that exists, as in "fashion-mnist or digits"
     #[arg(long, value_name = "SET")]
     data: SetName,
-    /// The folder of data sets that are not built in [default: $PACKLIGHT_DATA]
+    /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Height and width that images are resized to [default: as in a study]
+    /// Height and width to resize images to [default: as in a study]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
     /// The plan that the weights were trained with, for methods that change what a layer computes
@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     /// How images were normalised when the weights were trained
     #[arg(long, value_enum, default_value_t = Normalisation::Imagenet)]
     normalise: Normalisation,
-    /// Samples to evaluate at a time
+    /// Number of samples to evaluate at a time
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Print the result as JSON
@@ -97,7 +97,7 @@ impl Arguments {
     }
 }
 
-/// The error with what to do about it where ImageNet's three means do not fit grey images.
+/// Adds what to do about it to the error that ImageNet's three means do not fit grey images.
 fn with_remedy(error: Error, set: &SetName) -> anyhow::Error {
     match error {
         Error::Setting(fault) if fault.key.starts_with("normalise.") => anyhow!(

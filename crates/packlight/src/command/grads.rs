@@ -15,22 +15,23 @@ use crate::batch_file::BatchFile;
 use crate::model_options::ModelOptions;
 use crate::output::Output;
 
-/// Compute the gradients of one batch, to compare with any other framework.
+/// Compute the gradients of one batch, to compare with another framework.
 ///
-/// IN holds a batch and `param.<name>` for every parameter of the model, by PyTorch's names. OUT gets
-/// `loss` (1) and `grad.<name>` for every parameter, with what the plan's codecs make of them.
+/// IN holds a batch and `param.<name>` for every parameter of the model, by PyTorch's names. OUT
+/// gets `loss` (1) and `grad.<name>` for every parameter, as computed with the plan's codecs.
 ///
-/// A batch of images is `input` (N,C,H,W) and `labels` (N), the classes. The loss is the cross-entropy
-/// averaged over the batch, with batch norm in training mode.
+/// A batch of images is `input` (N,C,H,W) and `labels` (N), the classes. The loss is the
+/// cross-entropy averaged over the batch, with batch norm in training mode.
 ///
-/// A batch for a transformer is `src` (N,S), the source tokens, `tgt` (N,T), the target tokens that the
-/// decoder reads, and `labels` (N,T), those that it is to say: the same, one further. Sequences end with
-/// 0 where they are shorter than others; such tokens are not seen, and such labels do not count. The
-/// loss is that of training: the cross-entropy, smoothed by 0.1, averaged over the labels that count;
-/// nothing is dropped out, since no other program would draw the same.
+/// A batch for a transformer is `src` (N,S), the source tokens, `tgt` (N,T), the target tokens that
+/// the decoder reads, and `labels` (N,T), the tokens that it should predict: the target, one
+/// position further. Shorter sequences are padded with 0; attention ignores such tokens, and such
+/// labels do not count. The loss is the training loss: the cross-entropy, with label smoothing of
+/// 0.1, averaged over the labels that count. There is no dropout, because no other program would
+/// draw the same random numbers.
 ///
 /// Codecs that allocate bits or ranks to all layers (`actnn:2`, `gact:4`, `alam:2`, `asi:2MiB`)
-/// measure on the batch first, in a step of its own, as they do when a training begins.
+/// first measure on the batch in a separate step, as at the beginning of training.
 ///
 /// It is an error if the loss or a gradient is not finite.
 #[derive(Args)]
@@ -43,13 +44,13 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelOptions,
-    /// The batch and the parameters, as safetensors
+    /// The file with the batch and the parameters, as safetensors
     #[arg(long, value_name = "IN")]
     input: PathBuf,
     /// Which codec each layer uses
     #[arg(long, default_value = "none")]
     plan: String,
-    /// Where the loss and the gradients go, as safetensors
+    /// The file to write the loss and the gradients to, as safetensors
     #[arg(long, value_name = "OUT")]
     output: PathBuf,
     /// Print the loss as JSON

@@ -7,12 +7,12 @@ pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;
 
-/// The exit code of a study some of whose runs failed.
+/// The exit code if some runs of a study failed.
 pub(crate) const SOME_FAILED: u8 = 3;
-/// The exit code of a study that was interrupted, as shells have it.
+/// The exit code if a study was interrupted, by the convention of shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Has all that computes use this many threads; to be called before anything does.
+/// Sets the number of threads of all computations; must be called before any of them.
 fn use_threads(threads: usize) -> anyhow::Result<()> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
     Ok(())

@@ -19,10 +19,10 @@ use crate::output::Output;
 /// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`. The most
 /// specific rule wins, and layers without a rule save their inputs exactly.
 ///
-/// The model runs forward and backward once on two made-up samples, so a codec that cannot pack its
-/// layer's input is an error: images of 3 x 32 x 32 (or of two patches a side, if patches do not divide
-/// 32), or sequences of 8 tokens. Only `packlight run` finds out what depends on the data, such as
-/// whether a budget is enough.
+/// The model runs forward and backward once on two synthetic samples: images of 3 x 32 x 32 (or of
+/// two patches a side, if patches do not divide 32), or sequences of 8 tokens. A codec that cannot
+/// pack its layer's input is an error. Errors that depend on the data, such as a budget that is too
+/// small, only appear in `packlight run`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -48,7 +48,7 @@ struct Layer {
     codec: String,
 }
 
-/// Classes, or different tokens, of the made-up samples.
+/// Classes, or different tokens, of the synthetic samples.
 const CLASSES: usize = 10;
 const SAMPLES: usize = 2;
 const SIDE: usize = 32;
@@ -56,7 +56,7 @@ const TOKENS: usize = 8;
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        // The layers do not depend on the data; any that the model takes will do.
+        // The layers do not depend on the data, so any data that the model takes will do.
         let spec = self.model.spec();
         let spec = match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(CLASSES, CLASSES)?,
@@ -89,7 +89,7 @@ impl Arguments {
     }
 }
 
-/// Runs forward and backward once on made-up samples.
+/// Runs forward and backward once on synthetic samples.
 fn try_out(model: &Model) -> anyhow::Result<()> {
     let facts = model.spec().facts();
     let numbered = |shape: &[usize]| -> anyhow::Result<Tensor> {
