@@ -195,5 +195,5 @@ fn errors_name_the_layer() {
     let half = sample(&[2, 3, 8, 8], "x").to_dtype(DType::BF16).unwrap();
     let half = Activation::from_tensor(&half, &Pass::training()).unwrap();
     let error = op::relu(&half, &layer).err().unwrap().to_string();
-    assert!(error.contains("f32 and f64") && error.contains("BF16"), "{error}");
+    assert!(error.contains("f32 or f64") && error.contains("BF16"), "{error}");
 }

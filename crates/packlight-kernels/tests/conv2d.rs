@@ -254,5 +254,5 @@ fn misfits_are_named() {
     }
     let labels = x.to_dtype(DType::U8).unwrap();
     let error = conv2d::forward(&labels, &x, None, &geometry).unwrap_err().to_string();
-    assert!(error.contains("f32 and f64"), "{error}");
+    assert!(error.contains("f32 or f64"), "{error}");
 }

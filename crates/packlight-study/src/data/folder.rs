@@ -233,7 +233,7 @@ pub(super) mod tests {
         refused(&|root| std::fs::remove_dir_all(root.join("val")).unwrap(), "val");
         refused(&|root| std::fs::remove_file(root.join("val/a/4.jpg")).unwrap(), "val/a");
         let no_size = DataSpec { size: None, ..spec() };
-        assert!(load(folder().path(), &no_size).unwrap_err().to_string().contains("`size`"));
+        assert!(load(folder().path(), &no_size).unwrap_err().to_string().contains("data.size: "));
     }
 
     /// Reads a folder whose images of class "a" are `file`, at 2 x 2.

@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn settings_are_checked_before_anything_is_read() {
         let spec = DataSpec { size: Some(0), ..DataSpec::new(SetName::Mnist) };
-        assert!(load(&spec, None).unwrap_err().to_string().contains("`size`"));
+        assert!(load(&spec, None).unwrap_err().to_string().contains("data.size: "));
     }
 
     #[test]
@@ -246,6 +246,9 @@ mod tests {
         );
         let grey = DataSpec { channels: Some(1), ..spec };
         let error = load(&grey, Some(dir.path())).unwrap_err().to_string();
-        assert!(error.contains("`channels`: 3, since cifar-10 has colours"), "{error}");
+        assert!(
+            error.contains("data.channels: 1 given, expected 3, since cifar-10 has colours"),
+            "{error}"
+        );
     }
 }

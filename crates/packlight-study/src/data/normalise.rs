@@ -93,6 +93,6 @@ mod tests {
         let two = Normalise { mean: vec![0.5; 2], ..one.clone() };
         assert!(two.for_channels(3).unwrap_err().to_string().contains("1 or 3 finite numbers"));
         let zero = Normalise { std: vec![0.0], ..one };
-        assert!(zero.for_channels(1).unwrap_err().to_string().contains("`normalise.std`"));
+        assert!(zero.for_channels(1).unwrap_err().to_string().contains("data.normalise.std: "));
     }
 }
