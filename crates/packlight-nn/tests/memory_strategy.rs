@@ -128,7 +128,7 @@ fn square_root_segments_keep_least_beside_the_largest_segment() {
 fn of_equal_layers_the_square_root_of_their_number_takes_least() {
     const LAYERS: usize = 16;
     const FEATURES: usize = 64;
-    let mlp = ModelSpec::new(Mlp { hidden: vec![FEATURES; LAYERS], ..Mlp::default() });
+    let mlp = ModelSpec::new(Mlp { hidden: vec![FEATURES; LAYERS] });
     let spec = mlp.for_images(1, 8, 10).unwrap();
     let (inputs, labels) = images(&[BATCH, 1, 8, 8]);
     let peak = |plan: &str| {
@@ -149,7 +149,7 @@ fn of_equal_layers_the_square_root_of_their_number_takes_least() {
 
 #[test]
 fn networks_that_are_not_residual_are_checkpointed_too() {
-    let mlp = ModelSpec::new(Mlp { hidden: vec![9, 8, 7, 6], ..Mlp::default() });
+    let mlp = ModelSpec::new(Mlp { hidden: vec![9, 8, 7, 6] });
     let mlp = mlp.for_images(3, SIDE, 10).unwrap();
     for spec in of_tokens().into_iter().chain([mlp]) {
         let plain = step_of(&spec, "none");

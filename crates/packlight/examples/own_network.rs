@@ -73,8 +73,9 @@ fn train() -> packlight::Result<(f64, f64)> {
         let samples: Vec<usize> = (32 * step..32 * (step + 1)).collect();
         let Batch { inputs, targets, .. } = digits.train.batch(&samples, None, &Device::Cpu)?;
         let Inputs::Images(images) = inputs else { continue };
-        losses
-            .push(trainer.step(|pass| criterion.loss(&net.forward_in(pass, &images)?, &targets))?);
+        let loss =
+            trainer.step(|pass| criterion.loss(&net.forward_in(pass, &images)?, &targets))?;
+        losses.push(loss);
     }
     Ok((losses[0], losses[losses.len() - 1]))
 }

@@ -60,7 +60,7 @@ impl Arguments {
         let spec = self.model.spec();
         let spec = match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(CLASSES, CLASSES)?,
-            Takes::SquareImages { multiple_of } if SIDE % multiple_of != 0 => {
+            Takes::SquareImages { multiple_of } if !SIDE.is_multiple_of(multiple_of) => {
                 spec.for_images(3, 2 * multiple_of, CLASSES)?
             }
             Takes::Images | Takes::SquareImages { .. } => spec.for_images(3, SIDE, CLASSES)?,
