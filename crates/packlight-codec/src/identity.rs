@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use packlight_record::LayerKind;
 
-use crate::registry::Entry;
+use crate::grammar::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

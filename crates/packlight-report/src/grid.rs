@@ -1,18 +1,17 @@
 //! The grid that a report shows: the study's title, its plans in their order, and its seeds.
 
+use packlight_record::Manifest;
 use packlight_spec::{Grid, NamedPlan};
-
-use crate::study::Run;
 
 /// Every plan of a grid with every seed.
 pub(crate) fn cells(grid: &Grid) -> impl Iterator<Item = (&NamedPlan, u64)> {
     grid.plans.iter().flat_map(|plan| grid.seeds.iter().map(move |seed| (plan, *seed)))
 }
 
-/// The grid that the manifests of `runs` describe, for records without a study's description: every
-/// plan that is named with every seed that is.
-pub(crate) fn of_runs(runs: &[Run]) -> Grid {
-    let mut manifests: Vec<_> = runs.iter().map(|run| &run.manifest).collect();
+/// The grid that the manifests of runs describe, for records without a study's description: every plan
+/// with every seed that occurs.
+pub(crate) fn of_manifests<'a>(manifests: impl Iterator<Item = &'a Manifest>) -> Grid {
+    let mut manifests: Vec<_> = manifests.collect();
     manifests.sort_by_key(|m| (m.plan_index, &m.plan, m.seed));
     let mut plans: Vec<NamedPlan> = Vec::new();
     for m in &manifests {

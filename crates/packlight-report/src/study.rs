@@ -7,7 +7,7 @@ use packlight_spec::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
 use packlight_spec::{Grid, NamedPlan, run_name};
 use serde::de::DeserializeOwned;
 
-use crate::grid::{cells, of_runs};
+use crate::grid::{cells, of_manifests};
 use crate::{Error, LeftOut, Result};
 
 /// The state of a run, as the report shows it.
@@ -84,7 +84,8 @@ impl Study {
                 },
             }
         }
-        let Grid { name, title, plans, seeds } = grid.unwrap_or_else(|| of_runs(&runs));
+        let Grid { name, title, plans, seeds } =
+            grid.unwrap_or_else(|| of_manifests(runs.iter().map(|run| &run.manifest)));
         let grid = Grid { name, title, plans: exact_first(plans), seeds };
         let place = |run: &Run| grid.plans.iter().position(|plan| plan.name == run.manifest.plan);
         runs.sort_by_key(|run| (place(run), run.manifest.seed));

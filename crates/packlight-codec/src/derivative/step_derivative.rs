@@ -11,7 +11,7 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::step_derivative;
 use packlight_record::LayerKind;
 
-use crate::registry::Entry;
+use crate::grammar::Entry;
 use crate::{Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
 /// The grammar of the one for GELU.

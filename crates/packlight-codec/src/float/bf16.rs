@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 
+use crate::grammar::Entry;
 use crate::quantise::quantised::KEEPERS;
-use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

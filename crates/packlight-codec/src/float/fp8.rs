@@ -12,8 +12,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use packlight_kernels::fp8;
 
+use crate::grammar::Entry;
 use crate::quantise::quantised::KEEPERS;
-use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

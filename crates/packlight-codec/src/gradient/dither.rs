@@ -15,8 +15,8 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::dither;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::identity::Identity;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Packed, Result, RewriteGradients, Scope, ShareKey, Site};
 
 /// Its grammar.

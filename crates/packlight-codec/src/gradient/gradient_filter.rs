@@ -24,7 +24,7 @@ use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::patches::{self, Patches};
 use packlight_record::LayerKind;
 
-use crate::registry::{Entry, Kind, Parameter, Presence, word};
+use crate::grammar::{Entry, Kind, Parameter, Presence, word};
 use crate::{Bytes, Codec, Error, Op, Packed, Result, RewriteGradients, Scope, ShareKey, Site};
 
 /// Its grammar.

@@ -13,8 +13,8 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::{accumulate, top_k};
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::identity::Identity;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, RewriteGradients, Scope, ShareKey, Site};
 

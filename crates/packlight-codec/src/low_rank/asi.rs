@@ -34,12 +34,12 @@ use packlight_record::LayerKind;
 use rayon::prelude::*;
 
 use crate::adaptive::selection::{Way, select};
+use crate::grammar::{Entry, Kind, Parameter, Values};
 use crate::identity::Identity;
 use crate::low_rank::factors as low_rank;
 use crate::low_rank::hosvd;
 use crate::low_rank::scaling::squarable;
 use crate::low_rank::tucker::Tucker;
-use crate::registry::{Entry, Kind, Parameter, Values};
 use crate::{Adaptive, Bytes, Calibration, Codec, CodecState, Error, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -8,8 +8,8 @@ use packlight_kernels::mode_product::mode_product;
 use packlight_kernels::orthonormalise::orthonormalise;
 use packlight_kernels::symmetric_eigen::{rank_for_energy, symmetric_eigen};
 
+use crate::grammar::{Kind, Parameter};
 use crate::low_rank::scaling::squarable;
-use crate::registry::{Kind, Parameter};
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result};
 
 /// The product of `left` (n,k) with `right` (k, ...), reshaped to what was packed.

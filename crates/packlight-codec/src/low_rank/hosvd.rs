@@ -17,9 +17,9 @@ use packlight_kernels::mode_product::mode_product;
 use packlight_record::LayerKind;
 use rayon::prelude::*;
 
+use crate::grammar::{Entry, Parameter, word};
 use crate::low_rank::factors as low_rank;
 use crate::low_rank::tucker::Tucker;
-use crate::registry::{Entry, Parameter, word};
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

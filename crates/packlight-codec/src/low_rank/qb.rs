@@ -13,10 +13,10 @@ use packlight_kernels::linear;
 use packlight_kernels::orthonormalise::orthonormalise;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::low_rank::factors::LowRank;
 use crate::low_rank::scaling::squarable;
 use crate::projection::tokens;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -15,8 +15,8 @@ use packlight_kernels::linear;
 use packlight_kernels::mode_product::mode_product;
 use packlight_record::LayerKind;
 
+use crate::grammar::Entry;
 use crate::low_rank::factors::{self, LowRank};
-use crate::registry::Entry;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -16,9 +16,9 @@ use packlight_kernels::fixed_range::FixedRange;
 use packlight_kernels::quantise::Rounding;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::quantise::grouped::Code;
 use crate::quantise::quantised::GROUP;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, PackNormOutput, Packed, PackedNorm, Result, Scope, Site};
 
 /// Its grammar.

@@ -15,8 +15,8 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_record::LayerKind;
 
+use crate::grammar::Entry;
 use crate::identity::Identity;
-use crate::registry::Entry;
 use crate::{Bytes, Codec, PackNormOutput, Packed, PackedNorm, Result, Scope, ShareKey, Site};
 
 /// Its grammar.

@@ -17,7 +17,7 @@ use packlight_kernels::patches::{self, Patches};
 use packlight_kernels::{block_pool, conv2d, linear};
 use packlight_record::LayerKind;
 
-use crate::registry::{Entry, Kind, Parameter, Presence};
+use crate::grammar::{Entry, Kind, Parameter, Presence};
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -15,8 +15,8 @@ use packlight_kernels::division::{self, Divided, Maps};
 use packlight_kernels::quantise::Rounding;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter, Presence};
 use crate::identity::Identity;
-use crate::registry::{Entry, Kind, Parameter, Presence};
 use crate::{AxisLayout, Bytes, Codec, Error, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -14,8 +14,8 @@ use packlight_kernels::linear;
 use packlight_kernels::rng::Key;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::projection::tokens;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Op, Packed, Result, Scope, Site};
 
 /// Its grammar.

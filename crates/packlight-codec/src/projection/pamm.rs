@@ -12,9 +12,9 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::{linear, nearest_line};
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::low_rank::scaling::squarable;
 use crate::projection::tokens;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{Bytes, Codec, Op, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -12,8 +12,8 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::linear;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::projection::tokens;
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -32,9 +32,9 @@ use packlight_kernels::square;
 use packlight_record::LayerKind;
 
 use crate::adaptive::allocation::{self, Item};
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::quantise::grouped::{Code, RANGE_BYTES, features, samples};
 use crate::quantise::quantised::{GROUP, KEEPERS};
-use crate::registry::{Entry, Kind, Parameter};
 use crate::{
     Adaptive, AxisLayout, Bytes, Codec, CodecState, Op, Packed, Result, RewriteGradients, Scope,
     Site,

@@ -19,10 +19,10 @@ use packlight_kernels::block_pool;
 use packlight_kernels::quantise::Rounding;
 
 use crate::adaptive::ladder::{Ladder, Step};
+use crate::grammar::{Entry, Kind, Parameter, Presence};
 use crate::identity::Identity;
 use crate::quantise::grouped::{Code, Grouped, features, samples};
 use crate::quantise::quantised::KEEPERS;
-use crate::registry::{Entry, Kind, Parameter, Presence};
 use crate::{
     Adaptive, Bytes, Calibration, Codec, CodecState, GradientMetric, Packed, Result, Scope, Site,
 };

@@ -16,10 +16,10 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::Rounding;
 
 use crate::adaptive::ladder::{Ladder, Step};
+use crate::grammar::{Entry, Kind, Parameter, Presence};
 use crate::identity::Identity;
 use crate::quantise::grouped::Code;
 use crate::quantise::quantised::{GROUP, KEEPERS};
-use crate::registry::{Entry, Kind, Parameter, Presence};
 use crate::{
     Adaptive, Bytes, Calibration, Codec, CodecState, GradientMetric, Packed, Result, Scope, Site,
 };

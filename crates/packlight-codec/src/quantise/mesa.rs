@@ -13,8 +13,8 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 
+use crate::grammar::Entry;
 use crate::quantise::quantised::KEEPERS;
-use crate::registry::Entry;
 use crate::{AxisLayout, Bytes, Codec, CodecState, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -14,8 +14,8 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::Rounding;
 use packlight_record::LayerKind;
 
+use crate::grammar::{Entry, Kind, Parameter, Presence, word};
 use crate::quantise::grouped::Code;
-use crate::registry::{Entry, Kind, Parameter, Presence, word};
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use candle_core::{DType, Shape, Tensor};
 use packlight_kernels::{conv2d, linear, sign};
 
-use crate::registry::{Entry, Kind, Parameter, Presence, Values};
+use crate::grammar::{Entry, Kind, Parameter, Presence, Values};
 use crate::{Bytes, Codec, Op, Packed, Result, RewriteOperands, Scope, Site};
 
 /// The grammar of auxiliary sign activation.

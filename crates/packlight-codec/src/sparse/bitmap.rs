@@ -10,7 +10,7 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::bit_mask;
 use packlight_record::LayerKind;
 
-use crate::registry::Entry;
+use crate::grammar::Entry;
 use crate::sparse::masked::Masked;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 

@@ -15,7 +15,7 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::block_sparse;
 use packlight_record::LayerKind;
 
-use crate::registry::{Entry, Kind, Parameter};
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::sparse::share_of;
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 

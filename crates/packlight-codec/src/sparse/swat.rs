@@ -15,7 +15,7 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::top_k;
 use packlight_record::LayerKind;
 
-use crate::registry::{Entry, Kind, Parameter};
+use crate::grammar::{Entry, Kind, Parameter};
 use crate::sparse::masked::Masked;
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, RewriteOperands, Scope, Site};

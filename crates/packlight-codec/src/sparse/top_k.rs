@@ -16,7 +16,7 @@ use candle_core::{DType, Tensor};
 use packlight_kernels::top_k;
 use packlight_record::LayerKind;
 
-use crate::registry::{Entry, Kind, Parameter, word};
+use crate::grammar::{Entry, Kind, Parameter, word};
 use crate::sparse::masked::Masked;
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
