@@ -148,7 +148,7 @@ impl Activation {
         Ok(copy.map(|copy| SavedInput::shared(copy, save_point)))
     }
 
-    /// Has save points share this copy instead of packing the activation.
+    /// Shares this copy with save points that would pack the activation alike.
     pub(crate) fn share(&self, saved: &SavedInput) {
         let copy = Arc::downgrade(saved.copy());
         let mut copies = self.inner.copies.lock().unwrap_or_else(PoisonError::into_inner);

@@ -21,7 +21,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     fn scope(&self) -> Scope;
 
     /// The bytes that [`pack`](Self::pack) will take for a tensor of this shape and type; `None`
-    /// where they depend on its values or on what the codec remembers.
+    /// where they depend on its values or on the codec's state.
     ///
     /// # Errors
     /// Returns an error if the codec cannot pack such a tensor.

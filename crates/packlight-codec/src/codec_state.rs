@@ -1,4 +1,4 @@
-//! What a codec remembers of a layer from one step to the next.
+//! A codec's state at a save point, kept from one step to the next.
 
 use std::collections::BTreeMap;
 

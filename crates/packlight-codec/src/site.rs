@@ -17,7 +17,7 @@ pub struct Site<'a> {
     /// The level, such as a number of bits, at which a trial packs; see
     /// [`Adaptive::measure`](crate::Adaptive::measure).
     pub level: Option<u8>,
-    /// What the codec remembers of this layer from one step to the next.
+    /// The codec's state at this save point, kept from one step to the next.
     pub state: &'a mut CodecState,
 }
 

@@ -9,7 +9,7 @@ use packlight_codec::CodecState;
 
 use crate::{Error, Result};
 
-/// Everything that codecs remember of `save_points`, named `SAVE_POINT/WHAT`.
+/// The codec states of `save_points`: each tensor under the name `SAVE_POINT/TENSOR`.
 pub fn tensors(save_points: &[Arc<SavePoint>]) -> BTreeMap<String, Tensor> {
     let mut all = BTreeMap::new();
     for point in save_points {
@@ -33,7 +33,7 @@ pub fn restore(save_points: &[Arc<SavePoint>], tensors: &BTreeMap<String, Tensor
             save_points.iter().find(|point| point.name() == owner).map(|point| (point, what))
         });
         let (point, what) = found.ok_or_else(|| Error::ExtraTensor {
-            from: "what codecs remember".into(),
+            from: "the codec states".into(),
             tensor: name.clone(),
             hint: String::new(),
         })?;

@@ -43,7 +43,7 @@ pub enum Calibration {
     Distances(&'static [u8]),
 }
 
-/// What of the gradients is compared.
+/// How gradients are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GradientMetric {
     /// Every entry of every parameter's gradient.
