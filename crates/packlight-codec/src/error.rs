@@ -7,10 +7,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No codec has this name.
-    #[error("unknown codec `{spec}`; there are:\n{known}")]
+    #[error("unknown codec `{spec}`{hint}\nThere are:\n{known}")]
     Unknown {
         /// What was asked for.
         spec: String,
+        /// The nearest codec, if one is near.
+        hint: String,
         /// All codecs, a line each.
         known: String,
     },

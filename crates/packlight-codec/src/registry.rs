@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use packlight_spec::did_you_mean;
+
 use crate::grammar::wrong;
 pub use crate::grammar::{Entry, Kind, Parameter, Presence, Values, word};
 use crate::{Codec, Error, Result};
@@ -92,13 +94,24 @@ fn clash(one: &Entry, other: &Entry) -> bool {
 /// wrong.
 pub fn parse(spec: &str) -> Result<Arc<dyn Codec>> {
     let entries = entries();
-    entries.iter().find_map(|entry| entry.parse(spec)).unwrap_or_else(|| {
-        let line = |entry: &Entry| format!("  {:10} {}", entry.pattern(), entry.summary);
-        Err(Error::Unknown {
-            spec: spec.into(),
-            known: entries.iter().map(line).collect::<Vec<_>>().join("\n"),
-        })
-    })
+    entries
+        .iter()
+        .find_map(|entry| entry.parse(spec))
+        .unwrap_or_else(|| Err(unknown(spec, &entries)))
+}
+
+/// The error for a name that no codec has: the nearest one, and all that exist.
+fn unknown(spec: &str, entries: &[Entry]) -> Error {
+    let examples = entries.iter().flat_map(|entry| entry.examples).copied();
+    let patterns: Vec<String> = entries.iter().map(Entry::pattern).collect();
+    let width = patterns.iter().map(String::len).max().unwrap_or_default();
+    let line =
+        |(pattern, entry): (&String, &Entry)| format!("  {pattern:width$}  {}", entry.summary);
+    Error::Unknown {
+        spec: spec.into(),
+        hint: did_you_mean(spec, examples),
+        known: patterns.iter().zip(entries).map(line).collect::<Vec<_>>().join("\n"),
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +129,8 @@ mod tests {
     fn errors_list_what_exists() {
         let unknown = parse("pull2").unwrap_err().to_string();
         assert!(
-            unknown.contains("unknown codec `pull2`") && unknown.contains("pool<k>"),
+            unknown.starts_with("unknown codec `pull2`; did you mean `pool2`?\nThere are:\n")
+                && unknown.contains("  pool<k>"),
             "{unknown}"
         );
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::layout::STUDY;
-use crate::nearest::{from_toml, nearest};
+use crate::nearest::{did_you_mean, from_toml};
 use crate::study::is_file_name;
 use crate::{Error, Result};
 
@@ -89,9 +89,8 @@ impl Collection {
                 }
                 Ok(_) => {}
                 Err(e) => {
-                    let hint = nearest_study(name, folder)
-                        .map(|name| format!("; did you mean `{name}`?"))
-                        .unwrap_or_default();
+                    let studies = studies_in(folder);
+                    let hint = did_you_mean(name, studies.iter().map(String::as_str));
                     return invalid(format!("studies: `{name}`: {name}/{STUDY}: {e}{hint}"));
                 }
             }
@@ -108,14 +107,13 @@ fn describes_several(text: &str) -> bool {
     })
 }
 
-/// The folder with a study whose name is most similar to `name`.
-fn nearest_study(name: &str, folder: &Path) -> Option<String> {
-    let folders = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
-    let studies: Vec<String> = folders
+/// The names of the folders in `folder` that hold a study.
+fn studies_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries
         .filter(|entry| entry.path().join(STUDY).is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect();
-    nearest(name, studies.iter().map(String::as_str)).map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

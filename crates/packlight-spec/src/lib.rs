@@ -28,7 +28,7 @@ pub use grid::Grid;
 pub use layer_kind::LayerKind;
 pub use memory_strategy::{Checkpointing, MemoryStrategy};
 pub use named_plan::{NamedPlan, run_name};
-pub use nearest::{nearest, suggestion};
+pub use nearest::{did_you_mean, nearest, suggestion};
 pub use optimizer::OptimizerSpec;
 pub use plan::{PlanSpec, Rule, Selector, Specificity};
 pub use probe::ProbeSpec;

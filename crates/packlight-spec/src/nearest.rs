@@ -15,6 +15,12 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// `; did you mean `NAME`?` with the candidate nearest to `name`, to end a message with; an empty text
+/// if none is near.
+pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, candidates).map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
 /// The known name nearest to the unknown one that serde's `message` complains about.
 ///
 /// Serde says ``unknown field `epoch`, expected one of `name`, `epochs` `` (or `unknown variant`):

@@ -65,10 +65,6 @@ impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
     /// exist.
     ///
     /// # Errors
-    /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest
-    /// valid one is suggested) or an invalid value, or if its file of weights cannot be read.
-    ///
-    /// # Errors
     /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest valid
     /// one is suggested) or an invalid value, or if its file of weights cannot be read.
     pub fn read(folder: &Path) -> Result<Self> {

@@ -2,7 +2,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use packlight_spec::{Fault, nearest, suggestion};
+use packlight_spec::{Fault, did_you_mean, suggestion};
 use toml::{Table, Value};
 
 use super::{Architecture, Key, MODELS};
@@ -62,9 +62,7 @@ fn in_one_line(error: &toml::de::Error) -> String {
 
 fn no_such_option(key: &str, model: &str, keys: &[Key]) -> Fault {
     let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
-    let hint = nearest(key, names.iter().copied())
-        .map(|name| format!("; did you mean `{name}`?"))
-        .unwrap_or_default();
+    let hint = did_you_mean(key, names.iter().copied());
     Fault::new(key, format!("{model} has no such option, it has {}{hint}", names.join(", ")))
 }
 
@@ -98,9 +96,7 @@ pub fn find(name: &str) -> Result<Entry, Fault> {
     let models = models();
     models.iter().copied().find(|entry| entry.name() == name).ok_or_else(|| {
         let names: Vec<&str> = models.iter().map(Entry::name).collect();
-        let hint = nearest(name, names.iter().copied())
-            .map(|name| format!("; did you mean `{name}`?"))
-            .unwrap_or_default();
+        let hint = did_you_mean(name, names.iter().copied());
         Fault::new("name", format!("`{name}` is none of {}{hint}", names.join(", ")))
     })
 }
