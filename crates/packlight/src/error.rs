@@ -7,11 +7,13 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// of the system. Its message says what went wrong, where, and what to do.
 ///
 /// ```
+/// use packlight::nn::model::Resnet18;
 /// use packlight::prelude::*;
 ///
 /// fn main() -> packlight::Result<()> {
 ///     let tensor = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?; // candle's error
 ///     let plan = Plan::parse("pool2")?; // a plan's
+///     let model = ModelSpec::new(Resnet18::default()).with("width", 8)?; // a description's
 ///     std::fs::create_dir_all(std::env::temp_dir())?; // the system's
 ///     Ok(())
 /// }
@@ -25,6 +27,8 @@ pub enum Error {
     Kernel(#[from] crate::kernels::Error),
     /// A codec's error.
     Codec(#[from] crate::codec::Error),
+    /// An error of a plan's or a study's description.
+    Spec(#[from] crate::spec::Error),
     /// An operation's error.
     Autograd(Box<crate::autograd::Error>),
     /// An error of a network, a plan or a training step.
@@ -63,6 +67,12 @@ boxed! {
     Data(crate::study::data::Error),
     Study(crate::study::Error),
     Report(crate::report::Error),
+}
+
+impl From<crate::spec::Fault> for Error {
+    fn from(fault: crate::spec::Fault) -> Self {
+        crate::nn::Error::from(fault).into()
+    }
 }
 
 /// So that `?` works in the loss of a training step and in a network of one's own, too.
