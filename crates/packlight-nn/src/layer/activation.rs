@@ -85,17 +85,6 @@ pub enum Nonlinearity {
 }
 
 impl Nonlinearity {
-    /// All of them, in the order in which they are listed to users.
-    pub const ALL: [Nonlinearity; 2] = [Nonlinearity::Gelu, Nonlinearity::Silu];
-
-    /// Its name in a study and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Nonlinearity::Gelu => "gelu",
-            Nonlinearity::Silu => "silu",
-        }
-    }
-
     /// Makes a layer of it.
     ///
     /// # Errors
