@@ -4,7 +4,7 @@ use clap::builder::ValueParser;
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 use packlight::nn::ModelSpec;
-use packlight::nn::model::{Entry, find, models, option_value};
+use packlight::nn::model::{Entry, find, models};
 use toml::{Table, Value};
 
 /// A model and its options.
@@ -44,7 +44,7 @@ impl Args for ModelOptions {
 
 impl FromArgMatches for ModelOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let wrong = |what| clap::Error::raw(ErrorKind::ValueValidation, format!("{what}\n"));
+        let wrong = |what| clap::Error::raw(ErrorKind::ValueValidation, what);
         let missing = || wrong("--model: the name of a model expected".to_owned());
         let entry: Entry = *matches.get_one("model").ok_or_else(missing)?;
         let usual = entry.usual();
@@ -102,4 +102,25 @@ fn help(key: &str) -> String {
         .map(|(doc, defaults)| format!("{doc} [{}]", defaults.join(", ")))
         .collect();
     lines.join("; ")
+}
+
+/// A value of an option as a command line writes it: a list as `128,64`, all else as in TOML, where
+/// strings need no quotes.
+///
+/// # Errors
+/// Returns what was expected, if `text` is not a value such as `usual`.
+fn option_value(text: &str, usual: &Value) -> Result<Value, String> {
+    let number = |text: &str| text.parse().map_err(|_| "a whole number expected".to_owned());
+    match usual {
+        Value::Integer(_) => number(text).map(Value::Integer),
+        Value::Float(_) => text.parse().map(Value::Float).map_err(|_| "a number expected".into()),
+        Value::Boolean(_) => {
+            text.parse().map(Value::Boolean).map_err(|_| "true or false expected".into())
+        }
+        Value::Array(_) => {
+            let items = text.split(',').map(|item| number(item.trim()).map(Value::Integer));
+            items.collect::<Result<_, _>>().map(Value::Array)
+        }
+        _ => Ok(Value::String(text.to_owned())),
+    }
 }

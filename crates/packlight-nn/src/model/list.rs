@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use packlight_spec::{Fault, did_you_mean, suggestion};
-use toml::{Table, Value};
+use toml::Table;
 
 use super::{Architecture, Key, MODELS};
 use crate::{Error, Result};
@@ -99,25 +99,4 @@ pub fn find(name: &str) -> Result<Entry, Fault> {
         let hint = did_you_mean(name, names.iter().copied());
         Fault::new("name", format!("`{name}` is none of {}{hint}", names.join(", ")))
     })
-}
-
-/// A value of an option as a command line writes it: a list as `128,64`, all else as in TOML, where
-/// strings need no quotes.
-///
-/// # Errors
-/// Returns what was expected, if `text` is not a value such as `usual`.
-pub fn option_value(text: &str, usual: &Value) -> Result<Value, String> {
-    let number = |text: &str| text.parse().map_err(|_| "a whole number expected".to_owned());
-    match usual {
-        Value::Integer(_) => number(text).map(Value::Integer),
-        Value::Float(_) => text.parse().map(Value::Float).map_err(|_| "a number expected".into()),
-        Value::Boolean(_) => {
-            text.parse().map(Value::Boolean).map_err(|_| "true or false expected".into())
-        }
-        Value::Array(_) => {
-            let items = text.split(',').map(|item| number(item.trim()).map(Value::Integer));
-            items.collect::<Result<_, _>>().map(Value::Array)
-        }
-        _ => Ok(Value::String(text.to_owned())),
-    }
 }

@@ -23,7 +23,7 @@ use packlight_autograd::{Activation, Pass, SavePoint};
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
 pub use facts::DataFacts;
 pub use inputs::Inputs;
-pub use list::{Entry, find, models, option_value, register};
+pub use list::{Entry, find, models, register};
 pub use mixer::Mixer;
 pub use mlp::Mlp;
 pub use options::{Key, Options};
