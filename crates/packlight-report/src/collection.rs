@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
+use packlight_spec::Collection;
 use serde::Serialize;
 
 use crate::collection_table::{Column, collection_table};
@@ -11,15 +12,6 @@ use crate::figures::Source;
 use crate::page::drawing_in;
 use crate::report::Report;
 use crate::{Error, Result, Summary, file, format, html_tables};
-
-/// Several studies that are run and reported together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Collection {
-    /// The title of its page.
-    pub title: String,
-    /// The studies' folders, by their names within the collection's folder.
-    pub studies: Vec<String>,
-}
 
 /// The files of a collection's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,83 +25,75 @@ pub struct CollectionSummary {
     pub missing: Vec<String>,
 }
 
-impl Collection {
-    /// Reads the collection in `folder`. Returns `None` if its `study.toml` names no studies, or is
-    /// missing or damaged: the folder is then that of a single study.
-    ///
-    /// # Errors
-    /// Returns an error if a name is not that of a folder beside the file, or the title is missing.
-    pub fn read(folder: &Path) -> Result<Option<Self>> {
-        let collection = packlight_spec::Collection::find(folder)?;
-        Ok(collection.map(|packlight_spec::Collection { title, studies }| Self { title, studies }))
-    }
-
-    /// Writes the report of each study into its own folder, and the page that compares them into
-    /// `folder`.
-    ///
-    /// # Errors
-    /// Returns an error if no study has runs, a folder cannot be read or a file cannot be written.
-    pub fn write(&self, folder: &Path) -> Result<CollectionSummary> {
-        let (mut studies, mut missing) = (Vec::new(), Vec::new());
-        let (mut columns, mut sections) = (Vec::new(), Vec::new());
-        for name in &self.studies {
-            let report = match Report::read(&folder.join(name)) {
-                Ok(report) => report,
-                Err(Error::NoRuns { .. }) => {
-                    missing.push(name.clone());
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            studies.push(report.write(&folder.join(name))?);
-            let source = report.source();
-            columns.push(Column::new(name, &source));
-            sections.push(section(name, &source)?);
-        }
-        if studies.is_empty() {
-            return Err(Error::NoRuns { study: folder.into(), runs: folder.into() });
-        }
-        let page = folder.join("index.html");
-        let html = document(&self.title, &self.body(&columns, &sections, &studies, &missing));
-        file::write(&page, html.as_bytes())?;
-        Ok(CollectionSummary { page, studies, missing })
-    }
-
-    fn body(
-        &self,
-        columns: &[Column],
-        sections: &[Markup],
-        studies: &[Summary],
-        missing: &[String],
-    ) -> Markup {
-        let left: usize = studies.iter().map(|s| s.unfinished + s.failed + s.missing).sum();
-        let finished: usize = studies.iter().map(|s| s.finished).sum();
-        html! {
-            header {
-                h1 { (self.title) }
-                nav {
-                    a href="#across" { "All together" }
-                    @for column in columns { a href={ "#" (column.name) } { (column.name) } }
-                }
+/// Writes the report of each study of the collection in `folder` into its own folder, and the page that
+/// compares them into `folder`.
+///
+/// # Errors
+/// Returns an error if no study has runs, a folder cannot be read or a file cannot be written.
+pub fn write_collection(collection: &Collection, folder: &Path) -> Result<CollectionSummary> {
+    let (mut studies, mut missing) = (Vec::new(), Vec::new());
+    let (mut columns, mut sections) = (Vec::new(), Vec::new());
+    for name in &collection.studies {
+        let report = match Report::read(&folder.join(name)) {
+            Ok(report) => report,
+            Err(Error::NoRuns { .. }) => {
+                missing.push(name.clone());
+                continue;
             }
-            main {
-                @if left > 0 || !missing.is_empty() {
-                    div .notice role="status" {
-                        strong {
-                            "This report is incomplete: " (finished) " of " (finished + left)
-                            " runs have finished"
-                            @for name in missing { ", and " (name) " has not been started" }
-                            "."
-                        }
-                        " The studies' own pages list the others."
+            Err(error) => return Err(error),
+        };
+        studies.push(report.write(&folder.join(name))?);
+        let source = report.source();
+        columns.push(Column::new(name, &source));
+        sections.push(section(name, &source)?);
+    }
+    if studies.is_empty() {
+        return Err(Error::NoRuns { study: folder.into(), runs: folder.into() });
+    }
+    let page = folder.join("index.html");
+    let html = document(
+        &collection.title,
+        &body(&collection.title, &columns, &sections, &studies, &missing),
+    );
+    file::write(&page, html.as_bytes())?;
+    Ok(CollectionSummary { page, studies, missing })
+}
+
+/// The page's content.
+fn body(
+    title: &str,
+    columns: &[Column],
+    sections: &[Markup],
+    studies: &[Summary],
+    missing: &[String],
+) -> Markup {
+    let left: usize = studies.iter().map(|s| s.unfinished + s.failed + s.missing).sum();
+    let finished: usize = studies.iter().map(|s| s.finished).sum();
+    html! {
+        header {
+            h1 { (title) }
+            nav {
+                a href="#across" { "All together" }
+                @for column in columns { a href={ "#" (column.name) } { (column.name) } }
+            }
+        }
+        main {
+            @if left > 0 || !missing.is_empty() {
+                div .notice role="status" {
+                    strong {
+                        "This report is incomplete: " (finished) " of " (finished + left)
+                        " runs have finished"
+                        @for name in missing { ", and " (name) " has not been started" }
+                        "."
                     }
+                    " The studies' own pages list the others."
                 }
-                section #across {
-                    h2 { "All together" }
-                    (collection_table(columns))
-                }
-                @for section in sections { (section) }
             }
+            section #across {
+                h2 { "All together" }
+                (collection_table(columns))
+            }
+            @for section in sections { (section) }
         }
     }
 }

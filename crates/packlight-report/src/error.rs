@@ -16,9 +16,6 @@ pub enum Error {
         /// Where its runs would be.
         runs: PathBuf,
     },
-    /// A collection's description is not valid.
-    #[error(transparent)]
-    Spec(#[from] packlight_spec::Error),
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -4,8 +4,8 @@
 //! `runs/<run>/` (`manifest.json`, `records.jsonl`, `measurements.jsonl`). Beside them it writes
 //! `index.html`, `figures/` (each figure as SVG, with its data as CSV) and `tables/` (the records as
 //! CSV). The page needs neither network nor scripts. At its top it lists the runs that failed, are
-//! unfinished, damaged or not started, and folders that hold no run of the study. A [`Collection`]
-//! has a page for each of its studies and one that compares them.
+//! unfinished, damaged or not started, and folders that hold no run of the study. For a
+//! collection of studies, [`write_collection`] writes a page for each study and one that compares them.
 //!
 //! This crate does not depend on candle: reports need no training code.
 
@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-pub use collection::{Collection, CollectionSummary};
+pub use collection::{CollectionSummary, write_collection};
 pub use error::{Error, Result};
 pub use finding::{Finding, Verdict};
 

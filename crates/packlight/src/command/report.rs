@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use packlight::record::layout::RUNS;
-use packlight::report::{self, Collection, Summary};
+use packlight::report::{self, Summary};
+use packlight::spec::Collection;
 
 use crate::output::{Output, say};
 
@@ -31,8 +32,8 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        if let Some(collection) = Collection::read(&self.dir)? {
-            let summary = collection.write(&self.dir)?;
+        if let Some(collection) = Collection::find(&self.dir)? {
+            let summary = report::write_collection(&collection, &self.dir)?;
             summary.studies.iter().for_each(say_what_is_left_out);
             if self.json {
                 out.json(&summary)?;
