@@ -35,6 +35,21 @@ pub struct Options<'a> {
     pub interrupted: &'a AtomicBool,
 }
 
+/// The study as it is written, on one thread, with a checkpoint every 20 seconds; nothing stops it.
+impl Default for Options<'static> {
+    fn default() -> Self {
+        static NEVER: AtomicBool = AtomicBool::new(false);
+        Self {
+            scale: 1.0,
+            overwrite: false,
+            data_dir: None,
+            threads: 1,
+            checkpoint_every: Duration::from_secs(20),
+            interrupted: &NEVER,
+        }
+    }
+}
+
 /// Runs the study in `folder`: each plan with each seed, and all plans of a seed before the next
 /// seed.
 ///

@@ -4,9 +4,6 @@
 //! cargo run --release --example own_network
 //! ```
 
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
 use packlight::nn::model::{Architecture, DataFacts, Network, Takes, register};
 use packlight::nn::{self, MemoryStrategy, options};
 use packlight::prelude::*;
@@ -152,15 +149,7 @@ fn main() -> packlight::Result<()> {
     let folder = std::env::temp_dir().join(format!("packlight-own-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("study.toml"), STUDY)?;
-    let options = Options {
-        scale: 1.0,
-        overwrite: true,
-        data_dir: None,
-        threads: 1,
-        checkpoint_every: Duration::from_secs(60),
-        interrupted: &AtomicBool::new(false),
-    };
-    let study = run_study(&folder, &options, &mut Silent)?;
+    let study = run_study(&folder, &Options::default(), &mut Silent)?;
     assert!(!study.any_failed(), "{study:?}");
     let report = packlight::report::write(&folder)?;
     println!("the report of {} runs: {}", study.runs.len(), report.page.display());

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use clap::{Args, value_parser};
 use packlight::record::layout::RUNS;
@@ -73,8 +72,8 @@ impl Arguments {
             overwrite: self.overwrite,
             data_dir: data::data_dir(self.data_dir.clone()),
             threads,
-            checkpoint_every: Duration::from_secs(20),
             interrupted: &STOP,
+            ..Options::default()
         };
         let mut progress = ProgressBar::new();
         let any_failed = match collection {
