@@ -89,7 +89,7 @@ impl Needs {
 /// those of the first input do; [`Activation::with_axes`] says otherwise.
 ///
 /// `backward` turns the output's gradient into theirs. It owns what the operation has saved, and is
-/// called once at most.
+/// called at most once.
 ///
 /// # Errors
 /// Returns an error if there is no input, or candle cannot make the link.
