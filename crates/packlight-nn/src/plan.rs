@@ -10,16 +10,6 @@ use packlight_spec::{LayerKind, PlanSpec, Selector, Specificity, nearest};
 
 use crate::{Error, MemoryStrategy, Result};
 
-/// The kinds of layers that save an input which a codec can pack.
-const PACKABLE: [LayerKind; 6] = [
-    LayerKind::Conv,
-    LayerKind::Linear,
-    LayerKind::Norm,
-    LayerKind::Activation,
-    LayerKind::Attention,
-    LayerKind::Segment,
-];
-
 /// A plan for a model: which codec each layer packs its input with, and how the network is put
 /// together.
 ///
@@ -147,7 +137,8 @@ impl Rule {
             _ => {}
         }
         // A scope may go beyond the kinds that pack, as that of `none` does.
-        let packable = among(&|layer| layer.is_in(scope) || PACKABLE.contains(&layer.kind()));
+        let packable =
+            among(&|layer| layer.is_in(scope) || LayerKind::PACKABLE.contains(&layer.kind()));
         match any(&packable) {
             true => Ok(packable),
             false => Err(self.packs_nothing(layers, &selected)),
@@ -172,7 +163,7 @@ impl Rule {
         let codec = self.codec.spec();
         let scope = scope_in_words(self.codec.scope());
         let present = kinds(layers);
-        let instead: Vec<String> = PACKABLE
+        let instead: Vec<String> = LayerKind::PACKABLE
             .iter()
             .filter(|kind| present.contains(&kind.name()))
             .map(|kind| format!("`{}={codec}`", kind.name()))
@@ -190,7 +181,7 @@ impl Rule {
             "`{}` fits only layers such as `{example}`, which keeps no input that a codec could \
              pack; {} layers do",
             self.selector,
-            PACKABLE.map(LayerKind::name).join(", ")
+            LayerKind::PACKABLE.map(LayerKind::name).join(", ")
         )
     }
 }

@@ -46,6 +46,16 @@ impl LayerKind {
         LayerKind::Loss,
     ];
 
+    /// The kinds of layers that save an input which a codec can pack.
+    pub const PACKABLE: [LayerKind; 6] = [
+        LayerKind::Conv,
+        LayerKind::Linear,
+        LayerKind::Norm,
+        LayerKind::Activation,
+        LayerKind::Attention,
+        LayerKind::Segment,
+    ];
+
     /// The name by which plans and records call this kind.
     pub fn name(self) -> &'static str {
         match self {

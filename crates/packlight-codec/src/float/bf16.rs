@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
+use packlight_record::LayerKind;
 
 use crate::grammar::Entry;
-use crate::quantise::quantised::KEEPERS;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.
@@ -30,7 +30,7 @@ impl Codec for Half {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Kinds(KEEPERS)
+        Scope::Kinds(&LayerKind::PACKABLE)
     }
 
     fn bytes(&self, _: &Site<'_>, shape: &[usize], _: DType) -> Result<Option<Bytes>> {

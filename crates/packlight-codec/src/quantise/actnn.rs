@@ -34,7 +34,7 @@ use packlight_record::LayerKind;
 use crate::adaptive::allocation::{self, Item};
 use crate::grammar::{Entry, Kind, Parameter};
 use crate::quantise::grouped::{Code, RANGE_BYTES, features, samples};
-use crate::quantise::quantised::{GROUP, KEEPERS};
+use crate::quantise::quantised::GROUP;
 use crate::{
     Adaptive, AxisLayout, Bytes, Codec, CodecState, Op, Packed, Result, RewriteGradients, Scope,
     Site,
@@ -76,7 +76,11 @@ impl Codec for Actnn {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Kinds(if self.level == 1 { &[LayerKind::Conv, LayerKind::Linear] } else { KEEPERS })
+        Scope::Kinds(if self.level == 1 {
+            &[LayerKind::Conv, LayerKind::Linear]
+        } else {
+            &LayerKind::PACKABLE
+        })
     }
 
     fn bytes(&self, _: &Site<'_>, shape: &[usize], _: DType) -> Result<Option<Bytes>> {

@@ -17,12 +17,12 @@ use std::sync::Arc;
 use candle_core::{DType, Tensor};
 use packlight_kernels::block_pool;
 use packlight_kernels::quantise::Rounding;
+use packlight_record::LayerKind;
 
 use crate::adaptive::ladder::{Ladder, Step};
 use crate::grammar::{Entry, Kind, Parameter, Presence};
 use crate::identity::Identity;
 use crate::quantise::grouped::{Code, Grouped, features, samples};
-use crate::quantise::quantised::KEEPERS;
 use crate::{
     Adaptive, Bytes, Calibration, Codec, CodecState, GradientMetric, Packed, Result, Scope, Site,
 };
@@ -62,7 +62,7 @@ impl Codec for Alam {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Kinds(KEEPERS)
+        Scope::Kinds(&LayerKind::PACKABLE)
     }
 
     fn bytes(&self, _: &Site<'_>, shape: &[usize], _: DType) -> Result<Option<Bytes>> {

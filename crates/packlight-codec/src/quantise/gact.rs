@@ -14,12 +14,13 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::Rounding;
+use packlight_record::LayerKind;
 
 use crate::adaptive::ladder::{Ladder, Step};
 use crate::grammar::{Entry, Kind, Parameter, Presence};
 use crate::identity::Identity;
 use crate::quantise::grouped::Code;
-use crate::quantise::quantised::{GROUP, KEEPERS};
+use crate::quantise::quantised::GROUP;
 use crate::{
     Adaptive, Bytes, Calibration, Codec, CodecState, GradientMetric, Packed, Result, Scope, Site,
 };
@@ -56,7 +57,7 @@ impl Codec for Gact {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Kinds(KEEPERS)
+        Scope::Kinds(&LayerKind::PACKABLE)
     }
 
     fn bytes(&self, _: &Site<'_>, _: &[usize], _: DType) -> Result<Option<Bytes>> {

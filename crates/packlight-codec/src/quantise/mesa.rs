@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_record::LayerKind;
 
 use crate::grammar::Entry;
-use crate::quantise::quantised::KEEPERS;
 use crate::{AxisLayout, Bytes, Codec, CodecState, Packed, Result, Scope, Site};
 
 /// Its grammar.
@@ -99,7 +99,7 @@ impl Codec for Mesa {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Kinds(KEEPERS)
+        Scope::Kinds(&LayerKind::PACKABLE)
     }
 
     fn bytes(&self, site: &Site<'_>, shape: &[usize], _: DType) -> Result<Option<Bytes>> {

@@ -35,16 +35,6 @@ pub const ENTRY: Entry = Entry {
 /// Values that share a minimum and a scale.
 pub(crate) const GROUP: usize = 256;
 
-/// The kinds of layers that save an input.
-pub(crate) const KEEPERS: &[LayerKind] = &[
-    LayerKind::Conv,
-    LayerKind::Linear,
-    LayerKind::Norm,
-    LayerKind::Activation,
-    LayerKind::Attention,
-    LayerKind::Segment,
-];
-
 /// Affine codes of a fixed number of bits.
 #[derive(Debug)]
 pub struct Quantised {
@@ -64,7 +54,7 @@ impl Codec for Quantised {
     }
 
     fn scope(&self) -> Scope {
-        Scope::Kinds(KEEPERS)
+        Scope::Kinds(&LayerKind::PACKABLE)
     }
 
     fn bytes(&self, _: &Site<'_>, shape: &[usize], _: DType) -> Result<Option<Bytes>> {
