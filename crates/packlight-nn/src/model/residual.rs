@@ -3,7 +3,7 @@
 
 use packlight_autograd::{Activation, op};
 
-use super::Stem;
+use super::{DataFacts, Stem};
 use crate::checkpointed::{Checkpointed, CheckpointedBlocks};
 use crate::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu};
 use crate::{Builder, Checkpointing, Error, Fan, Init, MemoryStrategy, Module, Result};
@@ -35,23 +35,16 @@ pub(super) enum ShortcutKind {
     Subsample,
 }
 
-/// The sizes of a ResNet.
-pub(super) struct Sizes {
-    pub(super) in_channels: usize,
-    /// Channels of the first stage.
-    pub(super) width: usize,
-    pub(super) stem: Stem,
-    pub(super) classes: usize,
-}
-
 impl ResNet {
+    /// Makes a network of `family` for such data, with `width` channels in its first stage.
     pub(super) fn new(
-        builder: &Builder,
-        sizes: &Sizes,
+        data: &DataFacts,
+        (width, stem): (usize, Stem),
         family: &Family,
+        builder: &Builder,
         strategy: &MemoryStrategy,
     ) -> Result<Self> {
-        let &Sizes { in_channels, width, stem, classes } = sizes;
+        let (in_channels, classes) = (data.in_channels()?, data.classes()?);
         let init = Init::KaimingNormal(family.fan);
         let (kernel, stride) = match stem {
             Stem::Cifar => (3, 1),

@@ -4,7 +4,7 @@ use packlight_spec::Fault;
 use serde::{Deserialize, Serialize};
 
 use super::facts::LARGEST;
-use super::residual::{Family, ResNet, ShortcutKind, Sizes};
+use super::residual::{Family, ResNet, ShortcutKind};
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::{Builder, Fan, MemoryStrategy, Result, options};
 
@@ -63,12 +63,7 @@ impl Architecture for Resnet18 {
         builder: &Builder,
         strategy: &MemoryStrategy,
     ) -> Result<Network> {
-        let sizes = Sizes {
-            in_channels: data.in_channels()?,
-            width: self.width,
-            stem: self.stem,
-            classes: data.classes()?,
-        };
-        Ok(Network::Images(Box::new(ResNet::new(builder, &sizes, &FAMILY, strategy)?)))
+        let start = (self.width, self.stem);
+        Ok(Network::Images(Box::new(ResNet::new(data, start, &FAMILY, builder, strategy)?)))
     }
 }

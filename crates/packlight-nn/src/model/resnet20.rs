@@ -3,7 +3,7 @@
 use packlight_spec::Fault;
 
 use super::facts::LARGEST;
-use super::residual::{Family, ResNet, ShortcutKind, Sizes};
+use super::residual::{Family, ResNet, ShortcutKind};
 use super::{Architecture, Blocks, DataFacts, Network, Stem, Takes};
 use crate::{Builder, Fan, MemoryStrategy, Result, options};
 
@@ -50,12 +50,7 @@ impl Architecture for Resnet20 {
         builder: &Builder,
         strategy: &MemoryStrategy,
     ) -> Result<Network> {
-        let sizes = Sizes {
-            in_channels: data.in_channels()?,
-            width: self.width,
-            stem: Stem::Cifar,
-            classes: data.classes()?,
-        };
-        Ok(Network::Images(Box::new(ResNet::new(builder, &sizes, &FAMILY, strategy)?)))
+        let start = (self.width, Stem::Cifar);
+        Ok(Network::Images(Box::new(ResNet::new(data, start, &FAMILY, builder, strategy)?)))
     }
 }
