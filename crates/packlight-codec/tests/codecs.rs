@@ -420,22 +420,3 @@ fn one_thread_and_many_give_the_same_bits() {
         assert!(!found.is_empty() && found == with(3), "{name}");
     }
 }
-
-#[test]
-fn pooling_resnet18_conv_inputs_keeps_the_published_number_of_elements() {
-    // 1,831,424 elements of 224 x 224 images become 463,616 and 119,744.
-    // Distinct conv inputs of ResNet-18: (channels, side, how many).
-    let inputs = [(3, 224, 1), (64, 56, 5), (128, 28, 4), (256, 14, 4), (512, 7, 3)];
-    let count = |name: &str| -> usize {
-        let codec = parse(name).unwrap();
-        let bytes = |(c, side, times): (usize, usize, usize)| {
-            times
-                * bytes(&*codec, LINEAR, AxisLayout::Images, &[1, c, side, side], DType::U8)
-                    .unwrap()
-                    .unwrap()
-                    .total()
-        };
-        inputs.into_iter().map(bytes).sum()
-    };
-    assert_eq!((count("none"), count("pool2"), count("pool4")), (1_831_424, 463_616, 119_744));
-}

@@ -5,10 +5,11 @@
 mod asked;
 mod common;
 
-use asked::gradient;
-use candle_core::Tensor;
+use asked::{LINEAR, bytes, gradient};
+use candle_core::{DType, Tensor};
 use common::{dot, gap, indicator, pack, restore, sample, values};
 use packlight_codec::AxisLayout::{Images, Tokens};
+use packlight_codec::parse;
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 
 #[test]
@@ -91,4 +92,23 @@ fn flags_are_read_in_any_order_and_once() {
     {
         assert!(name(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn pooling_resnet18_conv_inputs_keeps_the_published_number_of_elements() {
+    // 1,831,424 elements of 224 x 224 images become 463,616 and 119,744.
+    // Distinct conv inputs of ResNet-18: (channels, side, how many).
+    let inputs = [(3, 224, 1), (64, 56, 5), (128, 28, 4), (256, 14, 4), (512, 7, 3)];
+    let count = |name: &str| -> usize {
+        let codec = parse(name).unwrap();
+        let bytes = |(c, side, times): (usize, usize, usize)| {
+            times
+                * bytes(&*codec, LINEAR, Images, &[1, c, side, side], DType::U8)
+                    .unwrap()
+                    .unwrap()
+                    .total()
+        };
+        inputs.into_iter().map(bytes).sum()
+    };
+    assert_eq!((count("none"), count("pool2"), count("pool4")), (1_831_424, 463_616, 119_744));
 }
