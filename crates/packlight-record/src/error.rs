@@ -16,8 +16,8 @@ pub enum Error {
         /// The system's error.
         source: std::io::Error,
     },
-    /// The file is not a valid manifest.
-    #[error("{}: not a valid manifest: {source}; another version wrote it, or it was edited", path.display())]
+    /// The file does not hold what it should.
+    #[error("{}: not valid: {source}; another version wrote it, or it was edited", path.display())]
     Json {
         /// The file.
         path: PathBuf,
@@ -39,5 +39,9 @@ pub enum Error {
 impl Error {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Error::Io { path: path.to_path_buf(), source }
+    }
+
+    pub(crate) fn json(path: &Path, source: serde_json::Error) -> Self {
+        Error::Json { path: path.to_path_buf(), source }
     }
 }

@@ -3,7 +3,8 @@
 //! A run appends [`Record`]s to `records.jsonl`. Study, data and seed determine them, so a run that
 //! was killed and resumed ends with the same bytes as one that was not. What depends on the machine
 //! (times, allocated bytes) goes to `measurements.jsonl` as [`Measurement`]s. Each line has a
-//! checksum; see [`log`].
+//! checksum; see [`log`]. What takes how long beside the exact plan is measured for a whole study,
+//! in its [`Timings`].
 //!
 //! This crate does not depend on candle, so that reports do not either.
 
@@ -12,6 +13,7 @@ pub mod log;
 pub mod manifest;
 pub mod measurement;
 pub mod record;
+pub mod timings;
 
 mod error;
 
@@ -21,3 +23,4 @@ pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
+pub use timings::{PlanTiming, Round, Timings};

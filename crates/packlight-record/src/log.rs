@@ -57,8 +57,7 @@ impl Appender {
     /// # Errors
     /// Returns an error if the value has no JSON form or the line cannot be written.
     pub fn append<T: Serialize>(&mut self, value: &T) -> Result<()> {
-        let value = serde_json::to_string(value)
-            .map_err(|e| Error::Json { path: self.path.clone(), source: e })?;
+        let value = serde_json::to_string(value).map_err(|e| Error::json(&self.path, e))?;
         let line = format!(
             "{{\"crc\":\"{:08x}\",\"value\":{value}}}\n",
             crc32fast::hash(value.as_bytes())

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 use crate::layout::MANIFEST;
-use crate::{Error, Result};
+use crate::{Error, Result, atomic_file};
 
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub enum RunState {
 }
 
 /// `manifest.json` of a run's folder: written when it starts, updated when it ends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// The study's name.
     pub study: String,
@@ -38,6 +38,9 @@ pub struct Manifest {
     pub seed: u64,
     /// The planned number of epochs.
     pub epochs: u64,
+    /// The factor by which the study's epochs were multiplied to get them.
+    #[serde(default = "unscaled", skip_serializing_if = "is_unscaled")]
+    pub scale: f64,
     /// The plan whose final weights it starts from; `None` for random ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
@@ -68,6 +71,14 @@ pub struct Manifest {
     pub state: RunState,
 }
 
+fn unscaled() -> f64 {
+    1.0
+}
+
+fn is_unscaled(scale: &f64) -> bool {
+    *scale == 1.0
+}
+
 impl Manifest {
     /// Reads the manifest of the run in `folder`.
     ///
@@ -76,6 +87,16 @@ impl Manifest {
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(MANIFEST);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
-        serde_json::from_str(&text).map_err(|e| Error::Json { path, source: e })
+        serde_json::from_str(&text).map_err(|e| Error::json(&path, e))
+    }
+
+    /// Writes it to the folder of its run.
+    ///
+    /// # Errors
+    /// Returns an error, which names the file, if it cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(MANIFEST);
+        let json = serde_json::to_vec_pretty(self).map_err(|e| Error::json(&path, e))?;
+        atomic_file::write(&path, &json)
     }
 }

@@ -4,6 +4,8 @@
 pub const STUDY: &str = "study.toml";
 /// The folder that holds a folder for each run.
 pub const RUNS: &str = "runs";
+/// The times of a step of each plan, in a study's folder.
+pub const TIMINGS: &str = "timings.json";
 /// What a run was made from and how far it got.
 pub const MANIFEST: &str = "manifest.json";
 /// A run's records.

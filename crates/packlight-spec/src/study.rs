@@ -139,15 +139,23 @@ impl<Model, Data> Study<Model, Data> {
     }
 
     /// The same study with the epochs of every plan multiplied by `factor` and rounded, to at least
-    /// 1; seeds, batch and the steps of the probe do not change. A run's hash includes its epochs,
-    /// so a run that was started at one scale cannot resume at another.
+    /// 1; a longer schedule stays longer than a shorter one, by an epoch if need be. Seeds, batch
+    /// and the steps of the probe do not change. A run's hash includes its epochs, so a run that was
+    /// started at one scale cannot resume at another.
     ///
     /// # Errors
     /// Returns an error if the number of epochs becomes too large.
     pub fn scaled(mut self, factor: f64) -> Result<Self> {
         let own = self.plans.iter_mut().filter_map(|plan| plan.epochs.as_mut());
-        for epochs in own.chain([&mut self.epochs]) {
-            *epochs = ((*epochs as f64 * factor).round() as u64).max(1);
+        let mut all: Vec<&mut u64> = own.chain([&mut self.epochs]).collect();
+        all.sort_unstable();
+        let (mut before, mut scaled): (u64, u64) = (0, 0);
+        for epochs in all {
+            if *epochs > before {
+                before = *epochs;
+                scaled = ((before as f64 * factor).round() as u64).max(scaled.saturating_add(1));
+            }
+            *epochs = scaled;
         }
         match self.check() {
             Ok(()) => Ok(self),
@@ -326,7 +334,7 @@ learning_rate = 0.1
             |study: &Study| study.plans.iter().map(|p| study.epochs_of(p)).collect::<Vec<_>>();
         assert_eq!(epochs(&study(2.0)), [4, 4, 6]);
         assert_eq!(epochs(&study(1.5)), [3, 3, 5]);
-        assert_eq!(epochs(&study(0.01)), [1, 1, 1]);
+        assert_eq!(epochs(&study(0.01)), [1, 1, 2], "the longer schedule stays longer");
         let hash = |study: Study| study.hash(&study.plans[0], 0).unwrap();
         assert_eq!(hash(study(1.0)), hash(Study::parse(TEXT).unwrap()));
         assert_ne!(hash(study(2.0)), hash(study(1.0)));

@@ -42,6 +42,8 @@ pub(crate) struct Run<'a> {
     pub(crate) plan_index: usize,
     pub(crate) plan: &'a NamedPlan,
     pub(crate) seed: u64,
+    /// The factor on the study's epochs.
+    pub(crate) scale: f64,
     pub(crate) threads: usize,
     pub(crate) folder: PathBuf,
     /// Its name in messages: prefixed with the study's name if there are several studies.
@@ -131,7 +133,7 @@ impl Run<'_> {
         let mut manifest = Manifest::read(&self.folder)?;
         if manifest.state == RunState::Unfinished {
             manifest.state = RunState::Failed { reason: reason.to_owned() };
-            self.write(&manifest)?;
+            manifest.write(&self.folder)?;
         }
         Ok(())
     }
@@ -203,6 +205,7 @@ impl Run<'_> {
             plan_spec: self.plan.spec.clone(),
             seed: self.seed,
             epochs: self.study.epochs_of(self.plan),
+            scale: self.scale,
             from: self.plan.from.clone(),
             model: self.model_in_words(trainer.model.label_smoothing()),
             parameters: trainer.model.parameters().count() as u64,
@@ -217,14 +220,7 @@ impl Run<'_> {
             threads: self.threads as u64,
             state,
         };
-        self.write(&manifest)
-    }
-
-    fn write(&self, manifest: &Manifest) -> Result<()> {
-        let path = self.folder.join(MANIFEST);
-        let json = serde_json::to_vec_pretty(manifest)
-            .map_err(|source| packlight_record::Error::Json { path: path.clone(), source })?;
-        Ok(atomic_file::write(&path, &json)?)
+        Ok(manifest.write(&self.folder)?)
     }
 }
 

@@ -176,6 +176,7 @@ impl Sweep {
                 plan_index,
                 plan,
                 seed,
+                scale: options.scale,
                 threads: options.threads,
                 folder: self.folder.join(RUNS).join(run_name(&plan.name, seed)),
                 label: format!("{}{}", self.prefix, run_name(&plan.name, seed)),

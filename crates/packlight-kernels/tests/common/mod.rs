@@ -21,12 +21,22 @@ pub fn values(tensor: &Tensor) -> Vec<f64> {
 /// one expected.
 #[track_caller]
 pub fn assert_close(found: &[f64], expected: &[f64], tolerance: f64) {
+    assert_within(found, expected, tolerance * largest(expected));
+}
+
+/// Panics unless there are as many elements and each differs by at most `gap`.
+#[track_caller]
+pub fn assert_within(found: &[f64], expected: &[f64], gap: f64) {
     assert_eq!(found.len(), expected.len());
-    let top = expected.iter().fold(0.0, |top: f64, x| top.max(x.abs()));
     for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
-        let gap = (found - expected).abs();
-        assert!(gap <= tolerance * top, "element {at}: {found:e} found, {expected:e} expected");
+        let off = (found - expected).abs();
+        assert!(off <= gap, "element {at}: {found:e} found, {expected:e} expected, within {gap:e}");
     }
+}
+
+/// The largest magnitude.
+pub fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |top: f64, x| top.max(x.abs()))
 }
 
 /// The same for tensors of the same shape.

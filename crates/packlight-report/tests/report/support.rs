@@ -96,8 +96,7 @@ pub(crate) fn copy(run: &Path, to: &Path) {
 /// Changes a run's manifest so that the run starts from another plan's weights.
 pub(crate) fn start_from(run: &Path, plan: &str) {
     let manifest = Manifest { from: Some(plan.into()), ..Manifest::read(run).unwrap() };
-    let json = serde_json::to_string_pretty(&manifest).unwrap();
-    std::fs::write(run.join("manifest.json"), json).unwrap();
+    manifest.write(run).unwrap();
 }
 
 /// Adds a record to those of a run.
@@ -120,6 +119,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         plan_spec: run.spec.into(),
         seed: run.seed,
         epochs: run.planned,
+        scale: 1.0,
         from: None,
         model: "ResNet-18, width 8".into(),
         parameters: 175_258,
@@ -134,8 +134,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         threads: 2,
         state: run.state.clone(),
     };
-    let manifest = serde_json::to_string_pretty(&manifest).unwrap();
-    std::fs::write(folder.join("manifest.json"), manifest).unwrap();
+    manifest.write(&folder).unwrap();
     let mut records = Appender::open(&folder.join("records.jsonl"), 0).unwrap();
     let mut measurements = Appender::open(&folder.join("measurements.jsonl"), 0).unwrap();
     for (layer, kind, _) in layers() {
