@@ -35,7 +35,9 @@ pub enum Cost<'a> {
 const FEW: usize = 7;
 
 const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds, with bars from the \
-    lowest to the highest seed. Better is up and to the left. The dashed steps are the Pareto \
+    lowest to the highest seed. Better is up and to the left.";
+
+const FRONT: &str = " The dashed steps are the Pareto \
     front: no other plan is both as cheap and as accurate as a plan on it, and every plan to the \
     right of and below the steps is beaten on both counts by a plan on them.";
 
@@ -58,12 +60,19 @@ pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
     order
 }
 
-/// Draws accuracy against cost. The cost axis is logarithmic if the costs differ more than tenfold.
+/// Draws accuracy against cost, with the Pareto front if `with_front`: where the costs differ by less
+/// than is certain, it would say what nobody knows. The cost axis is logarithmic if the costs differ
+/// more than tenfold.
 ///
 /// # Errors
 /// Returns an error if there is no candidate, or one has no seeds or not as many costs as
 /// accuracies.
-pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>]) -> Result<Figure> {
+pub fn tradeoff(
+    caption: &Caption,
+    cost: Cost<'_>,
+    candidates: &[Candidate<'_>],
+    with_front: bool,
+) -> Result<Figure> {
     not_empty(caption, "plan", candidates.len())?;
     let column = match cost {
         Cost::Bytes(_) => "bytes",
@@ -94,7 +103,7 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
                 )
             })
             .collect();
-        let front = pareto_front(&means);
+        let front = if with_front { pareto_front(&means) } else { Vec::new() };
         let mut taken = steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
         for (i, candidate) in candidates.iter().enumerate() {
             let look = if few { theme::plan(i) } else { theme::plan(family(candidates, i)) };
@@ -112,7 +121,8 @@ pub fn tradeoff(caption: &Caption, cost: Cost<'_>, candidates: &[Candidate<'_>])
         }
         Ok(())
     })?;
-    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
+    let front = if with_front { FRONT } else { "" };
+    caption.figure(svg, data, format!("{HOW_TO_READ}{front}{}", shown.key()))
 }
 
 /// The index of a candidate's family, families being numbered in order of appearance.

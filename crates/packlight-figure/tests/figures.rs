@@ -307,7 +307,7 @@ fn the_tradeoff_labels_do_not_overlap() {
         .map(|(i, name)| Candidate { name, family: name, cost: &peak[i], accuracy: &accuracy[i] })
         .collect();
     let cost = Cost::Bytes("peak, counting allocator");
-    let figure = tradeoff(&caption("tradeoff"), cost, &candidates).unwrap();
+    let figure = tradeoff(&caption("tradeoff"), cost, &candidates, true).unwrap();
     let text = checked(&figure);
     assert!(text.contains("pool4 (n = 2)") && text.contains("peak, counting allocator (MiB)"));
 }
@@ -343,7 +343,7 @@ fn forty_plans_are_labelled_without_overlap() {
     };
     let candidates: Vec<_> = (0..40).map(candidate).collect();
     let cost = Cost::Ratio("time of a training step, none = 1");
-    let figure = tradeoff(&caption("tradeoff-forty"), cost, &candidates).unwrap();
+    let figure = tradeoff(&caption("tradeoff-forty"), cost, &candidates, true).unwrap();
     checked(&figure);
     let placed = labels(&figure.svg, &names);
     assert_eq!(placed.len(), 40);

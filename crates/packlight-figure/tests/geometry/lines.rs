@@ -141,7 +141,8 @@ fn tradeoffs_put_each_plan_at_its_cost_and_accuracy() {
             .iter()
             .map(|(name, cost, accuracy)| Candidate { name, family: name, cost, accuracy })
             .collect();
-        let drawing = Drawing::of(&tradeoff(&caption("tradeoff"), cost, &candidates).unwrap());
+        let drawing =
+            Drawing::of(&tradeoff(&caption("tradeoff"), cost, &candidates, true).unwrap());
         let panel = &drawing.panels()[0];
         let (across, up) = axes(&drawing, panel);
         assert_eq!(across.is_log(), log);

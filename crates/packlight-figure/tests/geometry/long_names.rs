@@ -41,7 +41,7 @@ fn figures(names: &[String]) -> Vec<Figure> {
         memory_timeline(&caption("timeline"), &[], &courses).unwrap(),
         learning_indicator(&caption("indicator"), &layers, &indicators).unwrap(),
         kept_bytes(&caption("bytes"), &layers, &["inputs"], &bytes).unwrap(),
-        tradeoff(&caption("tradeoff"), Cost::Ratio("time"), &points).unwrap(),
+        tradeoff(&caption("tradeoff"), Cost::Ratio("time"), &points, true).unwrap(),
         cosine_overview(&caption("overview"), &layers, &rows).unwrap(),
     ]
 }

@@ -87,6 +87,6 @@ impl Source<'_> {
                 accuracy,
             })
             .collect();
-        Ok(tradeoff(&self.caption(against.id, title), against.cost, &candidates)?)
+        Ok(tradeoff(&self.caption(against.id, title), against.cost, &candidates, true)?)
     }
 }

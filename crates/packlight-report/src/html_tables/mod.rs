@@ -1,0 +1,26 @@
+//! The tables of a study's page, as HTML.
+
+mod head_to_head;
+mod layers;
+mod memory;
+mod provenance;
+
+use maud::{Markup, html};
+
+use crate::plan::PlanRow;
+
+pub(crate) use head_to_head::head_to_head;
+pub(crate) use layers::layers;
+pub(crate) use memory::memory_accounts;
+pub(crate) use provenance::provenance;
+
+/// A plan's name, with its codecs where they are not its name, and what it starts from.
+fn name(plan: &PlanRow) -> Markup {
+    html! {
+        td {
+            b { (plan.plan.name) }
+            @if plan.plan.spec != plan.plan.name { br; code { (plan.plan.spec) } }
+            @if let Some(from) = &plan.plan.from { br; "from the weights of " b { (from) } }
+        }
+    }
+}
