@@ -163,7 +163,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         let time = Measurement::Time { epoch, steps: STEPS - 2, train_seconds, test_seconds: 0.1 };
         measurements.append(&time).unwrap();
         let peak = (120 << 20) + (epoch << 16);
-        measurements.append(&Measurement::Resident { epoch, peak }).unwrap();
+        measurements.append(&Measurement::Resident { step: epoch, peak }).unwrap();
     }
     if run.state == RunState::Finished {
         records.append(&Record::Finished { step: run.epochs * STEPS }).unwrap();
