@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::layout::STUDY;
 use crate::named_plan::in_order;
@@ -170,52 +169,6 @@ impl<Model, Data> Study<Model, Data> {
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or_else(all)
-    }
-}
-
-impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
-    /// SHA-256, in hexadecimal, of everything that determines the records of a run: everything
-    /// except the study's name and title, the threads, and the other plans and seeds.
-    ///
-    /// # Errors
-    /// Returns an error if the model or the data cannot be written as JSON.
-    pub fn hash(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
-        #[derive(Serialize)]
-        struct Determining<'a, Model, Data> {
-            plan: &'a str,
-            seed: u64,
-            epochs: u64,
-            /// The hash of the run or of the file whose weights it starts from.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            from: Option<String>,
-            batch: usize,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            drop_last: bool,
-            model: &'a Model,
-            data: &'a Data,
-            optimizer: &'a OptimizerSpec,
-            schedule: &'a Schedule,
-            probe: &'a ProbeSpec,
-        }
-        let determining = Determining {
-            plan: &plan.spec,
-            seed,
-            epochs: self.epochs_of(plan),
-            from: match self.source_of(plan) {
-                Some(source) => Some(self.hash(source, seed)?),
-                None => self.weights.as_ref().map(|weights| weights.hash().to_owned()),
-            },
-            batch: self.batch,
-            drop_last: self.drop_last,
-            model: &self.model,
-            data: &self.data,
-            optimizer: &self.optimizer,
-            schedule: &self.schedule,
-            probe: &self.probe,
-        };
-        let text =
-            serde_json::to_string(&determining).map_err(|e| Error::invalid(Path::new(STUDY), e))?;
-        Ok(hex(&Sha256::digest(text)))
     }
 }
 

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, value_parser};
-use packlight::record::layout::RUNS;
+use packlight::record::layout::{RUNS, STUDY};
 use packlight::study::{
     Collection, Options, Outcome, StudySummary, data, read_study, run_collection, run_study,
 };
 
-use super::{SOME_FAILED, use_threads};
+use super::{SOME_FAILED, study_folder, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
 use crate::signals::stop_on_signals;
@@ -59,6 +59,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        study_folder::check(&self.dir, "run", &[STUDY])?;
         let collection = Collection::read(&self.dir)?;
         let threads = match (self.threads, &collection) {
             (Some(threads), _) => threads.into(),
