@@ -15,6 +15,9 @@ use crate::{
 /// The largest number of epochs of a run; a larger number is taken for a typing error.
 const MOST_EPOCHS: u64 = 1_000_000;
 
+/// The largest number of threads, beyond which a machine may fail to make them.
+const MOST_THREADS: usize = 1024;
+
 /// One reproducible experiment: a model, data, plans and seeds.
 ///
 /// The crates with models and data sets supply the types that read `[model]` and `[data]`.
@@ -95,10 +98,11 @@ impl<Model, Data> Study<Model, Data> {
             return Err(Fault::new("name", "is empty; give the study a short name"));
         }
         self.check_seeds()?;
-        for (key, value) in [("batch", self.batch), ("threads", self.threads())] {
-            if value == 0 {
-                return Err(Fault::new(key, "0 given, expected at least 1"));
-            }
+        if self.batch == 0 {
+            return Err(Fault::new("batch", "0 given, expected at least 1"));
+        }
+        if let Some(threads) = self.threads {
+            Fault::unless_within("threads", threads, 1..=MOST_THREADS)?;
         }
         check_epochs("epochs", self.epochs)?;
         if self.plans.is_empty() {

@@ -64,7 +64,10 @@ impl GivenModel {
         model: &ModelSpec,
     ) -> anyhow::Result<Option<(String, String)>> {
         if let Some(spec) = self.spec.as_ref().filter(|spec| spec.name() != model.name()) {
-            return Ok(Some((format!("--model {}", spec.name()), model.name().to_owned())));
+            return Ok(Some((
+                format!("--model {}", spec.name()),
+                format!("model {}", model.name()),
+            )));
         }
         for (key, text) in &self.options {
             let Some(stored) = model.option(key) else {
@@ -107,7 +110,7 @@ impl FromArgMatches for GivenModel {
 }
 
 fn wrong(what: impl std::fmt::Display) -> clap::Error {
-    clap::Error::raw(ErrorKind::ValueValidation, format!("{what}\n"))
+    clap::Error::raw(ErrorKind::ValueValidation, what.to_string())
 }
 
 /// The model with these options.

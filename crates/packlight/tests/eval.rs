@@ -52,7 +52,7 @@ fn the_weights_of_a_run_are_enough_to_get_the_accuracy_that_its_records_say() {
         let of_run = packlight(["eval", "--json", "--run"]).arg(&folder).output().unwrap();
         let of_file = packlight(["eval", "--json", "--weights"]).arg(&moved).output().unwrap();
         let with_flags = packlight(["eval", "--model", "resnet18", "--width", "4", "--size", "16"])
-            .args(["--data", "digits", "--normalise", "data", "--batch", "7", "--json"])
+            .args(["--data", "mnist or digits", "--normalise", "data", "--batch", "7", "--json"])
             .args(["--plan", plan, "--weights"])
             .arg(&moved)
             .output()
@@ -72,11 +72,12 @@ fn a_flag_that_contradicts_the_weights_is_an_error_that_names_both() {
     assert!(run(dir.path()).status.success());
     let folder = dir.path().join("runs").join(RUNS[0]);
     for (flags, words) in [
-        (&["--model", "mlp"][..], &["--model mlp contradicts", "resnet18"][..]),
-        (&["--width", "8"], &["--width 8 contradicts", "which is of width 4"]),
+        (&["--model", "mlp"][..], &["--model mlp contradicts", "which says model resnet18"][..]),
+        (&["--width", "8"], &["--width 8 contradicts", "which says width 4"]),
         (&["--stem", "imagenet"], &["--stem imagenet contradicts", "stem cifar"]),
         (&["--plan", "pool4"], &["--plan pool4 contradicts", "plan pool2"]),
         (&["--size", "32"], &["--size 32 contradicts", "size 16"]),
+        (&["--data", "mnist or cifar-10"], &["contradicts", "data digits"]),
         (&["--data", "mnist"], &["--data mnist contradicts", "data digits"]),
         (&["--normalise", "imagenet"], &["digits is grey"]),
         (&["--heads", "2"], &["heads", "resnet18 has no such option"]),
@@ -119,9 +120,14 @@ fn weights_of_another_program_need_flags_and_a_run_has_to_be_finished() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("give --model with its options and --data"), "{said}");
     std::fs::remove_file(&file).unwrap();
-    let output = packlight(["eval", "--run"]).arg(dir.path()).output().unwrap();
-    let said = stderr(&output);
-    assert!(said.contains("holds no weights.safetensors"), "{said}");
+    let refused = |flag: &str, words: &str| {
+        let output = packlight(["eval", flag]).arg(dir.path()).output().unwrap();
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    };
+    refused("--run", "holds no weights.safetensors; give a run that has finished");
+    refused("--weights", "is a folder; give a file, or --run ");
+    std::fs::write(dir.path().join("study.toml"), STUDY).unwrap();
+    refused("--run", "is a study; give one of its runs, such as ");
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn a_study_that_makes_no_sense_is_refused_with_a_reason() {
         ("layer1.*", "layer7.*", &["plan mixed", "layer1.0.conv1"]),
         ("epochs = 3", "epochs = 0", &["epochs: 0 given, expected at least 1"]),
         ("batch = 32", "batch = 0", &["batch: 0 given"]),
+        ("threads = 2", "threads = 60000", &["threads: 60000 given, expected 1 to 1024"]),
         ("batch = 32", "batch = 121", &["batch: 121 given", "digits has 120 training samples"]),
         ("\"pool2\"", "\"pool2,pool4\"", &["plans.pool2", "are both the default", "layer3.*="]),
         ("layer1.*", "layer1", &["did you mean `layer1.*`?"]),
@@ -68,6 +69,19 @@ fn a_study_that_makes_no_sense_is_refused_with_a_reason() {
 fn a_folder_without_a_study_is_named() {
     let dir = tempfile::tempdir().unwrap();
     refused(dir.path(), &["holds no study.toml; give the folder of a study"]);
+}
+
+#[test]
+fn weights_to_start_from_that_are_another_model_s_are_told_by_what_differs() {
+    let first = study(STUDY);
+    assert!(run(first.path()).status.success());
+    let weights = first.path().join("runs").join(RUNS[0]).join("weights.safetensors");
+    let text = STUDY.replace("[model]", &format!("weights = \"{}\"\n[model]", weights.display()));
+    refused(
+        study(&text.replace("width = 4", "width = 8")).path(),
+        &["these are the weights of another model (width: 4 there, 8 here)", "the tensor `"],
+    );
+    assert!(run(study(&text).path()).status.success());
 }
 
 #[test]
@@ -276,9 +290,13 @@ fn images_that_are_not_square_are_refused_for_models_that_need_square_ones() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    for arguments in
-        [&["run"][..], &["fly"], &["run", "x", "--threads", "0"], &["codecs", "--jsno"]]
-    {
+    for arguments in [
+        &["run"][..],
+        &["fly"],
+        &["run", "x", "--threads", "0"],
+        &["run", "x", "--threads", "1025"],
+        &["codecs", "--jsno"],
+    ] {
         let output = packlight(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

@@ -8,7 +8,7 @@ use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
 use packlight::nn::weights::File;
 use packlight::nn::{Model, ModelSpec, Plan};
-use packlight::record::layout::STUDY;
+use packlight::record::layout::{RUNS, STUDY};
 use packlight::spec::PlanSpec;
 use packlight::study::data::{
     DataSet, DataSpec, Error, Form, Normalise, SetName, choose, data_dir, load,
@@ -145,7 +145,7 @@ impl Arguments {
     fn as_recorded(&self, origin: Origin, path: &Path) -> anyhow::Result<Subject> {
         let contradicted = |flag: String, recorded: String| {
             anyhow!(
-                "{flag} contradicts {}, which is of {recorded}; leave the flag out",
+                "{flag} contradicts {}, which says {recorded}; leave the flag out",
                 path.display()
             )
         };
@@ -170,6 +170,7 @@ impl Arguments {
                 (spec.name, spec.base) = (SetName::Folder(folder.clone()), PathBuf::new());
                 true
             }
+            (Some(SetName::FirstOf(sets)), recorded) if sets.contains(recorded) => false,
             (Some(given), recorded) if given == recorded => false,
             (Some(given), recorded) => {
                 return Err(contradicted(format!("--data {given}"), format!("data {recorded}")));
@@ -210,16 +211,18 @@ impl Source {
     /// The path of the weights.
     fn path(&self) -> anyhow::Result<PathBuf> {
         match (&self.run, &self.weights) {
+            (Some(run), _) if run.join(WEIGHTS).exists() => Ok(run.join(WEIGHTS)),
+            (Some(run), _) if !run.is_dir() => bail!("{}: there is no such folder", run.display()),
+            (Some(run), _) if run.join(STUDY).is_file() => bail!(
+                "{} is a study; give one of its runs, such as {}",
+                run.display(),
+                run.join(RUNS).join("none-seed0").display()
+            ),
             (Some(run), _) => {
-                let path = run.join(WEIGHTS);
-                if !path.exists() {
-                    bail!(
-                        "{} holds no {WEIGHTS}; give the folder of a run that has finished, such as \
-                         reports/quickstart/runs/none-seed0",
-                        run.display()
-                    );
-                }
-                Ok(path)
+                bail!("{} holds no {WEIGHTS}; give a run that has finished", run.display())
+            }
+            (None, Some(weights)) if weights.is_dir() => {
+                bail!("{0} is a folder; give a file, or --run {0}", weights.display())
             }
             (None, Some(weights)) => Ok(weights.clone()),
             (None, None) => bail!("give --run or --weights"),

@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor)]
     scale: f64,
     /// Number of threads; does not change any record [default: from study.toml, or all cores]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
