@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::optimizer::Resumable;
+use packlight_nn::weights::File;
 use packlight_nn::{Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
 use packlight_spec::NamedPlan;
@@ -16,6 +17,7 @@ use crate::data::DataSet;
 use crate::evaluation::evaluate;
 use crate::instrument::Instrument;
 use crate::logs::Logs;
+use crate::origin::Origin;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
 use crate::{Error, Result};
@@ -47,6 +49,7 @@ pub(crate) struct Watch<'a> {
 pub(crate) struct RunTrainer<'a> {
     pub(crate) study: &'a Study,
     pub(crate) data: &'a DataSet,
+    plan: &'a NamedPlan,
     pub(crate) epochs: u64,
     pub(crate) device: Device,
     pub(crate) model: Model,
@@ -65,7 +68,7 @@ impl<'a> RunTrainer<'a> {
         study: &'a Study,
         data: &'a DataSet,
         model: &ModelSpec,
-        plan: &NamedPlan,
+        plan: &'a NamedPlan,
         seed: u64,
     ) -> Result<Self> {
         let device = Device::Cpu;
@@ -73,14 +76,14 @@ impl<'a> RunTrainer<'a> {
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
         if let Some(weights) = &study.weights {
-            model.parameters().load(weights.path())?;
+            model.load(&File::open(weights.path())?)?;
         }
         let optimizer = build_optimizer(&study.optimizer, model.parameters())?;
         let epochs = study.epochs_of(plan);
         let steps = epochs.saturating_mul(steps_per_epoch(study, data));
         let trainer = Trainer::new(model.parameters(), optimizer, seed, steps)
             .with_schedule(study.schedule.clone());
-        Ok(Self { study, data, epochs, device, model, trainer })
+        Ok(Self { study, data, plan, epochs, device, model, trainer })
     }
 
     /// Restores the checkpoint in `folder` and returns its position, or `None` if there is none.
@@ -139,7 +142,8 @@ impl<'a> RunTrainer<'a> {
             self.save(folder, &mut position, &mut logs)?;
             saved = Instant::now();
         }
-        self.model.parameters().save(&folder.join(WEIGHTS))?;
+        let (seed, path) = (self.trainer.steps.seed(), folder.join(WEIGHTS));
+        Origin::of(&self.model, self.plan, self.study, self.data, seed).save(&self.model, &path)?;
         logs.record(&Record::Finished { step: position.step })?;
         logs.sync(&mut position)?;
         Ok(Ending::Finished)

@@ -131,15 +131,16 @@ impl Sweep {
             progress.event(Event::Warning { text: &text });
         }
         let data = data::load(&study.data, options.data_dir.as_deref())?;
-        if study.drop_last && data.train.len() < study.batch {
-            let (samples, batch) = (data.train.len(), study.batch);
+        let model = data.model(&study.model)?;
+        if data.train.len() < study.batch {
+            let (batch, samples) = (study.batch, data.train.len());
             let reason = format!(
-                "drop_last: an epoch's {samples} samples are no whole batch of {batch}; lower \
-                 `batch` or leave `drop_last` out"
+                "batch: {batch} given, and {} has {samples} training samples; lower `batch` to at \
+                 most {samples}",
+                data.name
             );
             return Err(Error::Study { path: folder.join(STUDY), reason });
         }
-        let model = data.model(&study.model)?;
         for plan in &study.plans {
             RunTrainer::new(&study, &data, &model, plan, study.seeds[0])?;
         }

@@ -127,6 +127,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         train_samples: 1438,
         test_samples: 359,
         batch: 64,
+        settings: None,
         study_hash: "0123456789abcdef".repeat(4),
         data_hash: "fedcba9876543210".repeat(4),
         version: "0.1.0".into(),
