@@ -7,7 +7,7 @@ use packlight_record::{Distribution, KeptKind, LayerKind, Measurement, Record};
 use polars::prelude::*;
 
 use crate::study::{Run, Study};
-use crate::{Result, file, frame};
+use crate::{Result, file, frame, step_time};
 
 /// The tables of a study, in long form; undefined numbers are null.
 #[derive(Debug)]
@@ -24,8 +24,10 @@ pub(crate) struct Tables {
     pub(crate) timeline: DataFrame,
     /// Peaks of a step: plan, seed, step, kept, allocated.
     pub(crate) peaks: DataFrame,
-    /// Times: plan, seed, epoch, ...
+    /// Times of whole epochs: plan, seed, epoch, ...
     pub(crate) times: DataFrame,
+    /// Times of single steps, by turns with the exact plan: plan, round, exact, own.
+    pub(crate) timings: DataFrame,
     /// The layers in forward order, with their kinds.
     pub(crate) layers: Vec<(String, LayerKind)>,
 }
@@ -52,6 +54,7 @@ impl Tables {
             timeline: timeline(study)?,
             peaks: peaks(study)?,
             times: times(study)?,
+            timings: timings(study)?,
             layers,
         })
     }
@@ -69,6 +72,7 @@ impl Tables {
             ("timeline", &self.timeline),
             ("peaks", &self.peaks),
             ("times", &self.times),
+            ("timings", &self.timings),
         ];
         let mut written = Vec::new();
         for (name, table) in tables.into_iter().filter(|(_, t)| t.height() > 0) {
@@ -234,6 +238,9 @@ pub(crate) const PARTS: [&str; 6] = [
     CODEC_STATE,
 ];
 
+/// The parts that are inputs of layers.
+pub(crate) const INPUTS: [&str; 3] = [PARTS[0], PARTS[1], PARTS[2]];
+
 /// The state that codecs carry from step to step. It outlives the pass and is counted separately.
 pub(crate) const CODEC_STATE: &str = "codec state";
 
@@ -342,5 +349,18 @@ fn times(study: &Study) -> PolarsResult<DataFrame> {
         train_seconds: seconds[0],
         test_seconds: seconds[1],
         step_seconds: *step,
+    )
+}
+
+fn timings(study: &Study) -> PolarsResult<DataFrame> {
+    let timings = study.plans.iter().filter_map(|plan| step_time::current(study, &plan.name));
+    let rows: Vec<_> = timings
+        .flat_map(|timing| (0u64..).zip(&timing.rounds).map(move |round| (timing, round)))
+        .collect();
+    table!(rows, |(timing, (round, seconds))|
+        plan: timing.plan.clone(),
+        round: *round,
+        exact: seconds.exact,
+        own: seconds.own,
     )
 }
