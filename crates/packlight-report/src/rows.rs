@@ -80,7 +80,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         peak_kept,
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
         resident: maximum(resident),
-        time: step_time::of(study, &plan.name),
+        time: step_time::of(study, plan),
         calibration_seconds: mean(calibrated),
         layers,
         changed: changed(&here(&tables.whole_gradients)?)?,

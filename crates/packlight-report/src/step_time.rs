@@ -1,6 +1,7 @@
 //! The time of a training step, from `timings.json`.
 
 use packlight_record::PlanTiming;
+use packlight_spec::NamedPlan;
 
 use crate::statistics::median::median;
 use crate::study::Study;
@@ -26,10 +27,10 @@ impl StepTime {
 }
 
 /// The time of a step of a plan; `None` if there is no current timing.
-pub(crate) fn of(study: &Study, plan: &str) -> Option<StepTime> {
-    let timing = current(study, plan)?;
-    let ratio = median(timing.rounds.iter().map(|round| round.own / round.exact))?;
-    let exact = study.baseline().is_some_and(|base| base.name == plan);
+pub(crate) fn of(study: &Study, plan: &NamedPlan) -> Option<StepTime> {
+    let timing = current(study, &plan.spec)?;
+    let ratio = median(timing.rounds.iter().map(|round| round.own / round.baseline))?;
+    let exact = plan.spec == timing.baseline;
     Some(StepTime {
         seconds: median(timing.rounds.iter().map(|round| round.own))?.value,
         ratio: if exact { 1.0 } else { ratio.value },
@@ -37,15 +38,23 @@ pub(crate) fn of(study: &Study, plan: &str) -> Option<StepTime> {
     })
 }
 
-/// The timing of a plan, if it is of the plan as it was run and was taken on the machine, and with the
-/// threads, of the exact plan's.
-pub(crate) fn current<'a>(study: &'a Study, plan: &str) -> Option<&'a PlanTiming> {
-    let base = as_run(study, &study.baseline()?.name)?;
-    as_run(study, plan).filter(|own| (&own.cpu, own.threads) == (&base.cpu, base.threads))
+/// The timing of the plan of this text, if it is of the study as it was run, beside the exact plan, and
+/// was taken on the machine, and with the threads, of the exact plan's.
+pub(crate) fn current<'a>(study: &'a Study, spec: &str) -> Option<&'a PlanTiming> {
+    let exact = as_run(study, &study.baseline()?.spec)?;
+    as_run(study, spec).filter(|own| {
+        own.baseline == exact.plan && (&own.cpu, own.threads) == (&exact.cpu, exact.threads)
+    })
 }
 
-/// The timing of a plan, if its hash is that of the plan's run with the first seed.
-fn as_run<'a>(study: &'a Study, plan: &str) -> Option<&'a PlanTiming> {
-    let run = study.of(plan).find(|run| Some(run.manifest.seed) == study.first_seed)?;
-    study.timings.of(plan).filter(|timing| timing.study_hash == run.manifest.study_hash)
+/// The timing of a plan, if its hash is that of the run with the first seed. Plans that differ only in
+/// their epochs and their start share a timing, which has the hash of the one that has neither of its
+/// own; without such a run there is nothing to hold it against.
+fn as_run<'a>(study: &'a Study, spec: &str) -> Option<&'a PlanTiming> {
+    let timing = study.timings.of(spec)?;
+    let plain =
+        |plan: &&NamedPlan| plan.spec == spec && plan.epochs.is_none() && plan.from.is_none();
+    let mut runs = study.plans.iter().filter(plain).flat_map(|plan| study.of(&plan.name));
+    let run = runs.find(|run| Some(run.manifest.seed) == study.first_seed);
+    run.is_none_or(|run| run.manifest.study_hash == timing.study_hash).then_some(timing)
 }

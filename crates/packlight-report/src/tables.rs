@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use packlight_record::{Distribution, KeptKind, LayerKind, Measurement, Record};
+use packlight_spec::NamedPlan;
 use polars::prelude::*;
 
 use crate::study::{Run, Study};
@@ -26,7 +27,7 @@ pub(crate) struct Tables {
     pub(crate) peaks: DataFrame,
     /// Times of whole epochs: plan, seed, epoch, ...
     pub(crate) times: DataFrame,
-    /// Times of single steps, by turns with the exact plan: plan, round, exact, own.
+    /// Times of single steps, by turns with the exact plan: codecs, round, baseline, own.
     pub(crate) timings: DataFrame,
     /// The layers in forward order, with their kinds.
     pub(crate) layers: Vec<(String, LayerKind)>,
@@ -353,14 +354,21 @@ fn times(study: &Study) -> PolarsResult<DataFrame> {
 }
 
 fn timings(study: &Study) -> PolarsResult<DataFrame> {
-    let timings = study.plans.iter().filter_map(|plan| step_time::current(study, &plan.name));
+    let timings = codecs(&study.plans).filter_map(|spec| step_time::current(study, spec));
     let rows: Vec<_> = timings
         .flat_map(|timing| (0u64..).zip(&timing.rounds).map(move |round| (timing, round)))
         .collect();
     table!(rows, |(timing, (round, seconds))|
-        plan: timing.plan.clone(),
+        codecs: timing.plan.clone(),
         round: *round,
-        exact: seconds.exact,
+        baseline: seconds.baseline,
         own: seconds.own,
     )
+}
+
+/// The texts of the plans, each once: plans of one text have the same steps.
+fn codecs(plans: &[NamedPlan]) -> impl Iterator<Item = &str> {
+    let first = |spec: &str| plans.iter().position(|plan| plan.spec == spec);
+    let once = plans.iter().enumerate().filter(move |(i, plan)| first(&plan.spec) == Some(*i));
+    once.map(|(_, plan)| plan.spec.as_str())
 }

@@ -27,6 +27,7 @@ mod spec;
 mod step;
 mod summary;
 mod sweep;
+mod timing;
 
 pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};

@@ -18,7 +18,7 @@ use crate::instrument::Instrument;
 use crate::logs::Logs;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// The file in a finished run's folder that holds its weights: parameters and running statistics,
 /// under PyTorch's names.
@@ -162,14 +162,16 @@ impl<'a> RunTrainer<'a> {
     }
 
     /// The instrument for step `step` of `epoch`: the probe where the study says so, and the ledger
-    /// at the first other step of each epoch, with its timeline at the first such step of the run.
+    /// at the first other step of each epoch, with its timeline at the first such step of the run. The
+    /// run's first step is neither's, because some codecs still calibrate there.
     fn instrument(&self, epoch: u64, step: u64) -> Instrument {
-        let probe = &self.study.probe;
+        let (probe, total) = (&self.study.probe, self.total_steps());
         let epoch_start = epoch * steps_per_epoch(self.study, self.data);
-        if probe.includes(step) {
+        let first_since = |start| probe.first_for_ledger(start..step + 1, total) == Some(step);
+        if probe.includes(step, total) {
             Instrument::Probe
-        } else if probe.first_outside(epoch_start..step + 1) == Some(step) {
-            Instrument::Ledger { timeline: probe.first_outside(0..step + 1) == Some(step) }
+        } else if first_since(epoch_start) {
+            Instrument::Ledger { timeline: first_since(0) }
         } else {
             Instrument::None
         }
@@ -240,9 +242,6 @@ impl<'a> RunTrainer<'a> {
         })?;
         let (steps, train_seconds) = (sums.timed_steps, sums.seconds);
         logs.measure(&Measurement::Time { epoch, steps, train_seconds, test_seconds })?;
-        if let Some(peak) = machine::resident_peak() {
-            logs.measure(&Measurement::Resident { epoch, peak })?;
-        }
         progress.event(Event::Epoch {
             epoch: epoch + 1,
             of: self.epochs,

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use packlight::autograd::allocator::Counting;
+use packlight::autograd::allocator::{self, Counting};
 
 use crate::output::{Output, say};
 
@@ -56,7 +56,15 @@ enum Command {
     Codecs(command::codecs::Arguments),
 }
 
+/// Makes the allocator return to the system what it holds in reserve.
+#[allow(unsafe_code)]
+fn return_reserve() {
+    // SAFETY: the function has no precondition, and mimalloc is the program's allocator.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
 fn main() -> ExitCode {
+    allocator::on_release(return_reserve);
     let mut out = Output::standard();
     let done = match Cli::try_parse() {
         Ok(cli) => cli.command.run(&mut out),

@@ -90,7 +90,8 @@ pub(crate) fn with_seeds(seeds: &[u64]) -> Vec<Made> {
 /// Writes runs below `study`, with times of their plans, and returns their folders.
 pub(crate) fn write(study: &Path, runs: &[Made]) -> Vec<PathBuf> {
     let mut plans: Vec<&Made> = runs.iter().collect();
-    plans.dedup_by_key(|run| run.plan);
+    plans.sort_by_key(|run| run.spec);
+    plans.dedup_by_key(|run| run.spec);
     let plans = plans.into_iter().map(|run| timing(run, 0.02)).collect();
     std::fs::create_dir_all(study).unwrap();
     Timings { plans }.write(study).unwrap();
@@ -103,10 +104,11 @@ pub(crate) fn timing(run: &Made, noise: f64) -> PlanTiming {
     let round = |i: u64| {
         let exact = 0.04 * (1.0 + 0.3 * self::noise(i, 1, run.factor));
         let cost = 1.0 + 0.1 * (run.factor - 1) as f64;
-        Round { exact, own: exact * cost * (1.0 + noise * (self::noise(i, 2, 0) - 0.5)) }
+        Round { baseline: exact, own: exact * cost * (1.0 + noise * (self::noise(i, 2, 0) - 0.5)) }
     };
     PlanTiming {
-        plan: run.plan.into(),
+        plan: run.spec.into(),
+        baseline: "none".into(),
         study_hash: HASH.repeat(4),
         cpu: CPU.into(),
         threads: 2,
@@ -224,7 +226,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         let time = Measurement::Time { epoch, steps: STEPS - 2, train_seconds, test_seconds: 0.1 };
         measurements.append(&time).unwrap();
         let peak = (120 << 20) + (epoch << 16);
-        measurements.append(&Measurement::Resident { epoch, peak }).unwrap();
+        measurements.append(&Measurement::Resident { step: epoch, peak }).unwrap();
     }
     if run.state == RunState::Finished {
         records.append(&Record::Finished { step: run.epochs * STEPS }).unwrap();
