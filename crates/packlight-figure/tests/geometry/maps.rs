@@ -87,8 +87,11 @@ fn the_overview_s_cells_lie_at_their_plan_and_layer() {
     for (low, signed) in [(0.0, false), (-1.0, true)] {
         let values = cosines(5, 3, low);
         let names = ["pool2", "pool4", "q2", "q4", "mesa"];
-        let plans: Vec<_> =
-            names.iter().zip(&values).map(|(name, cosine)| PlanCosines { name, cosine }).collect();
+        let plans: Vec<_> = names
+            .iter()
+            .zip(&values)
+            .map(|(name, cosine)| PlanCosines { name, cosine, mean: 0.5 })
+            .collect();
         let drawing = Drawing::of(&cosine_overview(&caption("overview"), &layers, &plans).unwrap());
         let panel = &drawing.panels()[0];
         cells(&drawing, panel, &values, signed);
