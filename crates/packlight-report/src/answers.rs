@@ -27,7 +27,15 @@ pub struct Answer {
 /// The answers that every study gives, in the same order.
 pub(crate) fn answers(source: &Source<'_>) -> Vec<Answer> {
     let mut answers = vec![fewest_bytes(source)];
-    answers.extend(BUDGETS.map(|(budget, said)| best_within(source, budget, said)));
+    let mut before: Option<String> = None;
+    for (budget, said) in BUDGETS {
+        let mut best = best_within(source, budget, said);
+        if best.plan.is_some() && best.plan == before {
+            "the same".clone_into(&mut best.answer);
+        }
+        before.clone_from(&best.plan);
+        answers.push(best);
+    }
     answers.push(ended(source, "Diverged", Run::diverged));
     answers.push(ended(source, "Failed otherwise", |run| run.failed() && !run.diverged()));
     answers
@@ -108,10 +116,10 @@ fn best_within(source: &Source<'_>, budget: f64, said: &str) -> Answer {
     Answer { question, plan, answer }
 }
 
-/// `0.37× the bytes; −0.2 ± 0.5 (n = 5) points: equivalent within 1 point`.
+/// `0.37× the bytes; difference −0.2 ± 0.5 (n = 5): equivalent within 1 point`.
 fn beside(held: f64, comparison: &Comparison) -> String {
     let bytes = multiple(Some(held));
-    format!("{bytes} the bytes; points {}: {}", comparison.said(), comparison.verdict())
+    format!("{bytes} the bytes; difference {}: {}", comparison.said(), comparison.verdict())
 }
 
 /// The runs that ended early in one way.
@@ -158,8 +166,8 @@ pub(crate) fn table(studies: &[(&str, Vec<Answer>)]) -> Markup {
             }
         }
         p .small.muted {
-            "Bytes are the most held at once, by the ledger; points are the difference in test accuracy \
-             from the exact plan, paired by seed. The best is the plan with the highest mean accuracy: of \
+            "Bytes are the most held at once, by the ledger; differences are those in test accuracy from \
+             the exact plan, in percentage points, paired by seed. The best is the plan with the highest mean accuracy: of \
              several that are alike it is the luckiest, so its difference flatters it. Only plans that \
              train for as long as the exact plan and start as it does are considered. The tests are \
              described below the table of plans."
