@@ -51,7 +51,7 @@ pub(crate) fn collection_table(columns: &[Column]) -> Markup {
         }
     }
     html! {
-        div .wide.dense {
+        div .wide.dense tabindex="0" role="region" aria-label="All plans on all networks" {
             table {
                 thead {
                     tr {

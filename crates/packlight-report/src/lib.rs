@@ -15,6 +15,7 @@ mod collection;
 mod collection_table;
 mod document;
 mod error;
+mod family;
 mod figures;
 mod file;
 mod finding;

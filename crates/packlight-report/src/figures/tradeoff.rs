@@ -3,10 +3,9 @@
 use packlight_figure::{Candidate, Cost, Figure, pareto_front, tradeoff};
 
 use super::Source;
-use crate::Result;
-use crate::codec_name::{family, methods};
 use crate::format::list;
 use crate::plan::{PlanRow, RunPoint, mean};
+use crate::{Result, family};
 
 /// A cost that accuracy is plotted against.
 struct Against {
@@ -82,7 +81,8 @@ impl Source<'_> {
             .zip(&points)
             .map(|(p, (cost, accuracy))| Candidate {
                 name: &p.plan.name,
-                family: methods(&p.plan.spec).next().map_or("", family),
+                look: self.look(&p.plan.name),
+                family: family::of_plan(&p.plan.spec),
                 cost,
                 accuracy,
             })

@@ -25,7 +25,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
         whole: any(|p| p.changed.is_some() || p.bias_and_variance.is_some()),
     };
     html! {
-        div .wide.dense.broad {
+        div .wide.dense tabindex="0" role="region" aria-label="Plans head to head" {
             table {
                 thead {
                     tr {

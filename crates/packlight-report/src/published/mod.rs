@@ -52,7 +52,7 @@ pub(crate) fn section(beside: &[Beside<'_>], base: Option<&PlanRow>) -> Markup {
              machines differ, so the two sides give context for each other and must not be compared \
              number by number. No published number enters any other table, figure or verdict here."
         }
-        div .wide.dense.broad {
+        div .wide.dense tabindex="0" role="region" aria-label="What the papers report" {
             table {
                 thead {
                     tr {
@@ -128,6 +128,14 @@ mod tests {
         assert!(of(&["ara=*"], "ara=2:2:2:2") && !of(&["ara=*"], "ara=2:2:2:2,checkpoint=sqrt"));
         assert!(of(&["ara=*", "checkpoint=*"], "ara=2:2:2:2,checkpoint=sqrt"));
         assert!(!of(&["pool2"], "none"));
+    }
+
+    #[test]
+    fn every_published_method_has_a_family() {
+        for method in PUBLISHED.iter().flat_map(|entry| entry.methods) {
+            let family = crate::family::of_plan(&method.replace('*', "2"));
+            assert_ne!(family, packlight_figure::Family::Other, "{method}");
+        }
     }
 
     #[test]
