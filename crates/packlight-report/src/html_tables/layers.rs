@@ -1,6 +1,6 @@
 //! The layers of every plan that compresses.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use maud::{Markup, html};
 use packlight_record::{KeptKind, Record};
@@ -10,8 +10,10 @@ use crate::format::{bytes, list, percent, thousandths};
 use crate::plan::{LayerRow, PlanRow};
 use crate::study::Study;
 
-/// The most plans in one table, so that a sheet of paper holds all of its columns.
-const TOGETHER: usize = 3;
+/// The most plans in one table, so that a screen and a sheet of paper hold all of its columns.
+const TOGETHER: usize = 2;
+/// More tables than this are folded away.
+const OPEN: usize = 3;
 
 /// A plan with what training kept of each layer's input, by the ledger.
 struct Column<'a> {
@@ -25,10 +27,10 @@ impl Column<'_> {
     }
 
     /// What training kept of the input of `layer`, if it is not what the probed steps kept: by more
-    /// than a hundredth, as adaptive codecs change their minds.
+    /// than a fiftieth, as adaptive codecs change their minds.
     fn trained(&self, layer: &LayerRow) -> Option<f64> {
         let trained = *self.trained.get(&layer.layer)?;
-        ((trained - layer.kept).abs() > 0.01 * layer.kept).then_some(trained)
+        ((trained - layer.kept).abs() > 0.02 * layer.kept).then_some(trained)
     }
 
     /// The layers that the plan compresses.
@@ -39,20 +41,20 @@ impl Column<'_> {
 
 /// What the ledger recorded of each layer's input in training steps, mean over steps and seeds.
 fn trained(study: &Study, plan: &str) -> HashMap<String, f64> {
-    let mut bytes: HashMap<String, f64> = HashMap::new();
-    let mut steps = HashSet::new();
+    let mut steps: HashMap<String, HashMap<(u64, u64), f64>> = HashMap::new();
     for run in study.of(plan) {
         for record in &run.records {
             if let Record::Kept { step, layer, kind: KeptKind::Input, payload, metadata, .. } =
                 record
             {
-                *bytes.entry(layer.clone()).or_default() += (payload + metadata) as f64;
-                steps.insert((run.manifest.seed, *step));
+                let at = (run.manifest.seed, *step);
+                let bytes = steps.entry(layer.clone()).or_default().entry(at).or_default();
+                *bytes += (payload + metadata) as f64;
             }
         }
     }
-    bytes.values_mut().for_each(|sum| *sum /= steps.len() as f64);
-    bytes
+    let mean = |bytes: &HashMap<_, f64>| bytes.values().sum::<f64>() / bytes.len() as f64;
+    steps.iter().map(|(layer, bytes)| (layer.clone(), mean(bytes))).collect()
 }
 
 /// The layers of every plan that compresses, a few plans per table.
@@ -64,6 +66,7 @@ pub(crate) fn layers(source: &Source<'_>) -> Markup {
     if columns.is_empty() {
         return html! { p { "No gradient of a compressed layer was recorded." } };
     }
+    let many = columns.len() > TOGETHER * OPEN;
     html! {
         p .small.muted {
             "In forward order; means over the probed steps and the seeds. Lowest: the lowest cosine \
@@ -72,11 +75,11 @@ pub(crate) fn layers(source: &Source<'_>) -> Markup {
              In training: the mean of what the ledger recorded of training steps, where it is not \
              what the probed steps kept. Layers that a plan leaves exact are marked so; an en dash means undefined."
         }
-        @if columns.len() <= TOGETHER {
-            (layer_table(source, &columns))
-        } @else {
-            @for columns in columns.chunks(TOGETHER) {
+        @for columns in columns.chunks(TOGETHER) {
+            @if many {
                 details { summary { (names(columns)) } (layer_table(source, columns)) }
+            } @else {
+                (layer_table(source, columns))
             }
         }
     }
