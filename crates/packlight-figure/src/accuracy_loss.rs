@@ -67,7 +67,7 @@ pub fn accuracy_loss(caption: &Caption, networks: &[NetworkLosses<'_>]) -> Resul
     let (_, fewest, most) = mean_and_range(all().map(|plan| plan.bytes));
     let (_, low, high) = mean_and_range(all().map(|plan| plan.difference.max(FLOOR)));
     let x = Axis::log("bytes held (exact = 1)", fewest.min(0.5), most.max(1.0));
-    let y = Axis::linear("accuracy (points)", low.min(-1.0), high.max(1.0), 5);
+    let y = Axis::linear("change of accuracy (points)", low.min(-1.0), high.max(1.0), 5);
     let families = occurring(all().map(|plan| plan.family));
     let legend: Vec<_> =
         families.iter().map(|f| Entry::new(f.name(), f.look(), Key::Mark)).collect();
