@@ -1,5 +1,8 @@
 //! The drawing area that all figures share, with title and legend.
 
+use std::cell::RefCell;
+use std::fmt::Write;
+
 use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::element::{Circle, DashedPathElement, PathElement, Polygon, Rectangle, Text};
@@ -7,6 +10,7 @@ use plotters::prelude::SVGBackend;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontStyle, FontTransform, IntoFont, RGBColor, ShapeStyle, TextStyle};
 
+use crate::legend::Entry;
 use crate::theme::{self, Look, Marker};
 use crate::{Caption, Result, text};
 
@@ -55,17 +59,18 @@ pub(crate) struct Canvas<'a> {
     pub(crate) root: Root<'a>,
     /// The area below title and legend.
     pub(crate) free: Frame,
+    hovers: RefCell<Vec<(Frame, String)>>,
 }
 
 /// Draws a figure of the given height: title, subtitle and legend here, the rest in `body`.
 pub(crate) fn draw(
     caption: &Caption,
     height: u32,
-    legend: &[(String, Look, Key)],
+    legend: &[Entry],
     body: impl FnOnce(&Canvas<'_>) -> Result<()>,
 ) -> Result<String> {
     let mut svg = String::new();
-    {
+    let hovers = {
         let root = SVGBackend::with_string(&mut svg, (theme::WIDTH, height)).into_drawing_area();
         root.fill(&theme::SURFACE)?;
         let free = Frame {
@@ -74,21 +79,13 @@ pub(crate) fn draw(
             right: theme::WIDTH as i32 - MARGIN,
             bottom: height as i32 - 12,
         };
-        let mut canvas = Canvas { root, free };
+        let mut canvas = Canvas { root, free, hovers: RefCell::default() };
         canvas.header(caption, legend)?;
         body(&canvas)?;
         canvas.root.present()?;
-    }
-    Ok(with_metadata(&svg, caption))
-}
-
-/// How a legend shows an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Key {
-    Line,
-    Dashed,
-    Fill,
-    Outline,
+        canvas.hovers.take()
+    };
+    Ok(with_metadata(&svg, caption, &hovers))
 }
 
 /// The most lines of a title or subtitle; the SVG's own title and description have the full text.
@@ -103,8 +100,9 @@ fn first(mut lines: Vec<String>, most: usize) -> Vec<String> {
     lines
 }
 
-/// Adds a title, a description and the theme's style sheet to plotters' SVG.
-fn with_metadata(svg: &str, caption: &Caption) -> String {
+/// Adds to plotters' SVG a title, a description, the theme's style sheet, and areas that show a text
+/// to a pointer over them.
+fn with_metadata(svg: &str, caption: &Caption, hovers: &[(Frame, String)]) -> String {
     let id = escape(&caption.id);
     let head = format!(
         "<svg class=\"packlight-figure\" role=\"img\" aria-labelledby=\"{id}-title {id}-desc\" "
@@ -115,12 +113,33 @@ fn with_metadata(svg: &str, caption: &Caption) -> String {
         escape(&caption.subtitle),
         theme::style_sheet(),
     );
+    let mut areas = String::new();
+    for (Frame { left, top, right, bottom }, text) in hovers {
+        let (width, height, text) = (right - left, bottom - top, escape(text));
+        let _ = writeln!(
+            areas,
+            "<g><title>{text}</title><rect x=\"{left}\" y=\"{top}\" width=\"{width}\" \
+             height=\"{height}\" fill=\"none\" pointer-events=\"all\"/></g>"
+        );
+    }
     // plotters ends each text with a line break, which a selection would copy.
-    svg.replacen("<svg ", &head, 1).replacen(">\n", &inside, 1).replace("\n</text>", "</text>")
+    let svg = svg.replacen("<svg ", &head, 1).replacen(">\n", &inside, 1);
+    svg.replace("\n</text>", "</text>").replace("</svg>", &format!("{areas}</svg>"))
 }
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The area of a text, by the estimate of its width.
+pub(crate) fn area((x, y): (i32, i32), text: &str, size: f64, anchor: Anchor) -> Frame {
+    let (width, half) = (text::width(text, size), (size * 0.6) as i32);
+    let left = match anchor {
+        Anchor::Start => x,
+        Anchor::Middle => x - width / 2,
+        Anchor::End => x - width,
+    };
+    Frame { left, top: y - half, right: left + width, bottom: y + half }
 }
 
 fn font<'a>(size: f64, ink: RGBColor, anchor: Anchor, bold: bool) -> TextStyle<'a> {
@@ -139,7 +158,7 @@ fn font<'a>(size: f64, ink: RGBColor, anchor: Anchor, bold: bool) -> TextStyle<'
 }
 
 impl<'a> Canvas<'a> {
-    fn header(&mut self, caption: &Caption, legend: &[(String, Look, Key)]) -> Result<()> {
+    fn header(&mut self, caption: &Caption, legend: &[Entry]) -> Result<()> {
         let room = self.free.right - self.free.left;
         for line in first(text::wrap(&caption.title, theme::TITLE * 1.06, room), MOST_LINES) {
             self.free.top += 12;
@@ -160,33 +179,6 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    fn legend(&mut self, entries: &[(String, Look, Key)]) -> Result<()> {
-        let mut x = self.free.left;
-        let mut y = self.free.top + 18;
-        for (name, look, key) in entries {
-            let width = 34 + text::width(name, theme::LABEL) + 18;
-            if x > self.free.left && x + width > self.free.right {
-                x = self.free.left;
-                y += 20;
-            }
-            match key {
-                Key::Line | Key::Dashed => {
-                    let ends = [(x, y), (x + 26, y)];
-                    self.path(&ends, look.ink, 2, *key == Key::Dashed)?;
-                    if *key == Key::Line {
-                        self.mark((x + 13, y), *look, 4)?;
-                    }
-                }
-                Key::Fill => self.rectangle((x + 4, y - 6), (x + 22, y + 6), look.ink)?,
-                Key::Outline => self.outline((x + 4, y - 6), (x + 22, y + 6), look.ink)?,
-            }
-            self.print((x + 34, y), name, theme::LABEL, theme::TEXT, Anchor::Start)?;
-            x += width;
-        }
-        self.free.top = y + 14;
-        Ok(())
-    }
-
     /// A text, centred in height on `at`.
     pub(crate) fn print(
         &self,
@@ -198,6 +190,27 @@ impl<'a> Canvas<'a> {
     ) -> Result<()> {
         self.root.draw(&Text::new(text.to_string(), at, font(size, ink, anchor, false)))?;
         Ok(())
+    }
+
+    /// A text that may be short for another, which a pointer over it shows.
+    pub(crate) fn print_short(
+        &self,
+        at: (i32, i32),
+        (shown, full): (&str, &str),
+        size: f64,
+        ink: RGBColor,
+        anchor: Anchor,
+    ) -> Result<()> {
+        self.print(at, shown, size, ink, anchor)?;
+        if shown != full {
+            self.hover(area(at, shown, size, anchor), full);
+        }
+        Ok(())
+    }
+
+    /// Shows `text` to a pointer over `area`.
+    pub(crate) fn hover(&self, area: Frame, text: &str) {
+        self.hovers.borrow_mut().push((area, text.to_string()));
     }
 
     /// A text in bold.

@@ -1,9 +1,11 @@
 //! Quantities against epoch or step: one line for each plan, with mean and range over seeds.
 
 use crate::axis::Axis;
-use crate::canvas::{Key, draw};
+use crate::canvas::draw;
 use crate::data::{data, number};
+use crate::legend::{Entry, Key};
 use crate::names::Names;
+use crate::theme::Look;
 use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
@@ -17,19 +19,35 @@ pub struct Line<'a> {
     x: &'a [f64],
     seeds: &'a [Vec<f64>],
     dashed: Option<&'a str>,
+    look: Option<Look>,
+    aside: bool,
 }
 
 impl<'a> Line<'a> {
     /// A line from each seed's values at each of `x`; NaN where a seed has none.
     #[must_use]
     pub fn new(name: &'a str, x: &'a [f64], seeds: &'a [Vec<f64>]) -> Self {
-        Self { name, x, seeds, dashed: None }
+        Self { name, x, seeds, dashed: None, look: None, aside: false }
     }
 
     /// Makes the line dashed and without a band, for a second `quantity` of the same plan.
     #[must_use]
     pub fn dashed(mut self, quantity: &'a str) -> Self {
         self.dashed = Some(quantity);
+        self
+    }
+
+    /// Gives the line a look, instead of that of its place among the figure's plans.
+    #[must_use]
+    pub fn look(mut self, look: Look) -> Self {
+        self.look = Some(look);
+        self
+    }
+
+    /// Makes the line grey, thin and without a band, for a plan that others are compared with.
+    #[must_use]
+    pub fn aside(mut self) -> Self {
+        self.aside = true;
         self
     }
 }
@@ -51,7 +69,7 @@ impl<'a> Panel<'a> {
         Self { x_label, y_label, lines: Vec::new(), log: false, unit_range: false }
     }
 
-    /// Adds a line. Lines of the same name share a colour.
+    /// Adds a line. Lines of the same name share a look, that of the first.
     #[must_use]
     pub fn line(mut self, line: Line<'a>) -> Self {
         self.lines.push(line);
@@ -119,19 +137,22 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
             }
         }
     }
-    let seeds = |name: &str| {
-        let lines = panels.iter().flat_map(|p| &p.lines);
-        lines.filter(|l| l.name == name).map(|l| l.seeds.len()).max().unwrap_or(0)
-    };
     let shown = Names::new(names.iter().copied(), theme::LABEL, theme::NAME);
-    let legend: Vec<_> = names
-        .iter()
-        .enumerate()
-        .map(|(i, name)| {
-            (format!("{} (n = {})", shown.at(i), seeds(name)), theme::plan(i), Key::Line)
-        })
-        .collect();
-    let look = |name: &str| theme::plan(names.iter().position(|n| *n == name).unwrap_or_default());
+    let of = |name: &str| -> Vec<&Line<'_>> {
+        panels.iter().flat_map(|p| &p.lines).filter(|l| l.name == name).collect()
+    };
+    let look = |name: &str| {
+        let place = names.iter().position(|n| *n == name).unwrap_or_default();
+        let look = of(name).iter().find_map(|l| l.look).unwrap_or(theme::plan(place));
+        if of(name).iter().any(|l| l.aside) { Look { ink: theme::MUTED, ..look } } else { look }
+    };
+    let entry = |(i, name): (usize, &&str)| {
+        let n = of(name).iter().map(|l| l.seeds.len()).max().unwrap_or(0);
+        let aside = if of(name).iter().any(|l| l.aside) { ", for comparison" } else { "" };
+        let text = |name: &str| format!("{name} (n = {n}){aside}");
+        Entry::new(text(shown.at(i)), look(name), Key::Line).hover(text(name))
+    };
+    let legend: Vec<_> = names.iter().enumerate().map(entry).collect();
     let svg = draw(caption, theme::HEIGHT, &legend, |canvas| {
         for (frame, spec) in canvas.free.grid(1, panels.len(), 28).into_iter().zip(panels) {
             let (x, y) = spec.axes();
@@ -152,12 +173,13 @@ pub fn curves(caption: &Caption, panels: &[Panel<'_>]) -> Result<Figure> {
                 })
                 .collect();
             for (line, (_, low, high)) in spec.lines.iter().zip(&means) {
-                if line.dashed.is_none() {
+                if line.dashed.is_none() && !line.aside {
                     panel.band(line.x, low, high, look(line.name).ink)?;
                 }
             }
             for (line, (mean, ..)) in spec.lines.iter().zip(&means) {
-                let (width, dashed) = if line.dashed.is_some() { (1, true) } else { (2, false) };
+                let thin = line.dashed.is_some() || line.aside;
+                let (width, dashed) = (if thin { 1 } else { 2 }, line.dashed.is_some());
                 panel.line(line.x, mean, look(line.name).ink, width, dashed)?;
                 if line.dashed.is_none() {
                     panel.marks(line.x, mean, look(line.name), 9)?;

@@ -2,7 +2,9 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::color_scale::Scale;
 use crate::data::{data, number};
+use crate::names::Names;
 use crate::{Caption, Figure, Result, check, layers, mean_and_range, not_empty, text, theme};
 
 /// Which two gradients a heatmap compares, and thus what its rows are.
@@ -46,8 +48,8 @@ const HOW_TO_READ: &str = ", mean over the seeds: 1 means the same direction, 0 
     zero or not finite, or was not recorded. A cosine says nothing about length, and little where \
     the exact gradient is tiny; its mean norm |g| is given at the right.";
 
-/// Draws the heatmap, with viridis over `[0, 1]`, or a diverging scale over `[-1, 1]` if a cosine
-/// is negative.
+/// Draws the heatmap, with viridis over `[0, 1]`; over the logarithm of the distance from 1 if all
+/// cosines are above 0.9; or with a diverging scale over `[-1, 1]` if one is negative.
 ///
 /// # Errors
 /// Returns an error if there is no layer or no step, or the slices do not match in length.
@@ -75,45 +77,20 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
         }
     }
     let height = theme::HEIGHT.max(180 + 16 * rows as u32);
+    let scale = Scale::of(map.cosine.iter().flatten().copied(), map.signed);
     let svg = draw(caption, height, &[], |canvas| {
-        let negative = map.signed || map.cosine.iter().flatten().any(|c| *c < 0.0);
         let mut free = canvas.free;
-        color_bar(canvas, free, negative)?;
+        scale.bar(canvas, free)?;
         free.top += 40;
-        cells(canvas, free, map, negative)
+        cells(canvas, free, map, scale)
     })?;
-    caption.figure(svg, data, format!("{read}{HOW_TO_READ}"))
+    caption.figure(svg, data, format!("{read}{HOW_TO_READ}{}", scale.how_to_read()))
 }
 
-pub(crate) fn color(value: f64, negative: bool) -> plotters::style::RGBColor {
-    if negative { theme::diverging(value) } else { theme::sequential(value) }
-}
-
-pub(crate) fn color_bar(canvas: &Canvas<'_>, free: Frame, negative: bool) -> Result<()> {
-    let low = if negative { -1.0 } else { 0.0 };
-    let (left, y, width) = (free.left + 64, free.top + 4, 240);
-    canvas.print((free.left, y), "cosine", theme::LABEL, theme::TEXT, Anchor::Start)?;
-    let cells = 60;
-    for i in 0..cells {
-        let value = low + (1.0 - low) * (f64::from(i) + 0.5) / f64::from(cells);
-        let x = left + width * i / cells;
-        let end = left + width * (i + 1) / cells;
-        canvas.rectangle((x, y - 7), (end, y + 7), color(value, negative))?;
-    }
-    for i in 0..=4 {
-        let value = low + (1.0 - low) * f64::from(i) / 4.0;
-        let at = (left + width * i / 4, y + 16);
-        let label = text::decimal(value, if negative { 0.5 } else { 0.01 });
-        canvas.print(at, &label, theme::TICK, theme::MUTED, Anchor::Middle)?;
-    }
-    let hatch = left + width + 40;
-    canvas.hatch((hatch, y - 7), (hatch + 18, y + 7))?;
-    canvas.print((hatch + 26, y), "undefined", theme::LABEL, theme::TEXT, Anchor::Start)
-}
-
-fn cells(canvas: &Canvas<'_>, free: Frame, map: &Heatmap<'_>, negative: bool) -> Result<()> {
+fn cells(canvas: &Canvas<'_>, free: Frame, map: &Heatmap<'_>, scale: Scale) -> Result<()> {
     let (rows, columns) = (map.layers.len(), map.steps.len());
-    let labels = map.layers.iter().map(|l| text::width(l, theme::TICK)).max().unwrap_or(0) + 10;
+    let names = Names::new(map.layers.iter().copied(), theme::TICK, theme::LAYER);
+    let labels = names.width(theme::TICK) + 10;
     let mut x = Axis::within("training step", 0.0, columns as f64, 1);
     let widest = map.steps.iter().map(|s| text::width(&number(*s), theme::TICK)).max().unwrap_or(0);
     let room = f64::from(free.right - 130 - free.left - labels);
@@ -135,21 +112,19 @@ fn cells(canvas: &Canvas<'_>, free: Frame, map: &Heatmap<'_>, negative: bool) ->
             let (a, b) = ((edge(column), top(row)), (edge(column + 1), top(row + 1)));
             let value = map.cosine[row][column];
             if value.is_finite() {
-                canvas.rectangle(a, b, color(value, negative))?;
+                canvas.rectangle(a, b, scale.color(value))?;
             } else {
                 canvas.hatch(a, b)?;
             }
         }
         let middle = (top(row) + top(row + 1)) / 2;
         let name = (inside.left - 6, middle);
-        canvas.print(name, map.layers[row], theme::TICK, theme::TEXT, Anchor::End)?;
-        for (x, values, digits) in [(mean_x, &map.cosine[row], 3), (norm_x, &map.norm[row], 0)] {
-            let (mean, ..) = mean_and_range(values.iter().copied());
-            let label = match (mean.is_finite(), digits) {
-                (false, _) => "undefined".to_string(),
-                (true, 0) => text::significant(mean),
-                (true, _) => text::decimal(mean, 0.001),
-            };
+        let shown = (names.at(row), names.full(row));
+        canvas.print_short(name, shown, theme::TICK, theme::TEXT, Anchor::End)?;
+        let [cosine, norm] = [&map.cosine[row], &map.norm[row]]
+            .map(|values| mean_and_range(values.iter().copied()).0);
+        let norm = if norm.is_finite() { text::significant(norm) } else { "–".to_string() };
+        for (x, label) in [(mean_x, scale.text(cosine)), (norm_x, norm)] {
             canvas.print((x, middle), &label, theme::TICK, theme::TEXT, Anchor::End)?;
         }
     }

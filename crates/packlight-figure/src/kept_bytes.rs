@@ -1,8 +1,9 @@
 //! Bytes that each layer keeps for the backward pass, predicted and counted.
 
 use crate::axis::{Axis, binary};
-use crate::canvas::{Anchor, Key, draw};
+use crate::canvas::{Anchor, draw};
 use crate::data::{data, number};
+use crate::legend::{Entry, Key};
 use crate::names::Names;
 use crate::rows::Rows;
 use crate::theme::{self, Look};
@@ -76,23 +77,20 @@ pub fn kept_bytes(
     }
     let look = |part: usize| theme::layer([0, 3, 2, 5, 4, 1][part % 6]);
     let outline = Look { ink: theme::TEXT, ..look(0) };
-    let mut legend: Vec<_> = parts
-        .iter()
-        .enumerate()
-        .map(|(i, name)| ((*name).to_string(), look(i), Key::Fill))
-        .collect();
-    legend.push(("predicted by the ledger".to_string(), outline, Key::Outline));
-    let rows = Rows { layers, columns: columns.len(), row_height: 14, aside: 66 };
+    let mut legend: Vec<_> =
+        parts.iter().enumerate().map(|(i, name)| Entry::new(*name, look(i), Key::Fill)).collect();
+    legend.push(Entry::new("predicted by the ledger", outline, Key::Outline));
+    let rows = Rows { layers, columns: columns.len(), row_height: 16, aside: 72 };
     let bold = theme::LABEL * 1.1;
     let room = rows.heading_room(text::width(": 99.9 MiB", bold));
     let shown = Names::new(columns.iter().map(|c| c.name), bold, room);
     let x = Axis::bytes("kept", longest, 3).until(longest * 1.03);
     let svg = draw(caption, rows.height(), &legend, |canvas| {
-        let headings: Vec<_> = columns
-            .iter()
-            .enumerate()
-            .map(|(i, c)| format!("{}: {}", shown.at(i), binary(totals(c.kept.iter()).0)))
-            .collect();
+        let heading = |(i, column): (usize, &KeptColumn<'_>)| {
+            let text = |name: &str| format!("{name}: {}", binary(totals(column.kept.iter()).0));
+            (text(shown.at(i)), text(column.name))
+        };
+        let headings: Vec<_> = columns.iter().enumerate().map(heading).collect();
         rows.draw(canvas, &x, &headings, |panel, column| {
             let half = rows.half(panel);
             for row in 0..layers.len() {
@@ -109,9 +107,8 @@ pub fn kept_bytes(
                 if predicted > 0.0 {
                     let (a, b) = (panel.at(0.0, 0.0).0, panel.at(predicted, 0.0).0);
                     canvas.outline((a, y - half), (b.max(a + 1), y + half), theme::TEXT)?;
-                    let at = (panel.inside().right + 64, y);
-                    let size = theme::TICK - 1.0;
-                    canvas.print(at, &binary(predicted), size, theme::MUTED, Anchor::End)?;
+                    let at = (panel.inside().right + 70, y);
+                    canvas.print(at, &binary(predicted), theme::TICK, theme::MUTED, Anchor::End)?;
                 }
             }
             Ok(())

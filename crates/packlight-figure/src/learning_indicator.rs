@@ -79,7 +79,8 @@ pub fn learning_indicator(
     let room = rows.heading_room(rows.aside);
     let shown = Names::new(columns.iter().map(|c| c.name), theme::LABEL * 1.1, room);
     let svg = draw(caption, rows.height(), &[], |canvas| {
-        let headings: Vec<_> = (0..columns.len()).map(|i| shown.at(i).to_string()).collect();
+        let heading = |i| (shown.at(i).to_string(), shown.full(i).to_string());
+        let headings: Vec<_> = (0..columns.len()).map(heading).collect();
         rows.draw(canvas, &x, &headings, |panel, column| {
             panel.upright(0.0, theme::MUTED, true)?;
             let inside = panel.inside();

@@ -18,18 +18,24 @@
 //! A value that is not finite leaves a gap in a line or a hatched cell in a heatmap; it is never
 //! drawn as 0. Layers are given, and drawn, in forward order.
 
+mod accuracy_loss;
 mod axis;
 mod canvas;
+mod color_scale;
 mod curves;
 mod data;
 mod error;
+mod family;
 mod heatmap;
 mod kept_bytes;
+mod labels;
 mod layers;
 mod learning_indicator;
+mod legend;
 mod names;
 mod overview;
 mod panel;
+mod plan_list;
 mod rows;
 mod small_multiples;
 mod text;
@@ -37,16 +43,18 @@ mod theme;
 mod timeline;
 mod tradeoff;
 
+pub use accuracy_loss::{NetworkLosses, PlanLoss, accuracy_loss};
 pub use axis::binary;
 pub use curves::{Line, Panel, curves};
 pub use error::{Error, Result};
+pub use family::Family;
 pub use heatmap::{Compared, Heatmap, cosine_heatmap};
 pub use kept_bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use layers::{LINES, layer_groups};
 pub use learning_indicator::{IndicatorColumn, Quantiles, learning_indicator};
 pub use overview::{PlanCosines, cosine_overview};
 pub use small_multiples::cosine_multiples;
-pub use theme::{HEIGHT, WIDTH};
+pub use theme::{HEIGHT, Look, WIDTH};
 pub use timeline::{MemoryTimeline, memory_timeline};
 pub use tradeoff::{Candidate, Cost, pareto_front, tradeoff};
 

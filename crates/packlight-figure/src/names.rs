@@ -1,4 +1,4 @@
-//! Plan names, shortened in the middle to fit into a figure.
+//! Names of plans and layers, shortened to fit into a figure.
 
 use crate::text;
 
@@ -25,9 +25,23 @@ impl<'a> Names<'a> {
         Self { full, shown }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.full.len()
+    }
+
     /// The name at `index`, as it is shown.
     pub(crate) fn at(&self, index: usize) -> &str {
         &self.shown[index]
+    }
+
+    /// The whole name at `index`.
+    pub(crate) fn full(&self, index: usize) -> &'a str {
+        self.full[index]
+    }
+
+    /// The width of the widest name as it is shown, in a font of `size` pixels.
+    pub(crate) fn width(&self, size: f64) -> i32 {
+        self.shown.iter().map(|name| text::width(name, size)).max().unwrap_or(0)
     }
 
     /// A sentence that says which name is short for which; empty if none was shortened.

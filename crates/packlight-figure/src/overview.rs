@@ -2,8 +2,8 @@
 
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::color_scale::Scale;
 use crate::data::{data, number};
-use crate::heatmap::{color, color_bar};
 use crate::names::Names;
 use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
 
@@ -46,28 +46,28 @@ pub fn cosine_overview(
         }
     }
     let shown = Names::new(plans.iter().map(|p| p.name), theme::TICK, theme::NAME);
-    let names = layers.iter().map(|l| text::width(l, theme::TICK)).max().unwrap_or(0) + 10;
+    let layers = Names::new(layers.iter().copied(), theme::TICK, theme::LAYER);
+    let names = layers.width(theme::TICK) + 10;
+    let scale = Scale::of(plans.iter().flat_map(|p| p.cosine).copied(), false);
     let height = theme::HEIGHT.max((190 + names + ROW * plans.len() as i32) as u32);
     let svg = draw(caption, height, &[], |canvas| {
-        let negative = plans.iter().flat_map(|p| p.cosine).any(|c| *c < 0.0);
-        color_bar(canvas, canvas.free, negative)?;
+        scale.bar(canvas, canvas.free)?;
         let free =
             Frame { top: canvas.free.top + 52, bottom: canvas.free.bottom - names, ..canvas.free };
-        cells(canvas, free, layers, (plans, &shown), negative)
+        cells(canvas, free, &layers, (plans, &shown), scale)
     })?;
-    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
+    caption.figure(svg, data, format!("{HOW_TO_READ}{}{}", scale.how_to_read(), shown.key()))
 }
 
 fn cells(
     canvas: &Canvas<'_>,
     free: Frame,
-    layers: &[&str],
+    layers: &Names<'_>,
     (plans, shown): (&[PlanCosines<'_>], &Names<'_>),
-    negative: bool,
+    scale: Scale,
 ) -> Result<()> {
     let (rows, columns) = (plans.len(), layers.len());
-    let names =
-        (0..rows).map(|row| text::width(shown.at(row), theme::TICK)).max().unwrap_or(0) + 10;
+    let names = shown.width(theme::TICK) + 10;
     let mut x = Axis::within("", 0.0, columns as f64, 1);
     let mut y = Axis::within("", 0.0, rows as f64, 1);
     x.ticks.clear();
@@ -85,30 +85,33 @@ fn cells(
         for (column, cosine) in plan.cosine.iter().enumerate() {
             let (a, b) = ((edge(column), top(row)), (edge(column + 1), top(row + 1)));
             if cosine.is_finite() {
-                canvas.rectangle(a, b, color(*cosine, negative))?;
+                canvas.rectangle(a, b, scale.color(*cosine))?;
             } else {
                 canvas.hatch(a, b)?;
             }
         }
         let middle = (top(row) + top(row + 1)) / 2;
-        canvas.print(
-            (inside.left - 6, middle),
-            shown.at(row),
-            theme::TICK,
-            theme::TEXT,
-            Anchor::End,
-        )?;
+        let (at, name) = ((inside.left - 6, middle), (shown.at(row), shown.full(row)));
+        canvas.print_short(at, name, theme::TICK, theme::TEXT, Anchor::End)?;
         let (_, lowest, _) = mean_and_range(plan.cosine.iter().copied());
         for (at, value) in [(mean_x, plan.mean), (lowest_x, lowest)] {
-            let label =
-                if value.is_finite() { text::decimal(value, 0.001) } else { "–".to_string() };
-            canvas.print((at, middle), &label, theme::TICK, theme::TEXT, Anchor::End)?;
+            canvas.print(
+                (at, middle),
+                &scale.text(value),
+                theme::TICK,
+                theme::TEXT,
+                Anchor::End,
+            )?;
         }
     }
-    for (column, layer) in layers.iter().enumerate() {
-        let middle = (edge(column) + edge(column + 1)) / 2;
-        let below = inside.bottom + 6 + text::width(layer, theme::TICK) / 2;
-        canvas.print_upwards((middle, below), layer, theme::TICK)?;
+    for column in 0..columns {
+        let (layer, middle) = (layers.at(column), (edge(column) + edge(column + 1)) / 2);
+        let (top, length) = (inside.bottom + 6, text::width(layer, theme::TICK));
+        canvas.print_upwards((middle, top + length / 2), layer, theme::TICK)?;
+        if layer != layers.full(column) {
+            let (left, right) = (middle - 7, middle + 7);
+            canvas.hover(Frame { left, top, right, bottom: top + length }, layers.full(column));
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use plotters::style::RGBColor;
 
 use crate::Result;
 use crate::axis::Axis;
-use crate::canvas::{Anchor, Canvas, Frame};
+use crate::canvas::{Anchor, Canvas, Frame, area};
 use crate::theme::{self, Look};
 
 type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
@@ -97,10 +97,14 @@ impl Panel<'_, '_> {
         Ok(())
     }
 
-    /// A heading above the panel's inside, at its left end.
-    pub(crate) fn heading(&self, text: &str) -> Result<()> {
-        let inside = self.inside();
-        self.canvas.print_bold((inside.left, inside.top - 11), text, theme::LABEL, Anchor::Start)
+    /// A heading above the panel's inside, at its left end; it may be short for `full`.
+    pub(crate) fn heading(&self, shown: &str, full: &str) -> Result<()> {
+        let at = (self.inside().left, self.inside().top - 11);
+        self.canvas.print_bold(at, shown, theme::LABEL, Anchor::Start)?;
+        if shown != full {
+            self.canvas.hover(area(at, shown, theme::LABEL * 1.1, Anchor::Start), full);
+        }
+        Ok(())
     }
 
     /// A line through `(x, y)` that is broken where `y` is not finite.

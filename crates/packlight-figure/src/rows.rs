@@ -2,11 +2,12 @@
 
 use crate::axis::Axis;
 use crate::canvas::{self, Anchor, Canvas, Frame};
+use crate::names::Names;
 use crate::panel::Panel;
-use crate::{Result, layers, text, theme};
+use crate::{Result, layers, theme};
 
 /// The most columns beside each other; further ones go below.
-const ACROSS: usize = 3;
+pub(crate) const ACROSS: usize = 3;
 /// Pixels between columns.
 const GAP: i32 = 14;
 /// Pixels above and below the rows of a column.
@@ -32,48 +33,43 @@ impl Rows<'_> {
         theme::HEIGHT.max((150 + tier * self.tiers() as i32) as u32)
     }
 
-    /// The width of the layers' names in pixels.
-    fn names(&self) -> i32 {
-        let size = self.name_size();
-        self.layers.iter().map(|l| text::width(l, size)).max().unwrap_or(0) + 10
+    fn names(&self) -> Names<'_> {
+        Names::new(self.layers.iter().copied(), theme::TICK, theme::LAYER)
     }
 
     /// The width left for a heading in pixels, if `taken` is used by other text in its line.
     pub(crate) fn heading_room(&self, taken: i32) -> i32 {
         let across = self.columns.min(ACROSS) as i32;
-        let room = theme::WIDTH as i32 - 2 * canvas::MARGIN - self.names() - GAP * (across - 1);
+        let names = self.names().width(theme::TICK) + 10;
+        let room = theme::WIDTH as i32 - 2 * canvas::MARGIN - names - GAP * (across - 1);
         room / across - taken
     }
 
-    /// The font size of the layers' names.
-    fn name_size(&self) -> f64 {
-        f64::from(self.row_height - 3).clamp(10.0, theme::TICK)
-    }
-
     /// Draws each column's axes and heading and the layers' names, and calls `body` with each
-    /// column's panel and index.
+    /// column's panel and index. A heading is its text, which may be short for the second.
     pub(crate) fn draw(
         &self,
         canvas: &Canvas<'_>,
         x: &Axis,
-        headings: &[String],
+        headings: &[(String, String)],
         mut body: impl FnMut(&Panel<'_, '_>, usize) -> Result<()>,
     ) -> Result<()> {
-        let size = self.name_size();
+        let names = self.names();
         let across = self.columns.min(ACROSS);
-        let free = Frame { left: canvas.free.left + self.names(), ..canvas.free };
+        let free = Frame { left: canvas.free.left + names.width(theme::TICK) + 10, ..canvas.free };
         let frames = free.grid(self.tiers(), across, GAP);
         let mut y = Axis::within("", 0.0, self.layers.len() as f64, 1);
         y.ticks.clear();
         for (column, frame) in frames.into_iter().enumerate().take(self.columns) {
             let inner = Frame { top: frame.top + 24, right: frame.right - self.aside, ..frame };
             let panel = canvas.panel(inner, x, &y, 0)?;
-            panel.heading(&headings[column])?;
+            panel.heading(&headings[column].0, &headings[column].1)?;
             let inside = panel.inside();
             if column % across == 0 {
-                for (row, name) in self.layers.iter().enumerate() {
+                for row in 0..self.layers.len() {
                     let at = (inside.left - 6, self.middle(&panel, row));
-                    canvas.print(at, name, size, theme::TEXT, Anchor::End)?;
+                    let name = (names.at(row), names.full(row));
+                    canvas.print_short(at, name, theme::TICK, theme::TEXT, Anchor::End)?;
                 }
             }
             for row in layers::separators(self.layers) {

@@ -1,10 +1,14 @@
 //! Cosine of exact and compressed gradient against step, in small panels of a few layers each.
 
+use std::ops::Range;
+
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::color_scale::NEAR;
 use crate::data::{data, number};
 use crate::layers::{layer_groups, looks};
-use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
+use crate::names::Names;
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 const HOW_TO_READ: &str = "One panel for each group of layers in forward order, one line for each \
     layer: the cosine between its exact and its compressed weight gradient, as the mean over the \
@@ -40,19 +44,19 @@ pub fn cosine_multiples(
         }
     }
     let (_, low, _) = mean_and_range(cosine.iter().flatten().flatten().copied());
-    let zoomed = low > 0.9;
+    let zoomed = low > NEAR && low < 1.0;
     let groups = layer_groups(layers);
     let columns = groups.len().min(2);
     let rows = groups.len().div_ceil(columns);
     let height = theme::HEIGHT.max(100 + 220 * rows as u32);
     let all_looks = looks(layers);
     let (x, y) = axes(steps, cosine, zoomed);
-    let key = layers.iter().map(|n| text::width(n, theme::TICK)).max().unwrap_or(0) + 28;
+    let shown = Names::new(layers.iter().copied(), theme::TICK, theme::LAYER);
+    let key = shown.width(theme::TICK) + 28;
     let svg = draw(caption, height, &[], |canvas| {
         let mut free = canvas.free;
         free.top += 16;
         for (frame, group) in free.grid(rows, columns, 20).into_iter().zip(&groups) {
-            let names = &layers[group.clone()];
             let panel = canvas.panel(Frame { right: frame.right - key, ..frame }, &x, &y, 0)?;
             if !zoomed {
                 panel.level(1.0, theme::AXIS, false)?;
@@ -73,8 +77,7 @@ pub fn cosine_multiples(
                 panel.line(steps, &mean, look.ink, 2, false)?;
                 panel.marks(steps, &mean, *look, 7)?;
             }
-            let inside = panel.inside();
-            key_beside(canvas, inside, names, &all_looks[group.clone()])?;
+            key_beside(canvas, panel.inside(), &shown, group.clone(), &all_looks)?;
         }
         Ok(())
     })?;
@@ -96,14 +99,15 @@ fn axes(steps: &[f64], cosine: &[Vec<Vec<f64>>], zoomed: bool) -> (Axis, Axis) {
 fn key_beside(
     canvas: &Canvas<'_>,
     inside: Frame,
-    names: &[&str],
+    names: &Names<'_>,
+    group: Range<usize>,
     looks: &[theme::Look],
 ) -> Result<()> {
-    for (i, (name, look)) in names.iter().zip(looks).enumerate() {
+    for (i, layer) in group.enumerate() {
         let y = inside.top + 8 + 18 * i as i32;
-        canvas.mark((inside.right + 14, y), *look, 4)?;
-        let at = (inside.right + 26, y);
-        canvas.print(at, name, theme::TICK, theme::TEXT, Anchor::Start)?;
+        canvas.mark((inside.right + 14, y), looks[layer], 4)?;
+        let (at, name) = ((inside.right + 26, y), (names.at(layer), names.full(layer)));
+        canvas.print_short(at, name, theme::TICK, theme::TEXT, Anchor::Start)?;
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ pub(crate) const TICK: f64 = 12.0;
 
 /// The most pixels of a plan's name in a legend or label.
 pub(crate) const NAME: i32 = 260;
+/// The most pixels of a layer's or a parameter's name.
+pub(crate) const LAYER: i32 = 200;
 
 // Not quite white, so that the style sheet does not take a heatmap's white cell for the surface.
 pub(crate) const SURFACE: RGBColor = RGBColor(0xfe, 0xfe, 0xfe);
@@ -70,9 +72,17 @@ pub(crate) enum Marker {
 
 /// Colour and marker of one line, bar or point.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Look {
+pub struct Look {
     pub(crate) ink: RGBColor,
     pub(crate) marker: Marker,
+}
+
+impl Look {
+    /// The look of the `index`-th plan of a page; the first, the baseline, is black.
+    #[must_use]
+    pub fn plan(index: usize) -> Self {
+        plan(index)
+    }
 }
 
 /// The look of the `index`-th plan; the first, the baseline, is black.
@@ -134,7 +144,7 @@ pub(crate) fn style_sheet() -> String {
     }
     format!(
         ".packlight-figure{{{light}}}\
-         @media (prefers-color-scheme:dark){{.packlight-figure{{{dark}}}}}\
+         @media screen and (prefers-color-scheme:dark){{.packlight-figure{{{dark}}}}}\
          {rules}\
          .packlight-figure text{{font-family:system-ui,-apple-system,\"Segoe UI\",Roboto,\
          \"Helvetica Neue\",Arial,\"DejaVu Sans\",sans-serif;\

@@ -1,9 +1,11 @@
 //! Memory kept over one forward and backward pass, with its peak.
 
 use crate::axis::{Axis, binary};
-use crate::canvas::{Anchor, Key, draw};
+use crate::canvas::{Anchor, draw};
 use crate::data::{data, number};
+use crate::legend::{Entry, Key};
 use crate::names::Names;
+use crate::theme::Look;
 use crate::{Caption, Figure, Result, check, not_empty, text, theme};
 
 /// One plan's kept bytes over one forward and backward pass.
@@ -11,6 +13,8 @@ use crate::{Caption, Figure, Result, check, not_empty, text, theme};
 pub struct MemoryTimeline<'a> {
     /// The plan's name.
     pub name: &'a str,
+    /// Its look.
+    pub look: Look,
     /// Bytes kept after each event, by the ledger.
     pub kept: &'a [f64],
     /// Live bytes by the counting allocator after each event; empty if not counted.
@@ -61,11 +65,12 @@ pub fn memory_timeline(
         }
         first = first.min(position(course, 0));
         last = last.max(position(course, course.kept.len() - 1));
-        let name = format!("{}: peak {}", shown.at(i), binary(peak(course).1));
-        legend.push((name, theme::plan(i), Key::Line));
+        let text = |name: &str| format!("{name}: peak {}", binary(peak(course).1));
+        let entry = Entry::new(text(shown.at(i)), course.look, Key::Line);
+        legend.push(entry.hover(text(course.name)));
     }
     if courses.iter().any(|c| !c.live.is_empty()) {
-        legend.push(("live, counting allocator".to_string(), theme::plan(0), Key::Dashed));
+        legend.push(Entry::new("live, counting allocator", theme::plan(0), Key::Dashed));
     }
     let svg = draw(caption, theme::HEIGHT, &legend, |canvas| {
         let mut frame = canvas.free;
@@ -96,8 +101,8 @@ pub fn memory_timeline(
                 free_from = end + 6;
             }
         }
-        for (i, course) in courses.iter().enumerate() {
-            let look = theme::plan(i);
+        for course in courses {
+            let look = course.look;
             let xs: Vec<f64> = (0..course.kept.len()).map(|e| position(course, e)).collect();
             if !course.live.is_empty() {
                 panel.line(&xs, course.live, look.ink, 1, true)?;

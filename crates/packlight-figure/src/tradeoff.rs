@@ -1,21 +1,26 @@
 //! Accuracy against cost: one point for each plan, and the Pareto front.
 
-use crate::axis::Axis;
-use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::axis::{Axis, binary};
+use crate::canvas::{Canvas, Frame, draw};
 use crate::data::{data, number};
+use crate::family::{Family, occurring};
+use crate::labels::Labels;
+use crate::legend::{Entry, Key};
 use crate::names::Names;
 use crate::panel::Panel;
-use crate::theme::Look;
-use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
+use crate::plan_list::{self, Item, plan_list};
+use crate::theme::{self, Look};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text};
 
 /// One plan's results, seed by seed.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// The plan's name.
     pub name: &'a str,
-    /// Its family, such as `pool`: if there are too many plans for a colour each, each family has
-    /// one.
-    pub family: &'a str,
+    /// Its look where there are few plans.
+    pub look: Look,
+    /// Its family, which gives its look where there are many.
+    pub family: Family,
     /// Cost of each seed.
     pub cost: &'a [f64],
     /// Accuracy of each seed, as a fraction.
@@ -31,11 +36,35 @@ pub enum Cost<'a> {
     Ratio(&'a str),
 }
 
-/// With more plans than this, colours stand for families and labels are small.
+impl Cost<'_> {
+    /// The name of its column in the data.
+    fn column(self) -> &'static str {
+        match self {
+            Cost::Bytes(_) => "bytes",
+            Cost::Ratio(_) => "ratio",
+        }
+    }
+
+    fn text(self, value: f64) -> String {
+        match self {
+            Cost::Bytes(_) => binary(value),
+            Cost::Ratio(_) => format!("{value:.2}×"),
+        }
+    }
+}
+
+/// More plans than this have the looks of their families, and only some have labels.
 const FEW: usize = 7;
 
-const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds, with bars from the \
-    lowest to the highest seed. Better is up and to the left.";
+const HOW_TO_READ: &str = "One marker for each plan: the mean over its seeds. Better is up and to the \
+    left.";
+
+const ALL: &str = " Bars reach from the lowest to the highest seed.";
+
+const SOME: &str = " The legend gives each family of methods its colour and marker. Labels, with bars \
+    from the lowest to the highest seed, are given to the first plan, to those at the ends of both \
+    axes and to those on the Pareto front, if there is one; a pointer over a marker shows its plan. \
+    The list below has all plans, from the cheapest to the most expensive.";
 
 const FRONT: &str = " The dashed steps are the Pareto \
     front: no other plan is both as cheap and as accurate as a plan on it, and every plan to the \
@@ -62,7 +91,8 @@ pub fn pareto_front(points: &[(f64, f64)]) -> Vec<usize> {
 
 /// Draws accuracy against cost, with the Pareto front if `with_front`: where the costs differ by less
 /// than is certain, it would say what nobody knows. The cost axis is logarithmic if the costs differ
-/// more than tenfold.
+/// more than tenfold. Of more than seven plans only the first, the extremes and the front have labels,
+/// and a list below the axes has all.
 ///
 /// # Errors
 /// Returns an error if there is no candidate, or one has no seeds or not as many costs as
@@ -74,11 +104,7 @@ pub fn tradeoff(
     with_front: bool,
 ) -> Result<Figure> {
     not_empty(caption, "plan", candidates.len())?;
-    let column = match cost {
-        Cost::Bytes(_) => "bytes",
-        Cost::Ratio(_) => "ratio",
-    };
-    let mut data = data(&["plan", "seed_index", column, "accuracy"])?;
+    let mut data = data(&["plan", "seed_index", cost.column(), "accuracy"])?;
     for candidate in candidates {
         not_empty(caption, "seed", candidate.accuracy.len())?;
         check(caption, candidate.name, candidate.accuracy.len(), candidate.cost.len())?;
@@ -87,53 +113,156 @@ pub fn tradeoff(
             data.write_record([name, seed.to_string(), number(*cost), number(*accuracy)])?;
         }
     }
-    let (x, y) = axes(cost, candidates);
+    let all: Vec<Point> = candidates.iter().map(|c| Point::new(c, candidates.len())).collect();
+    let means: Vec<(f64, f64)> = all.iter().map(|p| (p.cost.0, p.accuracy.0)).collect();
+    let front = if with_front { pareto_front(&means) } else { Vec::new() };
     let few = candidates.len() <= FEW;
-    let size = if few { theme::LABEL } else { theme::TICK - 1.0 };
-    let shown = Names::new(candidates.iter().map(|c| c.name), size, theme::NAME);
-    let height = if few { theme::HEIGHT } else { theme::HEIGHT + 220 };
-    let svg = draw(caption, height, &[], |canvas| {
-        let panel = canvas.panel(canvas.free, &x, &y, 0)?;
-        let means: Vec<(f64, f64)> = candidates
-            .iter()
-            .map(|c| {
-                (
-                    mean_and_range(c.cost.iter().copied()).0,
-                    mean_and_range(c.accuracy.iter().copied()).0,
-                )
-            })
-            .collect();
-        let front = if with_front { pareto_front(&means) } else { Vec::new() };
-        let mut taken = steps(canvas, &panel, front.iter().map(|&i| means[i]))?;
-        for (i, candidate) in candidates.iter().enumerate() {
-            let look = if few { theme::plan(i) } else { theme::plan(family(candidates, i)) };
-            taken.extend(marker(canvas, &panel, candidate, look, few)?);
+    let mut labelled = front.clone(); // first, so that they are nearest to their markers
+    match few {
+        true => labelled.extend(0..candidates.len()),
+        false => labelled.extend(extremes(&means)),
+    }
+    let mut seen = Vec::new();
+    labelled.retain(|i| {
+        all[*i].defined() && !seen.contains(i) && {
+            seen.push(*i);
+            true
         }
-        // Labels of the front first, so that they are nearest to their markers.
-        let others = (0..candidates.len()).filter(|i| !front.contains(i));
-        let finite = |i: &usize| means[*i].0.is_finite() && means[*i].1.is_finite();
-        for i in front.iter().copied().chain(others).filter(finite) {
-            let (at, n) = (panel.at(means[i].0, means[i].1), candidates[i].accuracy.len());
-            let alone = !few && candidates.iter().all(|c| c.accuracy.len() == n);
-            let n = if alone { String::new() } else { format!(" (n = {n})") };
-            let label = format!("{}{n}", shown.at(i));
-            taken.push(write(canvas, &taken, panel.inside(), at, &label, size)?);
+    });
+    let shown = Names::new(candidates.iter().map(|c| c.name), theme::LABEL, theme::NAME);
+    let (legend, below) = match few {
+        true => (Vec::new(), 0),
+        false => (legend(candidates), plan_list::height(candidates.len())),
+    };
+    let (x, y) = axes(cost, candidates);
+    let height = theme::HEIGHT + below as u32 + if few { 0 } else { 60 };
+    let svg = draw(caption, height, &legend, |canvas| {
+        let frame = Frame { bottom: canvas.free.bottom - below, ..canvas.free };
+        let panel = canvas.panel(frame, &x, &y, 0)?;
+        let mut labels = Labels::new(panel.inside(), theme::LABEL);
+        steps(canvas, &panel, front.iter().map(|&i| means[i]), &mut labels)?;
+        for &i in &labelled {
+            bars(canvas, &panel, &all[i], &mut labels)?;
+        }
+        for (point, candidate) in all.iter().zip(candidates).filter(|(p, _)| p.defined()) {
+            if few {
+                seeds(canvas, &panel, candidate)?;
+            }
+            marker(canvas, &panel, point, &mut labels)?;
+            canvas.hover(point.area(&panel), &said(cost, candidate, point));
+        }
+        for &i in &labelled {
+            let name = candidates[i].name;
+            let n = if few { format!(" (n = {})", all[i].n) } else { String::new() };
+            let label = (&*format!("{}{n}", shown.at(i)), &*format!("{name}{n}"));
+            labels.write(canvas, all[i].at(&panel), label)?;
+        }
+        if !few {
+            list(canvas, cost, candidates, &all)?;
         }
         Ok(())
     })?;
-    let front = if with_front { FRONT } else { "" };
-    caption.figure(svg, data, format!("{HOW_TO_READ}{front}{}", shown.key()))
+    let how = format!(
+        "{HOW_TO_READ}{}{}{}",
+        if few { ALL } else { SOME },
+        if with_front { FRONT } else { "" },
+        shown.key()
+    );
+    caption.figure(svg, data, how)
 }
 
-/// The index of a candidate's family, families being numbered in order of appearance.
-fn family(candidates: &[Candidate<'_>], of: usize) -> usize {
-    let mut families: Vec<&str> = Vec::new();
-    for candidate in &candidates[..=of] {
-        if !families.contains(&candidate.family) {
-            families.push(candidate.family);
+/// A candidate's mean, lowest and highest values, and its look.
+struct Point {
+    cost: (f64, f64, f64),
+    accuracy: (f64, f64, f64),
+    n: usize,
+    look: Look,
+    radius: i32,
+}
+
+impl Point {
+    /// The point of one of `count` candidates.
+    fn new(candidate: &Candidate<'_>, count: usize) -> Self {
+        let (look, radius) = match count <= FEW {
+            true => (candidate.look, 6),
+            false => (candidate.family.look(), 5),
+        };
+        Self {
+            cost: mean_and_range(candidate.cost.iter().copied()),
+            accuracy: mean_and_range(candidate.accuracy.iter().copied()),
+            n: candidate.accuracy.len(),
+            look,
+            radius,
         }
     }
-    families.iter().position(|f| *f == candidates[of].family).unwrap_or_default()
+
+    fn defined(&self) -> bool {
+        self.cost.0.is_finite() && self.accuracy.0.is_finite()
+    }
+
+    fn at(&self, panel: &Panel<'_, '_>) -> (i32, i32) {
+        panel.at(self.cost.0, self.accuracy.0)
+    }
+
+    /// The area of its marker.
+    fn area(&self, panel: &Panel<'_, '_>) -> Frame {
+        let ((x, y), r) = (self.at(panel), self.radius + 2);
+        Frame { left: x - r, top: y - r, right: x + r, bottom: y + r }
+    }
+}
+
+/// The first point and those at the ends of both axes.
+fn extremes(points: &[(f64, f64)]) -> Vec<usize> {
+    let order = |of: fn(&(f64, f64)) -> f64| {
+        let defined = (0..points.len()).filter(|&i| of(&points[i]).is_finite());
+        let mut order: Vec<usize> = defined.collect();
+        order.sort_by(|&a, &b| of(&points[a]).total_cmp(&of(&points[b])));
+        [order.first().copied(), order.last().copied()]
+    };
+    let ends = order(|p| p.0).into_iter().chain(order(|p| p.1));
+    std::iter::once(0).chain(ends.flatten()).collect()
+}
+
+/// An entry for each family that occurs.
+fn legend(candidates: &[Candidate<'_>]) -> Vec<Entry> {
+    let families = occurring(candidates.iter().map(|c| c.family));
+    families.into_iter().map(|f| Entry::new(f.name(), f.look(), Key::Mark)).collect()
+}
+
+/// What a pointer over a marker shows.
+fn said(cost: Cost<'_>, candidate: &Candidate<'_>, point: &Point) -> String {
+    let (mean, low, high) = point.accuracy;
+    let accuracy = |value: f64| text::decimal(value, 0.001);
+    format!(
+        "{}: {}, accuracy {} ({} to {}), n = {}",
+        candidate.name,
+        cost.text(point.cost.0),
+        accuracy(mean),
+        accuracy(low),
+        accuracy(high),
+        point.n,
+    )
+}
+
+/// All plans below the axes, from the cheapest to the most expensive.
+fn list(
+    canvas: &Canvas<'_>,
+    cost: Cost<'_>,
+    candidates: &[Candidate<'_>],
+    all: &[Point],
+) -> Result<()> {
+    let mut order: Vec<(&Candidate<'_>, &Point)> = candidates.iter().zip(all).collect();
+    order.sort_by(|a, b| a.1.cost.0.total_cmp(&b.1.cost.0));
+    let dash = |text: String, value: f64| if value.is_finite() { text } else { "–".to_string() };
+    let numbers = |point: &Point| {
+        let (price, accuracy) = (point.cost.0, point.accuracy.0);
+        [dash(cost.text(price), price), dash(text::decimal(accuracy, 0.001), accuracy)]
+    };
+    let items: Vec<Item<'_>> = order
+        .iter()
+        .map(|(c, point)| Item { name: c.name, look: point.look, numbers: numbers(point) })
+        .collect();
+    plan_list(canvas, canvas.free, [cost.column(), "accuracy"], &items)
 }
 
 fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
@@ -156,13 +285,13 @@ fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
     (x, y)
 }
 
-/// Draws the front as steps up to the right end of the axes. Returns where the steps would cross
-/// labels.
+/// Draws the front as steps up to the right end of the axes.
 fn steps(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,
     front: impl Iterator<Item = (f64, f64)>,
-) -> Result<Vec<Frame>> {
+    labels: &mut Labels,
+) -> Result<()> {
     let mut points: Vec<(i32, i32)> = Vec::new();
     for (x, y) in front.map(|(cost, accuracy)| panel.at(cost, accuracy)) {
         points.extend(points.last().map(|&(_, below)| (x, below)));
@@ -172,93 +301,49 @@ fn steps(
         points.push((panel.inside().right, y));
         canvas.path(&points, theme::AXIS, 1, true)?;
     }
-    let frame = |ends: &[(i32, i32)]| Frame {
-        left: ends[0].0,
-        top: ends[0].1.min(ends[1].1) - 1,
-        right: ends[1].0 + 1,
-        bottom: ends[0].1.max(ends[1].1) + 1,
-    };
-    Ok(points.windows(2).map(frame).collect())
+    points.windows(2).for_each(|ends| labels.avoid_line(ends[0], ends[1]));
+    Ok(())
 }
 
-/// Draws one candidate's mean with its bars and, if there are few candidates, a faint dot for each
-/// seed. Returns the area that labels must avoid.
+/// A faint dot for each seed.
+fn seeds(canvas: &Canvas<'_>, panel: &Panel<'_, '_>, candidate: &Candidate<'_>) -> Result<()> {
+    for (cost, accuracy) in candidate.cost.iter().zip(candidate.accuracy) {
+        if cost.is_finite() && accuracy.is_finite() {
+            let (x, y) = panel.at(*cost, *accuracy);
+            let dot = [(x - 3, y), (x, y - 3), (x + 3, y), (x, y + 3)];
+            canvas.polygon(&dot, candidate.look.ink, 0.35)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bars from the lowest to the highest seed.
+fn bars(
+    canvas: &Canvas<'_>,
+    panel: &Panel<'_, '_>,
+    point: &Point,
+    labels: &mut Labels,
+) -> Result<()> {
+    let (x, y) = point.at(panel);
+    let [top, bottom] = [point.accuracy.2, point.accuracy.1].map(|at| panel.at(point.cost.0, at).1);
+    let [left, right] = [point.cost.1, point.cost.2].map(|at| panel.at(at, point.accuracy.0).0);
+    let mut lines = vec![[(x, top), (x, bottom)], [(left, y), (right, y)]];
+    lines.extend([top, bottom].map(|at| [(x - 3, at), (x + 3, at)]));
+    for line in lines {
+        canvas.path(&line, point.look.ink, 1, false)?;
+        labels.avoid_line(line[0], line[1]);
+    }
+    Ok(())
+}
+
 fn marker(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,
-    candidate: &Candidate<'_>,
-    look: Look,
-    few: bool,
-) -> Result<Option<Frame>> {
-    let (cost, cost_low, cost_high) = mean_and_range(candidate.cost.iter().copied());
-    let (accuracy, low, high) = mean_and_range(candidate.accuracy.iter().copied());
-    if !cost.is_finite() || !accuracy.is_finite() {
-        return Ok(None);
-    }
-    for (x, y) in candidate.cost.iter().zip(candidate.accuracy).filter(|_| few) {
-        let (x, y) = panel.at(*x, *y);
-        let dot = [(x - 3, y), (x, y - 3), (x + 3, y), (x, y + 3)];
-        canvas.polygon(&dot, look.ink, 0.35)?;
-    }
-    let (x, y) = panel.at(cost, accuracy);
-    let (top, bottom) = (panel.at(cost, high).1, panel.at(cost, low).1);
-    let (left, right) = (panel.at(cost_low, accuracy).0, panel.at(cost_high, accuracy).0);
-    canvas.path(&[(x, top), (x, bottom)], look.ink, 1, false)?;
-    canvas.path(&[(left, y), (right, y)], look.ink, 1, false)?;
-    for at in [top, bottom] {
-        canvas.path(&[(x - 3, at), (x + 3, at)], look.ink, 1, false)?;
-    }
-    let radius = if few { 6 } else { 4 };
-    canvas.mark((x, y), look, radius)?;
-    let room = radius + 2;
-    // With many candidates only the marker itself is kept clear, or no label would fit.
-    let (top, bottom) =
-        if few { (top.min(y - room), bottom.max(y + room)) } else { (y - 5, y + 5) };
-    Ok(Some(Frame { left: x - room, top, right: x + room, bottom }))
-}
-
-/// Writes a label as near to `(x, y)` as it fits without touching anything placed before, with a
-/// thin line to its marker if it is far away; right beside the marker if it fits nowhere.
-fn write(
-    canvas: &Canvas<'_>,
-    taken: &[Frame],
-    inside: Frame,
-    (x, y): (i32, i32),
-    label: &str,
-    size: f64,
-) -> Result<Frame> {
-    let (width, half) = (text::width(label, size), (size * 0.6) as i32);
-    let frame = |left: i32, middle: i32| Frame {
-        left,
-        top: middle - half,
-        right: left + width,
-        bottom: middle + half,
-    };
-    let row = 2 * half + 1;
-    let tries = (0..16).flat_map(|i| {
-        let aside = 10 + 3 * i;
-        [y - i * row, y + i * row]
-            .into_iter()
-            .flat_map(move |y| [frame(x + aside, y), frame(x - aside - width, y)])
-    });
-    let apart = |a: &Frame, b: &Frame| {
-        a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top
-    };
-    let fits = |f: &Frame| {
-        f.left >= inside.left
-            && f.right <= inside.right
-            && f.top >= inside.top
-            && f.bottom <= inside.bottom
-            && taken.iter().all(|t| apart(f, t))
-    };
-    let at = tries.into_iter().find(fits).unwrap_or_else(|| frame(x + 10, y));
-    let middle = (at.top + at.bottom) / 2;
-    if (middle - y).abs() > row {
-        let near = if at.left > x { at.left - 1 } else { at.right + 1 };
-        canvas.path(&[(x, y), (near, middle)], theme::AXIS, 1, false)?;
-    }
-    canvas.print((at.left, middle), label, size, theme::TEXT, Anchor::Start)?;
-    Ok(at)
+    point: &Point,
+    labels: &mut Labels,
+) -> Result<()> {
+    labels.avoid(point.area(panel));
+    canvas.mark(point.at(panel), point.look, point.radius)
 }
 
 #[cfg(test)]
@@ -278,12 +363,5 @@ mod tests {
         ];
         assert_eq!(pareto_front(&points), [1, 2, 0]);
         assert_eq!(pareto_front(&[]), [0usize; 0]);
-    }
-
-    #[test]
-    fn families_are_numbered_as_they_appear() {
-        let of = |family| Candidate { name: "", family, cost: &[], accuracy: &[] };
-        let candidates = [of("none"), of("pool"), of("q"), of("pool")];
-        assert_eq!((0..4).map(|i| family(&candidates, i)).collect::<Vec<_>>(), [0, 1, 2, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! Bias and variance of a whole network's gradient, over repeated backward passes on one batch.
+//! Error, bias and variance of a whole network's gradient, over repeated backward passes on one batch.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,18 @@ use packlight_record::Record;
 
 use crate::study::Run;
 
-/// Bias and variance of one plan's gradient, means over probed steps and seeds.
+/// The gradient of one seed's run at one probed step, of all parameters together.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct GradientError {
+    pub(crate) seed: u64,
+    pub(crate) step: u64,
+    /// `|h - g| / |g|`.
+    pub(crate) error: f64,
+    /// Draws, and what they separate; `None` if passes were not repeated.
+    pub(crate) drawn: Option<BiasAndVariance>,
+}
+
+/// Bias and variance of a plan's gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BiasAndVariance {
     /// Draws per step.
@@ -22,38 +33,61 @@ pub(crate) struct BiasAndVariance {
 #[derive(Default)]
 struct Squares {
     exact: f64,
+    error: f64,
+    /// Of the parameters with draws only.
+    exact_drawn: f64,
     bias: f64,
     variance: f64,
+    draws: u64,
 }
 
-/// Combines the parameters of each step, weighted by the squared norms of their exact gradients;
-/// `None` if no step has repeated draws. Parameters whose exact gradient is zero have no relative bias
-/// or variance and are left out.
-pub(crate) fn bias_and_variance<'a>(
-    runs: impl Iterator<Item = &'a Run>,
-) -> Option<BiasAndVariance> {
+/// Combines the parameters of each step, weighted by the squared norms of their exact gradients, in
+/// the order of seeds and steps. Parameters whose exact gradient is zero have no relative error and
+/// are left out.
+pub(crate) fn gradient_errors<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<GradientError> {
     let mut steps: BTreeMap<(u64, u64), Squares> = BTreeMap::new();
-    let mut most = 0;
     for run in runs {
         for record in &run.records {
-            let Record::WholeGradient { step, fidelity, draws: Some(draws), .. } = record else {
-                continue;
-            };
-            let (Some(bias), Some(variance)) = (draws.bias, draws.variance) else { continue };
+            let Record::WholeGradient { step, fidelity, draws, .. } = record else { continue };
+            let Some(error) = fidelity.relative_error else { continue };
             let square = fidelity.exact_norm * fidelity.exact_norm;
             let sum = steps.entry((run.manifest.seed, *step)).or_default();
             sum.exact += square;
+            sum.error += error * error * square;
+            let Some(draws) = draws else { continue };
+            let (Some(bias), Some(variance)) = (draws.bias, draws.variance) else { continue };
+            sum.exact_drawn += square;
             sum.bias += (bias * bias - variance / draws.count.max(1) as f64) * square;
             sum.variance += variance * square;
-            most = most.max(draws.count);
+            sum.draws = sum.draws.max(draws.count);
         }
     }
-    let defined: Vec<&Squares> = steps.values().filter(|s| s.exact > 0.0).collect();
+    let defined = steps.into_iter().filter(|(_, sum)| sum.exact > 0.0);
+    defined
+        .map(|((seed, step), sum)| GradientError {
+            seed,
+            step,
+            error: (sum.error / sum.exact).sqrt(),
+            drawn: (sum.exact_drawn > 0.0).then(|| BiasAndVariance {
+                draws: sum.draws,
+                bias: (sum.bias / sum.exact_drawn).max(0.0).sqrt(),
+                variance: sum.variance / sum.exact_drawn,
+            }),
+        })
+        .collect()
+}
+
+/// The means over probed steps and seeds; `None` if no step has repeated draws.
+pub(crate) fn bias_and_variance<'a>(
+    runs: impl Iterator<Item = &'a Run>,
+) -> Option<BiasAndVariance> {
+    let steps = gradient_errors(runs);
+    let drawn: Vec<BiasAndVariance> = steps.iter().filter_map(|step| step.drawn).collect();
     let mean =
-        |of: fn(&Squares) -> f64| defined.iter().map(|s| of(s)).sum::<f64>() / defined.len() as f64;
-    (!defined.is_empty()).then(|| BiasAndVariance {
-        draws: most,
-        bias: mean(|s| (s.bias / s.exact).max(0.0).sqrt()),
-        variance: mean(|s| s.variance / s.exact),
+        |of: fn(&BiasAndVariance) -> f64| drawn.iter().map(of).sum::<f64>() / drawn.len() as f64;
+    (!drawn.is_empty()).then(|| BiasAndVariance {
+        draws: drawn.iter().map(|d| d.draws).max().unwrap_or(0),
+        bias: mean(|d| d.bias),
+        variance: mean(|d| d.variance),
     })
 }

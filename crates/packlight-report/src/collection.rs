@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use maud::{Markup, html};
+use packlight_figure::Figure;
 use packlight_spec::Collection;
 use serde::Serialize;
 
 use crate::collection_table::{Column, collection_tables};
 use crate::document::document;
-use crate::figures::Source;
+use crate::figures::{Network, Source, collection_figure};
 use crate::page::drawing_in;
-use crate::report::Report;
+use crate::report::{Report, write_figure};
 use crate::{Error, Result, Summary, answers, file, format, html_tables, notices};
 
 /// The files of a collection's report.
@@ -32,7 +33,7 @@ pub struct CollectionSummary {
 /// Returns an error if no study has runs, a folder cannot be read or a file cannot be written.
 pub fn write_collection(collection: &Collection, folder: &Path) -> Result<CollectionSummary> {
     let (mut studies, mut missing) = (Vec::new(), Vec::new());
-    let (mut columns, mut sections) = (Vec::new(), Vec::new());
+    let (mut columns, mut networks, mut sections) = (Vec::new(), Vec::new(), Vec::new());
     for name in &collection.studies {
         let report = match Report::read(&folder.join(name)) {
             Ok(report) => report,
@@ -45,15 +46,20 @@ pub fn write_collection(collection: &Collection, folder: &Path) -> Result<Collec
         studies.push(report.write(&folder.join(name))?);
         let source = report.source();
         columns.push(Column::new(name, &source));
+        networks.push(Network::new(name, &source));
         sections.push(section(name, &source)?);
     }
     if studies.is_empty() {
         return Err(Error::NoRuns { study: folder.into(), runs: folder.into() });
     }
+    let figure = collection_figure(&networks)?;
+    if let Some(figure) = &figure {
+        write_figure(folder, figure)?;
+    }
     let page = folder.join("index.html");
     let html = document(
         &collection.title,
-        &body(&collection.title, &columns, &sections, &studies, &missing),
+        &body(&collection.title, &columns, figure.as_ref(), &sections, &studies, &missing),
     );
     file::write(&page, html.as_bytes())?;
     Ok(CollectionSummary { page, studies, missing })
@@ -63,6 +69,7 @@ pub fn write_collection(collection: &Collection, folder: &Path) -> Result<Collec
 fn body(
     title: &str,
     columns: &[Column],
+    figure: Option<&Figure>,
     sections: &[Markup],
     studies: &[Summary],
     missing: &[String],
@@ -98,6 +105,7 @@ fn body(
             }
             section #across {
                 h2 { "All together" }
+                @if let Some(figure) = figure { (drawing_in(figure, "")) }
                 (collection_tables(columns))
             }
             @for section in sections { (section) }

@@ -29,6 +29,15 @@ pub(crate) fn thousandths(value: f64) -> String {
     }
 }
 
+/// A cosine with three decimals, or its distance from 1 where they would all be nines.
+pub(crate) fn cosine(value: f64) -> String {
+    let distance = 1.0 - value;
+    match (1e-12..5e-4).contains(&distance) {
+        true => format!("1 − {distance:.1e}").replace('-', "−"),
+        false => thousandths(value),
+    }
+}
+
 /// Bytes in binary units; an en dash for `None`.
 pub(crate) fn bytes(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_string(), packlight_figure::binary)
@@ -91,6 +100,7 @@ mod tests {
         assert_eq!(percent(f64::NAN), "–");
         let said = [0.1234, -2.0, 60_140_667.5, f64::INFINITY].map(thousandths);
         assert_eq!(said, ["0.123", "−2.000", "6.0e7", "–"]);
+        assert_eq!([0.99996, 1.0, 0.87].map(cosine), ["1 − 4.0e−5", "1.000", "0.870"]);
         assert_eq!(change(77.0, 100.0, "less", "more"), "23.0 % less");
         assert_eq!(change(100.0, 100.0, "less", "more"), "no difference");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");

@@ -17,6 +17,7 @@ mod collection_table;
 mod comparison;
 mod document;
 mod error;
+mod family;
 mod figures;
 mod file;
 mod finding;

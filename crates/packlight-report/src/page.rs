@@ -156,7 +156,7 @@ pub(crate) fn drawing_in(figure: &Figure, folder: &str) -> Markup {
     let file = |kind: &str| format!("{folder}figures/{id}.{kind}");
     html! {
         figure id={ (folder) (id) } {
-            (PreEscaped(svg))
+            div .drawing tabindex="0" role="region" aria-label=(figure.title) { (PreEscaped(svg)) }
             figcaption {
                 b { "How to read this. " } (figure.how_to_read) " "
                 a href=(file("svg")) { "SVG" } " · " a href=(file("csv")) { "CSV" }

@@ -1,6 +1,8 @@
 //! The report of one study.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use packlight_figure::Figure;
 
 use crate::figures::{self, Source};
 use crate::finding::{self, Finding};
@@ -53,10 +55,7 @@ impl Report {
         table_files.extend(self.tables.write(&tables_dir)?);
         let mut drawings = Vec::new();
         for figure in groups.iter().flat_map(|group| &group.figures) {
-            let svg = folder.join("figures").join(format!("{}.svg", figure.id));
-            file::write(&svg, figure.svg.as_bytes())?;
-            file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
-            drawings.push(svg);
+            drawings.push(write_figure(folder, figure)?);
         }
         let page = folder.join("index.html");
         let html = page::page(&source, &groups, &table_files);
@@ -81,4 +80,15 @@ impl Report {
             findings: self.findings.clone(),
         })
     }
+}
+
+/// Writes a figure into `figures/` of `folder`, with its data beside it, and returns the drawing's path.
+///
+/// # Errors
+/// Returns an error if a file cannot be written.
+pub(crate) fn write_figure(folder: &Path, figure: &Figure) -> Result<PathBuf> {
+    let svg = folder.join("figures").join(format!("{}.svg", figure.id));
+    file::write(&svg, figure.svg.as_bytes())?;
+    file::write(&svg.with_extension("csv"), figure.csv.as_bytes())?;
+    Ok(svg)
 }

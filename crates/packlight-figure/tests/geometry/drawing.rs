@@ -73,6 +73,8 @@ pub(crate) struct Drawing {
     /// Centres of circles with their colour.
     pub(crate) circles: Vec<(Point, String)>,
     pub(crate) labels: Vec<Label>,
+    /// Areas with the text that a pointer over them shows.
+    pub(crate) hovers: Vec<(Rect, String)>,
 }
 
 impl Drawing {
@@ -106,11 +108,14 @@ impl Drawing {
                 self.shapes.push(Path { points, color: text("fill"), width: 0.0, opacity });
             }
             "rect" => {
-                let (left, top) = (number(node, "x"), number(node, "y"));
-                let (right, bottom) = (left + number(node, "width"), top + number(node, "height"));
                 let filled = text("fill") != "none";
                 let color = text(if filled { "fill" } else { "stroke" });
-                self.rects.push(Rect { left, top, right, bottom, color, filled });
+                self.rects.push(Rect { color, filled, ..Rect::of(node) });
+            }
+            "g" => {
+                let part = |name: &str| node.children().find(|n| n.has_tag_name(name)).unwrap();
+                let text = part("title").text().unwrap_or_default().to_owned();
+                self.hovers.push((Rect::of(part("rect")), text));
             }
             "circle" => self.circles.push(((number(node, "cx"), number(node, "cy")), text("fill"))),
             "text" => self.labels.push(Label {
@@ -201,6 +206,12 @@ impl Drawing {
 }
 
 impl Rect {
+    fn of(node: Node<'_, '_>) -> Self {
+        let (left, top) = (number(node, "x"), number(node, "y"));
+        let (right, bottom) = (left + number(node, "width"), top + number(node, "height"));
+        Self { left, top, right, bottom, ..Self::none() }
+    }
+
     fn none() -> Self {
         let color = String::new();
         Self { left: 0.0, top: 0.0, right: 0.0, bottom: 0.0, color, filled: false }

@@ -1,8 +1,8 @@
 //! Figures with lines and points: curves, small multiples, the memory over a step, trade-offs.
 
 use packlight_figure::{
-    Candidate, Cost, Line, MemoryTimeline, Panel, cosine_multiples, curves, memory_timeline,
-    tradeoff,
+    Candidate, Cost, Family, Line, Look, MemoryTimeline, Panel, cosine_multiples, curves,
+    memory_timeline, tradeoff,
 };
 
 use crate::caption;
@@ -97,7 +97,8 @@ fn small_multiples_show_each_layer_s_cosine_or_its_distance_from_1() {
 fn the_timeline_steps_through_its_bytes_and_marks_the_peak() {
     let kept = [2.0, 3.0, 5.5, 3.0, 2.0, 0.0].map(|m| m * MIB);
     let live = [2.5, 3.5, 6.5, 4.0, 2.0, 0.5].map(|m| m * MIB);
-    let course = MemoryTimeline { name: "none", kept: &kept, live: &live, backward: 3 };
+    let course =
+        MemoryTimeline { name: "none", look: Look::plan(0), kept: &kept, live: &live, backward: 3 };
     let figure = memory_timeline(&caption("timeline"), &[(0, "conv1")], &[course]).unwrap();
     let drawing = Drawing::of(&figure);
     let panel = &drawing.panels()[0];
@@ -139,7 +140,11 @@ fn tradeoffs_put_each_plan_at_its_cost_and_accuracy() {
     ] {
         let candidates: Vec<_> = plans
             .iter()
-            .map(|(name, cost, accuracy)| Candidate { name, family: name, cost, accuracy })
+            .enumerate()
+            .map(|(i, (name, cost, accuracy))| {
+                let (look, family) = (Look::plan(i), Family::Pooling);
+                Candidate { name, look, family, cost, accuracy }
+            })
             .collect();
         let drawing =
             Drawing::of(&tradeoff(&caption("tradeoff"), cost, &candidates, true).unwrap());

@@ -1,11 +1,10 @@
 //! Plans whose names are as long as a study allows.
 
 use packlight_figure::{
-    Candidate, Cost, Figure, IndicatorColumn, KeptBytes, KeptColumn, Line, MemoryTimeline, Panel,
-    PlanCosines, Quantiles, cosine_heatmap, cosine_overview, curves, kept_bytes,
-    learning_indicator, memory_timeline, tradeoff,
+    Candidate, Caption, Compared, Cost, Family, Figure, Heatmap, IndicatorColumn, KeptBytes,
+    KeptColumn, Line, Look, MemoryTimeline, Panel, PlanCosines, Quantiles, cosine_heatmap,
+    cosine_overview, curves, kept_bytes, learning_indicator, memory_timeline, tradeoff,
 };
-use packlight_figure::{Caption, Compared, Heatmap};
 
 use crate::drawing::Drawing;
 
@@ -21,7 +20,9 @@ fn figures(names: &[String]) -> Vec<Figure> {
     let lines = names
         .iter()
         .fold(Panel::new("epoch", "loss"), |panel, name| panel.line(Line::new(name, &x, &seeds)));
-    let course = |name| MemoryTimeline { name, kept: &[1.0, 2.0, 0.0], live: &[], backward: 2 };
+    let look = Look::plan(1);
+    let course =
+        |name| MemoryTimeline { name, look, kept: &[1.0, 2.0, 0.0], live: &[], backward: 2 };
     let courses: Vec<_> = names.iter().map(|n| course(n.as_str())).collect();
     let spread =
         Quantiles { p05: 0.1, p25: 0.2, median: 0.3, p75: 0.4, p95: 0.5, nonpositive: 0.0 };
@@ -32,7 +33,8 @@ fn figures(names: &[String]) -> Vec<Figure> {
     let kept = [KeptBytes { layer: 0, part: 0, predicted: 2e6, counted: 2e6 }];
     let bytes: Vec<_> = names.iter().map(|name| KeptColumn { name, kept: &kept }).collect();
     let costs: Vec<[f64; 1]> = (0..names.len()).map(|i| [1.0 + 0.1 * i as f64]).collect();
-    let candidate = |(name, cost)| Candidate { name, family: "f", cost, accuracy: &[0.9] };
+    let family = Family::Pooling;
+    let candidate = |(name, cost)| Candidate { name, look, family, cost, accuracy: &[0.9] };
     let points: Vec<_> =
         names.iter().map(String::as_str).zip(&costs).map(|(n, c)| candidate((n, &c[..]))).collect();
     let rows: Vec<_> =
@@ -57,12 +59,15 @@ fn long_names_stay_on_the_sheet_and_can_be_told_apart() {
         let mut labels: Vec<String> =
             drawing.labels.iter().filter(shown).map(|l| l.text.clone()).collect();
         labels.retain(|text| !text.starts_with(&names[0][..20]) || text.contains('…'));
+        assert!(labels.iter().all(|text| !text.contains("mm_x")), "{labels:?}");
         labels.sort();
         labels.dedup();
         assert!(labels.len() >= names.len(), "{}: {labels:?}", figure.id);
         for name in &names {
             assert!(figure.how_to_read.contains(&format!(" is {name}")), "{}", figure.id);
             assert!(figure.csv.contains(name), "{}", figure.id);
+            let hovered = |text: &String| text.starts_with(name.as_str());
+            assert!(drawing.hovers.iter().any(|(_, text)| hovered(text)), "{}: {name}", figure.id);
         }
         assert!(figure.svg.contains(&format!("{}</title>", names.join(", "))), "{}", figure.id);
     }

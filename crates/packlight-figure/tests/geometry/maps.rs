@@ -107,3 +107,29 @@ fn the_overview_s_cells_lie_at_their_plan_and_layer() {
         }
     }
 }
+
+#[test]
+fn cosines_near_one_have_colours_by_their_distance_and_say_so() {
+    let cosine = vec![vec![0.99999, 0.999], vec![0.99, 1.0]];
+    let map = Heatmap {
+        compared: Compared::SideBySide,
+        layers: &["conv1", "fc"],
+        steps: &[0.0, 10.0],
+        cosine: &cosine,
+        norm: &[vec![0.5; 2], vec![0.5; 2]],
+        signed: true,
+    };
+    let figure = cosine_heatmap(&caption("near"), &map).unwrap();
+    let drawing = Drawing::of(&figure);
+    let bright: Vec<f64> =
+        drawing.filled_in(&drawing.panels()[0], &[]).iter().map(|r| brightness(&r.color)).collect();
+    assert!(bright[2] < bright[1] && bright[1] < bright[0] && bright[0] < bright[3], "{bright:?}");
+    // Each decade is a step of the same length on the scale.
+    let title = drawing.labels.iter().find(|label| label.text == "1 − cosine, log scale");
+    assert!(title.is_some() && drawing.labels.iter().any(|label| label.text == "1e−6"));
+    assert!(drawing.labels.iter().any(|label| label.text == "0.00500"), "the mean of 0.01 and 0");
+    assert!(figure.how_to_read.contains("distance from 1"));
+    let plans = [PlanCosines { name: "q8", mean: 0.999_495, cosine: &[0.99999, 0.999] }];
+    let overview = cosine_overview(&caption("near"), &["conv1", "fc"], &plans).unwrap();
+    assert!(overview.how_to_read.contains("distance from 1"));
+}

@@ -7,32 +7,30 @@ use packlight_figure::{Figure, IndicatorColumn, Quantiles, cosine_multiples, lea
 
 use super::{Source, by_seed, slug};
 use crate::Result;
-use crate::format::{list, thousandths};
+use crate::format::{self, list, thousandths};
 use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{PlanRow, mean};
 
 impl Source<'_> {
+    /// The layers that a plan changes, one line each.
     pub(super) fn multiples(&self, plan: &PlanRow) -> Result<Figure> {
         let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
-        let layers = self.probed()?;
+        let changed: Vec<String> = plan.compressed().map(|row| row.layer.clone()).collect();
+        let layers = self.in_order(&changed);
         let steps = distinct(&gradients, "step")?;
         let mut cosine = Vec::new();
         for layer in &layers {
             cosine.push(by_seed(&only(&gradients, "layer", layer)?, "step", &steps, "cosine")?);
         }
-        let compressed: Vec<&str> = plan.compressed().map(|l| l.layer.as_str()).collect();
-        let at = |step: usize| {
-            let rows = layers.iter().zip(&cosine).filter(|(l, _)| compressed.contains(&l.as_str()));
-            mean(rows.flat_map(|(_, seeds)| seeds.iter().map(move |s| s[step])))
-        };
+        let at = |step: usize| mean(cosine.iter().flatten().map(|seed| seed[step]));
         let last = steps.len() - 1;
         let title = match (at(0), at(last)) {
             (Some(from), Some(to)) if last > 0 => format!(
                 "{}: the mean cosine goes from {} at step {} to {} at step {}",
                 plan.plan.name,
-                thousandths(from),
+                format::cosine(from),
                 steps[0],
-                thousandths(to),
+                format::cosine(to),
                 steps[last],
             ),
             _ => format!("{}: cosine of each layer's gradient", plan.plan.name),
@@ -43,7 +41,7 @@ impl Source<'_> {
     }
 
     pub(super) fn indicator(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
-        let layers = self.probed()?;
+        let layers = self.probed(plans);
         let mut columns = Vec::new();
         let (mut said, mut below) = (Vec::new(), Vec::new());
         for plan in plans {

@@ -7,7 +7,7 @@ use polars::prelude::DataFrame;
 
 use super::{Source, slug};
 use crate::Result;
-use crate::format::thousandths;
+use crate::format::cosine;
 use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{ParameterRow, PlanRow};
 
@@ -19,10 +19,10 @@ impl Source<'_> {
             (Some(mean), Some(worst)) => format!(
                 "{}: mean cosine {} over the {} layers it compresses, lowest in {} ({})",
                 plan.plan.name,
-                thousandths(mean),
+                cosine(mean),
                 plan.compressed().count(),
                 worst.layer,
-                thousandths(worst.cosine),
+                cosine(worst.cosine),
             ),
             _ => {
                 format!(
@@ -31,7 +31,7 @@ impl Source<'_> {
                 )
             }
         };
-        let layers = self.probed()?;
+        let layers = self.probed(&[plan]);
         let rows = Rows { compared: Compared::SideBySide, key: "layer", names: &layers };
         // All plans share one scale.
         let signed = any_negative(&self.tables.gradients)?;
@@ -55,11 +55,11 @@ impl Source<'_> {
         let title = format!(
             "{}, whole passes: mean cosine {} over the {} of {} parameters whose gradient changes{}",
             plan.plan.name,
-            thousandths(mean),
+            cosine(mean),
             changed.len(),
             all.len(),
             lowest.map_or_else(String::new, |row| {
-                format!(", lowest in {} ({})", row.parameter, thousandths(row.cosine))
+                format!(", lowest in {} ({})", row.parameter, cosine(row.cosine))
             }),
         );
         let names: Vec<String> = changed.iter().map(|row| row.parameter.clone()).collect();

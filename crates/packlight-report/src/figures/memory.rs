@@ -54,7 +54,10 @@ impl Source<'_> {
         let title = format!("Peak of the bytes kept in a training step: {}", list(&peaks));
         let courses: Vec<MemoryTimeline<'_>> = courses
             .iter()
-            .map(|(name, kept, live, turn, _)| MemoryTimeline { name, kept, live, backward: *turn })
+            .map(|(name, kept, live, turn, _)| {
+                let look = self.look(name);
+                MemoryTimeline { name, look, kept, live, backward: *turn }
+            })
             .collect();
         let caption = self.caption(format!("memory-timeline{number}"), title);
         let subtitle = format!("{}; one step of the first seed (n = 1)", caption.subtitle);
@@ -70,7 +73,11 @@ impl Source<'_> {
     }
 
     pub(super) fn kept(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
-        let layers = self.in_order(&texts(&self.tables.kept, "layer")?);
+        let mut seen = Vec::new();
+        for plan in plans {
+            seen.extend(texts(&only(&self.tables.kept, "plan", &plan.plan.name)?, "layer")?);
+        }
+        let layers = self.in_order(&seen);
         if layers.is_empty() {
             return Ok(None);
         }

@@ -1,6 +1,8 @@
 //! The figures of a report: from tables to the slices that the figures take.
 
+mod collection;
 mod fidelity;
+mod gradient_error;
 mod heatmaps;
 mod memory;
 mod overview;
@@ -9,13 +11,15 @@ mod training;
 
 use std::collections::BTreeSet;
 
-use packlight_figure::{Caption, Figure};
+pub(crate) use collection::{Network, collection_figure};
+
+use packlight_figure::{Caption, Figure, Look};
 use polars::prelude::DataFrame;
 
 use crate::Result;
 use crate::finding::Finding;
 use crate::format::count;
-use crate::frame::{numbers, texts, whole};
+use crate::frame::{numbers, whole};
 use crate::plan::{PlanRow, codecs};
 use crate::study::Study;
 use crate::tables::Tables;
@@ -54,8 +58,11 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<FigureGroup>> {
     let all: Vec<&PlanRow> = source.plans.iter().collect();
     let once: Vec<&PlanRow> = codecs(source.plans).collect();
     let altering: Vec<&PlanRow> = source.plans.iter().filter(|p| p.compresses()).collect();
+    let wrong: Vec<&PlanRow> =
+        source.plans.iter().filter(|p| p.changed().next().is_some()).collect();
     put("Loss and accuracy, plan by plan".into(), source.in_groups(&all, Source::curves)?);
     let (tradeoffs, overview) = (source.tradeoffs()?, source.overview()?);
+    put("Gradient error over training".into(), source.in_groups(&wrong, Source::gradient_error)?);
     put("Memory over a training step".into(), source.in_groups(&once, Source::timeline)?);
     put("Bytes kept, layer by layer".into(), source.in_groups(&once, Source::kept)?);
     for plan in source.plans.iter().filter(|p| p.alters()) {
@@ -93,17 +100,39 @@ impl Source<'_> {
         self.plans.iter().find(|p| p.plan.name == *name)
     }
 
-    /// `plans` in one group if one figure can hold them, otherwise in several. Each group starts with
-    /// the baseline, if it is among `plans`.
-    pub(crate) fn groups<'p>(&self, plans: &[&'p PlanRow]) -> Vec<Vec<&'p PlanRow>> {
-        if plans.len() <= TOGETHER {
-            return vec![plans.to_vec()];
+    /// The look of a plan in every figure of the page: a colour of its own within its group.
+    fn look(&self, plan: &str) -> Look {
+        match self.group_and_place(plan) {
+            Some((group, place)) => Look::plan(group * TOGETHER + place + 1),
+            None => Look::plan(0),
         }
-        let is_base = |p: &&&PlanRow| self.base().is_some_and(|b| b.plan.name == p.plan.name);
-        let base: Vec<&PlanRow> = plans.iter().filter(is_base).copied().collect();
-        let others: Vec<&PlanRow> = plans.iter().filter(|p| !is_base(p)).copied().collect();
-        let group = |some: &[&'p PlanRow]| base.iter().chain(some).copied().collect();
-        others.chunks(TOGETHER - base.len()).map(group).collect()
+    }
+
+    /// The group of a plan and its place in it; `None` for the baseline, which is in every group.
+    fn group_and_place(&self, plan: &str) -> Option<(usize, usize)> {
+        let base = self.base().map(|base| &base.plan.name);
+        let mut others = self.plans.iter().map(|p| &p.plan.name).filter(|name| Some(*name) != base);
+        let index = others.position(|name| name == plan)?;
+        Some((index / (TOGETHER - 1), index % (TOGETHER - 1)))
+    }
+
+    /// Those of `plans` that share a figure, in groups that are the same for every kind of figure.
+    /// Each group starts with the baseline, if it is among `plans`.
+    fn groups<'p>(&self, plans: &[&'p PlanRow]) -> Vec<Vec<&'p PlanRow>> {
+        let group = |plan: &PlanRow| Some(self.group_and_place(&plan.plan.name)?.0);
+        let base = || plans.iter().filter(|p| group(p).is_none()).copied();
+        let mut groups: Vec<(usize, Vec<&PlanRow>)> = Vec::new();
+        for plan in plans {
+            match (group(plan), groups.last_mut()) {
+                (Some(number), Some((last, members))) if number == *last => members.push(plan),
+                (Some(number), _) => groups.push((number, base().chain([*plan]).collect())),
+                (None, _) => {}
+            }
+        }
+        if groups.is_empty() {
+            groups.push((0, base().collect()));
+        }
+        groups.into_iter().map(|(_, members)| members).collect()
     }
 
     /// One figure for each group of plans; all but the first have a number in their id.
@@ -152,10 +181,10 @@ impl Source<'_> {
         Caption::new(id, title).subtitle(self.setting())
     }
 
-    /// The probed layers, in forward order.
-    fn probed(&self) -> Result<Vec<String>> {
-        let seen = texts(&self.tables.gradients, "layer")?;
-        Ok(self.in_order(&seen))
+    /// The layers that were probed under any of `plans`, in forward order.
+    fn probed(&self, plans: &[&PlanRow]) -> Vec<String> {
+        let rows = plans.iter().flat_map(|plan| &plan.layers);
+        self.in_order(&rows.map(|row| row.layer.clone()).collect::<Vec<_>>())
     }
 
     /// The distinct names of `seen` in forward order; unlisted ones come last.

@@ -4,7 +4,7 @@ use packlight_figure::{Figure, PlanCosines, cosine_overview};
 
 use super::Source;
 use crate::Result;
-use crate::format::thousandths;
+use crate::format::cosine;
 use crate::plan::PlanRow;
 
 impl Source<'_> {
@@ -19,7 +19,7 @@ impl Source<'_> {
         else {
             return Ok(None);
         };
-        let layers = self.probed()?;
+        let layers = self.probed(&plans);
         let cosines: Vec<Vec<f64>> = plans
             .iter()
             .map(|p| {
@@ -29,8 +29,8 @@ impl Source<'_> {
             .collect();
         let title = format!(
             "Mean cosine over the layers that a plan changes: from {} ({worst}) to {} ({best})",
-            thousandths(*low),
-            thousandths(*high),
+            cosine(*low),
+            cosine(*high),
         );
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let rows: Vec<PlanCosines<'_>> = plans

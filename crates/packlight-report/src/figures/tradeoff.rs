@@ -3,11 +3,10 @@
 use packlight_figure::{Candidate, Cost, Figure, pareto_front, tradeoff};
 
 use super::Source;
-use crate::Result;
-use crate::codec_name::{family, methods};
 use crate::format::{list, percent};
 use crate::plan::{PlanRow, RunPoint, mean};
 use crate::training::row;
+use crate::{Result, family};
 
 /// A cost that accuracy is plotted against.
 struct Against {
@@ -138,7 +137,8 @@ impl Source<'_> {
             .zip(&names)
             .map(|((p, (cost, accuracy)), name)| Candidate {
                 name,
-                family: methods(&p.plan.spec).next().map_or("", family),
+                look: self.look(&p.plan.name),
+                family: family::of_plan(&p.plan.spec),
                 cost,
                 accuracy,
             })

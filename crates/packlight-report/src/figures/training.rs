@@ -33,9 +33,9 @@ impl Source<'_> {
         }
         let mut accuracy = Panel::new("epoch", "test accuracy (fraction)").fraction();
         for (name, x, [train, test, right]) in &courses {
-            loss = loss.line(Line::new(name, x, train));
+            loss = loss.line(Line::new(name, x, train).look(self.look(name)));
             loss = loss.line(Line::new(name, x, test).dashed("test loss"));
-            accuracy = accuracy.line(Line::new(name, x, right));
+            accuracy = accuracy.line(Line::new(name, x, right).look(self.look(name)));
         }
         let base = self.base().and_then(|base| Some((base, base.accuracy?)));
         let title = match base {

@@ -11,7 +11,7 @@ use crate::plan::PlanRow;
 pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
     let base = source.base();
     html! {
-        div .wide {
+        div .wide tabindex="0" role="region" aria-label="Memory of each plan" {
             table {
                 thead {
                     tr {

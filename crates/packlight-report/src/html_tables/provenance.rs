@@ -7,7 +7,7 @@ use crate::study::{State, Study};
 /// One row for each run: what it was made from, and on which machine.
 pub(crate) fn provenance(study: &Study) -> Markup {
     html! {
-        div .wide {
+        div .wide tabindex="0" role="region" aria-label="Provenance of each run" {
             table {
                 thead {
                     tr {

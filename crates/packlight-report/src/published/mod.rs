@@ -130,6 +130,14 @@ mod tests {
     }
 
     #[test]
+    fn every_published_method_has_a_family() {
+        for method in PUBLISHED.iter().flat_map(|entry| entry.methods) {
+            let family = crate::family::of_plan(&method.replace('*', "2"));
+            assert_ne!(family, packlight_figure::Family::Other, "{method}");
+        }
+    }
+
+    #[test]
     fn every_published_figure_has_a_setting_and_a_source() {
         for entry in PUBLISHED {
             assert!(!entry.methods.is_empty() && !entry.setting.is_empty(), "{entry:?}");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 mod comparison;
+mod figures;
 mod grid;
 mod incomplete;
 mod support;
@@ -57,6 +58,7 @@ fn a_complete_study_gives_every_figure_and_three_findings() {
             "accuracy-and-kept-bytes",
             "accuracy-and-time",
             "cosine-overview",
+            "gradient-error",
             "memory-timeline",
             "kept-bytes",
             "cosine-pool2",
@@ -79,6 +81,9 @@ fn a_complete_study_gives_every_figure_and_three_findings() {
         }
     }
     assert_eq!(page.matches("How to read this.").count(), summary.figures.len());
+    // Whatever may scroll can be reached by keyboard and has a name.
+    let regions = page.matches(" tabindex=\"0\" role=\"region\" aria-label=\"").count();
+    assert_eq!(regions, page.matches("class=\"wide").count() + summary.figures.len());
     assert!(!page.contains("This report is incomplete"));
     let verdicts: Vec<_> = summary.findings.iter().map(|f| f.verdict).collect();
     // Two seeds bear a verdict on counted bytes, and on nothing else.

@@ -1,0 +1,47 @@
+//! The family of a plan's methods, which gives its colour in figures of many plans.
+
+use packlight_figure::Family;
+
+use crate::codec_name::{family, methods};
+
+/// The family that all methods of a plan belong to.
+pub(crate) fn of_plan(spec: &str) -> Family {
+    let mut families = methods(spec).filter(|method| *method != "none").map(of_method);
+    match families.next() {
+        None => Family::Exact,
+        Some(first) if families.all(|family| family == first) => first,
+        Some(_) => Family::Several,
+    }
+}
+
+fn of_method(method: &str) -> Family {
+    match family(method) {
+        "checkpoint" => Family::Checkpointing,
+        "last" => Family::FrozenLayers,
+        "pool" | "division" => Family::Pooling,
+        "q" | "actnn" | "gact" | "mesa" | "alam" => Family::FewBits,
+        "bf" | "fp" => Family::NarrowFloats,
+        "svd" | "hosvd" | "asi" | "qb" => Family::LowRank,
+        "velora" | "compact" | "pamm" => Family::Projection,
+        "topk" | "bitmap" | "bsr" | "swat" => Family::Sparse,
+        "asa" | "alt" | "ara" => Family::Signs,
+        "gf" | "dither" | "resprop" => Family::OutputGradients,
+        "regelu" | "resilu" | "msnorm" | "blpa" => Family::NormsAndActivations,
+        _ => Family::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_the_family_of_its_methods() {
+        assert_eq!(of_plan("none"), Family::Exact);
+        assert_eq!(of_plan("layer1.*=pool4, fc=none, default=division:8:2"), Family::Pooling);
+        assert_eq!(of_plan("checkpoint=sqrt"), Family::Checkpointing);
+        assert_eq!(of_plan("checkpoint=sqrt,blocks.*=asa4"), Family::Several);
+        assert_eq!(of_plan("hosvd:0.8:st"), Family::LowRank);
+        assert_eq!(of_plan("my-codec:3"), Family::Other);
+    }
+}

@@ -1,0 +1,166 @@
+//! Pages in a browser: nothing overflows, overlaps, is cut off or too small to be read, on narrow and
+//! wide screens, in light and dark, and on paper; the console stays silent, and axe-core finds nothing
+//! serious.
+//!
+//! Chromium or Chrome must be on the path, and `PACKLIGHT_AXE` may name axe-core's `axe.min.js`; what
+//! is missing is skipped with a message.
+
+#![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
+
+mod chromium;
+#[path = "../report/support.rs"]
+#[allow(dead_code)] // the other tests need all of it
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use chromium::Chromium;
+use packlight_report::write_collection;
+use packlight_spec::Collection;
+use support::{Made, complete};
+
+const MEASURE: &str = include_str!("measure.js");
+
+/// What axe-core finds serious or critical; `OPTIONS` are those of its run.
+const AXE: &str = "axe.run({ resultTypes: ['violations'], ...OPTIONS }).then(({ violations }) =>
+    violations.filter(({ impact }) => impact === 'serious' || impact === 'critical')
+        .map(({ id, nodes }) => `axe: ${id}: ${nodes[0].html.slice(0, 200)}`))";
+
+/// A sheet of A4, landscape, between its margins.
+const PAPER: u32 = 1047;
+
+/// Forty-three plans of every family, some of them with long names.
+const MANY: [&str; 40] = [
+    "q1",
+    "q2",
+    "q2:nearest",
+    "q3",
+    "q4",
+    "q8",
+    "bf16",
+    "fp8",
+    "mesa",
+    "alam",
+    "alam:2",
+    "actnn:1",
+    "actnn:2",
+    "actnn:3",
+    "gact:4",
+    "gact:4:50",
+    "svd:0.8",
+    "svd:0.9",
+    "hosvd:0.8",
+    "hosvd:0.8:st",
+    "asi:0.8",
+    "asi:2MiB",
+    "qb:16",
+    "velora:4",
+    "compact:8",
+    "pamm:4",
+    "topk:0.1",
+    "topk:0.1:mask",
+    "bitmap",
+    "bsr:8:0.5",
+    "swat:0.2",
+    "asa1",
+    "asa4",
+    "alt4",
+    "gf2",
+    "dither:2",
+    "regelu2",
+    "blpa:4",
+    "ara=3:2:2:1,checkpoint=cell,default=actnn:3",
+    "checkpoint=sqrt,layer3.*=pool4,default=pool2",
+];
+
+/// The runs of the small study and of `MANY`, but shorter.
+fn many() -> Vec<Made> {
+    let mut runs = complete();
+    runs.iter_mut().for_each(|run| (run.epochs, run.planned) = (2, 2));
+    for (i, spec) in MANY.into_iter().enumerate() {
+        for seed in [1, 2] {
+            let factor = [2, 4, 3][i % 3];
+            let like = runs[0].clone();
+            runs.push(Made { plan: spec, spec, index: 3 + i as u64, seed, factor, ..like });
+        }
+    }
+    runs
+}
+
+/// The faults of the page as it is shown now.
+fn faults(browser: &mut Chromium, script: &str) -> Vec<String> {
+    let faults = browser.evaluate(script);
+    faults.as_array().unwrap().iter().map(|fault| fault.as_str().unwrap().to_owned()).collect()
+}
+
+/// The faults of a page on three screens and on paper.
+fn check(browser: &mut Chromium, page: &Path, axe: Option<&str>) -> Vec<String> {
+    let mut found = Vec::new();
+    browser.open(page);
+    browser.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })");
+    for (width, scheme, media) in [
+        (400, "light", "screen"),
+        (960, "light", "screen"),
+        (1280, "light", "screen"),
+        (1600, "dark", "screen"),
+        (PAPER, "dark", "print"),
+    ] {
+        browser.show(width, scheme, media);
+        let here = faults(browser, MEASURE);
+        found.extend(here.into_iter().map(|fault| format!("{media}, {width} px: {fault}")));
+    }
+    if let Some(axe) = axe {
+        browser
+            .evaluate("document.querySelectorAll('details').forEach((d) => { d.open = false; })");
+        browser.evaluate(axe);
+        // Only the contrast of colours depends on the scheme.
+        let dark = "{ runOnly: ['color-contrast'] }";
+        for (width, scheme, options) in [(400, "light", "{}"), (1600, "dark", dark)] {
+            browser.show(width, scheme, "screen");
+            let here = faults(browser, &AXE.replace("OPTIONS", options));
+            found.extend(here.into_iter().map(|fault| format!("{scheme}, {width} px: {fault}")));
+        }
+    }
+    found.append(&mut browser.complaints);
+    found.into_iter().map(|fault| format!("{}: {fault}", page.display())).collect()
+}
+
+#[test]
+fn pages_can_be_read_on_every_screen_and_on_paper() {
+    let profile = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Chromium::start(profile.path()) else {
+        println!("skipped: neither Chromium nor Chrome is on the path");
+        return;
+    };
+    let axe = std::env::var_os("PACKLIGHT_AXE").map(|path| std::fs::read_to_string(path).unwrap());
+    if axe.is_none() {
+        println!("without axe-core: PACKLIGHT_AXE does not name its axe.min.js");
+    }
+    // Left in cargo's folder for tests' files, to be looked at.
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("in-a-browser");
+    let _ = std::fs::remove_dir_all(&folder);
+    for (name, runs) in [("few", complete()), ("many", many())] {
+        support::write(&folder.join(name), &runs);
+    }
+    std::fs::write(folder.join("study.toml"), "title = 'All'\nstudies = ['few', 'many']").unwrap();
+    let collection = Collection::read(&folder).unwrap().unwrap();
+    write_collection(&collection, &folder).unwrap();
+
+    let pages = ["few/index.html", "many/index.html", "index.html"];
+    let mut pages: Vec<PathBuf> = pages.iter().map(|page| folder.join(page)).collect();
+    pages.extend(notebooks());
+    let found: Vec<String> =
+        pages.iter().flat_map(|page| check(&mut browser, page, axe.as_deref())).collect();
+    let most = found.len().min(40);
+    assert!(found.is_empty(), "{} faults:\n{}", found.len(), found[..most].join("\n"));
+}
+
+/// The notebooks' pages, where they have been made.
+fn notebooks() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../notebooks/html");
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    let mut pages: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    pages.retain(|page| page.extension().is_some_and(|extension| extension == "html"));
+    pages.sort();
+    pages
+}
