@@ -59,14 +59,14 @@ enum Front {
 
 impl Source<'_> {
     /// The plans that start as the study does, with any number of epochs.
-    pub(crate) fn from_the_start(&self) -> Vec<&PlanRow> {
+    pub(crate) fn plans_from_the_start(&self) -> Vec<&PlanRow> {
         self.plans.iter().filter(|plan| !plan.training.continued()).collect()
     }
 
     /// One figure for each cost that all finished runs have, and one for plans that start from trained
     /// weights.
     pub(crate) fn tradeoffs(&self) -> Result<Vec<Figure>> {
-        let done = finished(self.from_the_start());
+        let done = finished(self.plans_from_the_start());
         let mut figures = Vec::new();
         if done.is_empty() {
             return Ok(figures);

@@ -21,7 +21,7 @@ struct Columns {
 /// One row for each plan that starts as the study does, with everything that plans are compared by.
 pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
     html! {
-        (table(source, &source.from_the_start(), "Plans head to head"))
+        (table(source, &source.plans_from_the_start(), "Plans head to head"))
         (how_it_is_judged(source))
         (columns_explained())
     }
