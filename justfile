@@ -35,7 +35,7 @@ clean-report study="reports/quickstart":
     fi
     for folder in "$study" "$study"/*; do
         if [ -f "$folder/study.toml" ]; then
-            rm -rf -- "$folder"/{runs,figures,tables,index.html}
+            rm -rf -- "$folder"/{runs,timings.json,figures,tables,index.html}
         fi
     done
 

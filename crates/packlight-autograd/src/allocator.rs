@@ -12,10 +12,12 @@
 //! ```
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+static RELEASE: OnceLock<fn()> = OnceLock::new();
 
 /// The bytes that the whole process has allocated and not yet freed; 0 where no [`Counting`]
 /// allocator is installed.
@@ -31,6 +33,20 @@ pub fn peak() -> usize {
 /// Resets the peak to the present live bytes.
 pub fn reset_peak() {
     PEAK.store(live(), Ordering::Relaxed);
+}
+
+/// Installs what [`release`] calls: a function that makes the allocator return to the system what
+/// it holds in reserve. Later calls change nothing.
+pub fn on_release(release: fn()) {
+    let _ = RELEASE.set(release); // the first one stays
+}
+
+/// Has the allocator return to the system the memory that it holds in reserve, if it can be told
+/// to; see [`on_release`].
+pub fn release() {
+    if let Some(release) = RELEASE.get() {
+        release();
+    }
 }
 
 /// A global allocator that forwards to `A` and counts the bytes.

@@ -14,13 +14,15 @@ pub struct PlanCosines<'a> {
     pub name: &'a str,
     /// The mean over steps and seeds for each layer.
     pub cosine: &'a [f64],
+    /// The mean over the layers whose gradient the plan changes.
+    pub mean: f64,
 }
 
 const HOW_TO_READ: &str = "A row for each plan, a column for each layer in forward order: the mean \
     over the probed steps and the seeds of the cosine between the layer's compressed and exact \
     weight gradient. 1 is exact, 0 is no relation. Hatched: undefined, because the exact gradient \
-    was zero or the layer was not probed. At the right are the mean and the lowest over the \
-    layers.";
+    was zero or the layer was not probed. At the right are the mean over the layers whose \
+    gradient the plan changes, and the lowest.";
 
 const ROW: i32 = 15;
 
@@ -91,15 +93,10 @@ fn cells(
         let middle = (top(row) + top(row + 1)) / 2;
         let (at, name) = ((inside.left - 6, middle), (shown.at(row), shown.full(row)));
         canvas.print_short(at, name, theme::TICK, theme::TEXT, Anchor::End)?;
-        let (mean, lowest, _) = mean_and_range(plan.cosine.iter().copied());
-        for (at, value) in [(mean_x, mean), (lowest_x, lowest)] {
-            canvas.print(
-                (at, middle),
-                &scale.text(value),
-                theme::TICK,
-                theme::TEXT,
-                Anchor::End,
-            )?;
+        let (_, lowest, _) = mean_and_range(plan.cosine.iter().copied());
+        for (at, value) in [(mean_x, plan.mean), (lowest_x, lowest)] {
+            let label = scale.text(value);
+            canvas.print((at, middle), &label, theme::TICK, theme::TEXT, Anchor::End)?;
         }
     }
     for column in 0..columns {

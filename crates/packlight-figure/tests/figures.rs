@@ -331,13 +331,16 @@ fn the_overview_has_a_row_for_each_plan_and_keeps_what_is_undefined() {
         })
         .collect();
     let names: Vec<String> = (0..40).map(|i| format!("codec{i}:0.5")).collect();
-    let plans: Vec<_> =
-        names.iter().zip(&cosine).map(|(name, cosine)| PlanCosines { name, cosine }).collect();
+    let plans: Vec<_> = names
+        .iter()
+        .zip(&cosine)
+        .map(|(name, cosine)| PlanCosines { name, cosine, mean: 0.5 })
+        .collect();
     let figure = cosine_overview(&caption("overview"), &strs(&layers), &plans).unwrap();
     let text = checked(&figure);
     assert!(names.iter().all(|name| text.lines().any(|line| line == name)));
     assert!(figure.csv.contains(&format!("codec3:0.5,{},\n", layers[5])), "{}", figure.csv);
-    let short = [PlanCosines { name: "q2", cosine: &[1.0] }];
+    let short = [PlanCosines { name: "q2", cosine: &[1.0], mean: 1.0 }];
     assert!(cosine_overview(&caption("overview"), &strs(&layers), &short).is_err());
 }
 

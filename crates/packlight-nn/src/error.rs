@@ -42,6 +42,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Weights of another model, which do not fit.
+    #[error("{from}: these are the weights of another model ({differences}): {source}")]
+    OtherModel {
+        /// The file.
+        from: String,
+        /// What differs in the two descriptions.
+        differences: String,
+        /// What does not fit.
+        source: Box<Error>,
+    },
     /// Weights lack a tensor.
     #[error("{from}: the tensor `{tensor}`, of shape {shape:?}, is missing{hint}")]
     MissingTensor {

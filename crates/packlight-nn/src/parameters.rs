@@ -85,9 +85,22 @@ impl Parameters {
     /// # Errors
     /// Returns an error if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let tensors =
-            self.all().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
-        weights::write(path, &tensors)
+        weights::write(path, &self.shared())
+    }
+
+    /// Saves as [`Parameters::save`] does, and writes what the weights are, as JSON, to the file's
+    /// metadata. `origin` is an object; its `model` is the [`ModelSpec`](crate::ModelSpec), which
+    /// [`Model::load`](crate::Model::load) compares with its own where tensors do not fit.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
+    pub fn save_with(&self, path: &Path, origin: String) -> Result<()> {
+        weights::write_with(path, &self.shared(), Some(origin))
+    }
+
+    /// The current parameters and buffers, not copied.
+    fn shared(&self) -> BTreeMap<String, Tensor> {
+        self.all().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
     /// Loads a safetensors file in f16, bf16, f32 or f64 that [`Parameters::save`] or PyTorch
@@ -97,8 +110,12 @@ impl Parameters {
     /// Returns an error as [`Parameters::set`] and [`Parameters::read`] do, or if the file cannot
     /// be read.
     pub fn load(&self, path: &Path) -> Result<()> {
-        let file = weights::File::open(path)?;
-        weights::assign(self.all(), &self.read(&file, "")?, file.name())
+        self.load_from(&weights::File::open(path)?)
+    }
+
+    /// Loads a file that is open; see [`Parameters::load`].
+    pub(crate) fn load_from(&self, file: &weights::File) -> Result<()> {
+        weights::assign(self.all(), &self.read(file, "")?, file.name())
     }
 
     /// Reads the tensors of `file` whose names begin with `prefix`, and returns them without that

@@ -149,11 +149,19 @@ impl Rule {
         let kinds = kinds(layers);
         let names = || layers.iter().map(|layer| layer.name());
         let written = self.selector.to_string();
-        let hint = nearest(&written, names().chain(kinds.iter().copied()))
-            .map(|name| format!("; the nearest is `{name}`"))
-            .unwrap_or_default();
+        let selects = |pattern: &String| {
+            let pattern = Selector::from(pattern.as_str());
+            layers.iter().any(|layer| pattern.matches(layer.name(), layer.kind()).is_some())
+        };
+        let within = format!("{}.*", written.trim_end_matches('.')); // the layers of a block
+        let near = || nearest(&written, names().chain(kinds.iter().copied())).map(str::to_owned);
+        let begins = || Some(format!("{written}*")).filter(selects);
+        let hint = match Some(within).filter(selects).or_else(near).or_else(begins) {
+            Some(meant) => format!("; did you mean `{meant}`?"),
+            None => ".".to_owned(),
+        };
         format!(
-            "`{written}` fits no layer of this model{hint}. Layers: {}. Kinds: {}.",
+            "`{written}` fits no layer of this model{hint} Layers: {}. Kinds: {}.",
             names().collect::<Vec<_>>().join(", "),
             kinds.join(", ")
         )

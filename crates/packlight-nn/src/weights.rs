@@ -1,6 +1,6 @@
 //! Reads and writes named tensors in safetensors files, and assigns them to variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use candle_core::safetensors::Load;
@@ -25,6 +25,10 @@ const READABLE: [Dtype; 10] = [
     Dtype::F32,
     Dtype::F64,
 ];
+
+/// The key of a file's metadata under which Packlight says, in JSON, what the weights are. There is one
+/// key, because several would be written in random order.
+const ORIGIN: &str = "packlight";
 
 /// The types that parameters can be stored in.
 const FLOATS: &str = "f16, bf16, f32 or f64";
@@ -55,6 +59,12 @@ impl File {
     /// Its path, for error messages.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What the file says of its weights, as JSON: see [`Parameters::save_with`](crate::Parameters::save_with).
+    /// `None` if another program wrote it.
+    pub fn origin(&self) -> Option<&str> {
+        self.metadata.metadata().as_ref()?.get(ORIGIN).map(String::as_str)
     }
 
     /// The names of its tensors, in the order in which they are stored.
@@ -123,7 +133,17 @@ pub fn read(path: &Path, device: &Device) -> Result<BTreeMap<String, Tensor>> {
 /// # Errors
 /// Returns an error if the file cannot be written, as when the disk is full.
 pub fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-    let bytes = safetensors::serialize(tensors, None)
+    write_with(path, tensors, None)
+}
+
+/// Writes `tensors` as [`write`] does, with what they are, as JSON, in the file's metadata.
+pub(crate) fn write_with(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    origin: Option<String>,
+) -> Result<()> {
+    let metadata = origin.map(|origin| HashMap::from([(ORIGIN.to_owned(), origin)]));
+    let bytes = safetensors::serialize(tensors, metadata)
         .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
     Ok(atomic_file::write(path, &bytes)?)
 }

@@ -109,8 +109,12 @@ fn plans_print_as_they_were_written() {
 #[test]
 fn what_does_not_exist_is_named_with_what_does() {
     let error = refused("layer1.0.cnov1=pool2");
-    assert!(error.contains("the nearest is `layer1.0.conv1`"), "{error}");
+    assert!(error.contains("did you mean `layer1.0.conv1`?"), "{error}");
     assert!(error.contains("Layers: conv1, bn1, relu,"), "{error}");
+    for block in ["layer1", "layer1."] {
+        let error = refused(&format!("{block}=pool2"));
+        assert!(error.contains("did you mean `layer1.*`?"), "{error}");
+    }
     let error = refused("layer7.*=pool2");
     assert!(error.contains("`layer7.*` fits no layer"), "{error}");
     let error = refused("convv=pool2");

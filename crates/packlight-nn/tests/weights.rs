@@ -244,6 +244,43 @@ fn files_that_are_damaged_or_not_there_are_named() {
     }
 }
 
+#[test]
+fn weights_that_say_what_they_are_are_told_from_another_model_s() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    let model = small(1, DType::F32);
+    let spec = serde_json::to_string(&model.spec().complete()).unwrap();
+    model.parameters().save_with(&path, format!("{{\"model\":{spec},\"seed\":1}}")).unwrap();
+    let file = weights::File::open(&path).unwrap();
+    assert!(file.origin().unwrap().ends_with("\"seed\":1}"));
+    small(2, DType::F32).load(&file).unwrap();
+
+    let spec = ModelSpec::new(Resnet20 { width: 3 }).for_images(3, 32, 7).unwrap();
+    let other = Model::new(&spec, 1, DType::F32, &Device::Cpu).unwrap();
+    let error = other.load(&file).unwrap_err().to_string();
+    assert!(error.contains("weights: these are the weights of another model"), "{error}");
+    assert!(error.contains("(classes: 10 there, 7 here; width: 2 there, 3 here)"), "{error}");
+    assert!(error.contains("the tensor `"), "{error}");
+
+    model.parameters().save(&path).unwrap(); // as other programs do
+    let file = weights::File::open(&path).unwrap();
+    assert_eq!(file.origin(), None);
+    let error = other.load(&file).unwrap_err().to_string();
+    assert!(!error.contains("another model"), "{error}");
+}
+
+#[test]
+fn what_weights_say_of_themselves_is_written_in_one_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = small(1, DType::F32);
+    let written = |name: &str| {
+        let path = folder.path().join(name);
+        model.parameters().save_with(&path, "{\"a\":1,\"b\":2}".to_owned()).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    assert!(written("once") == written("twice"));
+}
+
 /// The published ResNet-20, where `PACKLIGHT_DATA` points to the folder that has it.
 #[test]
 fn a_checkpoint_from_pytorch_loads() {

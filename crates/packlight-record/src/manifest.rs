@@ -56,6 +56,9 @@ pub struct Manifest {
     pub test_samples: u64,
     /// Samples in a batch.
     pub batch: u64,
+    /// The parts of the study that determine this run, by their keys; `None` in older runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<serde_json::Value>,
     /// SHA-256 of the parts of the study that determine this run.
     pub study_hash: String,
     /// SHA-256 of the data as loaded.

@@ -48,11 +48,12 @@ pub enum Measurement {
         /// The highest value during the pass.
         peak: i64,
     },
-    /// The process's peak resident set so far, in bytes. A study's runs share a process, so this is
-    /// an upper bound for the run.
+    /// The largest resident set of the process during a training step that is not probed, after
+    /// the allocator has returned what it held in reserve. It includes the data set, the program and
+    /// the parameters.
     Resident {
-        /// The epoch after which it was read.
-        epoch: u64,
+        /// The step.
+        step: u64,
         /// Bytes.
         peak: u64,
     },

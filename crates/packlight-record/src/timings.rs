@@ -1,4 +1,4 @@
-//! How long a step of each plan takes, measured beside the exact plan's.
+//! How long a step with each plan takes, measured beside another plan's.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -11,20 +11,22 @@ use crate::{Error, Result, atomic_file};
 /// `timings.json` in a study's folder: the times of all plans that have been timed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
-    /// One for each plan.
+    /// One for each plan; plans that differ only in their names, epochs or weights share one.
     pub plans: Vec<PlanTiming>,
 }
 
-/// The times of steps of one plan and of the exact plan, taken by turns.
+/// The times of steps of one plan and of the baseline, taken by turns.
 ///
 /// Both train on the same batch in the same process, a turn each, so what else the machine does
-/// meanwhile slows both. The exact plan is timed in the same way against a second copy of itself:
-/// how far its ratios are from 1 is what this machine cannot tell from no difference.
+/// meanwhile slows both. The baseline is timed in the same way against a second copy of itself: how
+/// far its ratios are from 1 is what this machine cannot tell from no difference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanTiming {
-    /// The plan's name within the study.
+    /// The plan, as on a command line.
     pub plan: String,
-    /// SHA-256 of what determines a run of this plan with the study's first seed.
+    /// The baseline: `none`, or the study's first plan if none of its plans is exact.
+    pub baseline: String,
+    /// SHA-256 of what determines the steps of the plan in this study.
     pub study_hash: String,
     /// The processor's name.
     pub cpu: String,
@@ -37,8 +39,8 @@ pub struct PlanTiming {
 /// The seconds of one step of each of the two plans, from the forward pass to the update.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// Of the exact plan.
-    pub exact: f64,
+    /// Of the baseline.
+    pub baseline: f64,
     /// Of the plan itself.
     pub own: f64,
 }
@@ -67,7 +69,7 @@ impl Timings {
         atomic_file::write(&path, &json)
     }
 
-    /// The timing of the plan of this name.
+    /// The timing of this plan, given as on a command line.
     pub fn of(&self, plan: &str) -> Option<&PlanTiming> {
         self.plans.iter().find(|timing| timing.plan == plan)
     }
@@ -83,10 +85,11 @@ mod tests {
         assert_eq!(Timings::read(dir.path()).unwrap(), Timings::default());
         let timing = PlanTiming {
             plan: "pool2".into(),
+            baseline: "none".into(),
             study_hash: "12ab".into(),
             cpu: "a processor".into(),
             threads: 2,
-            rounds: vec![Round { exact: 0.1, own: 0.3 }, Round { exact: 0.2, own: 0.1 }],
+            rounds: vec![Round { baseline: 0.1, own: 0.3 }, Round { baseline: 0.2, own: 0.1 }],
         };
         let timings = Timings { plans: vec![timing] };
         timings.write(dir.path()).unwrap();

@@ -7,12 +7,12 @@ use packlight_figure::Figure;
 use packlight_spec::Collection;
 use serde::Serialize;
 
-use crate::collection_table::{Column, collection_table};
+use crate::collection_table::{Column, collection_tables};
 use crate::document::document;
 use crate::figures::{Network, Source, collection_figure};
 use crate::page::drawing_in;
 use crate::report::{Report, write_figure};
-use crate::{Error, Result, Summary, file, format, html_tables};
+use crate::{Error, Result, Summary, answers, file, format, html_tables, notices};
 
 /// The files of a collection's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,10 +76,13 @@ fn body(
 ) -> Markup {
     let left: usize = studies.iter().map(|s| s.unfinished + s.failed + s.missing).sum();
     let finished: usize = studies.iter().map(|s| s.finished).sum();
+    let answered: Vec<_> =
+        columns.iter().map(|column| (column.name.as_str(), column.answers.clone())).collect();
     html! {
         header {
             h1 { (title) }
             nav {
+                a href="#summary" { "Summary" }
                 a href="#across" { "All together" }
                 @for column in columns { a href={ "#" (column.name) } { (column.name) } }
             }
@@ -96,10 +99,14 @@ fn body(
                     " The studies' own pages list the others."
                 }
             }
+            section #summary {
+                h2 { "Summary" }
+                (answers::table(&answered))
+            }
             section #across {
                 h2 { "All together" }
                 @if let Some(figure) = figure { (drawing_in(figure, "")) }
-                (collection_table(columns))
+                (collection_tables(columns))
             }
             @for section in sections { (section) }
         }
@@ -117,7 +124,9 @@ fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
                 a href={ (name) "/index.html" } { "The study's own page" }
                 ": all memory measurements, what the papers report, every figure and every layer."
             }
+            (notices::shortened(&source.study.scales()))
             (html_tables::head_to_head(source))
+            (html_tables::continued(source))
             @for figure in &figures { (drawing_in(figure, &format!("{name}/"))) }
         }
     })

@@ -2,19 +2,27 @@
 
 use maud::{Markup, html};
 
+use crate::answers::{Answer, answers};
+use crate::comparison::Comparison;
 use crate::figures::Source;
+use crate::format::multiple;
+use crate::html_tables;
 use crate::plan::PlanRow;
 
 /// One study's column.
 pub(crate) struct Column {
     pub(crate) name: String,
-    cells: Vec<(String, Cell)>,
+    pub(crate) answers: Vec<Answer>,
+    cells: Vec<Cell>,
 }
 
 /// A plan compared with the exact one; `None` where either value is missing.
 struct Cell {
-    /// Difference of the mean test accuracies, as a fraction.
-    accuracy: Option<f64>,
+    plan: String,
+    /// What its training starts from and for how long it goes on, where that is not the study's.
+    mark: Option<String>,
+    continued: bool,
+    comparison: Option<Comparison>,
     /// The most bytes held at once, as a multiple of the exact plan's.
     held: Option<f64>,
     /// Time of a training step, as a multiple of the exact plan's.
@@ -26,32 +34,48 @@ impl Column {
     pub(crate) fn new(name: &str, source: &Source<'_>) -> Self {
         let base = source.base();
         let cell = |plan: &PlanRow| Cell {
-            accuracy: plan
-                .accuracy
-                .zip(base.and_then(|b| b.accuracy))
-                .map(|(p, b)| p.mean - b.mean),
+            plan: plan.plan.name.clone(),
+            mark: plan.training.mark(plan.planned_epochs),
+            continued: plan.training.continued(),
+            comparison: plan.comparison.clone(),
             held: plan.held_ratio(base),
-            time: plan.time_ratio(base),
+            time: plan.time.map(|time| time.ratio),
         };
-        let cells = source.plans.iter().map(|p| (p.plan.name.clone(), cell(p))).collect();
-        Self { name: name.to_owned(), cells }
+        let cells = source.plans.iter().map(cell).collect();
+        Self { name: name.to_owned(), answers: answers(source), cells }
     }
 
-    fn cell(&self, plan: &str) -> Option<&Cell> {
-        self.cells.iter().find(|(name, _)| name == plan).map(|(_, cell)| cell)
+    fn cell(&self, plan: &str, continued: bool) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.plan == plan && cell.continued == continued)
+    }
+}
+
+/// The table of the plans that start as their studies do, and that of those which start from trained
+/// weights, if there are any.
+pub(crate) fn collection_tables(columns: &[Column]) -> Markup {
+    html! {
+        (table(columns, false))
+        (explained())
+        @if columns.iter().flat_map(|column| &column.cells).any(|cell| cell.continued) {
+            h3 { "Started from trained weights" }
+            p { "Accuracy compared with the plan whose weights they start from." }
+            (table(columns, true))
+        }
     }
 }
 
 /// One row for each plan name, one group of columns for each study.
-pub(crate) fn collection_table(columns: &[Column]) -> Markup {
+fn table(columns: &[Column], continued: bool) -> Markup {
     let mut plans: Vec<&str> = Vec::new();
-    for (name, _) in columns.iter().flat_map(|column| &column.cells) {
-        if !plans.contains(&name.as_str()) {
-            plans.push(name);
+    let cells = columns.iter().flat_map(|column| &column.cells);
+    for cell in cells.filter(|cell| cell.continued == continued) {
+        if !plans.contains(&cell.plan.as_str()) {
+            plans.push(&cell.plan);
         }
     }
+    let label = if continued { "Plans that start from trained weights" } else { "All plans" };
     html! {
-        div .wide.dense tabindex="0" role="region" aria-label="All plans on all networks" {
+        div .wide.dense tabindex="0" role="region" aria-label={ (label) " on all networks" } {
             table {
                 thead {
                     tr {
@@ -73,10 +97,8 @@ pub(crate) fn collection_table(columns: &[Column]) -> Markup {
                         tr {
                             td { b { (plan) } }
                             @for column in columns {
-                                @if let Some(cell) = column.cell(plan) {
-                                    td .number.first { (points(cell.accuracy)) }
-                                    td .number { (share(cell.held)) }
-                                    td .number { (share(cell.time)) }
+                                @if let Some(cell) = column.cell(plan, continued) {
+                                    (filled(cell))
                                 } @else {
                                     td .first colspan="3" {}
                                 }
@@ -86,29 +108,44 @@ pub(crate) fn collection_table(columns: &[Column]) -> Markup {
                 }
             }
         }
-        p .small.muted {
-            "Each plan compared with the exact plan of the same study: the difference in mean test \
-             accuracy in percentage points, and as multiples the most bytes held at once (by the \
-             ledger, with what checkpointed segments keep again and the codecs' state) and the time of \
-             a training step. The studies' own tables below have the intervals; a difference smaller \
-             than its interval means nothing. A cell is empty where the study has no plan of that \
-             name; an en dash means not recorded."
+    }
+}
+
+fn filled(cell: &Cell) -> Markup {
+    html! {
+        td .number.first {
+            @match &cell.comparison {
+                Some(comparison) => {
+                    span .(html_tables::class(comparison)) { (short(comparison)) }
+                    " " (html_tables::sign(comparison))
+                }
+                None => "–",
+            }
+            @if let Some(mark) = &cell.mark { br; b { (mark) } }
         }
+        td .number { (multiple(cell.held)) }
+        td .number { (multiple(cell.time)) }
     }
 }
 
-fn points(difference: Option<f64>) -> String {
-    match difference.filter(|d| d.is_finite()) {
-        Some(difference) => format!("{:+.1}", 100.0 * difference).replace('-', "−"),
-        None => "–".to_owned(),
-    }
+/// The difference without the number of seeds.
+fn short(comparison: &Comparison) -> String {
+    let said = comparison.said();
+    said.split(" (").next().unwrap_or_default().to_owned()
 }
 
-fn share(ratio: Option<f64>) -> String {
-    match ratio.filter(|r| r.is_finite()) {
-        // A third decimal where two would leave hardly a digit.
-        Some(ratio) if ratio < 0.1 => format!("{ratio:.3}×"),
-        Some(ratio) => format!("{ratio:.2}×"),
-        None => "–".to_owned(),
+fn explained() -> Markup {
+    html! {
+        p .small.muted {
+            "Each plan compared with the exact plan of the same study: the paired difference in test \
+             accuracy in percentage points with its 95 % interval, and as multiples the most bytes held \
+             at once (by the ledger, with what checkpointed segments keep again and the codecs' state) \
+             and the time of a training step. ≈: equivalent; ▼: a loss; ▲: a gain, by the tests that \
+             stand below each study's own table, corrected by Holm over the plans of that study. Without \
+             such a sign nothing is shown, and without an interval there are fewer than three common \
+             seeds. Another number of epochs stands below the difference; such a plan is compared with an \
+             exact plan of as many epochs where the study has one. A cell is empty where the study has no \
+             plan of that name; an en dash means not recorded."
+        }
     }
 }

@@ -48,6 +48,23 @@ pub(crate) fn milliseconds(seconds: f64) -> String {
     format!("{:.1} ms", seconds * 1000.0)
 }
 
+/// A multiple of something else, with a third decimal where two would leave hardly a digit; an en dash
+/// if there is none.
+pub(crate) fn multiple(ratio: Option<f64>) -> String {
+    match ratio.filter(|r| r.is_finite()) {
+        Some(ratio) if ratio < 0.1 => format!("{ratio:.3}×"),
+        Some(ratio) => format!("{ratio:.2}×"),
+        None => "–".to_owned(),
+    }
+}
+
+/// A difference of fractions in percentage points, such as `−0.7`.
+pub(crate) fn points(difference: f64) -> String {
+    // What rounds to nothing has no sign.
+    let rounded = (1000.0 * difference).round() / 10.0;
+    if rounded == 0.0 { "0.0".to_owned() } else { format!("{rounded:+.1}").replace('-', "−") }
+}
+
 /// Items as a list in a sentence: `a, b and c`.
 pub(crate) fn list(items: &[String]) -> String {
     match items {
@@ -88,5 +105,8 @@ mod tests {
         assert_eq!(change(100.0, 100.0, "less", "more"), "no difference");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");
         assert_eq!(count(1, "seed"), "1 seed");
+        assert_eq!([-0.0071, 0.023, -0.0001].map(points), ["−0.7", "+2.3", "0.0"]);
+        let said = [Some(0.5), Some(0.0375), None].map(multiple);
+        assert_eq!(said, ["0.50×", "0.037×", "–"]);
     }
 }

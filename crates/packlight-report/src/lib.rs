@@ -9,10 +9,12 @@
 //!
 //! This crate does not depend on candle: reports need no training code.
 
+mod answers;
 mod bias_and_variance;
 mod codec_name;
 mod collection;
 mod collection_table;
+mod comparison;
 mod document;
 mod error;
 mod family;
@@ -24,19 +26,26 @@ mod frame;
 mod grid;
 mod head_to_head;
 mod html_tables;
+#[cfg(test)]
+mod made;
+mod notices;
 mod page;
 mod plan;
 mod published;
 mod report;
+mod rows;
 mod stale;
+mod statistics;
+mod step_time;
 mod study;
-mod t_interval;
 mod tables;
+mod training;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use answers::Answer;
 pub use collection::{CollectionSummary, write_collection};
 pub use error::{Error, Result};
 pub use finding::{Finding, Verdict};
@@ -63,7 +72,11 @@ pub struct Summary {
     pub missing: usize,
     /// Folders that hold no run of the study, such as copies.
     pub left_out: Vec<LeftOut>,
-    /// What the study shows about the paper's claims.
+    /// The factors other than 1 by which `--scale` multiplied epochs; with one, nothing is judged.
+    pub scales: Vec<String>,
+    /// What the study shows, in answers to the same few questions for every study.
+    pub answers: Vec<Answer>,
+    /// What the study shows about the claims on pooling; empty without pooling or convolutions.
     pub findings: Vec<Finding>,
 }
 

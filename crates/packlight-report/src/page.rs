@@ -3,26 +3,22 @@
 use maud::{Markup, PreEscaped, html};
 use packlight_figure::Figure;
 
-use crate::codec_name::pools;
 use crate::document::document;
 use crate::figures::{FigureGroup, Source};
 use crate::finding::Finding;
-use crate::study::{State, Study};
-use crate::{format, html_tables, published};
+use crate::{answers, format, html_tables, notices, published};
 
 /// The page of a study.
 pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String]) -> String {
     let title = source.title();
     let name = &source.study.name;
-    // The findings are about pooling; they are shown if there is a pooling plan, or no plan yet.
-    let pooled = source.plans.is_empty() || source.plans.iter().any(|p| pools(&p.plan.spec));
     let published = published::beside(source.plans);
     let body = html! {
         header {
             h1 { (title) }
             p .muted { "Study " code { (name) } ". " (source.setting()) "." }
             nav {
-                @if pooled { a href="#summary" { "Summary" } }
+                a href="#summary" { "Summary" }
                 a href="#plans" { "Plans head to head" }
                 @if !published.is_empty() { a href="#published" { "What the papers report" } }
                 a href="#figures" { "Figures" }
@@ -32,12 +28,12 @@ pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String
             }
         }
         main {
-            (notice(source.study))
-            (left_out(source.study))
-            @if pooled { (summary(source.findings)) }
+            (notices::notices(source.study))
+            (summary(source))
             section #plans {
                 h2 { "Plans head to head" }
                 (html_tables::head_to_head(source))
+                (html_tables::continued(source))
                 h3 { "Memory by ledger, allocator and process" }
                 (html_tables::memory_accounts(source))
             }
@@ -88,86 +84,35 @@ pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String
     document(title, &body)
 }
 
-/// Runs that have not finished, at the top of the page where nobody overlooks them.
-fn notice(study: &Study) -> Markup {
-    let odd: Vec<_> = study.runs.iter().filter(|r| !r.finished()).collect();
-    let total = study.runs.len() + study.unreadable.len() + study.missing.len();
-    let finished = study.runs.len() - odd.len();
-    if finished == total && study.no_grid.is_none() {
-        return html! {};
-    }
-    html! {
-        div .notice role="status" {
-            strong {
-                "This report " @if finished == total { "may be" } @else { "is" } " incomplete: "
-                (finished) " of " (total) " runs have finished."
-            }
-            " Figures show what has been recorded; accuracies, trade-offs and verdicts use finished \
-             runs only."
-            ul {
-                @for run in odd {
-                    li {
-                        (run.manifest.plan) ", seed " (run.manifest.seed) ": "
-                        @match &run.state {
-                            State::Finished => {}
-                            State::Unfinished => {
-                                "unfinished, " (run.epochs()) " of "
-                                (format::count(run.manifest.epochs, "epoch"))
-                                " recorded; run the study again to resume it"
-                            }
-                            State::Failed(reason) => {
-                                "failed after " (format::count(run.epochs(), "epoch")) ": " (reason)
-                            }
-                            State::Damaged(reason) => { "its records are left out: " (reason) }
-                        }
-                    }
-                }
-                @for (plan, seed) in &study.missing { li { (plan) ", seed " (seed) ": not started" } }
-                @if let Some(reason) = &study.no_grid {
-                    li { (reason) "; the runs still to be started are not known" }
-                }
-                @for (folder, reason) in &study.unreadable {
-                    li { "folder " code { (folder) } ": left out: " (reason) }
-                }
-            }
-        }
-    }
-}
-
-/// Folders that hold no run of this study, and why not.
-fn left_out(study: &Study) -> Markup {
-    html! {
-        @if !study.left_out.is_empty() {
-            div .notice role="status" {
-                strong { "Folders that are left out, as they hold no run of this study:" }
-                ul {
-                    @for folder in &study.left_out {
-                        li { code { (folder.folder) } ": " (folder.reason) }
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn summary(findings: &[Finding]) -> Markup {
+/// What the study shows, and what it shows about the papers' claims.
+fn summary(source: &Source<'_>) -> Markup {
+    let study = [(source.study.name.as_str(), answers::answers(source))];
     html! {
         section #summary {
             h2 { "Summary" }
+            (answers::table(&study))
+            (claims(source.findings))
+        }
+    }
+}
+
+fn claims(findings: &[Finding]) -> Markup {
+    html! {
+        @if !findings.is_empty() {
             p {
-                "Three findings on pooled activations by Barley and Fröning (arXiv 2409.11902), \
-                 checked against this study:"
+                "Findings on pooled activations by Barley and Fröning (arXiv 2409.11902), checked \
+                 against this study:"
             }
-            @for finding in findings {
-                div .finding {
-                    h3 {
-                        span .verdict.(finding.verdict.word()) { (finding.verdict.word()) }
-                        (finding.headline)
-                    }
-                    p .muted { (finding.claim) }
-                    @if !finding.details.is_empty() {
-                        ul { @for detail in &finding.details { li { (detail) } } }
-                    }
+        }
+        @for finding in findings {
+            div .finding {
+                h3 {
+                    span .verdict.(finding.verdict.class()) { (finding.verdict.word()) }
+                    (finding.headline)
+                }
+                p .muted { (finding.claim) }
+                @if !finding.details.is_empty() {
+                    ul { @for detail in &finding.details { li { (detail) } } }
                 }
             }
         }

@@ -1,15 +1,12 @@
 //! The results of each plan, in one row.
 
-use polars::prelude::{ChunkQuantile, DataFrame};
-
-use crate::Result;
-use crate::bias_and_variance::{BiasAndVariance, bias_and_variance};
-use crate::frame::{describe, numbers, only, texts, whole};
-use crate::study::{Run, Study};
-use crate::t_interval;
-use crate::tables::{CODEC_STATE, Tables};
-use packlight_record::Measurement;
 use packlight_spec::NamedPlan;
+
+use crate::bias_and_variance::BiasAndVariance;
+use crate::comparison::Comparison;
+use crate::statistics::student;
+use crate::step_time::StepTime;
+use crate::training::Training;
 
 /// Mean, standard deviation and range of a quantity over seeds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,7 +22,7 @@ pub(crate) struct SeedStats {
 impl SeedStats {
     /// Half the width of the 95 % interval of the mean by Student's t; `None` for one seed.
     pub(crate) fn half_interval(&self) -> Option<f64> {
-        t_interval::half_interval(self.n, self.sd)
+        student::half_interval(self.n, self.sd)
     }
 }
 
@@ -45,15 +42,21 @@ pub(crate) struct LayerRow {
     pub(crate) mean_indicator: f64,
     /// The fraction of samples at or below 0.
     pub(crate) nonpositive: f64,
+    /// Bytes of the input that the probed steps kept, and of the exact one.
     pub(crate) kept: f64,
     pub(crate) raw: f64,
+    /// Bytes that training kept of an input as large, by the ledger; NaN where it kept none for
+    /// itself, as behind a shared input or in a checkpointed segment.
+    pub(crate) trained: f64,
+    /// The mean cosine of each seed over its probed steps.
+    pub(crate) by_seed: Vec<(u64, f64)>,
 }
 
 impl LayerRow {
     /// Whether the plan's codec keeps less than the exact input or changes the gradient, as a codec
     /// on the output gradient does.
     pub(crate) fn compressed(&self) -> bool {
-        self.kept < self.raw || self.relative_error > 0.0
+        self.kept < self.raw || self.trained < 0.999 * self.raw || self.relative_error > 0.0
     }
 }
 
@@ -72,11 +75,15 @@ pub(crate) struct ParameterRow {
 pub(crate) struct PlanRow {
     pub(crate) plan: NamedPlan,
     pub(crate) planned_epochs: u64,
+    /// What it starts from and for how long it trains, beside the exact plan.
+    pub(crate) training: Training,
     /// Runs that the study asks for.
     pub(crate) planned: u64,
     pub(crate) finished: u64,
     /// Test accuracy after the last epoch of the finished runs.
     pub(crate) accuracy: Option<SeedStats>,
+    /// The accuracy beside that of the plan that it is compared with, seed by seed.
+    pub(crate) comparison: Option<Comparison>,
     /// Final accuracy and costs of each finished run.
     pub(crate) runs: Vec<RunPoint>,
     /// Bytes kept for the backward pass of one step, predicted and counted.
@@ -92,8 +99,8 @@ pub(crate) struct PlanRow {
     pub(crate) peak_allocated: Option<f64>,
     /// The process's resident peak when its last run ended.
     pub(crate) resident: Option<f64>,
-    /// Median time of a training step in seconds.
-    pub(crate) step_seconds: Option<f64>,
+    /// The time of a training step, measured by turns with the exact plan's.
+    pub(crate) time: Option<StepTime>,
     /// Seconds that a run spends on measuring sensitivities, mean over the runs.
     pub(crate) calibration_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
@@ -106,16 +113,44 @@ pub(crate) struct PlanRow {
 /// A finished run's final accuracy and the costs of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RunPoint {
+    pub(crate) seed: u64,
     pub(crate) accuracy: f64,
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
     /// The most bytes held at once, by the ledger, with the codec state.
     pub(crate) held: Option<f64>,
-    /// Median time of a training step in seconds.
-    pub(crate) step_seconds: Option<f64>,
 }
 
 impl PlanRow {
+    /// The plan's name, with its training where that is not the study's: `pool2-long (24 epochs)`.
+    pub(crate) fn label(&self) -> String {
+        match self.training.mark(self.planned_epochs) {
+            Some(mark) => format!("{} ({mark})", self.plan.name),
+            None => self.plan.name.clone(),
+        }
+    }
+
+    /// The final accuracy of each finished run, by seed.
+    pub(crate) fn accuracies(&self) -> Vec<(u64, f64)> {
+        self.runs.iter().map(|run| (run.seed, run.accuracy)).collect()
+    }
+
+    /// The shares of their inputs that the layers kept at the probed steps and in training, over the
+    /// layers of which both are known.
+    pub(crate) fn shares(&self) -> Option<(f64, f64)> {
+        let known = || self.layers.iter().filter(|l| l.trained.is_finite());
+        let sum = |of: fn(&LayerRow) -> f64| known().map(of).sum::<f64>();
+        let raw = sum(|l| l.raw);
+        (raw > 0.0).then(|| (sum(|l| l.kept) / raw, sum(|l| l.trained) / raw))
+    }
+
+    /// The same, where they differ by more than a hundredth: the probe saw another codec than the one
+    /// that trained.
+    pub(crate) fn differing_shares(&self) -> Option<(f64, f64)> {
+        let shares @ (probed, trained) = self.shares()?;
+        ((probed - trained).abs() > 0.01 * probed.max(trained)).then_some(shares)
+    }
+
     /// Layers whose input is kept compressed.
     pub(crate) fn compressed(&self) -> impl Iterator<Item = &LayerRow> {
         self.layers.iter().filter(|l| l.compressed())
@@ -167,12 +202,6 @@ impl PlanRow {
     pub(crate) fn nonpositive(&self) -> Option<f64> {
         mean(self.compressed().map(|l| l.nonpositive))
     }
-
-    /// The median time of a training step as a multiple of `base`'s.
-    pub(crate) fn time_ratio(&self, base: Option<&PlanRow>) -> Option<f64> {
-        let (own, from) = self.step_seconds.zip(base?.step_seconds)?;
-        (from > 0.0).then(|| own / from)
-    }
 }
 
 /// The first plan of each codec: plans that differ only in their epochs keep the same bytes.
@@ -185,157 +214,4 @@ pub(crate) fn codecs(plans: &[PlanRow]) -> impl Iterator<Item = &PlanRow> {
 pub(crate) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let finite: Vec<f64> = values.filter(|v| v.is_finite()).collect();
     (!finite.is_empty()).then(|| finite.iter().sum::<f64>() / finite.len() as f64)
-}
-
-/// One row for each plan.
-///
-/// # Errors
-/// Returns an error if polars cannot evaluate a table.
-pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
-    study.plans.iter().map(|plan| row(study, tables, plan)).collect()
-}
-
-fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
-    let here = |table: &DataFrame| only(table, "plan", &plan.name);
-    let epochs = here(&tables.epochs)?;
-    let kept = here(&tables.kept)?;
-    let (memory, pass): (Vec<bool>, Vec<bool>) =
-        texts(&kept, "part")?.iter().map(|part| (part == CODEC_STATE, part != CODEC_STATE)).unzip();
-    let memory = kept.filter(&memory.into_iter().collect())?;
-    let pass = kept.filter(&pass.into_iter().collect())?;
-    let peaks = here(&tables.peaks)?;
-    let times = here(&tables.times)?;
-    let mut points = Vec::new();
-    for run in study.of(&plan.name).filter(|r| r.finished()) {
-        let of_seed = |frame: &DataFrame| -> Result<DataFrame> {
-            let seeds = whole(frame, "seed")?;
-            let mask = seeds.iter().map(|seed| *seed == run.manifest.seed).collect();
-            Ok(frame.filter(&mask)?)
-        };
-        let own = of_seed(&peaks)?;
-        let peak_kept = maximum(numbers(&own, "kept")?.into_iter());
-        let (kept, remembered) =
-            (per_step(&of_seed(&pass)?, "kept")?, per_step(&of_seed(&memory)?, "kept")?);
-        if let Some(last) = numbers(&of_seed(&epochs)?, "test_accuracy")?.last() {
-            points.push(RunPoint {
-                accuracy: *last,
-                peak_kept,
-                peak_allocated: maximum(numbers(&own, "allocated")?.into_iter()),
-                held: held(peak_kept.or(kept), remembered),
-                step_seconds: of_seed(&times)?.column("step_seconds")?.f64()?.median(),
-            });
-        }
-    }
-    let resident = study.of(&plan.name).flat_map(|r| &r.measurements).filter_map(|m| match m {
-        Measurement::Resident { peak, .. } => Some(*peak as f64),
-        _ => None,
-    });
-    let calibrated = study.of(&plan.name).filter_map(calibration);
-    let missing = study.missing.iter().filter(|(name, _)| *name == plan.name);
-    let (kept, remembered) = (per_step(&pass, "kept")?, per_step(&memory, "kept")?);
-    let peak_kept = maximum(numbers(&peaks, "kept")?.into_iter());
-    Ok(PlanRow {
-        planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
-        planned: (study.of(&plan.name).count() + missing.count()) as u64,
-        finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
-        accuracy: seed_stats(points.iter().map(|p| p.accuracy)),
-        runs: points,
-        kept,
-        counted: per_step(&pass, "counted")?,
-        codec_state: remembered,
-        held: held(peak_kept.or(kept), remembered),
-        peak_kept,
-        peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
-        resident: maximum(resident),
-        step_seconds: times.column("step_seconds")?.f64()?.median(),
-        calibration_seconds: mean(calibrated),
-        layers: layers(&here(&tables.gradients)?)?,
-        changed: changed(&here(&tables.whole_gradients)?)?,
-        bias_and_variance: bias_and_variance(study.of(&plan.name)),
-        plan: plan.clone(),
-    })
-}
-
-/// Seconds that a run spent on measuring sensitivities; `None` if its codecs needed none.
-fn calibration(run: &Run) -> Option<f64> {
-    let seconds = run.measurements.iter().filter_map(|measurement| match measurement {
-        Measurement::Calibration { seconds, .. } => Some(*seconds),
-        _ => None,
-    });
-    seconds.reduce(|all, seconds| all + seconds)
-}
-
-/// The most that a pass keeps, plus the codec state that outlives it.
-fn held(pass: Option<f64>, remembered: Option<f64>) -> Option<f64> {
-    Some(pass? + remembered.unwrap_or(0.0))
-}
-
-fn maximum(values: impl Iterator<Item = f64>) -> Option<f64> {
-    values.filter(|v| v.is_finite()).reduce(f64::max)
-}
-
-fn seed_stats(values: impl Iterator<Item = f64>) -> Option<SeedStats> {
-    let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
-    let n = values.len();
-    let mean = mean(values.iter().copied())?;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    let sd = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
-    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    Some(SeedStats { n: n as u64, mean, sd, low, high })
-}
-
-/// The sum of a column over a step, mean over steps and seeds; `None` if a value is missing.
-fn per_step(kept: &DataFrame, column: &str) -> Result<Option<f64>> {
-    if kept.height() == 0 {
-        return Ok(None);
-    }
-    let values = numbers(kept, column)?;
-    if values.iter().any(|v| v.is_nan()) {
-        return Ok(None);
-    }
-    let steps = describe(kept, &["seed", "step"], column)?.height();
-    Ok(Some(values.iter().sum::<f64>() / steps as f64))
-}
-
-fn layers(gradients: &DataFrame) -> Result<Vec<LayerRow>> {
-    if gradients.height() == 0 {
-        return Ok(Vec::new());
-    }
-    let by = |value: &str| describe(gradients, &["layer"], value);
-    let cosine = by("cosine")?;
-    let names = texts(&cosine, "layer")?;
-    let (means, lows) = (numbers(&cosine, "mean")?, numbers(&cosine, "low")?);
-    let column = |value: &str| numbers(&by(value)?, "mean");
-    let (error, indicator) = (column("relative_error")?, column("li_median")?);
-    let sample_indicator = column("li_sample_median")?;
-    let mean_indicator = column("li_mean")?;
-    let nonpositive = column("li_nonpositive")?;
-    let (kept, raw) = (column("kept_bytes")?, column("raw_bytes")?);
-    let row = |(i, layer)| LayerRow {
-        layer,
-        cosine: means[i],
-        lowest_cosine: lows[i],
-        relative_error: error[i],
-        indicator: indicator[i],
-        sample_indicator: sample_indicator[i],
-        mean_indicator: mean_indicator[i],
-        nonpositive: nonpositive[i],
-        kept: kept[i],
-        raw: raw[i],
-    };
-    Ok(names.into_iter().enumerate().map(row).collect())
-}
-
-fn changed(gradients: &DataFrame) -> Result<Option<Vec<ParameterRow>>> {
-    if gradients.height() == 0 {
-        return Ok(None);
-    }
-    let cosines = describe(gradients, &["parameter"], "cosine")?;
-    let errors = describe(gradients, &["parameter"], "relative_error")?;
-    let (means, highest) = (numbers(&cosines, "mean")?, numbers(&errors, "high")?);
-    let row =
-        |(i, parameter)| ParameterRow { parameter, cosine: means[i], highest_error: highest[i] };
-    let rows = texts(&cosines, "parameter")?.into_iter().enumerate().map(row);
-    Ok(Some(rows.filter(|row| row.highest_error > 0.0).collect()))
 }

@@ -6,17 +6,17 @@ use packlight_figure::Figure;
 
 use crate::figures::{self, Source};
 use crate::finding::{self, Finding};
-use crate::plan::{self, PlanRow};
+use crate::plan::PlanRow;
 use crate::study::{State, Study};
 use crate::tables::{self, Tables};
-use crate::{Result, Summary, file, head_to_head, page, stale};
+use crate::{Result, Summary, answers, file, head_to_head, page, rows, stale};
 
 /// A study's records, evaluated.
 pub(crate) struct Report {
     study: Study,
     tables: Tables,
     plans: Vec<PlanRow>,
-    findings: [Finding; 3],
+    findings: Vec<Finding>,
 }
 
 impl Report {
@@ -27,8 +27,9 @@ impl Report {
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let study = Study::read(folder)?;
         let tables = Tables::new(&study)?;
-        let plans = plan::rows(&study, &tables)?;
-        let findings = finding::findings(&plans, study.baseline().map(|b| b.name.as_str()));
+        let plans = rows::rows(&study, &tables)?;
+        let base = study.baseline().map(|b| b.name.as_str());
+        let findings = finding::findings(&plans, base, &tables.layers, study.scales().is_empty());
         Ok(Self { study, tables, plans, findings })
     }
 
@@ -48,7 +49,7 @@ impl Report {
         let tables_dir = folder.join("tables");
         let mut table_files = Vec::new();
         if !self.plans.is_empty() {
-            let table = head_to_head::frame(&self.plans, source.base())?;
+            let table = head_to_head::frame(&self.plans)?;
             table_files.push(tables::write(&tables_dir, "head-to-head", &table)?);
         }
         table_files.extend(self.tables.write(&tables_dir)?);
@@ -74,7 +75,9 @@ impl Report {
                 + study.unreadable.len(),
             missing: study.missing.len(),
             left_out: study.left_out.clone(),
-            findings: self.findings.to_vec(),
+            scales: study.scales().iter().map(f64::to_string).collect(),
+            answers: answers::answers(&source),
+            findings: self.findings.clone(),
         })
     }
 }

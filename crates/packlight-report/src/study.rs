@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use packlight_record::{Manifest, Measurement, Record, RunState, read_log};
+use packlight_record::{Manifest, Measurement, Record, RunState, Timings, read_log};
 use packlight_spec::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
 use packlight_spec::{Grid, NamedPlan, run_name};
 use serde::de::DeserializeOwned;
@@ -37,6 +37,16 @@ impl Run {
     pub(crate) fn finished(&self) -> bool {
         self.state == State::Finished
     }
+
+    /// Whether it ended with an error, or its records are damaged.
+    pub(crate) fn failed(&self) -> bool {
+        matches!(self.state, State::Failed(_) | State::Damaged(_))
+    }
+
+    /// Whether it ended because its loss or a gradient was no longer finite.
+    pub(crate) fn diverged(&self) -> bool {
+        !self.finished() && self.records.iter().any(|r| matches!(r, Record::Diverged { .. }))
+    }
 }
 
 /// A study's plans and runs. Runs are sorted by plan and seed: the exact plan first, the others in
@@ -54,6 +64,10 @@ pub(crate) struct Study {
     pub(crate) left_out: Vec<LeftOut>,
     /// Plan and seed of runs that the study asks for and that are not there.
     pub(crate) missing: Vec<(String, u64)>,
+    /// The seed that comes first.
+    pub(crate) first_seed: Option<u64>,
+    /// The times of steps.
+    pub(crate) timings: Timings,
     /// What is wrong with `study.toml`, so that the runs it asks for are not known.
     pub(crate) no_grid: Option<String>,
 }
@@ -63,7 +77,8 @@ impl Study {
     /// from the runs' manifests where it is missing.
     ///
     /// # Errors
-    /// Returns an error if there are no runs, or the folder cannot be listed.
+    /// Returns an error if there are no runs, the folder cannot be listed, or `timings.json` is
+    /// damaged.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let (grid, no_grid) = match Grid::read(folder) {
             Ok(grid) => (grid, None),
@@ -95,10 +110,38 @@ impl Study {
         };
         let missing = cells(&grid).filter(|(plan, seed)| !begun(&plan.name, *seed));
         let missing = missing.map(|(plan, seed)| (plan.name.clone(), seed)).collect();
-        let Grid { name, title, mut plans, .. } = grid;
+        let Grid { name, title, mut plans, seeds } = grid;
         plans.retain(|plan| runs.iter().any(|run| run.manifest.plan == plan.name));
         let plans = repeats_last(plans);
-        Ok(Self { name, title, runs, plans, unreadable, left_out, missing, no_grid })
+        let first_seed = seeds.first().copied();
+        let timings = Timings::read(folder)?;
+        Ok(Self {
+            name,
+            title,
+            runs,
+            plans,
+            unreadable,
+            left_out,
+            missing,
+            first_seed,
+            timings,
+            no_grid,
+        })
+    }
+
+    /// The factors other than 1 by which the epochs of runs were multiplied.
+    pub(crate) fn scales(&self) -> Vec<f64> {
+        let mut scales: Vec<f64> = self.runs.iter().map(|run| run.manifest.scale).collect();
+        scales.retain(|scale| *scale != 1.0);
+        scales.sort_by(f64::total_cmp);
+        scales.dedup();
+        scales
+    }
+
+    /// The smallest difference between two test accuracies.
+    pub(crate) fn resolution(&self) -> f64 {
+        let samples = self.runs.iter().map(|run| run.manifest.test_samples).max();
+        1.0 / samples.unwrap_or(1).max(1) as f64
     }
 
     /// The runs of one plan.

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use packlight_record::{Distribution, KeptKind, LayerKind, Measurement, Record};
+use packlight_spec::NamedPlan;
 use polars::prelude::*;
 
 use crate::study::{Run, Study};
-use crate::{Result, file, frame};
+use crate::{Result, file, frame, step_time};
 
 /// The tables of a study, in long form; undefined numbers are null.
 #[derive(Debug)]
@@ -24,8 +25,10 @@ pub(crate) struct Tables {
     pub(crate) timeline: DataFrame,
     /// Peaks of a step: plan, seed, step, kept, allocated.
     pub(crate) peaks: DataFrame,
-    /// Times: plan, seed, epoch, ...
+    /// Times of whole epochs: plan, seed, epoch, ...
     pub(crate) times: DataFrame,
+    /// Times of single steps, by turns with the exact plan: codecs, round, baseline, own.
+    pub(crate) timings: DataFrame,
     /// The layers in forward order, with their kinds.
     pub(crate) layers: Vec<(String, LayerKind)>,
 }
@@ -52,6 +55,7 @@ impl Tables {
             timeline: timeline(study)?,
             peaks: peaks(study)?,
             times: times(study)?,
+            timings: timings(study)?,
             layers,
         })
     }
@@ -69,6 +73,7 @@ impl Tables {
             ("timeline", &self.timeline),
             ("peaks", &self.peaks),
             ("times", &self.times),
+            ("timings", &self.timings),
         ];
         let mut written = Vec::new();
         for (name, table) in tables.into_iter().filter(|(_, t)| t.height() > 0) {
@@ -234,6 +239,9 @@ pub(crate) const PARTS: [&str; 6] = [
     CODEC_STATE,
 ];
 
+/// The parts that are inputs of layers.
+pub(crate) const INPUTS: [&str; 3] = [PARTS[0], PARTS[1], PARTS[2]];
+
 /// The state that codecs carry from step to step. It outlives the pass and is counted separately.
 pub(crate) const CODEC_STATE: &str = "codec state";
 
@@ -343,4 +351,24 @@ fn times(study: &Study) -> PolarsResult<DataFrame> {
         test_seconds: seconds[1],
         step_seconds: *step,
     )
+}
+
+fn timings(study: &Study) -> PolarsResult<DataFrame> {
+    let timings = codecs(&study.plans).filter_map(|spec| step_time::current(study, spec));
+    let rows: Vec<_> = timings
+        .flat_map(|timing| (0u64..).zip(&timing.rounds).map(move |round| (timing, round)))
+        .collect();
+    table!(rows, |(timing, (round, seconds))|
+        codecs: timing.plan.clone(),
+        round: *round,
+        baseline: seconds.baseline,
+        own: seconds.own,
+    )
+}
+
+/// The texts of the plans, each once: plans of one text have the same steps.
+fn codecs(plans: &[NamedPlan]) -> impl Iterator<Item = &str> {
+    let first = |spec: &str| plans.iter().position(|plan| plan.spec == spec);
+    let once = plans.iter().enumerate().filter(move |(i, plan)| first(&plan.spec) == Some(*i));
+    once.map(|(_, plan)| plan.spec.as_str())
 }

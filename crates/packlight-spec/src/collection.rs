@@ -107,13 +107,15 @@ fn describes_several(text: &str) -> bool {
     })
 }
 
-/// The names of the folders in `folder` that hold a study.
-fn studies_in(folder: &Path) -> Vec<String> {
+/// The names of the folders in `folder` that hold a study or a collection.
+pub fn studies_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
-    entries
+    let mut names: Vec<String> = entries
         .filter(|entry| entry.path().join(STUDY).is_file())
         .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+        .collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ impl FromStr for PlanSpec {
             strategy: MemoryStrategy::default(),
             last: None,
         };
+        let mut written: Vec<(&str, &str)> = Vec::new();
         for rule in text.split(',') {
             let (left, right) = rule.split_once('=').unwrap_or(("default", rule));
             let (left, right) = (left.trim(), right.trim());
@@ -91,6 +92,10 @@ impl FromStr for PlanSpec {
                     rule.trim()
                 ));
             }
+            if let Some((_, earlier)) = written.iter().find(|(selector, _)| *selector == left) {
+                return Err(twice(left, earlier, right));
+            }
+            written.push((left, right));
             match left {
                 "ara" => plan.strategy.auxiliary_residual = Some(group_sizes(right)?),
                 "checkpoint" => plan.strategy.checkpoint = Some(right.parse()?),
@@ -106,6 +111,17 @@ impl fmt::Display for PlanSpec {
     /// The plan as it was written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+/// The error that a selector stands in a plan twice.
+fn twice(selector: &str, first: &str, second: &str) -> String {
+    match selector {
+        "default" => format!(
+            "`{first}` and `{second}` are both the default, and a layer has one codec; leave one of \
+             them out, or say which layers it is for, as in `layer3.*={second},default={first}`"
+        ),
+        _ => format!("`{selector}` is both `{first}` and `{second}`; leave one of them out"),
     }
 }
 
@@ -220,6 +236,11 @@ mod tests {
             ("ara=2:x", "a group size for each stage"),
             ("checkpoint=0", "a number of segments expected"),
             ("last=-1", "a number of layers expected"),
+            ("pool2,pool4", "`pool2` and `pool4` are both the default"),
+            ("pool2,pool4", "as in `layer3.*=pool4,default=pool2`"),
+            ("q2,conv=q4,default=q2", "`q2` and `q2` are both the default"),
+            ("conv=q2,conv=q4", "`conv` is both `q2` and `q4`; leave one of them out"),
+            ("last=1,last=2", "`last` is both `1` and `2`"),
         ] {
             let error = text.parse::<PlanSpec>().unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

@@ -11,7 +11,7 @@ use crate::Fault;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProbeSpec {
-    /// Probe every so many steps, the first included.
+    /// Probe every so many steps, and the second one: at the first, some codecs still calibrate.
     #[serde(default)]
     pub every: Option<u64>,
     /// Probe exactly these steps, counted from 0.
@@ -39,26 +39,40 @@ fn is_once(draws: &u64) -> bool {
     *draws == 1
 }
 
+/// The first step at which a codec is the one that trains: in the step before, codecs that calibrate
+/// or remember have nothing to go by yet, and keep more than they will.
+const SETTLED: u64 = 1;
+
+/// The first step, of `total`, that shows what training keeps.
+fn first_settled(total: u64) -> u64 {
+    SETTLED.min(total.saturating_sub(1))
+}
+
 impl ProbeSpec {
-    /// Whether `step` is probed.
-    pub fn includes(&self, step: u64) -> bool {
-        self.every.is_some_and(|every| step.is_multiple_of(every))
+    /// Whether `step` is probed in a run of `total` steps.
+    pub fn includes(&self, step: u64, total: u64) -> bool {
+        let first = first_settled(total);
+        self.every.is_some_and(|every| step == first || step > first && step.is_multiple_of(every))
             || self.steps.as_ref().is_some_and(|steps| steps.contains(&step))
     }
 
-    /// The number of probed steps among the first `steps` steps.
-    pub fn count(&self, steps: u64) -> u64 {
-        if let Some(every) = self.every {
-            return steps.div_ceil(every);
+    /// The number of probed steps in a run of `total` steps.
+    pub fn count(&self, total: u64) -> u64 {
+        match self.every {
+            // The first one, and the multiples of `every`, which is at least 2, after it.
+            Some(every) => u64::from(total > 0) + total.saturating_sub(1) / every,
+            None => {
+                let listed: BTreeSet<u64> = self.steps.iter().flatten().copied().collect();
+                listed.range(..total).count() as u64
+            }
         }
-        let listed: BTreeSet<u64> = self.steps.iter().flatten().copied().collect();
-        listed.range(..steps).count() as u64
     }
 
-    /// The first step in `range` that is not probed. The ledger is recorded at that step, because
-    /// the probe itself uses memory.
-    pub fn first_outside(&self, mut range: std::ops::Range<u64>) -> Option<u64> {
-        range.find(|&step| !self.includes(step))
+    /// The first step in `range` at which the ledger shows what training keeps, in a run of `total`
+    /// steps: one that is not probed, because the probe itself uses memory.
+    pub fn first_for_ledger(&self, range: std::ops::Range<u64>, total: u64) -> Option<u64> {
+        let first = range.start.max(first_settled(total));
+        (first..range.end).find(|&step| !self.includes(step, total))
     }
 
     /// Checks that the settings are consistent.
@@ -95,22 +109,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_includes_the_first_step() {
+    fn every_begins_at_the_second_step() {
         let probe = ProbeSpec { every: Some(10), ..ProbeSpec::default() };
-        let probed: Vec<u64> = (0..25).filter(|&step| probe.includes(step)).collect();
-        assert_eq!(probed, [0, 10, 20]);
-        assert_eq!(probe.first_outside(10..20), Some(11));
-        assert_eq!(probe.first_outside(10..11), None);
+        let probed: Vec<u64> = (0..25).filter(|&step| probe.includes(step, 25)).collect();
+        assert_eq!(probed, [1, 10, 20]);
+        assert!(probe.includes(0, 1), "where there is only one step, it is that one");
+        let listed = ProbeSpec { steps: Some(vec![0]), ..ProbeSpec::default() };
+        assert!(listed.includes(0, 25) && !listed.includes(1, 25));
+    }
+
+    #[test]
+    fn the_ledger_looks_where_the_probe_does_not_and_codecs_have_settled() {
+        let probe = ProbeSpec { every: Some(10), ..ProbeSpec::default() };
+        assert_eq!(probe.first_for_ledger(0..10, 25), Some(2));
+        assert_eq!(probe.first_for_ledger(10..20, 25), Some(11));
+        assert_eq!(probe.first_for_ledger(10..11, 25), None);
+        let never = ProbeSpec::default();
+        assert_eq!(never.first_for_ledger(0..5, 25), Some(1));
+        assert_eq!(never.first_for_ledger(0..1, 25), None);
+        assert_eq!(never.first_for_ledger(0..1, 1), Some(0));
     }
 
     #[test]
     fn as_many_are_counted_as_are_included() {
         let every = ProbeSpec { every: Some(10), ..ProbeSpec::default() };
+        let often = ProbeSpec { every: Some(2), ..ProbeSpec::default() };
         let listed = ProbeSpec { steps: Some(vec![7, 0, 12, 7]), ..ProbeSpec::default() };
-        for probe in [every, listed, ProbeSpec::default()] {
-            for steps in 0..25 {
-                let included = (0..steps).filter(|&step| probe.includes(step)).count();
-                assert_eq!(probe.count(steps), included as u64, "{probe:?}, {steps} steps");
+        for probe in [every, often, listed, ProbeSpec::default()] {
+            for total in 0..25 {
+                let included = (0..total).filter(|&step| probe.includes(step, total)).count();
+                assert_eq!(probe.count(total), included as u64, "{probe:?}, {total} steps");
             }
         }
     }
@@ -118,7 +146,7 @@ mod tests {
     #[test]
     fn none_by_default() {
         let probe = ProbeSpec::default();
-        assert!(!(0..100).any(|step| probe.includes(step)));
+        assert!(!(0..100).any(|step| probe.includes(step, 100)));
         assert_eq!(probe.check(), Ok(()));
     }
 

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::layout::STUDY;
 use crate::named_plan::in_order;
@@ -15,6 +14,9 @@ use crate::{
 
 /// The largest number of epochs of a run; a larger number is taken for a typing error.
 const MOST_EPOCHS: u64 = 1_000_000;
+
+/// The largest number of threads, beyond which a machine may fail to make them.
+const MOST_THREADS: usize = 1024;
 
 /// One reproducible experiment: a model, data, plans and seeds.
 ///
@@ -96,10 +98,11 @@ impl<Model, Data> Study<Model, Data> {
             return Err(Fault::new("name", "is empty; give the study a short name"));
         }
         self.check_seeds()?;
-        for (key, value) in [("batch", self.batch), ("threads", self.threads())] {
-            if value == 0 {
-                return Err(Fault::new(key, "0 given, expected at least 1"));
-            }
+        if self.batch == 0 {
+            return Err(Fault::new("batch", "0 given, expected at least 1"));
+        }
+        if let Some(threads) = self.threads {
+            Fault::unless_within("threads", threads, 1..=MOST_THREADS)?;
         }
         check_epochs("epochs", self.epochs)?;
         if self.plans.is_empty() {
@@ -170,52 +173,6 @@ impl<Model, Data> Study<Model, Data> {
     pub fn threads(&self) -> usize {
         let all = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or_else(all)
-    }
-}
-
-impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
-    /// SHA-256, in hexadecimal, of everything that determines the records of a run: everything
-    /// except the study's name and title, the threads, and the other plans and seeds.
-    ///
-    /// # Errors
-    /// Returns an error if the model or the data cannot be written as JSON.
-    pub fn hash(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
-        #[derive(Serialize)]
-        struct Determining<'a, Model, Data> {
-            plan: &'a str,
-            seed: u64,
-            epochs: u64,
-            /// The hash of the run or of the file whose weights it starts from.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            from: Option<String>,
-            batch: usize,
-            #[serde(skip_serializing_if = "std::ops::Not::not")]
-            drop_last: bool,
-            model: &'a Model,
-            data: &'a Data,
-            optimizer: &'a OptimizerSpec,
-            schedule: &'a Schedule,
-            probe: &'a ProbeSpec,
-        }
-        let determining = Determining {
-            plan: &plan.spec,
-            seed,
-            epochs: self.epochs_of(plan),
-            from: match self.source_of(plan) {
-                Some(source) => Some(self.hash(source, seed)?),
-                None => self.weights.as_ref().map(|weights| weights.hash().to_owned()),
-            },
-            batch: self.batch,
-            drop_last: self.drop_last,
-            model: &self.model,
-            data: &self.data,
-            optimizer: &self.optimizer,
-            schedule: &self.schedule,
-            probe: &self.probe,
-        };
-        let text =
-            serde_json::to_string(&determining).map_err(|e| Error::invalid(Path::new(STUDY), e))?;
-        Ok(hex(&Sha256::digest(text)))
     }
 }
 

@@ -83,8 +83,8 @@ pub enum Error {
     },
     /// A run was started under conditions other than the present ones.
     #[error(
-        "{}: {what} changed since this run was begun ({found} then, {expected} now); undo the \
-         change, choose another folder, or start all runs of the study anew with --overwrite",
+        "{}: {what} changed since this run was begun ({how}); undo the change, choose another \
+         folder, or start all runs of the study anew with --overwrite",
         folder.display()
     )]
     Changed {
@@ -92,10 +92,8 @@ pub enum Error {
         folder: PathBuf,
         /// What changed: "the study", "the data" or "the version of Packlight".
         what: &'static str,
-        /// Its present value.
-        expected: String,
-        /// Its value when the run was started.
-        found: String,
+        /// What it was when the run was started, and what it is now, by key if it is the study.
+        how: String,
     },
     /// The weights that a run starts from do not exist.
     #[error("it starts from the weights of {run}, which {reason}")]
@@ -103,6 +101,18 @@ pub enum Error {
         /// The run that should have saved them.
         run: String,
         /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// What a file of weights says of itself cannot be read.
+    #[error(
+        "{}: what the weights are cannot be read: {reason}; they may be of another version of \
+         Packlight",
+        path.display()
+    )]
+    Origin {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
         reason: String,
     },
     /// A checkpoint cannot be used.

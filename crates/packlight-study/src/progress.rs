@@ -19,10 +19,12 @@ pub enum Event<'a> {
         /// The plan's name, such as `pool2`, or `vit/pool2` where several studies run.
         plan: &'a str,
     },
-    /// A few steps of each plan are about to be timed.
-    Timing {
-        /// The number of plans with unfinished runs.
-        plans: usize,
+    /// A few steps of a plan are about to be taken, to estimate the remaining time.
+    Forecasting {
+        /// The plan's number among those with unfinished runs, from 1.
+        number: usize,
+        /// The number of these plans.
+        of: usize,
     },
     /// An estimate of the remaining time.
     Forecast {
@@ -75,6 +77,11 @@ pub enum Event<'a> {
     Finished {
         /// The run's name.
         run: &'a str,
+    },
+    /// All runs have ended, and a plan's steps are about to be timed beside the exact plan's.
+    Timing {
+        /// The plan's name, such as `pool2`, or `vit/pool2` where several studies run.
+        plan: &'a str,
     },
     /// A run ended with an error.
     Failed {

@@ -1,11 +1,13 @@
 //! One run of a study: its folder, its manifest, and whether anything is left to train.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use packlight_nn::ModelSpec;
+use packlight_nn::weights::File;
 use packlight_record::{Manifest, Record, RunState, atomic_file, read_log};
 use packlight_spec::layout::{MANIFEST, RECORDS};
-use packlight_spec::{NamedPlan, run_name};
+use packlight_spec::{Difference, NamedPlan, differences, run_name};
 
 use crate::checkpoint::Position;
 use crate::data::DataSet;
@@ -79,8 +81,12 @@ impl Run<'_> {
             return Ok(Standing::New);
         }
         let found = Manifest::read(&self.folder)?;
-        self.refuse("the study", self.study.hash(self.plan, self.seed)?, found.study_hash)?;
-        self.refuse("the data", self.data.checksum.clone(), found.data_hash)?;
+        if found.study_hash != self.study.hash(self.plan, self.seed)? {
+            return Err(self.changed("the study", self.study_then_and_now(&found)?));
+        }
+        if found.data_hash != self.data.checksum {
+            return Err(self.changed("the data", self.data_then_and_now(&found)));
+        }
         match found.state {
             RunState::Finished => return Ok(Standing::Finished),
             RunState::Unfinished | RunState::Failed { .. } => {}
@@ -89,7 +95,10 @@ impl Run<'_> {
         if let Some(Record::Diverged { reason, .. }) = records.values.last() {
             return Ok(Standing::Diverged(reason.clone()));
         }
-        self.refuse("the version of Packlight", VERSION.to_owned(), found.version)?;
+        if found.version != VERSION {
+            let how = then_and_now(&found.version, VERSION);
+            return Err(self.changed("the version of Packlight", how));
+        }
         Ok(Standing::Unfinished)
     }
 
@@ -162,7 +171,7 @@ impl Run<'_> {
         let folder = self.folder.with_file_name(&run);
         let reason = match Manifest::read(&folder).map(|manifest| manifest.state) {
             Ok(RunState::Finished) => {
-                match trainer.model.parameters().load(&folder.join(WEIGHTS)) {
+                match File::open(&folder.join(WEIGHTS)).and_then(|file| trainer.model.load(&file)) {
                     Ok(()) => return Ok(()),
                     Err(e) => format!("cannot be used: {e}; remove {}", folder.display()),
                 }
@@ -174,11 +183,37 @@ impl Run<'_> {
         Err(Error::Source { run, reason })
     }
 
-    fn refuse(&self, what: &'static str, expected: String, found: String) -> Result<()> {
-        if expected == found {
-            return Ok(());
+    fn changed(&self, what: &'static str, how: String) -> Error {
+        Error::Changed { folder: self.folder.clone(), what, how }
+    }
+
+    /// The keys of the study whose values were others when the run was started; only the hashes, if
+    /// the run is of a version that did not write its settings down.
+    fn study_then_and_now(&self, found: &Manifest) -> Result<String> {
+        let now = self.study.settings(self.plan, self.seed)?;
+        let mut differ = found.settings.as_ref().map_or(vec![], |then| differences(then, &now));
+        if differ.len() > 1 {
+            differ.retain(|d| d.key != "from"); // it changes with whatever the plans share
         }
-        Err(Error::Changed { folder: self.folder.clone(), what, expected, found })
+        if differ.is_empty() {
+            let hash = self.study.hash(self.plan, self.seed)?;
+            return Ok(then_and_now(&found.study_hash, &hash));
+        }
+        let in_words = |d: &Difference| match d.key.as_str() {
+            "epochs" if found.scale != self.scale => {
+                format!("--scale: {}", then_and_now(found.scale, self.scale))
+            }
+            "from" => "it starts from other weights".to_owned(),
+            _ => d.in_words("then", "now"),
+        };
+        Ok(differ.iter().map(in_words).collect::<Vec<_>>().join("; "))
+    }
+
+    fn data_then_and_now(&self, found: &Manifest) -> String {
+        match self.data_in_words() {
+            now if now != found.data => then_and_now(&found.data, now),
+            _ => then_and_now(&found.data_hash, &self.data.checksum),
+        }
     }
 
     fn model_in_words(&self, label_smoothing: f64) -> String {
@@ -213,6 +248,7 @@ impl Run<'_> {
             train_samples: self.data.train.len() as u64,
             test_samples: self.data.test.len() as u64,
             batch: self.study.batch as u64,
+            settings: Some(self.study.settings(self.plan, self.seed)?),
             study_hash: self.study.hash(self.plan, self.seed)?,
             data_hash: self.data.checksum.clone(),
             version: VERSION.to_owned(),
@@ -224,6 +260,10 @@ impl Run<'_> {
     }
 }
 
+fn then_and_now(then: impl fmt::Display, now: impl fmt::Display) -> String {
+    format!("{then} then, {now} now")
+}
+
 /// Removes a run's folder and everything in it.
 pub(crate) fn remove(folder: &Path) -> Result<()> {
     match std::fs::remove_dir_all(folder) {
@@ -232,4 +272,4 @@ pub(crate) fn remove(folder: &Path) -> Result<()> {
     }
 }
 
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::optimizer::Resumable;
+use packlight_nn::weights::File;
 use packlight_nn::{Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
 use packlight_spec::NamedPlan;
@@ -16,9 +17,10 @@ use crate::data::DataSet;
 use crate::evaluation::evaluate;
 use crate::instrument::Instrument;
 use crate::logs::Logs;
+use crate::origin::Origin;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
-use crate::{Error, Result, machine};
+use crate::{Error, Result};
 
 /// The file in a finished run's folder that holds its weights: parameters and running statistics,
 /// under PyTorch's names.
@@ -47,6 +49,7 @@ pub(crate) struct Watch<'a> {
 pub(crate) struct RunTrainer<'a> {
     pub(crate) study: &'a Study,
     pub(crate) data: &'a DataSet,
+    plan: &'a NamedPlan,
     pub(crate) epochs: u64,
     pub(crate) device: Device,
     pub(crate) model: Model,
@@ -65,7 +68,7 @@ impl<'a> RunTrainer<'a> {
         study: &'a Study,
         data: &'a DataSet,
         model: &ModelSpec,
-        plan: &NamedPlan,
+        plan: &'a NamedPlan,
         seed: u64,
     ) -> Result<Self> {
         let device = Device::Cpu;
@@ -73,14 +76,14 @@ impl<'a> RunTrainer<'a> {
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
         if let Some(weights) = &study.weights {
-            model.parameters().load(weights.path())?;
+            model.load(&File::open(weights.path())?)?;
         }
         let optimizer = build_optimizer(&study.optimizer, model.parameters())?;
         let epochs = study.epochs_of(plan);
         let steps = epochs.saturating_mul(steps_per_epoch(study, data));
         let trainer = Trainer::new(model.parameters(), optimizer, seed, steps)
             .with_schedule(study.schedule.clone());
-        Ok(Self { study, data, epochs, device, model, trainer })
+        Ok(Self { study, data, plan, epochs, device, model, trainer })
     }
 
     /// Restores the checkpoint in `folder` and returns its position, or `None` if there is none.
@@ -139,7 +142,8 @@ impl<'a> RunTrainer<'a> {
             self.save(folder, &mut position, &mut logs)?;
             saved = Instant::now();
         }
-        self.model.parameters().save(&folder.join(WEIGHTS))?;
+        let (seed, path) = (self.trainer.steps.seed(), folder.join(WEIGHTS));
+        Origin::of(&self.model, self.plan, self.study, self.data, seed).save(&self.model, &path)?;
         logs.record(&Record::Finished { step: position.step })?;
         logs.sync(&mut position)?;
         Ok(Ending::Finished)
@@ -162,14 +166,16 @@ impl<'a> RunTrainer<'a> {
     }
 
     /// The instrument for step `step` of `epoch`: the probe where the study says so, and the ledger
-    /// at the first other step of each epoch, with its timeline at the first such step of the run.
+    /// at the first other step of each epoch, with its timeline at the first such step of the run. The
+    /// run's first step is neither's, because some codecs still calibrate there.
     fn instrument(&self, epoch: u64, step: u64) -> Instrument {
-        let probe = &self.study.probe;
+        let (probe, total) = (&self.study.probe, self.total_steps());
         let epoch_start = epoch * steps_per_epoch(self.study, self.data);
-        if probe.includes(step) {
+        let first_since = |start| probe.first_for_ledger(start..step + 1, total) == Some(step);
+        if probe.includes(step, total) {
             Instrument::Probe
-        } else if probe.first_outside(epoch_start..step + 1) == Some(step) {
-            Instrument::Ledger { timeline: probe.first_outside(0..step + 1) == Some(step) }
+        } else if first_since(epoch_start) {
+            Instrument::Ledger { timeline: first_since(0) }
         } else {
             Instrument::None
         }
@@ -240,9 +246,6 @@ impl<'a> RunTrainer<'a> {
         })?;
         let (steps, train_seconds) = (sums.timed_steps, sums.seconds);
         logs.measure(&Measurement::Time { epoch, steps, train_seconds, test_seconds })?;
-        if let Some(peak) = machine::resident_peak() {
-            logs.measure(&Measurement::Resident { epoch, peak })?;
-        }
         progress.event(Event::Epoch {
             epoch: epoch + 1,
             of: self.epochs,

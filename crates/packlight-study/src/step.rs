@@ -13,6 +13,7 @@ use packlight_record::{Measurement, Record};
 use crate::data::Batch;
 use crate::evaluation::correct;
 use crate::instrument::{Instrument, Instruments, Live};
+use crate::machine::ResidentPeak;
 use crate::run_trainer::RunTrainer;
 use crate::{Error, Result};
 
@@ -52,12 +53,6 @@ impl RunTrainer<'_> {
         let batch_loss =
             |pass: &Pass| forward(model, inputs.clone(), &targets, pass).map(|(loss, _)| loss);
 
-        let mut records = Vec::new();
-        if instrument == Instrument::Probe && self.study.probe.whole {
-            let (pass, draws) = (steps.next_pass(), self.study.probe.draws);
-            records = whole_pass(model.parameters(), &pass, batch_loss, draws, epoch, step)?;
-        }
-
         let mut measurements = Vec::new();
         let calibrates = steps.calibrates_next();
         let begun = Instant::now();
@@ -67,6 +62,17 @@ impl RunTrainer<'_> {
             measurements.push(Measurement::Calibration { step, seconds });
         }
 
+        // After the calibration, so that the codecs probed are those that train.
+        let mut records = Vec::new();
+        if instrument == Instrument::Probe && self.study.probe.whole {
+            let draws = self.study.probe.draws;
+            records = whole_pass(model.parameters(), &pass, batch_loss, draws, epoch, step)?;
+        }
+
+        let resident = match instrument {
+            Instrument::Ledger { timeline: true } => ResidentPeak::begin(),
+            _ => None,
+        };
         let instruments = Instruments::new(instrument);
         let pass = instruments.attach(pass);
         allocator::reset_peak();
@@ -84,6 +90,10 @@ impl RunTrainer<'_> {
         }
         self.trainer.update(&gradients)?;
         let seconds = begun.elapsed().as_secs_f64();
+
+        if let Some(peak) = resident.and_then(|resident| resident.bytes()) {
+            measurements.push(Measurement::Resident { step, peak });
+        }
 
         let mut found = Step { loss: value, correct, units, seconds, records, measurements };
         instruments.account(self.model.save_points(), step, &live, &mut found);

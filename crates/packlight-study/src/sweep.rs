@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use packlight_nn::ModelSpec;
+use packlight_record::Timings;
 use packlight_spec::layout::{RUNS, STUDY};
 use packlight_spec::run_name;
 
@@ -51,7 +52,8 @@ impl Default for Options<'static> {
 }
 
 /// Runs the study in `folder`: each plan with each seed, and all plans of a seed before the next
-/// seed.
+/// seed. Afterwards it times a step of each plan beside the exact plan's; see
+/// [`Timings`](packlight_record::Timings).
 ///
 /// Skips finished runs and resumes unfinished ones, unless `options` says to overwrite them. A run
 /// that fails is recorded as failed, and the others continue.
@@ -103,13 +105,13 @@ pub fn run_collection(
 }
 
 /// A study with everything that its runs need. It holds the study's lock.
-struct Sweep {
-    folder: PathBuf,
+pub(crate) struct Sweep {
+    pub(crate) folder: PathBuf,
     /// The prefix of its runs' names, which is not empty if other studies run too.
     prefix: String,
-    study: Study,
-    data: DataSet,
-    model: ModelSpec,
+    pub(crate) study: Study,
+    pub(crate) data: DataSet,
+    pub(crate) model: ModelSpec,
     _lock: Lock,
 }
 
@@ -124,19 +126,21 @@ impl Sweep {
     ) -> Result<Self> {
         let study = study.scaled(options.scale)?;
         let lock = Lock::take(folder)?;
+        Timings::read(folder)?; // an unreadable file is reported before hours of training
         if let Some(text) = lock.warning() {
             progress.event(Event::Warning { text: &text });
         }
         let data = data::load(&study.data, options.data_dir.as_deref())?;
-        if study.drop_last && data.train.len() < study.batch {
-            let (samples, batch) = (data.train.len(), study.batch);
+        let model = data.model(&study.model)?;
+        if data.train.len() < study.batch {
+            let (batch, samples) = (study.batch, data.train.len());
             let reason = format!(
-                "drop_last: an epoch's {samples} samples are no whole batch of {batch}; lower \
-                 `batch` or leave `drop_last` out"
+                "batch: {batch} given, and {} has {samples} training samples; lower `batch` to at \
+                 most {samples}",
+                data.name
             );
             return Err(Error::Study { path: folder.join(STUDY), reason });
         }
-        let model = data.model(&study.model)?;
         for plan in &study.plans {
             RunTrainer::new(&study, &data, &model, plan, study.seeds[0])?;
         }
@@ -154,11 +158,16 @@ impl Sweep {
             if options.interrupted.load(Ordering::Relaxed) {
                 return Err(Error::Interrupted);
             }
-            progress.event(Event::Checking { plan: &format!("{}{}", self.prefix, run.plan.name) });
+            progress.event(Event::Checking { plan: &self.label(&run.plan.name) });
             run.trainer()?.check(&run.plan.name)?;
             checked.push(run.plan_index);
         }
         Ok(())
+    }
+
+    /// The name of a plan or a run in messages.
+    pub(crate) fn label(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 
     /// The number of runs.
@@ -179,7 +188,7 @@ impl Sweep {
                 scale: options.scale,
                 threads: options.threads,
                 folder: self.folder.join(RUNS).join(run_name(&plan.name, seed)),
-                label: format!("{}{}", self.prefix, run_name(&plan.name, seed)),
+                label: self.label(&run_name(&plan.name, seed)),
                 place: (0, 0),
                 seconds: 0.0,
             })
@@ -208,6 +217,7 @@ fn run_all(
         let outcome = conclude(run, standing, options, progress)?;
         summaries.push(RunSummary { run: run.name(), outcome });
     }
+    sweeps.iter().try_for_each(|sweep| sweep.time(options, progress))?;
     Ok(summaries)
 }
 
@@ -271,11 +281,12 @@ fn forecast(
     if to_do.is_empty() {
         return Ok(());
     }
-    progress.event(Event::Timing { plans: first_of_plans.len() });
-    for first in first_of_plans {
+    let of = first_of_plans.len();
+    for (first, number) in first_of_plans.into_iter().zip(1..) {
         if options.interrupted.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
         }
+        progress.event(Event::Forecasting { number, of });
         let seconds = runs[first].trainer()?.forecast().unwrap_or(0.0);
         for &run in &to_do {
             if runs[first].same_plan(&runs[run]) {

@@ -117,9 +117,11 @@ fn a_last_batch_of_one_sample_that_a_batch_norm_refuses_can_be_left_out() {
 }
 
 #[test]
-fn to_leave_out_the_only_batch_is_refused() {
-    let text = text(RESNET, DIGITS, "pool2").replace("batch = 4", "batch = 11\ndrop_last = true");
-    let said = refused(study(&text).path(), false);
-    let expected = "drop_last: an epoch's 10 samples are no whole batch of 11";
-    assert!(said.contains(expected) && said.contains("study.toml"), "{said}");
+fn a_batch_larger_than_the_data_is_refused() {
+    for key in ["", "\ndrop_last = true"] {
+        let text = text(RESNET, DIGITS, "pool2").replace("batch = 4", &format!("batch = 11{key}"));
+        let said = refused(study(&text).path(), false);
+        let expected = "study.toml: batch: 11 given, and digits has 10 training samples; lower";
+        assert!(said.contains(expected), "{said}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod batch_file;
 mod command;
+mod failure;
 mod model_options;
 mod output;
 mod progress_bar;
@@ -12,12 +13,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
-use packlight::autograd::allocator::Counting;
+use packlight::autograd::allocator::{self, Counting};
 
+use crate::failure::Failure;
 use crate::output::{Output, say};
-
-/// The exit code for an invalid command line.
-const INVALID_COMMAND_LINE: u8 = 2;
 
 /// Counts allocated bytes, to compare with those that the ledger predicts. It wraps mimalloc,
 /// because glibc returns large blocks to the system at once and pays for their pages again at each
@@ -41,7 +40,8 @@ Examples:
 
 Exit codes:
   0    success, also if the reader of standard output has closed its pipe
-  1    an error, printed on standard error
+  1    an error, printed on standard error; with --json also on standard output, as one document
+       {\"error\": {\"message\": ..., \"causes\": [...], \"exit_code\": 1}}
   2    an invalid command line
   3    the study finished, but some of its runs failed
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; run the same command again to resume";
@@ -56,7 +56,15 @@ enum Command {
     Codecs(command::codecs::Arguments),
 }
 
+/// Makes the allocator return to the system what it holds in reserve.
+#[allow(unsafe_code)]
+fn return_reserve() {
+    // SAFETY: the function has no precondition, and mimalloc is the program's allocator.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
 fn main() -> ExitCode {
+    allocator::on_release(return_reserve);
     let mut out = Output::standard();
     let done = match Cli::try_parse() {
         Ok(cli) => cli.command.run(&mut out),
@@ -64,11 +72,9 @@ fn main() -> ExitCode {
     };
     let written = out.finish();
     done.and_then(|code| written.map(|()| code)).unwrap_or_else(|error| {
-        say(format_args!("packlight: {}", told_once(&error)));
-        match error.downcast_ref() {
-            Some(packlight::study::Error::Interrupted) => ExitCode::from(command::INTERRUPTED),
-            _ => ExitCode::FAILURE,
-        }
+        let failure = Failure::of(&error);
+        say(format_args!("packlight: {}", failure.message));
+        failure.tell(&mut out)
     })
 }
 
@@ -89,18 +95,8 @@ impl Command {
 fn print_usage(unparsed: &clap::Error, out: &mut Output) -> anyhow::Result<ExitCode> {
     let said = unparsed.print();
     if unparsed.use_stderr() {
-        return Ok(ExitCode::from(INVALID_COMMAND_LINE));
+        return Ok(Failure::of_usage(unparsed).tell(out));
     }
     out.checked(said)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// An error with its causes, without repetitions.
-fn told_once(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |told, cause| match told.as_str() {
-        "" => cause,
-        already if already.contains(&cause) => told,
-        already if cause.starts_with(already) => cause,
-        _ => format!("{told}: {cause}"),
-    })
 }

@@ -23,18 +23,7 @@ impl ModelOptions {
 
 impl Args for ModelOptions {
     fn augment_args(command: Command) -> Command {
-        let model = |name: &str| find(name).map_err(|fault| fault.reason);
-        let names: Vec<&str> = models().iter().map(Entry::name).collect();
-        let model = Arg::new("model")
-            .long("model")
-            .required(true)
-            .value_name("NAME")
-            .value_parser(ValueParser::new(model))
-            .help(format!("The model: {}", names.join(", ")));
-        keys().into_iter().fold(command.arg(model), |command, key| {
-            let flag = Arg::new(key).long(key).value_name("VALUE").allow_negative_numbers(true);
-            command.arg(flag.help(help(key)))
-        })
+        with_flags(command, true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -44,28 +33,115 @@ impl Args for ModelOptions {
 
 impl FromArgMatches for ModelOptions {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let wrong = |what| clap::Error::raw(ErrorKind::ValueValidation, what);
-        let missing = || wrong("--model: the name of a model expected".to_owned());
-        let entry: Entry = *matches.get_one("model").ok_or_else(missing)?;
-        let usual = entry.usual();
-        let mut options = Table::new();
-        for key in keys() {
-            let Some(text) = matches.get_one::<String>(key) else { continue };
-            let value = match usual.value(key) {
-                Some(usual) => option_value(text, &usual)
-                    .map_err(|reason| wrong(format!("--{key} {text}: {reason}")))?,
-                None => Value::String(text.clone()), // the model refuses it by name
-            };
-            options.insert(key.to_owned(), value);
-        }
-        let spec = ModelSpec::named(entry.name(), options);
-        Ok(Self { spec: spec.map_err(|fault| wrong(format!("model: {fault}")))? })
+        let spec = GivenModel::from_arg_matches(matches)?.spec;
+        Ok(Self { spec: spec.ok_or_else(|| wrong("--model: the name of a model expected"))? })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// A model and its options, as far as they are given: a file of weights may know the rest.
+pub(crate) struct GivenModel {
+    spec: Option<ModelSpec>,
+    options: Vec<(&'static str, String)>,
+}
+
+impl GivenModel {
+    /// The model's description, if its name is given.
+    pub(crate) fn spec(&self) -> Option<&ModelSpec> {
+        self.spec.as_ref()
+    }
+
+    /// The first flag that says otherwise than `model`, and what `model` says.
+    ///
+    /// # Errors
+    /// Returns an error if `model` has no such option, or its value is not valid.
+    pub(crate) fn contradiction(
+        &self,
+        model: &ModelSpec,
+    ) -> anyhow::Result<Option<(String, String)>> {
+        if let Some(spec) = self.spec.as_ref().filter(|spec| spec.name() != model.name()) {
+            return Ok(Some((
+                format!("--model {}", spec.name()),
+                format!("model {}", model.name()),
+            )));
+        }
+        for (key, text) in &self.options {
+            let Some(stored) = model.option(key) else {
+                model.with(key, text.as_str())?; // the model refuses it by name
+                continue;
+            };
+            let given = option_value(text, &stored)
+                .map_err(|reason| anyhow::anyhow!("--{key} {text}: {reason}"))?;
+            if given != stored {
+                return Ok(Some((format!("--{key} {text}"), format!("{key} {}", shown(&stored)))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Args for GivenModel {
+    fn augment_args(command: Command) -> Command {
+        with_flags(command, false)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for GivenModel {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |key: &'static str| Some((key, matches.get_one::<String>(key)?.clone()));
+        let options: Vec<_> = keys().into_iter().filter_map(given).collect();
+        let entry: Option<&Entry> = matches.get_one("model");
+        let spec = entry.map(|entry| described(entry, &options)).transpose()?;
+        Ok(Self { spec, options })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn wrong(what: impl std::fmt::Display) -> clap::Error {
+    clap::Error::raw(ErrorKind::ValueValidation, what.to_string())
+}
+
+/// The model with these options.
+fn described(entry: &Entry, options: &[(&str, String)]) -> Result<ModelSpec, clap::Error> {
+    let usual = entry.usual();
+    let mut table = Table::new();
+    for (key, text) in options {
+        let value = match usual.value(key) {
+            Some(usual) => option_value(text, &usual)
+                .map_err(|reason| wrong(format!("--{key} {text}: {reason}")))?,
+            None => Value::String(text.clone()), // the model refuses it by name
+        };
+        table.insert((*key).to_owned(), value);
+    }
+    ModelSpec::named(entry.name(), table).map_err(|fault| wrong(format!("model: {fault}")))
+}
+
+/// Adds `--model` and a flag for each option of a model.
+fn with_flags(command: Command, required: bool) -> Command {
+    let model = |name: &str| find(name).map_err(|fault| fault.reason);
+    let names: Vec<&str> = models().iter().map(Entry::name).collect();
+    let model = Arg::new("model")
+        .long("model")
+        .required(required)
+        .value_name("NAME")
+        .value_parser(ValueParser::new(model))
+        .help(format!("The model: {}", names.join(", ")));
+    keys().into_iter().fold(command.arg(model), |command, key| {
+        let flag = Arg::new(key).long(key).value_name("VALUE").allow_negative_numbers(true);
+        command.arg(flag.help(help(key)))
+    })
 }
 
 /// The keys of all models, each once.
@@ -85,13 +161,9 @@ fn help(key: &str) -> String {
     for entry in models() {
         let usual = entry.usual();
         let Some(known) = usual.keys().iter().find(|known| known.name == key) else { continue };
-        let value = match usual.value(key) {
-            Some(Value::String(value)) => value,
-            Some(value) => value.to_string().replace(['[', ']', ' '], ""),
-            None => continue,
-        };
-        let (doc, default) =
-            (known.doc.trim().trim_end_matches('.'), format!("{}: {value}", entry.name()));
+        let Some(value) = usual.value(key) else { continue };
+        let default = format!("{}: {}", entry.name(), shown(&value));
+        let doc = known.doc.trim().trim_end_matches('.');
         match lines.iter_mut().find(|(known, _)| *known == doc) {
             Some((_, defaults)) => defaults.push(default),
             None => lines.push((doc, vec![default])),
@@ -102,6 +174,14 @@ fn help(key: &str) -> String {
         .map(|(doc, defaults)| format!("{doc} [{}]", defaults.join(", ")))
         .collect();
     lines.join("; ")
+}
+
+/// A value of an option as a command line writes it.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(value) => value.clone(),
+        value => value.to_string().replace(['[', ']', ' '], ""),
+    }
 }
 
 /// A value of an option as a command line writes it: a list as `128,64`, all else as in TOML, where

@@ -71,8 +71,19 @@ impl Progress for ProgressBar {
                 self.bar.set_message(format!("checking {plan}"));
                 self.say_now_and_then(|| format!("checking that {plan} can train"));
             }
-            Event::Timing { plans } => {
-                self.say(&format!("timing a few steps of {plans} plans"));
+            Event::Forecasting { number, of } => {
+                if number == 1 {
+                    self.say(&format!(
+                        "taking a few steps of {of} plans, to tell how long it will take"
+                    ));
+                }
+                self.bar.set_message(format!("estimating the time: plan {number} of {of}"));
+                self.say_now_and_then(|| format!("estimating the time: plan {number} of {of}"));
+            }
+            Event::Timing { plan } => {
+                self.bar.set_prefix("timing");
+                self.bar.set_message(format!("a step of {plan}"));
+                self.say_now_and_then(|| format!("timing a step of {plan}"));
             }
             Event::Forecast { runs, seconds } => {
                 self.left.begin(seconds);

@@ -70,7 +70,7 @@ fn all_studies_are_run_in_order_after_one_forecast_and_reported_on_one_page() {
     let dir = collection(TEXT);
     let output = packlight(["run", "--json"]).arg(dir.path()).output().unwrap();
     let said = stderr(&output);
-    assert!(said.contains("timing a few steps of 5 plans"), "{said}");
+    assert!(said.contains("taking a few steps of 5 plans"), "{said}");
     assert_eq!(said.matches(" runs, about ").count(), 1, "{said}");
     assert!(said.contains("5 runs, about "), "{said}");
     let places = ["first/none-seed3 (1/5)", "first/q2-seed3 (2/5)", "second/asa4-seed3 (5/5)"];

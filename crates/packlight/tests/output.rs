@@ -6,17 +6,16 @@
 mod common;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{STUDY, packlight, run, stderr, study};
+use common::{STUDY, packlight, records, run, stderr, study};
 
 /// A command of every kind, on a study that has been run.
 fn commands(dir: &Path) -> Vec<Command> {
     let dir = dir.to_str().unwrap();
     let weights = format!("{dir}/runs/pool2-seed7/weights.safetensors");
-    let eval = ["eval", "--model", "resnet18", "--width", "4", "--data", "digits", "--size", "16"];
-    let with = ["--normalise", "data", "--weights", &weights];
     [
         &["--help"][..],
         &["--version"],
@@ -28,7 +27,7 @@ fn commands(dir: &Path) -> Vec<Command> {
         &["report", dir, "--json"],
         &["run", dir],
         &["run", dir, "--json"],
-        &[&eval[..], &with].concat(),
+        &["eval", "--weights", &weights],
     ]
     .map(packlight)
     .into()
@@ -71,6 +70,24 @@ fn a_full_disk_under_standard_output_is_one_line_and_status_1() {
         let last = said.lines().last().unwrap();
         assert!(last.starts_with("packlight: standard output: No space left"), "{said}");
         assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn training_goes_on_when_nobody_reads_its_progress_any_more() {
+    let expected = study(STUDY);
+    assert!(run(expected.path()).status.success());
+    for read in [0, 2] {
+        let dir = study(STUDY);
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = packlight(["run"]);
+        command.arg(dir.path()).stdout(writer.try_clone().unwrap()).stderr(writer);
+        let mut child = command.spawn().unwrap();
+        drop(command); // with its ends of the pipe
+        let lines: Vec<_> = BufReader::new(reader).lines().take(read).collect(); // and closes it
+        assert_eq!(lines.len(), read);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(records(dir.path()) == records(expected.path()));
     }
 }
 

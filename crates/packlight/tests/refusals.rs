@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{RUNS, STUDY, packlight, records, run, stderr, study};
+use common::{RUNS, STUDY, images, packlight, records, run, stderr, study, study_of_images};
 
 /// Asserts that `packlight run` ends with 1, says `words`, and trains nothing.
 fn refused(dir: &Path, words: &[&str]) {
@@ -45,6 +45,10 @@ fn a_study_that_makes_no_sense_is_refused_with_a_reason() {
         ("layer1.*", "layer7.*", &["plan mixed", "layer1.0.conv1"]),
         ("epochs = 3", "epochs = 0", &["epochs: 0 given, expected at least 1"]),
         ("batch = 32", "batch = 0", &["batch: 0 given"]),
+        ("threads = 2", "threads = 60000", &["threads: 60000 given, expected 1 to 1024"]),
+        ("batch = 32", "batch = 121", &["batch: 121 given", "digits has 120 training samples"]),
+        ("\"pool2\"", "\"pool2,pool4\"", &["plans.pool2", "are both the default", "layer3.*="]),
+        ("layer1.*", "layer1", &["did you mean `layer1.*`?"]),
         ("seeds = [7]", "seeds = [7, 7]", &["seeds: 7 stands there twice"]),
         ("seeds = [7]", "seeds = [-1]", &["-1"]),
         ("0.05", "nan", &["optimizer.learning_rate: NaN given"]),
@@ -64,7 +68,62 @@ fn a_study_that_makes_no_sense_is_refused_with_a_reason() {
 #[test]
 fn a_folder_without_a_study_is_named() {
     let dir = tempfile::tempdir().unwrap();
-    refused(dir.path(), &["study.toml", "No such file"]);
+    refused(dir.path(), &["holds no study.toml; give the folder of a study"]);
+}
+
+#[test]
+fn weights_to_start_from_that_are_another_model_s_are_told_by_what_differs() {
+    let first = study(STUDY);
+    assert!(run(first.path()).status.success());
+    let weights = first.path().join("runs").join(RUNS[0]).join("weights.safetensors");
+    let text = STUDY.replace("[model]", &format!("weights = \"{}\"\n[model]", weights.display()));
+    refused(
+        study(&text.replace("width = 4", "width = 8")).path(),
+        &["these are the weights of another model (width: 4 there, 8 here)", "the tensor `"],
+    );
+    assert!(run(study(&text).path()).status.success());
+}
+
+#[test]
+fn what_is_no_folder_of_a_study_is_told_what_was_probably_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path).display().to_string();
+    for name in ["digits", "letters"] {
+        std::fs::create_dir_all(at(&format!("{name}/runs"))).unwrap();
+        std::fs::write(at(&format!("{name}/study.toml")), STUDY).unwrap();
+    }
+    for command in ["run", "report"] {
+        let meant = |name: &str| format!("packlight {command} {}", at(name));
+        for (given, words) in [
+            ("digits/study.toml", &["is a file; give its folder: ", &meant("digits")][..]),
+            ("digits/runs/none", &["no such folder; give its folder: ", &meant("digits")]),
+            ("nowhere/at/all", &["no such folder; give the folder of a study"]),
+            ("digit", &["no such folder; give the folder of a study: ", &meant("digits")]),
+            ("", &["holds no ", "such as ", &at("digits"), &at("letters")]),
+        ] {
+            let output = packlight([command, &at(given)]).output().unwrap();
+            let said = stderr(&output);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            words.iter().for_each(|word| assert!(said.contains(word), "`{word}`: {said}"));
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_images_belongs_to_its_study_and_says_what_it_lacks() {
+    let dir = study_of_images(); // whose path is relative to the study, not to the working directory
+    let done = run(dir.path());
+    assert!(done.status.success(), "{}", stderr(&done));
+    let text = std::fs::read_to_string(dir.path().join("study.toml")).unwrap();
+
+    let without_size = study(&text.replace("size = 16", ""));
+    images(&without_size.path().join("images"));
+    refused(without_size.path(), &["data.size: a folder of images needs", "`size = 64`"]);
+    let layout = "train/CLASS/*.png and test/CLASS/*.png";
+    let nowhere = study(&text);
+    refused(nowhere.path(), &["/images: ", layout, "found: No such file", "the study's folder"]);
+    std::fs::create_dir_all(nowhere.path().join("images/cats")).unwrap();
+    refused(nowhere.path(), &[layout, "found: cats/"]);
 }
 
 #[test]
@@ -77,7 +136,16 @@ fn a_changed_study_or_changed_data_is_not_mixed_with_what_was_begun() {
     };
 
     change("0.05", "0.06");
-    refused(dir.path(), &["the study changed", RUNS[0], "--overwrite"]);
+    let words =
+        "the study changed since this run was begun (optimizer.learning_rate: 0.05 then, 0.06 now)";
+    refused(dir.path(), &[words, RUNS[0], "--overwrite"]);
+    change("size = 16", "size = 24\nchannels = 3");
+    refused(dir.path(), &["(data.channels: not given then, 3 now; data.size: 16 then, 24 now)"]);
+    change("epochs = 3", "epochs = 4");
+    refused(dir.path(), &["(epochs: 3 then, 4 now)"]);
+    change("", "");
+    let scaled = packlight(["run", "--scale", "2"]).arg(dir.path()).output().unwrap();
+    assert!(stderr(&scaled).contains("(--scale: 1 then, 2 now)"), "{}", stderr(&scaled));
     change("threads = 2", "threads = 1");
     assert!(run(dir.path()).status.success(), "threads change no record");
     assert!(records(dir.path()) == before);
@@ -88,6 +156,31 @@ fn a_changed_study_or_changed_data_is_not_mixed_with_what_was_begun() {
     let hash = serde_json::from_str::<serde_json::Value>(&text).unwrap()["data_hash"].clone();
     std::fs::write(&manifest, text.replace(hash.as_str().unwrap(), "0123")).unwrap();
     refused(dir.path(), &["the data changed", RUNS[1], "0123"]);
+
+    // A run of a version that did not write its settings down.
+    let mut older = serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    older.as_object_mut().unwrap().remove("settings").unwrap();
+    std::fs::write(&manifest, older.to_string()).unwrap();
+    assert!(run(dir.path()).status.success());
+    change("mixed = \"layer1.*=none,", "mixed = \"layer2.*=none,");
+    refused(dir.path(), &["the study changed", older["study_hash"].as_str().unwrap()]);
+}
+
+#[test]
+fn a_run_that_starts_from_another_names_the_key_that_changed() {
+    let from = "{ plan = \"pool4\", from = \"pool2\" }";
+    let text = STUDY.replace("\"layer1.*=none,default=pool4\"", from);
+    let dir = study(&text);
+    assert!(run(dir.path()).status.success());
+    let change = |from, to| {
+        std::fs::write(dir.path().join("study.toml"), text.replacen(from, to, 1)).unwrap();
+        std::fs::remove_dir_all(dir.path().join("runs").join(RUNS[0])).unwrap();
+    };
+    change("0.05", "0.06");
+    refused(dir.path(), &["(optimizer.learning_rate: 0.05 then, 0.06 now)"]);
+    std::fs::create_dir(dir.path().join("runs").join(RUNS[0])).unwrap();
+    change("pool2 = \"pool2\"", "pool2 = \"none\"");
+    refused(dir.path(), &[RUNS[1], "(it starts from other weights)"]);
 }
 
 #[test]
@@ -175,6 +268,8 @@ fn images_that_are_not_square_are_refused_for_models_that_need_square_ones() {
         let labels = [0, 0, 8, 1, 0, 0, 0, 2, 3, 9];
         std::fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
     }
+    let weights = data.path().join("weights");
+    packlight::nn::weights::write(&weights, &Default::default()).unwrap();
     for model in ["mlp", "vit", "mixer"] {
         let text = STUDY.replace("digits", "mnist").replace("size = 16", "");
         let model_table = format!("name = \"{model}\"");
@@ -182,7 +277,7 @@ fn images_that_are_not_square_are_refused_for_models_that_need_square_ones() {
         let mut run = packlight(["run"]);
         run.arg(dir.path());
         let mut eval = packlight(["eval", "--model", model, "--data", "mnist"]);
-        eval.args(["--normalise", "data", "--weights", "no-such-file"]);
+        eval.args(["--normalise", "data", "--weights"]).arg(&weights);
         for mut command in [run, eval] {
             let output = command.arg("--data-dir").arg(data.path()).output().unwrap();
             let words = format!("{model} takes square images, and those of mnist are 8 x 4");
@@ -195,9 +290,13 @@ fn images_that_are_not_square_are_refused_for_models_that_need_square_ones() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_ends_with_2() {
-    for arguments in
-        [&["run"][..], &["fly"], &["run", "x", "--threads", "0"], &["codecs", "--jsno"]]
-    {
+    for arguments in [
+        &["run"][..],
+        &["fly"],
+        &["run", "x", "--threads", "0"],
+        &["run", "x", "--threads", "1025"],
+        &["codecs", "--jsno"],
+    ] {
         let output = packlight(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }

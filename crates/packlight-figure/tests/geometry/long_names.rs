@@ -37,7 +37,8 @@ fn figures(names: &[String]) -> Vec<Figure> {
     let candidate = |(name, cost)| Candidate { name, look, family, cost, accuracy: &[0.9] };
     let points: Vec<_> =
         names.iter().map(String::as_str).zip(&costs).map(|(n, c)| candidate((n, &c[..]))).collect();
-    let rows: Vec<_> = names.iter().map(|name| PlanCosines { name, cosine: &[0.5, 0.7] }).collect();
+    let rows: Vec<_> =
+        names.iter().map(|name| PlanCosines { name, cosine: &[0.5, 0.7], mean: 0.6 }).collect();
     vec![
         curves(&caption("curves"), &[lines.clone(), lines]).unwrap(),
         memory_timeline(&caption("timeline"), &[], &courses).unwrap(),

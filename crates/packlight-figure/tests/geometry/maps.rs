@@ -87,8 +87,11 @@ fn the_overview_s_cells_lie_at_their_plan_and_layer() {
     for (low, signed) in [(0.0, false), (-1.0, true)] {
         let values = cosines(5, 3, low);
         let names = ["pool2", "pool4", "q2", "q4", "mesa"];
-        let plans: Vec<_> =
-            names.iter().zip(&values).map(|(name, cosine)| PlanCosines { name, cosine }).collect();
+        let plans: Vec<_> = names
+            .iter()
+            .zip(&values)
+            .map(|(name, cosine)| PlanCosines { name, cosine, mean: 0.5 })
+            .collect();
         let drawing = Drawing::of(&cosine_overview(&caption("overview"), &layers, &plans).unwrap());
         let panel = &drawing.panels()[0];
         cells(&drawing, panel, &values, signed);
@@ -126,7 +129,7 @@ fn cosines_near_one_have_colours_by_their_distance_and_say_so() {
     assert!(title.is_some() && drawing.labels.iter().any(|label| label.text == "1e−6"));
     assert!(drawing.labels.iter().any(|label| label.text == "0.00500"), "the mean of 0.01 and 0");
     assert!(figure.how_to_read.contains("distance from 1"));
-    let plans = [PlanCosines { name: "q8", cosine: &[0.99999, 0.999] }];
+    let plans = [PlanCosines { name: "q8", cosine: &[0.99999, 0.999], mean: 0.999 }];
     let overview = cosine_overview(&caption("near"), &["conv1", "fc"], &plans).unwrap();
     assert!(overview.how_to_read.contains("distance from 1"));
 }

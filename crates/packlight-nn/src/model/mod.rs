@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Pass, SavePoint};
+use packlight_spec::differences;
 
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
 pub use facts::DataFacts;
@@ -34,7 +35,7 @@ pub use transformer::{PADDING, Transformer};
 pub use vit::Vit;
 
 use crate::layer::CrossEntropy;
-use crate::{Builder, MemoryStrategy, Module, Parameters, Plan, Result};
+use crate::{Builder, Error, MemoryStrategy, Module, Parameters, Plan, Result, weights};
 
 /// The models of this crate, in the order in which they are listed to users.
 pub const MODELS: &[Entry] = &[
@@ -95,6 +96,32 @@ impl Model {
         let network = architecture.network(spec.facts(), &builder, strategy)?;
         let loss = CrossEntropy::with(&builder.pp("loss"), architecture.targets())?;
         Ok(Self { spec: spec.clone(), network, parameters: builder.finish(), loss })
+    }
+
+    /// Loads `file` as [`Parameters::load`] does.
+    ///
+    /// # Errors
+    /// Returns an error as [`Parameters::load`] does. If the file says that its weights are of another
+    /// model, the error names what differs.
+    pub fn load(&self, file: &weights::File) -> Result<()> {
+        self.parameters.load_from(file).map_err(|error| self.explained(error, file))
+    }
+
+    /// An error of loading `file`, with what differs from the model that the file is of.
+    fn explained(&self, error: Error, file: &weights::File) -> Error {
+        let stored = file.origin().and_then(|origin| serde_json::from_str(origin).ok());
+        let own = serde_json::to_value(self.spec.complete());
+        let (Some(serde_json::Value::Object(stored)), Ok(own)) = (stored, own) else {
+            return error;
+        };
+        let Some(stored) = stored.get("model") else { return error };
+        let differ = differences(stored, &own);
+        if differ.is_empty() {
+            return error;
+        }
+        let differ: Vec<String> = differ.iter().map(|d| d.in_words("there", "here")).collect();
+        let (from, differences) = (file.name().to_owned(), differ.join("; "));
+        Error::OtherModel { from, differences, source: Box::new(error) }
     }
 
     /// The description that the model was made from.

@@ -156,6 +156,14 @@ impl ModelSpec {
             .filter_map(|key| Some((key, self.architecture.value(key)?)))
     }
 
+    /// The same description with all options given, those at their defaults too, so that it will mean
+    /// the same when a default has changed.
+    pub fn complete(&self) -> Self {
+        let keys = self.architecture.keys().iter().map(|key| key.name);
+        let given = keys.filter_map(|key| Some((key.to_owned(), self.option(key)?))).collect();
+        Self { given, ..self.clone() }
+    }
+
     /// The name and the options that are given, for people: `vit, width 48, depth 3, silu`.
     pub fn in_words(&self) -> String {
         let option = |(key, value)| match value {

@@ -29,7 +29,7 @@ pub(crate) struct Source<'a> {
     pub(crate) study: &'a Study,
     pub(crate) tables: &'a Tables,
     pub(crate) plans: &'a [PlanRow],
-    pub(crate) findings: &'a [Finding; 3],
+    pub(crate) findings: &'a [Finding],
 }
 
 /// Figures of one kind or of one plan, shown together.

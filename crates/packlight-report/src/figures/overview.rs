@@ -36,7 +36,11 @@ impl Source<'_> {
         let rows: Vec<PlanCosines<'_>> = plans
             .iter()
             .zip(&cosines)
-            .map(|(p, cosine)| PlanCosines { name: &p.plan.name, cosine })
+            .map(|(p, cosine)| PlanCosines {
+                name: &p.plan.name,
+                cosine,
+                mean: p.cosine().unwrap_or(f64::NAN),
+            })
             .collect();
         Ok(Some(cosine_overview(&self.caption("cosine-overview", title), &layers, &rows)?))
     }

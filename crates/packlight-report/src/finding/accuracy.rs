@@ -1,25 +1,28 @@
 //! Whether a plan keeps the accuracy of exact training, and whether that takes more epochs.
 //!
 //! Only final accuracies are compared: before the end, a stretched schedule is at another learning
-//! rate, and the best of many epochs favours the longer run. A plan keeps the accuracy if its mean
-//! over the seeds is not below the lowest seed of the exact plan. Overlapping ranges are not
-//! enough: with two or three seeds they overlap too easily.
+//! rate, and the best of many epochs favours the longer run. A plan keeps the accuracy if the paired
+//! tests of [`crate::comparison`] show it to be equivalent or higher, and loses it if they show a loss;
+//! otherwise nothing is said.
 
 use super::{Finding, Verdict, open};
+use crate::comparison::Outcome;
 use crate::format::{count, list, percent};
 use crate::plan::{PlanRow, SeedStats};
 
 /// What a codec's runs say about the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
+enum Shown {
     /// The accuracy is kept with as many epochs as the exact plan has.
     Kept,
     /// It is kept with this number of epochs, which is larger.
     KeptWith(u64),
-    /// It is not kept even with this larger number of epochs.
-    NotKeptWith(u64),
-    /// It is not kept, and no finished run has more epochs.
-    Untested,
+    /// It is lost even with this larger number of epochs.
+    LostWith(u64),
+    /// It is lost, and no plan has more epochs.
+    Lost,
+    /// The tests decide nothing.
+    Undecided,
 }
 
 /// Checks the claim against the final accuracies of all plans; plans of the same codec are judged
@@ -30,15 +33,8 @@ pub(super) fn finding(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Findin
         return open(claim, "no run of the exact plan has finished");
     };
     let mut details = vec![format!("{}.", ends(base, target))];
-    for plan in others {
-        details.push(match plan.accuracy {
-            Some(found) => {
-                format!("{}: {}.", ends(plan, found), beside(found, &base.plan.name, target))
-            }
-            None => format!("{} has no finished run.", plan.plan.name),
-        });
-    }
-    let mut outcomes: Vec<Outcome> = Vec::new();
+    details.extend(others.iter().map(|plan| detail(plan)));
+    let mut shown: Vec<Shown> = Vec::new();
     let mut judged: Vec<&str> = vec![&base.plan.spec];
     for plan in others {
         let codec = plan.plan.spec.as_str();
@@ -46,14 +42,14 @@ pub(super) fn finding(baseline: Option<&PlanRow>, others: &[&PlanRow]) -> Findin
             continue;
         }
         judged.push(codec);
-        let runs = others.iter().filter(|p| p.plan.spec == codec);
-        if let Some(outcome) = outcome(runs.copied(), base.planned_epochs, target) {
-            outcomes.push(outcome);
-            details.push(sentence(&plan.plan.name, outcome, base.planned_epochs));
-        }
+        let plans: Vec<&PlanRow> =
+            others.iter().filter(|p| p.plan.spec == codec).copied().collect();
+        let own = what_is_shown(&plans, base.planned_epochs);
+        details.push(sentence(&plan.plan.name, own, base.planned_epochs));
+        shown.push(own);
     }
     let headline = headline(base, target, others);
-    Finding { claim: claim.to_string(), verdict: verdict(&outcomes), headline, details }
+    Finding { claim: claim.to_string(), verdict: verdict(&shown), headline, details }
 }
 
 /// `pool4 ends at 97.1 % after 18 epochs (n = 2, seeds from 97.0 % to 97.2 %)`.
@@ -71,89 +67,78 @@ fn ends(plan: &PlanRow, accuracy: SeedStats) -> String {
     )
 }
 
-/// Whether this accuracy counts as the exact plan's.
-fn kept(found: SeedStats, target: SeedStats) -> bool {
-    found.mean >= target.low
-}
-
-/// `−0.7 points, within the seed range of none`.
-fn beside(found: SeedStats, base: &str, target: SeedStats) -> String {
-    let points = format!("{:+.1} points", (found.mean - target.mean) * 100.0).replace('-', "−");
-    let place = match () {
-        // One seed makes no range.
-        () if found.n.min(target.n) < 2 => return points,
-        () if found.mean > target.high => "above",
-        () if kept(found, target) => "within",
-        () => "below",
-    };
-    let reached = !kept(found, target) && found.high >= target.low;
-    let reached = if reached { ", though its best seed reaches it" } else { "" };
-    format!("{points}, {place} the seed range of {base}{reached}")
-}
-
-/// What the plans of one codec show; `None` while one of their runs has not finished.
-fn outcome<'a>(
-    plans: impl Iterator<Item = &'a PlanRow>,
-    epochs: u64,
-    target: SeedStats,
-) -> Option<Outcome> {
-    let mut complete: Vec<(u64, bool)> = Vec::new();
-    for plan in plans {
-        let found = plan.accuracy.filter(|_| plan.finished == plan.planned)?;
-        complete.push((plan.planned_epochs, kept(found, target)));
-    }
-    let fewest = complete.iter().filter(|(_, kept)| *kept).map(|(epochs, _)| *epochs).min();
-    let most = complete.iter().map(|(epochs, _)| *epochs).max()?;
-    Some(match fewest {
-        Some(fewest) if fewest > epochs => Outcome::KeptWith(fewest),
-        Some(_) => Outcome::Kept,
-        None if most > epochs => Outcome::NotKeptWith(most),
-        None => Outcome::Untested,
-    })
-}
-
-fn sentence(plan: &str, outcome: Outcome, epochs: u64) -> String {
-    match outcome {
-        Outcome::Kept => format!("{plan} keeps the accuracy without more epochs."),
-        Outcome::KeptWith(more) => {
-            format!("{plan} keeps the accuracy with {more} epochs instead of {epochs}.")
-        }
-        Outcome::NotKeptWith(more) => {
-            format!(
-                "{plan} does not keep the accuracy even with {more} epochs instead of {epochs}."
-            )
-        }
-        Outcome::Untested => format!(
-            "{plan} falls short, and no plan of the study gives it more epochs, so the claim is \
-             untested."
+/// Where a plan ends, its paired difference and what that shows.
+fn detail(plan: &PlanRow) -> String {
+    match (plan.accuracy, &plan.comparison) {
+        (None, _) => format!("{} has no finished run.", plan.plan.name),
+        (Some(found), None) => format!("{}, with no seed of the exact plan's.", ends(plan, found)),
+        (Some(found), Some(comparison)) => format!(
+            "{}; difference from {} in points, paired: {}; {}.",
+            ends(plan, found),
+            comparison.with,
+            comparison.said(),
+            comparison.verdict(),
         ),
     }
 }
 
-fn verdict(outcomes: &[Outcome]) -> Verdict {
-    let any = |wanted: fn(&Outcome) -> bool| outcomes.iter().any(wanted);
-    let longer = any(|o| matches!(o, Outcome::KeptWith(_)));
-    let kept = longer || any(|o| *o == Outcome::Kept);
-    let lost = any(|o| matches!(o, Outcome::NotKeptWith(_)));
-    match (kept, lost) {
-        (false, false) => Verdict::Open,
-        (false, true) => Verdict::Denied,
-        (true, false) if longer && !outcomes.contains(&Outcome::Untested) => Verdict::Confirmed,
-        (true, _) => Verdict::Partly,
+/// What the plans of one codec show, where the exact plan has this number of `epochs`.
+fn what_is_shown(plans: &[&PlanRow], epochs: u64) -> Shown {
+    let outcome = |plan: &&PlanRow| plan.comparison.as_ref().map(|c| c.tested.outcome);
+    let kept =
+        |plan: &&&PlanRow| matches!(outcome(plan), Some(Outcome::Equivalent | Outcome::Gain));
+    if let Some(fewest) = plans.iter().filter(kept).map(|p| p.planned_epochs).min() {
+        return if fewest > epochs { Shown::KeptWith(fewest) } else { Shown::Kept };
+    }
+    let lost = |plan: &&PlanRow| outcome(plan) == Some(Outcome::Loss);
+    match plans.iter().max_by_key(|p| p.planned_epochs) {
+        Some(longest) if !lost(longest) => Shown::Undecided,
+        Some(longest) if longest.planned_epochs > epochs => Shown::LostWith(longest.planned_epochs),
+        _ => Shown::Lost,
     }
 }
 
-/// All final accuracies; plans with another number of epochs come last.
+fn sentence(plan: &str, shown: Shown, epochs: u64) -> String {
+    match shown {
+        Shown::Kept => format!("{plan} keeps the accuracy without more epochs."),
+        Shown::KeptWith(more) => {
+            format!("{plan} keeps the accuracy with {more} epochs instead of {epochs}.")
+        }
+        Shown::LostWith(more) => {
+            format!("{plan} loses accuracy even with {more} epochs instead of {epochs}.")
+        }
+        Shown::Lost => format!(
+            "{plan} loses accuracy, and no plan of the study gives it more epochs, so the claim is \
+             untested."
+        ),
+        Shown::Undecided => {
+            format!("Whether {plan} keeps the accuracy, these runs cannot say.")
+        }
+    }
+}
+
+fn verdict(shown: &[Shown]) -> Verdict {
+    let longer = shown.iter().any(|s| matches!(s, Shown::KeptWith(_)));
+    let kept = |s: &Shown| matches!(s, Shown::Kept | Shown::KeptWith(_));
+    match () {
+        () if shown.is_empty() => Verdict::Open,
+        () if longer && shown.iter().all(kept) => Verdict::Confirmed,
+        () if shown.iter().any(kept) => Verdict::Partly,
+        () if shown.iter().all(|s| matches!(s, Shown::LostWith(_))) => Verdict::Denied,
+        () => Verdict::Open,
+    }
+}
+
+/// All final accuracies; plans with another number of epochs or another start come last.
 pub(crate) fn headline(base: &PlanRow, target: SeedStats, others: &[&PlanRow]) -> String {
     let epochs = base.planned_epochs;
     let mut same = vec![format!("{} {}", base.plan.name, percent(target.mean))];
     let mut other = Vec::new();
     for (plan, found) in others.iter().filter_map(|p| Some((p, p.accuracy?))) {
         let said = format!("{} {}", plan.plan.name, percent(found.mean));
-        if plan.planned_epochs == epochs {
-            same.push(said);
-        } else {
-            other.push(format!("{said} after {}", plan.planned_epochs));
+        match plan.training.mark(plan.planned_epochs) {
+            None => same.push(said),
+            Some(mark) => other.push(format!("{said} after {mark}")),
         }
     }
     let after = format!("Test accuracy after {}: {}", count(epochs, "epoch"), same.join(", "));

@@ -1,11 +1,12 @@
 //! The three findings of Barley and Fröning (arXiv 2409.11902) on pooled activations, checked
 //! against the records: memory is saved, accuracy is kept with more epochs, and the 1x1 downsample
-//! layers tolerate compression best.
+//! layers tolerate compression best. A verdict on what varies with the seed needs a test.
 
 mod accuracy;
 mod downsample;
 mod memory;
 
+use packlight_record::LayerKind;
 use serde::Serialize;
 
 use crate::codec_name::pools;
@@ -35,16 +36,26 @@ impl Verdict {
             Verdict::Confirmed => "confirmed",
             Verdict::Partly => "partly",
             Verdict::Denied => "denied",
-            Verdict::Open => "open",
+            Verdict::Open => "cannot say",
         }
     }
 
-    fn of(shown: &[bool]) -> Self {
-        match (shown.iter().all(|s| *s), shown.iter().any(|s| *s)) {
-            _ if shown.is_empty() => Verdict::Open,
-            (true, _) => Verdict::Confirmed,
-            (false, true) => Verdict::Partly,
-            (false, false) => Verdict::Denied,
+    /// The class of its mark in the page's style.
+    pub(crate) fn class(self) -> &'static str {
+        match self {
+            Verdict::Open => "open",
+            verdict => verdict.word(),
+        }
+    }
+
+    /// From what is shown of each plan; `None` where nothing is.
+    fn of(shown: &[Option<bool>]) -> Self {
+        let all = |wanted: bool| !shown.is_empty() && shown.iter().all(|s| *s == Some(wanted));
+        match () {
+            () if all(true) => Verdict::Confirmed,
+            () if all(false) => Verdict::Denied,
+            () if shown.contains(&Some(true)) => Verdict::Partly,
+            () => Verdict::Open,
         }
     }
 }
@@ -62,9 +73,20 @@ pub struct Finding {
     pub details: Vec<String>,
 }
 
-/// All three findings, from the baseline, the plans that pool and longer runs of either. Plans that
-/// start from another plan's weights are left out, since their epochs cannot be compared.
-pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3] {
+/// The findings that the network and the plans allow: none without a plan that pools or a convolution,
+/// and none on downsample layers without such layers. They come from the baseline, the plans that pool
+/// and longer runs of either. Plans that start from another plan's weights are left out, since their
+/// epochs cannot be compared. Unless the runs are `whole`, nothing is judged.
+pub(crate) fn findings(
+    plans: &[PlanRow],
+    baseline: Option<&str>,
+    layers: &[(String, LayerKind)],
+    whole: bool,
+) -> Vec<Finding> {
+    let convolves = layers.iter().any(|(_, kind)| *kind == LayerKind::Conv);
+    if !convolves || !plans.iter().any(|p| pools(&p.plan.spec)) {
+        return Vec::new();
+    }
     let baseline = baseline.and_then(|name| plans.iter().find(|p| p.plan.name == name));
     let exact = baseline.map(|b| b.plan.spec.as_str());
     let others: Vec<&PlanRow> = plans
@@ -74,11 +96,23 @@ pub(crate) fn findings(plans: &[PlanRow], baseline: Option<&str>) -> [Finding; 3
         .filter(|p| baseline.is_none_or(|b| b.plan.name != p.plan.name))
         .collect();
     let compressing: Vec<&PlanRow> = codecs(plans).filter(|p| pools(&p.plan.spec)).collect();
-    [
-        memory::finding(baseline, &compressing),
-        accuracy::finding(baseline, &others),
-        downsample::finding(&others),
-    ]
+    let mut findings =
+        vec![memory::finding(baseline, &compressing), accuracy::finding(baseline, &others)];
+    if layers.iter().any(|(layer, _)| layer.contains("downsample")) {
+        findings.push(downsample::finding(&others));
+    }
+    if !whole {
+        findings.iter_mut().for_each(Finding::leave_open);
+    }
+    findings
+}
+
+impl Finding {
+    /// Takes the verdict back, as shortened runs bear none; the numbers stay.
+    fn leave_open(&mut self) {
+        self.verdict = Verdict::Open;
+        self.headline = format!("Not judged, since --scale shortened the runs. {}", self.headline);
+    }
 }
 
 fn open(claim: &str, why: &str) -> Finding {
@@ -87,174 +121,4 @@ fn open(claim: &str, why: &str) -> Finding {
 }
 
 #[cfg(test)]
-mod tests {
-    use packlight_spec::NamedPlan;
-
-    use super::*;
-    use crate::plan::{LayerRow, SeedStats};
-
-    /// A plan of the codec that its name begins with; two seeds end a tenth of a point to each side
-    /// of `accuracy`.
-    fn plan(name: &str, peak: f64, ends: (u64, f64), layers: &[(&str, f64)]) -> PlanRow {
-        let spec = name.split('-').next().unwrap_or_default();
-        let (planned_epochs, mean) = ends;
-        PlanRow {
-            plan: NamedPlan {
-                name: name.into(),
-                spec: spec.into(),
-                epochs: Some(planned_epochs),
-                from: None,
-            },
-            planned_epochs,
-            planned: 2,
-            finished: 2,
-            accuracy: Some(SeedStats {
-                n: 2,
-                mean,
-                sd: 0.001,
-                low: mean - 0.001,
-                high: mean + 0.001,
-            }),
-            runs: Vec::new(),
-            kept: None,
-            counted: None,
-            codec_state: None,
-            held: Some(peak),
-            peak_kept: Some(peak),
-            peak_allocated: None,
-            resident: None,
-            step_seconds: None,
-            calibration_seconds: None,
-            bias_and_variance: None,
-            changed: None,
-            layers: layers
-                .iter()
-                .map(|(layer, cosine)| LayerRow {
-                    layer: (*layer).into(),
-                    cosine: *cosine,
-                    lowest_cosine: *cosine,
-                    relative_error: 0.0,
-                    indicator: 0.0,
-                    sample_indicator: 0.0,
-                    mean_indicator: 0.0,
-                    nonpositive: 0.0,
-                    kept: 1.0,
-                    raw: 4.0,
-                })
-                .collect(),
-        }
-    }
-
-    fn none() -> PlanRow {
-        plan("none", 100.0, (3, 0.9), &[])
-    }
-
-    fn verdicts(plans: &[PlanRow]) -> [Verdict; 3] {
-        findings(plans, Some("none")).map(|f| f.verdict)
-    }
-
-    fn accuracy(plans: &[PlanRow]) -> Finding {
-        let [_, accuracy, _] = findings(plans, Some("none"));
-        accuracy
-    }
-
-    const HIGHEST: [(&str, f64); 3] =
-        [("conv1", 0.7), ("layer2.0.downsample.0", 0.9), ("fc", f64::NAN)];
-
-    #[test]
-    fn what_the_records_show_is_confirmed() {
-        let plans = [
-            none(),
-            plan("pool2", 70.0, (3, 0.8), &HIGHEST),
-            plan("pool2-long", 70.0, (4, 0.91), &HIGHEST),
-        ];
-        assert_eq!(verdicts(&plans), [Verdict::Confirmed; 3]);
-        let [memory, accuracy, _] = findings(&plans, Some("none"));
-        assert!(!memory.headline.contains("pool2-long"), "{memory:?}");
-        assert_eq!(
-            accuracy.headline,
-            "Test accuracy after 3 epochs: none 90.0 %, pool2 80.0 %; pool2-long 91.0 % after 4"
-        );
-        let detail = &accuracy.details[1];
-        assert!(detail.contains("n = 2, seeds from 79.9 % to 80.1 %"), "{detail}");
-        assert!(detail.contains("−10.0 points, below the seed range of none."), "{detail}");
-        let told = &accuracy.details[3];
-        assert_eq!(told, "pool2 keeps the accuracy with 4 epochs instead of 3.");
-    }
-
-    #[test]
-    fn what_they_contradict_is_denied() {
-        let down = [("conv1", 0.9), ("layer2.0.downsample.0", 0.7)];
-        let plans = [
-            none(),
-            plan("pool2", 110.0, (3, 0.7), &down),
-            plan("pool2-long", 110.0, (6, 0.8), &down),
-        ];
-        assert_eq!(verdicts(&plans), [Verdict::Denied; 3]);
-    }
-
-    #[test]
-    fn what_holds_for_some_plans_is_partly_so() {
-        let higher = [("a", 0.9), ("b", 0.1), ("c", 0.1), ("layer2.0.downsample.0", 0.8)];
-        let plans = [
-            none(),
-            plan("pool2", 70.0, (4, 0.9), &higher),
-            plan("pool4", 110.0, (4, 0.8), &higher),
-        ];
-        assert_eq!(verdicts(&plans), [Verdict::Partly; 3]);
-    }
-
-    #[test]
-    fn accuracy_that_needs_no_longer_run_shows_half_of_the_claim() {
-        let finding = accuracy(&[none(), plan("pool2", 70.0, (3, 0.8995), &[])]);
-        assert_eq!(finding.verdict, Verdict::Partly);
-        assert!(finding.details[1].contains("within the seed range of none"), "{finding:?}");
-        let last = finding.details.last().unwrap();
-        assert_eq!(last, "pool2 keeps the accuracy without more epochs.");
-    }
-
-    #[test]
-    fn one_seed_that_gets_there_is_not_enough() {
-        let mut wide = plan("pool2", 70.0, (6, 0.895), &[]);
-        wide.accuracy = wide.accuracy.map(|a| SeedStats { high: 0.9, ..a });
-        let finding = accuracy(&[none(), wide]);
-        assert_eq!(finding.verdict, Verdict::Denied);
-        assert!(finding.details[1].contains("though its best seed reaches it"), "{finding:?}");
-    }
-
-    #[test]
-    fn a_codec_that_falls_behind_is_not_judged_without_a_longer_run() {
-        let finding = accuracy(&[none(), plan("pool2", 70.0, (3, 0.8), &[])]);
-        assert_eq!(finding.verdict, Verdict::Open);
-        assert!(finding.headline.contains("pool2 80.0 %"), "{finding:?}");
-        assert!(finding.details.last().unwrap().contains("the claim is untested"), "{finding:?}");
-    }
-
-    #[test]
-    fn the_exact_plan_with_more_epochs_is_told_and_not_judged() {
-        let plans =
-            [none(), plan("pool2", 70.0, (6, 0.9), &[]), plan("none-long", 100.0, (6, 0.95), &[])];
-        assert_eq!(verdicts(&plans)[..2], [Verdict::Confirmed; 2]);
-        let details = accuracy(&plans).details;
-        assert!(details[2].starts_with("none-long ends at 95.0 % after 6 epochs"), "{details:?}");
-        assert!(details[2].contains("+5.0 points, above the seed range of none"), "{details:?}");
-    }
-
-    #[test]
-    fn a_run_that_is_still_going_confirms_and_denies_nothing() {
-        let mut going = plan("pool2", 70.0, (4, 0.95), &[]);
-        going.finished = 1;
-        assert_eq!(accuracy(&[none(), going.clone()]).verdict, Verdict::Open);
-        going.finished = 0;
-        going.accuracy = None;
-        let finding = accuracy(&[none(), going]);
-        assert_eq!(finding.verdict, Verdict::Open);
-        assert!(finding.details[1].contains("has no finished run"), "{finding:?}");
-    }
-
-    #[test]
-    fn without_a_baseline_nothing_is_compared_with_it() {
-        let findings = findings(&[plan("pool2", 70.0, (3, 0.9), &[("conv1", 0.5)])], None);
-        assert!(findings.iter().all(|f| f.verdict == Verdict::Open));
-    }
-}
+mod tests;

@@ -3,9 +3,12 @@
 use maud::{Markup, html};
 
 use super::name;
+use crate::comparison::{Comparison, LEVEL, Outcome, POWER, margin};
 use crate::figures::Source;
-use crate::format::{bytes, milliseconds, percent, thousandths};
+use crate::format::{bytes, milliseconds, multiple, percent, thousandths};
 use crate::plan::PlanRow;
+use crate::step_time::StepTime;
+use crate::training::Training;
 
 /// Which optional columns some plan fills; the others are left out.
 #[derive(Clone, Copy)]
@@ -15,17 +18,42 @@ struct Columns {
     whole: bool,
 }
 
-/// One row for each plan, with everything that plans are compared by.
+/// One row for each plan that starts as the study does, with everything that plans are compared by.
 pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
+    html! {
+        (table(source, &source.from_the_start(), "Plans head to head"))
+        (how_it_is_judged(source))
+        (columns_explained())
+    }
+}
+
+/// The same for the plans that start from the weights of another one, under a heading; empty if there
+/// are none.
+pub(crate) fn continued(source: &Source<'_>) -> Markup {
+    let plans: Vec<&PlanRow> = source.plans.iter().filter(|p| p.training.continued()).collect();
+    html! {
+        @if !plans.is_empty() {
+            h3 { "Started from trained weights" }
+            p {
+                "These plans start from the weights that another plan ends with, and are compared with \
+                 that plan. Epochs are those that led to these weights plus their own."
+            }
+            (table(source, &plans, "Plans that start from trained weights"))
+        }
+    }
+}
+
+fn table(source: &Source<'_>, plans: &[&PlanRow], label: &str) -> Markup {
     let base = source.base();
-    let any = |has: fn(&PlanRow) -> bool| source.plans.iter().any(has);
+    let any = |has: fn(&PlanRow) -> bool| plans.iter().any(|plan| has(plan));
     let columns = Columns {
         codec_state: any(|p| p.codec_state.is_some()),
         calibration: any(|p| p.calibration_seconds.is_some()),
         whole: any(|p| p.changed.is_some() || p.bias_and_variance.is_some()),
     };
+    let reference = base.map_or("none", |b| b.plan.name.as_str());
     html! {
-        div .wide.dense tabindex="0" role="region" aria-label="Plans head to head" {
+        div .wide.dense tabindex="0" role="region" aria-label=(label) {
             table {
                 thead {
                     tr {
@@ -33,6 +61,13 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
+                        th rowspan="2" .number {
+                            @if plans.iter().all(|p| p.training.continued()) {
+                                "difference from" br; "its start, paired"
+                            } @else {
+                                "difference from" br; (reference) ", paired"
+                            }
+                        }
                         th colspan=(3 + u8::from(columns.codec_state)) .group { "kept bytes" }
                         th rowspan="2" .number.first { "peak," br; "allocator" }
                         th colspan=(2 + u8::from(columns.calibration)) .group { "time per step" }
@@ -46,7 +81,7 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         @if columns.codec_state { th .number { "codec state" } }
                         th .number { "at most" }
                         th .number.first { "median" }
-                        th .number { "vs " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number { "vs " (reference) }
                         @if columns.calibration { th .number { "calibration," br; "a run" } }
                         th .number.first { "mean" }
                         th { "worst layer" }
@@ -60,16 +95,56 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
                         }
                     }
                 }
-                tbody { @for plan in source.plans { (quality(plan, base, columns)) } }
+                tbody { @for plan in plans { (quality(plan, source, columns)) } }
             }
         }
+    }
+}
+
+/// Which tests stand behind the marks, and what they cannot tell.
+fn how_it_is_judged(source: &Source<'_>) -> Markup {
+    let compared = || source.plans.iter().filter_map(|plan| plan.comparison.as_ref());
+    let Some(tests) = compared().map(|comparison| comparison.plans).max() else {
+        return html! {};
+    };
+    let tested = compared().any(|c| c.tested.difference_p.is_some());
+    let (level, power) = (100.0 * LEVEL, 100.0 * POWER);
+    html! {
         p .small.muted {
+            b { "Difference, paired. " }
+            "In percentage points, over the seeds that both plans have finished: the mean of the \
+             differences within a seed, with its 95 % interval by Student's t, from three seeds on. "
+            @if tested {
+                "Marks are corrected by Holm over the " (tests) " plans of this study that are tested: \
+                 the chance that it calls any plan's difference a loss or a gain without there being \
+                 one, by paired t-tests, is at most " (level) " %, and the chance that it calls any plan \
+                 equivalent without its being so, by two one-sided paired t-tests, is at most " (level)
+                " %. "
+            } @else {
+                "No plan could be tested here, so no difference is marked; a correction for their \
+                 number (Holm's) would be made. "
+            }
+            "Equivalent means within " (margin()) ", a margin that is the same for all studies. Where a \
+             number of seeds is given, so many would find a loss of " (margin()) ", or show that there is \
+             none, with a probability of at least " (power) " % each, if the differences between seeds \
+             spread as these do. Intervals are not corrected."
+        }
+    }
+}
+
+fn columns_explained() -> Markup {
+    html! {
+        p .small.muted {
+            b { "Columns. " }
             "Accuracy: test accuracy at the end of the finished runs, with the 95 % interval by \
              Student's t over n seeds (two or more). Kept bytes: predicted and counted are explained \
              below; codec state is what codecs carry from step to step; at most is the ledger's peak, \
              with what checkpointed segments keep again in the backward pass, plus the codec state. \
-             Time: the median over epochs of the mean time of a training step. Probed steps are \
-             excluded, so a study that probes every step shows no time. Calibration is the time that \
+             Time: steps of each plan and of the exact plan were timed by turns; the median step, and \
+             the median over the rounds of the ratio, with the 95 % interval of that median by order \
+             statistics. The interval of the exact plan is that of its ratio to a second copy of \
+             itself: the noise. Without a timing of the plan as it was run, on the machine of the exact \
+             plan's, there is no time. Calibration is the time that \
              a whole run spends measuring the layers' sensitivities, in addition to its steps. \
              Cosine and LI (learning indicator): means over the layers that the plan changes, all \
              probed steps and all seeds. LI is taken per sample or token; the second column is the \
@@ -83,31 +158,78 @@ pub(crate) fn head_to_head(source: &Source<'_>) -> Markup {
     }
 }
 
+/// The difference from the plan that it is compared with, and what follows from it.
+fn difference(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
+    let usual = base.map(PlanRow::label);
+    html! {
+        td .number {
+            @match &plan.comparison {
+                Some(comparison) => {
+                    (comparison.said())
+                    @if Some(&comparison.with) != usual.as_ref() || plan.training.continued() {
+                        br; "vs " (comparison.with)
+                    }
+                    br; span class=(class(comparison)) { (comparison.verdict()) }
+                }
+                None => "–",
+            }
+        }
+    }
+}
+
+/// The colour of what a comparison says.
+pub(crate) fn class(comparison: &Comparison) -> &'static str {
+    match comparison.tested.outcome {
+        Outcome::Equivalent | Outcome::Gain => "confirmed",
+        Outcome::Loss => "denied",
+        _ => "open",
+    }
+}
+
+/// The sign of what a comparison shows; empty if it shows nothing.
+pub(crate) fn sign(comparison: &Comparison) -> &'static str {
+    match comparison.tested.outcome {
+        Outcome::Equivalent => "≈",
+        Outcome::Loss => "▼",
+        Outcome::Gain => "▲",
+        _ => "",
+    }
+}
+
+/// `1.23× (1.20 to 1.26)`; for the exact plan, whose ratio is 1, the noise stands in parentheses.
+fn ratio(time: &StepTime) -> String {
+    let interval = time.interval.map(|(low, high)| format!(" ({low:.2} to {high:.2})"));
+    format!("{}{}", multiple(Some(time.ratio)), interval.unwrap_or_default())
+}
+
 /// Accuracy, memory, time and fidelity of one plan.
-fn quality(plan: &PlanRow, base: Option<&PlanRow>, columns: Columns) -> Markup {
-    let accuracy = plan.accuracy.map_or_else(
-        || "–".to_string(),
-        |a| {
-            let half = a.half_interval().map_or_else(String::new, |h| format!(" ± {}", percent(h)));
-            format!("{}{half} ({})", percent(a.mean), a.n)
-        },
-    );
+fn quality(plan: &PlanRow, source: &Source<'_>, columns: Columns) -> Markup {
+    let dash = || "–".to_string();
+    let accuracy = plan.accuracy.map_or_else(dash, |a| {
+        let half = a.half_interval().map_or_else(String::new, |h| format!(" ± {}", percent(h)));
+        format!("{}{half} ({})", percent(a.mean), a.n)
+    });
     let defined = |value: Option<f64>| thousandths(value.unwrap_or(f64::NAN));
     html! {
         tr {
             (name(plan))
-            td .number { (plan.planned_epochs) }
+            td .number {
+                @match plan.training {
+                    Training::Plain => { (plan.planned_epochs) }
+                    Training::OtherLength => { b { (plan.planned_epochs) } }
+                    Training::Continued { before } => { (before) " + " (plan.planned_epochs) }
+                }
+            }
             td .number { (plan.finished) " of " (plan.planned) }
             td .number { (accuracy) }
+            (difference(plan, source.base()))
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }
             @if columns.codec_state { td .number { (bytes(plan.codec_state)) } }
             td .number { (bytes(plan.held)) }
             td .number.first { (bytes(plan.peak_allocated)) }
-            td .number.first { (plan.step_seconds.map_or_else(|| "–".to_string(), milliseconds)) }
-            td .number {
-                (plan.time_ratio(base).map_or_else(|| "–".to_string(), |r| format!("{r:.2}×")))
-            }
+            td .number.first { (plan.time.map_or_else(dash, |time| milliseconds(time.seconds))) }
+            td .number { (plan.time.as_ref().map_or_else(dash, ratio)) }
             @if columns.calibration {
                 td .number {
                     (plan.calibration_seconds.map_or_else(|| "–".to_string(), |s| format!("{s:.1} s")))

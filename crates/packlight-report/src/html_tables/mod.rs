@@ -7,9 +7,11 @@ mod provenance;
 
 use maud::{Markup, html};
 
+use crate::format::percent;
 use crate::plan::PlanRow;
+use crate::training::Training;
 
-pub(crate) use head_to_head::head_to_head;
+pub(crate) use head_to_head::{class, continued, head_to_head, sign};
 pub(crate) use layers::layers;
 pub(crate) use memory::memory_accounts;
 pub(crate) use provenance::provenance;
@@ -20,6 +22,13 @@ fn name(plan: &PlanRow) -> Markup {
         td {
             b { (plan.plan.name) }
             @if plan.plan.spec != plan.plan.name { br; code { (plan.plan.spec) } }
+            @if plan.training == Training::OtherLength {
+                @if let Some(mark) = plan.training.mark(plan.planned_epochs) { br; b { (mark) } }
+            }
+            @if let Some((probed, trained)) = plan.differing_shares() {
+                br; "the probe saw " (percent(probed)) " of the inputs kept, training keeps "
+                (percent(trained))
+            }
             @if let Some(from) = &plan.plan.from { br; "from the weights of " b { (from) } }
         }
     }

@@ -5,7 +5,8 @@ mod table;
 use maud::{Markup, html};
 
 use crate::codec_name::methods;
-use crate::format::{change, percent};
+use crate::comparison::Comparison;
+use crate::format::{change, multiple, percent};
 use crate::plan::PlanRow;
 use table::{PUBLISHED, Published};
 
@@ -68,7 +69,7 @@ pub(crate) fn section(beside: &[Beside<'_>], base: Option<&PlanRow>) -> Markup {
                         th { "source" }
                         th .first { "plan" }
                         th .number { "accuracy" }
-                        th .number { "vs " (base.map_or("none", |b| b.plan.name.as_str())) }
+                        th .number { "difference, paired" }
                         th .number { "kept bytes" }
                         th .number { "time per step" }
                     }
@@ -102,16 +103,14 @@ fn said(entry: &Published, rows: usize) -> Markup {
 fn own(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let dash = || "–".to_string();
     let accuracy = plan.accuracy.map_or_else(dash, |a| format!("{} ({})", percent(a.mean), a.n));
-    let points = plan.accuracy.zip(base.and_then(|b| b.accuracy));
-    let points = points.map(|(own, base)| (own.mean - base.mean) * 100.0);
-    let points = points.map_or_else(dash, |p| format!("{p:+.1} points").replace('-', "−"));
+    let comparison = plan.comparison.as_ref();
     let held = plan.held.zip(base.and_then(|b| b.held));
     html! {
-        td .first { b { (plan.plan.name) } }
+        td .first { b { (plan.label()) } }
         td .number { (accuracy) }
-        td .number { (points) }
+        td .number { (comparison.map_or_else(dash, Comparison::said)) }
         td .number { (held.map_or_else(dash, |(own, base)| change(own, base, "less", "more"))) }
-        td .number { (plan.time_ratio(base).map_or_else(dash, |ratio| format!("{ratio:.2}×"))) }
+        td .number { (multiple(plan.time.map(|time| time.ratio))) }
     }
 }
 

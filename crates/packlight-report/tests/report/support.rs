@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
-    Appender, Distribution, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement, Record,
-    RunState, TimelinePoint,
+    Appender, Distribution, Draws, Fidelity, KeptKind, LayerKind, Manifest, Measurement,
+    PlanTiming, Record, Round, RunState, TimelinePoint, Timings,
 };
 
 pub(crate) const EPOCHS: u64 = 6;
@@ -79,10 +79,45 @@ pub(crate) fn complete() -> Vec<Made> {
     runs
 }
 
-/// Writes runs below `study` and returns their folders.
+/// The same with other seeds.
+pub(crate) fn with_seeds(seeds: &[u64]) -> Vec<Made> {
+    let of = |run: &Made| {
+        seeds.iter().map(|seed| Made { seed: *seed, ..run.clone() }).collect::<Vec<_>>()
+    };
+    complete().iter().step_by(2).flat_map(of).collect()
+}
+
+/// Writes runs below `study`, with times of their plans, and returns their folders.
 pub(crate) fn write(study: &Path, runs: &[Made]) -> Vec<PathBuf> {
+    let mut plans: Vec<&Made> = runs.iter().collect();
+    plans.sort_by_key(|run| run.spec);
+    plans.dedup_by_key(|run| run.spec);
+    let plans = plans.into_iter().map(|run| timing(run, 0.02)).collect();
+    std::fs::create_dir_all(study).unwrap();
+    Timings { plans }.write(study).unwrap();
     runs.iter().map(|run| write_run(study, run)).collect()
 }
+
+/// Seven rounds of a plan; the machine's `noise` shows in both steps of a round, and a little of it in
+/// one alone.
+pub(crate) fn timing(run: &Made, noise: f64) -> PlanTiming {
+    let round = |i: u64| {
+        let exact = 0.04 * (1.0 + 0.3 * self::noise(i, 1, run.factor));
+        let cost = 1.0 + 0.1 * (run.factor - 1) as f64;
+        Round { baseline: exact, own: exact * cost * (1.0 + noise * (self::noise(i, 2, 0) - 0.5)) }
+    };
+    PlanTiming {
+        plan: run.spec.into(),
+        baseline: "none".into(),
+        study_hash: HASH.repeat(4),
+        cpu: CPU.into(),
+        threads: 2,
+        rounds: (0..7).map(round).collect(),
+    }
+}
+
+const HASH: &str = "0123456789abcdef";
+const CPU: &str = "A made-up processor";
 
 /// Copies the folder of a run.
 pub(crate) fn copy(run: &Path, to: &Path) {
@@ -97,6 +132,34 @@ pub(crate) fn copy(run: &Path, to: &Path) {
 pub(crate) fn start_from(run: &Path, plan: &str) {
     let manifest = Manifest { from: Some(plan.into()), ..Manifest::read(run).unwrap() };
     manifest.write(run).unwrap();
+}
+
+/// Changes a run's manifest to say that its epochs were multiplied by `scale`.
+pub(crate) fn scale(run: &Path, scale: f64) {
+    let manifest = Manifest { scale, ..Manifest::read(run).unwrap() };
+    manifest.write(run).unwrap();
+}
+
+/// Halves every kept input in the records of a run.
+pub(crate) fn halve_what_is_kept(run: &Path) {
+    let path = run.join("records.jsonl");
+    let records: Vec<Record> = packlight_record::read_log(&path).unwrap().values;
+    std::fs::remove_file(&path).unwrap();
+    let mut halved = Appender::open(&path, 0).unwrap();
+    for record in records {
+        let record = match record {
+            Record::Kept { step, layer, kind, payload, metadata, raw } => {
+                Record::Kept { step, layer, kind, payload: payload / 2, metadata, raw }
+            }
+            Record::Timeline { step, mut points } => {
+                points.iter_mut().for_each(|point| point.kept = point.kept * 9 / 20);
+                Record::Timeline { step, points }
+            }
+            record => record,
+        };
+        halved.append(&record).unwrap();
+    }
+    halved.sync().unwrap();
 }
 
 /// Adds a record to those of a run.
@@ -127,10 +190,11 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         train_samples: 1438,
         test_samples: 359,
         batch: 64,
-        study_hash: "0123456789abcdef".repeat(4),
+        settings: None,
+        study_hash: HASH.repeat(4),
         data_hash: "fedcba9876543210".repeat(4),
         version: "0.1.0".into(),
-        cpu: "A made-up processor".into(),
+        cpu: CPU.into(),
         threads: 2,
         state: run.state.clone(),
     };
@@ -163,7 +227,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         let time = Measurement::Time { epoch, steps: STEPS - 2, train_seconds, test_seconds: 0.1 };
         measurements.append(&time).unwrap();
         let peak = (120 << 20) + (epoch << 16);
-        measurements.append(&Measurement::Resident { epoch, peak }).unwrap();
+        measurements.append(&Measurement::Resident { step: epoch, peak }).unwrap();
     }
     if run.state == RunState::Finished {
         records.append(&Record::Finished { step: run.epochs * STEPS }).unwrap();

@@ -70,6 +70,19 @@ pub enum Error {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// A folder of images is not there or lacks a part.
+    #[error(
+        "{}: a folder of images by class expected, train/CLASS/*.png and test/CLASS/*.png (or val/ \
+         for test/; also .jpg), found: {found}; the path of a `folder:PATH` is relative to the \
+         study's folder",
+        path.display()
+    )]
+    NoImages {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+    },
     /// An image could not be decoded.
     #[error("{}: a whole PNG or JPEG image expected, but {source}; replace or remove it", path.display())]
     Image {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
+use packlight_spec::Fault;
 
 use super::jpeg;
 use super::on_white::on_white;
@@ -20,13 +21,16 @@ use super::{DataSpec, Error, Result};
 /// read. Each image is resized to `size` x `size` without keeping its aspect ratio, with smoothing
 /// where it shrinks, and is in colour unless one channel is asked for.
 pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<RawSet> {
-    let size = spec.size.ok_or_else(|| {
-        Error::setting("size", "height and width for the images of a folder", "nothing")
-    })?;
+    let Some(size) = spec.size else {
+        let reason = "a folder of images needs the side in pixels to resize them to, as in \
+                      `size = 64` (`--size 64` on a command line)";
+        return Err(Fault::new("size", reason).into());
+    };
     let grey = spec.channels == Some(1);
-    let train_folder = folder.join("train");
-    let test_folder = if folder.join("test").exists() { "test" } else { "val" };
-    let test_folder = folder.join(test_folder);
+    let part = |names: &[&str]| names.iter().map(|name| folder.join(name)).find(|p| p.is_dir());
+    let (Some(train_folder), Some(test_folder)) = (part(&["train"]), part(&["test", "val"])) else {
+        return Err(Error::NoImages { path: folder.to_path_buf(), found: contents(folder) });
+    };
     let classes = subfolders(&train_folder)?;
     let test_classes = subfolders(&test_folder)?;
     if classes != test_classes {
@@ -52,6 +56,20 @@ pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<RawSet> {
         test: read(&test_folder, spec.test_limit)?,
         class_names: classes,
     })
+}
+
+/// What a folder holds, in words.
+fn contents(folder: &Path) -> String {
+    let name = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_dir() { name + "/" } else { name }
+    };
+    match entries(folder) {
+        Err(Error::Io { source, .. }) => source.to_string(),
+        Err(error) => error.to_string(),
+        Ok(paths) if paths.is_empty() => "nothing".to_owned(),
+        Ok(paths) => paths.into_iter().map(name).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// The names of the class folders, sorted; there must be at least two.
@@ -230,10 +248,14 @@ pub(super) mod tests {
         refused(&|root| put(root, "train/notes.txt", b""), "notes.txt");
         refused(&|root| put(root, "train/a/notes.txt", b""), "notes.txt");
         refused(&|root| put(root, "train/a/5.png", b""), "5.png");
-        refused(&|root| std::fs::remove_dir_all(root.join("val")).unwrap(), "val");
+        refused(&|root| std::fs::remove_dir_all(root.join("val")).unwrap(), "found: train/;");
+        refused(&|root| std::fs::remove_dir_all(root).unwrap(), "found: No such file");
+        refused(&|root| std::fs::rename(root.join("train"), root.join("a")).unwrap(), "a/, val/;");
+        refused(&|root| std::fs::remove_dir_all(root.join("val")).unwrap(), "train/CLASS/*.png");
         refused(&|root| std::fs::remove_file(root.join("val/a/4.jpg")).unwrap(), "val/a");
         let no_size = DataSpec { size: None, ..spec() };
-        assert!(load(folder().path(), &no_size).unwrap_err().to_string().contains("data.size: "));
+        let error = load(folder().path(), &no_size).unwrap_err().to_string();
+        assert!(error.starts_with("data.size: ") && error.contains("`size = 64`"), "{error}");
     }
 
     /// Reads a folder whose images of class "a" are `file`, at 2 x 2.

@@ -15,8 +15,8 @@ pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
 
 /// Loads and checks the set that `spec` asks for. Of several alternatives, it loads the one that
 /// [`choose`] returns, and [`DataSet::name`] says which. `data_dir` is the folder with the sets
-/// that are not built in; a relative `folder:PATH` starts there, or in the working directory if
-/// there is none.
+/// that are not built in. The path of a `folder:PATH` is relative to [`DataSpec::base`]; a folder that
+/// is not there may be in `data_dir`.
 ///
 /// # Errors
 /// Returns an error if the set is not found, which says where it was looked for and what was there
@@ -29,9 +29,9 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
         SetName::Mnist | SetName::FashionMnist => idx::load(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar10 => cifar::load_10(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar100 => cifar::load_100(&find(&spec.name, data_dir)?, names)?,
-        SetName::Folder(path) => folder::load(&in_data_dir(path, data_dir), spec)?,
+        SetName::Folder(path) => folder::load(&of_images(path, spec, data_dir), spec)?,
         SetName::FirstOf(_) => {
-            let name = choose(&spec.name, data_dir)?;
+            let name = choose(spec, data_dir)?;
             return load(&DataSpec { name, ..spec.clone() }, data_dir);
         }
         SetName::Reverse => return Ok(reverse::set(spec)),
@@ -46,10 +46,10 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
 ///
 /// # Errors
 /// Returns an error if none of several exists, which says where each was looked for.
-pub fn choose(name: &SetName, data_dir: Option<&Path>) -> Result<SetName> {
-    let SetName::FirstOf(sets) = name else { return Ok(name.clone()) };
+pub fn choose(spec: &DataSpec, data_dir: Option<&Path>) -> Result<SetName> {
+    let SetName::FirstOf(sets) = &spec.name else { return Ok(spec.name.clone()) };
     let there = |set: &&SetName| match set {
-        SetName::Folder(path) => in_data_dir(path, data_dir).is_dir(),
+        SetName::Folder(path) => of_images(path, spec, data_dir).is_dir(),
         set => {
             let within = |folder: &&str| data_dir.is_some_and(|dir| dir.join(folder).is_dir());
             set.is_built_in() || set.folders().iter().any(within)
@@ -57,13 +57,16 @@ pub fn choose(name: &SetName, data_dir: Option<&Path>) -> Result<SetName> {
     };
     match sets.iter().find(there) {
         Some(set) => Ok(set.clone()),
-        None => Err(missing(name, data_dir)),
+        None => Err(missing(&spec.name, data_dir)),
     }
 }
 
-/// The path of a folder of images.
-fn in_data_dir(path: &Path, data_dir: Option<&Path>) -> PathBuf {
-    data_dir.map_or_else(|| path.to_path_buf(), |dir| dir.join(path))
+/// The path of a folder of images, which is relative to the study's folder or, if it is not there, may
+/// be relative to the data folder.
+fn of_images(path: &Path, spec: &DataSpec, data_dir: Option<&Path>) -> PathBuf {
+    let own = spec.base.join(path);
+    let in_data_dir = || data_dir.map(|dir| dir.join(path)).filter(|path| path.is_dir());
+    if own.is_dir() { own } else { in_data_dir().unwrap_or(own) }
 }
 
 /// Finds the folder with a set's files.
@@ -94,7 +97,7 @@ fn missing(name: &SetName, data_dir: Option<&Path>) -> Error {
 fn looked_for(name: &SetName) -> String {
     match name {
         SetName::FirstOf(sets) => sets.iter().map(looked_for).collect::<Vec<_>>().join("; or "),
-        SetName::Folder(path) => format!("{}/", path.display()),
+        SetName::Folder(path) => format!("{}/ (there or in the study's folder)", path.display()),
         name => {
             let folders: Vec<_> = name.folders().iter().map(|f| format!("{f}/")).collect();
             let form = match name {
@@ -160,17 +163,31 @@ mod tests {
         }
         assert_eq!(load(&spec, Some(dir.path())).unwrap().name, SetName::Cifar10);
         let missing = error("mnist or folder:a or cifar-100", Some(dir.path()));
-        for word in ["train-images* in mnist/", "or a/;", "train.bin* in cifar-100/"] {
+        for word in ["train-images* in mnist/", "or a/ (", "train.bin* in cifar-100/"] {
             assert!(missing.contains(word), "{missing}");
         }
         assert!(error("mnist or cifar-100", None).contains("PACKLIGHT_DATA"));
     }
 
     #[test]
+    fn a_folder_of_images_is_in_the_study_s_folder_or_else_in_the_data_folder() {
+        let (study, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let base = study.path().to_path_buf();
+        let spec = DataSpec { base, ..DataSpec::new("folder:pets or digits".parse().unwrap()) };
+        let found = || of_images(Path::new("pets"), &spec, Some(data.path()));
+        let chosen = || choose(&spec, Some(data.path())).unwrap().to_string();
+        assert_eq!((found(), chosen()), (study.path().join("pets"), "digits".into()));
+        std::fs::create_dir(data.path().join("pets")).unwrap();
+        assert_eq!((found(), chosen()), (data.path().join("pets"), "folder:pets".into()));
+        std::fs::create_dir(study.path().join("pets")).unwrap();
+        assert_eq!((found(), chosen()), (study.path().join("pets"), "folder:pets".into()));
+    }
+
+    #[test]
     fn every_kind_of_set_can_be_chosen() {
         let dir = tempfile::tempdir().unwrap();
         let chosen = |text: &str, dir: Option<&Path>| {
-            choose(&text.parse().unwrap(), dir).unwrap().to_string()
+            choose(&DataSpec::new(text.parse().unwrap()), dir).unwrap().to_string()
         };
         for dir in [None, Some(dir.path())] {
             assert_eq!(chosen("reverse or digits", dir), "reverse");

@@ -1,5 +1,7 @@
 //! Which data set to load, and in what form.
 
+use std::path::PathBuf;
+
 use packlight_spec::Fault;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,10 @@ pub struct DataSpec {
     /// How to augment training images.
     #[serde(default)]
     pub augment: Augment,
+    /// The folder that the path of a `folder:PATH` is relative to: that of the study, or, if empty, the
+    /// working directory.
+    #[serde(skip)]
+    pub base: PathBuf,
 }
 
 impl DataSpec {
@@ -45,6 +51,7 @@ impl DataSpec {
             test_limit: None,
             normalise: None,
             augment: Augment::default(),
+            base: PathBuf::new(),
         }
     }
 

@@ -24,7 +24,8 @@ pub type Study = packlight_spec::Study<ModelSpec, DataSpec>;
 /// is suggested), an invalid value or a codec that does not exist, or if its file of weights cannot be
 /// read.
 pub fn read_study(folder: &Path) -> Result<Study> {
-    let study = Study::read(folder)?;
+    let mut study = Study::read(folder)?;
+    study.data.base = folder.to_path_buf();
     let invalid = |reason| Error::Study { path: folder.join(STUDY), reason };
     study.data.check().map_err(|fault| invalid(fault.within("data").to_string()))?;
     for plan in &study.plans {

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use packlight::codec::Scope;
 use packlight::codec::registry::entries;
-use packlight::nn::plan::scope_in_words;
+use packlight::spec::LayerKind;
 use serde::Serialize;
 
 use crate::output::Output;
@@ -26,10 +27,13 @@ struct Codec {
     /// The form in which a plan writes it, with placeholders in angle brackets.
     pattern: String,
     examples: &'static [&'static str],
-    /// The layers that it covers by default.
-    scope: String,
+    /// The kinds of layers that it covers by default.
+    scope: Vec<&'static str>,
+    /// Of these, only the ones up to this level of auxiliary sign activation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<u8>,
     keeps: &'static str,
-    #[serde(skip)]
+    /// A line about each placeholder of the pattern.
     parameters: Vec<String>,
 }
 
@@ -39,10 +43,15 @@ impl Arguments {
             .into_iter()
             .map(|entry| {
                 let codec = packlight::codec::parse(entry.examples[0])?;
+                let (kinds, level) = match codec.scope() {
+                    Scope::Kinds(kinds) => (kinds, None),
+                    Scope::Auxiliary(level) => (&[LayerKind::Linear][..], Some(level)),
+                };
                 Ok(Codec {
                     pattern: entry.pattern(),
                     examples: entry.examples,
-                    scope: scope_in_words(codec.scope()),
+                    scope: kinds.iter().map(|kind| kind.name()).collect(),
+                    level,
                     keeps: entry.summary,
                     parameters: entry.parameters.iter().map(|p| p.help()).collect(),
                 })

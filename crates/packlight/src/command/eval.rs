@@ -1,36 +1,45 @@
 //! `packlight eval`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use candle_core::{DType, Device};
 use clap::{Args, ValueEnum};
-use packlight::nn::{Model, Plan};
-use packlight::study::data::{DataSpec, Error, Normalise, SetName, choose, data_dir, load};
-use packlight::study::evaluate;
+use packlight::nn::weights::File;
+use packlight::nn::{Model, ModelSpec, Plan};
+use packlight::record::layout::{RUNS, STUDY};
+use packlight::spec::PlanSpec;
+use packlight::study::data::{
+    DataSet, DataSpec, Error, Form, Normalise, SetName, choose, data_dir, load,
+};
+use packlight::study::{Origin, WEIGHTS, evaluate};
 use serde::Serialize;
 
-use crate::model_options::ModelOptions;
+use crate::model_options::GivenModel;
 use crate::output::Output;
 
 /// Count how many test images (or tokens) a model with given weights gets right.
+///
+/// The weights of a run say what they are: the model with its sizes, the plan, the data and their
+/// normalisation. So `--run DIR` or `--weights FILE` is enough, and a flag that says otherwise is an
+/// error. Weights of other programs need `--model` with its options, `--data` and perhaps `--size`,
+/// `--normalise` and `--plan`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  packlight eval --model resnet20 --weights resnet20.safetensors --data cifar-10 --json
-  packlight eval --model resnet18 --width 8 --data digits --normalise data \\
-      --weights reports/quickstart/runs/pool2-seed0/weights.safetensors")]
+  packlight eval --run reports/quickstart/runs/pool2-seed0
+  packlight eval --weights pool2.safetensors --json
+  packlight eval --weights resnet20.safetensors --model resnet20 --data cifar-10")]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    model: ModelOptions,
-    /// The weights, as safetensors with PyTorch's names
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    source: Source,
+    #[command(flatten)]
+    model: GivenModel,
     /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse or
     /// multi30k; or the first of several that exists, as in "fashion-mnist or digits"
     #[arg(long, value_name = "SET")]
-    data: SetName,
+    data: Option<SetName>,
     /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -38,17 +47,29 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
     /// The plan that the weights were trained with, for methods that change what a layer computes
-    #[arg(long, default_value = "none")]
-    plan: String,
-    /// How images were normalised when the weights were trained
-    #[arg(long, value_enum, default_value_t = Normalisation::Imagenet)]
-    normalise: Normalisation,
+    /// [default: none]
+    #[arg(long)]
+    plan: Option<String>,
+    /// How images were normalised when the weights were trained [default: imagenet]
+    #[arg(long, value_enum)]
+    normalise: Option<Normalisation>,
     /// Number of samples to evaluate at a time
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// The folder of a finished run
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// The weights, as safetensors with PyTorch's names
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -67,24 +88,26 @@ struct Found {
     loss: f64,
 }
 
+/// The model that weights are of, and the data to evaluate it on.
+struct Subject {
+    model: ModelSpec,
+    plan: String,
+    data: DataSet,
+}
+
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        let data_dir = data_dir(self.data_dir);
-        let name = choose(&self.data, data_dir.as_deref())?;
-        let normalise = match self.normalise {
-            Normalisation::Imagenet if name.is_of_sequences() => None,
-            Normalisation::Imagenet => {
-                Some(Normalise { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] })
-            }
-            Normalisation::Data => None,
+        let path = self.source.path()?;
+        let file = File::open(&path)?;
+        let subject = match Origin::read(&file)? {
+            Some(origin) => self.as_recorded(origin, &path)?,
+            None => self.as_given(&path)?,
         };
-        let plan = Plan::parse(&self.plan)?;
-        let spec = DataSpec { normalise, size: self.size, ..DataSpec::new(name) };
-        let data = load(&spec, data_dir.as_deref()).map_err(|e| with_remedy(e, &spec.name))?;
-        let spec = data.model(self.model.spec())?;
+        let spec = subject.data.model(&subject.model)?;
+        let plan = Plan::parse(&subject.plan)?;
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
-        model.parameters().load(&self.weights)?;
-        let found = evaluate(&model, &data.test, self.batch as usize, &Device::Cpu)?;
+        model.load(&file)?;
+        let found = evaluate(&model, &subject.data.test, self.batch as usize, &Device::Cpu)?;
         let (correct, total, accuracy, loss) =
             (found.correct, found.total, found.accuracy(), found.loss);
         if self.json {
@@ -95,6 +118,151 @@ impl Arguments {
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// What the flags say, for weights that do not say it themselves.
+    fn as_given(&self, path: &Path) -> anyhow::Result<Subject> {
+        let (Some(model), Some(data)) = (self.model.spec(), &self.data) else {
+            bail!(
+                "{} does not say which model and data its weights are for, as those of packlight's \
+                 runs do; give --model with its options and --data",
+                path.display()
+            );
+        };
+        let data_dir = data_dir(self.data_dir.clone());
+        let spec = DataSpec { size: self.size, ..DataSpec::new(data.clone()) };
+        let name = choose(&spec, data_dir.as_deref())?;
+        let normalise = match self.normalise.unwrap_or(Normalisation::Imagenet) {
+            Normalisation::Imagenet if name.is_of_sequences() => None,
+            given => given.numbers(),
+        };
+        let spec = DataSpec { name, normalise, ..spec };
+        let data = load(&spec, data_dir.as_deref()).map_err(|e| with_remedy(e, &spec.name))?;
+        let plan = self.plan.clone().unwrap_or_else(|| "none".to_owned());
+        Ok(Subject { model: model.clone(), plan, data })
+    }
+
+    /// What the weights say themselves, unless a flag says otherwise.
+    fn as_recorded(&self, origin: Origin, path: &Path) -> anyhow::Result<Subject> {
+        let contradicted = |flag: String, recorded: String| {
+            anyhow!(
+                "{flag} contradicts {}, which says {recorded}; leave the flag out",
+                path.display()
+            )
+        };
+        let Origin { model, plan, data: mut spec, data_hash, .. } = origin;
+        if let Some((flag, recorded)) = self.model.contradiction(&model)? {
+            return Err(contradicted(flag, recorded));
+        }
+        if let Some(given) = &self.plan
+            && !same_plan(given, &plan)?
+        {
+            return Err(contradicted(format!("--plan {given}"), format!("plan {plan}")));
+        }
+        if let (Some(size), Some(recorded)) = (self.size, model.facts().image_size)
+            && size != recorded
+        {
+            return Err(contradicted(format!("--size {size}"), format!("size {recorded}")));
+        }
+        spec.base = study_of(path);
+        let elsewhere = match (&self.data, &spec.name) {
+            (None, _) => false,
+            (Some(SetName::Folder(folder)), SetName::Folder(_)) => {
+                (spec.name, spec.base) = (SetName::Folder(folder.clone()), PathBuf::new());
+                true
+            }
+            (Some(SetName::FirstOf(sets)), recorded) if sets.contains(recorded) => false,
+            (Some(given), recorded) if given == recorded => false,
+            (Some(given), recorded) => {
+                return Err(contradicted(format!("--data {given}"), format!("data {recorded}")));
+            }
+        };
+        let recorded = spec.normalise.clone();
+        if let Some(given) = self.normalise {
+            spec.normalise = given.numbers();
+        }
+        let data = load(&spec, data_dir(self.data_dir.clone()).as_deref())
+            .map_err(|e| with_remedy(e, &spec.name))?;
+        if let (Some(given), Form::Images { normalise, .. }, Some(recorded)) =
+            (self.normalise, &data.form, recorded)
+            && *normalise != recorded
+        {
+            let flag = format!("--normalise {}", given.name());
+            let Normalise { mean, std } = recorded;
+            return Err(contradicted(flag, format!("mean {mean:?} and deviation {std:?}")));
+        }
+        if !elsewhere && data.checksum != data_hash {
+            let remedy = match spec.name {
+                SetName::Folder(_) => ", or give --data folder:PATH to evaluate on other images",
+                _ => "",
+            };
+            bail!(
+                "{}: {} has changed since these weights were trained (hash {data_hash} then, {} \
+                 now); put it back{remedy}",
+                path.display(),
+                spec.name,
+                data.checksum
+            );
+        }
+        Ok(Subject { model, plan, data })
+    }
+}
+
+impl Source {
+    /// The path of the weights.
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        match (&self.run, &self.weights) {
+            (Some(run), _) if run.join(WEIGHTS).exists() => Ok(run.join(WEIGHTS)),
+            (Some(run), _) if !run.is_dir() => bail!("{}: there is no such folder", run.display()),
+            (Some(run), _) if run.join(STUDY).is_file() => bail!(
+                "{} is a study; give one of its runs, such as {}",
+                run.display(),
+                run.join(RUNS).join("none-seed0").display()
+            ),
+            (Some(run), _) => {
+                bail!("{} holds no {WEIGHTS}; give a run that has finished", run.display())
+            }
+            (None, Some(weights)) if weights.is_dir() => {
+                bail!("{0} is a folder; give a file, or --run {0}", weights.display())
+            }
+            (None, Some(weights)) => Ok(weights.clone()),
+            (None, None) => bail!("give --run or --weights"),
+        }
+    }
+}
+
+impl Normalisation {
+    /// The numbers; `None` for the data set's own.
+    fn numbers(self) -> Option<Normalise> {
+        match self {
+            Normalisation::Imagenet => {
+                Some(Normalise { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] })
+            }
+            Normalisation::Data => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Normalisation::Imagenet => "imagenet",
+            Normalisation::Data => "data",
+        }
+    }
+}
+
+/// Whether two plans give the same rules.
+fn same_plan(one: &str, other: &str) -> anyhow::Result<bool> {
+    let parsed =
+        |text: &str| text.parse::<PlanSpec>().map_err(|reason| anyhow!("--plan: {reason}"));
+    let (one, other) = (parsed(one)?, parsed(other)?);
+    Ok((one.rules, one.strategy, one.last) == (other.rules, other.strategy, other.last))
+}
+
+/// The folder of the study that a file of weights lies in; empty, for the working directory, if it lies
+/// elsewhere.
+fn study_of(weights: &Path) -> PathBuf {
+    let whole = weights.canonicalize().unwrap_or_default();
+    let study = whole.ancestors().nth(3).filter(|study| study.join(STUDY).is_file());
+    study.map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// Adds what to do about it to the error that ImageNet's three means do not fit grey images.

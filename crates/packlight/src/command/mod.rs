@@ -6,6 +6,7 @@ pub(crate) mod grads;
 pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;
+mod study_folder;
 
 /// The exit code if some runs of a study failed.
 pub(crate) const SOME_FAILED: u8 = 3;

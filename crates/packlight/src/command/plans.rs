@@ -1,11 +1,12 @@
 //! `packlight plans`.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
 use candle_core::{DType, Device, Tensor};
 use clap::Args;
-use packlight::autograd::Pass;
+use packlight::autograd::{Pass, SavePoint};
 use packlight::nn::model::{Inputs, Takes};
 use packlight::nn::{Model, Plan};
 use serde::Serialize;
@@ -13,11 +14,13 @@ use serde::Serialize;
 use crate::model_options::ModelOptions;
 use crate::output::Output;
 
-/// Show which codec a plan gives each layer of a model.
+/// Show which codec a plan gives each layer of a model, and which layers it freezes.
 ///
 /// A plan is a codec (`pool2`), or rules SELECTOR=CODEC separated by commas. A selector is a layer's
 /// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`. The most
-/// specific rule wins, and layers without a rule save their inputs exactly.
+/// specific rule wins, and layers without a rule save their inputs exactly. With `last=4`, only the
+/// last four conv and linear layers and the classifier train; the other layers with parameters are
+/// marked as frozen.
 ///
 /// The model runs forward and backward once on two synthetic samples: images of 3 x 32 x 32 (or of
 /// two patches a side, if patches do not divide 32), or sequences of 8 tokens. A codec that cannot
@@ -29,6 +32,7 @@ Examples:
   packlight plans --model resnet18
   packlight plans --model resnet18 --plan 'layer3.*=pool4,default=pool2'
   packlight plans --model vit --plan attention=pool2
+  packlight plans --model resnet18 --plan last=4,default=pool2
   packlight plans --model mlp --plan linear=pool2 --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -46,6 +50,10 @@ struct Layer {
     layer: String,
     kind: &'static str,
     codec: String,
+    /// Trainable numbers.
+    parameters: usize,
+    /// Whether the plan keeps these from training.
+    frozen: bool,
 }
 
 /// Classes, or different tokens, of the synthetic samples.
@@ -71,10 +79,15 @@ impl Arguments {
         let layers: Vec<Layer> = model
             .save_points()
             .iter()
-            .map(|layer| Layer {
-                layer: layer.name().to_owned(),
-                kind: layer.kind().name(),
-                codec: layer.codec().spec(),
+            .map(|layer| {
+                let parameters = parameters_of(&model, layer);
+                Layer {
+                    layer: layer.name().to_owned(),
+                    kind: layer.kind().name(),
+                    codec: layer.codec().spec(),
+                    parameters,
+                    frozen: parameters > 0 && layer.is_frozen(),
+                }
             })
             .collect();
         if self.json {
@@ -82,11 +95,29 @@ impl Arguments {
             return Ok(ExitCode::SUCCESS);
         }
         let width = layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
-        for Layer { layer, kind, codec } in &layers {
-            writeln!(out, "{layer:<width$}  {kind:<10}  {codec}")?;
+        let codecs = layers.iter().map(|layer| layer.codec.len()).max().unwrap_or(0);
+        for Layer { layer, kind, codec, frozen, .. } in &layers {
+            match frozen {
+                true => writeln!(out, "{layer:<width$}  {kind:<10}  {codec:<codecs$}  frozen")?,
+                false => writeln!(out, "{layer:<width$}  {kind:<10}  {codec}")?,
+            }
+        }
+        let sum = |layers: &mut dyn Iterator<Item = &Layer>| -> usize {
+            layers.map(|layer| layer.parameters).sum()
+        };
+        let (all, frozen) =
+            (sum(&mut layers.iter()), sum(&mut layers.iter().filter(|layer| layer.frozen)));
+        if frozen > 0 {
+            writeln!(out, "{} of {all} parameters train, {frozen} are frozen", all - frozen)?;
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The number of trainable numbers that belong to a layer.
+fn parameters_of(model: &Model, layer: &Arc<SavePoint>) -> usize {
+    let owned = model.parameters().owned().filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
+    owned.map(|(_, var, _)| var.elem_count()).sum()
 }
 
 /// Runs forward and backward once on synthetic samples.

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use packlight::record::layout::RUNS;
+use packlight::record::layout::{RUNS, STUDY};
 use packlight::report::{self, Summary};
 use packlight::spec::Collection;
 
+use super::study_folder;
 use crate::output::{Output, say};
 
 /// Write a study's report from its records.
@@ -32,6 +33,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        study_folder::check(&self.dir, "report", &[STUDY, RUNS])?;
         if let Some(collection) = Collection::find(&self.dir)? {
             let summary = report::write_collection(&collection, &self.dir)?;
             summary.studies.iter().for_each(say_what_is_left_out);

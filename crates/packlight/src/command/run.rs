@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, value_parser};
-use packlight::record::layout::RUNS;
+use packlight::record::layout::{RUNS, STUDY};
 use packlight::study::{
     Collection, Options, Outcome, StudySummary, data, read_study, run_collection, run_study,
 };
 
-use super::{SOME_FAILED, use_threads};
+use super::{SOME_FAILED, study_folder, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
 use crate::signals::stop_on_signals;
@@ -44,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = factor)]
     scale: f64,
     /// Number of threads; does not change any record [default: from study.toml, or all cores]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
@@ -59,6 +59,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        study_folder::check(&self.dir, "run", &[STUDY])?;
         let collection = Collection::read(&self.dir)?;
         let threads = match (self.threads, &collection) {
             (Some(threads), _) => threads.into(),

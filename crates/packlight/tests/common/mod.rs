@@ -105,3 +105,29 @@ pub(crate) fn folder_from(variable: &str, needed: &[&str]) -> Option<PathBuf> {
         None => Some(folder),
     }
 }
+
+/// A black and a white PNG image of one pixel.
+const BLACK: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x0aIDATx\x9cc`\x00\x00\x00\x02\x00\x01H\xaf\xa4q\x00\x00\x00\x00IEND\xaeB`\x82";
+const WHITE: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU\x00\x00\x00\x0aIDATx\x9cc\xf8\x0f\x00\x01\x01\x01\x00\xb18\xf6\x14\x00\x00\x00\x00IEND\xaeB`\x82";
+
+/// Makes the images of two classes in `folder`: black ones and white ones.
+pub(crate) fn images(folder: &Path) {
+    for part in ["train", "test"] {
+        for (class, image) in [("black", BLACK), ("white", WHITE)] {
+            let class = folder.join(part).join(class);
+            std::fs::create_dir_all(&class).unwrap();
+            for name in ["1.png", "2.png", "3.png", "4.png"] {
+                std::fs::write(class.join(name), image).unwrap();
+            }
+        }
+    }
+}
+
+/// [`STUDY`] with one plan on the images of [`images`] in the study's folder.
+pub(crate) fn study_of_images() -> tempfile::TempDir {
+    let data = "name = \"digits\"\nsize = 16\ntrain_limit = 120\ntest_limit = 40";
+    let text = STUDY.replace(data, "name = \"folder:images\"\nsize = 16");
+    let dir = study(&text.replace("batch = 32", "batch = 8").replace("mixed = ", "# "));
+    images(&dir.path().join("images"));
+    dir
+}

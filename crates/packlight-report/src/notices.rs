@@ -1,0 +1,91 @@
+//! What a reader must know before the results, at the top of the page.
+
+use maud::{Markup, html};
+
+use crate::format;
+use crate::study::{State, Study};
+
+/// All notices of a study.
+pub(crate) fn notices(study: &Study) -> Markup {
+    html! {
+        (shortened(&study.scales()))
+        (incomplete(study))
+        (left_out(study))
+    }
+}
+
+/// That runs were shortened by `--scale`; empty without `scales`.
+pub(crate) fn shortened(scales: &[f64]) -> Markup {
+    let scales: Vec<String> = scales.iter().map(f64::to_string).collect();
+    html! {
+        @if !scales.is_empty() {
+            div .notice role="status" {
+                strong { "A first look: these runs were made with --scale " (format::list(&scales)) "." }
+                " Their epochs are not the study's, so this page gives no verdict. Run the study again \
+                 without --scale for that."
+            }
+        }
+    }
+}
+
+/// Runs that have not finished, at the top of the page where nobody overlooks them.
+fn incomplete(study: &Study) -> Markup {
+    let odd: Vec<_> = study.runs.iter().filter(|r| !r.finished()).collect();
+    let total = study.runs.len() + study.unreadable.len() + study.missing.len();
+    let finished = study.runs.len() - odd.len();
+    if finished == total && study.no_grid.is_none() {
+        return html! {};
+    }
+    html! {
+        div .notice role="status" {
+            strong {
+                "This report " @if finished == total { "may be" } @else { "is" } " incomplete: "
+                (finished) " of " (total) " runs have finished."
+            }
+            " Figures show what has been recorded; accuracies, trade-offs and verdicts use finished \
+             runs only."
+            ul {
+                @for run in odd {
+                    li {
+                        (run.manifest.plan) ", seed " (run.manifest.seed) ": "
+                        @match &run.state {
+                            State::Finished => {}
+                            State::Unfinished => {
+                                "unfinished, " (run.epochs()) " of "
+                                (format::count(run.manifest.epochs, "epoch"))
+                                " recorded; run the study again to resume it"
+                            }
+                            State::Failed(reason) => {
+                                "failed after " (format::count(run.epochs(), "epoch")) ": " (reason)
+                            }
+                            State::Damaged(reason) => { "its records are left out: " (reason) }
+                        }
+                    }
+                }
+                @for (plan, seed) in &study.missing { li { (plan) ", seed " (seed) ": not started" } }
+                @if let Some(reason) = &study.no_grid {
+                    li { (reason) "; the runs still to be started are not known" }
+                }
+                @for (folder, reason) in &study.unreadable {
+                    li { "folder " code { (folder) } ": left out: " (reason) }
+                }
+            }
+        }
+    }
+}
+
+/// Folders that hold no run of this study, and why not.
+fn left_out(study: &Study) -> Markup {
+    html! {
+        @if !study.left_out.is_empty() {
+            div .notice role="status" {
+                strong { "Folders that are left out, as they hold no run of this study:" }
+                ul {
+                    @for folder in &study.left_out {
+                        li { code { (folder.folder) } ": " (folder.reason) }
+                    }
+                }
+            }
+        }
+    }
+}

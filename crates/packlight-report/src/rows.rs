@@ -1,0 +1,201 @@
+//! From the records of a study to a row for each plan.
+
+use packlight_record::Measurement;
+use packlight_spec::NamedPlan;
+use polars::prelude::DataFrame;
+
+use crate::Result;
+use crate::bias_and_variance::bias_and_variance;
+use crate::frame::{describe, numbers, only, texts, whole};
+use crate::plan::{LayerRow, ParameterRow, PlanRow, RunPoint, SeedStats, mean};
+use crate::study::{Run, Study};
+use crate::tables::{CODEC_STATE, INPUTS, Tables};
+use crate::{comparison, step_time, training};
+
+/// One row for each plan.
+///
+/// # Errors
+/// Returns an error if polars cannot evaluate a table.
+pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
+    let rows = study.plans.iter().map(|plan| row(study, tables, plan));
+    let mut rows = rows.collect::<Result<Vec<PlanRow>>>()?;
+    let base = study.baseline().map(|plan| plan.name.as_str());
+    training::classify(&mut rows, base);
+    let resolution = study.resolution();
+    comparison::compare(&mut rows, base, resolution, study.scales().is_empty());
+    Ok(rows)
+}
+
+fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
+    let here = |table: &DataFrame| only(table, "plan", &plan.name);
+    let epochs = here(&tables.epochs)?;
+    let kept = here(&tables.kept)?;
+    let (memory, pass): (Vec<bool>, Vec<bool>) =
+        texts(&kept, "part")?.iter().map(|part| (part == CODEC_STATE, part != CODEC_STATE)).unzip();
+    let memory = kept.filter(&memory.into_iter().collect())?;
+    let pass = kept.filter(&pass.into_iter().collect())?;
+    let layers = layers(&here(&tables.gradients)?, &kept)?;
+    let peaks = here(&tables.peaks)?;
+    let mut points = Vec::new();
+    for run in study.of(&plan.name).filter(|r| r.finished()) {
+        let of_seed = |frame: &DataFrame| -> Result<DataFrame> {
+            let seeds = whole(frame, "seed")?;
+            let mask = seeds.iter().map(|seed| *seed == run.manifest.seed).collect();
+            Ok(frame.filter(&mask)?)
+        };
+        let own = of_seed(&peaks)?;
+        let peak_kept = maximum(numbers(&own, "kept")?.into_iter());
+        let (kept, remembered) =
+            (per_step(&of_seed(&pass)?, "kept")?, per_step(&of_seed(&memory)?, "kept")?);
+        if let Some(last) = numbers(&of_seed(&epochs)?, "test_accuracy")?.last() {
+            points.push(RunPoint {
+                seed: run.manifest.seed,
+                accuracy: *last,
+                peak_kept,
+                peak_allocated: maximum(numbers(&own, "allocated")?.into_iter()),
+                held: held(peak_kept.or(kept), remembered),
+            });
+        }
+    }
+    let resident = study.of(&plan.name).flat_map(|r| &r.measurements).filter_map(|m| match m {
+        Measurement::Resident { peak, .. } => Some(*peak as f64),
+        _ => None,
+    });
+    let calibrated = study.of(&plan.name).filter_map(calibration);
+    let missing = study.missing.iter().filter(|(name, _)| *name == plan.name);
+    let (kept, remembered) = (per_step(&pass, "kept")?, per_step(&memory, "kept")?);
+    let peak_kept = maximum(numbers(&peaks, "kept")?.into_iter());
+    Ok(PlanRow {
+        planned_epochs: study.of(&plan.name).map(|r| r.manifest.epochs).max().unwrap_or(0),
+        planned: (study.of(&plan.name).count() + missing.count()) as u64,
+        finished: study.of(&plan.name).filter(|r| r.finished()).count() as u64,
+        training: training::Training::Plain,
+        comparison: None,
+        accuracy: seed_stats(points.iter().map(|p| p.accuracy)),
+        runs: points,
+        kept,
+        counted: per_step(&pass, "counted")?,
+        codec_state: remembered,
+        held: held(peak_kept.or(kept), remembered),
+        peak_kept,
+        peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
+        resident: maximum(resident),
+        time: step_time::of(study, plan),
+        calibration_seconds: mean(calibrated),
+        layers,
+        changed: changed(&here(&tables.whole_gradients)?)?,
+        bias_and_variance: bias_and_variance(study.of(&plan.name)),
+        plan: plan.clone(),
+    })
+}
+
+/// Seconds that a run spent on measuring sensitivities; `None` if its codecs needed none.
+fn calibration(run: &Run) -> Option<f64> {
+    let seconds = run.measurements.iter().filter_map(|measurement| match measurement {
+        Measurement::Calibration { seconds, .. } => Some(*seconds),
+        _ => None,
+    });
+    seconds.reduce(|all, seconds| all + seconds)
+}
+
+/// The most that a pass keeps, plus the codec state that outlives it.
+fn held(pass: Option<f64>, remembered: Option<f64>) -> Option<f64> {
+    Some(pass? + remembered.unwrap_or(0.0))
+}
+
+fn maximum(values: impl Iterator<Item = f64>) -> Option<f64> {
+    values.filter(|v| v.is_finite()).reduce(f64::max)
+}
+
+/// Mean, standard deviation and range of the finite values; `None` if there are none.
+pub(crate) fn seed_stats(values: impl Iterator<Item = f64>) -> Option<SeedStats> {
+    let values: Vec<f64> = values.filter(|v| v.is_finite()).collect();
+    let n = values.len();
+    let mean = mean(values.iter().copied())?;
+    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    let sd = if n > 1 { (squares / (n - 1) as f64).sqrt() } else { f64::NAN };
+    let low = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    Some(SeedStats { n: n as u64, mean, sd, low, high })
+}
+
+/// The sum of a column over a step, mean over steps and seeds; `None` if a value is missing.
+fn per_step(kept: &DataFrame, column: &str) -> Result<Option<f64>> {
+    if kept.height() == 0 {
+        return Ok(None);
+    }
+    let values = numbers(kept, column)?;
+    if values.iter().any(|v| v.is_nan()) {
+        return Ok(None);
+    }
+    let steps = describe(kept, &["seed", "step"], column)?.height();
+    Ok(Some(values.iter().sum::<f64>() / steps as f64))
+}
+
+/// The layers of a plan's `gradients`, with what training `kept` of their inputs.
+fn layers(gradients: &DataFrame, kept: &DataFrame) -> Result<Vec<LayerRow>> {
+    if gradients.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let by = |value: &str| describe(gradients, &["layer"], value);
+    let cosine = by("cosine")?;
+    let names = texts(&cosine, "layer")?;
+    let (means, lows) = (numbers(&cosine, "mean")?, numbers(&cosine, "low")?);
+    let column = |value: &str| numbers(&by(value)?, "mean");
+    let (error, indicator) = (column("relative_error")?, column("li_median")?);
+    let sample_indicator = column("li_sample_median")?;
+    let mean_indicator = column("li_mean")?;
+    let nonpositive = column("li_nonpositive")?;
+    let (probed, raw) = (column("kept_bytes")?, column("raw_bytes")?);
+    let (shares, by_seed) = (trained_shares(kept)?, by_seed(gradients)?);
+    let trained = |layer: &str| shares.iter().find(|(name, _)| name == layer).map(|(_, s)| *s);
+    let row = |(i, layer): (usize, String)| LayerRow {
+        cosine: means[i],
+        lowest_cosine: lows[i],
+        relative_error: error[i],
+        indicator: indicator[i],
+        sample_indicator: sample_indicator[i],
+        mean_indicator: mean_indicator[i],
+        nonpositive: nonpositive[i],
+        kept: probed[i],
+        raw: raw[i],
+        trained: trained(&layer).unwrap_or(f64::NAN) * raw[i],
+        by_seed: by_seed.iter().filter(|row| row.0 == layer).map(|row| (row.1, row.2)).collect(),
+        layer,
+    };
+    Ok(names.into_iter().enumerate().map(row).collect())
+}
+
+/// The share of each layer's input that training steps keep, by the ledger.
+fn trained_shares(kept: &DataFrame) -> Result<Vec<(String, f64)>> {
+    let inputs = texts(kept, "part")?.iter().map(|part| INPUTS.contains(&part.as_str())).collect();
+    let inputs = kept.filter(&inputs)?;
+    if inputs.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let (kept, raw) =
+        (describe(&inputs, &["layer"], "kept")?, describe(&inputs, &["layer"], "raw")?);
+    let shares = numbers(&kept, "mean")?.into_iter().zip(numbers(&raw, "mean")?);
+    Ok(texts(&kept, "layer")?.into_iter().zip(shares.map(|(kept, raw)| kept / raw)).collect())
+}
+
+/// Layer, seed and mean cosine over the seed's probed steps.
+fn by_seed(gradients: &DataFrame) -> Result<Vec<(String, u64, f64)>> {
+    let means = describe(gradients, &["layer", "seed"], "cosine")?;
+    let places = texts(&means, "layer")?.into_iter().zip(whole(&means, "seed")?);
+    let rows = places.zip(numbers(&means, "mean")?);
+    Ok(rows.map(|((layer, seed), cosine)| (layer, seed, cosine)).collect())
+}
+
+fn changed(gradients: &DataFrame) -> Result<Option<Vec<ParameterRow>>> {
+    if gradients.height() == 0 {
+        return Ok(None);
+    }
+    let cosines = describe(gradients, &["parameter"], "cosine")?;
+    let errors = describe(gradients, &["parameter"], "relative_error")?;
+    let (means, highest) = (numbers(&cosines, "mean")?, numbers(&errors, "high")?);
+    let row =
+        |(i, parameter)| ParameterRow { parameter, cosine: means[i], highest_error: highest[i] };
+    let rows = texts(&cosines, "parameter")?.into_iter().enumerate().map(row);
+    Ok(Some(rows.filter(|row| row.highest_error > 0.0).collect()))
+}

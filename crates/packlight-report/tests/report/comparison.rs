@@ -1,0 +1,189 @@
+//! Plans compared with the exact one, seed by seed, and what the page concludes.
+
+use std::path::Path;
+
+use packlight_record::{KeptKind, Record, RunState};
+use packlight_report::{Summary, Verdict, write};
+
+use crate::support::{self, EPOCHS, Made, complete, with_seeds};
+use crate::{page, table};
+
+/// The report of runs with these seeds.
+fn report(study: &Path, seeds: &[u64]) -> Summary {
+    support::write(study, &with_seeds(seeds));
+    write(study).unwrap()
+}
+
+#[test]
+fn differences_are_paired_by_seed_and_judged_together() {
+    let study = tempfile::tempdir().unwrap();
+    let summary = report(study.path(), &[1, 2, 3, 4, 5]);
+    let rows = table(study.path(), "head-to-head");
+    let epochs = table(study.path(), "epochs");
+    let last = |plan: &str| -> Vec<f64> {
+        let end = (EPOCHS - 1).to_string();
+        let of = epochs.iter().filter(|row| row["plan"] == plan && row["epoch"] == end);
+        of.map(|row| row["test_accuracy"].parse().unwrap()).collect()
+    };
+    let row = rows.iter().find(|row| row["plan"] == "pool4").unwrap();
+    let number = |name: &str| row[name].parse::<f64>().unwrap();
+    let differences: Vec<f64> =
+        last("pool4").iter().zip(last("none")).map(|(own, base)| own - base).collect();
+    let mean = differences.iter().sum::<f64>() / 5.0;
+    assert!((number("difference_mean") - mean).abs() < 1e-12);
+    let squares: f64 = differences.iter().map(|d| (d - mean).powi(2)).sum();
+    // Student's t with 4 degrees; the standard deviation is at least that of rounding to 1 / 359.
+    let sd = (squares / 4.0).sqrt().max(1.0 / 359.0 / 12f64.sqrt());
+    let half = 2.776_445 * sd / 5f64.sqrt();
+    assert!((number("difference_half_interval_95") - half).abs() < 1e-8);
+    assert_eq!((row["compared_with"].as_str(), row["verdict"].as_str()), ("none", "loss"));
+    assert!(number("difference_p_holm") < 0.05);
+
+    let page = page(study.path());
+    let said = format!("{:+.1} ± {:.1} (n = 5)", 100.0 * mean, 100.0 * half).replace('-', "−");
+    assert!(page.contains(&said), "{said}");
+    assert!(page.contains("Marks are corrected by Holm over the 2 plans of this study"), "{page}");
+    // Bytes are saved; pool4 loses accuracy; downsample layers were made the best.
+    let verdicts: Vec<_> = summary.findings.iter().map(|f| f.verdict).collect();
+    assert_eq!((verdicts[0], verdicts[2]), (Verdict::Confirmed, Verdict::Confirmed));
+    let pool2 = rows.iter().find(|row| row["plan"] == "pool2").unwrap();
+    assert!(page.contains(&format!(">{}</span>", pool2["verdict"])), "{pool2:?}");
+}
+
+#[test]
+fn with_two_seeds_the_page_says_what_it_cannot_say() {
+    let study = tempfile::tempdir().unwrap();
+    report(study.path(), &[1, 2]);
+    let page = page(study.path());
+    assert!(page.contains("(n = 2: no interval)"), "{page}");
+    assert!(page.contains(">cannot say with n = 2; ") && page.contains(" seeds would</span>"));
+    assert!(page.contains("No plan could be tested here"), "{page}");
+    for row in table(study.path(), "head-to-head") {
+        assert_eq!(row["difference_half_interval_95"], "", "{row:?}");
+        assert_eq!(row["difference_p_holm"], "", "{row:?}");
+    }
+}
+
+#[test]
+fn the_summary_names_the_plan_with_the_fewest_bytes_and_the_best_of_each_budget() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = with_seeds(&[1, 2, 3, 4, 5]);
+    runs.retain(|run| run.plan != "pool2");
+    // A plan with the exact plan's accuracy and less than half of its bytes.
+    let exact: Vec<Made> = runs.iter().filter(|run| run.plan == "none").cloned().collect();
+    runs.extend(exact.into_iter().map(|run| Made { plan: "mesa", spec: "mesa", index: 9, ..run }));
+    for folder in support::write(study.path(), &runs) {
+        if folder.to_string_lossy().contains("mesa") {
+            support::halve_what_is_kept(&folder);
+        }
+    }
+    let summary = write(study.path()).unwrap();
+    let said = |i: usize| (summary.answers[i].plan.as_deref(), summary.answers[i].answer.as_str());
+    let (plan, answer) = said(0);
+    assert_eq!(plan, Some("mesa"), "{answer}");
+    assert!(answer.contains("0.0 ± ") && answer.ends_with("equivalent within 1 point"), "{answer}");
+    assert_eq!(said(1).0, Some("mesa"), "the more accurate of two within half of the bytes");
+    assert_eq!(said(2).0, None, "{}", said(2).1);
+    assert_eq!((said(4).1, said(5).1), ("no run", "no run"));
+    let page = page(study.path());
+    assert!(page.contains("id=\"summary\"") && page.contains(answer), "{page}");
+}
+
+#[test]
+fn the_summary_tells_what_failed_and_what_diverged() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    for run in &mut runs[4..] {
+        run.state = RunState::Failed { reason: "no space left".into() };
+    }
+    let folders = support::write(study.path(), &runs);
+    let reason = "the loss is NaN".into();
+    support::append(&folders[5], &Record::Diverged { step: 3, reason });
+    let answers = write(study.path()).unwrap().answers;
+    assert_eq!(
+        (answers[4].question.as_str(), answers[4].answer.as_str()),
+        ("Diverged", "pool4, seed 2")
+    );
+    assert_eq!(answers[5].answer, "pool4, seed 1");
+}
+
+#[test]
+fn a_study_without_pooling_has_a_summary_and_no_findings_on_it() {
+    let study = tempfile::tempdir().unwrap();
+    let mut runs = complete();
+    runs.truncate(4);
+    for run in runs.iter_mut().filter(|run| run.plan == "pool2") {
+        (run.plan, run.spec) = ("q2", "q2");
+    }
+    support::write(study.path(), &runs);
+    let summary = write(study.path()).unwrap();
+    assert!(summary.findings.is_empty() && summary.answers.len() == 6);
+    let page = page(study.path());
+    assert!(page.contains("<h2>Summary</h2>") && page.contains("Fewest bytes without losing"));
+    assert!(!page.contains("Barley") && !page.contains("downsample layers"), "{page}");
+}
+
+#[test]
+fn shortened_runs_say_so_at_the_top_and_bear_no_verdict() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &with_seeds(&[1, 2, 3, 4, 5]));
+    folders.iter().for_each(|folder| support::scale(folder, 0.25));
+    let summary = write(study.path()).unwrap();
+    assert_eq!(summary.scales, ["0.25"]);
+    assert!(summary.findings.iter().all(|finding| finding.verdict == Verdict::Open));
+    assert_eq!(summary.answers[0].plan, None);
+    let page = page(study.path());
+    let notice = page.find("A first look: these runs were made with --scale 0.25.").unwrap();
+    assert!(notice < page.find("id=\"summary\"").unwrap());
+    for row in table(study.path(), "head-to-head").iter().filter(|row| row["plan"] != "none") {
+        assert!(row["verdict"].starts_with("not judged"), "{row:?}");
+        assert_eq!(row["difference_p_holm"], "", "{row:?}");
+    }
+}
+
+#[test]
+fn what_the_probe_saw_stands_beside_what_training_keeps() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    assert!(!page(study.path()).contains("the probe saw"));
+    // In later steps pool2 keeps a tenth of what it kept of the stem's input.
+    for folder in &folders[..2] {
+        for step in 1..10 {
+            let record = Record::Kept {
+                step,
+                layer: "conv1".into(),
+                kind: KeptKind::Input,
+                payload: 6 * 1024,
+                metadata: 0,
+                raw: 64 * 4 * 3 * 1024,
+            };
+            support::append(folder, &record);
+        }
+    }
+    write(study.path()).unwrap();
+    let rows = table(study.path(), "head-to-head");
+    let row = rows.iter().find(|row| row["plan"] == "pool2").unwrap();
+    let share = |name: &str| row[name].parse::<f64>().unwrap();
+    let (probed, trained) = (share("probed_share_of_inputs"), share("trained_share_of_inputs"));
+    assert!(trained < 0.99 * probed, "{probed} {trained}");
+    let said = format!(
+        "the probe saw {:.1} % of the inputs kept, training keeps {:.1} %",
+        100.0 * probed,
+        100.0 * trained
+    );
+    assert!(page(study.path()).contains(&said), "{said}");
+}
+
+#[test]
+fn the_mean_cosine_of_the_overview_is_that_of_the_table() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let svg = std::fs::read_to_string(study.path().join("figures/cosine-overview.svg")).unwrap();
+    // The classifier stays exact under pool2, so a mean over all layers would be another number.
+    for row in table(study.path(), "head-to-head").iter().filter(|row| row["plan"] != "none") {
+        let mean = format!("{:.3}", row["cosine_mean"].parse::<f64>().unwrap());
+        assert!(svg.matches(&mean).count() >= 2, "{mean}: in the title and beside the row");
+    }
+}
