@@ -95,13 +95,8 @@ fn cells(
         canvas.print_short(at, name, theme::TICK, theme::TEXT, Anchor::End)?;
         let (_, lowest, _) = mean_and_range(plan.cosine.iter().copied());
         for (at, value) in [(mean_x, plan.mean), (lowest_x, lowest)] {
-            canvas.print(
-                (at, middle),
-                &scale.text(value),
-                theme::TICK,
-                theme::TEXT,
-                Anchor::End,
-            )?;
+            let label = scale.text(value);
+            canvas.print((at, middle), &label, theme::TICK, theme::TEXT, Anchor::End)?;
         }
     }
     for column in 0..columns {

@@ -146,7 +146,7 @@ pub fn tradeoff(
         }
         for (point, candidate) in all.iter().zip(candidates).filter(|(p, _)| p.defined()) {
             if few {
-                seeds(canvas, &panel, candidate)?;
+                seeds(canvas, &panel, candidate, &mut labels)?;
             }
             marker(canvas, &panel, point, &mut labels)?;
             canvas.hover(point.area(&panel), &said(cost, candidate, point));
@@ -306,12 +306,18 @@ fn steps(
 }
 
 /// A faint dot for each seed.
-fn seeds(canvas: &Canvas<'_>, panel: &Panel<'_, '_>, candidate: &Candidate<'_>) -> Result<()> {
+fn seeds(
+    canvas: &Canvas<'_>,
+    panel: &Panel<'_, '_>,
+    candidate: &Candidate<'_>,
+    labels: &mut Labels,
+) -> Result<()> {
     for (cost, accuracy) in candidate.cost.iter().zip(candidate.accuracy) {
         if cost.is_finite() && accuracy.is_finite() {
             let (x, y) = panel.at(*cost, *accuracy);
             let dot = [(x - 3, y), (x, y - 3), (x + 3, y), (x, y + 3)];
             canvas.polygon(&dot, candidate.look.ink, 0.35)?;
+            labels.avoid(Frame { left: x - 3, top: y - 3, right: x + 3, bottom: y + 3 });
         }
     }
     Ok(())
