@@ -5,6 +5,9 @@ use maud::{Markup, html};
 use crate::format;
 use crate::study::{State, Study};
 
+/// The most plans that are listed openly.
+const MOST_LISTED: usize = 8;
+
 /// All notices of a study.
 pub(crate) fn notices(study: &Study) -> Markup {
     html! {
@@ -62,12 +65,42 @@ fn incomplete(study: &Study) -> Markup {
                         }
                     }
                 }
-                @for (plan, seed) in &study.missing { li { (plan) ", seed " (seed) ": not started" } }
+                (not_started(&study.missing))
                 @if let Some(reason) = &study.no_grid {
                     li { (reason) "; the runs still to be started are not known" }
                 }
                 @for (folder, reason) in &study.unreadable {
                     li { "folder " code { (folder) } ": left out: " (reason) }
+                }
+            }
+        }
+    }
+}
+
+/// Plans with runs that nobody has started, folded away if they are many.
+fn not_started(missing: &[(String, u64)]) -> Markup {
+    let mut plans: Vec<(&str, Vec<String>)> = Vec::new();
+    for (plan, seed) in missing {
+        match plans.iter_mut().find(|(known, _)| known == plan) {
+            Some((_, seeds)) => seeds.push(seed.to_string()),
+            None => plans.push((plan, vec![seed.to_string()])),
+        }
+    }
+    let items = html! {
+        @for (plan, seeds) in &plans {
+            li {
+                (plan) @if seeds.len() == 1 { ", seed " } @else { ", seeds " }
+                (format::list(seeds)) ": not started"
+            }
+        }
+    };
+    html! {
+        @if plans.len() <= MOST_LISTED { (items) }
+        @else {
+            li {
+                details {
+                    summary { (format::count(missing.len() as u64, "run")) " not started" }
+                    ul { (items) }
                 }
             }
         }

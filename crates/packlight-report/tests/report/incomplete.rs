@@ -44,10 +44,14 @@ fn runs_that_the_study_asks_for_and_nobody_started_are_named() {
     let (summary, page) = asks("1, 2", plans);
     assert_eq!((summary.finished, summary.missing), (2, 4));
     assert!(page.contains("This report is incomplete: 2 of 6 runs have finished."), "{page}");
-    for run in ["pool2, seed 2", "none, seed 2", "pool4, seed 1", "pool4, seed 2"] {
-        assert!(page.contains(&format!("<li>{run}: not started</li>")), "{run}");
+    for runs in ["pool2, seed 2", "none, seed 2", "pool4, seeds 1 and 2"] {
+        assert!(page.contains(&format!("<li>{runs}: not started</li>")), "{runs}");
     }
     assert!(page.contains("<td class=\"number\">1 of 2</td>"), "runs finished of a plan");
+
+    let many: String = (1..=8).map(|bits| format!("q{bits} = 'q{bits}'\n")).collect();
+    let (_, page) = asks("1, 2", &format!("{plans}\n{many}"));
+    assert!(page.contains("<summary>20 runs not started</summary>"), "many are folded away");
 
     let (summary, _) = asks("1", "none = 'none'");
     assert_eq!((summary.finished, summary.missing), (1, 0), "a plan that is gone lacks nothing");
