@@ -26,8 +26,7 @@ fn name(plan: &PlanRow) -> Markup {
                 @if let Some(mark) = plan.training.mark(plan.planned_epochs) { br; b { (mark) } }
             }
             @if let Some((probed, trained)) = plan.differing_shares() {
-                br; "the probe saw " (percent(probed)) " of the inputs kept, training keeps "
-                (percent(trained))
+                br; "probed: " (percent(probed)) " of inputs kept" br; "trained: " (percent(trained))
             }
             @if let Some(from) = &plan.plan.from { br; "from the weights of " b { (from) } }
         }

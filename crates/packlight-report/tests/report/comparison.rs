@@ -146,7 +146,7 @@ fn what_the_probe_saw_stands_beside_what_training_keeps() {
     let study = tempfile::tempdir().unwrap();
     let folders = support::write(study.path(), &complete());
     write(study.path()).unwrap();
-    assert!(!page(study.path()).contains("the probe saw"));
+    assert!(!page(study.path()).contains("probed: "));
     // In later steps pool2 keeps a tenth of what it kept of the stem's input.
     for folder in &folders[..2] {
         for step in 1..10 {
@@ -168,7 +168,7 @@ fn what_the_probe_saw_stands_beside_what_training_keeps() {
     let (probed, trained) = (share("probed_share_of_inputs"), share("trained_share_of_inputs"));
     assert!(trained < 0.99 * probed, "{probed} {trained}");
     let said = format!(
-        "the probe saw {:.1} % of the inputs kept, training keeps {:.1} %",
+        "probed: {:.1} % of inputs kept<br>trained: {:.1} %",
         100.0 * probed,
         100.0 * trained
     );
