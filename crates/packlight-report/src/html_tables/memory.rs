@@ -39,8 +39,8 @@ pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
              back when the same tensors were freed. Peak, ledger: the most bytes kept at once. Peak, \
              allocator: the most live bytes during a step beyond those live before it, including \
              gradients, temporary tensors and workspace. Peak, resident: the largest resident set of \
-             the process up to the end of the plan's last run; runs share a process, so this is an \
-             upper bound that never falls from run to run."
+             the process during one step that is not probed, after the allocator has returned what it \
+             held in reserve; it includes the program, the data and the parameters."
         }
     }
 }
