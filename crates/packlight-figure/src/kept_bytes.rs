@@ -91,7 +91,9 @@ pub fn kept_bytes(
         .enumerate()
         .map(|(i, name)| ((*name).to_string(), look(i), Key::Fill))
         .collect();
-    legend.push(("predicted by the ledger".to_string(), outline, Key::Outline));
+    if columns.iter().any(KeptColumn::counted) {
+        legend.push(("predicted by the ledger".to_string(), outline, Key::Outline));
+    }
     let rows = Rows { layers, columns: columns.len(), row_height: 14, aside: 66 };
     let bold = theme::LABEL * 1.1;
     let room = rows.heading_room(text::width(": 99.9 MiB", bold));
