@@ -4,8 +4,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 set ignore-comments
 
-# Data frames in notebooks are a feature, so that notebooks need not wait for them.
-everything := "--release --workspace --features packlight-notebook/polars"
+everything := "--release --workspace"
 just := quote(just_executable()) + " --justfile " + quote(justfile())
 
 # List what can be done.

@@ -15,7 +15,6 @@ print the same.
 import os
 import queue
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -23,13 +22,18 @@ from pathlib import Path
 
 import nbformat
 from jupyter_client.manager import start_new_kernel
-from nbconvert import HTMLExporter
+
+from page import page
 
 HERE = Path(__file__).resolve().parent
-CACHE = HERE / ".cache"
+KERNEL = HERE / ".cache" / "evcxr"
+PROGRAM = HERE / ".cache" / "program.rs"
 STARTUP_SECONDS = 600
 CELL_SECONDS = 1500  # the first `:dep` cell builds candle
 LATE_SECONDS = 0.2  # the standard error may arrive after the cell has ended
+
+
+VERSIONS = re.compile(r'^name = "(.*)"\nversion = "(.*)"$', flags=re.M)
 
 
 class Failed(Exception):
@@ -96,28 +100,24 @@ def run_cells(cells):
         manager.shutdown_kernel(now=True)
 
 
-def run_as_program(name, cells):
-    """Runs the cells as one program, built as the kernel builds; returns what it printed."""
+def run_as_program(cells):
+    """Runs the cells as one program; returns what it printed.
+
+    It is built as the kernel builds, into the same folder, so that only the cells are compiled.
+    """
     body = "\n;\n".join(
         "\n".join(line for line in cell.source.splitlines() if not line.startswith(":"))
         for cell in cells
     )
-    folder = CACHE / "program"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "main.rs").write_text(
+    PROGRAM.write_text(
         "#![allow(warnings)]\n"
         "fn main() -> Result<(), Box<dyn std::error::Error>> {\n" + body + "\n;Ok(())\n}\n"
     )
-    # The kernel's manifest has the dependencies and the profile; only the target is another.
-    manifest = (CACHE / "evcxr" / "Cargo.toml").read_text()
-    target = f'[[bin]]\nname = "{name}"\npath = "main.rs"\n\n'
-    (folder / "Cargo.toml").write_text(re.sub(r"\[lib\].*?(?=\[)", target, manifest, flags=re.S))
-    shutil.copy(HERE.parent / "Cargo.lock", folder / "Cargo.lock")
     version = subprocess.run(["rustc", "-vV"], cwd=HERE, capture_output=True, text=True, check=True)
     host = re.search(r"^host: (.*)$", version.stdout, flags=re.M)[1]
     ran = subprocess.run(
-        ["cargo", "run", "--quiet", "--target", host], cwd=folder, capture_output=True, text=True,
-        env={**os.environ, "CARGO_TARGET_DIR": str(CACHE / "evcxr" / "target"),
+        ["cargo", "run", "--quiet", "--target", host], cwd=HERE, capture_output=True, text=True,
+        env={**os.environ, "CARGO_TARGET_DIR": str(KERNEL / "target"),
              "RUSTFLAGS": "-Cprefer-dynamic"},
     )
     if ran.returncode != 0:
@@ -133,25 +133,26 @@ def run(path):
     try:
         run_cells(cells)
     finally:
-        page, _ = HTMLExporter().from_notebook_node(
-            notebook, resources={"metadata": {"name": path.stem}}
-        )
         (HERE / "html").mkdir(exist_ok=True)
-        (HERE / "html" / f"{path.stem}.html").write_text(page, encoding="utf-8")
-    in_cells, in_program = printed(cells), run_as_program(path.stem, cells)
+        (HERE / "html" / f"{path.stem}.html").write_text(page(notebook), encoding="utf-8")
+    in_cells, in_program = printed(cells), run_as_program(cells)
     if in_cells != in_program:
         raise Failed(
             f"its cells print\n\n{in_cells}\nbut the same code as one program prints\n\n{in_program}"
         )
 
 
+def drifted():
+    """The packages of which the notebooks use other versions than the workspace."""
+    locks = (HERE / "Cargo.lock", HERE.parent / "Cargo.lock")
+    ours, theirs = (set(VERSIONS.findall(lock.read_text())) for lock in locks)
+    return sorted(ours - theirs - {("ctx", "1.0.0"), ("program", "0.0.0")})
+
+
 def main(names):
     paths = sorted(p for p in HERE.glob("*.ipynb") if not names or p.name.startswith(tuple(names)))
     if not paths:
         sys.exit(f"notebooks: none matches {' '.join(names)}" if names else "notebooks: there are none")
-    # The kernel's own crate takes the versions of the workspace.
-    (CACHE / "evcxr").mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE.parent / "Cargo.lock", CACHE / "evcxr" / "Cargo.lock")
     failed = 0
     for path in paths:
         print(f"{path.name}", flush=True)
@@ -162,6 +163,8 @@ def main(names):
         except Failed as error:
             failed += 1
             print(f"{path.name}: {error}", file=sys.stderr)
+    if others := drifted():
+        sys.exit(f"notebooks: Cargo.lock has other versions than the workspace's: {others}")
     print(f"notebooks: {len(paths) - failed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

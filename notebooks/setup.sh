@@ -8,8 +8,14 @@ say() { echo "notebooks: $*" >&2; }
 fail() { say "$@"; exit 1; }
 
 if ! command -v evcxr_jupyter >/dev/null; then
-    say "building the Rust kernel, evcxr_jupyter: about ten minutes on two cores"
-    cargo install evcxr_jupyter --locked
+    if command -v cargo-binstall >/dev/null; then
+        say "installing the Rust kernel, evcxr_jupyter"
+        cargo binstall --no-confirm evcxr_jupyter
+    else
+        say "building the Rust kernel, evcxr_jupyter: about ten minutes on two cores (cargo-binstall," \
+            "where it is installed, fetches a ready one)"
+        cargo install evcxr_jupyter --locked
+    fi
 fi
 
 # Without these the kernel cannot infer the type of a variable as plain as `vec![1, 2, 3]`.
@@ -30,3 +36,6 @@ fi
 
 # The kernel's description, where this environment finds it and no other is disturbed.
 JUPYTER_PATH=$venv/share/jupyter evcxr_jupyter --install >/dev/null
+
+# The versions of the dependencies are the workspace's. Cargo drops from this copy what no notebook needs.
+cp ../Cargo.lock Cargo.lock

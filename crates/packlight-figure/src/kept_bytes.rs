@@ -31,12 +31,22 @@ pub struct KeptColumn<'a> {
     pub kept: &'a [KeptBytes],
 }
 
+impl KeptColumn<'_> {
+    /// Whether the counting allocator saw any of it.
+    fn counted(&self) -> bool {
+        self.kept.iter().any(|kept| kept.counted.is_finite())
+    }
+}
+
 const HOW_TO_READ: &str = "Each bar is what one layer keeps between the forward and the backward \
     pass of one training step; the model's input is at the top. The filled parts are the bytes that \
     the counting allocator saw freed with the layer's kept tensors, stacked by their purpose; the \
     outline is what the ledger predicted from shapes and codecs. Where the two agree, the fill \
     exactly fills the outline. Only kept activations count: no parameters, gradients, optimizer \
     state or workspace. A tensor that two layers need is counted once, at the layer that keeps it.";
+
+const NOT_COUNTED: &str = " A plan without outlines was not counted: its filled parts are what the \
+    ledger predicted.";
 
 /// Draws a row for each layer, in forward order, and a column for each plan, all on the same axis.
 /// `parts` names what bytes are kept for (at most six).
@@ -79,7 +89,9 @@ pub fn kept_bytes(
     let outline = Look { ink: theme::TEXT, ..look(0) };
     let mut legend: Vec<_> =
         parts.iter().enumerate().map(|(i, name)| Entry::new(*name, look(i), Key::Fill)).collect();
-    legend.push(Entry::new("predicted by the ledger", outline, Key::Outline));
+    if columns.iter().any(KeptColumn::counted) {
+        legend.push(Entry::new("predicted by the ledger", outline, Key::Outline));
+    }
     let rows = Rows { layers, columns: columns.len(), row_height: 16, aside: 72 };
     let bold = theme::LABEL * 1.1;
     let room = rows.heading_room(text::width(": 99.9 MiB", bold));
@@ -98,7 +110,8 @@ pub fn kept_bytes(
                 let mut from = 0.0;
                 let here = || columns[column].kept.iter().filter(move |k| k.layer == row);
                 for part in 0..parts.len() {
-                    let (_, bytes) = totals(here().filter(|k| k.part == part));
+                    let (predicted, counted) = totals(here().filter(|k| k.part == part));
+                    let bytes = if columns[column].counted() { counted } else { predicted };
                     let (a, b) = (panel.at(from, 0.0).0, panel.at(from + bytes, 0.0).0);
                     canvas.rectangle((a, y - half), (b, y + half), look(part).ink)?;
                     from += bytes;
@@ -106,7 +119,9 @@ pub fn kept_bytes(
                 let (predicted, _) = totals(here());
                 if predicted > 0.0 {
                     let (a, b) = (panel.at(0.0, 0.0).0, panel.at(predicted, 0.0).0);
-                    canvas.outline((a, y - half), (b.max(a + 1), y + half), theme::TEXT)?;
+                    if columns[column].counted() {
+                        canvas.outline((a, y - half), (b.max(a + 1), y + half), theme::TEXT)?;
+                    }
                     let at = (panel.inside().right + 70, y);
                     canvas.print(at, &binary(predicted), theme::TICK, theme::MUTED, Anchor::End)?;
                 }
@@ -114,7 +129,8 @@ pub fn kept_bytes(
             Ok(())
         })
     })?;
-    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
+    let note = if columns.iter().all(KeptColumn::counted) { "" } else { NOT_COUNTED };
+    caption.figure(svg, data, format!("{HOW_TO_READ}{note}{}", shown.key()))
 }
 
 /// The sums of predicted and counted bytes; bytes that were not counted add 0.

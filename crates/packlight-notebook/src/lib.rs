@@ -6,7 +6,7 @@
 //! :dep packlight-notebook = { path = "../crates/packlight-notebook" }
 //! ```
 //!
-//! It hands on candle and the crates of the workspace, and adds only what shows things: with
+//! It hands on candle, polars and the crates of the workspace, and adds only what shows things: with
 //! [`Show`] in scope, a figure or a [`Table`] that ends a cell appears below it.
 
 pub use candle_core;
@@ -19,6 +19,8 @@ pub use packlight_nn as nn;
 pub use packlight_nn::prelude;
 pub use packlight_probe as probe;
 pub use packlight_record as record;
+#[cfg(feature = "polars")]
+pub use packlight_report as report;
 pub use packlight_study as study;
 #[cfg(feature = "polars")]
 pub use polars;

@@ -49,6 +49,7 @@ pub use answers::Answer;
 pub use collection::{CollectionSummary, write_collection};
 pub use error::{Error, Result};
 pub use finding::{Finding, Verdict};
+pub use tables::Tables;
 
 /// The files of a report, the state of the study's runs and the findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -10,30 +10,38 @@ use polars::prelude::*;
 use crate::study::{Run, Study};
 use crate::{Result, file, frame, step_time};
 
-/// The tables of a study, in long form; undefined numbers are null.
+/// The records of a study as data frames, in long form; undefined numbers are null.
 #[derive(Debug)]
-pub(crate) struct Tables {
+pub struct Tables {
     /// Loss and accuracy: plan, seed, epoch, ...
-    pub(crate) epochs: DataFrame,
+    pub epochs: DataFrame,
     /// Fidelity of gradients: plan, seed, epoch, step, layer, ...
-    pub(crate) gradients: DataFrame,
+    pub gradients: DataFrame,
     /// Fidelity of gradients from two whole passes: plan, seed, epoch, step, parameter, ...
-    pub(crate) whole_gradients: DataFrame,
+    pub whole_gradients: DataFrame,
     /// Bytes kept: plan, seed, step, layer, part, ...
-    pub(crate) kept: DataFrame,
+    pub kept: DataFrame,
     /// Memory over a step: plan, seed, step, event, ...
-    pub(crate) timeline: DataFrame,
+    pub timeline: DataFrame,
     /// Peaks of a step: plan, seed, step, kept, allocated.
-    pub(crate) peaks: DataFrame,
+    pub peaks: DataFrame,
     /// Times of whole epochs: plan, seed, epoch, ...
-    pub(crate) times: DataFrame,
+    pub times: DataFrame,
     /// Times of single steps, by turns with the exact plan: codecs, round, baseline, own.
-    pub(crate) timings: DataFrame,
+    pub timings: DataFrame,
     /// The layers in forward order, with their kinds.
-    pub(crate) layers: Vec<(String, LayerKind)>,
+    pub layers: Vec<(String, LayerKind)>,
 }
 
 impl Tables {
+    /// Reads the tables of the study in `folder`.
+    ///
+    /// # Errors
+    /// Returns an error if the study has no runs, or the folder cannot be read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Self::new(&Study::read(folder)?)
+    }
+
     /// Makes the tables of all runs.
     ///
     /// # Errors

@@ -37,7 +37,7 @@ const KNOWS_NOTHING_OF: [(&str, &[&str]); 9] = [
     ("packlight-study", &["polars", "plotters"]),
     ("packlight-figure", &["candle-core", "polars", "packlight-record", "packlight-kernels"]),
     ("packlight-report", &["candle-core", "packlight-kernels", "packlight-autograd"]),
-    ("packlight-notebook", &["polars", "packlight-report", "packlight"]),
+    ("packlight-notebook", &["packlight"]),
 ];
 
 fn root() -> PathBuf {

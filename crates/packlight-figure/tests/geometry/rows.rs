@@ -62,6 +62,28 @@ fn bars_of_bytes_are_as_long_as_their_bytes() {
 }
 
 #[test]
+fn bytes_that_were_not_counted_are_filled_as_predicted() {
+    let kept: Vec<KeptBytes> = [(0, 0, 64.0), (0, 1, 16.0), (2, 1, 8.0)]
+        .map(|(layer, part, predicted)| KeptBytes { layer, part, predicted, counted: f64::NAN })
+        .into();
+    let columns = [KeptColumn { name: "none", kept: &kept }];
+    let figure = kept_bytes(&caption("bytes"), &LAYERS, &["inputs", "masks"], &columns).unwrap();
+    assert!(figure.how_to_read.contains("was not counted"), "{}", figure.how_to_read);
+    let drawing = Drawing::of(&figure);
+    let panels = drawing.panels();
+    let axis = drawing.x_axis(&panels[0]);
+    let bars = drawing.filled_in(&panels[0], &[]);
+    let first = in_row(&bars, &panels[0], 0);
+    assert_eq!(first.len(), 2);
+    close(first[0].right, axis.at(64.0), "inputs");
+    close(first[1].right, axis.at(80.0), "masks");
+    assert_ne!(first[0].color, first[1].color);
+    let outlined =
+        |r: &&Rect| !r.filled && r.color == TEXT && panels[0].holds((r.left, r.top), 0.0);
+    assert_eq!(drawing.rects.iter().filter(outlined).count(), 0);
+}
+
+#[test]
 fn indicators_lie_at_their_percentiles_and_are_cut_off_within_the_axes() {
     let quantiles = |median: f64, spread: f64| Quantiles {
         p05: median - 2.0 * spread,
