@@ -21,7 +21,7 @@ batch = 1400
 
 [model]
 name = "mlp"
-hidden = [256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256, 256]
+hidden = [128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128]
 
 [data]
 name = "digits"
@@ -62,7 +62,8 @@ fn a_plan_that_keeps_less_after_one_that_keeps_more_has_a_lower_resident_peak() 
     assert!(output.status.success(), "{}", stderr(&output));
     let [none, pooled, again] = ["none", "pooled", "again"].map(|plan| peaks(dir.path(), plan));
     let less = none.1 - pooled.1;
-    assert!(less > 8.0, "the allocator counts {none:?} and {pooled:?} MiB");
-    assert!(none.0 - pooled.0 > 0.5 * less, "{none:?} and {pooled:?} MiB");
-    assert!((none.0 - again.0).abs() < 0.25 * less, "{none:?} and {again:?} MiB");
+    assert!(less > 16.0, "the allocator counts {none:?} and {pooled:?} MiB");
+    // The resident set also has what threads hold in reserve, some MiB more or less.
+    assert!(none.0 - pooled.0 > 0.3 * less, "{none:?} and {pooled:?} MiB");
+    assert!((none.0 - again.0).abs() < 0.3 * less, "{none:?} and {again:?} MiB");
 }

@@ -104,5 +104,5 @@ fn title_and_order_are_those_of_the_description_as_it_is_now() {
     // A plan in the middle that nobody has run yet, and the two others the other way round.
     let changed = "pool4 = 'pool4'\nq2 = 'q2'\npool2 = 'pool2'\nnone = 'none'";
     assert_eq!(order("second", changed), ["none", "pool4", "pool2"]);
-    assert!(page(study.path()).contains("<li>q2, seed 2: not started</li>"));
+    assert!(page(study.path()).contains("<li>q2, seeds 1 and 2: not started</li>"));
 }
