@@ -44,7 +44,9 @@ mod tests {
     fn the_resident_peak_covers_what_was_touched_since_it_began() {
         const LARGE: usize = 256 << 20; // beyond what the other tests' threads take meanwhile
         drop(std::hint::black_box(vec![1u8; LARGE]));
-        let peak = super::ResidentPeak::begin().unwrap();
+        let Some(peak) = super::ResidentPeak::begin() else {
+            return eprintln!("skipped: this system cannot forget a resident peak");
+        };
         assert!(peak.bytes().unwrap() < LARGE as u64, "it forgets what was freed before");
         let touched = std::hint::black_box(vec![1u8; LARGE]);
         assert!(peak.bytes().unwrap() >= touched.len() as u64);

@@ -57,6 +57,9 @@ fn peaks(study: &Path, plan: &str) -> (f64, f64) {
 
 #[test]
 fn a_plan_that_keeps_less_after_one_that_keeps_more_has_a_lower_resident_peak() {
+    if std::fs::write("/proc/self/clear_refs", "5").is_err() {
+        return eprintln!("skipped: this system cannot forget a resident peak");
+    }
     let dir = study(TEXT);
     let output = run(dir.path());
     assert!(output.status.success(), "{}", stderr(&output));
