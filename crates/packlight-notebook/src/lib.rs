@@ -19,10 +19,8 @@ pub use packlight_nn as nn;
 pub use packlight_nn::prelude;
 pub use packlight_probe as probe;
 pub use packlight_record as record;
-#[cfg(feature = "polars")]
 pub use packlight_report as report;
 pub use packlight_study as study;
-#[cfg(feature = "polars")]
 pub use polars;
 
 pub mod show;

@@ -1,7 +1,6 @@
 //! What appears below a cell.
 
 mod figure;
-#[cfg(feature = "polars")]
 mod frame;
 pub mod table;
 
