@@ -114,7 +114,7 @@ impl fmt::Display for PlanSpec {
     }
 }
 
-/// The error that a selector stands in a plan twice.
+/// The error message for a selector that a plan has twice.
 fn twice(selector: &str, first: &str, second: &str) -> String {
     match selector {
         "default" => format!(

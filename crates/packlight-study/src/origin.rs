@@ -12,8 +12,8 @@ use crate::run::VERSION;
 use crate::spec::Study;
 use crate::{Error, Result};
 
-/// What a run's weights are: enough to make their model and to load their data again. It stands, as
-/// JSON, in the metadata of the file of weights.
+/// What a run's weights are: enough to make their model and to load their data again. It is stored,
+/// as JSON, in the metadata of the file of weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Origin {
     /// The model, with all its options and sizes.
