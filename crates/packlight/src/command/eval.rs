@@ -143,68 +143,92 @@ impl Arguments {
 
     /// What the weights say themselves, unless a flag says otherwise.
     fn as_recorded(&self, origin: Origin, path: &Path) -> anyhow::Result<Subject> {
-        let contradicted = |flag: String, recorded: String| {
-            anyhow!(
-                "{flag} contradicts {}, which says {recorded}; leave the flag out",
-                path.display()
-            )
-        };
-        let Origin { model, plan, data: mut spec, data_hash, .. } = origin;
-        if let Some((flag, recorded)) = self.model.contradiction(&model)? {
-            return Err(contradicted(flag, recorded));
+        if let Some((flag, recorded)) = self.contradiction(&origin)? {
+            return Err(contradicted(path, &flag, &recorded));
+        }
+        let data = self.recorded_data(&origin, path)?;
+        Ok(Subject { model: origin.model, plan: origin.plan, data })
+    }
+
+    /// The first flag about the model, the plan or the data set that says otherwise than the weights, and
+    /// what they say.
+    fn contradiction(&self, origin: &Origin) -> anyhow::Result<Option<(String, String)>> {
+        if let Some(found) = self.model.contradiction(&origin.model)? {
+            return Ok(Some(found));
         }
         if let Some(given) = &self.plan
-            && !same_plan(given, &plan)?
+            && !same_plan(given, &origin.plan)?
         {
-            return Err(contradicted(format!("--plan {given}"), format!("plan {plan}")));
+            return Ok(Some((format!("--plan {given}"), format!("plan {}", origin.plan))));
         }
-        if let (Some(size), Some(recorded)) = (self.size, model.facts().image_size)
+        if let (Some(size), Some(recorded)) = (self.size, origin.model.facts().image_size)
             && size != recorded
         {
-            return Err(contradicted(format!("--size {size}"), format!("size {recorded}")));
+            return Ok(Some((format!("--size {size}"), format!("size {recorded}"))));
         }
-        spec.base = study_of(path);
-        let elsewhere = match (&self.data, &spec.name) {
-            (None, _) => false,
-            (Some(SetName::Folder(folder)), SetName::Folder(_)) => {
-                (spec.name, spec.base) = (SetName::Folder(folder.clone()), PathBuf::new());
-                true
+        let recorded = &origin.data.name;
+        Ok(match &self.data {
+            Some(SetName::FirstOf(sets)) if sets.contains(recorded) => None,
+            Some(given) if given != recorded && self.other_folder(recorded).is_none() => {
+                Some((format!("--data {given}"), format!("data {recorded}")))
             }
-            (Some(SetName::FirstOf(sets)), recorded) if sets.contains(recorded) => false,
-            (Some(given), recorded) if given == recorded => false,
-            (Some(given), recorded) => {
-                return Err(contradicted(format!("--data {given}"), format!("data {recorded}")));
-            }
+            _ => None,
+        })
+    }
+
+    /// The folder of images that `--data` names, if the weights were trained on such a folder, too: it
+    /// may be another one, or lie elsewhere.
+    fn other_folder(&self, recorded: &SetName) -> Option<&SetName> {
+        let both = |given: &&SetName| {
+            matches!((given, recorded), (SetName::Folder(_), SetName::Folder(_)))
         };
-        let recorded = spec.normalise.clone();
-        if let Some(given) = self.normalise {
-            spec.normalise = given.numbers();
-        }
+        self.data.as_ref().filter(both)
+    }
+
+    /// The data that the weights were trained on, or the folder of images given in their place.
+    fn recorded_data(&self, origin: &Origin, path: &Path) -> anyhow::Result<DataSet> {
+        let other = self.other_folder(&origin.data.name);
+        let spec = DataSpec {
+            name: other.unwrap_or(&origin.data.name).clone(),
+            base: if other.is_some() { PathBuf::new() } else { study_of(path) },
+            normalise: match self.normalise {
+                Some(given) => given.numbers(),
+                None => origin.data.normalise.clone(),
+            },
+            ..origin.data.clone()
+        };
         let data = load(&spec, data_dir(self.data_dir.clone()).as_deref())
             .map_err(|e| with_remedy(e, &spec.name))?;
         if let (Some(given), Form::Images { normalise, .. }, Some(recorded)) =
-            (self.normalise, &data.form, recorded)
-            && *normalise != recorded
+            (self.normalise, &data.form, &origin.data.normalise)
+            && normalise != recorded
         {
             let flag = format!("--normalise {}", given.name());
             let Normalise { mean, std } = recorded;
-            return Err(contradicted(flag, format!("mean {mean:?} and deviation {std:?}")));
+            let recorded = format!("mean {mean:?} and deviation {std:?}");
+            return Err(contradicted(path, &flag, &recorded));
         }
-        if !elsewhere && data.checksum != data_hash {
+        if other.is_none() && data.checksum != origin.data_hash {
             let remedy = match spec.name {
                 SetName::Folder(_) => ", or give --data folder:PATH to evaluate on other images",
                 _ => "",
             };
             bail!(
-                "{}: {} has changed since these weights were trained (hash {data_hash} then, {} \
-                 now); put it back{remedy}",
+                "{}: {} has changed since these weights were trained (hash {} then, {} now); put it \
+                 back{remedy}",
                 path.display(),
                 spec.name,
+                origin.data_hash,
                 data.checksum
             );
         }
-        Ok(Subject { model, plan, data })
+        Ok(data)
     }
+}
+
+/// The error for a flag that says otherwise than the weights.
+fn contradicted(path: &Path, flag: &str, recorded: &str) -> anyhow::Error {
+    anyhow!("{flag} contradicts {}, which says {recorded}; leave the flag out", path.display())
 }
 
 impl Source {
