@@ -117,18 +117,13 @@ pub fn tradeoff(
     let means: Vec<(f64, f64)> = all.iter().map(|p| (p.cost.0, p.accuracy.0)).collect();
     let front = if with_front { pareto_front(&means) } else { Vec::new() };
     let few = candidates.len() <= FEW;
-    let mut labelled = front.clone(); // first, so that they are nearest to their markers
-    match few {
-        true => labelled.extend(0..candidates.len()),
-        false => labelled.extend(extremes(&means)),
-    }
-    let mut seen = Vec::new();
-    labelled.retain(|i| {
-        all[*i].defined() && !seen.contains(i) && {
-            seen.push(*i);
-            true
+    let others = if few { (0..candidates.len()).collect() } else { extremes(&means) };
+    let mut labelled = front.clone(); // first, so that their labels are nearest to their markers
+    for i in others {
+        if all[i].defined() && !labelled.contains(&i) {
+            labelled.push(i);
         }
-    });
+    }
     let shown = Names::new(candidates.iter().map(|c| c.name), theme::LABEL, theme::NAME);
     let (legend, below) = match few {
         true => (Vec::new(), 0),

@@ -13,8 +13,8 @@ const HOW_TO_READ: &str = " Two whole backward passes over the same batch are co
     single pass. Where passes were repeated: the bias |mean(h) − g| / |g|, which further steps do not \
     average out, less what chance adds to so few draws; and the variance E|h − mean(h)|² / |g|², \
     which they do. An error of 1 is as large as the gradient itself. Nothing is drawn where a value \
-    is 0, as the axes are logarithmic, and no plan that differs by rounding alone. Grey lines are the plans of the whole study with the lowest \
-    error, for comparison.";
+    is 0, as the axes are logarithmic, and no plan that differs by rounding alone. Grey lines are the \
+    plans of the whole study with the lowest error, for comparison.";
 
 /// A mean error below this is rounding in f32: another order of the same sums.
 const ROUNDING: f64 = 1e-5;
