@@ -97,7 +97,7 @@ pub(crate) struct PlanRow {
     /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
-    /// The process's resident peak in a step.
+    /// The process's resident peak in a step, mean over the runs.
     pub(crate) resident: Option<f64>,
     /// The time of a training step, measured by turns with the exact plan's.
     pub(crate) time: Option<StepTime>,

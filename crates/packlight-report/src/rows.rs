@@ -79,7 +79,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         held: held(peak_kept.or(kept), remembered),
         peak_kept,
         peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
-        resident: maximum(resident),
+        resident: mean(resident),
         time: step_time::of(study, plan),
         calibration_seconds: mean(calibrated),
         layers,

@@ -56,11 +56,14 @@ enum Command {
     Codecs(command::codecs::Arguments),
 }
 
-/// Makes the allocator return to the system what it holds in reserve.
+/// Makes the allocator return to the system what it holds in reserve for this thread and for those that
+/// compute; each has its own.
 #[allow(unsafe_code)]
 fn return_reserve() {
     // SAFETY: the function has no precondition, and mimalloc is the program's allocator.
-    unsafe { libmimalloc_sys::mi_collect(true) };
+    let collect = || unsafe { libmimalloc_sys::mi_collect(true) };
+    rayon::broadcast(|_| collect());
+    collect();
 }
 
 fn main() -> ExitCode {

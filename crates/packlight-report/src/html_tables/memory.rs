@@ -40,7 +40,8 @@ pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
              allocator: the most live bytes during a step beyond those live before it, including \
              gradients, temporary tensors and workspace. Peak, resident: the largest resident set of \
              the process during one step that is not probed, after the allocator has returned what it \
-             held in reserve; it includes the program, the data and the parameters."
+             held in reserve, mean over the runs; it includes the program, the data and the parameters, \
+             and varies by some MiB from run to run."
         }
     }
 }
