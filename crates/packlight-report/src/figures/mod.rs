@@ -166,7 +166,7 @@ impl Source<'_> {
             (_, most) => count(most.unwrap_or(0), "epoch"),
         };
         format!(
-            "{}; {}, {} training and {} test samples; {}, {}, batch {}",
+            "{}; {}, {} training, {} test samples; {}, {}, batch {}",
             first.model,
             first.data,
             first.train_samples,
