@@ -13,6 +13,7 @@ pub mod log;
 pub mod manifest;
 pub mod measurement;
 pub mod record;
+pub mod sensitivity;
 pub mod timings;
 
 mod error;
@@ -23,4 +24,5 @@ pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
+pub use sensitivity::{Compared, LayerFacts, Score, SensitivityRecord};
 pub use timings::{PlanTiming, Round, Timings};

@@ -12,3 +12,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const RECORDS: &str = "records.jsonl";
 /// A run's measurements.
 pub const MEASUREMENTS: &str = "measurements.jsonl";
+/// What was measured of single layers, in a study's folder.
+pub const SENSITIVITY: &str = "sensitivity";
+/// The file in it with the measurements.
+pub const SCORES: &str = "scores.jsonl";

@@ -10,6 +10,7 @@ use crate::named_plan::in_order;
 use crate::nearest::from_toml;
 use crate::{
     Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result, Schedule,
+    SensitivitySpec,
 };
 
 /// The largest number of epochs of a run; a larger number is taken for a typing error.
@@ -60,6 +61,9 @@ pub struct Study<Model, Data> {
     /// When to record exact and compressed gradients side by side.
     #[serde(default)]
     pub probe: ProbeSpec,
+    /// What to measure of single layers; does not change any run.
+    #[serde(default)]
+    pub sensitivity: Option<SensitivitySpec>,
 }
 
 impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
@@ -116,7 +120,11 @@ impl<Model, Data> Study<Model, Data> {
         }
         self.optimizer.check().map_err(|fault| fault.within("optimizer"))?;
         self.schedule.check().map_err(|fault| fault.within("schedule"))?;
-        self.probe.check().map_err(|fault| fault.within("probe"))
+        self.probe.check().map_err(|fault| fault.within("probe"))?;
+        match &self.sensitivity {
+            Some(spec) => spec.check().map_err(|fault| fault.within("sensitivity")),
+            None => Ok(()),
+        }
     }
 
     fn check_seeds(&self) -> Result<(), Fault> {

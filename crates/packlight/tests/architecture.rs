@@ -12,10 +12,11 @@ use std::process::Command;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// The crates from the ground up: each depends only on those before it.
-const CRATES: [&str; 12] = [
+const CRATES: [&str; 13] = [
     "packlight-kernels",
     "packlight-spec",
     "packlight-record",
+    "packlight-allocation",
     "packlight-codec",
     "packlight-autograd",
     "packlight-nn",
@@ -28,9 +29,10 @@ const CRATES: [&str; 12] = [
 ];
 
 /// What a crate, besides, does not depend on, not even through others.
-const KNOWS_NOTHING_OF: [(&str, &[&str]); 9] = [
+const KNOWS_NOTHING_OF: [(&str, &[&str]); 10] = [
     ("packlight-spec", &["candle-core", "polars", "plotters", "packlight-kernels"]),
     ("packlight-record", &["candle-core", "polars", "plotters", "packlight-kernels"]),
+    ("packlight-allocation", &["candle-core", "polars", "plotters", "packlight-kernels"]),
     ("packlight-autograd", &["candle-nn"]),
     ("packlight-nn", &["polars", "plotters"]),
     ("packlight-probe", &["polars", "plotters"]),

@@ -1,0 +1,1 @@
+//! Which codec each layer gets, from what was measured of each.
