@@ -261,7 +261,8 @@ fn list(
         .iter()
         .map(|(c, point)| Item { name: c.name, look: point.look, numbers: numbers(point) })
         .collect();
-    plan_list(canvas, canvas.free, [cost.column(), "accuracy"], &items)
+    let column = cost.column().replace('_', " ");
+    plan_list(canvas, canvas.free, [&column, "accuracy"], &items)
 }
 
 fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
