@@ -91,7 +91,7 @@ impl Sampling {
 impl Bootstrap {
     pub(crate) fn new(clusters: usize) -> Self {
         let mut counts = vec![vec![0.0; RESAMPLES]; clusters];
-        let mut random = SplitMix64(0);
+        let mut random = SplitMix64::new(0);
         for resample in 0..RESAMPLES {
             for _ in 0..clusters {
                 counts[random.below(clusters)][resample] += 1.0;
@@ -137,9 +137,13 @@ pub(crate) fn interval(mean: f64, mut resampled: Vec<f64>, n: usize) -> Estimate
 }
 
 /// Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014.
-struct SplitMix64(u64);
+pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -148,7 +152,7 @@ impl SplitMix64 {
     }
 
     /// A number below `n`; its bias is of the order of `n / 2^64`.
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next()) * n as u128) >> 64) as usize
     }
 }

@@ -21,6 +21,7 @@ mod log;
 mod measured;
 mod neighbours;
 mod plan;
+mod random;
 mod worst;
 
 #[cfg(test)]

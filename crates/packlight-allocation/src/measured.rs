@@ -114,6 +114,17 @@ impl Measured {
         self.bytes(&vec![0; self.layers.len()])
     }
 
+    /// All codecs that were measured at any layer, in the order of the log.
+    pub fn codecs(&self) -> Vec<&str> {
+        let mut codecs: Vec<&str> = Vec::new();
+        for choice in self.layers.iter().flat_map(|layer| &layer.choices[1..]) {
+            if !codecs.contains(&choice.codec.as_str()) {
+                codecs.push(&choice.codec);
+            }
+        }
+        codecs
+    }
+
     /// The same codec at every layer that was measured with it, all others exact; `None` if it was
     /// measured at no layer. Its error is the sum.
     pub fn uniform(&self, codec: &str) -> Option<Allocation> {

@@ -15,6 +15,7 @@ use packlight::spec::Point;
 use serde::Serialize;
 
 use super::study_folder;
+use super::verify::{Verified, rivals, verify};
 use crate::budget::Budget;
 use crate::output::{Output, say};
 
@@ -39,7 +40,8 @@ const ROWS: usize = 12;
 Examples:
   packlight allocate reports/mine --budget 200MiB
   packlight allocate reports/mine --budget 0.3x --why
-  packlight allocate reports/mine --budget 0.3x --objective worst --point end --json")]
+  packlight allocate reports/mine --budget 0.3x --objective worst --point end --json
+  packlight allocate reports/mine --budget 0.3x --verify")]
 pub(crate) struct Arguments {
     /// The folder of a study whose layers were measured
     dir: PathBuf,
@@ -57,6 +59,14 @@ pub(crate) struct Arguments {
     /// Show for each layer what the next cheaper and the next better codec would cost
     #[arg(long)]
     why: bool,
+    /// Train the plan beside its rivals under the study's protocol: exact, the codecs at all layers alike
+    /// that fit the budget, and plans drawn at random from those that fit. Records and report are in
+    /// DIR/verify-NAME
+    #[arg(long)]
+    verify: bool,
+    /// The folder with the data sets that are not built in, for --verify [default: $PACKLIGHT_DATA]
+    #[arg(long, value_name = "DIR", requires = "verify")]
+    data_dir: Option<PathBuf>,
     /// Print everything as JSON
     #[arg(long)]
     json: bool,
@@ -91,6 +101,9 @@ struct Answer {
     /// By falling bytes.
     frontier: Vec<OnFrontier>,
     left_out: Vec<LeftOut>,
+    /// What came of training it beside its rivals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<Verified>,
 }
 
 #[derive(Serialize)]
@@ -124,17 +137,25 @@ fn point(text: &str) -> Result<Point, String> {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        let answer = self.answer()?;
-        if self.json {
-            out.json(&answer)?;
-        } else {
+        let measured = self.measured()?;
+        let (mut answer, allocation) = self.answer(&measured)?;
+        if !self.json {
             answer.print(self.why, out)?;
+            out.finish()?; // before the training, which takes its time
         }
-        Ok(ExitCode::SUCCESS)
+        if self.verify {
+            let plans = rivals(&measured, &answer.name, &allocation, answer.budget);
+            answer.verified = Some(verify(&self.dir, &answer.name, &plans, self.data_dir)?);
+        }
+        match (&answer.verified, self.json) {
+            (_, true) => out.json(&answer)?,
+            (Some(verified), false) => verified.print(out)?,
+            (None, false) => {}
+        }
+        Ok(answer.verified.map_or(ExitCode::SUCCESS, |verified| verified.code()))
     }
 
-    fn answer(&self) -> anyhow::Result<Answer> {
-        let measured = self.measured()?;
+    fn answer(&self, measured: &Measured) -> anyhow::Result<(Answer, Allocation)> {
         let objective = match self.objective {
             Minimised::Sum => Objective::Sum,
             Minimised::Worst => Objective::Worst,
@@ -149,7 +170,7 @@ impl Arguments {
             knee: Some(number) == knee,
             plan: measured.plan(point),
         };
-        Ok(Answer {
+        let answer = Answer {
             name: self.budget.plan_name(),
             plan: measured.plan(&allocation),
             objective,
@@ -161,10 +182,12 @@ impl Arguments {
             exact_bytes: measured.exact_bytes(),
             error: measured.estimate(&allocation, objective),
             gap: allocation.gap,
-            layers: layers(&measured, &allocation),
+            layers: layers(measured, &allocation),
             frontier: frontier.iter().enumerate().map(on_frontier).collect(),
             left_out: measured.left_out().to_vec(),
-        })
+            verified: None,
+        };
+        Ok((answer, allocation))
     }
 
     fn measured(&self) -> anyhow::Result<Measured> {

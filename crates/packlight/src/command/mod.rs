@@ -8,6 +8,7 @@ pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;
 mod study_folder;
+mod verify;
 
 /// The exit code if some runs of a study failed.
 pub(crate) const SOME_FAILED: u8 = 3;

@@ -113,7 +113,7 @@ fn factor(text: &str) -> Result<f64, String> {
 }
 
 /// Prints the outcome of each run.
-fn tell(out: &mut Output, summary: &StudySummary, folder: &Path) -> anyhow::Result<()> {
+pub(super) fn tell(out: &mut Output, summary: &StudySummary, folder: &Path) -> anyhow::Result<()> {
     for run in &summary.runs {
         match &run.outcome {
             Outcome::Finished => writeln!(out, "{}: finished", run.run)?,

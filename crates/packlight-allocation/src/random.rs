@@ -1,0 +1,31 @@
+//! Allocations drawn at random, to compare others with.
+
+use crate::estimate::SplitMix64;
+use crate::{Allocation, Measured};
+
+/// After so many draws that save nothing there is no cheaper choice left.
+const FRUITLESS: usize = 100_000;
+
+impl Measured {
+    /// The `draw`-th random allocation that keeps at most `budget` bytes, fixed bytes included: from all
+    /// layers exact on, a random layer gets a random codec until that is so, where this saves bytes.
+    /// `None` if the budget is too small for it.
+    pub fn random(&self, budget: u64, draw: u64) -> Option<Allocation> {
+        let mut random = SplitMix64::new(draw);
+        let mut chosen = vec![0; self.layers().len()];
+        let mut bytes = self.bytes(&chosen);
+        let mut fruitless = 0;
+        while bytes > budget {
+            let layer = random.below(chosen.len());
+            let before = chosen[layer];
+            chosen[layer] = random.below(self.layers()[layer].choices.len());
+            match self.bytes(&chosen) {
+                less if less < bytes => (bytes, fruitless) = (less, 0),
+                _ if fruitless == FRUITLESS => return None,
+                _ => (chosen[layer], fruitless) = (before, fruitless + 1),
+            }
+        }
+        let error = self.chosen(&chosen).map(|choice| choice.error.mean).sum();
+        Some(self.allocation(&chosen, error, 0.0))
+    }
+}

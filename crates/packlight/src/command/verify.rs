@@ -1,0 +1,101 @@
+//! `packlight allocate --verify`: trains an allocation beside its rivals.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use packlight::allocation::{Allocation, Measured};
+use packlight::record::layout::RUNS;
+use packlight::study::{Options, StudySummary, data, read_study, run_study, write_variant};
+use serde::Serialize;
+
+use super::{SOME_FAILED, run, use_threads};
+use crate::output::Output;
+use crate::progress_bar::ProgressBar;
+use crate::signals::stop_on_signals;
+
+/// The most codecs that are tried at all layers alike.
+const UNIFORM: usize = 3;
+/// How many allocations are drawn at random.
+const RANDOM: u64 = 2;
+
+/// Set by signals; training then stops after the current step, with a checkpoint.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The plans to train beside each other, by name: the exact one, the allocation, the codecs at all
+/// layers alike that fit the budget and whose predicted error is least, and allocations drawn at random
+/// from those that fit.
+pub(super) fn rivals(
+    measured: &Measured,
+    name: &str,
+    allocation: &Allocation,
+    budget: u64,
+) -> Vec<(String, String)> {
+    let mut uniform: Vec<(&str, Allocation)> = measured
+        .codecs()
+        .into_iter()
+        .filter_map(|codec| Some((codec, measured.uniform(codec)?)))
+        .filter(|(_, uniform)| uniform.bytes <= budget)
+        .collect();
+    uniform.sort_by(|a, b| a.1.error.total_cmp(&b.1.error));
+    uniform.truncate(UNIFORM);
+    let uniform = uniform.iter().map(|(codec, plan)| (format!("all-{}", file_name(codec)), plan));
+    let random: Vec<Allocation> =
+        (0..RANDOM).filter_map(|draw| measured.random(budget, draw)).collect();
+    let random = random.iter().zip(1..).map(|(plan, number)| (format!("random-{number}"), plan));
+    let plans = [(name.to_owned(), allocation)].into_iter().chain(uniform).chain(random);
+    let exact = ("none".to_owned(), "none".to_owned());
+    [exact].into_iter().chain(plans.map(|(name, plan)| (name, measured.plan(plan)))).collect()
+}
+
+/// A codec's text with `-` for what a plan's name cannot have.
+fn file_name(codec: &str) -> String {
+    codec.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
+}
+
+/// What came of training an allocation and its rivals.
+#[derive(Serialize)]
+pub(super) struct Verified {
+    /// How their runs ended.
+    runs: StudySummary,
+    /// The page that compares them.
+    page: PathBuf,
+}
+
+/// Trains these plans under the protocol of the study in `dir`, each with each of its seeds, in the
+/// folder `verify-NAME` within it, and writes the report there. Goes on where it was stopped.
+pub(super) fn verify(
+    dir: &Path,
+    name: &str,
+    plans: &[(String, String)],
+    data_dir: Option<PathBuf>,
+) -> anyhow::Result<Verified> {
+    let title = format!("The plan {name} beside its rivals");
+    let folder = write_variant(dir, &format!("verify-{name}"), &title, plans)?;
+    let threads = read_study(&folder)?.threads();
+    use_threads(threads)?;
+    stop_on_signals(&STOP)?;
+    let options = Options {
+        data_dir: data::data_dir(data_dir),
+        threads,
+        interrupted: &STOP,
+        ..Options::default()
+    };
+    let mut progress = ProgressBar::new();
+    let runs = run_study(&folder, &options, &mut progress)?;
+    progress.finish();
+    Ok(Verified { runs, page: packlight::report::write(&folder)?.page })
+}
+
+impl Verified {
+    pub(super) fn print(&self, out: &mut Output) -> anyhow::Result<()> {
+        writeln!(out)?;
+        run::tell(out, &self.runs, self.page.with_file_name(RUNS).as_path())?;
+        writeln!(out, "the plan beside its rivals: {}", self.page.display())?;
+        Ok(())
+    }
+
+    pub(super) fn code(&self) -> ExitCode {
+        if self.runs.any_failed() { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS }
+    }
+}
