@@ -22,9 +22,9 @@ fn layer(name: &str, source: u64) -> SensitivityRecord {
     })
 }
 
-fn on(seed: u64, batch: u64, draw: u64, score: Score) -> SensitivityRecord {
+fn on(seed: u64, batch: u64, draws: u64, score: Score) -> SensitivityRecord {
     let state = format!("{}-{seed}-{batch}", score.point);
-    SensitivityRecord::Score(Score { state, seed, batch, draw, ..score })
+    SensitivityRecord::Score(Score { state, seed, batch, draws, ..score })
 }
 
 fn measured(records: &[SensitivityRecord]) -> Measured {
@@ -32,13 +32,14 @@ fn measured(records: &[SensitivityRecord]) -> Measured {
 }
 
 #[test]
-fn draws_are_averaged_before_batches_and_batches_before_seeds() {
+fn batches_are_averaged_before_seeds_and_more_draws_replace_fewer() {
     let records = [
         layer("a", 0),
-        on(1, 0, 0, score("a", "q2", 10, 0.1)),
-        on(1, 0, 1, score("a", "q2", 12, 0.3)),
-        on(1, 1, 0, score("a", "q2", 10, 0.4)),
-        on(2, 0, 0, score("a", "q2", 11, 0.7)),
+        on(1, 0, 1, score("a", "q2", 10, 0.1)),
+        on(1, 0, 3, score("a", "q2", 12, 0.2)),
+        on(1, 0, 2, score("a", "q2", 10, 0.3)),
+        on(1, 1, 1, score("a", "q2", 10, 0.4)),
+        on(2, 0, 1, score("a", "q2", 11, 0.7)),
     ];
     let measured = measured(&records);
     let choice = &measured.layers()[0].choices[1];
@@ -60,11 +61,11 @@ fn copies_that_layers_share_count_once_and_fixed_bytes_always() {
         fixed(KeptKind::Mask),
         fixed(KeptKind::Statistics),
         fixed(KeptKind::Mask), // stands there again after a study was widened
-        on(1, 0, 0, score("a", "q2", 10, 0.1)),
-        on(1, 0, 0, score("b", "q2", 10, 0.2)),
-        on(1, 0, 0, score("a", "q4", 20, 0.01)),
-        on(1, 0, 0, own_copy),
-        on(1, 0, 0, score("c", "q2", 30, 0.4)),
+        on(1, 0, 1, score("a", "q2", 10, 0.1)),
+        on(1, 0, 1, score("b", "q2", 10, 0.2)),
+        on(1, 0, 1, score("a", "q4", 20, 0.01)),
+        on(1, 0, 1, own_copy),
+        on(1, 0, 1, score("c", "q2", 30, 0.4)),
     ];
     let measured = measured(&records);
     assert_eq!((measured.fixed_bytes(), measured.exact_bytes()), (10, 210));
@@ -83,10 +84,10 @@ fn codecs_that_were_not_measured_to_the_end_are_left_out() {
         layer("a", 0),
         layer("b", 1),
         layer("c", 2),
-        on(1, 0, 0, score("a", "q2", 10, 0.1)),
-        on(1, 1, 0, score("a", "q2", 10, 0.1)),
-        on(1, 0, 0, score("a", "q4", 20, 0.1)),
-        on(1, 0, 0, Score { whole_norm, ..score("b", "q2", 10, 0.1) }),
+        on(1, 0, 1, score("a", "q2", 10, 0.1)),
+        on(1, 1, 1, score("a", "q2", 10, 0.1)),
+        on(1, 0, 1, score("a", "q4", 20, 0.1)),
+        on(1, 0, 1, Score { whole_norm, ..score("b", "q2", 10, 0.1) }),
     ];
     let measured = measured(&records);
     let codecs = |at: usize| {
@@ -121,11 +122,11 @@ fn a_layer_whose_own_gradient_is_rounding_is_at_the_floor() {
         layer("small", 1),
         layer("once", 2),
         layer("all", 3),
-        on(1, 0, 0, of("rounding", Compared::Own, 1e-7)),
-        on(1, 0, 0, of("small", Compared::Own, 1e-5)),
-        on(1, 0, 0, of("once", Compared::Own, 1e-7)),
-        on(1, 1, 0, of("once", Compared::Own, 0.1)),
-        on(1, 0, 0, of("all", Compared::All, 1e-7)),
+        on(1, 0, 1, of("rounding", Compared::Own, 1e-7)),
+        on(1, 0, 1, of("small", Compared::Own, 1e-5)),
+        on(1, 0, 1, of("once", Compared::Own, 1e-7)),
+        on(1, 1, 1, of("once", Compared::Own, 0.1)),
+        on(1, 0, 1, of("all", Compared::All, 1e-7)),
     ];
     let at_floor: Vec<bool> =
         measured(&records).layers().iter().map(|layer| layer.at_floor).collect();
@@ -138,10 +139,10 @@ fn the_error_of_all_layers_is_resampled_together() {
     let records = [
         layer("a", 0),
         layer("b", 1),
-        on(1, 0, 0, score("a", "q2", 10, 0.1)),
-        on(1, 1, 0, score("a", "q2", 10, 0.3)),
-        on(1, 0, 0, score("b", "q2", 10, 0.3)),
-        on(1, 1, 0, score("b", "q2", 10, 0.1)),
+        on(1, 0, 1, score("a", "q2", 10, 0.1)),
+        on(1, 1, 1, score("a", "q2", 10, 0.3)),
+        on(1, 0, 1, score("b", "q2", 10, 0.3)),
+        on(1, 1, 1, score("b", "q2", 10, 0.1)),
     ];
     let measured = measured(&records);
     assert!(measured.layers()[0].choices[1].error.high > 0.25);
@@ -154,7 +155,7 @@ fn the_error_of_all_layers_is_resampled_together() {
 
 #[test]
 fn scores_of_one_point_are_used_alone() {
-    let at = |point, error| on(1, 0, 0, Score { point, ..score("a", "q2", 10, error) });
+    let at = |point, error| on(1, 0, 1, Score { point, ..score("a", "q2", 10, error) });
     let records = [layer("a", 0), at(Point::START, 0.1), at(Point::END, 0.5)];
     let mean = |point| Measured::new(&records, point).unwrap().layers()[0].choices[1].error.mean;
     assert!((mean(None) - 0.3).abs() < 1e-12);
@@ -169,13 +170,13 @@ fn logs_that_do_not_belong_to_one_network_and_training_are_refused() {
     let error = |records: &[SensitivityRecord]| Measured::new(records, None).unwrap_err();
     assert_eq!(error(&[]), Error::NoScores);
     assert_eq!(error(&[layer("a", 0)]), Error::NoScores);
-    let first = on(1, 0, 0, score("a", "q2", 10, 0.1));
+    let first = on(1, 0, 1, score("a", "q2", 10, 0.1));
     let other = Score { state: "other".into(), ..score("a", "q4", 20, 0.1) };
     let fixed = |bytes| SensitivityRecord::Fixed { layer: "a".into(), kind: KeptKind::Mask, bytes };
     for (more, expected) in [
         (vec![layer("a", 1)], "stands there twice, with other facts"),
         (vec![SensitivityRecord::Score(other)], "seed 1, batch 0 on other weights or data"),
-        (vec![on(1, 0, 0, score("b", "q2", 1, 0.1))], "layer `b`: has scores, but is no layer"),
+        (vec![on(1, 0, 1, score("b", "q2", 1, 0.1))], "layer `b`: has scores, but is no layer"),
         (vec![fixed(1), fixed(2)], "keeps 1 B of mask, and 2 B"),
     ] {
         let records = [vec![layer("a", 0), first.clone()], more].concat();

@@ -34,7 +34,7 @@ fn score(batch: u64, layer: &str, codec: &str, mib: u64, error: f64) -> Sensitiv
         point: Point::START,
         seed: 1,
         batch,
-        draw: 0,
+        draws: 1,
         layer: layer.into(),
         codec: codec.into(),
         compared: Compared::Own,
@@ -46,6 +46,7 @@ fn score(batch: u64, layer: &str, codec: &str, mib: u64, error: f64) -> Sensitiv
             exact_norm,
         },
         squared_error: error,
+        squared_bias: None,
         whole_norm: 1.0,
         learning_indicator: None,
         kept_bytes: mib * MIB + batch * MIB / 2,
@@ -98,16 +99,20 @@ fn a_plan_is_printed_to_be_pasted_with_what_it_keeps_and_loses() {
         "kept    36.0 MiB to 37.0 MiB of 201 MiB exact (0.184x); 1.00 MiB are masks and statistics",
         "error   0.173 % of the gradient's norm (0.141 % to 0.200 %, 95 % interval from 2 batches)",
         "shared with conv1",
-        "cheaper: q2, -",
-        "better: none, +",
+        "better: none, +100 MiB, error 0 %",
         "  knee",
         "At the numerical floor, where errors say nothing of a layer: conv3",
         "conv3=q8: was not measured at start, seed 1, batch 1, unlike other codecs",
     ] {
         assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
     }
+    // What two layers share, neither of them saves alone.
+    assert!(!text.contains("cheaper"), "{text}");
+    let larger = allocate(dir.path(), &["--budget", "150MiB", "--why"]).stdout;
+    let larger = String::from_utf8(larger).unwrap();
+    assert!(larger.contains("cheaper: q2, -89.5 MiB, error 3.9e-3 %"), "{larger}");
     let brief = String::from_utf8(allocate(dir.path(), &["--budget", "40MiB"]).stdout).unwrap();
-    assert!(!brief.contains("cheaper") && brief.contains("Frontier"), "{brief}");
+    assert!(!brief.contains("better") && brief.contains("Frontier"), "{brief}");
 }
 
 #[test]

@@ -289,12 +289,14 @@ impl Answer {
     fn print_layers(&self, out: &mut Output) -> anyhow::Result<()> {
         let width = self.layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
         let codecs = self.layers.iter().map(|layer| layer.codec.len()).max().unwrap_or(0);
+        let ranges: Vec<String> =
+            self.layers.iter().map(|layer| range(layer.least_bytes, layer.bytes)).collect();
+        let bytes = ranges.iter().map(String::len).max().unwrap_or(0);
         writeln!(out, "\nEach layer, and what the next codecs would cost:")?;
-        for layer in &self.layers {
+        for (layer, range) in self.layers.iter().zip(&ranges) {
             let Layer { layer: name, codec, shares, error, neighbours, .. } = layer;
-            let bytes = range(layer.least_bytes, layer.bytes);
             let error = error.mean;
-            write!(out, "  {name:<width$}  {codec:<codecs$}  {bytes:>10}  {:>8}", norm(error))?;
+            write!(out, "  {name:<width$}  {codec:<codecs$}  {range:>bytes$}  {:>8}", norm(error))?;
             if let Some(shares) = shares {
                 write!(out, "  shared with {shares}")?;
             }
