@@ -92,10 +92,8 @@ impl Bootstrap {
     pub(crate) fn new(clusters: usize) -> Self {
         let mut counts = vec![vec![0.0; RESAMPLES]; clusters];
         let mut random = SplitMix64(0);
-        for resample in 0..RESAMPLES {
-            for _ in 0..clusters {
-                counts[random.below(clusters)][resample] += 1.0;
-            }
+        for draw in 0..clusters * RESAMPLES {
+            counts[random.below(clusters)][draw % RESAMPLES] += 1.0;
         }
         Self { counts }
     }
