@@ -4,11 +4,13 @@
 //! one codec for each layer, so that no more than a budget of bytes is kept for the backward pass
 //! and the gradient is disturbed least. Bytes are counted as a pass keeps them: layers that save the
 //! same tensor and pack it alike share one copy. Errors are relative squared errors of the whole
-//! gradient, `|g - h|^2 / |g|^2`, each measured with all other layers exact. They are added up: for
-//! layers that change only their own weight's gradient that is the error of all of them together,
-//! for others it takes their errors to be uncorrelated.
+//! gradient that averaging over steps leaves (see [`Score::lasting_error`]), each measured with all other
+//! layers exact. They are added up: for layers that change only their own weight's gradient that is the
+//! error of all of them together, for others it takes their errors to be uncorrelated.
 //!
 //! This crate knows nothing of candle and of files.
+//!
+//! [`Score::lasting_error`]: packlight_record::Score::lasting_error
 
 mod allocation;
 mod curve;

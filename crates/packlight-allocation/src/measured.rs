@@ -53,7 +53,7 @@ pub struct Choice {
     pub least_bytes: u64,
     /// What identifies the copy: layers of the same source share it if these are equal.
     pub copy: String,
-    /// The relative squared error of the whole gradient.
+    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`].
     pub error: Estimate,
     /// The mean cosine between the gradients that were compared, where it is defined.
     pub cosine: Option<f64>,
@@ -280,7 +280,7 @@ fn choice(
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
         };
-        let error = error(score);
+        let error = score.lasting_error();
         if !error.is_finite() {
             return Err(format!("its error {} is not finite", here()));
         }
@@ -301,11 +301,6 @@ fn choice(
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
         errors,
     })
-}
-
-/// The relative squared error of the whole gradient, the mean over the draws.
-fn error(score: &Score) -> f64 {
-    score.squared_error / score.whole_norm.powi(2)
 }
 
 /// Whether the layer's own exact gradient is rounding on every batch.

@@ -8,6 +8,7 @@ use crate::{Distribution, Fidelity, KeptKind};
 /// One line of a study's `sensitivity/scores.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "nearly all records are scores")]
 pub enum SensitivityRecord {
     /// A layer of the network, in forward order.
     Layer(LayerFacts),
@@ -82,6 +83,25 @@ pub struct Score {
     pub copy: String,
 }
 
+/// The share of a gradient's variance that is left once momentum has averaged over steps: an exponential
+/// mean with a momentum of 0.9 has `(1 - 0.9) / (1 + 0.9)` of the variance of its terms.
+pub const VARIANCE_LEFT: f64 = 1.0 / 19.0;
+
+impl Score {
+    /// The relative squared error of the whole gradient that averaging over steps leaves: the squared bias
+    /// and [`VARIANCE_LEFT`] of the variance. Without repeated draws, the whole error.
+    pub fn lasting_error(&self) -> f64 {
+        let left = match self.squared_bias {
+            Some(bias) => {
+                let bias = bias.clamp(0.0, self.squared_error);
+                bias + VARIANCE_LEFT * (self.squared_error - bias)
+            }
+            None => self.squared_error,
+        };
+        left / self.whole_norm.powi(2)
+    }
+}
+
 /// The gradients that a score compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -90,4 +110,45 @@ pub enum Compared {
     Own,
     /// Those of all parameters, since the layer passes its error on.
     All,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_variance_a_nineteenth_counts_and_of_the_bias_everything() {
+        let fidelity = Fidelity {
+            cosine: None,
+            relative_error: None,
+            norm_ratio: None,
+            snr_db: None,
+            exact_norm: 2.0,
+        };
+        let mut score = Score {
+            state: String::new(),
+            point: Point::START,
+            seed: 0,
+            batch: 0,
+            draws: 2,
+            layer: "conv1".into(),
+            codec: "q2".into(),
+            compared: Compared::Own,
+            fidelity,
+            squared_error: 8.0,
+            squared_bias: Some(0.4),
+            whole_norm: 2.0,
+            learning_indicator: None,
+            kept_bytes: 1,
+            copy: String::new(),
+        };
+        assert!((score.lasting_error() - (0.4 + 7.6 / 19.0) / 4.0).abs() < 1e-12);
+        // What chance puts below 0 or above the error is cut off.
+        score.squared_bias = Some(-0.1);
+        assert!((score.lasting_error() - 8.0 / 19.0 / 4.0).abs() < 1e-12);
+        score.squared_bias = Some(8.5);
+        assert_eq!(score.lasting_error(), 2.0);
+        score.squared_bias = None;
+        assert_eq!(score.lasting_error(), 2.0);
+    }
 }

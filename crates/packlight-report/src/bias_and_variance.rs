@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::Record;
+use packlight_record::{Record, VARIANCE_LEFT};
 
 use crate::study::Run;
 
@@ -16,11 +16,6 @@ pub(crate) struct GradientError {
     /// Draws, and what they separate; `None` if passes were not repeated.
     pub(crate) drawn: Option<BiasAndVariance>,
 }
-
-/// The share of a gradient's variance that is left after momentum has averaged over steps: an
-/// exponential mean with a momentum of 0.9 has `(1 - 0.9) / (1 + 0.9)` of the variance of its terms. Bias
-/// does not average out.
-const VARIANCE_LEFT: f64 = 1.0 / 19.0;
 
 impl GradientError {
     /// The error that averaging over steps leaves, `sqrt(bias^2 + variance / 19)`; without repeated

@@ -318,7 +318,7 @@ impl Answer {
 
     fn print_frontier(&self, out: &mut Output) -> anyhow::Result<()> {
         let count = self.frontier.len();
-        let steps = count.min(ROWS - 1).max(2) - 1;
+        let steps = count.clamp(2, ROWS - 1) - 1;
         let shown = |number: &usize| {
             // Evenly many from the first to the last.
             let is_step = (0..=steps).any(|step| step * (count - 1) / steps == *number);
