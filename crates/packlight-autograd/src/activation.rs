@@ -7,6 +7,7 @@ use packlight_codec::{AxisLayout, Op};
 use packlight_record::KeptKind;
 
 use crate::link::{self, Link};
+use crate::observer::{Place, SavedTensor};
 use crate::saved::Saved;
 use crate::saved_input::{PackedCopy, SavedInput};
 use crate::{Pass, Result, SavePoint};
@@ -132,7 +133,22 @@ impl Activation {
             Ok(SavedInput::new(packed, key, self.data(), self.pass(), save_point))
         })?;
         self.share(&saved);
+        self.show(&saved, save_point, op)?;
         Ok(saved)
+    }
+
+    /// Shows the pass's observer what a save point has saved of this activation.
+    fn show(&self, saved: &SavedInput, save_point: &SavePoint, op: Op<'_>) -> Result<()> {
+        let Some(observer) = self.pass().observer() else { return Ok(()) };
+        let shown = observer.saved(&SavedTensor {
+            layer: save_point,
+            source: self.data().id(),
+            kept: saved.bytes(),
+            copy: &saved.copy().key,
+            tensor: self.data(),
+            place: Place { op, axes: self.axes, pass: self.pass() },
+        });
+        shown.map_err(|reason| save_point.probe_failed(reason))
     }
 
     /// What another save point has saved of this activation, if this one would pack it alike.

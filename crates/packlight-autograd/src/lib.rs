@@ -45,7 +45,7 @@ mod saved_input;
 pub use activation::Activation;
 pub use error::{Error, Result};
 pub use ledger::{Entry, Event, Ledger};
-pub use observer::{Observer, WeightGradient};
+pub use observer::{Attempt, Observer, SavedTensor, WeightGradient};
 pub use packlight_codec::{AxisLayout, Op};
 pub use pass::Pass;
 pub use save_point::SavePoint;

@@ -26,6 +26,7 @@ pub struct Pass {
     draw: u64,
     trial: Option<Trial>,
     update_statistics: bool,
+    update_codec_states: bool,
     ledger: Option<Ledger>,
     observer: Option<Arc<dyn Observer>>,
 }
@@ -44,6 +45,7 @@ impl Pass {
             draw: 0,
             trial: None,
             update_statistics: true,
+            update_codec_states: true,
             ledger: None,
             observer: None,
         }
@@ -93,9 +95,15 @@ impl Pass {
         Self { observer: Some(observer), ..self }
     }
 
-    /// Leaves running statistics unchanged, for a second pass over the same batch.
+    /// Leaves running statistics and codec states unchanged, for a second pass over the same batch.
     pub fn freeze_statistics(self) -> Self {
-        Self { update_statistics: false, ..self }
+        Self { update_statistics: false, update_codec_states: false, ..self }
+    }
+
+    /// Leaves running statistics unchanged, but lets codecs update their states, for a pass after which
+    /// they have settled.
+    pub fn settle_codecs(self) -> Self {
+        Self { update_statistics: false, update_codec_states: true, ..self }
     }
 
     /// Whether layers behave as in training: batch statistics, dropout.
@@ -125,12 +133,12 @@ impl Pass {
     }
 
     pub(crate) fn updates_statistics(&self) -> bool {
-        self.updates_codec_states() && !self.again
+        self.training && self.update_statistics && !self.again
     }
 
     /// Whether codecs may update their state.
     pub(crate) fn updates_codec_states(&self) -> bool {
-        self.training && self.update_statistics
+        self.training && self.update_codec_states
     }
 
     pub(crate) fn ledger(&self) -> Option<&Ledger> {

@@ -131,6 +131,11 @@ impl SavePoint {
         }
     }
 
+    /// The error of an observer that could not take what the layer showed.
+    pub(crate) fn probe_failed(&self, reason: String) -> crate::Error {
+        crate::Error::Observer { layer: self.name.to_string(), reason }
+    }
+
     /// Adds the layer's name to an error of its codec.
     pub(crate) fn codec_failed(&self, source: packlight_codec::Error) -> crate::Error {
         crate::Error::Codec { layer: self.name.to_string(), source }

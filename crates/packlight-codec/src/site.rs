@@ -1,5 +1,7 @@
 //! Where a codec is at work.
 
+use std::fmt;
+
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::Key;
 
@@ -84,5 +86,17 @@ impl ShareKey {
     /// The key of what `packing` names: a codec's spec, and whatever else decides what it packs.
     pub fn new(packing: impl Into<String>, axes: AxisLayout) -> Self {
         Self { packing: packing.into(), axes }
+    }
+}
+
+impl fmt::Display for ShareKey {
+    /// What packs it, and the meaning of the axes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let axes = match self.axes {
+            AxisLayout::Images => "images",
+            AxisLayout::Tokens => "tokens",
+            AxisLayout::Heads => "heads",
+        };
+        write!(f, "{} of {axes}", self.packing)
     }
 }

@@ -1,5 +1,7 @@
 //! The errors of this crate.
 
+use std::iter::successors;
+
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -26,6 +28,21 @@ pub enum Error {
         /// Which pass, such as "compressed" or "exact".
         which: &'static str,
     },
+    /// The exact gradient, which others are compared with, is not finite.
+    #[error("the exact gradient is not finite: its norm is {norm}")]
+    NotFinite {
+        /// Its norm.
+        norm: f64,
+    },
+    /// A layer whose own weight gradient was to be compared passed through several times, or not at
+    /// all.
+    #[error("layer `{layer}`: a pass was to use it once, and used it {times} times")]
+    Uses {
+        /// The layer.
+        layer: String,
+        /// How often the pass used it.
+        times: usize,
+    },
     /// A tensor could not be read or computed.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -35,4 +52,22 @@ pub enum Error {
     /// The codec `none` could not be made.
     #[error(transparent)]
     Codec(#[from] packlight_codec::Error),
+}
+
+impl Error {
+    /// Why a codec cannot pack a layer's input, if this is what went wrong: the input's shape, or what
+    /// the layer computes.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        refusal(self)
+    }
+}
+
+/// Looks for a codec's refusal among an error and its causes.
+pub(crate) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use packlight_codec::Error as Codec;
+
+    successors(Some(error), |cause| cause.source()).find_map(|cause| {
+        let refused = |e: &&Codec| matches!(e, Codec::Shape { .. } | Codec::Layer { .. });
+        cause.downcast_ref().filter(refused).map(Codec::to_string)
+    })
 }

@@ -1,14 +1,12 @@
 //! Two whole backward passes over the same batch.
 
-use std::sync::Arc;
-
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use packlight_autograd::{Pass, SavePoint};
-use packlight_codec::{Codec, CodecState};
+use packlight_autograd::Pass;
 use packlight_nn::Parameters;
 use packlight_record::Record;
 
+use crate::exact_codecs::ExactCodecs;
 use crate::metric::{bias_and_variance, fidelity, values};
 use crate::{Error, Result};
 
@@ -61,28 +59,4 @@ pub fn whole_pass(
         });
     }
     Ok(records)
-}
-
-/// Gives every layer the codec `none`; when dropped, restores its own codec and that codec's state.
-struct ExactCodecs<'a> {
-    layers: &'a [Arc<SavePoint>],
-    own: Vec<(Arc<dyn Codec>, CodecState)>,
-}
-
-impl<'a> ExactCodecs<'a> {
-    fn put_on(layers: &'a [Arc<SavePoint>]) -> Result<Self> {
-        let none = packlight_codec::parse("none")?;
-        let own = layers.iter().map(|layer| (layer.codec(), layer.codec_state().clone())).collect();
-        layers.iter().for_each(|layer| layer.set_codec(none.clone()));
-        Ok(Self { layers, own })
-    }
-}
-
-impl Drop for ExactCodecs<'_> {
-    fn drop(&mut self) {
-        for (layer, (codec, state)) in self.layers.iter().zip(&self.own) {
-            layer.set_codec(codec.clone());
-            *layer.codec_state() = state.clone();
-        }
-    }
 }

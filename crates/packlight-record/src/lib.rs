@@ -19,7 +19,7 @@ pub mod timings;
 mod error;
 
 pub use error::{Error, Result};
-pub use log::{Appender, read_log};
+pub use log::{Appender, read_log, write_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::{Error, Result};
+use crate::{Error, Result, atomic_file};
 
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -57,11 +57,7 @@ impl Appender {
     /// # Errors
     /// Returns an error if the value has no JSON form or the line cannot be written.
     pub fn append<T: Serialize>(&mut self, value: &T) -> Result<()> {
-        let value = serde_json::to_string(value).map_err(|e| Error::json(&self.path, e))?;
-        let line = format!(
-            "{{\"crc\":\"{:08x}\",\"value\":{value}}}\n",
-            crc32fast::hash(value.as_bytes())
-        );
+        let line = line(value, &self.path)?;
         self.file.write_all(line.as_bytes()).map_err(|e| Error::io(&self.path, e))?;
         self.length += line.len() as u64;
         Ok(())
@@ -77,6 +73,24 @@ impl Appender {
         self.file.get_ref().sync_data().map_err(io)?;
         Ok(self.length)
     }
+}
+
+fn line<T: Serialize>(value: &T, path: &Path) -> Result<String> {
+    let value = serde_json::to_string(value).map_err(|e| Error::json(path, e))?;
+    let crc = crc32fast::hash(value.as_bytes());
+    Ok(format!("{{\"crc\":\"{crc:08x}\",\"value\":{value}}}\n"))
+}
+
+/// Writes a log of these values to `path`, replacing an older one atomically.
+///
+/// # Errors
+/// Returns an error if a value has no JSON form or the file cannot be written.
+pub fn write_log<'a, T: Serialize + 'a>(
+    path: &Path,
+    values: impl IntoIterator<Item = &'a T>,
+) -> Result<()> {
+    let lines = values.into_iter().map(|value| line(value, path)).collect::<Result<String>>()?;
+    atomic_file::write(path, lines.as_bytes())
 }
 
 /// The contents of a log.

@@ -46,8 +46,8 @@ pub struct LayerFacts {
 /// What one codec at one layer does to the gradients of one batch, all other layers exact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// SHA-256 of what it was measured on: the weights, the running statistics and the batch. With the
-    /// layer, the codec and the number of draws it determines everything else.
+    /// SHA-256 of what it was measured on: the weights, the running statistics, the batch and the seed.
+    /// With the layer, the codec and the number of draws it determines everything else.
     pub state: String,
     /// The point of the training.
     pub point: Point,

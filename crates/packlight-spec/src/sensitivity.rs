@@ -28,8 +28,9 @@ pub struct SensitivitySpec {
     /// How many batches each codec is tried on; intervals come from them and from the study's seeds.
     #[serde(default = "four")]
     pub batches: u64,
-    /// How many times a codec packs each batch, with other random numbers, to tell bias from variance.
-    #[serde(default = "once")]
+    /// How many times a codec packs each batch, with other random numbers, to tell bias from variance,
+    /// which takes 2.
+    #[serde(default = "twice")]
     pub draws: u64,
 }
 
@@ -49,8 +50,8 @@ fn four() -> u64 {
     4
 }
 
-fn once() -> u64 {
-    1
+fn twice() -> u64 {
+    2
 }
 
 impl SensitivitySpec {
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn only_the_codecs_have_to_be_given() {
         let spec = read("codecs = [\"q2\"]").unwrap();
-        assert_eq!((spec.points.as_slice(), spec.batches, spec.draws), (&[Point::START][..], 4, 1));
+        assert_eq!((spec.points.as_slice(), spec.batches, spec.draws), (&[Point::START][..], 4, 2));
         assert!(spec.includes("layer1.0.conv1", LayerKind::Conv));
     }
 

@@ -95,6 +95,20 @@ pub enum Error {
         /// What it was when the run was started, and what it is now, by key if it is the study.
         how: String,
     },
+    /// Single layers were measured under conditions other than the present ones.
+    #[error(
+        "{}: {what} changed since this was measured ({how}); undo the change, or measure everything \
+         anew with --overwrite",
+        folder.display()
+    )]
+    MeasuredOtherwise {
+        /// The folder of the measurements.
+        folder: PathBuf,
+        /// What changed: "the study", "the data" or "the version of Packlight".
+        what: &'static str,
+        /// What it was when the measurement began, and what it is now.
+        how: String,
+    },
     /// The weights that a run starts from do not exist.
     #[error("it starts from the weights of {run}, which {reason}")]
     Source {

@@ -83,6 +83,24 @@ pub enum Event<'a> {
         /// The plan's name, such as `pool2`, or `vit/pool2` where several studies run.
         plan: &'a str,
     },
+    /// What a measurement of single layers has to do, before it begins.
+    ToMeasure {
+        /// The scores: a layer, a codec and a batch each.
+        scores: u64,
+        /// The forward and backward passes.
+        passes: u64,
+        /// The steps of exact training between them.
+        steps: u64,
+        /// An estimate of the time in seconds, from passes that were timed.
+        seconds: f64,
+    },
+    /// How far a measurement of single layers has got.
+    Measuring {
+        /// What it does now, such as `seed 0, start, batch 1 of 4`.
+        now: &'a str,
+        /// The fraction of all its work that is done.
+        done: f64,
+    },
     /// A run ended with an error.
     Failed {
         /// The run's name.

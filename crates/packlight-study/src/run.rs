@@ -9,7 +9,7 @@ use packlight_record::{Manifest, Record, RunState, atomic_file, read_log};
 use packlight_spec::layout::{MANIFEST, RECORDS};
 use packlight_spec::{Difference, NamedPlan, differences, run_name};
 
-use crate::checkpoint::Position;
+use crate::checkpoint::{CHECKPOINT, Position};
 use crate::data::DataSet;
 use crate::progress::Event;
 use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
@@ -148,7 +148,7 @@ impl Run<'_> {
     }
 
     fn go_on(&self, trainer: &mut RunTrainer<'_>, watch: &mut Watch<'_>) -> Result<Ending> {
-        let position = match trainer.restore(&self.folder)? {
+        let position = match trainer.restore(&self.folder.join(CHECKPOINT))? {
             Some(position) => position,
             None => {
                 self.start(trainer)?;

@@ -86,16 +86,15 @@ impl<'a> RunTrainer<'a> {
         Ok(Self { study, data, plan, epochs, device, model, trainer })
     }
 
-    /// Restores the checkpoint in `folder` and returns its position, or `None` if there is none.
+    /// Restores the checkpoint at `path` and returns its position, or `None` if there is none.
     ///
     /// # Errors
     /// Returns an error if the checkpoint is damaged or does not fit the model.
-    pub(crate) fn restore(&mut self, folder: &Path) -> Result<Option<Position>> {
-        let path = folder.join(CHECKPOINT);
-        let Some(saved) = Checkpoint::load(&path, &self.device)? else {
+    pub(crate) fn restore(&mut self, path: &Path) -> Result<Option<Position>> {
+        let Some(saved) = Checkpoint::load(path, &self.device)? else {
             return Ok(None);
         };
-        let unfit = |e: packlight_nn::Error| Error::checkpoint(&path, e.to_string());
+        let unfit = |e: packlight_nn::Error| Error::checkpoint(path, e.to_string());
         self.model.parameters().set(&saved.model).map_err(unfit)?;
         self.trainer.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
         codec_state::restore(self.model.save_points(), &saved.memory).map_err(unfit)?;
@@ -258,18 +257,22 @@ impl<'a> RunTrainer<'a> {
 
     fn save(&self, folder: &Path, position: &mut Position, logs: &mut Logs) -> Result<()> {
         logs.sync(position)?;
-        let checkpoint = Checkpoint {
-            position: *position,
+        self.checkpoint(*position)?.save(&folder.join(CHECKPOINT))
+    }
+
+    /// The checkpoint at a position.
+    pub(crate) fn checkpoint(&self, position: Position) -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            position,
             model: self.model.parameters().tensors()?,
             optimizer: self.trainer.optimizer.state()?,
             memory: codec_state::tensors(self.model.save_points()),
-        };
-        checkpoint.save(&folder.join(CHECKPOINT))
+        })
     }
 }
 
 /// The number of optimizer steps of an epoch.
-fn steps_per_epoch(study: &Study, data: &DataSet) -> u64 {
+pub(crate) fn steps_per_epoch(study: &Study, data: &DataSet) -> u64 {
     samples_per_epoch(study, data).div_ceil(study.batch) as u64
 }
 

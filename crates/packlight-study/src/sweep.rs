@@ -117,7 +117,7 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     /// Reads the data and checks that every plan fits the model.
-    fn prepare(
+    pub(crate) fn prepare(
         folder: &Path,
         prefix: String,
         study: Study,

@@ -50,6 +50,7 @@ Exit codes:
 #[derive(Subcommand)]
 enum Command {
     Run(command::run::Arguments),
+    Sensitivity(command::sensitivity::Arguments),
     Report(command::report::Arguments),
     Allocate(command::allocate::Arguments),
     Eval(command::eval::Arguments),
@@ -87,6 +88,7 @@ impl Command {
     fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         match self {
             Command::Run(arguments) => arguments.run(out),
+            Command::Sensitivity(arguments) => arguments.run(out),
             Command::Report(arguments) => arguments.run(out),
             Command::Allocate(arguments) => arguments.run(out),
             Command::Eval(arguments) => arguments.run(out),

@@ -121,6 +121,25 @@ impl Progress for ProgressBar {
                     )
                 });
             }
+            Event::ToMeasure { scores, passes, steps, seconds } => {
+                self.left.begin(seconds);
+                self.left.run(seconds, 0.0);
+                let training = match steps {
+                    0 => String::new(),
+                    steps => format!(" and {steps} steps of training"),
+                };
+                let time = in_words(seconds);
+                self.say(&format!(
+                    "{scores} scores in {passes} passes{training}, about {time} on this machine"
+                ));
+            }
+            Event::Measuring { now, done } => {
+                self.left.at(done.min(1.0));
+                self.bar.set_position((done.min(1.0) * PARTS as f64) as u64);
+                let said = format!("{now}, about {} left", in_words(self.left.seconds()));
+                self.bar.set_message(said.clone());
+                self.say_now_and_then(|| said);
+            }
             Event::Skipped { run, reason } => self.say(&format!("{run}: skipped: {reason}")),
             Event::Finished { run } => {
                 self.left.end_run();

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 
+use crate::observer::Place;
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Observer, Pass, Result, SavePoint, SavedInput, WeightGradient};
 
@@ -69,7 +70,8 @@ pub(super) fn weighted<L: Weighted>(
         let by_weight = saved.map(|saved| {
             let compute =
                 |input: &Tensor, grad: &Tensor| layer.weight_grad(input, grad, weight.dims());
-            saved.weight_grad(op, &grad, &exact, compute)
+            let place = Place { op, axes: L::AXES, pass: &pass };
+            saved.weight_grad(place, &grad, &exact, compute)
         });
         let mut parameters = vec![by_weight.transpose()?];
         let by_bias = needs.parameters.get(1).map(|&need| {
@@ -151,26 +153,33 @@ impl ProbedInput {
     /// the one from the exact input and the exact output gradient.
     fn weight_grad(
         self,
-        op: Op<'_>,
+        place: Place<'_>,
         grad: &Tensor,
         exact_grad: &Tensor,
         compute: impl Fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
     ) -> Result<Tensor> {
-        let gradient = self.saved.gradient(op, grad, |input| compute(input, grad))?;
+        let gradient = self.saved.gradient(place.op, grad, |input| compute(input, grad))?;
         if let Some((input, observer)) = &self.probe {
             let layer = &self.save_point;
+            let restored = self.saved.unpack()?;
+            // Where both are the exact tensors themselves, so is the gradient.
+            let is_exact = restored.id() == input.id() && grad.id() == exact_grad.id();
+            let exact = match is_exact {
+                true => gradient.clone(),
+                false => compute(input, exact_grad).map_err(|e| layer.failed(e))?,
+            };
             let seen = WeightGradient {
                 layer,
                 input,
-                restored: &self.saved.unpack()?,
-                exact: &compute(input, exact_grad).map_err(|e| layer.failed(e))?,
+                restored: &restored,
+                exact: &exact,
                 compressed: &gradient,
                 kept: self.saved.bytes(),
+                place,
+                output_grad: exact_grad,
+                compute: &compute,
             };
-            observer.weight_gradient(&seen).map_err(|reason| crate::Error::Observer {
-                layer: layer.name().to_string(),
-                reason,
-            })?;
+            observer.weight_gradient(&seen).map_err(|reason| layer.probe_failed(reason))?;
         }
         Ok(gradient)
     }

@@ -1,7 +1,8 @@
 //! The learning indicator of a restored activation.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use packlight_record::{Distribution, LayerKind};
+use rayon::prelude::*;
 
 use super::{distribution, ratio, values};
 use crate::{Error, Result};
@@ -51,15 +52,26 @@ pub fn learning_indicator(
     if row == 0 {
         return Ok(None);
     }
-    let (exact, restored) = (values(exact)?, values(restored)?);
-    let rows = exact.chunks_exact(row).zip(restored.chunks_exact(row));
-    let indicators: Vec<f64> = rows.filter_map(|(h, r)| of_row(h, r)).collect();
+    let indicators = match (exact.dtype(), restored.dtype()) {
+        (DType::F32, DType::F32) => {
+            let values = |tensor: &Tensor| tensor.flatten_all()?.to_vec1::<f32>();
+            of_rows(&values(exact)?, &values(restored)?, row)
+        }
+        _ => of_rows(&values(exact)?, &values(restored)?, row),
+    };
     Ok(distribution(&indicators))
 }
 
-fn of_row(exact: &[f64], restored: &[f64]) -> Option<f64> {
+/// The defined values, in the order of the rows.
+fn of_rows<T: Copy + Into<f64> + Sync>(exact: &[T], restored: &[T], row: usize) -> Vec<f64> {
+    let rows = exact.par_chunks_exact(row).zip(restored.par_chunks_exact(row));
+    rows.filter_map(|(h, r)| of_row(h, r)).collect()
+}
+
+fn of_row<T: Copy + Into<f64>>(exact: &[T], restored: &[T]) -> Option<f64> {
     let (mut numerator, mut reference) = (0.0, 0.0);
-    for (h, r) in exact.iter().zip(restored) {
+    for (&h, &r) in exact.iter().zip(restored) {
+        let (h, r): (f64, f64) = (h.into(), r.into());
         numerator += r * (2.0 * h - r);
         reference += h * h;
     }

@@ -6,6 +6,7 @@
 
 pub mod bias_and_variance;
 pub mod cosine;
+pub mod errors;
 pub mod learning_indicator;
 pub mod norm_ratio;
 pub mod relative_error;
@@ -16,6 +17,7 @@ mod distribution;
 pub use bias_and_variance::bias_and_variance;
 pub use cosine::cosine;
 pub use distribution::distribution;
+pub use errors::Errors;
 pub use learning_indicator::{Rows, learning_indicator};
 pub use norm_ratio::norm_ratio;
 pub use relative_error::relative_error;
@@ -38,14 +40,18 @@ pub fn fidelity(exact: &Tensor, compressed: &Tensor) -> Result<Fidelity> {
             found: compressed.dims().to_vec(),
         });
     }
-    let (exact, compressed) = (values(exact)?, values(compressed)?);
-    Ok(Fidelity {
-        cosine: cosine(&exact, &compressed),
-        relative_error: relative_error(&exact, &compressed),
-        norm_ratio: norm_ratio(&exact, &compressed),
-        snr_db: snr_db(&exact, &compressed),
-        exact_norm: norm(&exact),
-    })
+    Ok(fidelity_of(&values(exact)?, &values(compressed)?))
+}
+
+/// How close the values of `compressed` are to those of `exact`.
+pub(crate) fn fidelity_of(exact: &[f64], compressed: &[f64]) -> Fidelity {
+    Fidelity {
+        cosine: cosine(exact, compressed),
+        relative_error: relative_error(exact, compressed),
+        norm_ratio: norm_ratio(exact, compressed),
+        snr_db: snr_db(exact, compressed),
+        exact_norm: norm(exact),
+    }
 }
 
 /// The elements of a tensor in row-major order, as f64.
@@ -60,7 +66,12 @@ pub(crate) fn norm(x: &[f64]) -> f64 {
 
 /// Euclidean norm of `x - y`.
 pub(crate) fn distance(x: &[f64], y: &[f64]) -> f64 {
-    x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum::<f64>().sqrt()
+    squared_distance(x, y).sqrt()
+}
+
+/// Its square.
+pub(crate) fn squared_distance(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(x, y)| (x - y) * (x - y)).sum()
 }
 
 /// Inner product.

@@ -4,8 +4,12 @@ mod collection;
 mod optimizer;
 
 use std::path::Path;
+use std::sync::Arc;
 
+use packlight_codec::Codec;
+use packlight_codec::identity::Identity;
 use packlight_nn::{ModelSpec, Plan};
+use packlight_spec::SensitivitySpec;
 use packlight_spec::layout::STUDY;
 
 pub use collection::{Collection, Member};
@@ -21,8 +25,8 @@ pub type Study = packlight_spec::Study<ModelSpec, DataSpec>;
 ///
 /// # Errors
 /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest valid one
-/// is suggested), an invalid value or a codec that does not exist, or if its file of weights cannot be
-/// read.
+/// is suggested), an invalid value or a codec that does not exist, a codec in
+/// `[sensitivity]` that cannot be measured at one layer, or if its file of weights cannot be read.
 pub fn read_study(folder: &Path) -> Result<Study> {
     let mut study = Study::read(folder)?;
     study.data.base = folder.to_path_buf();
@@ -31,5 +35,45 @@ pub fn read_study(folder: &Path) -> Result<Study> {
     for plan in &study.plans {
         Plan::parse(&plan.spec).map_err(|e| invalid(format!("plans.{}: {e}", plan.name)))?;
     }
+    if let Some(sensitivity) = &study.sensitivity {
+        codecs_to_measure(sensitivity)
+            .map_err(|reason| invalid(format!("sensitivity.codecs: {reason}")))?;
+    }
     Ok(study)
+}
+
+/// The codecs of a `[sensitivity]` table.
+///
+/// # Errors
+/// Returns what is wrong if a codec does not exist, is given twice in other words, or has no effect at
+/// one layer alone.
+pub(crate) fn codecs_to_measure(spec: &SensitivitySpec) -> Result<Vec<Arc<dyn Codec>>, String> {
+    let mut codecs: Vec<Arc<dyn Codec>> = Vec::new();
+    for text in &spec.codecs {
+        let codec = packlight_codec::parse(text).map_err(|e| e.to_string())?;
+        let name = codec.spec();
+        if name == Identity.spec() {
+            return Err(
+                "`none` needs no measurement: each layer can be left exact; leave it out".into()
+            );
+        }
+        if codecs.iter().any(|other| other.spec() == name) {
+            return Err(format!("`{text}` stands there twice, as `{name}`"));
+        }
+        if codec.adaptive().is_some() {
+            return Err(format!(
+                "`{text}` shares a budget between layers, so it has no effect at one layer alone; \
+                 write the levels to choose from, such as \"q8\", \"q4\", \"q2\", and let the \
+                 allocation decide"
+            ));
+        }
+        if codec.norm_output().is_some() {
+            return Err(format!(
+                "`{text}` packs a norm's output for the layers behind it, too, so it has no effect at \
+                 one layer alone; write codecs for inputs, such as \"q8\", \"q4\", \"q2\""
+            ));
+        }
+        codecs.push(codec);
+    }
+    Ok(codecs)
 }

@@ -7,6 +7,7 @@ pub(crate) mod grads;
 pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;
+pub(crate) mod sensitivity;
 mod study_folder;
 mod verify;
 

@@ -1,0 +1,140 @@
+//! Measures what each codec at each layer alone does to the gradients, at points of an exact training.
+//!
+//! Random numbers and batches follow from the seed, and each seed has its own training, so scores do
+//! not depend on what was measured before. They are appended to a log in groups of one batch, after
+//! which a measurement can be stopped or killed: the next one does what the log lacks.
+
+mod exact_training;
+mod manifest;
+mod measurement;
+mod sample;
+mod scores;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use packlight_codec::Codec;
+use packlight_probe::survey;
+use packlight_record::atomic_file;
+use packlight_spec::layout::{SENSITIVITY, STUDY};
+use packlight_spec::{NamedPlan, SensitivitySpec};
+use serde::Serialize;
+
+use self::exact_training::ExactTraining;
+use self::manifest::Conditions;
+use self::measurement::{Group, Measurement};
+use self::sample::{SETTLING, Sample};
+use self::scores::Scores;
+use self::table::Table;
+use crate::progress::{Event, Progress};
+use crate::run::remove;
+use crate::run_trainer::RunTrainer;
+use crate::spec::{codecs_to_measure, read_study};
+use crate::sweep::{Options, Sweep};
+use crate::{Error, Result};
+
+/// The outcome of a measurement of single layers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SensitivitySummary {
+    /// The study's name.
+    pub study: String,
+    /// The number of scores that its table asks for and that exist.
+    pub scores: u64,
+    /// How many of them were measured now.
+    pub measured: u64,
+    /// The number of layers that are measured.
+    pub layers: usize,
+    /// The codecs.
+    pub codecs: Vec<String>,
+    /// How long it took.
+    pub seconds: f64,
+    /// The file with the scores.
+    pub file: PathBuf,
+}
+
+/// Measures what the `[sensitivity]` table of the study in `folder` asks for: each codec at each layer,
+/// all other layers exact.
+///
+/// For each seed, an exact training goes to each point. There, a pass over each batch tries all codecs
+/// that only pack at all conv and linear layers, since they change these layers' own weight gradients
+/// alone; every other pair of a layer and a codec takes a pass. What the log has already is not
+/// measured again.
+///
+/// # Errors
+/// Returns an error if the study or its data cannot be read, the table does not fit the model, another
+/// process works on the study, what is there was measured under other conditions, the training
+/// diverges, or a file cannot be written; [`Error::Interrupted`] when asked to stop.
+pub fn measure_sensitivity(
+    folder: &Path,
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<SensitivitySummary> {
+    let begun = Instant::now();
+    let study = read_study(folder)?;
+    let invalid = |reason| Error::Study { path: folder.join(STUDY), reason };
+    let Some(spec) = study.sensitivity.clone() else {
+        let reason = "it has no table `[sensitivity]`, which says what to measure; add one, such as \
+                      `[sensitivity]` with `codecs = [\"q8\", \"q2\"]`";
+        return Err(invalid(reason.to_owned()));
+    };
+    let codecs = codecs_to_measure(&spec)
+        .map_err(|reason| invalid(format!("sensitivity.codecs: {reason}")))?;
+    let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
+    let exact =
+        NamedPlan { name: "none".to_owned(), spec: "none".to_owned(), epochs: None, from: None };
+    let home = folder.join(SENSITIVITY);
+    if options.overwrite {
+        remove(&home)?;
+    }
+    std::fs::create_dir_all(&home).map_err(|e| Error::io(&home, e))?;
+    atomic_file::remove_leftovers(&home)?; // left by a killed process
+    Conditions::of(&sweep.study, &exact, &sweep.data)?.require(&home)?;
+
+    let trainer = |seed| RunTrainer::new(&sweep.study, &sweep.data, &sweep.model, &exact, seed);
+    let first = trainer(sweep.study.seeds[0])?;
+    let table = survey_table(&sweep, &first, spec, &codecs)?;
+    for refusal in &table.refusals {
+        progress.event(Event::Warning { text: refusal });
+    }
+    let scores = Scores::open(&home, &table.facts)?;
+    let mut measurement = Measurement::new(&table, scores, options, progress);
+    let groups = measurement.groups(&sweep.study.seeds);
+    if !groups.is_empty() {
+        measurement.forecast(&first, &groups, &home)?;
+    }
+    drop(first);
+    let mut measured = 0;
+    for &seed in &sweep.study.seeds {
+        let groups: Vec<&Group> = groups.iter().filter(|group| group.seed == seed).collect();
+        if !groups.is_empty() {
+            let training = ExactTraining::new(trainer(seed)?, &home);
+            measured += measurement.measure_seed(training, &groups)?;
+        }
+    }
+    let seeds = &sweep.study.seeds;
+    let lacking: u64 = measurement.groups(seeds).iter().map(|group| group.lacks.len() as u64).sum();
+    Ok(SensitivitySummary {
+        study: sweep.study.name.clone(),
+        scores: seeds.len() as u64 * table.scores() - lacking,
+        measured,
+        layers: table.layers(),
+        codecs: codecs.iter().map(|codec| codec.spec()).collect(),
+        seconds: begun.elapsed().as_secs_f64(),
+        file: measurement.scores.path().to_path_buf(),
+    })
+}
+
+/// Looks at what the network saves, and lays out the table on it.
+fn survey_table(
+    sweep: &Sweep,
+    trainer: &RunTrainer<'_>,
+    spec: SensitivitySpec,
+    codecs: &[Arc<dyn Codec>],
+) -> Result<Table> {
+    let sample = Sample::new(trainer, SETTLING)?;
+    let parameters = trainer.model.parameters();
+    let survey = survey(parameters, &sample.pass, |pass| sample.loss(pass), codecs)?;
+    Table::new(sweep, spec, codecs, survey, trainer.total_steps())
+}
