@@ -1,1 +1,31 @@
 //! Which codec each layer gets, from what was measured of each.
+//!
+//! [`Measured`] averages the scores of a study's single layers. From them it makes [`Allocation`]s:
+//! one codec for each layer, so that no more than a budget of bytes is kept for the backward pass
+//! and the gradient is disturbed least. Bytes are counted as a pass keeps them: layers that save the
+//! same tensor and pack it alike share one copy. Errors are relative squared errors of the whole
+//! gradient, `|g - h|^2 / |g|^2`, each measured with all other layers exact. They are added up: for
+//! layers that change only their own weight's gradient that is the error of all of them together,
+//! for others it takes their errors to be uncorrelated.
+//!
+//! This crate knows nothing of candle and of files.
+
+mod allocation;
+mod curve;
+mod error;
+mod estimate;
+mod frontier;
+mod group;
+mod knapsack;
+mod log;
+mod measured;
+mod neighbours;
+mod plan;
+mod worst;
+
+pub use allocation::{Allocation, Objective};
+pub use error::{Error, Result};
+pub use estimate::Estimate;
+pub use frontier::knee;
+pub use measured::{Choice, LayerChoices, LeftOut, Measured};
+pub use neighbours::{Neighbour, Neighbours};

@@ -1,0 +1,46 @@
+//! The errors of this crate.
+
+use packlight_spec::Point;
+
+/// The result type of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why there is no allocation.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// Nothing was measured.
+    #[error("there are no scores; measure them with `packlight sensitivity DIR`")]
+    NoScores,
+    /// Nothing was measured at this point.
+    #[error("there are no scores at {point}, only at {}; choose one of these, or measure it, too", list(.measured))]
+    NoScoresAt {
+        /// The point that was asked for.
+        point: Point,
+        /// Those with scores.
+        measured: Vec<Point>,
+    },
+    /// The scores are of two networks, or of two trainings of one.
+    #[error(
+        "layer `{layer}`: {reason}; the scores of two studies are mixed: remove the folder that they are in and measure again"
+    )]
+    Mixed {
+        /// The layer.
+        layer: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Even the cheapest choices keep more than the budget.
+    #[error(
+        "a budget of {budget} B is too small: with the cheapest codec at every layer {least} B are kept; allow at least these, or measure cheaper codecs"
+    )]
+    TooSmall {
+        /// The budget in bytes.
+        budget: u64,
+        /// The least budget that is not too small.
+        least: u64,
+    },
+}
+
+fn list(points: &[Point]) -> String {
+    points.iter().map(Point::to_string).collect::<Vec<_>>().join(", ")
+}

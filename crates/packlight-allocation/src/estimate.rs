@@ -1,0 +1,194 @@
+//! Means with their bootstrap intervals.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+
+use packlight_record::Score;
+use packlight_spec::Point;
+use serde::Serialize;
+
+/// How often the batches are drawn anew.
+const RESAMPLES: usize = 2000;
+/// The share of the resamples that lies outside the interval on each side.
+const OUTSIDE: f64 = 0.025;
+
+/// A mean with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The mean: over draws, then batches, then seeds, then points.
+    pub mean: f64,
+    /// The lower end of the percentile bootstrap interval (Efron and Tibshirani, An Introduction to
+    /// the Bootstrap, chapter 13); the mean if there is only one batch.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// The number of batches, each of one point and one seed.
+    pub n: u64,
+}
+
+/// Batches that are drawn together: all draws and layers of one of them stay side by side.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Cluster {
+    pub(crate) point: Point,
+    pub(crate) seed: u64,
+    pub(crate) batch: u64,
+}
+
+impl Cluster {
+    /// What `score` was measured on.
+    pub(crate) fn of(score: &Score) -> Self {
+        Self { point: score.point, seed: score.seed, batch: score.batch }
+    }
+
+    pub(crate) fn cmp(&self, other: &Self) -> Ordering {
+        let by_point = self.point.share().total_cmp(&other.point.share());
+        by_point.then((self.seed, self.batch).cmp(&(other.seed, other.batch)))
+    }
+}
+
+/// How often each cluster is drawn in each resample.
+#[derive(Debug, Clone)]
+pub(crate) struct Bootstrap {
+    /// By cluster, then by resample.
+    counts: Vec<Vec<f64>>,
+}
+
+/// The clusters that a layer was measured on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sampling {
+    /// Their numbers.
+    clusters: Vec<usize>,
+    /// Their weights in a mean: the batches of a seed count as much as those of another seed, and so do
+    /// the seeds of a point.
+    weights: Vec<f64>,
+}
+
+impl Sampling {
+    /// Some of all clusters, by their numbers.
+    pub(crate) fn new(all: &[Cluster], clusters: Vec<usize>) -> Self {
+        let chosen: Vec<Cluster> = clusters.iter().map(|&cluster| all[cluster]).collect();
+        let weight = |of: &Cluster| {
+            let at_point = || chosen.iter().filter(|other| other.point == of.point);
+            let seeds: BTreeSet<u64> = at_point().map(|other| other.seed).collect();
+            let batches = at_point().filter(|other| other.seed == of.seed).count();
+            1.0 / (batches * seeds.len()) as f64
+        };
+        Self { weights: chosen.iter().map(weight).collect(), clusters }
+    }
+
+    /// The numbers of the clusters.
+    pub(crate) fn clusters(&self) -> &[usize] {
+        &self.clusters
+    }
+
+    /// The mean of a value for each cluster.
+    pub(crate) fn mean(&self, values: &[f64]) -> f64 {
+        let weighted = values.iter().zip(&self.weights).map(|(value, weight)| value * weight);
+        weighted.sum::<f64>() / self.weights.iter().sum::<f64>()
+    }
+}
+
+impl Bootstrap {
+    pub(crate) fn new(clusters: usize) -> Self {
+        let mut counts = vec![vec![0.0; RESAMPLES]; clusters];
+        let mut random = SplitMix64(0);
+        for resample in 0..RESAMPLES {
+            for _ in 0..clusters {
+                counts[random.below(clusters)][resample] += 1.0;
+            }
+        }
+        Self { counts }
+    }
+
+    /// The mean of a value for each cluster of a sampling in each resample; their own mean in those
+    /// that draw none of these clusters.
+    pub(crate) fn means(&self, sampling: &Sampling, values: &[f64]) -> Vec<f64> {
+        let mut sums = vec![0.0; RESAMPLES];
+        let mut totals = vec![0.0; RESAMPLES];
+        let of_clusters = sampling.clusters.iter().zip(&sampling.weights).zip(values);
+        for ((cluster, weight), value) in of_clusters {
+            let weighted = weight * value;
+            for ((sum, total), count) in
+                sums.iter_mut().zip(&mut totals).zip(&self.counts[*cluster])
+            {
+                *sum += count * weighted;
+                *total += count * weight;
+            }
+        }
+        let mean = sampling.mean(values);
+        let means = sums.into_iter().zip(totals);
+        means.map(|(sum, total)| if total > 0.0 { sum / total } else { mean }).collect()
+    }
+
+    /// The mean of a value for each cluster of a sampling, with its interval.
+    pub(crate) fn estimate(&self, sampling: &Sampling, values: &[f64]) -> Estimate {
+        interval(sampling.mean(values), self.means(sampling, values), values.len())
+    }
+}
+
+/// The estimate with this mean, whose interval is that of the resampled means.
+pub(crate) fn interval(mean: f64, mut resampled: Vec<f64>, n: usize) -> Estimate {
+    let at = |share: f64| ((resampled.len() - 1) as f64 * share).round() as usize;
+    let (low, high) = (at(OUTSIDE), at(1.0 - OUTSIDE));
+    let low = *resampled.select_nth_unstable_by(low, f64::total_cmp).1;
+    let high = *resampled.select_nth_unstable_by(high, f64::total_cmp).1;
+    // Rounding must not put the mean of equal values outside.
+    Estimate { mean, low: low.min(mean), high: high.max(mean), n: n as u64 }
+}
+
+/// Steele, Lea and Flood, Fast Splittable Pseudorandom Number Generators, 2014.
+struct SplitMix64(u64);
+
+impl SplitMix64 {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `n`; its bias is of the order of `n / 2^64`.
+    fn below(&mut self, n: usize) -> usize {
+        ((u128::from(self.next()) * n as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn clusters(of: &[(Point, u64, u64)]) -> Vec<Cluster> {
+        of.iter().map(|&(point, seed, batch)| Cluster { point, seed, batch }).collect()
+    }
+
+    #[test]
+    fn seeds_count_alike_however_many_batches_they_have() {
+        let (start, end) = (Point::START, Point::END);
+        let all = clusters(&[(start, 1, 0), (start, 1, 1), (start, 2, 0), (end, 1, 0)]);
+        let sampling = Sampling::new(&all, vec![0, 1, 2, 3]);
+        // Start: seed 1 has 1 and 3, seed 2 has 6; end: 10.
+        let mean = sampling.mean(&[1.0, 3.0, 6.0, 10.0]);
+        assert!((mean - ((2.0 + 6.0) / 2.0 + 10.0) / 2.0).abs() < 1e-12, "{mean}");
+    }
+
+    #[test]
+    fn an_interval_has_the_width_of_the_normal_one() {
+        // 400 values, 1 to 400: the mean's standard error is 400 / sqrt(12 * 400).
+        let all = clusters(&(0..400).map(|batch| (Point::START, 0, batch)).collect::<Vec<_>>());
+        let values: Vec<f64> = (1..=400).map(f64::from).collect();
+        let sampling = Sampling::new(&all, (0..400).collect());
+        let found = Bootstrap::new(400).estimate(&sampling, &values);
+        let half = 1.96 * 400.0 / 4800f64.sqrt();
+        assert_eq!((found.mean, found.n), (200.5, 400));
+        assert!((found.high - 200.5 - half).abs() < 0.1 * half, "{found:?}, {half}");
+        assert!((200.5 - found.low - half).abs() < 0.1 * half, "{found:?}, {half}");
+        assert_eq!(Bootstrap::new(400).estimate(&sampling, &values), found);
+    }
+
+    #[test]
+    fn one_batch_has_no_width() {
+        let all = clusters(&[(Point::START, 0, 0)]);
+        let found = Bootstrap::new(1).estimate(&Sampling::new(&all, vec![0]), &[0.3]);
+        assert_eq!(found, Estimate { mean: 0.3, low: 0.3, high: 0.3, n: 1 });
+    }
+}

@@ -1,0 +1,159 @@
+//! Layers that save one tensor, and so may share copies of it.
+
+use crate::measured::LayerChoices;
+use crate::{Measured, Objective};
+
+/// The most partial combinations of a group that are followed; those with the fewest copies come first.
+const MOST_PARTS: usize = 20_000;
+
+/// The layers of a source with the combinations of their choices.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    /// Their numbers, in forward order.
+    pub(crate) layers: Vec<usize>,
+    /// Those that no other beats, by rising bytes and falling error.
+    pub(crate) items: Vec<Item>,
+    /// Bytes and errors that combinations which were not followed would have had at least.
+    pub(crate) not_followed: Vec<(u64, f64)>,
+}
+
+/// A choice for each layer of a group.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Item {
+    pub(crate) bytes: u64,
+    pub(crate) error: f64,
+    /// The number of each layer's choice.
+    pub(crate) choices: Vec<usize>,
+}
+
+/// A choice for each of the first layers of a group.
+struct Part {
+    item: Item,
+    /// The copies that are kept and that later layers can share.
+    held: Vec<usize>,
+}
+
+impl Group {
+    /// The groups of a network, in the forward order of their first layers.
+    pub(crate) fn all(measured: &Measured, objective: Objective) -> Vec<Self> {
+        let layers = measured.layers();
+        let mut sources: Vec<(u64, Vec<usize>)> = Vec::new();
+        for (number, layer) in layers.iter().enumerate() {
+            match sources.iter_mut().find(|(source, _)| *source == layer.facts.source) {
+                Some((_, numbers)) => numbers.push(number),
+                None => sources.push((layer.facts.source, vec![number])),
+            }
+        }
+        let group = |(_, numbers): (u64, Vec<usize>)| {
+            let own: Vec<&LayerChoices> = numbers.iter().map(|&number| &layers[number]).collect();
+            let (items, not_followed) = combinations(&own, objective);
+            Self { layers: numbers, items, not_followed }
+        };
+        sources.into_iter().map(group).collect()
+    }
+
+    /// Bytes and errors of the items, and bounds of those of combinations that were not followed; by
+    /// rising bytes and falling error.
+    pub(crate) fn optimistic(&self) -> Vec<(u64, f64)> {
+        let bound = |&(bytes, error): &(u64, f64)| Item { bytes, error, choices: Vec::new() };
+        let all = self.items.iter().cloned().chain(self.not_followed.iter().map(bound)).collect();
+        front(all).into_iter().map(|item| (item.bytes, item.error)).collect()
+    }
+
+    /// A bound of the errors of combinations that were not followed.
+    pub(crate) fn least_not_followed(&self) -> f64 {
+        self.not_followed.iter().map(|(_, error)| *error).fold(f64::INFINITY, f64::min)
+    }
+}
+
+/// The combinations that no other beats, and a bound of those that were not followed.
+fn combinations(layers: &[&LayerChoices], objective: Objective) -> (Vec<Item>, Vec<(u64, f64)>) {
+    let copies = Copies::of(layers);
+    let mut not_followed = Vec::new();
+    let start = Item { bytes: 0, error: 0.0, choices: Vec::new() };
+    let mut parts = vec![Part { item: start, held: Vec::new() }];
+    for (number, layer) in layers.iter().enumerate() {
+        let mut longer: Vec<Part> = Vec::new();
+        for part in &parts {
+            for (choice, of) in layer.choices.iter().enumerate() {
+                let copy = copies.number(&of.copy);
+                let mut held = part.held.clone();
+                let place = held.binary_search(&copy);
+                if let Err(place) = place {
+                    held.insert(place, copy);
+                }
+                held.retain(|&copy| copies.last_use[copy] > number);
+                let mut choices = part.item.choices.clone();
+                choices.push(choice);
+                let bytes = part.item.bytes + if place.is_err() { of.bytes } else { 0 };
+                let error = objective.add(part.item.error, of.error.mean);
+                longer.push(Part { item: Item { bytes, error, choices }, held });
+            }
+        }
+        parts = undominated(longer);
+        not_followed.extend(
+            parts
+                .drain(parts.len().min(MOST_PARTS)..)
+                .map(|part| (part.item.bytes, part.item.error)),
+        );
+    }
+    (front(parts.into_iter().map(|part| part.item).collect()), not_followed)
+}
+
+/// The parts that no other beats that holds the same copies; those that hold the fewest come first.
+fn undominated(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.sort_by(|a, b| {
+        let by_copies = a.held.len().cmp(&b.held.len()).then_with(|| a.held.cmp(&b.held));
+        by_copies.then(a.item.bytes.cmp(&b.item.bytes)).then(a.item.error.total_cmp(&b.item.error))
+    });
+    let mut kept: Vec<Part> = Vec::new();
+    for part in parts {
+        let beaten = |last: &Part| last.held == part.held && last.item.error <= part.item.error;
+        if !kept.last().is_some_and(beaten) {
+            kept.push(part);
+        }
+    }
+    kept
+}
+
+/// The items that no other beats in both bytes and error, by rising bytes and falling error.
+pub(crate) fn front(mut items: Vec<Item>) -> Vec<Item> {
+    items.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
+    let mut least = f64::INFINITY;
+    items.retain(|item| {
+        item.error < least && {
+            least = item.error;
+            true
+        }
+    });
+    items
+}
+
+/// The copies that the layers of a group can keep.
+struct Copies<'a> {
+    names: Vec<&'a str>,
+    /// The number of the last layer that can use each.
+    last_use: Vec<usize>,
+}
+
+impl<'a> Copies<'a> {
+    fn of(layers: &[&'a LayerChoices]) -> Self {
+        let mut copies = Self { names: Vec::new(), last_use: Vec::new() };
+        for (number, layer) in layers.iter().enumerate() {
+            for choice in &layer.choices {
+                match copies.names.iter().position(|name| *name == choice.copy) {
+                    Some(copy) => copies.last_use[copy] = number,
+                    None => {
+                        copies.names.push(&choice.copy);
+                        copies.last_use.push(number);
+                    }
+                }
+            }
+        }
+        copies
+    }
+
+    fn number(&self, name: &str) -> usize {
+        self.names.iter().position(|known| *known == name).unwrap_or_default()
+    }
+}

@@ -1,0 +1,322 @@
+//! What was measured of each layer, averaged.
+
+use std::collections::BTreeMap;
+
+use packlight_record::{Compared, LayerFacts, Score, SensitivityRecord};
+use packlight_spec::Point;
+use serde::Serialize;
+
+use crate::estimate::{Bootstrap, Cluster, Estimate, Sampling, interval};
+use crate::log::Log;
+use crate::{Allocation, Objective, Result};
+
+/// The codec of a layer that is kept as it is.
+pub(crate) const EXACT: &str = "none";
+
+/// An exact gradient of a layer that is not larger than this share of the whole gradient is taken for
+/// rounding: the values that cancel in it are of the order of the whole gradient, each is rounded to
+/// `f32::EPSILON` of its size, and a sum of many of them loses a few bits more.
+const FLOOR: f64 = 16.0 * f32::EPSILON as f64;
+
+/// What was measured of the layers of a network, averaged over draws, batches, seeds and points.
+#[derive(Debug, Clone)]
+pub struct Measured {
+    layers: Vec<LayerChoices>,
+    fixed_bytes: u64,
+    left_out: Vec<LeftOut>,
+    bootstrap: Bootstrap,
+}
+
+/// A layer and what it can be packed with.
+#[derive(Debug, Clone, Serialize)]
+pub struct LayerChoices {
+    /// The layer.
+    pub facts: LayerFacts,
+    /// Whether its own exact gradient is at the numerical floor. Such a layer has no meaningful place
+    /// among the others; its choices count all the same, as their errors are those of the whole
+    /// gradient.
+    pub at_floor: bool,
+    /// The first is `none`, whose error is 0; then those that were measured, in the log's order.
+    pub choices: Vec<Choice>,
+    #[serde(skip)]
+    sampling: Sampling,
+}
+
+/// A codec for a layer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Choice {
+    /// The codec.
+    pub codec: String,
+    /// The most bytes that it kept in any measurement.
+    pub bytes: u64,
+    /// The least; less than `bytes` only where they depend on the data.
+    pub least_bytes: u64,
+    /// What identifies the copy: layers of the same source share it if these are equal.
+    pub copy: String,
+    /// The relative squared error of the whole gradient.
+    pub error: Estimate,
+    /// The mean cosine between the gradients that were compared, where it is defined.
+    pub cosine: Option<f64>,
+    /// The error on each batch of the layer's sampling.
+    #[serde(skip)]
+    errors: Vec<f64>,
+}
+
+/// What was measured, but cannot be chosen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The layer.
+    pub layer: String,
+    /// The codec; all of them if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+impl Measured {
+    /// Averages the scores of one point of the training, or of all.
+    ///
+    /// # Errors
+    /// Returns an error if there are no scores, none at this point, or if those of two networks or
+    /// trainings are mixed.
+    pub fn new(records: &[SensitivityRecord], point: Option<Point>) -> Result<Self> {
+        let log = Log::read(records, point)?;
+        let bootstrap = Bootstrap::new(log.clusters.len());
+        let mut left_out = Vec::new();
+        let of_layer = |facts: &LayerFacts| {
+            let of = |score: &&&Score| score.layer == facts.layer && score.codec != EXACT;
+            let scores: Vec<&Score> = log.scores.iter().filter(of).copied().collect();
+            layer_choices(facts, &scores, &log.clusters, &bootstrap, &mut left_out)
+        };
+        let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
+        agree_on_copies(&mut layers);
+        Ok(Self { layers, fixed_bytes: log.fixed_bytes, left_out, bootstrap })
+    }
+
+    /// The layers in forward order.
+    pub fn layers(&self) -> &[LayerChoices] {
+        &self.layers
+    }
+
+    /// What was measured, but cannot be chosen, and why.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The bytes of masks and statistics, which are kept whatever packs the inputs.
+    pub fn fixed_bytes(&self) -> u64 {
+        self.fixed_bytes
+    }
+
+    /// The bytes that are kept with every layer exact, fixed bytes included.
+    pub fn exact_bytes(&self) -> u64 {
+        self.bytes(&vec![0; self.layers.len()])
+    }
+
+    /// The same codec at every layer that was measured with it, all others exact; `None` if it was
+    /// measured at no layer. Its error is the sum.
+    pub fn uniform(&self, codec: &str) -> Option<Allocation> {
+        let chosen: Vec<Option<usize>> =
+            self.layers.iter().map(|layer| layer.position(codec).filter(|&at| at > 0)).collect();
+        chosen.iter().any(Option::is_some).then(|| {
+            let chosen: Vec<usize> = chosen.into_iter().map(Option::unwrap_or_default).collect();
+            let error = self.chosen(&chosen).map(|choice| choice.error.mean).sum();
+            self.allocation(&chosen, error, 0.0)
+        })
+    }
+
+    /// The least bytes that an allocation kept in the measurements; less than its bytes only where
+    /// these depend on the data.
+    pub fn least_bytes(&self, allocation: &Allocation) -> u64 {
+        self.total(&self.indices(allocation), |choice| choice.least_bytes)
+    }
+
+    /// The error of an allocation with its interval. All layers are resampled together, so what
+    /// their errors have in common on a batch is in it.
+    pub fn estimate(&self, allocation: &Allocation, objective: Objective) -> Estimate {
+        let mut resampled: Vec<f64> = Vec::new();
+        let mut n = 0;
+        for (layer, choice) in self.layers.iter().zip(self.indices(allocation)) {
+            let choice = &layer.choices[choice];
+            if choice.errors.is_empty() {
+                continue; // exact
+            }
+            let means = self.bootstrap.means(&layer.sampling, &choice.errors);
+            n = n.max(choice.errors.len());
+            match resampled.is_empty() {
+                true => resampled = means,
+                false => resampled
+                    .iter_mut()
+                    .zip(means)
+                    .for_each(|(some, one)| *some = objective.add(*some, one)),
+            }
+        }
+        match resampled.is_empty() {
+            true => Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
+            false => interval(allocation.error, resampled, n),
+        }
+    }
+
+    /// The allocation of the choices with these numbers.
+    pub(crate) fn allocation(&self, chosen: &[usize], error: f64, gap: f64) -> Allocation {
+        let codecs = self.chosen(chosen).map(|choice| choice.codec.clone()).collect();
+        Allocation { codecs, bytes: self.bytes(chosen), error, gap }
+    }
+
+    /// The numbers of an allocation's choices; layers whose codec was not measured are exact.
+    pub(crate) fn indices(&self, allocation: &Allocation) -> Vec<usize> {
+        let of = |(layer, codec): (&LayerChoices, &String)| layer.position(codec).unwrap_or(0);
+        self.layers.iter().zip(&allocation.codecs).map(of).collect()
+    }
+
+    /// The choices with these numbers.
+    pub(crate) fn chosen<'a>(&'a self, chosen: &'a [usize]) -> impl Iterator<Item = &'a Choice> {
+        self.layers.iter().zip(chosen).map(|(layer, &choice)| &layer.choices[choice])
+    }
+
+    /// The most bytes that these choices keep, fixed bytes included.
+    pub(crate) fn bytes(&self, chosen: &[usize]) -> u64 {
+        self.total(chosen, |choice| choice.bytes)
+    }
+
+    /// Each copy once, and the fixed bytes.
+    fn total(&self, chosen: &[usize], bytes: impl Fn(&Choice) -> u64) -> u64 {
+        let sources = self.layers.iter().map(|layer| layer.facts.source);
+        let copies = sources.zip(self.chosen(chosen));
+        let copies: BTreeMap<_, _> = copies
+            .map(|(source, choice)| ((source, choice.copy.as_str()), bytes(choice)))
+            .collect();
+        self.fixed_bytes + copies.values().sum::<u64>()
+    }
+}
+
+impl LayerChoices {
+    /// The number of the choice with this codec.
+    pub(crate) fn position(&self, codec: &str) -> Option<usize> {
+        self.choices.iter().position(|choice| choice.codec == codec)
+    }
+}
+
+fn layer_choices(
+    facts: &LayerFacts,
+    scores: &[&Score],
+    clusters: &[Cluster],
+    bootstrap: &Bootstrap,
+    left_out: &mut Vec<LeftOut>,
+) -> LayerChoices {
+    let number = |score: &Score| clusters.binary_search_by(|c| c.cmp(&Cluster::of(score)));
+    let mut codecs: Vec<(&str, BTreeMap<usize, Vec<&Score>>)> = Vec::new();
+    for score in scores {
+        let Ok(cluster) = number(score) else { continue }; // the clusters are those of the scores
+        let at = codecs.iter().position(|(codec, _)| *codec == score.codec);
+        let at = at.unwrap_or_else(|| {
+            codecs.push((&score.codec, BTreeMap::new()));
+            codecs.len() - 1
+        });
+        codecs[at].1.entry(cluster).or_default().push(score);
+    }
+    let mut measured: Vec<usize> = codecs.iter().flat_map(|(_, by)| by.keys().copied()).collect();
+    measured.sort_unstable();
+    measured.dedup();
+    if facts.measured && measured.is_empty() {
+        let reason = "has no scores: no codec packs it, or the measurement has not come to it";
+        left_out.push(LeftOut { layer: facts.layer.clone(), codec: None, reason: reason.into() });
+    }
+
+    let sampling = Sampling::new(clusters, measured);
+    let mut choices = vec![exact(facts)];
+    for (codec, by_cluster) in codecs {
+        match choice(codec, &by_cluster, &sampling, clusters, bootstrap) {
+            Ok(choice) => choices.push(choice),
+            Err(reason) => {
+                let (layer, codec) = (facts.layer.clone(), Some(codec.to_owned()));
+                left_out.push(LeftOut { layer, codec, reason });
+            }
+        }
+    }
+    LayerChoices { facts: facts.clone(), at_floor: is_at_floor(scores), choices, sampling }
+}
+
+fn exact(facts: &LayerFacts) -> Choice {
+    Choice {
+        codec: EXACT.to_owned(),
+        bytes: facts.raw_bytes,
+        least_bytes: facts.raw_bytes,
+        copy: facts.copy.clone(),
+        error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
+        cosine: None,
+        errors: Vec::new(),
+    }
+}
+
+/// Averages the scores of a codec, or says why they cannot be used.
+fn choice(
+    codec: &str,
+    by_cluster: &BTreeMap<usize, Vec<&Score>>,
+    sampling: &Sampling,
+    clusters: &[Cluster],
+    bootstrap: &Bootstrap,
+) -> Result<Choice, String> {
+    let mut errors = Vec::new();
+    for &cluster in sampling.clusters() {
+        let Cluster { point, seed, batch } = clusters[cluster];
+        let here = || format!("at {point}, seed {seed}, batch {batch}");
+        let Some(draws) = by_cluster.get(&cluster) else {
+            let go_on = "measure again, which goes on where it ended";
+            return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
+        };
+        let error = mean(draws.iter().map(|score| score.squared_error / score.whole_norm.powi(2)));
+        match error {
+            Some(error) if error.is_finite() => errors.push(error),
+            _ => return Err(format!("its error {} is not finite", here())),
+        }
+    }
+    let scores = || by_cluster.values().flatten();
+    let bytes = || scores().map(|score| score.kept_bytes);
+    let copy = scores().next().map(|score| score.copy.clone()).unwrap_or_default();
+    if scores().any(|score| score.copy != copy) {
+        return Err("is said to share its copy in one measurement, and not in another".into());
+    }
+    Ok(Choice {
+        codec: codec.to_owned(),
+        bytes: bytes().max().unwrap_or_default(),
+        least_bytes: bytes().min().unwrap_or_default(),
+        copy,
+        error: bootstrap.estimate(sampling, &errors),
+        cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
+        errors,
+    })
+}
+
+/// Whether the layer's own exact gradient is rounding on every batch.
+fn is_at_floor(scores: &[&Score]) -> bool {
+    let own = scores.iter().filter(|score| score.compared == Compared::Own);
+    let shares = own.map(|score| score.fidelity.exact_norm / score.whole_norm);
+    shares.reduce(f64::max).is_some_and(|largest| largest <= FLOOR)
+}
+
+/// Takes the same bytes for a copy at all layers that may share it.
+fn agree_on_copies(layers: &mut [LayerChoices]) {
+    let mut copies: BTreeMap<(u64, String), (u64, u64)> = BTreeMap::new();
+    for layer in layers.iter() {
+        for choice in &layer.choices {
+            let copy = copies.entry((layer.facts.source, choice.copy.clone()));
+            let (most, least) = copy.or_insert((choice.bytes, choice.least_bytes));
+            *most = choice.bytes.max(*most);
+            *least = choice.least_bytes.min(*least);
+        }
+    }
+    for layer in layers {
+        for choice in &mut layer.choices {
+            if let Some(&bytes) = copies.get(&(layer.facts.source, choice.copy.clone())) {
+                (choice.bytes, choice.least_bytes) = bytes;
+            }
+        }
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (count, sum) = values.fold((0u64, 0.0), |(count, sum), value| (count + 1, sum + value));
+    (count > 0).then(|| sum / count as f64)
+}
