@@ -8,6 +8,9 @@
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 mod chromium;
+#[path = "../report/scores.rs"]
+#[allow(dead_code)] // the other tests need all of it
+mod scores;
 #[path = "../report/support.rs"]
 #[allow(dead_code)] // the other tests need all of it
 mod support;
@@ -142,11 +145,12 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
     for (name, runs) in [("few", complete()), ("many", many())] {
         support::write(&folder.join(name), &runs);
     }
+    scores::write(&folder.join("few"), &scores::resnet18());
     std::fs::write(folder.join("study.toml"), "title = 'All'\nstudies = ['few', 'many']").unwrap();
     let collection = Collection::read(&folder).unwrap().unwrap();
     write_collection(&collection, &folder).unwrap();
 
-    let pages = ["few/index.html", "many/index.html", "index.html"];
+    let pages = ["few/index.html", "few/sensitivity.html", "many/index.html", "index.html"];
     let mut pages: Vec<PathBuf> = pages.iter().map(|page| folder.join(page)).collect();
     pages.extend(notebooks());
     let found: Vec<String> =
