@@ -21,13 +21,19 @@ pub struct UniformPlan<'a> {
     pub bytes: f64,
     /// The predicted error of the whole gradient, `|h - g| / |g|`.
     pub error: f64,
+    /// The lower end of its 95 % interval.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+    /// The number of measurements.
+    pub n: u64,
 }
 
 const HOW_TO_READ: &str = "The line joins the allocations that no other beats: none keeps as few bytes and \
     has as small an error. Right is everything kept exactly, where the dashed line stands; its error is 0 \
     and cannot be shown on this axis. The ring is the knee: from there, keeping fewer bytes costs the \
     most, and keeping more gains the least. Each marker is a plan with one codec at all layers that it \
-    can pack; its distance above the line is what choosing layer by layer gains at equal bytes, and \
+    can pack, with a bar for its 95 % interval; its distance above the line is what choosing layer by layer gains at equal bytes, and \
     its distance to the right is what it saves at equal error. Both axes are logarithmic. Errors are predicted: the squares of the \
     layers' own errors, each measured alone, are added.";
 
@@ -43,14 +49,16 @@ pub fn frontier(
     exact: f64,
     plans: &[UniformPlan<'_>],
 ) -> Result<Figure> {
-    let mut data = data(&["kind", "codec", "kept_bytes", "error", "knee"])?;
+    let mut data = data(&["kind", "codec", "kept_bytes", "error", "low", "high", "n", "knee"])?;
     for (i, (bytes, error)) in frontier.iter().enumerate() {
         let knee = (knee == Some(i)).to_string();
-        data.write_record(["frontier", "", &number(*bytes), &number(*error), &knee])?;
+        let [bytes, error] = [*bytes, *error].map(number);
+        data.write_record(["frontier", "", &bytes, &error, "", "", "", &knee])?;
     }
     for plan in plans {
-        let numbers = [plan.bytes, plan.error].map(number);
-        data.write_record(["uniform", plan.codec, &numbers[0], &numbers[1], ""])?;
+        let numbers = [plan.bytes, plan.error, plan.low, plan.high, plan.n as f64].map(number);
+        let names = ["uniform", plan.codec].map(String::from).into_iter();
+        data.write_record(names.chain(numbers).chain([String::new()]))?;
     }
     let drawn = |bytes: f64, error: f64| bytes > 0.0 && error > 0.0 && error.is_finite();
     let line: Vec<(f64, f64)> = frontier.iter().copied().filter(|p| drawn(p.0, p.1)).collect();
@@ -58,7 +66,8 @@ pub fn frontier(
     not_empty(caption, "allocation", line.len())?;
     let all = || line.iter().copied().chain(plans.iter().map(|plan| (plan.bytes, plan.error)));
     let (_, least, most) = mean_and_range(all().map(|p| p.0).chain([exact]));
-    let (_, low, high) = mean_and_range(all().map(|p| p.1));
+    let ends = plans.iter().flat_map(|plan| [plan.low, plan.high]).filter(|end| *end > 0.0);
+    let (_, low, high) = mean_and_range(all().map(|p| p.1).chain(ends));
     let x = Axis::log_bytes("bytes kept for the backward pass", least * 0.95, most * 1.05);
     let y = Axis::log("predicted error of the whole gradient", low * 0.9, high * 1.1);
     let families = occurring(plans.iter().map(|plan| plan.family));
@@ -76,7 +85,12 @@ pub fn frontier(
             let area = around(panel.at(plan.bytes, plan.error), 7);
             labels.avoid(area);
             canvas.mark(panel.at(plan.bytes, plan.error), plan.family.look(), 5)?;
-            canvas.hover(area, &said(plan.codec, plan.bytes, plan.error));
+            let ends = [plan.high, plan.low.max(low)].map(|end| panel.at(plan.bytes, end));
+            canvas.path(&ends, plan.family.look().ink, 1, false)?;
+            labels.avoid_line(ends[0], ends[1]);
+            let [low, high] = [plan.low, plan.high].map(text::significant);
+            let interval = format!(" (95 % interval {low} to {high}, n = {})", plan.n);
+            canvas.hover(area, &(said(plan.codec, plan.bytes, plan.error) + &interval));
         }
         if let Some((bytes, error)) = knee.map(|knee| frontier[knee]).filter(|p| drawn(p.0, p.1)) {
             let (x, y) = panel.at(bytes, error);

@@ -118,20 +118,24 @@ fn draw_family(canvas: &Canvas<'_>, panel: &Panel<'_, '_>, family: &CodecLevels<
     panel.line(&x, &middle, theme::plan(0).ink, 2, false)?;
     panel.marks(&x, &middle, theme::plan(0), usize::MAX)?;
     let mut labels = Labels::new(panel.inside(), theme::TICK);
+    let pixels = |course: &[(f64, f64)]| -> Vec<(i32, i32)> {
+        course.iter().filter(|p| p.1.is_finite()).map(|p| panel.at(p.0, p.1)).collect()
+    };
+    for course in &courses {
+        pixels(course).windows(2).for_each(|ends| labels.avoid_line(ends[0], ends[1]));
+    }
     let extremes = extremes(&courses);
     for (i, look) in extremes.iter().copied().zip([theme::plan(2), theme::plan(1)]) {
         let (x, y) = split(&courses[i]);
         panel.line(&x, &y, look.ink, 2, false)?;
         panel.marks(&x, &y, look, usize::MAX)?;
-        let points: Vec<(i32, i32)> =
-            courses[i].iter().filter(|p| p.1.is_finite()).map(|p| panel.at(p.0, p.1)).collect();
-        points.windows(2).for_each(|ends| labels.avoid_line(ends[0], ends[1]));
         for (codec, (cell, (x, y))) in
             family.codecs.iter().zip(family.layers[i].levels.iter().zip(&courses[i]))
         {
             if let Some(cell) = cell.filter(|_| y.is_finite()) {
                 let ((x, y), r) = (panel.at(*x, *y), 6);
                 let area = Frame { left: x - r, top: y - r, right: x + r, bottom: y + r };
+                labels.avoid(area);
                 let layer = family.layers[i].layer;
                 canvas.hover(area, &format!("{layer}, {codec}: {}", cell.said()));
             }
@@ -139,8 +143,8 @@ fn draw_family(canvas: &Canvas<'_>, panel: &Panel<'_, '_>, family: &CodecLevels<
     }
     for i in extremes {
         let name = family.layers[i].layer;
-        if let Some(p) = courses[i].iter().find(|p| p.1.is_finite()) {
-            labels.write(canvas, panel.at(p.0, p.1), (name, name))?;
+        if let Some(point) = pixels(&courses[i]).first() {
+            labels.write(canvas, *point, (name, name))?;
         }
     }
     Ok(())

@@ -99,7 +99,10 @@ fn levels_are_drawn_at_their_share_and_error_with_median_and_extremes() {
 fn the_frontier_lies_at_its_bytes_and_errors_and_marks_its_knee() {
     const MIB: f64 = 1024.0 * 1024.0;
     let best = [(8.0 * MIB, 0.0), (4.0 * MIB, 0.001), (2.0 * MIB, 0.004), (MIB, 0.3)];
-    let plan = |codec, bytes, error| UniformPlan { codec, family: Family::FewBits, bytes, error };
+    let plan = |codec, bytes, error| {
+        let (family, low, high) = (Family::FewBits, 0.5 * error, 1.5 * error);
+        UniformPlan { codec, family, bytes, error, low, high, n: 8 }
+    };
     let plans = [plan("q8", 4.5 * MIB, 0.002), plan("q2", 1.5 * MIB, 0.5)];
     let figure = frontier(&caption("frontier"), &best, Some(2), best[0].0, &plans).unwrap();
     let drawing = Drawing::of(&figure);
@@ -122,7 +125,15 @@ fn the_frontier_lies_at_its_bytes_and_errors_and_marks_its_knee() {
     let marks: Vec<_> = drawing.shapes.iter().filter(mark).collect();
     let last = marks[marks.len() - 1];
     close(last.points[0].0, x.at(1.5 * MIB), "q2");
-    assert!(figure.csv.contains("frontier,,2097152,0.004,true"), "{}", figure.csv);
+    let bars = drawing.lines_in(panel, PLANS[2], 1.0);
+    for (bar, plan) in bars.iter().zip(&plans) {
+        for (point, end) in bar.points.iter().zip([plan.high, plan.low]) {
+            close(point.0, x.at(plan.bytes), "interval");
+            close(point.1, y.at(end), "interval");
+        }
+    }
+    assert_eq!(bars.len(), 2);
+    assert!(figure.csv.contains("frontier,,2097152,0.004,,,,true"), "{}", figure.csv);
     let nothing = frontier(&caption("frontier"), &best[..1], None, MIB, &plans);
     assert!(nothing.is_err(), "nothing but the exact plan");
 }

@@ -53,10 +53,9 @@ fn bearers(study: &Sensitivity) -> Vec<String> {
         let of = ranked(&study.rows, codec).len();
         Some(format!(
             "With {codec} at every layer the predicted error of the whole gradient is {}; {} of its \
-             square {} from {} of {of} layers: {} (n = {}).",
+             square comes from {} of {of} layers: {} (n = {}).",
             of_allocation(&study.measured, plan).said(),
             percent(share),
-            if first.len() == 1 { "comes" } else { "come" },
             first.len(),
             named.join("; "),
             first.first().map_or(0, |row| row.error.n),
@@ -84,7 +83,7 @@ fn equal_bytes(study: &Sensitivity) -> Vec<String> {
         let (least, most) =
             bytes.fold((f64::INFINITY, 0.0f64), |(a, b), share| (a.min(share), b.max(share)));
         let of = format!(
-            "Of {} codecs that keep {} to {} of the exact bytes at every layer that they pack, ",
+            "Of the {} codecs that keep {} to {} of the exact bytes, each at every layer that it packs, ",
             group.len(),
             multiple(Some(least)),
             multiple(Some(most)),

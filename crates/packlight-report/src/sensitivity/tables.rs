@@ -39,7 +39,7 @@ pub(crate) fn codecs(study: &Sensitivity) -> Markup {
                             td .number data-value=(error.value) { (significant(error.value)) }
                             td .number { (error.interval()) }
                             td .number { (error.n) }
-                            td {
+                            td .text {
                                 @match concentration(study, codec) {
                                     Some((share, first)) => {
                                         (list(&first.iter().map(|row| row.layer.clone()).collect::<Vec<_>>()))
@@ -130,7 +130,7 @@ pub(crate) fn rankings(study: &Sensitivity) -> Markup {
             @let ranked = ranked(&study.rows, codec);
             @if ranked.is_empty() {}
             @else if study.codecs.len() > OPEN {
-                details { summary { (codec) } (ranking(codec, &ranked)) }
+                details open[*codec == study.codecs[0]] { summary { (codec) } (ranking(codec, &ranked)) }
             } @else {
                 h3 { (codec) }
                 (ranking(codec, &ranked))

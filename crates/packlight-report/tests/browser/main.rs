@@ -159,6 +159,34 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
     assert!(found.is_empty(), "{} faults:\n{}", found.len(), found[..most].join("\n"));
 }
 
+#[test]
+fn a_click_on_a_head_sorts_by_value_and_a_second_one_turns_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Chromium::start(&folder.path().join("profile")) else {
+        println!("skipped: neither Chromium nor Chrome is on the path");
+        return;
+    };
+    scores::write(folder.path(), &scores::resnet18());
+    browser.open(&packlight_report::write(folder.path()).unwrap().page);
+    // Column 4 is the error, 2 the bytes in units of their own.
+    let mut sorted = |column: usize| -> Vec<f64> {
+        let script = format!(
+            "(() => {{ const table = document.querySelector('#codecs table');
+                table.tHead.rows[0].cells[{column}].querySelector('button').click();
+                return [...table.tBodies[0].rows].map((row) =>
+                    Number(row.cells[{column}].dataset.value)); }})()"
+        );
+        let values = browser.evaluate(&script);
+        values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    for column in [2, 4] {
+        let (first, second) = (sorted(column), sorted(column));
+        assert_eq!(first.len(), 9);
+        assert!(first.is_sorted_by(|a, b| a >= b), "{first:?}");
+        assert!(second.is_sorted(), "{second:?}");
+    }
+}
+
 /// The notebooks' pages, where they have been made.
 fn notebooks() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../notebooks/html");

@@ -124,7 +124,7 @@ fn findings_say_value_interval_and_n_and_claim_nothing_where_intervals_overlap()
     let first = "With q2 at every layer the predicted error of the whole gradient is 1.03";
     assert!(findings[0].starts_with(first), "{findings:?}");
     assert!(findings[0].contains("of 2 layers: a.x 0.245 (95 % interval 0.200 to 0.283)"));
-    let equal = findings.iter().find(|f| f.contains("3 codecs that keep")).unwrap();
+    let equal = findings.iter().find(|f| f.contains("Of the 3 codecs that keep")).unwrap();
     assert!(equal.contains("cannot be told apart"), "{equal}");
 
     // Without `same`, q8 is certain to be better than `worse`.
@@ -134,7 +134,7 @@ fn findings_say_value_interval_and_n_and_claim_nothing_where_intervals_overlap()
     std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
     scores::write(study.path(), &records);
     let findings = write(study.path()).unwrap().sensitivity.unwrap().findings;
-    let equal = findings.iter().find(|f| f.contains("2 codecs that keep")).unwrap();
+    let equal = findings.iter().find(|f| f.contains("Of the 2 codecs that keep")).unwrap();
     assert!(equal.contains("q8 disturbs the gradient least"), "{equal}");
 }
 

@@ -1,10 +1,11 @@
 //! What each layer gets under a few budgets.
 
 use packlight_allocation::{Allocation, Objective};
-use packlight_figure::{Chosen, Figure, Strip, allocation_strips, binary, significant};
+use packlight_figure::{Chosen, Figure, Strip, allocation_strips, binary};
 
 use crate::Result;
 use crate::sensitivity::Sensitivity;
+use crate::sensitivity::ranking::of_allocation;
 
 /// The budgets, as shares of the exact bytes.
 const BUDGETS: [f64; 3] = [0.5, 0.3, 0.15];
@@ -24,7 +25,7 @@ impl Sensitivity {
                 format!(
                     "at most {share}× the exact bytes: keeps {}, predicted error {}",
                     binary(allocation.bytes as f64),
-                    significant(allocation.error.sqrt()),
+                    of_allocation(&self.measured, allocation).said(),
                 )
             })
             .collect();

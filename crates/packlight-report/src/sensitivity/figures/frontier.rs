@@ -1,11 +1,12 @@
 //! The best that can be had for so many bytes.
 
-use packlight_figure::{Figure, UniformPlan, binary, frontier, significant};
+use packlight_figure::{Figure, UniformPlan, binary, frontier};
 
 use crate::Result;
 use crate::family::of_plan;
 use crate::format::multiple;
 use crate::sensitivity::Sensitivity;
+use crate::sensitivity::ranking::{RelativeError, of_allocation};
 
 impl Sensitivity {
     /// The frontier with its knee, and plans of one codec; `None` if no allocation has an error.
@@ -17,11 +18,10 @@ impl Sensitivity {
         }
         let plans: Vec<UniformPlan<'_>> = self
             .uniform()
-            .map(|(codec, plan)| UniformPlan {
-                codec,
-                family: of_plan(codec),
-                bytes: plan.bytes as f64,
-                error: plan.error.sqrt(),
+            .map(|(codec, plan)| {
+                let RelativeError { value, low, high, n } = of_allocation(&self.measured, &plan);
+                let (family, bytes) = (of_plan(codec), plan.bytes as f64);
+                UniformPlan { codec, family, bytes, error: value, low, high, n }
             })
             .collect();
         let title = match self.knee {
@@ -29,7 +29,7 @@ impl Sensitivity {
                 "Choosing layer by layer: the knee keeps {} ({} of exact) at a predicted error of {}",
                 binary(points[knee].0),
                 multiple(Some(self.share(self.frontier[knee].bytes))),
-                significant(points[knee].1),
+                of_allocation(&self.measured, &self.frontier[knee]).said(),
             ),
             None => "Choosing layer by layer: bytes kept against predicted error".to_owned(),
         };

@@ -1,6 +1,6 @@
 //! Every layer with every codec at a glance.
 
-use packlight_figure::{ErrorRow, Figure, error_map, significant};
+use packlight_figure::{ErrorRow, Figure, error_map};
 
 use crate::Result;
 use crate::sensitivity::Sensitivity;
@@ -24,10 +24,11 @@ impl Sensitivity {
         let title = worst.map_or_else(
             || "The gradients of all measured layers are at the numerical floor".to_owned(),
             |row| {
-                let error = significant(row.error.value);
                 format!(
-                    "The gradient suffers most from {} at {}: error {error}",
-                    row.codec, row.layer
+                    "The gradient suffers most from {} at {}: error {}",
+                    row.codec,
+                    row.layer,
+                    row.error.said()
                 )
             },
         );

@@ -1,7 +1,7 @@
 //! How the sensitivity changes over training.
 
 use packlight_allocation::{LayerChoices, Measured};
-use packlight_figure::{Figure, Line, Panel, curves, significant};
+use packlight_figure::{Figure, Line, Look, Panel, curves, significant};
 
 use crate::Result;
 use crate::sensitivity::Sensitivity;
@@ -92,8 +92,11 @@ impl Sensitivity {
         }
         let panel =
             Panel::new("share of the training done (%)", "error of the whole gradient").log();
-        let panel =
-            lines.iter().fold(panel, |panel, (name, seeds)| panel.line(Line::new(name, x, seeds)));
+        let line = |i: usize| {
+            let (name, seeds) = lines[i];
+            Line::new(name, x, seeds).look(Look::plan(i + 1)) // black is the exact plan's
+        };
+        let panel = (0..lines.len()).fold(panel, |panel, i| panel.line(line(i)));
         let mut figure = curves(&self.caption(id, title), &[panel])?;
         figure.how_to_read = format!("{HOW_TO_READ}{how}");
         Ok(Some(figure))
