@@ -19,37 +19,43 @@ impl Curve {
     pub(crate) fn hull(points: impl Iterator<Item = (u64, f64)>) -> Self {
         let mut vertices: Vec<(u64, f64)> = Vec::new();
         for point in points {
-            while let [.., before, last] = vertices[..]
-                && slope(before, last) >= slope(last, point)
-            {
-                vertices.pop();
-            }
             vertices.push(point);
+            // A vertex that lies on or above the line between its neighbours is none.
+            while let end = vertices.len() - 1
+                && end > 1
+                && slope(&vertices, end - 1) >= slope(&vertices, end)
+            {
+                vertices.remove(end - 1);
+            }
         }
         Self { vertices }
     }
 
     /// The curve of two sets of layers together: their pieces from the steepest to the flattest.
+    ///
+    /// It is added up from the flat end, where errors are small, so that each vertex is exact to a few
+    /// roundings of its own error.
     pub(crate) fn plus(&self, other: &Self) -> Self {
-        let ((mut bytes, mut error), (more, errors)) = (self.vertices[0], other.vertices[0]);
-        (bytes, error) = (bytes + more, error + errors);
-        let mut vertices = vec![(bytes, error)];
-        let mut pieces =
-            [self.vertices.windows(2).peekable(), other.vertices.windows(2).peekable()];
-        let steepness = |piece: Option<&&[(u64, f64)]>| piece.map(|ends| slope(ends[0], ends[1]));
-        loop {
-            let next = match (steepness(pieces[0].peek()), steepness(pieces[1].peek())) {
-                (Some(own), Some(others)) => usize::from(others < own),
-                (Some(_), None) => 0,
-                (None, Some(_)) => 1,
-                (None, None) => return Self { vertices },
+        let (own, others) = (self.vertices.as_slice(), other.vertices.as_slice());
+        let (mut i, mut j) = (own.len() - 1, others.len() - 1);
+        let mut vertex = (own[i].0 + others[j].0, own[i].1 + others[j].1);
+        let mut vertices = vec![vertex];
+        while i + j > 0 {
+            let take_own = j == 0 || i > 0 && slope(own, i) >= slope(others, j);
+            let (from, to) = match take_own {
+                true => (own[i - 1], own[i]),
+                false => (others[j - 1], others[j]),
             };
-            if let Some(ends) = pieces[next].next() {
-                bytes += ends[1].0 - ends[0].0;
-                error += ends[1].1 - ends[0].1;
-                vertices.push((bytes, error));
+            if take_own {
+                i -= 1
+            } else {
+                j -= 1
             }
+            vertex = (vertex.0 - (to.0 - from.0), vertex.1 + (from.1 - to.1));
+            vertices.push(vertex);
         }
+        vertices.reverse();
+        Self { vertices }
     }
 
     /// The least error with so many bytes; `None` if they are too few.
@@ -57,7 +63,7 @@ impl Curve {
         let after = self.vertices.partition_point(|vertex| vertex.0 <= bytes);
         let before = self.vertices[after.checked_sub(1)?];
         Some(match self.vertices.get(after) {
-            Some(&next) => before.1 + (bytes - before.0) as f64 * slope(before, next),
+            Some(next) => next.1 - (next.0 - bytes) as f64 * slope(&self.vertices, after),
             None => before.1,
         })
     }
@@ -69,6 +75,8 @@ impl Curve {
     }
 }
 
-fn slope(from: (u64, f64), to: (u64, f64)) -> f64 {
+/// The slope of the piece that ends at a vertex.
+fn slope(vertices: &[(u64, f64)], end: usize) -> f64 {
+    let (from, to) = (vertices[end - 1], vertices[end]);
     (to.1 - from.1) / (to.0 - from.0) as f64
 }

@@ -15,7 +15,7 @@ const OUTSIDE: f64 = 0.025;
 /// A mean with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The mean: over draws, then batches, then seeds, then points.
+    /// The mean: over the batches of each seed, then seeds, then points.
     pub mean: f64,
     /// The lower end of the percentile bootstrap interval (Efron and Tibshirani, An Introduction to
     /// the Bootstrap, chapter 13); the mean if there is only one batch.
@@ -26,7 +26,7 @@ pub struct Estimate {
     pub n: u64,
 }
 
-/// Batches that are drawn together: all draws and layers of one of them stay side by side.
+/// A batch that is drawn with all layers side by side.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cluster {
     pub(crate) point: Point,

@@ -36,6 +36,11 @@ struct Part {
 impl Group {
     /// The groups of a network, in the forward order of their first layers.
     pub(crate) fn all(measured: &Measured, objective: Objective) -> Vec<Self> {
+        Self::all_of(measured, objective, MOST_PARTS)
+    }
+
+    /// The same with at most so many partial combinations in each.
+    fn all_of(measured: &Measured, objective: Objective, most: usize) -> Vec<Self> {
         let layers = measured.layers();
         let mut sources: Vec<(u64, Vec<usize>)> = Vec::new();
         for (number, layer) in layers.iter().enumerate() {
@@ -46,7 +51,7 @@ impl Group {
         }
         let group = |(_, numbers): (u64, Vec<usize>)| {
             let own: Vec<&LayerChoices> = numbers.iter().map(|&number| &layers[number]).collect();
-            let (items, not_followed) = combinations(&own, objective);
+            let (items, not_followed) = combinations(&own, objective, most);
             Self { layers: numbers, items, not_followed }
         };
         sources.into_iter().map(group).collect()
@@ -67,7 +72,11 @@ impl Group {
 }
 
 /// The combinations that no other beats, and a bound of those that were not followed.
-fn combinations(layers: &[&LayerChoices], objective: Objective) -> (Vec<Item>, Vec<(u64, f64)>) {
+fn combinations(
+    layers: &[&LayerChoices],
+    objective: Objective,
+    most: usize,
+) -> (Vec<Item>, Vec<(u64, f64)>) {
     let copies = Copies::of(layers);
     let mut not_followed = Vec::new();
     let start = Item { bytes: 0, error: 0.0, choices: Vec::new() };
@@ -92,9 +101,7 @@ fn combinations(layers: &[&LayerChoices], objective: Objective) -> (Vec<Item>, V
         }
         parts = undominated(longer);
         not_followed.extend(
-            parts
-                .drain(parts.len().min(MOST_PARTS)..)
-                .map(|part| (part.item.bytes, part.item.error)),
+            parts.drain(parts.len().min(most)..).map(|part| (part.item.bytes, part.item.error)),
         );
     }
     (front(parts.into_iter().map(|part| part.item).collect()), not_followed)
@@ -155,5 +162,45 @@ impl<'a> Copies<'a> {
 
     fn number(&self, name: &str) -> usize {
         self.names.iter().position(|known| *known == name).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::knapsack::Knapsack;
+    use crate::made::{network, records};
+    use crate::worst;
+
+    #[test]
+    fn the_gap_of_combinations_that_were_not_followed_holds_the_best_one() {
+        let measured = Measured::new(&records(&network(20, 8)), None).unwrap();
+        let mut gaps = 0;
+        for objective in [Objective::Sum, Objective::Worst] {
+            let all = Group::all(&measured, objective);
+            assert!(all.iter().any(|group| group.layers.len() == 3));
+            let some = Group::all_of(&measured, objective, 12);
+            let solve = |groups: &[Group], budget: u64| match objective {
+                Objective::Sum => Knapsack::new(groups).solve(budget),
+                Objective::Worst => {
+                    let fits = |solution: &crate::knapsack::Solution| {
+                        let items = groups.iter().zip(&solution.items);
+                        items.map(|(group, &item)| group.items[item].bytes).sum::<u64>() <= budget
+                    };
+                    worst::all(groups).into_iter().take_while(fits).last()
+                }
+            };
+            for share in [0.2, 0.3, 0.4, 0.5, 0.6, 0.7] {
+                let budget = (share * measured.exact_bytes() as f64) as u64;
+                let (Some(best), Some(found)) = (solve(&all, budget), solve(&some, budget)) else {
+                    continue;
+                };
+                assert_eq!(best.gap, 0.0);
+                assert!(found.error >= best.error * (1.0 - 1e-9));
+                assert!(found.error - found.gap <= best.error * (1.0 + 1e-9));
+                gaps += usize::from(found.gap > 0.0);
+            }
+        }
+        assert!(gaps > 0);
     }
 }

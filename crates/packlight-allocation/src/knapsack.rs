@@ -55,6 +55,11 @@ impl<'a> Knapsack<'a> {
     /// Group by group, a label is kept unless another one has no more bytes and no larger error, or
     /// unless its error and the relaxation of the remaining groups exceed a solution that is known.
     pub(crate) fn solve(&self, budget: u64) -> Option<Solution> {
+        self.search(budget, MOST_LABELS)
+    }
+
+    /// The same with at most so many labels at each stage.
+    fn search(&self, budget: u64, most: usize) -> Option<Solution> {
         let mut best = self.rest[0].vertex(budget)?;
         let mut dropped = f64::INFINITY;
         let mut stages = vec![vec![START]];
@@ -73,7 +78,7 @@ impl<'a> Knapsack<'a> {
                 bound(label) <= best * (1.0 + ROUNDING)
             });
             next.retain(|label| bound(label) <= best * (1.0 + ROUNDING));
-            if next.len() > MOST_LABELS {
+            if next.len() > most {
                 // The first of them leads to the best solution that is known.
                 next.sort_by(|a, b| bound(a).total_cmp(&bound(b)));
                 let best_reached = |a: &(usize, &Label), b: &(usize, &Label)| {
@@ -82,7 +87,7 @@ impl<'a> Knapsack<'a> {
                 if let Some((at, _)) = next.iter().enumerate().min_by(best_reached) {
                     next[..=at].rotate_right(1);
                 }
-                let least = next.drain(MOST_LABELS..).map(|label| bound(&label));
+                let least = next.drain(most..).map(|label| bound(&label));
                 dropped = least.fold(dropped, f64::min);
                 next.sort_by_key(|label| label.bytes);
             }
@@ -156,4 +161,32 @@ fn trace(stages: &[Vec<Label>], label: usize) -> Solution {
     items.reverse();
     let error = stages.last().map_or(0.0, |last| last[label].error);
     Solution { items, error, gap: 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::made::{network, records};
+    use crate::{Measured, Objective};
+
+    #[test]
+    fn the_gap_of_a_search_that_is_cut_short_holds_the_best_solution() {
+        let measured = Measured::new(&records(&network(40, 8)), None).unwrap();
+        let groups = Group::all(&measured, Objective::Sum);
+        let knapsack = Knapsack::new(&groups);
+        let mut gaps = 0;
+        for share in [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8] {
+            let budget = (share * measured.exact_bytes() as f64) as u64;
+            let Some(best) = knapsack.solve(budget) else { continue };
+            assert_eq!(best.gap, 0.0);
+            for most in [1, 2, 10] {
+                let found = knapsack.search(budget, most).unwrap();
+                assert!(found.error >= best.error * (1.0 - ROUNDING), "{share}, {most}");
+                let least = found.error - found.gap;
+                assert!(least <= best.error * (1.0 + ROUNDING), "{share}, {most}");
+                gaps += usize::from(found.gap > 0.0);
+            }
+        }
+        assert!(gaps > 0);
+    }
 }

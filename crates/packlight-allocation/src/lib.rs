@@ -23,6 +23,10 @@ mod neighbours;
 mod plan;
 mod worst;
 
+#[cfg(test)]
+#[path = "../tests/made/mod.rs"]
+mod made;
+
 pub use allocation::{Allocation, Objective};
 pub use error::{Error, Result};
 pub use estimate::Estimate;

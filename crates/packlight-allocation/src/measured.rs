@@ -18,7 +18,7 @@ pub(crate) const EXACT: &str = "none";
 /// `f32::EPSILON` of its size, and a sum of many of them loses a few bits more.
 const FLOOR: f64 = 16.0 * f32::EPSILON as f64;
 
-/// What was measured of the layers of a network, averaged over draws, batches, seeds and points.
+/// What was measured of the layers of a network, averaged over batches, seeds and points.
 #[derive(Debug, Clone)]
 pub struct Measured {
     layers: Vec<LayerChoices>,
@@ -206,15 +206,18 @@ fn layer_choices(
     left_out: &mut Vec<LeftOut>,
 ) -> LayerChoices {
     let number = |score: &Score| clusters.binary_search_by(|c| c.cmp(&Cluster::of(score)));
-    let mut codecs: Vec<(&str, BTreeMap<usize, Vec<&Score>>)> = Vec::new();
-    for score in scores {
+    let mut codecs: Vec<(&str, BTreeMap<usize, &Score>)> = Vec::new();
+    for &score in scores {
         let Ok(cluster) = number(score) else { continue }; // the clusters are those of the scores
         let at = codecs.iter().position(|(codec, _)| *codec == score.codec);
         let at = at.unwrap_or_else(|| {
             codecs.push((&score.codec, BTreeMap::new()));
             codecs.len() - 1
         });
-        codecs[at].1.entry(cluster).or_default().push(score);
+        let most_draws = codecs[at].1.entry(cluster).or_insert(score);
+        if score.draws > most_draws.draws {
+            *most_draws = score;
+        }
     }
     let mut measured: Vec<usize> = codecs.iter().flat_map(|(_, by)| by.keys().copied()).collect();
     measured.sort_unstable();
@@ -253,7 +256,7 @@ fn exact(facts: &LayerFacts) -> Choice {
 /// Averages the scores of a codec, or says why they cannot be used.
 fn choice(
     codec: &str,
-    by_cluster: &BTreeMap<usize, Vec<&Score>>,
+    by_cluster: &BTreeMap<usize, &Score>,
     sampling: &Sampling,
     clusters: &[Cluster],
     bootstrap: &Bootstrap,
@@ -262,17 +265,17 @@ fn choice(
     for &cluster in sampling.clusters() {
         let Cluster { point, seed, batch } = clusters[cluster];
         let here = || format!("at {point}, seed {seed}, batch {batch}");
-        let Some(draws) = by_cluster.get(&cluster) else {
+        let Some(score) = by_cluster.get(&cluster) else {
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
         };
-        let error = mean(draws.iter().map(|score| score.squared_error / score.whole_norm.powi(2)));
-        match error {
-            Some(error) if error.is_finite() => errors.push(error),
-            _ => return Err(format!("its error {} is not finite", here())),
+        let error = error(score);
+        if !error.is_finite() {
+            return Err(format!("its error {} is not finite", here()));
         }
+        errors.push(error);
     }
-    let scores = || by_cluster.values().flatten();
+    let scores = || by_cluster.values();
     let bytes = || scores().map(|score| score.kept_bytes);
     let copy = scores().next().map(|score| score.copy.clone()).unwrap_or_default();
     if scores().any(|score| score.copy != copy) {
@@ -287,6 +290,11 @@ fn choice(
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
         errors,
     })
+}
+
+/// The relative squared error of the whole gradient, the mean over the draws.
+fn error(score: &Score) -> f64 {
+    score.squared_error / score.whole_norm.powi(2)
 }
 
 /// Whether the layer's own exact gradient is rounding on every batch.

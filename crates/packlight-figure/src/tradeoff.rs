@@ -34,6 +34,8 @@ pub enum Cost<'a> {
     Bytes(&'a str),
     /// A multiple of something, such as of the baseline's time.
     Ratio(&'a str),
+    /// The relative error of a gradient.
+    Error(&'a str),
 }
 
 impl Cost<'_> {
@@ -42,6 +44,7 @@ impl Cost<'_> {
         match self {
             Cost::Bytes(_) => "bytes",
             Cost::Ratio(_) => "ratio",
+            Cost::Error(_) => "gradient_error",
         }
     }
 
@@ -49,6 +52,7 @@ impl Cost<'_> {
         match self {
             Cost::Bytes(_) => binary(value),
             Cost::Ratio(_) => format!("{value:.2}×"),
+            Cost::Error(_) => text::significant(value),
         }
     }
 }
@@ -257,7 +261,8 @@ fn list(
         .iter()
         .map(|(c, point)| Item { name: c.name, look: point.look, numbers: numbers(point) })
         .collect();
-    plan_list(canvas, canvas.free, [cost.column(), "accuracy"], &items)
+    let column = cost.column().replace('_', " ");
+    plan_list(canvas, canvas.free, [&column, "accuracy"], &items)
 }
 
 fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
@@ -267,8 +272,8 @@ fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
     let x = match cost {
         Cost::Bytes(label) if log => Axis::log_bytes(label, least, most),
         Cost::Bytes(label) => Axis::bytes(label, most, 6),
-        Cost::Ratio(label) if log => Axis::log(label, least, most),
-        Cost::Ratio(label) => Axis::linear(label, least, most, 6),
+        Cost::Ratio(label) | Cost::Error(label) if log => Axis::log(label, least, most),
+        Cost::Ratio(label) | Cost::Error(label) => Axis::linear(label, least, most, 6),
     };
     let pad = ((high - low) * 0.15).max(0.005);
     let mut y = Axis::linear("test accuracy (fraction)", low - pad, high + pad, 6);

@@ -46,7 +46,7 @@ pub struct LayerFacts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     /// SHA-256 of what it was measured on: the weights, the running statistics and the batch. With the
-    /// layer, the codec and the draw it determines everything else.
+    /// layer, the codec and the number of draws it determines everything else.
     pub state: String,
     /// The point of the training.
     pub point: Point,
@@ -54,18 +54,23 @@ pub struct Score {
     pub seed: u64,
     /// Which of the batches, from 0.
     pub batch: u64,
-    /// Which of the codec's random draws, from 0.
-    pub draw: u64,
+    /// How many times the codec packed the batch, each time with other random numbers.
+    pub draws: u64,
     /// The layer.
     pub layer: String,
     /// The codec.
     pub codec: String,
     /// The gradients that are compared.
     pub compared: Compared,
-    /// How close these are.
+    /// How close these are, in the first draw.
     pub fidelity: Fidelity,
-    /// `|g - h|^2` over the gradients of all parameters.
+    /// `E|h - g|^2` over the gradients of all parameters: the mean over the draws.
     pub squared_error: f64,
+    /// `|E h - g|^2`, the part of the squared error that does not average out over steps; `None` for a
+    /// single draw. It is the mean of `<h - g, h' - g>` over all pairs of draws, which has no bias of its
+    /// own and may fall a little below 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squared_bias: Option<f64>,
     /// `|g|`, the exact gradient's norm over all parameters.
     pub whole_norm: f64,
     /// The learning indicator per sample (conv) or token (linear); for these layers alone.

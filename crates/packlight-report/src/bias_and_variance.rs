@@ -17,6 +17,22 @@ pub(crate) struct GradientError {
     pub(crate) drawn: Option<BiasAndVariance>,
 }
 
+/// The share of a gradient's variance that is left after momentum has averaged over steps: an
+/// exponential mean with a momentum of 0.9 has `(1 - 0.9) / (1 + 0.9)` of the variance of its terms. Bias
+/// does not average out.
+const VARIANCE_LEFT: f64 = 1.0 / 19.0;
+
+impl GradientError {
+    /// The error that averaging over steps leaves, `sqrt(bias^2 + variance / 19)`; without repeated
+    /// passes, the whole error.
+    pub(crate) fn lasting(&self) -> f64 {
+        match self.drawn {
+            Some(drawn) => (drawn.bias.powi(2) + VARIANCE_LEFT * drawn.variance).sqrt(),
+            None => self.error,
+        }
+    }
+}
+
 /// Bias and variance of a plan's gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BiasAndVariance {

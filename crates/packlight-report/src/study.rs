@@ -43,6 +43,14 @@ impl Run {
         matches!(self.state, State::Failed(_) | State::Damaged(_))
     }
 
+    /// The number of its steps, if it has finished.
+    pub(crate) fn steps(&self) -> Option<u64> {
+        self.records.iter().find_map(|record| match record {
+            Record::Finished { step } => Some(*step),
+            _ => None,
+        })
+    }
+
     /// Whether it ended because its loss or a gradient was no longer finite.
     pub(crate) fn diverged(&self) -> bool {
         !self.finished() && self.records.iter().any(|r| matches!(r, Record::Diverged { .. }))

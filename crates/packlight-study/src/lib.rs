@@ -29,6 +29,7 @@ mod step;
 mod summary;
 mod sweep;
 mod timing;
+mod variant;
 
 pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
@@ -40,6 +41,7 @@ pub use run_trainer::WEIGHTS;
 pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
+pub use variant::write_variant;
 
 /// Bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

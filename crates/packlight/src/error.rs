@@ -39,6 +39,8 @@ pub enum Error {
     Data(Box<crate::study::data::Error>),
     /// A study's error.
     Study(Box<crate::study::Error>),
+    /// An error of an allocation.
+    Allocation(#[from] crate::allocation::Error),
     /// A record's error.
     Record(#[from] crate::record::Error),
     /// A figure's error.

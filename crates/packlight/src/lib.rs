@@ -38,6 +38,7 @@
 //!
 //! Candle's own loop stays as it is, but for one line: [`nn::Steps::begin`] gives each step its pass.
 
+pub use packlight_allocation as allocation;
 pub use packlight_autograd as autograd;
 pub use packlight_codec as codec;
 pub use packlight_figure as figure;

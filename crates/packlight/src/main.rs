@@ -1,6 +1,7 @@
 //! The command line.
 
 mod batch_file;
+mod budget;
 mod command;
 mod failure;
 mod model_options;
@@ -50,6 +51,7 @@ Exit codes:
 enum Command {
     Run(command::run::Arguments),
     Report(command::report::Arguments),
+    Allocate(command::allocate::Arguments),
     Eval(command::eval::Arguments),
     Grads(command::grads::Arguments),
     Plans(command::plans::Arguments),
@@ -86,6 +88,7 @@ impl Command {
         match self {
             Command::Run(arguments) => arguments.run(out),
             Command::Report(arguments) => arguments.run(out),
+            Command::Allocate(arguments) => arguments.run(out),
             Command::Eval(arguments) => arguments.run(out),
             Command::Grads(arguments) => arguments.run(out),
             Command::Plans(arguments) => arguments.run(out),

@@ -2,6 +2,7 @@
 
 mod collection;
 mod fidelity;
+mod foretelling;
 mod gradient_error;
 mod heatmaps;
 mod memory;
@@ -62,6 +63,7 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<FigureGroup>> {
         source.plans.iter().filter(|p| p.changed().next().is_some()).collect();
     put("Loss and accuracy, plan by plan".into(), source.in_groups(&all, Source::curves)?);
     let (tradeoffs, overview) = (source.tradeoffs()?, source.overview()?);
+    let foretelling = source.foretelling()?;
     put("Gradient error over training".into(), source.in_groups(&wrong, Source::gradient_error)?);
     put("Memory over a training step".into(), source.in_groups(&once, Source::timeline)?);
     put("Bytes kept, layer by layer".into(), source.in_groups(&once, Source::kept)?);
@@ -77,8 +79,10 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<FigureGroup>> {
         "Learning indicator, layer by layer".into(),
         source.in_groups(&altering, Source::indicator)?,
     );
-    let open =
-        FigureGroup { folded: None, figures: tradeoffs.into_iter().chain(overview).collect() };
+    let open = FigureGroup {
+        folded: None,
+        figures: tradeoffs.into_iter().chain(foretelling).chain(overview).collect(),
+    };
     groups.insert(usize::from(!many && !groups.is_empty()), open);
     Ok(groups)
 }

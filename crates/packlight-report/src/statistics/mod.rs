@@ -1,7 +1,8 @@
-//! Student's t, paired differences, Holm's correction and the power of tests.
+//! Student's t, paired differences, Holm's correction, the power of tests and rank correlation.
 
 pub(crate) mod holm;
 pub(crate) mod median;
 pub(crate) mod paired;
 pub(crate) mod power;
+pub(crate) mod rank;
 pub(crate) mod student;

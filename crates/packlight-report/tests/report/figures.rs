@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use packlight_record::{KeptKind, Record};
+use packlight_record::{Draws, Fidelity, KeptKind, Record};
 use packlight_report::{write, write_collection};
 use packlight_spec::Collection;
 use roxmltree::Document;
@@ -161,4 +161,59 @@ fn a_collection_s_figure_has_the_differences_of_common_seeds() {
     assert_eq!(row[5], "1", "a seed that only one of them has does not count");
     assert!(csv.lines().any(|line| line.starts_with("first,pool2,") && line.ends_with(",2")));
     assert!(!csv.contains(",none,"));
+}
+
+/// Replaces the whole gradients of a run by one of this step, error, bias and variance.
+fn probe_once(run: &Path, step: u64, error: f64, bias: f64, variance: f64) {
+    let path = run.join("records.jsonl");
+    let records: Vec<Record> = packlight_record::read_log(&path).unwrap().values;
+    std::fs::remove_file(&path).unwrap();
+    let mut log = packlight_record::Appender::open(&path, 0).unwrap();
+    for record in records.iter().filter(|r| !matches!(r, Record::WholeGradient { .. })) {
+        log.append(record).unwrap();
+    }
+    log.sync().unwrap();
+    let (cosine, norm_ratio, snr_db) = (None, None, None);
+    let relative_error = Some(error);
+    let fidelity = Fidelity { cosine, relative_error, norm_ratio, snr_db, exact_norm: 2.0 };
+    let draws = Some(Draws { count: 4, bias: Some(bias), variance: Some(variance) });
+    let parameter = "fc.weight".to_owned();
+    support::append(run, &Record::WholeGradient { epoch: 0, step, parameter, fidelity, draws });
+}
+
+#[test]
+fn what_an_early_gradient_s_error_foretells_is_a_rank_correlation() {
+    let specs = ["q8", "q4", "mesa", "alam", "division", "hosvd:0.8", "topk:0.1"];
+    let mut runs = with_plans(&specs);
+    runs.retain(|run| run.plan == "none" || specs.contains(&run.plan));
+    runs.iter_mut().filter(|run| run.plan != "none").for_each(|run| run.factor = run.index - 1);
+    let disturbed = |early: u64| {
+        let study = tempfile::tempdir().unwrap();
+        for (run, folder) in runs.iter().zip(support::write(study.path(), &runs)) {
+            if run.plan != "none" {
+                // The larger the factor, the lower the accuracy, and the larger the bias; the error of
+                // a pass says the opposite.
+                let factor = run.factor as f64;
+                probe_once(&folder, early, 2.0 - 0.1 * factor, 0.1 * factor, 0.02);
+            }
+        }
+        write(study.path()).unwrap();
+        study
+    };
+    let study = disturbed(13); // of 138 steps
+    let csv = read(study.path(), "accuracy-and-gradient-error.csv");
+    for run in runs.iter().filter(|run| run.plan != "none") {
+        let start = format!("{},{},", run.plan, run.seed - 1);
+        let row = csv.lines().find(|line| line.starts_with(&start)).unwrap();
+        let error: f64 = row.split(',').nth(2).unwrap().parse().unwrap();
+        // Four draws leave a quarter of the variance in the square of the bias.
+        let squared_bias = (0.1 * run.factor as f64).powi(2) - 0.02 / 4.0;
+        assert!((error - (squared_bias + 0.02 / 19.0).sqrt()).abs() < 1e-9, "{row}");
+    }
+    assert!(!csv.contains("none,"), "an exact gradient has no error");
+    let said = "foretells the accuracy: rank correlation −1.00 (−1.00 to −1.00, 7 plans)";
+    assert!(page(study.path()).contains(said));
+    // A probe after the first tenth foretells nothing.
+    let late = disturbed(14);
+    assert!(!late.path().join("figures/accuracy-and-gradient-error.csv").exists());
 }

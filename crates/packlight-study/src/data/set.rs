@@ -1,7 +1,7 @@
 //! The data sets, by name, and the facts about each.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use packlight_spec::nearest;
@@ -72,6 +72,17 @@ impl SetName {
     /// Whether it holds pairs of sequences rather than images.
     pub fn is_of_sequences(&self) -> bool {
         matches!(self, SetName::Reverse | SetName::Multi30k)
+    }
+
+    /// The same set, with the path of each folder replaced.
+    pub(crate) fn map_folders(&self, map: &impl Fn(&Path) -> PathBuf) -> Self {
+        match self {
+            SetName::Folder(path) => SetName::Folder(map(path)),
+            SetName::FirstOf(sets) => {
+                SetName::FirstOf(sets.iter().map(|set| set.map_folders(map)).collect())
+            }
+            named => named.clone(),
+        }
     }
 
     /// Whether the set needs no files.

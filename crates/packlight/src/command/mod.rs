@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+pub(crate) mod allocate;
 pub(crate) mod codecs;
 pub(crate) mod eval;
 pub(crate) mod grads;

@@ -1,0 +1,183 @@
+//! `packlight allocate`, on scores made by hand.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::path::Path;
+use std::process::Output;
+
+use common::{json, packlight, stderr};
+use packlight::record::{
+    Appender, Compared, Fidelity, KeptKind, LayerFacts, Score, SensitivityRecord,
+};
+use packlight::spec::{LayerKind, PlanSpec, Point};
+use serde_json::json;
+
+const MIB: u64 = 1 << 20;
+
+fn layer(layer: &str, source: u64) -> SensitivityRecord {
+    SensitivityRecord::Layer(LayerFacts {
+        layer: layer.into(),
+        kind: LayerKind::Conv,
+        source,
+        raw_bytes: 100 * MIB,
+        copy: "exact".into(),
+        measured: true,
+    })
+}
+
+fn score(batch: u64, layer: &str, codec: &str, mib: u64, error: f64) -> SensitivityRecord {
+    let exact_norm = if layer == "conv3" { 1e-8 } else { 1.0 };
+    SensitivityRecord::Score(Score {
+        state: format!("state {batch}"),
+        point: Point::START,
+        seed: 1,
+        batch,
+        draws: 1,
+        layer: layer.into(),
+        codec: codec.into(),
+        compared: Compared::Own,
+        fidelity: Fidelity {
+            cosine: Some(0.9),
+            relative_error: Some(error.sqrt()),
+            norm_ratio: Some(1.0),
+            snr_db: None,
+            exact_norm,
+        },
+        squared_error: error,
+        squared_bias: None,
+        whole_norm: 1.0,
+        learning_indicator: None,
+        kept_bytes: mib * MIB + batch * MIB / 2,
+        copy: codec.into(),
+    })
+}
+
+/// The folder of a study with scores of three layers. The first two save the same tensor; the third
+/// one is at the numerical floor.
+fn scored() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let fixed = SensitivityRecord::Fixed { layer: "bn".into(), kind: KeptKind::Mask, bytes: MIB };
+    let mut records = vec![layer("conv1", 0), layer("conv2", 0), layer("conv3", 1), fixed];
+    for batch in 0..2 {
+        let more = 1.0 + batch as f64; // the second batch errs twice as much
+        records.extend([
+            score(batch, "conv1", "q8", 25, 1e-6 * more),
+            score(batch, "conv1", "q2", 10, 1e-2 * more),
+            score(batch, "conv2", "q8", 25, 1e-6 * more),
+            score(batch, "conv2", "q2", 10, 3e-2 * more),
+            score(batch, "conv3", "q2", 10, 1e-9 * more),
+        ]);
+    }
+    records.push(score(0, "conv3", "q8", 25, 1e-10));
+    write(dir.path(), &records);
+    dir
+}
+
+fn write(dir: &Path, records: &[SensitivityRecord]) {
+    std::fs::create_dir_all(dir.join("sensitivity")).unwrap();
+    let mut log = Appender::open(&dir.join("sensitivity/scores.jsonl"), 0).unwrap();
+    records.iter().for_each(|record| log.append(record).unwrap());
+    log.sync().unwrap();
+}
+
+fn allocate(dir: &Path, arguments: &[&str]) -> Output {
+    packlight(["allocate"]).arg(dir).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_plan_is_printed_to_be_pasted_with_what_it_keeps_and_loses() {
+    let dir = scored();
+    let output = allocate(dir.path(), &["--budget", "40MiB", "--why"]);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let first = text.lines().next().unwrap();
+    assert_eq!(first, "allocated-40MiB = \"conv1=q8,conv2=q8,conv3=q2\"");
+    for expected in [
+        // One copy of q8, one of q2, the mask; half a MiB more of each on the second batch.
+        "kept    36.0 MiB to 37.0 MiB of 201 MiB exact (0.184x); 1.00 MiB are masks and statistics",
+        "error   0.173 % of the gradient's norm (0.141 % to 0.200 %, 95 % interval from 2 batches)",
+        "shared with conv1",
+        "better: none, +100 MiB, error 0 %",
+        "  knee",
+        "At the numerical floor, where errors say nothing of a layer: conv3",
+        "conv3=q8: was not measured at start, seed 1, batch 1, unlike other codecs",
+    ] {
+        assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
+    }
+    // What two layers share, neither of them saves alone.
+    assert!(!text.contains("cheaper"), "{text}");
+    let larger = allocate(dir.path(), &["--budget", "150MiB", "--why"]).stdout;
+    let larger = String::from_utf8(larger).unwrap();
+    assert!(larger.contains("cheaper: q2, -89.5 MiB, error 3.9e-3 %"), "{larger}");
+    let brief = String::from_utf8(allocate(dir.path(), &["--budget", "40MiB"]).stdout).unwrap();
+    assert!(!brief.contains("better") && brief.contains("Frontier"), "{brief}");
+}
+
+#[test]
+fn json_has_everything() {
+    let dir = scored();
+    let found = json(&allocate(dir.path(), &["--budget", "0.2x", "--json", "--point", "start"]));
+    assert_eq!(found["plan"], "conv1=q8,conv2=q8,conv3=q2");
+    assert_eq!((&found["point"], &found["objective"]), (&json!("start"), &json!("sum")));
+    assert_eq!(found["exact_bytes"], 201 * MIB);
+    assert_eq!(found["budget"], (0.2 * (201 * MIB) as f64) as u64);
+    assert_eq!((&found["bytes"], &found["least_bytes"]), (&json!(37 * MIB), &json!(36 * MIB)));
+    assert_eq!((&found["gap"], &found["error"]["n"]), (&json!(0.0), &json!(2)));
+    assert!((found["error"]["mean"].as_f64().unwrap() - 3.0015e-6).abs() < 1e-15);
+    let layer = &found["layers"][1];
+    assert_eq!((&layer["codec"], &layer["shares"]), (&json!("q8"), &json!("conv1")));
+    // Its copy is kept for conv1 anyway, so nothing is cheaper.
+    assert_eq!((&layer["cheaper"], &layer["better"]["codec"]), (&json!(null), &json!("none")));
+    assert_eq!(found["layers"][2]["at_floor"], true);
+    let frontier = found["frontier"].as_array().unwrap();
+    assert_eq!(frontier[0]["plan"], "none");
+    assert_eq!(frontier.last().unwrap()["plan"], "conv1=q2,conv2=q2,conv3=q2");
+    assert_eq!(frontier.iter().filter(|point| point["knee"] == true).count(), 1);
+    for point in frontier {
+        point["plan"].as_str().unwrap().parse::<PlanSpec>().unwrap();
+    }
+    assert_eq!(found["left_out"][0]["codec"], "q8");
+}
+
+#[test]
+fn what_cannot_be_allocated_is_told_what_to_do() {
+    let dir = scored();
+    let at = dir.path().display().to_string();
+    let empty = tempfile::tempdir().unwrap();
+    std::fs::write(empty.path().join("study.toml"), "").unwrap();
+    let measure = format!("measure them with `packlight sensitivity {}`", empty.path().display());
+    for (dir, arguments, code, words) in [
+        (dir.path(), &["--budget", "20MiB"][..], 1, &[format!("{} B are kept", 22 * MIB)][..]),
+        (dir.path(), &["--budget", "200"], 2, &["such as 200MiB".to_owned(), "0.3x".into()]),
+        (
+            dir.path(),
+            &["--budget", "1x", "--point", "end"],
+            1,
+            &["no scores at end".to_owned(), at],
+        ),
+        (dir.path(), &["--budget", "1x", "--point", "middle"], 2, &["`middle` given".to_owned()]),
+        (empty.path(), &["--budget", "1x"], 1, &["there are no scores".to_owned(), measure]),
+        (&empty.path().join("none"), &["--budget", "1x"], 1, &["no such folder".to_owned()]),
+    ] {
+        let output = allocate(dir, arguments);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        words.iter().for_each(|word| assert!(said.contains(word), "`{word}`: {said}"));
+    }
+}
+
+#[test]
+fn the_worst_layer_can_be_minimised_instead() {
+    let dir = scored();
+    let worst = ["--budget", "27MiB", "--objective", "worst"];
+    let found = json(&allocate(dir.path(), &[&worst[..], &["--json"]].concat()));
+    assert_eq!(
+        (&found["objective"], &found["layers"][0]["codec"]),
+        (&json!("worst"), &json!("q2"))
+    );
+    assert!((found["error"]["mean"].as_f64().unwrap() - 0.045).abs() < 1e-12);
+    let text = String::from_utf8(allocate(dir.path(), &worst).stdout).unwrap();
+    assert!(text.contains("of the gradient's norm by the worst layer"), "{text}");
+}
