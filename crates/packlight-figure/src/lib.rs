@@ -21,6 +21,7 @@
 mod accuracy_loss;
 mod allocation;
 mod axis;
+mod bias_variance;
 mod canvas;
 mod color_scale;
 mod curves;
@@ -51,6 +52,7 @@ mod tradeoff;
 pub use accuracy_loss::{NetworkLosses, PlanLoss, accuracy_loss};
 pub use allocation::{Chosen, Strip, allocation_strips};
 pub use axis::binary;
+pub use bias_variance::{CodecParts, ErrorParts, bias_and_variance};
 pub use curves::{Line, Panel, curves};
 pub use error::{Error, Result};
 pub use error_map::{ErrorRow, LayerError, error_map};

@@ -1,8 +1,8 @@
 //! Figures of single layers: the map of errors, levels, the frontier, allocations.
 
 use packlight_figure::{
-    Chosen, CodecLevels, ErrorRow, Family, LayerError, LayerLevels, Strip, UniformPlan,
-    allocation_strips, error_by_level, error_map, frontier,
+    Chosen, CodecLevels, CodecParts, ErrorParts, ErrorRow, Family, LayerError, LayerLevels, Strip,
+    UniformPlan, allocation_strips, bias_and_variance, error_by_level, error_map, frontier,
 };
 
 use crate::caption;
@@ -179,4 +179,25 @@ fn a_layer_is_as_wide_as_its_bytes_and_filled_as_far_as_they_are_kept() {
     );
     let short = [Strip { heading: "short", chosen: &chosen[..2] }];
     assert!(allocation_strips(&caption("strips"), &layers, &["q8", "q2"], &short).is_err());
+}
+
+#[test]
+fn bias_and_spread_stand_at_their_values_and_what_is_0_at_the_end() {
+    let parts = |bias, spread| ErrorParts { bias, spread };
+    let layers = [("conv1", parts(0.01, 0.1)), ("fc", parts(0.0, 0.03))];
+    let (family, all) = (Family::Exact, parts(0.02, 0.2));
+    let codecs = [CodecParts { codec: "q2", family, all, layers: &layers }];
+    let figure = bias_and_variance(&caption("bias"), &codecs).unwrap();
+    let drawing = Drawing::of(&figure);
+    let panel = &drawing.panels()[0];
+    let (x, y) = (drawing.x_axis(panel), drawing.y_axis(panel));
+    let inside: Vec<_> =
+        drawing.circles.iter().map(|circle| circle.0).filter(|at| panel.holds(*at, 1.0)).collect();
+    assert_eq!(inside.len(), 3);
+    close(inside[0].0, x.at(0.1), "spread");
+    close(inside[0].1, y.at(0.01), "bias");
+    close(inside[1].1, panel.bottom, "no bias");
+    close(inside[2].0, x.at(0.2), "spread of all");
+    assert!(drawing.labels.iter().any(|l| l.text == "q2" && panel.holds(l.at, 0.0)));
+    assert!(bias_and_variance(&caption("bias"), &[]).is_err());
 }

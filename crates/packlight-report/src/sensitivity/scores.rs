@@ -69,8 +69,8 @@ impl Scores {
 
     /// The most batches at a point of a seed, and the most draws of a batch.
     pub(crate) fn batches_and_draws(&self) -> (u64, u64) {
-        let most = |of: fn(&Score) -> u64| self.all().map(of).max().map_or(0, |last| last + 1);
-        (most(|score| score.batch), most(|score| score.draw))
+        let most = |of: fn(&Score) -> u64| self.all().map(of).max().unwrap_or_default();
+        (most(|score| score.batch + 1), most(|score| score.draws))
     }
 
     /// The records without the scores of other seeds.
@@ -93,12 +93,17 @@ impl Scores {
             "point" => all.iter().map(|score| score.point.share()).collect::<Vec<_>>(),
             "seed" => counts(|s| s.seed),
             "batch" => counts(|s| s.batch),
-            "draw" => counts(|s| s.draw),
+            "draws" => counts(|s| s.draws),
             "layer" => texts(|s| &s.layer),
             "codec" => texts(|s| &s.codec),
             "squared_error" => numbers(|s| Some(s.squared_error)),
+            "squared_bias" => numbers(|s| s.squared_bias),
             "whole_norm" => numbers(|s| Some(s.whole_norm)),
             "error" => numbers(|s| Some(s.squared_error.sqrt() / s.whole_norm)),
+            "relative_squared_bias" => numbers(|s| Some(s.squared_bias? / s.whole_norm.powi(2))),
+            "relative_variance" => numbers(|s| {
+                Some((s.squared_error - s.squared_bias?) / s.whole_norm.powi(2))
+            }),
             "cosine" => numbers(|s| s.fidelity.cosine),
             "relative_error" => numbers(|s| s.fidelity.relative_error),
             "exact_norm" => numbers(|s| Some(s.fidelity.exact_norm)),

@@ -155,6 +155,7 @@ fn a_whole_study_gives_every_figure_and_both_pages_know_each_other() {
             "sensitivity-levels",
             "sensitivity-training-codecs",
             "sensitivity-training-layers",
+            "sensitivity-bias",
             "sensitivity-frontier",
             "sensitivity-allocations",
         ]
@@ -180,7 +181,7 @@ fn a_whole_study_gives_every_figure_and_both_pages_know_each_other() {
     let records: Vec<_> = resnet18().iter().filter(start).cloned().collect();
     std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
     scores::write(study.path(), &records);
-    assert_eq!(write(study.path()).unwrap().sensitivity.unwrap().figures.len(), 4);
+    assert_eq!(write(study.path()).unwrap().sensitivity.unwrap().figures.len(), 5);
     assert!(!study.path().join("figures/sensitivity-training-codecs.svg").exists());
     assert!(study.path().join("figures/loss-and-accuracy.svg").exists());
 }
@@ -211,6 +212,41 @@ fn a_log_that_is_empty_damaged_or_torn_is_told_with_what_to_do() {
     std::fs::write(&path, without_last.join("\n") + "\n").unwrap();
     write(study.path()).unwrap();
     assert!(page(study.path()).contains("<li>a.y, q8: was not measured"));
+}
+
+#[test]
+fn bias_and_spread_are_the_parts_of_the_error() {
+    let study = tempfile::tempdir().unwrap();
+    let mut records = small();
+    scores::write(study.path(), &records);
+    write(study.path()).unwrap();
+    let csv = study.path().join("figures/sensitivity-bias.csv");
+    assert!(!csv.exists(), "one draw tells nothing of them");
+    for record in &mut records {
+        if let SensitivityRecord::Score(score) = record {
+            // Half of the error of `a.x`, none of that of `a.y`, which is estimated below 0.
+            let part = if score.layer == "a.x" { 0.5 } else { -0.1 };
+            (score.draws, score.squared_bias) = (2, Some(part * score.squared_error));
+        }
+    }
+    std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
+    scores::write(study.path(), &records);
+    write(study.path()).unwrap();
+    let mut found = csv::Reader::from_path(csv).unwrap();
+    let rows: Vec<(String, String, f64, f64)> = found.deserialize().map(Result::unwrap).collect();
+    let row = |codec: &str, layer: &str| {
+        let row = rows.iter().find(|row| row.0 == codec && row.1 == layer).unwrap();
+        (row.2.powi(2), row.3.powi(2))
+    };
+    let close = |found: (f64, f64), expected: (f64, f64)| {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(near(found.0, expected.0) && near(found.1, expected.1), "{found:?}");
+    };
+    close(row("q2", "a.x"), (0.03, 0.03));
+    close(row("q2", "a.y"), (0.0, 0.011));
+    // All layers: the sums, 0.03 less 0.001, and 0.03 and 0.011.
+    close(row("q2", ""), (0.029, 0.041));
+    assert!(rows.iter().all(|row| row.1 != "fc"), "a layer at the floor is left out");
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Arguments {
             for finding in &summary.findings {
                 writeln!(out, "{}: {}", finding.verdict.word(), finding.headline)?;
             }
-            for layers in &summary.sensitivity {
+            if let Some(layers) = &summary.sensitivity {
                 for finding in &layers.findings {
                     writeln!(out, "{finding}")?;
                 }

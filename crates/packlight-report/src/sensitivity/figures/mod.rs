@@ -1,6 +1,7 @@
 //! The figures of the page: from scores to the slices that the figures take.
 
 mod allocations;
+mod bias;
 mod frontier;
 mod levels;
 mod map;
@@ -22,6 +23,7 @@ pub(crate) fn all(study: &Sensitivity) -> Result<Vec<Figure>> {
     let mut figures = vec![study.map()?];
     figures.extend(study.levels()?);
     figures.extend(study.over_training()?);
+    figures.extend(study.bias()?);
     figures.extend(study.frontier_figure()?);
     figures.extend(study.allocations()?);
     Ok(figures)
