@@ -34,8 +34,8 @@ pub struct CodecParts<'a> {
 const HOW_TO_READ: &str = "Small markers are single layers, each alone compressed by one codec; the large one \
     with a name is the codec at all layers, its squares added. Upwards is the bias |E h − g| / |g|: the error \
     that is left if a codec packs the same batch many times. To the right is the spread, the root of \
-    E|h − E h|² / |g|². Steps that follow each other average the spread out, not the bias, so of two equal \
-    errors the one further to the right disturbs training less. On the dashed line both are equal. Both axes \
+    E|h − E h|² / |g|². Steps that follow each other average the spread out, \
+    not the bias, so of two equal errors the one with less bias is the better one. On the dashed line both are equal. Both axes \
     are logarithmic; what cannot be told from 0, or is less than they show, stands at their lower end.";
 
 /// The axes show so many decades below the largest value.
@@ -73,7 +73,7 @@ pub fn bias_and_variance(caption: &Caption, codecs: &[CodecParts<'_>]) -> Result
         for codec in codecs {
             for (layer, parts) in codec.layers {
                 let said = format!("{}, {layer}", codec.codec);
-                mark(canvas, &panel, (codec.family, 2), *parts, least, &said)?;
+                labels.avoid(mark(canvas, &panel, (codec.family, 2), *parts, least, &said)?);
             }
         }
         for codec in codecs {

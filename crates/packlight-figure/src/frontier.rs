@@ -30,12 +30,14 @@ pub struct UniformPlan<'a> {
 }
 
 const HOW_TO_READ: &str = "The line joins the allocations that no other beats: none keeps as few bytes and \
-    has as small an error. Right is everything kept exactly, where the dashed line stands; its error is 0 \
-    and cannot be shown on this axis. The ring is the knee: from there, keeping fewer bytes costs the \
-    most, and keeping more gains the least. Each marker is a plan with one codec at all layers that it \
-    can pack, with a bar for its 95 % interval; its distance above the line is what choosing layer by layer gains at equal bytes, and \
-    its distance to the right is what it saves at equal error. Both axes are logarithmic. Errors are predicted: the squares of the \
-    layers' own errors, each measured alone, are added.";
+    has as small an error. The dashed line is where everything is kept exactly; its error is 0 and cannot be \
+    shown on this axis. Each marker is a plan with one codec at all layers that it can pack, with a bar for \
+    its 95 % interval; its distance above the line is what choosing layer by layer gains at equal bytes, and \
+    its distance to the right is what it saves at equal error. Both axes are logarithmic. Errors are \
+    predicted: the squares of the layers' own errors, each measured alone, are added.";
+
+const KNEE: &str = " The ring is the knee: of the allocations, the one farthest below the straight line between \
+    the ends.";
 
 /// Draws the `frontier` (bytes, error), by falling bytes, with its `knee` as an index, the bytes of the
 /// exact plan, and plans beside it. What has no error or no bytes cannot be drawn and is left out.
@@ -101,10 +103,14 @@ pub fn frontier(
         for (i, plan) in plans.iter().enumerate() {
             labels.write(canvas, panel.at(plan.bytes, plan.error), (shown.at(i), plan.codec))?;
         }
-        let beside = (at.0 - 8, panel.inside().bottom - 12);
+        let beside = (at.0 - 8, panel.inside().top + 12);
         canvas.print(beside, "exact", theme::TICK, theme::MUTED, Anchor::End)
     })?;
-    caption.figure(svg, data, format!("{HOW_TO_READ}{}", shown.key()))
+    caption.figure(
+        svg,
+        data,
+        format!("{HOW_TO_READ}{}{}", if knee.is_some() { KNEE } else { "" }, shown.key()),
+    )
 }
 
 /// The line of the frontier, with a dot for each allocation where there are few.

@@ -37,11 +37,11 @@ fn the_map_s_cells_lie_at_their_layer_and_codec() {
         found.iter().find(|r| (r.left - left).abs() < 1.5 && (r.top - top).abs() < 1.5)
     };
     assert!(cell(2, 1).is_none());
-    for column in 0..3 {
+    for (column, codec) in codecs.iter().enumerate() {
         let floor = cell(1, column).unwrap();
         assert_eq!(floor.color, UNDEFINED);
         close(floor.right - floor.left, width, "width");
-        let below = drawing.labels.iter().find(|l| l.text == codecs[column]).unwrap();
+        let below = drawing.labels.iter().find(|l| l.text == *codec).unwrap();
         close(below.at.0, (floor.left + floor.right) / 2.0, "codec");
     }
     let bright = |row, column| brightness(&cell(row, column).unwrap().color);
@@ -134,6 +134,9 @@ fn the_frontier_lies_at_its_bytes_and_errors_and_marks_its_knee() {
     }
     assert_eq!(bars.len(), 2);
     assert!(figure.csv.contains("frontier,,2097152,0.004,,,,true"), "{}", figure.csv);
+    assert!(figure.how_to_read.contains("The ring is the knee"));
+    let without = frontier(&caption("frontier"), &best, None, best[0].0, &plans).unwrap();
+    assert!(!without.how_to_read.contains("ring") && !without.svg.contains("knee:"));
     let nothing = frontier(&caption("frontier"), &best[..1], None, MIB, &plans);
     assert!(nothing.is_err(), "nothing but the exact plan");
 }
