@@ -100,7 +100,7 @@ fn bytes(groups: &[Group], solution: &Solution) -> u64 {
 pub fn knee(frontier: &[Allocation]) -> Option<usize> {
     let with_error = || frontier.iter().enumerate().filter(|(_, a)| a.error > 0.0 && a.bytes > 0);
     let logarithms = |a: &Allocation| ((a.bytes as f64).ln(), a.error.ln());
-    let (from, to) = (logarithms(with_error().next()?.1), logarithms(with_error().last()?.1));
+    let (from, to) = (logarithms(with_error().next()?.1), logarithms(with_error().next_back()?.1));
     let below = |allocation: &Allocation| {
         let (bytes, error) = logarithms(allocation);
         (bytes - from.0) / (to.0 - from.0) - (error - from.1) / (to.1 - from.1)
