@@ -1,7 +1,8 @@
 //! What was measured of single layers: `sensitivity.html`, with its figures and tables.
 //!
-//! All errors on the page are those of the whole gradient, `|h - g| / |g|`, as roots of mean squares,
-//! so that those of several layers add as squares.
+//! All errors on the page are those of the whole gradient, relative to its norm, that averaging over
+//! steps leaves ([`packlight_record::Score::lasting_error`]), as roots of mean squares, so that those of
+//! several layers add as squares.
 
 mod figures;
 mod findings;

@@ -9,7 +9,7 @@ use polars::prelude::*;
 use crate::Result;
 use crate::frame::{describe, numbers, texts};
 
-/// An error of the whole gradient, `|h - g| / |g|`: the root of a mean square, with the roots of the
+/// A lasting error of the whole gradient: the root of a mean square, with the roots of the
 /// ends of its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RelativeError {

@@ -55,7 +55,10 @@ pub(crate) fn codecs(study: &Sensitivity) -> Markup {
         }
         p .small.muted {
             "Each codec at every layer that was measured with it, all others exact. Bytes are all that is \
-             kept for the backward pass, masks and statistics included. The error is predicted: the \
+             kept for the backward pass, masks and statistics included. Errors on this page are those that \
+             last, √(bias² + variance / 19) of the whole gradient, relative to its norm: every step errs by the \
+             bias in the same direction, but of the variance momentum leaves about a nineteenth. With a single draw \
+             the two cannot be told apart, and the whole error counts. A plan's error is predicted: the \
              layers' own errors, each measured with all other layers exact, add as squares. For layers \
              that pass no error on (convolutions, linear layers) this is exact. n is the number of batches over \
              all points and seeds; intervals are bootstrapped over them."
@@ -120,7 +123,7 @@ pub(crate) fn by_block(study: &Sensitivity) -> Markup {
 pub(crate) fn rankings(study: &Sensitivity) -> Markup {
     html! {
         p .small.muted {
-            "The layer at which a codec disturbs the gradient most comes first. Error: |h − g| / |g| of the whole \
+            "The layer at which a codec disturbs the gradient most comes first. Error: the lasting one of the whole \
              gradient with this layer alone compressed, the root of the mean square. Cosine: between the gradients \
              that the codec can change, those of the layer's own weight for convolutions and linear layers, \
              all of them for others. LI ≤ 0: the share of samples (convolutions) or tokens (linear \

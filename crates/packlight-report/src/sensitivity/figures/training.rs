@@ -10,7 +10,7 @@ use crate::sensitivity::ranking::ranked;
 /// The most layers in a figure.
 const LAYERS: usize = 6;
 
-const HOW_TO_READ: &str = "The error |h − g| / |g| of the whole gradient, measured at several points of an \
+const HOW_TO_READ: &str = "The lasting error of the whole gradient, √(bias² + variance / 19) relative to its norm, measured at several points of an \
     exact training. Each line is the mean over the seeds; the band around it reaches from the lowest to \
     the highest seed, and n is the number of seeds. A missing value breaks the line.";
 
