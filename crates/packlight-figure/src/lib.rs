@@ -19,19 +19,25 @@
 //! drawn as 0. Layers are given, and drawn, in forward order.
 
 mod accuracy_loss;
+mod allocation;
 mod axis;
+mod bias_variance;
 mod canvas;
 mod color_scale;
 mod curves;
 mod data;
 mod error;
+mod error_map;
+mod error_scale;
 mod family;
+mod frontier;
 mod heatmap;
 mod kept_bytes;
 mod labels;
 mod layers;
 mod learning_indicator;
 mod legend;
+mod levels;
 mod names;
 mod overview;
 mod panel;
@@ -44,16 +50,22 @@ mod timeline;
 mod tradeoff;
 
 pub use accuracy_loss::{NetworkLosses, PlanLoss, accuracy_loss};
+pub use allocation::{Chosen, Strip, allocation_strips};
 pub use axis::binary;
+pub use bias_variance::{CodecParts, ErrorParts, bias_and_variance};
 pub use curves::{Line, Panel, curves};
 pub use error::{Error, Result};
+pub use error_map::{ErrorRow, LayerError, error_map};
 pub use family::Family;
+pub use frontier::{UniformPlan, frontier};
 pub use heatmap::{Compared, Heatmap, cosine_heatmap};
 pub use kept_bytes::{KeptBytes, KeptColumn, kept_bytes};
 pub use layers::{LINES, layer_groups};
 pub use learning_indicator::{IndicatorColumn, Quantiles, learning_indicator};
+pub use levels::{CodecLevels, LayerLevels, error_by_level};
 pub use overview::{PlanCosines, cosine_overview};
 pub use small_multiples::cosine_multiples;
+pub use text::significant;
 pub use theme::{HEIGHT, Look, WIDTH};
 pub use timeline::{MemoryTimeline, memory_timeline};
 pub use tradeoff::{Candidate, Cost, pareto_front, tradeoff};

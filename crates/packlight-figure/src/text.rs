@@ -68,7 +68,8 @@ pub(crate) fn decimal(value: f64, step: f64) -> String {
 }
 
 /// `value` with three significant digits, in scientific notation if it is far from 1.
-pub(crate) fn significant(value: f64) -> String {
+#[must_use]
+pub fn significant(value: f64) -> String {
     if value == 0.0 {
         return "0".to_string();
     }

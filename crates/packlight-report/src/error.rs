@@ -16,6 +16,29 @@ pub enum Error {
         /// Where its runs would be.
         runs: PathBuf,
     },
+    /// The study has no runs, and its log of single layers holds no score.
+    #[error(
+        "{}: no score has been measured yet, and no run has been started; run `packlight sensitivity {}` first",
+        study.display(), study.display()
+    )]
+    NoScores {
+        /// The study's folder.
+        study: PathBuf,
+    },
+    /// The log of single layers is damaged.
+    #[error(
+        "{source}; remove this file and run `packlight sensitivity {}` to measure again",
+        study.display()
+    )]
+    Scores {
+        /// The study's folder.
+        study: PathBuf,
+        /// What is wrong with the log.
+        source: packlight_record::Error,
+    },
+    /// The scores of single layers do not fit together.
+    #[error(transparent)]
+    Allocation(#[from] packlight_allocation::Error),
     /// A file or folder could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

@@ -3,7 +3,8 @@
 //! [`write()`] reads a study's title, plans and seeds from `study.toml` and its runs from
 //! `runs/<run>/` (`manifest.json`, `records.jsonl`, `measurements.jsonl`). Beside them it writes
 //! `index.html`, `figures/` (each figure as SVG, with its data as CSV) and `tables/` (the records as
-//! CSV). The page needs neither network nor scripts. At its top it lists the runs that failed, are
+//! CSV), and `sensitivity.html` from the scores of single layers, where there are some. The pages need
+//! neither network nor scripts. At the top of the first it lists the runs that failed, are
 //! unfinished, damaged or not started, and folders that hold no run of the study. For a
 //! collection of studies, [`write_collection`] writes a page for each study and one that compares them.
 //!
@@ -34,6 +35,7 @@ mod plan;
 mod published;
 mod report;
 mod rows;
+mod sensitivity;
 mod stale;
 mod statistics;
 mod step_time;
@@ -49,6 +51,7 @@ pub use answers::Answer;
 pub use collection::{CollectionSummary, write_collection};
 pub use error::{Error, Result};
 pub use finding::{Finding, Verdict};
+pub use sensitivity::SensitivitySummary;
 pub use tables::Tables;
 
 /// The files of a report, the state of the study's runs and the findings.
@@ -79,6 +82,9 @@ pub struct Summary {
     pub answers: Vec<Answer>,
     /// What the study shows about the claims on pooling; empty without pooling or convolutions.
     pub findings: Vec<Finding>,
+    /// The page on single layers, if they were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<SensitivitySummary>,
 }
 
 /// A folder in `runs/` that is left out of the report.
@@ -91,11 +97,16 @@ pub struct LeftOut {
 }
 
 /// Writes the report of the study in `study_dir`. It replaces an earlier one, and removes those of
-/// its figures and tables that the new one does not have.
+/// its figures and tables that the new one does not have. Where single layers were measured, they have
+/// a page of their own, `sensitivity.html`, the only one of a study without runs.
 ///
 /// # Errors
-/// Returns an error if the study has no runs, a folder cannot be read or a file cannot be written.
-/// Failed and damaged runs are not errors: the report lists them.
+/// Returns an error if the study has neither runs nor scores of single layers, the log of scores is
+/// damaged, a folder cannot be read or a file cannot be written. Failed and damaged runs are not
+/// errors: the report lists them.
 pub fn write(study_dir: &Path) -> Result<Summary> {
-    report::Report::read(study_dir)?.write(study_dir)
+    match report::Report::read(study_dir) {
+        Err(error @ Error::NoRuns { .. }) => report::write_sensitivity(study_dir, error),
+        report => report?.write(study_dir),
+    }
 }

@@ -6,10 +6,16 @@ use packlight_figure::Figure;
 use crate::document::document;
 use crate::figures::{FigureGroup, Source};
 use crate::finding::Finding;
+use crate::sensitivity::PAGE;
 use crate::{answers, format, html_tables, notices, published};
 
-/// The page of a study.
-pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String]) -> String {
+/// The page of a study. `with_sensitivity` says that a page on single layers is beside it.
+pub(crate) fn page(
+    source: &Source<'_>,
+    groups: &[FigureGroup],
+    tables: &[String],
+    with_sensitivity: bool,
+) -> String {
     let title = source.title();
     let name = &source.study.name;
     let published = published::beside(source.plans);
@@ -25,6 +31,7 @@ pub(crate) fn page(source: &Source<'_>, groups: &[FigureGroup], tables: &[String
                 a href="#layers" { "Layers" }
                 a href="#provenance" { "Provenance" }
                 a href="#data" { "Data" }
+                @if with_sensitivity { a href=(PAGE) { "Sensitivity of single layers" } }
             }
         }
         main {

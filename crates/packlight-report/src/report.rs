@@ -7,9 +7,10 @@ use packlight_figure::Figure;
 use crate::figures::{self, Source};
 use crate::finding::{self, Finding};
 use crate::plan::PlanRow;
+use crate::sensitivity::{self, Sensitivity};
 use crate::study::{State, Study};
 use crate::tables::{self, Tables};
-use crate::{Result, Summary, answers, file, head_to_head, page, rows, stale};
+use crate::{Error, Result, Summary, answers, file, head_to_head, page, rows, stale};
 
 /// A study's records, evaluated.
 pub(crate) struct Report {
@@ -17,25 +18,28 @@ pub(crate) struct Report {
     tables: Tables,
     plans: Vec<PlanRow>,
     findings: Vec<Finding>,
+    sensitivity: Option<Sensitivity>,
 }
 
 impl Report {
     /// Reads the records of the study in `folder`.
     ///
     /// # Errors
-    /// Returns an error if the study has no runs, or the folder cannot be read.
+    /// Returns an error if the study has no runs, the log of scores is damaged, or the folder cannot be
+    /// read.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
         let study = Study::read(folder)?;
         let tables = Tables::new(&study)?;
         let plans = rows::rows(&study, &tables)?;
         let base = study.baseline().map(|b| b.name.as_str());
         let findings = finding::findings(&plans, base, &tables.layers, study.scales().is_empty());
-        Ok(Self { study, tables, plans, findings })
+        let sensitivity = Sensitivity::read(folder)?;
+        Ok(Self { study, tables, plans, findings, sensitivity })
     }
 
     /// The input of tables and figures.
     pub(crate) fn source(&self) -> Source<'_> {
-        let Self { study, tables, plans, findings } = self;
+        let Self { study, tables, plans, findings, .. } = self;
         Source { study, tables, plans, findings }
     }
 
@@ -58,10 +62,11 @@ impl Report {
             drawings.push(write_figure(folder, figure)?);
         }
         let page = folder.join("index.html");
-        let html = page::page(&source, &groups, &table_files);
+        let html = page::page(&source, &groups, &table_files, self.sensitivity.is_some());
         let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
         file::write(&page, html.as_bytes())?;
         stale::remove(folder, &old, &html)?;
+        let sensitivity = self.sensitivity.as_ref().map(|layers| layers.write(folder, true));
         let study = &self.study;
         let count =
             |wanted: fn(&State) -> bool| study.runs.iter().filter(|r| wanted(&r.state)).count();
@@ -78,8 +83,35 @@ impl Report {
             scales: study.scales().iter().map(f64::to_string).collect(),
             answers: answers::answers(&source),
             findings: self.findings.clone(),
+            sensitivity: sensitivity.transpose()?,
         })
     }
+}
+
+/// Writes the page on single layers of a study without runs.
+///
+/// # Errors
+/// Returns `no_runs` if there are no scores either, or an error if their log cannot be read or a file
+/// cannot be written.
+pub(crate) fn write_sensitivity(folder: &Path, no_runs: Error) -> Result<Summary> {
+    let Some(layers) = Sensitivity::read(folder)? else {
+        return Err(sensitivity::nothing(folder, no_runs));
+    };
+    let written = layers.write(folder, false)?;
+    Ok(Summary {
+        page: written.page.clone(),
+        figures: written.figures.clone(),
+        tables: written.tables.clone(),
+        finished: 0,
+        unfinished: 0,
+        failed: 0,
+        missing: 0,
+        left_out: Vec::new(),
+        scales: Vec::new(),
+        answers: Vec::new(),
+        findings: Vec::new(),
+        sensitivity: Some(written),
+    })
 }
 
 /// Writes a figure into `figures/` of `folder`, with its data beside it, and returns the drawing's path.

@@ -115,7 +115,7 @@ macro_rules! table {
 }
 
 /// Undefined values become null; a NaN would make every mean NaN.
-fn finite(value: f64) -> Option<f64> {
+pub(crate) fn finite(value: f64) -> Option<f64> {
     Some(value).filter(|v| v.is_finite())
 }
 

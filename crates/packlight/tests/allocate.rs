@@ -108,7 +108,7 @@ fn a_plan_is_printed_to_be_pasted_with_what_it_keeps_and_loses() {
     }
     // What two layers share, neither of them saves alone.
     assert!(!text.contains("cheaper"), "{text}");
-    let larger = allocate(dir.path(), &["--budget", "150MiB", "--why"]).stdout;
+    let larger = allocate(dir.path(), &["--budget", "300MiB", "--why"]).stdout;
     let larger = String::from_utf8(larger).unwrap();
     assert!(larger.contains("cheaper: q2, -89.5 MiB, error 3.9e-3 %"), "{larger}");
     let brief = String::from_utf8(allocate(dir.path(), &["--budget", "40MiB"]).stdout).unwrap();

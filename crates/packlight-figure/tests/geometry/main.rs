@@ -8,6 +8,7 @@ mod lines;
 mod long_names;
 mod maps;
 mod rows;
+mod sensitivity;
 mod tradeoffs;
 
 use packlight_figure::Caption;

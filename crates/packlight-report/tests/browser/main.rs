@@ -8,6 +8,9 @@
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 mod chromium;
+#[path = "../report/scores.rs"]
+#[allow(dead_code)] // the other tests need all of it
+mod scores;
 #[path = "../report/support.rs"]
 #[allow(dead_code)] // the other tests need all of it
 mod support;
@@ -142,17 +145,46 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
     for (name, runs) in [("few", complete()), ("many", many())] {
         support::write(&folder.join(name), &runs);
     }
+    scores::write(&folder.join("few"), &scores::resnet18());
     std::fs::write(folder.join("study.toml"), "title = 'All'\nstudies = ['few', 'many']").unwrap();
     let collection = Collection::read(&folder).unwrap().unwrap();
     write_collection(&collection, &folder).unwrap();
 
-    let pages = ["few/index.html", "many/index.html", "index.html"];
+    let pages = ["few/index.html", "few/sensitivity.html", "many/index.html", "index.html"];
     let mut pages: Vec<PathBuf> = pages.iter().map(|page| folder.join(page)).collect();
     pages.extend(notebooks());
     let found: Vec<String> =
         pages.iter().flat_map(|page| check(&mut browser, page, axe.as_deref())).collect();
     let most = found.len().min(40);
     assert!(found.is_empty(), "{} faults:\n{}", found.len(), found[..most].join("\n"));
+}
+
+#[test]
+fn a_click_on_a_head_sorts_by_value_and_a_second_one_turns_the_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(mut browser) = Chromium::start(&folder.path().join("profile")) else {
+        println!("skipped: neither Chromium nor Chrome is on the path");
+        return;
+    };
+    scores::write(folder.path(), &scores::resnet18());
+    browser.open(&packlight_report::write(folder.path()).unwrap().page);
+    // Column 4 is the error, 2 the bytes in units of their own.
+    let mut sorted = |column: usize| -> Vec<f64> {
+        let script = format!(
+            "(() => {{ const table = document.querySelector('#codecs table');
+                table.tHead.rows[0].cells[{column}].querySelector('button').click();
+                return [...table.tBodies[0].rows].map((row) =>
+                    Number(row.cells[{column}].dataset.value)); }})()"
+        );
+        let values = browser.evaluate(&script);
+        values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+    };
+    for column in [2, 4] {
+        let (first, second) = (sorted(column), sorted(column));
+        assert_eq!(first.len(), 9);
+        assert!(first.is_sorted_by(|a, b| a >= b), "{first:?}");
+        assert!(second.is_sorted(), "{second:?}");
+    }
 }
 
 /// The notebooks' pages, where they have been made.

@@ -7,6 +7,8 @@ mod comparison;
 mod figures;
 mod grid;
 mod incomplete;
+mod scores;
+mod sensitivity;
 mod support;
 mod time;
 mod training;

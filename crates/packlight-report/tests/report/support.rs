@@ -11,7 +11,7 @@ pub(crate) const EPOCHS: u64 = 6;
 pub(crate) const STEPS: u64 = 23;
 
 /// A number in `[0, 1)` that looks random.
-fn noise(a: u64, b: u64, c: u64) -> f64 {
+pub(crate) fn noise(a: u64, b: u64, c: u64) -> f64 {
     let mut x = a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ b.wrapping_mul(0xD1B5_4A32_D192_ED03);
     x = (x ^ c.wrapping_add(0x94D0_49BB_1331_11EB)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     x = (x ^ (x >> 31)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -19,7 +19,7 @@ fn noise(a: u64, b: u64, c: u64) -> f64 {
 }
 
 /// ResNet-18's layers in forward order with the elements of each one's input.
-fn layers() -> Vec<(String, LayerKind, u64)> {
+pub(crate) fn layers() -> Vec<(String, LayerKind, u64)> {
     let mut all = vec![
         ("conv1".to_string(), LayerKind::Conv, 3 * 1024),
         ("bn1".to_string(), LayerKind::Norm, 8 * 1024),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use packlight::record::layout::{RUNS, STUDY};
+use packlight::record::layout::{RUNS, SENSITIVITY, STUDY};
 use packlight::report::{self, Summary};
 use packlight::spec::Collection;
 
@@ -16,7 +16,8 @@ use crate::output::{Output, say};
 /// Reads DIR/runs and writes DIR/index.html, one self-contained page, DIR/figures, each figure with
 /// its data, and DIR/tables. Failed and unfinished runs are included as far as they got; folders
 /// that hold no run of the study, such as copies, are left out and listed. If DIR/study.toml names
-/// other studies, each of them gets its own page, and DIR/index.html compares them.
+/// other studies, each of them gets its own page, and DIR/index.html compares them. What was measured
+/// of single layers, in DIR/sensitivity, has a page of its own, DIR/sensitivity.html.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -33,7 +34,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        study_folder::check(&self.dir, "report", &[STUDY, RUNS])?;
+        study_folder::check(&self.dir, "report", &[STUDY, RUNS, SENSITIVITY])?;
         if let Some(collection) = Collection::find(&self.dir)? {
             let summary = report::write_collection(&collection, &self.dir)?;
             summary.studies.iter().for_each(say_what_is_left_out);
@@ -55,7 +56,15 @@ impl Arguments {
             for finding in &summary.findings {
                 writeln!(out, "{}: {}", finding.verdict.word(), finding.headline)?;
             }
-            writeln!(out, "{}", summary.page.display())?;
+            if let Some(layers) = &summary.sensitivity {
+                for finding in &layers.findings {
+                    writeln!(out, "{finding}")?;
+                }
+                writeln!(out, "{}", layers.page.display())?;
+            }
+            if summary.sensitivity.as_ref().is_none_or(|layers| layers.page != summary.page) {
+                writeln!(out, "{}", summary.page.display())?;
+            }
         }
         Ok(ExitCode::SUCCESS)
     }

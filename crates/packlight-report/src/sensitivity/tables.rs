@@ -1,0 +1,222 @@
+//! The tables of the page, as HTML. Those of class `sortable` can be sorted where scripts run.
+
+use maud::{Markup, html};
+use packlight_figure::significant;
+
+use super::Sensitivity;
+use super::findings::concentration;
+use super::ranking::{Row, blocks, of_allocation, of_block, ranked};
+use crate::format::{bytes, cosine, count, list, multiple, percent};
+
+/// More codecs than this have their rankings folded away.
+const OPEN: usize = 2;
+
+/// A row for each codec: bytes and error at all layers, and where the error comes from.
+pub(crate) fn codecs(study: &Sensitivity) -> Markup {
+    html! {
+        div .wide tabindex="0" role="region" aria-label="Codecs" {
+            table .sortable {
+                thead {
+                    tr {
+                        th { "codec" }
+                        th .number { "layers" }
+                        th .number { "bytes kept" }
+                        th .number { "of exact" }
+                        th .number { "error" }
+                        th .number { "95 % interval" }
+                        th .number { "n" }
+                        th { "the most sensitive layers, and their share of the squared error" }
+                    }
+                }
+                tbody {
+                    @for (codec, plan) in study.uniform() {
+                        @let error = of_allocation(&study.measured, &plan);
+                        tr {
+                            td { b { (codec) } }
+                            td .number { (plan.codecs.iter().filter(|at| *at == codec).count()) }
+                            td .number data-value=(plan.bytes) { (bytes(Some(plan.bytes as f64))) }
+                            td .number { (multiple(Some(study.share(plan.bytes)))) }
+                            td .number data-value=(error.value) { (significant(error.value)) }
+                            td .number { (error.interval()) }
+                            td .number { (error.n) }
+                            td .text {
+                                @match concentration(study, codec) {
+                                    Some((share, first)) => {
+                                        (list(&first.iter().map(|row| row.layer.clone()).collect::<Vec<_>>()))
+                                        ": " (percent(share))
+                                    }
+                                    None => { "exact up to rounding" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p .small.muted {
+            "Each codec at every layer that was measured with it, all others exact. Bytes are all that is \
+             kept for the backward pass, masks and statistics included. Errors on this page are those that \
+             last, √(bias² + variance / 19) of the whole gradient, relative to its norm: every step errs by the \
+             bias in the same direction, but of the variance momentum leaves about a nineteenth. With a single draw \
+             the two cannot be told apart, and the whole error counts. A plan's error is predicted: the \
+             layers' own errors, each measured with all other layers exact, add as squares. For layers \
+             that pass no error on (convolutions, linear layers) this is exact. n is the number of batches over \
+             all points and seeds; intervals are bootstrapped over them."
+        }
+    }
+}
+
+/// A row for each block of layers, a column for each codec.
+pub(crate) fn by_block(study: &Sensitivity) -> Markup {
+    let blocks = blocks(&study.rows);
+    let of = |codec: &str| {
+        blocks.iter().map(|b| of_block(&study.measured, codec, b)).collect::<Vec<_>>()
+    };
+    let columns: Vec<_> = study.codecs.iter().map(|codec| of(codec)).collect();
+    let ends: Vec<(f64, f64)> = columns
+        .iter()
+        .map(|column| {
+            let values = column.iter().flatten().map(|error| error.value);
+            values.fold((f64::INFINITY, 0.0), |(low, high), v| (v.min(low), v.max(high)))
+        })
+        .collect();
+    html! {
+        div .wide.dense tabindex="0" role="region" aria-label="Totals by block" {
+            table .sortable {
+                thead {
+                    tr {
+                        th { "block" }
+                        @for codec in &study.codecs { th .number { (codec) } }
+                    }
+                }
+                tbody {
+                    @for (i, block) in blocks.iter().enumerate() {
+                        tr {
+                            td { code { (block) } }
+                            @for (column, (least, most)) in columns.iter().zip(&ends) {
+                                @match &column[i] {
+                                    Some(error) => {
+                                        td .number data-value=(error.value) {
+                                            @if error.value == *most && most > least { b { (significant(error.value)) " most" } }
+                                            @else if error.value == *least && most > least { (significant(error.value)) " least" }
+                                            @else { (significant(error.value)) }
+                                            br;
+                                            span .muted { (error.interval()) }
+                                        }
+                                    }
+                                    None => { td .number { "–" } }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p .small.muted {
+            "A block is the part of a layer's name before the last point. The error of the whole gradient \
+             with the codec at all layers of the block, predicted as above, with its 95 % interval."
+        }
+    }
+}
+
+/// The layers by how much the gradient suffers, a table for each codec.
+pub(crate) fn rankings(study: &Sensitivity) -> Markup {
+    html! {
+        p .small.muted {
+            "The layer at which a codec disturbs the gradient most comes first. Error: the lasting one of the whole \
+             gradient with this layer alone compressed, the root of the mean square. Cosine: between the gradients \
+             that the codec can change, those of the layer's own weight for convolutions and linear layers, \
+             all of them for others. LI ≤ 0: the share of samples (convolutions) or tokens (linear \
+             layers) whose learning indicator is at or below 0. An en dash means undefined or not measured."
+        }
+        @for codec in &study.codecs {
+            @let ranked = ranked(&study.rows, codec);
+            @if ranked.is_empty() {}
+            @else if study.codecs.len() > OPEN {
+                details open[*codec == study.codecs[0]] { summary { (codec) } (ranking(codec, &ranked)) }
+            } @else {
+                h3 { (codec) }
+                (ranking(codec, &ranked))
+            }
+        }
+    }
+}
+
+fn ranking(codec: &str, ranked: &[&Row]) -> Markup {
+    let last = ranked.len() - 1;
+    html! {
+        div .wide tabindex="0" role="region" aria-label={ "Layers by the error of " (codec) } {
+            table .sortable {
+                thead {
+                    tr {
+                        th { "layer" }
+                        th .number { "rank" }
+                        th { "kind" }
+                        th .number { "error" }
+                        th .number { "95 % interval" }
+                        th .number { "n" }
+                        th .number { "kept" }
+                        th .number { "uncompressed" }
+                        th .number { "cosine" }
+                        th .number { "LI ≤ 0" }
+                    }
+                }
+                tbody {
+                    @for (i, row) in ranked.iter().enumerate() {
+                        tr {
+                            td data-value=(row.layer) {
+                                code { (row.layer) }
+                                @if i == 0 && last > 0 { " " b { "most" } }
+                                @if i == last && last > 0 { " " span .muted { "least" } }
+                            }
+                            td .number { (i + 1) }
+                            td { (row.kind) }
+                            td .number data-value=(row.error.value) { (significant(row.error.value)) }
+                            td .number { (row.error.interval()) }
+                            td .number { (row.error.n) }
+                            td .number data-value=(row.kept) { (bytes(Some(row.kept as f64))) }
+                            td .number data-value=(row.raw) { (bytes(Some(row.raw as f64))) }
+                            (optional(row.cosine, cosine))
+                            (optional(row.nonpositive, percent))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A number that may be undefined; sorting puts it last.
+fn optional(value: Option<f64>, said: fn(f64) -> String) -> Markup {
+    html! {
+        @match value {
+            Some(value) => { td .number data-value=(value) { (said(value)) } }
+            None => { td .number data-value="" { "–" } }
+        }
+    }
+}
+
+/// The layers that have no rank, and those that were not measured.
+pub(crate) fn apart(study: &Sensitivity) -> Markup {
+    let layers = study.measured.layers().iter();
+    let (floor, others): (Vec<_>, Vec<_>) = layers.partition(|layer| layer.at_floor);
+    let name = |layer: &&packlight_allocation::LayerChoices| layer.facts.layer.clone();
+    let exact: Vec<String> = others.iter().filter(|l| l.choices.len() == 1).map(name).collect();
+    html! {
+        @if !floor.is_empty() {
+            h3 { "At the numerical floor" }
+            p {
+                "The exact gradient of these layers is as small as rounding makes it, so that their errors \
+                 have no meaning and no rank: "
+                b { (list(&floor.iter().map(name).collect::<Vec<_>>())) } "."
+            }
+        }
+        @if !exact.is_empty() {
+            h3 { "Left exact" }
+            p {
+                "Not measured, and exact in all allocations ("  (count(exact.len() as u64, "layer")) "): "
+                (list(&exact)) "."
+            }
+        }
+    }
+}

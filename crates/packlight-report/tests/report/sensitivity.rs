@@ -1,0 +1,261 @@
+//! The page on single layers.
+
+use packlight_record::{LayerKind, SensitivityRecord};
+use packlight_report::write;
+use packlight_spec::Point;
+
+use crate::scores::{self, facts, indicator, resnet18, score};
+use crate::support::{self, complete};
+use crate::table;
+
+/// Two layers of a block, one at the floor and one that no codec packs; two batches.
+///
+/// The whole gradient's norm is 2, so an error is half the root of the mean of `squared_error`.
+fn small() -> Vec<SensitivityRecord> {
+    let conv = LayerKind::Conv;
+    let mut records = vec![
+        facts(0, "a.x", conv, 1000),
+        facts(1, "a.y", conv, 400),
+        facts(2, "fc", LayerKind::Linear, 500),
+        facts(3, "norm", LayerKind::Norm, 300),
+    ];
+    for (batch, share) in [(0, 0.25), (1, 0.75)] {
+        let own = [
+            ("a.x", "q2", [0.16, 0.32][batch]), // mean 0.24: error sqrt(0.06)
+            ("a.y", "q2", 0.04),                // error 0.1
+            ("fc", "q2", 4.0),
+            ("a.x", "q8", 0.0004),                  // error 0.01
+            ("a.y", "q8", [0.0001, 0.0007][batch]), // mean 0.0004: error 0.01
+        ];
+        for (layer, codec, squared_error) in own {
+            let mut score = score(layer, codec, batch as u64, squared_error);
+            score.learning_indicator = (layer == "a.x").then(|| indicator(share));
+            if layer == "fc" {
+                score.fidelity.exact_norm = 1e-9;
+            }
+            if codec == "q8" {
+                score.kept_bytes = 250;
+            }
+            records.push(SensitivityRecord::Score(score));
+        }
+    }
+    records
+}
+
+fn page(study: &std::path::Path) -> String {
+    std::fs::read_to_string(study.join("sensitivity.html")).unwrap()
+}
+
+/// The part of the page between two of its ids.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let at = |id: &str| page.find(&format!("id=\"{id}\"")).unwrap();
+    &page[at(from)..at(to)]
+}
+
+#[test]
+fn the_ranking_has_the_values_that_were_computed_by_hand() {
+    let study = tempfile::tempdir().unwrap();
+    scores::write(study.path(), &small());
+    let summary = write(study.path()).unwrap();
+    assert!(
+        summary.page.ends_with("sensitivity.html") && !study.path().join("index.html").exists()
+    );
+    let rows = table(study.path(), "sensitivity-ranking");
+    assert_eq!(rows.len(), 5);
+    let row = |layer: &str, codec: &str| {
+        rows.iter().find(|row| row["layer"] == layer && row["codec"] == codec).unwrap()
+    };
+    let number = |layer: &str, codec: &str, column: &str| -> f64 {
+        row(layer, codec)[column].parse().unwrap()
+    };
+    let error = number("a.x", "q2", "error");
+    assert!((error - 0.06f64.sqrt()).abs() < 1e-12, "{error}");
+    // Resampling two batches gives either of them alone at the ends: squared errors 0.04 and 0.08.
+    assert!((number("a.x", "q2", "low") - 0.2).abs() < 1e-12);
+    assert!((number("a.x", "q2", "high") - 0.08f64.sqrt()).abs() < 1e-12);
+    assert_eq!(number("a.x", "q2", "n"), 2.0);
+    assert_eq!(
+        (number("a.x", "q2", "kept_bytes"), number("a.x", "q2", "raw_bytes")),
+        (100.0, 1000.0)
+    );
+    assert!((number("a.x", "q2", "cosine") - 0.9).abs() < 1e-12);
+    assert!((number("a.x", "q2", "li_nonpositive") - 0.5).abs() < 1e-12);
+    assert_eq!(row("a.y", "q2")["li_nonpositive"], "");
+    assert_eq!((&*row("fc", "q2")["at_floor"], &*row("a.y", "q2")["at_floor"]), ("true", "false"));
+
+    let page = page(study.path());
+    // All at q2, the floor included: 0.06 + 0.01 + 1; the block a alone: 0.07.
+    let codecs = between(&page, "codecs", "figures");
+    assert!(codecs.contains(">1.03</td>"), "the root of 1.07");
+    assert!(codecs.contains("<b>0.265 most</b>") || codecs.contains(">0.265<"), "the root of 0.07");
+    // Of the ranked layers' squares, 0.06 and 0.01, all come from these two.
+    assert!(codecs.contains("a.x and a.y: 100.0 %"));
+    let ranking = between(&page, "ranking", "data");
+    let (first, last) = (ranking.find("a.x</code> <b>most</b>"), ranking.find("a.y</code> <span"));
+    assert!(first.unwrap() < last.unwrap(), "the most sensitive layer comes first");
+    assert!(!ranking.contains("<code>fc</code>"), "a layer at the floor has no rank");
+    assert!(
+        ranking.contains("no rank: <b>fc</b>.")
+            && ranking.contains("exact in all allocations (1 layer): norm.")
+    );
+}
+
+#[test]
+fn findings_say_value_interval_and_n_and_claim_nothing_where_intervals_overlap() {
+    let study = tempfile::tempdir().unwrap();
+    let mut records = small();
+    // A codec of as many bytes as q8, whose errors spread over those of q8, and one that is worse.
+    for (codec, errors) in [("same", [0.0001, 0.0009]), ("worse", [0.01, 0.02])] {
+        for (batch, squared_error) in (0..).zip(errors) {
+            for layer in ["a.x", "a.y"] {
+                let mut score = score(layer, codec, batch, squared_error);
+                score.kept_bytes = 251;
+                records.push(SensitivityRecord::Score(score));
+            }
+        }
+    }
+    scores::write(study.path(), &records);
+    let findings = write(study.path()).unwrap().sensitivity.unwrap().findings;
+    let page = page(study.path());
+    for finding in &findings {
+        assert!(finding.contains("95 % interval") && finding.contains("n = 2"), "{finding}");
+        assert!(page.contains(finding), "{finding}");
+    }
+    let first = "With q2 at every layer the predicted error of the whole gradient is 1.03";
+    assert!(findings[0].starts_with(first), "{findings:?}");
+    assert!(findings[0].contains("of 2 layers: a.x 0.245 (95 % interval 0.200 to 0.283)"));
+    let equal = findings.iter().find(|f| f.contains("Of the 3 codecs that keep")).unwrap();
+    assert!(equal.contains("cannot be told apart"), "{equal}");
+
+    // Without `same`, q8 is certain to be better than `worse`.
+    let without =
+        |r: &&SensitivityRecord| !matches!(r, SensitivityRecord::Score(s) if s.codec == "same");
+    let records: Vec<_> = records.iter().filter(without).cloned().collect();
+    std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
+    scores::write(study.path(), &records);
+    let findings = write(study.path()).unwrap().sensitivity.unwrap().findings;
+    let equal = findings.iter().find(|f| f.contains("Of the 2 codecs that keep")).unwrap();
+    assert!(equal.contains("q8 disturbs the gradient least"), "{equal}");
+}
+
+#[test]
+fn a_whole_study_gives_every_figure_and_both_pages_know_each_other() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    scores::write(study.path(), &resnet18());
+    let summary = write(study.path()).unwrap();
+    assert!(summary.page.ends_with("index.html"));
+    let layers = summary.sensitivity.unwrap();
+    let names: Vec<_> =
+        layers.figures.iter().map(|f| f.file_stem().unwrap().to_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "sensitivity-map",
+            "sensitivity-levels",
+            "sensitivity-training-codecs",
+            "sensitivity-training-layers",
+            "sensitivity-bias",
+            "sensitivity-frontier",
+            "sensitivity-allocations",
+        ]
+    );
+    let page = page(study.path());
+    for (path, name) in layers.figures.iter().zip(names) {
+        roxmltree::Document::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+        assert!(path.with_extension("csv").exists());
+        for link in [format!("figures/{name}.svg"), format!("figures/{name}.csv")] {
+            assert!(page.contains(&format!("href=\"{link}\"")), "{link}");
+        }
+    }
+    assert!(layers.tables.iter().all(|table| table.exists()));
+    assert_eq!(page.matches("How to read this.").count(), layers.figures.len());
+    let index = std::fs::read_to_string(study.path().join("index.html")).unwrap();
+    assert!(index.contains("href=\"sensitivity.html\"") && page.contains("href=\"index.html\""));
+    for forbidden in ["http:", "https:", "//cdn", "<script src", "<link", "@import", "url("] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+
+    // Without scores at a second point there is no course over training, and its figures go.
+    let start = |r: &&SensitivityRecord| !matches!(r, SensitivityRecord::Score(s) if s.point != Point::START);
+    let records: Vec<_> = resnet18().iter().filter(start).cloned().collect();
+    std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
+    scores::write(study.path(), &records);
+    assert_eq!(write(study.path()).unwrap().sensitivity.unwrap().figures.len(), 5);
+    assert!(!study.path().join("figures/sensitivity-training-codecs.svg").exists());
+    assert!(study.path().join("figures/loss-and-accuracy.svg").exists());
+}
+
+#[test]
+fn a_log_that_is_empty_damaged_or_torn_is_told_with_what_to_do() {
+    let study = tempfile::tempdir().unwrap();
+    let path = scores::write(study.path(), &[]);
+    let error = write(study.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("no score has been measured yet") && error.contains("packlight sensitivity")
+    );
+
+    scores::write(study.path(), &small());
+    let whole = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, whole.replacen("a.x", "b.x", 1)).unwrap();
+    let error = write(study.path()).unwrap_err().to_string();
+    assert!(error.contains("scores.jsonl") && error.contains("line 1: checksum"), "{error}");
+    assert!(error.contains("remove this file and run `packlight sensitivity"), "{error}");
+
+    std::fs::write(&path, format!("{whole}{{\"crc\":\"12")).unwrap();
+    write(study.path()).unwrap();
+    assert!(page(study.path()).contains("The measurement was interrupted"));
+
+    // A codec that was not tried on every batch is left out, and the page says so.
+    let last = whole.lines().count() - 1;
+    let without_last: Vec<&str> = whole.lines().take(last).collect();
+    std::fs::write(&path, without_last.join("\n") + "\n").unwrap();
+    write(study.path()).unwrap();
+    assert!(page(study.path()).contains("<li>a.y, q8: was not measured"));
+}
+
+#[test]
+fn bias_and_spread_are_the_parts_of_the_error() {
+    let study = tempfile::tempdir().unwrap();
+    let mut records = small();
+    scores::write(study.path(), &records);
+    write(study.path()).unwrap();
+    let csv = study.path().join("figures/sensitivity-bias.csv");
+    assert!(!csv.exists(), "one draw tells nothing of them");
+    for record in &mut records {
+        if let SensitivityRecord::Score(score) = record {
+            // Half of the error of `a.x`, none of that of `a.y`, which is estimated below 0.
+            let part = if score.layer == "a.x" { 0.5 } else { -0.1 };
+            (score.draws, score.squared_bias) = (2, Some(part * score.squared_error));
+        }
+    }
+    std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
+    scores::write(study.path(), &records);
+    write(study.path()).unwrap();
+    let mut found = csv::Reader::from_path(csv).unwrap();
+    let rows: Vec<(String, String, f64, f64)> = found.deserialize().map(Result::unwrap).collect();
+    let row = |codec: &str, layer: &str| {
+        let row = rows.iter().find(|row| row.0 == codec && row.1 == layer).unwrap();
+        (row.2.powi(2), row.3.powi(2))
+    };
+    let close = |found: (f64, f64), expected: (f64, f64)| {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(near(found.0, expected.0) && near(found.1, expected.1), "{found:?}");
+    };
+    close(row("q2", "a.x"), (0.03, 0.03));
+    close(row("q2", "a.y"), (0.0, 0.011));
+    // All layers: the sums, 0.03 less 0.001, and 0.03 and 0.011.
+    close(row("q2", ""), (0.029, 0.041));
+    assert!(rows.iter().all(|row| row.1 != "fc"), "a layer at the floor is left out");
+}
+
+#[test]
+fn runs_are_reported_where_no_layer_was_measured_yet() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &complete());
+    scores::write(study.path(), &[]);
+    let summary = write(study.path()).unwrap();
+    assert!(summary.sensitivity.is_none() && !study.path().join("sensitivity.html").exists());
+    let index = std::fs::read_to_string(study.path().join("index.html")).unwrap();
+    assert!(!index.contains("sensitivity.html"));
+}
