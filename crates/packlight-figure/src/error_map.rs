@@ -47,7 +47,7 @@ pub struct ErrorRow<'a> {
 }
 
 const HOW_TO_READ: &str = "A row for each layer, the input at the top, and a column for each codec: the \
-    error |h − g| / |g| of the whole gradient where this layer alone is compressed by this codec, as \
+    lasting error of the whole gradient where this layer alone is compressed by this codec, as \
     the root of the mean square over batches, draws, seeds and points of training. The darker, the \
     larger the error. A gap means that the codec was not measured there; hatched rows are layers whose \
     own gradient is at the numerical floor, so that its error says nothing. A pointer over a cell \

@@ -36,7 +36,7 @@ pub struct CodecLevels<'a> {
 const PANEL: u32 = 340;
 
 const HOW_TO_READ: &str = "One panel for each codec that was measured at several levels, all with the same \
-    axes: the error |h − g| / |g| of the whole gradient where one layer alone is compressed, against the \
+    axes: the lasting error of the whole gradient where one layer alone is compressed, against the \
     share of that layer's input that is kept; further down and to the left is better. Each thin grey line is \
     a layer. The black line is the median of error and share over the layers at each level; the band \
     holds the middle half of the layers. The layers with the largest and the smallest error, on average \

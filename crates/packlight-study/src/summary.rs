@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use crate::sensitivity::SensitivitySummary;
+
 /// The outcome of a collection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CollectionSummary {
     /// What the collection is about.
     pub title: String,
@@ -12,12 +14,15 @@ pub struct CollectionSummary {
 }
 
 /// The outcome of a study.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StudySummary {
     /// The study's name.
     pub study: String,
     /// The outcomes of its runs, in the order in which they ran.
     pub runs: Vec<RunSummary>,
+    /// What was measured of single layers, if the study asks for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sensitivity: Option<SensitivitySummary>,
 }
 
 /// The outcome of a run.

@@ -14,6 +14,7 @@ use crate::lock::Lock;
 use crate::progress::{Event, Progress};
 use crate::run::{Run, Standing, remove};
 use crate::run_trainer::{Ending, RunTrainer, Watch};
+use crate::sensitivity::{self, SensitivitySummary};
 use crate::spec::{Collection, Member, Study, read_study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 use crate::{Error, Result};
@@ -52,8 +53,9 @@ impl Default for Options<'static> {
 }
 
 /// Runs the study in `folder`: each plan with each seed, and all plans of a seed before the next
-/// seed. Afterwards it times a step of each plan beside the exact plan's; see
-/// [`Timings`](packlight_record::Timings).
+/// seed. Afterwards it times a step of each plan beside the exact plan's (see
+/// [`Timings`](packlight_record::Timings)) and measures single layers, if the study asks for that, as
+/// [`measure_sensitivity`](crate::measure_sensitivity) does.
 ///
 /// Skips finished runs and resumes unfinished ones, unless `options` says to overwrite them. A run
 /// that fails is recorded as failed, and the others continue.
@@ -61,7 +63,8 @@ impl Default for Options<'static> {
 /// # Errors
 /// Returns an error, before it times or changes anything, if the study or its data cannot be read,
 /// a plan does not fit the model or its batches, another process runs the study, or a run was
-/// started with another study or other data. After that, returns only [`Error::Interrupted`].
+/// started with another study or other data. After that, returns only [`Error::Interrupted`], or why
+/// single layers cannot be measured.
 pub fn run_study(
     folder: &Path,
     options: &Options<'_>,
@@ -70,7 +73,8 @@ pub fn run_study(
     let sweep = Sweep::prepare(folder, String::new(), read_study(folder)?, options, progress)?;
     sweep.check(options, progress)?;
     let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
-    Ok(StudySummary { study: sweep.study.name.clone(), runs })
+    let sensitivity = sweep.measure(options, progress)?;
+    Ok(StudySummary { study: sweep.study.name.clone(), runs, sensitivity })
 }
 
 /// Runs the studies of the collection in `folder` one after another, each as [`run_study`] does.
@@ -97,11 +101,15 @@ pub fn run_collection(
         sweep.check(options, progress).map_err(|e| of(name, e))?;
     }
     let mut runs = run_all(&sweeps, options, progress)?.into_iter();
-    let of = |sweep: &Sweep| StudySummary {
-        study: sweep.study.name.clone(),
-        runs: runs.by_ref().take(sweep.size()).collect(),
-    };
-    Ok(CollectionSummary { title: collection.title, studies: sweeps.iter().map(of).collect() })
+    let mut studies = Vec::new();
+    for (sweep, name) in sweeps.iter().zip(&names) {
+        studies.push(StudySummary {
+            study: sweep.study.name.clone(),
+            runs: runs.by_ref().take(sweep.size()).collect(),
+            sensitivity: sweep.measure(options, progress).map_err(|e| of(name, e))?,
+        });
+    }
+    Ok(CollectionSummary { title: collection.title, studies })
 }
 
 /// A study with everything that its runs need. It holds the study's lock.
@@ -116,6 +124,16 @@ pub(crate) struct Sweep {
 }
 
 impl Sweep {
+    /// Measures single layers, if the study asks for that.
+    fn measure(
+        &self,
+        options: &Options<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<Option<SensitivitySummary>> {
+        let spec = self.study.sensitivity.clone();
+        spec.map(|spec| sensitivity::measure(self, spec, options, progress)).transpose()
+    }
+
     /// Reads the data and checks that every plan fits the model.
     pub(crate) fn prepare(
         folder: &Path,

@@ -4,11 +4,13 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{STUDY, json, packlight, stderr, study};
+use packlight::record::{Record, read_log};
 
 /// A convolution, a norm and a linear layer, codecs that round at random, remember or pass errors on.
 fn text() -> String {
@@ -118,4 +120,40 @@ fn a_collection_is_refused_with_one_of_its_studies() {
     assert!(
         stderr(&output).contains("holds several studies; give the folder of one of them, such as")
     );
+}
+
+#[test]
+fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
+    let text = STUDY
+        .replace("pool2 = \"pool2\"\nmixed = \"layer1.*=none,default=pool4\"", "none = \"none\"");
+    let table = "\n[sensitivity]\ncodecs = [\"q4\", \"q1\", \"pool2\"]\nbatches = 2\n";
+    let dir = study(&format!("{text}{table}"));
+    // Measured after the run, so that the report has both pages.
+    let output = common::run(dir.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let report = packlight(["report"]).arg(dir.path()).output().unwrap();
+    assert!(report.status.success(), "{}", stderr(&report));
+    for page in ["index.html", "sensitivity.html"] {
+        assert!(dir.path().join(page).is_file(), "{page}");
+    }
+    let arguments = ["--budget", "0.5x", "--verify", "--json"];
+    let found = json(&packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap());
+    assert!(found["bytes"].as_u64().unwrap() <= found["budget"].as_u64().unwrap());
+    assert_eq!(found["bytes"], found["least_bytes"], "these codecs keep the same of any data");
+    let verified = dir.path().join("verify-allocated-0_5x");
+    assert_eq!(found["verified"]["page"], verified.join("index.html").to_string_lossy().as_ref());
+    assert!(verified.join("index.html").is_file());
+    // The ledger of training with the plan counts what was foretold.
+    let log = verified.join("runs/allocated-0_5x-seed7/records.jsonl");
+    let records: Vec<Record> = read_log(&log).unwrap().values;
+    let mut kept = BTreeMap::new();
+    for record in records {
+        if let Record::Kept { step, payload, metadata, .. } = record {
+            *kept.entry(step).or_insert(0) += payload + metadata;
+        }
+    }
+    assert_eq!(kept.values().max(), Some(&found["bytes"].as_u64().unwrap()), "{kept:?}");
+    let runs = found["verified"]["runs"]["runs"].as_array().unwrap();
+    let of = |name: &str| runs.iter().any(|run| run["run"] == format!("{name}-seed7"));
+    assert!(of("none") && of("random-1"), "{runs:?}");
 }

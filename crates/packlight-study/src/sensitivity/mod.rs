@@ -71,20 +71,32 @@ pub fn measure_sensitivity(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<SensitivitySummary> {
-    let begun = Instant::now();
     let study = read_study(folder)?;
-    let invalid = |reason| Error::Study { path: folder.join(STUDY), reason };
     let Some(spec) = study.sensitivity.clone() else {
         let reason = "it has no table `[sensitivity]`, which says what to measure; add one, such as \
                       `[sensitivity]` with `codecs = [\"q8\", \"q2\"]`";
-        return Err(invalid(reason.to_owned()));
+        return Err(Error::Study { path: folder.join(STUDY), reason: reason.to_owned() });
     };
-    let codecs = codecs_to_measure(&spec)
-        .map_err(|reason| invalid(format!("sensitivity.codecs: {reason}")))?;
     let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
+    measure(&sweep, spec, options, progress)
+}
+
+/// Measures what `spec` asks for of the study's network.
+pub(crate) fn measure(
+    sweep: &Sweep,
+    spec: SensitivitySpec,
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<SensitivitySummary> {
+    let begun = Instant::now();
+    let invalid = |reason| Error::Study {
+        path: sweep.folder.join(STUDY),
+        reason: format!("sensitivity.codecs: {reason}"),
+    };
+    let codecs = codecs_to_measure(&spec).map_err(invalid)?;
     let exact =
         NamedPlan { name: "none".to_owned(), spec: "none".to_owned(), epochs: None, from: None };
-    let home = folder.join(SENSITIVITY);
+    let home = sweep.folder.join(SENSITIVITY);
     if options.overwrite {
         remove(&home)?;
     }
@@ -94,7 +106,7 @@ pub fn measure_sensitivity(
 
     let trainer = |seed| RunTrainer::new(&sweep.study, &sweep.data, &sweep.model, &exact, seed);
     let first = trainer(sweep.study.seeds[0])?;
-    let table = survey_table(&sweep, &first, spec, &codecs)?;
+    let table = survey_table(sweep, &first, spec, &codecs)?;
     for refusal in &table.refusals {
         progress.event(Event::Warning { text: refusal });
     }

@@ -10,7 +10,7 @@ use packlight::study::{
     Collection, Options, Outcome, StudySummary, data, read_study, run_collection, run_study,
 };
 
-use super::{SOME_FAILED, study_folder, use_threads};
+use super::{SOME_FAILED, sensitivity, study_folder, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
 use crate::signals::stop_on_signals;
@@ -19,7 +19,8 @@ use crate::signals::stop_on_signals;
 ///
 /// Reads DIR/study.toml and writes the records of each run into a folder in DIR/runs. Finished runs
 /// are skipped; unfinished runs resume where they were stopped or killed. Before training, it times
-/// a few steps of each plan and prints how long the study will take. If DIR/study.toml names other
+/// a few steps of each plan and prints how long the study will take. What a table `[sensitivity]` asks for
+/// is measured after the runs, as `packlight sensitivity DIR` does. If DIR/study.toml names other
 /// studies (`studies = ["vit", "mixer"]`), DIR/vit and then DIR/mixer are run.
 ///
 /// Ctrl-C, SIGTERM and SIGHUP stop it after the current step, with a checkpoint; a second signal
@@ -121,5 +122,6 @@ pub(super) fn tell(out: &mut Output, summary: &StudySummary, folder: &Path) -> a
             Outcome::Failed { reason } => writeln!(out, "{}: failed: {reason}", run.run)?,
         }
     }
-    writeln!(out, "records are in {}", folder.display())
+    writeln!(out, "records are in {}", folder.display())?;
+    summary.sensitivity.iter().try_for_each(|measured| sensitivity::tell(out, measured))
 }

@@ -101,7 +101,7 @@ impl Arguments {
 }
 
 /// Prints what was measured.
-fn tell(out: &mut Output, summary: &SensitivitySummary) -> anyhow::Result<()> {
+pub(super) fn tell(out: &mut Output, summary: &SensitivitySummary) -> anyhow::Result<()> {
     let SensitivitySummary { scores, measured, layers, codecs, .. } = summary;
     writeln!(out, "{scores} scores of {layers} layers with {}", codecs.join(", "))?;
     writeln!(out, "{measured} of them are new")?;
