@@ -12,7 +12,10 @@ use crate::document::document;
 use crate::figures::{Network, Source, collection_figure};
 use crate::page::drawing_in;
 use crate::report::{Report, write_figure};
-use crate::{Error, Result, Summary, answers, file, format, html_tables, notices};
+use crate::sensitivity::PAGE;
+use crate::{
+    Error, Result, SensitivitySummary, Summary, answers, file, format, html_tables, notices,
+};
 
 /// The files of a collection's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,9 +48,10 @@ pub fn write_collection(collection: &Collection, folder: &Path) -> Result<Collec
         };
         studies.push(report.write(&folder.join(name))?);
         let source = report.source();
+        let layers = studies.last().and_then(|summary| summary.sensitivity.as_ref());
         columns.push(Column::new(name, &source));
         networks.push(Network::new(name, &source));
-        sections.push(section(name, &source)?);
+        sections.push(section(name, &source, layers)?);
     }
     if studies.is_empty() {
         return Err(Error::NoRuns { study: folder.into(), runs: folder.into() });
@@ -113,8 +117,9 @@ fn body(
     }
 }
 
-/// One study: its comparison table and its trade-offs, as on its own page.
-fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
+/// One study: what was found of its single layers, its comparison table and its trade-offs, as on its own
+/// pages.
+fn section(name: &str, source: &Source<'_>, layers: Option<&SensitivitySummary>) -> Result<Markup> {
     let figures = source.tradeoffs()?;
     Ok(html! {
         section #(name) {
@@ -123,6 +128,14 @@ fn section(name: &str, source: &Source<'_>) -> Result<Markup> {
             p {
                 a href={ (name) "/index.html" } { "The study's own page" }
                 ": all memory measurements, what the papers report, every figure and every layer."
+            }
+            @if let Some(layers) = layers {
+                h3 { "Single layers" }
+                ul { @for finding in &layers.findings { li { (finding) } } }
+                p {
+                    a href={ (name) "/" (PAGE) } { "The page on single layers" }
+                    ": the ranking, every layer with every codec, and what each budget of bytes allows."
+                }
             }
             (notices::shortened(&source.study.scales()))
             (html_tables::head_to_head(source))

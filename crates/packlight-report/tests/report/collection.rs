@@ -5,7 +5,7 @@ use std::path::Path;
 use packlight_report::{CollectionSummary, write_collection};
 use packlight_spec::Collection;
 
-use crate::support;
+use crate::{scores, support};
 
 /// The page of a collection of the made-up studies of these names and seeds.
 fn written(folder: &Path, studies: &[(&str, &[u64])], named: &str) -> (CollectionSummary, String) {
@@ -101,4 +101,20 @@ fn studies_without_runs_are_named() {
     let (summary, page) = written(folder.path(), &studies, "['first', 'second']");
     assert_eq!(summary.missing, ["second"]);
     assert!(page.contains("and second has not been started"), "{page}");
+}
+
+#[test]
+fn what_was_found_of_single_layers_stands_in_the_study_s_section() {
+    let folder = tempfile::tempdir().unwrap();
+    scores::write(&folder.path().join("second"), &scores::resnet18());
+    let studies = [("first", &[1][..]), ("second", &[1][..])];
+    let (summary, page) = written(folder.path(), &studies, "['first', 'second']");
+    assert_eq!(page.matches("sensitivity.html").count(), 1);
+    let section = &page[page.find("<section id=\"second\">").unwrap()..];
+    assert!(section.contains("<a href=\"second/sensitivity.html\">"));
+    let found = &summary.studies[1].sensitivity.as_ref().unwrap().findings;
+    assert!(!found.is_empty());
+    for finding in found {
+        assert!(section.contains(&format!("<li>{finding}</li>")), "{finding}");
+    }
 }
