@@ -17,7 +17,7 @@ pub struct Chosen {
     pub codec: Option<usize>,
     /// Bytes kept of its input.
     pub kept: f64,
-    /// The error of the whole gradient that this layer alone makes, `|h - g| / |g|`.
+    /// The error that this layer alone makes in the whole gradient, relative to its norm.
     pub error: f64,
 }
 

@@ -12,7 +12,7 @@ use crate::{Caption, Figure, Result, check, layers, not_empty, text, theme};
 /// What was measured of one codec at one layer, all other layers exact.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerError {
-    /// The error of the whole gradient, `|h - g| / |g|`.
+    /// The error of the whole gradient, relative to its norm.
     pub error: f64,
     /// The lower end of its 95 % interval.
     pub low: f64,

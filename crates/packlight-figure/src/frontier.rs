@@ -19,7 +19,7 @@ pub struct UniformPlan<'a> {
     pub family: Family,
     /// Bytes kept.
     pub bytes: f64,
-    /// The predicted error of the whole gradient, `|h - g| / |g|`.
+    /// The predicted error of the whole gradient, relative to its norm.
     pub error: f64,
     /// The lower end of its 95 % interval.
     pub low: f64,
