@@ -24,6 +24,7 @@ mod measured;
 mod neighbours;
 mod plan;
 mod random;
+mod split_mix;
 mod worst;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Allocations drawn at random, to compare others with.
 
-use crate::estimate::SplitMix64;
+use crate::split_mix::SplitMix64;
 use crate::{Allocation, Measured};
 
 /// After so many draws that save nothing there is no cheaper choice left.
