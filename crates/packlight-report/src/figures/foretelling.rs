@@ -2,7 +2,7 @@
 
 use packlight_figure::{Candidate, Cost, Family, Figure, tradeoff};
 
-use super::Source;
+use super::{ROUNDING, Source};
 use crate::bias_and_variance::gradient_errors;
 use crate::format::{count, list};
 use crate::plan::{PlanRow, mean};
@@ -12,9 +12,6 @@ use crate::{Result, family};
 
 /// The share of the training that counts as early.
 const EARLY: f64 = 0.1;
-
-/// An error below this is rounding in f32: another order of the same sums.
-const ROUNDING: f64 = 1e-5;
 
 /// A family whose plans' ranks are further off than this share of all ranks, on average, is named.
 const FAR_OFF: f64 = 0.25;

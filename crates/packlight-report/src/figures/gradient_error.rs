@@ -2,7 +2,7 @@
 
 use packlight_figure::{Figure, Line, Panel, curves};
 
-use super::{Source, TOGETHER};
+use super::{ROUNDING, Source, TOGETHER};
 use crate::Result;
 use crate::bias_and_variance::{GradientError, gradient_errors};
 use crate::format::thousandths;
@@ -15,9 +15,6 @@ const HOW_TO_READ: &str = " Two whole backward passes over the same batch are co
     which they do. An error of 1 is as large as the gradient itself. Nothing is drawn where a value \
     is 0, as the axes are logarithmic, and no plan that differs by rounding alone. Grey lines are the \
     plans of the whole study with the lowest error, for comparison.";
-
-/// A mean error below this is rounding in f32: another order of the same sums.
-const ROUNDING: f64 = 1e-5;
 
 /// A panel's label, and its values for each seed.
 type Quantity = (&'static str, fn(&Course) -> &Vec<Vec<f64>>);

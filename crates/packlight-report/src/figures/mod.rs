@@ -44,6 +44,9 @@ pub(crate) struct FigureGroup {
 /// which are folded away.
 const TOGETHER: usize = 7;
 
+/// A mean error of a gradient below this is rounding in f32: another order of the same sums.
+const ROUNDING: f64 = 1e-5;
+
 /// All figures that there are records for, in the order of the page.
 ///
 /// # Errors
