@@ -25,7 +25,7 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A line that is not the last is damaged.
-    #[error("{}, line {line}: {reason}; the file is damaged: remove the run's folder and run it again", path.display())]
+    #[error("{}, line {line}: {reason}; the file is damaged: remove its folder, and train or measure again", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
