@@ -71,27 +71,30 @@ fn fewest_bytes(source: &Source<'_>) -> Answer {
     }
     let smaller: Vec<_> =
         candidates(source).into_iter().filter(|(_, held, _)| *held < 1.0).collect();
-    let outcome = |wanted: &[Outcome]| {
-        smaller.iter().find(|(_, _, comparison)| wanted.contains(&comparison.tested.outcome))
-    };
-    if let Some((plan, held, comparison)) = outcome(&[Outcome::Equivalent, Outcome::Gain]) {
+    let kept = smaller.iter().find(|(_, _, comparison)| {
+        matches!(comparison.tested.outcome, Outcome::Equivalent | Outcome::Gain)
+    });
+    if let Some((plan, held, comparison)) = kept {
         return answer(Some(plan), beside(*held, comparison));
     }
-    let open = [Outcome::Undecided, Outcome::Unfinished, Outcome::Shortened];
-    match (outcome(&open), smaller.is_empty()) {
+    let open = smaller.iter().find(|(_, _, comparison)| {
+        comparison.tested.outcome != Outcome::Loss && !comparison.loses_alone()
+    });
+    match (open, smaller.is_empty()) {
         (Some((plan, held, comparison)), _) => answer(
             None,
             format!(
-                "cannot say: no plan is shown to keep it. The smallest that is not shown to lose it \
-                 is {}: {}",
+                "cannot say: no plan is shown to keep it. The smallest whose own interval shows no \
+                 loss is {}: {}",
                 plan.plan.name,
                 beside(*held, comparison)
             ),
         ),
         (None, true) => answer(None, "no plan holds fewer bytes than the exact one".to_owned()),
-        (None, false) => {
-            answer(None, "every plan that holds fewer bytes loses accuracy".to_owned())
-        }
+        (None, false) => answer(
+            None,
+            "every plan that holds fewer bytes loses accuracy, if each is tested alone".to_owned(),
+        ),
     }
 }
 

@@ -80,10 +80,31 @@ impl Comparison {
             Outcome::Equivalent => format!("equivalent within {}", margin()),
             Outcome::Loss => "loss".to_owned(),
             Outcome::Gain => "gain".to_owned(),
-            Outcome::Undecided => format!("cannot say with n = {n}{}", self.more()),
+            Outcome::Undecided => match self.alone() {
+                None => format!("cannot say with n = {n}{}", self.more()),
+                Some(alone) => {
+                    format!(
+                        "a {alone} if tested alone, not among {}",
+                        count(self.plans as u64, "plan")
+                    )
+                }
+            },
             Outcome::Unfinished => "not judged before all runs finish".to_owned(),
             Outcome::Shortened => "not judged, since --scale shortened the runs".to_owned(),
         }
+    }
+
+    /// What the plan's own interval shows, without regard to how many other plans are tested: a `loss`
+    /// or a `gain`; `None` if it includes no difference.
+    fn alone(&self) -> Option<&'static str> {
+        let Paired { mean, .. } = self.difference;
+        let clear = self.difference.half_interval()? < mean.abs();
+        clear.then_some(if mean < 0.0 { "loss" } else { "gain" })
+    }
+
+    /// Whether the plan's own interval shows a loss, without regard to how many other plans are tested.
+    pub(crate) fn loses_alone(&self) -> bool {
+        self.alone() == Some("loss")
     }
 
     /// The number of seeds that would decide, if their differences spread as those of this study do.

@@ -139,6 +139,19 @@ fn only_seeds_that_both_have_are_compared_and_two_are_too_few() {
 }
 
 #[test]
+fn a_loss_that_only_the_correction_hides_is_not_called_open() {
+    let base = made::plan("none", 3, &[0.70, 0.71, 0.70]);
+    let worse = made::plan("q2", 3, &[0.50, 0.53, 0.49]); // p = 0.003
+    let mut plans = vec![base, worse];
+    plans.extend((0..39).map(|at| made::plan(&format!("other{at}"), 3, &[0.69, 0.72, 0.70])));
+    let found = compared(&plans);
+    assert_eq!(found[0].tested.outcome, Outcome::Undecided);
+    assert_eq!(found[0].verdict(), "a loss if tested alone, not among 40 plans");
+    assert!(found[0].loses_alone() && !found[1].loses_alone());
+    assert!(found[1].verdict().starts_with("cannot say with n = 3; "), "{}", found[1].verdict());
+}
+
+#[test]
 fn each_plan_is_compared_with_one_that_trained_alike() {
     let mut tuned = made::plan("last", 3, &[0.97, 0.98]);
     tuned.plan.from = Some("q4".into());

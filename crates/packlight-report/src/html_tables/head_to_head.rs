@@ -127,7 +127,8 @@ fn how_it_is_judged(source: &Source<'_>) -> Markup {
             "Equivalent means within " (margin()) ", a margin that is the same for all studies. Where a \
              number of seeds is given, so many would find a loss of " (margin()) ", or show that there is \
              none, with a probability of at least " (power) " % each, if the differences between seeds \
-             spread as these do. Intervals are not corrected."
+             spread as these do. Intervals are not corrected: what one of them shows is called a loss or a \
+             gain \"if tested alone\", since among so many plans some would show one by chance."
         }
     }
 }
