@@ -39,6 +39,17 @@ pub enum Error {
         /// The least budget that is not too small.
         least: u64,
     },
+    /// A plan gives a layer a codec whose error there is not known.
+    #[error("{codec} was not measured at {layer}")]
+    NotMeasured {
+        /// The layer.
+        layer: String,
+        /// The codec.
+        codec: String,
+    },
+    /// A plan checkpoints, shares residuals or freezes layers.
+    #[error("it does more than give layers codecs")]
+    MoreThanPacked,
 }
 
 fn list(points: &[Point]) -> String {

@@ -1,9 +1,9 @@
-//! An allocation as the text of a plan.
+//! Allocations as plans, and plans as allocations.
 
-use packlight_spec::Selector;
+use packlight_spec::{MemoryStrategy, PlanSpec, Selector};
 
-use crate::measured::EXACT;
-use crate::{Allocation, Measured};
+use crate::measured::{EXACT, LayerChoices};
+use crate::{Allocation, Error, Measured, Result};
 
 impl Measured {
     /// The plan that gives each layer its codec: `layer1.0.conv1=q2,...`, or `none` if all are exact.
@@ -27,5 +27,30 @@ impl Measured {
             true => EXACT.to_owned(),
             false => rules.join(","),
         }
+    }
+    /// The codecs that a plan gives the layers, with what they keep and the sum of their errors.
+    ///
+    /// # Errors
+    /// Returns an error if the plan does more than pack, or gives a layer a codec that was not measured
+    /// there.
+    pub fn of_plan(&self, plan: &PlanSpec) -> Result<Allocation> {
+        if plan.last.is_some() || plan.strategy != MemoryStrategy::default() {
+            return Err(Error::MoreThanPacked);
+        }
+        let choice = |layer: &LayerChoices| {
+            let facts = &layer.facts;
+            let selecting = plan.rules.iter().filter_map(|rule| {
+                Some((rule.selector.matches(&facts.layer, facts.kind)?, &rule.codec))
+            });
+            // Of equally specific rules the last one counts.
+            let codec = selecting.max_by_key(|rule| rule.0).map_or(EXACT, |rule| rule.1);
+            layer.position(codec).ok_or_else(|| Error::NotMeasured {
+                layer: facts.layer.clone(),
+                codec: codec.to_owned(),
+            })
+        };
+        let chosen: Vec<usize> = self.layers().iter().map(choice).collect::<Result<_>>()?;
+        let error = self.chosen(&chosen).map(|choice| choice.error.mean).sum();
+        Ok(self.allocation(&chosen, error, 0.0))
     }
 }

@@ -42,3 +42,22 @@ fn all_codecs_are_listed_once_in_the_order_of_the_log() {
     let measured = Measured::new(&records(&[layer(0, &[3, 1]), layer(1, &[1, 2])]), None).unwrap();
     assert_eq!(measured.codecs(), ["c3", "c1", "c2"]);
 }
+
+#[test]
+fn a_plan_as_a_user_writes_it_has_the_codecs_bytes_and_error_of_its_layers() {
+    let measured = Measured::new(&records(&network(6, 3)), None).unwrap();
+    let of = |plan: &str| measured.of_plan(&plan.parse().unwrap());
+    let best = measured.allocate(measured.exact_bytes() / 2, Objective::Sum).unwrap();
+    let back = of(&measured.plan(&best)).unwrap();
+    assert_eq!((&back.codecs, back.bytes), (&best.codecs, best.bytes));
+    assert!((back.error - best.error).abs() <= 1e-12 * best.error);
+    assert_eq!(of("c1").unwrap(), measured.uniform("c1").unwrap());
+    // From the least to the most specific; of equally specific rules the last one counts.
+    let mixed = of("layer2=c2,layer?=c0,lay*=c1,layer4=none,conv=c0,c0").unwrap();
+    assert_eq!(mixed.codecs, ["c1", "c1", "c2", "c1", "none", "c1"]);
+    let error = |plan: &str| of(plan).unwrap_err().to_string();
+    assert_eq!(error("layer3=q3"), "q3 was not measured at layer3");
+    for more in ["checkpoint=sqrt,c1", "last=1,default=c1"] {
+        assert_eq!(error(more), "it does more than give layers codecs");
+    }
+}

@@ -28,6 +28,15 @@ impl GradientError {
     }
 }
 
+/// The share of the training that counts as early.
+pub(crate) const EARLY: f64 = 0.1;
+
+/// The error at the first probed step of a finished run; `None` if that is not early.
+pub(crate) fn early_error(run: &Run) -> Option<GradientError> {
+    let last = (EARLY * run.steps()? as f64) as u64;
+    gradient_errors(std::iter::once(run)).into_iter().next().filter(|error| error.step <= last)
+}
+
 /// Bias and variance of a plan's gradient.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BiasAndVariance {

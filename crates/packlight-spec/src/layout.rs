@@ -16,3 +16,5 @@ pub const MEASUREMENTS: &str = "measurements.jsonl";
 pub const SENSITIVITY: &str = "sensitivity";
 /// The file in it with the measurements.
 pub const SCORES: &str = "scores.jsonl";
+/// What the names of folders begin with that hold studies of a plan beside its rivals, in a study's folder.
+pub const VERIFY: &str = "verify-";

@@ -156,4 +156,12 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let runs = found["verified"]["runs"]["runs"].as_array().unwrap();
     let of = |name: &str| runs.iter().any(|run| run["run"] == format!("{name}-seed7"));
     assert!(of("none") && of("random-1"), "{runs:?}");
+    // The page on single layers has what became of the predictions.
+    let report = json(&packlight(["report", "--json"]).arg(dir.path()).output().unwrap());
+    let findings = report["sensitivity"]["findings"].as_array().unwrap();
+    let last = findings.last().unwrap().as_str().unwrap();
+    assert!(last.contains("have a rank correlation of") && !last.contains("Left out"), "{last}");
+    let csv = dir.path().join("figures/sensitivity-calibration.csv");
+    let csv = std::fs::read_to_string(csv).unwrap();
+    assert!(csv.contains("\nallocated-0_5x,0,") && !csv.contains("none"), "{csv}");
 }

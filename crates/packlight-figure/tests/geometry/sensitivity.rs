@@ -1,8 +1,9 @@
 //! Figures of single layers: the map of errors, levels, the frontier, allocations.
 
 use packlight_figure::{
-    Chosen, CodecLevels, CodecParts, ErrorParts, ErrorRow, Family, LayerError, LayerLevels, Strip,
-    UniformPlan, allocation_strips, bias_and_variance, error_by_level, error_map, frontier,
+    Chosen, CodecLevels, CodecParts, ErrorParts, ErrorRow, Family, LayerError, LayerLevels,
+    PredictedPlan, Strip, UniformPlan, allocation_strips, bias_and_variance, calibration,
+    error_by_level, error_map, frontier,
 };
 
 use crate::caption;
@@ -203,4 +204,29 @@ fn bias_and_spread_stand_at_their_values_and_what_is_0_at_the_end() {
     close(inside[2].0, x.at(0.2), "spread of all");
     assert!(drawing.labels.iter().any(|l| l.text == "q2" && panel.holds(l.at, 0.0)));
     assert!(bias_and_variance(&caption("bias"), &[]).is_err());
+}
+
+#[test]
+fn predicted_and_measured_errors_stand_at_their_values_beside_the_diagonal() {
+    let family = Family::Exact;
+    let plan = |name, predicted, measured| PredictedPlan { name, family, predicted, measured };
+    let plans = [plan("small", 0.01, &[0.02, 0.04][..]), plan("large", 2.0, &[1.0][..])];
+    let figure = calibration(&caption("calibration"), &plans).unwrap();
+    let drawing = Drawing::of(&figure);
+    let panel = &drawing.panels()[0];
+    let (x, y) = (drawing.x_axis(panel), drawing.y_axis(panel));
+    let inside: Vec<_> =
+        drawing.circles.iter().map(|circle| circle.0).filter(|at| panel.holds(*at, 1.0)).collect();
+    for (at, (predicted, measured)) in inside.iter().zip([(0.01, 0.03), (2.0, 1.0)]) {
+        close(at.0, x.at(predicted), "predicted");
+        close(at.1, y.at(measured), "measured");
+    }
+    assert_eq!(inside.len(), 2);
+    for name in ["small", "large"] {
+        assert!(drawing.labels.iter().any(|l| l.text == name && panel.holds(l.at, 0.0)), "{name}");
+    }
+    let said = "small: predicted 0.0100, measured 0.0300 (0.0200 to 0.0400), n = 2";
+    assert!(drawing.hovers.iter().any(|(_, text)| text == said));
+    assert!(calibration(&caption("calibration"), &[]).is_err());
+    assert!(calibration(&caption("calibration"), &[plan("none", 1.0, &[])]).is_err());
 }

@@ -3,15 +3,12 @@
 use packlight_figure::{Candidate, Cost, Family, Figure, tradeoff};
 
 use super::{ROUNDING, Source};
-use crate::bias_and_variance::gradient_errors;
+use crate::bias_and_variance::early_error;
 use crate::format::{count, list};
 use crate::plan::{PlanRow, mean};
 use crate::statistics::rank::{Correlation, ranks, spearman};
 use crate::training::Training;
 use crate::{Result, family};
-
-/// The share of the training that counts as early.
-const EARLY: f64 = 0.1;
 
 /// A family whose plans' ranks are further off than this share of all ranks, on average, is named.
 const FAR_OFF: f64 = 0.25;
@@ -71,11 +68,9 @@ impl Source<'_> {
 
     /// What is known of a plan whose gradients are not exact; `None` if any seed lacks its early probe.
     fn course<'a>(&self, plan: &'a PlanRow) -> Option<Course<'a>> {
-        let errors = gradient_errors(self.study.of(&plan.plan.name));
         let early = |seed: u64| {
             let run = self.study.of(&plan.plan.name).find(|run| run.manifest.seed == seed)?;
-            let last = (EARLY * run.steps()? as f64) as u64;
-            errors.iter().find(|e| e.seed == seed && e.step <= last).map(|e| e.lasting())
+            early_error(run).map(|error| error.lasting())
         };
         let error: Vec<f64> = plan.runs.iter().map(|run| early(run.seed)).collect::<Option<_>>()?;
         let accuracy = plan.runs.iter().map(|run| run.accuracy).collect();

@@ -11,7 +11,7 @@ use crate::format::{multiple, percent};
 const ABOUT_EQUAL: f64 = 0.1;
 /// A codec whose errors add up to less than this is exact up to rounding, and nothing is said of its
 /// layers.
-const ROUNDING: f64 = 1e-5;
+pub(super) const ROUNDING: f64 = 1e-5;
 /// So many layers are named.
 const NAMED: usize = 3;
 
@@ -21,6 +21,7 @@ pub(crate) fn findings(study: &Sensitivity) -> Vec<String> {
     findings.extend(bearers(study));
     findings.extend(equal_bytes(study));
     findings.extend(at_the_knee(study));
+    findings.extend(study.verified.finding());
     findings
 }
 

@@ -11,6 +11,7 @@ mod page;
 mod ranking;
 mod scores;
 mod tables;
+mod verified;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use crate::report::write_figure;
 use crate::{Error, Result, file, format, stale, tables as csv};
 use ranking::Row;
 use scores::Scores;
+use verified::Verified;
 
 /// The page's file.
 pub(crate) const PAGE: &str = "sensitivity.html";
@@ -57,13 +59,16 @@ pub(crate) struct Sensitivity {
     frontier: Vec<Allocation>,
     /// The place of the knee in the frontier.
     knee: Option<usize>,
+    /// Plans that were trained to check what is predicted of them.
+    verified: Verified,
 }
 
 impl Sensitivity {
     /// Reads the scores of the study in `folder`; `None` if there is no log, or no score in it yet.
     ///
     /// # Errors
-    /// Returns an error if the log cannot be read, is damaged or mixes two studies.
+    /// Returns an error if the log cannot be read, is damaged or mixes two studies, or if a study that
+    /// verifies a plan cannot be read.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
         let Some(scores) = Scores::read(folder)? else { return Ok(None) };
         if scores.all().next().is_none() {
@@ -78,6 +83,7 @@ impl Sensitivity {
             title,
             codecs: scores.codecs(),
             knee: knee(&frontier),
+            verified: Verified::read(folder, &scores)?,
             scores,
             measured,
             rows,

@@ -8,6 +8,7 @@ use packlight_spec::Point;
 use packlight_spec::layout::{SCORES, SENSITIVITY};
 use polars::prelude::*;
 
+use crate::bias_and_variance::EARLY;
 use crate::tables::finite;
 use crate::{Error, Result};
 
@@ -71,6 +72,23 @@ impl Scores {
     pub(crate) fn batches_and_draws(&self) -> (u64, u64) {
         let most = |of: fn(&Score) -> u64| self.all().map(of).max().unwrap_or_default();
         (most(|score| score.batch + 1), most(|score| score.draws))
+    }
+
+    /// The records without scores that are not of early training, if there are early ones. Those `of_one_pass`
+    /// have the whole error instead of what averaging over steps leaves.
+    pub(crate) fn early(&self, of_one_pass: bool) -> Vec<SensitivityRecord> {
+        let is_early = |score: &Score| score.point.share() <= EARLY;
+        let any = self.all().any(is_early);
+        let mut records = self.records.clone();
+        records.retain(|r| !matches!(r, SensitivityRecord::Score(s) if any && !is_early(s)));
+        for record in &mut records {
+            if let SensitivityRecord::Score(score) = record
+                && of_one_pass
+            {
+                score.squared_bias = None;
+            }
+        }
+        records
     }
 
     /// The records without the scores of other seeds.

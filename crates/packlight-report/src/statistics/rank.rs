@@ -21,16 +21,24 @@ pub(crate) struct Correlation {
 /// The interval is that of the Fisher transformation, whose standard deviation is
 /// `sqrt(1.06 / (n - 3))` for ranks (Fieller, Hartley and Pearson, Biometrika 44, 1957).
 pub(crate) fn spearman(pairs: &[(f64, f64)]) -> Option<Correlation> {
-    let finite = |pair: &&(f64, f64)| pair.0.is_finite() && pair.1.is_finite();
-    let (x, y): (Vec<f64>, Vec<f64>) = pairs.iter().filter(finite).copied().unzip();
-    let n = x.len();
+    let n = finite(pairs).count();
     if n < FEWEST {
         return None;
     }
-    let value = pearson(&ranks(&x), &ranks(&y))?;
+    let value = correlation(pairs)?;
     let half = TWO_SIDED * (1.06 / (n - 3) as f64).sqrt();
     let [low, high] = [-half, half].map(|d| (value.clamp(-1.0, 1.0).atanh() + d).tanh());
     Some(Correlation { value, low, high, n })
+}
+
+/// The same correlation without an interval, for as few as three pairs.
+pub(crate) fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
+    let (x, y): (Vec<f64>, Vec<f64>) = finite(pairs).unzip();
+    (x.len() > 2).then(|| pearson(&ranks(&x), &ranks(&y)))?
+}
+
+fn finite(pairs: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
+    pairs.iter().copied().filter(|pair| pair.0.is_finite() && pair.1.is_finite())
 }
 
 /// The rank of each value, from 1; equal values share the mean of theirs.
@@ -82,6 +90,9 @@ mod tests {
     fn few_pairs_and_constants_have_none() {
         let pairs = [(1.0, 2.0), (2.0, 1.0), (3.0, 5.0), (4.0, 4.0), (5.0, 3.0)];
         assert_eq!(spearman(&pairs), None);
+        // Squared differences of ranks: 1 + 1 + 4 + 0 + 4.
+        assert!((correlation(&pairs).unwrap() - 0.5).abs() < 1e-12);
+        assert_eq!(correlation(&pairs[..2]), None);
         assert_eq!(spearman(&[(1.0, 2.0); 8]), None);
         let with_nan: Vec<(f64, f64)> =
             (0..6).map(|i| (f64::from(i), if i == 3 { f64::NAN } else { 1.0 })).collect();

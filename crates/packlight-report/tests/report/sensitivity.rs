@@ -1,11 +1,13 @@
 //! The page on single layers.
 
-use packlight_record::{LayerKind, SensitivityRecord};
+use std::path::Path;
+
+use packlight_record::{Draws, Fidelity, LayerKind, Record, RunState, SensitivityRecord};
 use packlight_report::write;
 use packlight_spec::Point;
 
 use crate::scores::{self, facts, indicator, resnet18, score};
-use crate::support::{self, complete};
+use crate::support::{self, Made, complete};
 use crate::table;
 
 /// Two layers of a block, one at the floor and one that no codec packs; two batches.
@@ -258,4 +260,131 @@ fn runs_are_reported_where_no_layer_was_measured_yet() {
     assert!(summary.sensitivity.is_none() && !study.path().join("sensitivity.html").exists());
     let index = std::fs::read_to_string(study.path().join("index.html")).unwrap();
     assert!(!index.contains("sensitivity.html"));
+}
+
+/// Scores as of [`small`] with another codec at `a.y`, and a hundredfold at the end of the training.
+fn scores_to_verify() -> Vec<SensitivityRecord> {
+    let mut records = small();
+    for batch in [0, 1] {
+        records.push(SensitivityRecord::Score(score("a.y", "pool2", batch, 0.16))); // error 0.2
+    }
+    for record in records.clone() {
+        if let SensitivityRecord::Score(mut score) = record {
+            score.state += " at the end";
+            (score.point, score.squared_error) = (Point::END, 100.0 * score.squared_error);
+            records.push(SensitivityRecord::Score(score));
+        }
+    }
+    records
+}
+
+/// Writes a study of plans whose runs compared a whole gradient at their first step.
+fn verify(study: &Path, plans: &[(&'static str, &'static str, &[f64])], draws: Option<Draws>) {
+    for (index, (plan, spec, errors)) in (0..).zip(plans) {
+        for (seed, error) in (1..).zip(*errors) {
+            let (epochs, planned, state) = (0, 1, RunState::Finished);
+            let made = Made { plan, spec, index, seed, factor: 1, epochs, planned, state };
+            let fidelity = Fidelity {
+                cosine: Some(0.9),
+                relative_error: Some(*error),
+                norm_ratio: Some(1.0),
+                snr_db: None,
+                exact_norm: 3.0,
+            };
+            let (epoch, step, parameter) = (0, 0, "fc.weight".into());
+            let record = Record::WholeGradient { epoch, step, parameter, fidelity, draws };
+            for run in support::write(study, &[made]) {
+                support::append(&run, &record);
+            }
+        }
+    }
+}
+
+/// Each plan of the calibration with its predicted and measured errors, a row for each seed.
+fn calibration(study: &Path) -> Vec<(String, f64, f64)> {
+    let csv = study.join("figures/sensitivity-calibration.csv");
+    let mut rows = csv::Reader::from_path(csv).unwrap();
+    let rows = rows.deserialize::<(String, u64, f64, f64)>().map(Result::unwrap);
+    rows.map(|row| (row.0, row.2, row.3)).collect()
+}
+
+#[test]
+fn verified_plans_have_correlation_and_calibration_that_were_computed_by_hand() {
+    let study = tempfile::tempdir().unwrap();
+    scores::write(study.path(), &scores_to_verify());
+    let first: [(_, _, &[f64]); 4] = [
+        ("none", "none", &[0.0]),
+        ("a", "a.x=q2", &[0.3, 0.5]),         // predicted sqrt(0.06)
+        ("b", "default=none,a.y=q2", &[0.5]), // predicted 0.1
+        ("other", "fc=q8", &[0.5]),
+    ];
+    verify(&study.path().join("verify-first"), &first, None);
+    write(study.path()).unwrap();
+    assert!(!page(study.path()).contains("rank correlation"), "of two plans");
+    assert!(!study.path().join("figures/sensitivity-calibration.svg").exists());
+
+    // Another study has one of them again, and a plan of the same name.
+    let second: [(_, _, &[f64]); 3] = [
+        ("again", "a.x=q2", &[9.0]),
+        ("b", "conv=q8", &[0.02]),       // predicted sqrt(0.0002)
+        ("pooled", "a.y=pool2", &[0.2]), // predicted 0.2
+    ];
+    verify(&study.path().join("verify-second"), &second, None);
+    let summary = write(study.path()).unwrap().sensitivity.unwrap();
+    let expected = [
+        ("a", 0.06f64.sqrt(), 0.3),
+        ("a", 0.06f64.sqrt(), 0.5),
+        ("b", 0.1, 0.5),
+        ("b of made-up", 0.0002f64.sqrt(), 0.02),
+        ("pooled", 0.2, 0.2),
+    ];
+    let found = calibration(study.path());
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.0 == expected.0 && found.2 == expected.2, "{found:?}");
+        assert!((found.1 - expected.1).abs() < 1e-12, "{found:?}");
+    }
+    // Ranks 4, 2, 1 and 3 by prediction, 3, 4, 1 and 2 by measurement: 1 - 6 (1 + 4 + 0 + 1) / 60.
+    let correlation = "rank correlation 0.40 (4 plans, too few for an interval)";
+    assert!(page(study.path()).contains(correlation));
+    // Ratios 0.4 / 0.245, 0.5 / 0.1, 0.02 / 0.0141 and 0.2 / 0.2.
+    let finding = summary.findings.last().unwrap();
+    for said in [
+        "rank correlation of 0.40",
+        "is 1.52 (median; 1.00 to 5.00, n = 4) times",
+        "; pooling 1.00 (n = 1); few bits 1.63 (median; 1.41 to 5.00, n = 3).",
+        "Left out: other (q8 was not measured at fc).",
+    ] {
+        assert!(finding.contains(said), "{said}: {finding}");
+    }
+}
+
+#[test]
+fn what_lasts_is_compared_where_passes_were_repeated() {
+    let study = tempfile::tempdir().unwrap();
+    let mut records = scores_to_verify();
+    for record in &mut records {
+        if let SensitivityRecord::Score(score) = record {
+            (score.draws, score.squared_bias) = (2, Some(0.0));
+        }
+    }
+    scores::write(study.path(), &records);
+    let plans: [(_, _, &[f64]); 3] =
+        [("a", "a.x=q2", &[0.5]), ("b", "a.y=q2", &[0.5]), ("c", "a.y=pool2", &[0.5])];
+    // Two draws of a codec without bias: their mean is off by the root of half the variance.
+    let draws = Draws { count: 2, bias: Some(0.3), variance: Some(0.18) };
+    for (draws, left, measured) in
+        [(None, 1.0, 0.5), (Some(draws), 1.0 / 19.0, (0.18f64 / 19.0).sqrt())]
+    {
+        let folder = study.path().join("verify-plan");
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).unwrap();
+        }
+        verify(&folder, &plans, draws);
+        write(study.path()).unwrap();
+        for (found, squared) in calibration(study.path()).iter().zip([0.06f64, 0.01, 0.04]) {
+            assert!((found.1 - (squared * left).sqrt()).abs() < 1e-12, "{found:?}");
+            assert!((found.2 - measured).abs() < 1e-9, "{found:?}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use packlight::allocation::{Allocation, Measured};
-use packlight::record::layout::RUNS;
+use packlight::record::layout::{RUNS, VERIFY};
 use packlight::study::{Options, StudySummary, data, read_study, run_study, write_variant};
 use serde::Serialize;
 
@@ -71,7 +71,7 @@ pub(super) fn verify(
     data_dir: Option<PathBuf>,
 ) -> anyhow::Result<Verified> {
     let title = format!("The plan {name} beside its rivals");
-    let folder = write_variant(dir, &format!("verify-{name}"), &title, plans)?;
+    let folder = write_variant(dir, &format!("{VERIFY}{name}"), &title, plans)?;
     let threads = read_study(&folder)?.threads();
     use_threads(threads)?;
     stop_on_signals(&STOP)?;

@@ -2,6 +2,7 @@
 
 mod allocations;
 mod bias;
+mod calibration;
 mod frontier;
 mod levels;
 mod map;
@@ -26,6 +27,7 @@ pub(crate) fn all(study: &Sensitivity) -> Result<Vec<Figure>> {
     figures.extend(study.bias()?);
     figures.extend(study.frontier_figure()?);
     figures.extend(study.allocations()?);
+    figures.extend(study.calibration()?);
     Ok(figures)
 }
 
