@@ -5,7 +5,7 @@ use packlight_figure::Family;
 use crate::codec_name::{family, methods};
 
 /// The family that all methods of a plan belong to.
-pub(crate) fn of_plan(spec: &str) -> Family {
+pub fn of_plan(spec: &str) -> Family {
     let mut families = methods(spec).filter(|method| *method != "none").map(of_method);
     match families.next() {
         None => Family::Exact,

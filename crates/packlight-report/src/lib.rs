@@ -50,6 +50,7 @@ use serde::Serialize;
 pub use answers::Answer;
 pub use collection::{CollectionSummary, write_collection};
 pub use error::{Error, Result};
+pub use family::of_plan as family_of_plan;
 pub use finding::{Finding, Verdict};
 pub use sensitivity::SensitivitySummary;
 pub use tables::Tables;

@@ -54,7 +54,7 @@ impl Show for Table {
 /// Whether the text is a number, a percentage or a dash.
 fn is_number(text: &str) -> bool {
     let digits = text.trim_end_matches('%').trim_end();
-    matches!(text, "-" | "–") || digits.replace(',', "").parse::<f64>().is_ok()
+    matches!(text, "-" | "–") || digits.replace(',', "").replace('−', "-").parse::<f64>().is_ok()
 }
 
 #[cfg(test)]
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn numbers_may_have_separators_and_percent_signs() {
-        for number in ["1", "-2.5", "1,627", "98.5 %", "1e-3", "–"] {
+        for number in ["1", "-2.5", "1,627", "98.5 %", "1e-3", "1.2e−4", "–"] {
             assert!(is_number(number), "{number}");
         }
         for text in ["", "conv1", "1x1", "%"] {
