@@ -10,7 +10,7 @@ use packlight_autograd::{Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Plan;
 use packlight_nn::model::{
-    Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Transformer, Vit,
+    Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Resnet50, Transformer, Vit,
 };
 use packlight_record::KeptKind;
 
@@ -62,6 +62,11 @@ fn resnet18() -> ModelSpec {
     spec.for_images(3, SIDE, 10).unwrap()
 }
 
+fn resnet50() -> ModelSpec {
+    let spec = ModelSpec::new(Resnet50 { width: WIDTH, ..Resnet50::default() });
+    spec.for_images(3, SIDE, 10).unwrap()
+}
+
 fn step_of(spec: &ModelSpec, plan: &str) -> Step {
     let (inputs, labels) = match spec.takes().is_pairs() {
         true => sequences(),
@@ -95,14 +100,17 @@ fn step(plan: &str) -> Step {
 
 #[test]
 fn checkpointing_changes_no_bit() {
-    let plain = step("none");
-    for plan in ["sqrt", "block", "cell", "1", "5"] {
-        let again = step(&format!("checkpoint={plan}"));
-        assert_eq!(plain.logits, again.logits, "{plan}");
-        assert_eq!(plain.gradients, again.gradients, "{plan}");
-        assert_eq!(plain.buffers, again.buffers, "{plan}");
-        assert!(again.ledger.peak() < plain.ledger.peak(), "{plan}");
-        assert_eq!(again.ledger.kept(), 0, "{plan}");
+    for spec in [resnet18(), resnet50()] {
+        let plain = step_of(&spec, "none");
+        for plan in ["sqrt", "block", "cell", "1", "5"] {
+            let name = format!("{} {plan}", spec.name());
+            let again = step_of(&spec, &format!("checkpoint={plan}"));
+            assert_eq!(plain.logits, again.logits, "{name}");
+            assert_eq!(plain.gradients, again.gradients, "{name}");
+            assert_eq!(plain.buffers, again.buffers, "{name}");
+            assert!(again.ledger.peak() < plain.ledger.peak(), "{name}");
+            assert_eq!(again.ledger.kept(), 0, "{name}");
+        }
     }
 }
 
@@ -219,6 +227,32 @@ fn auxiliary_residual_activation_changes_first_convolutions_of_its_blocks_alone(
 }
 
 #[test]
+fn the_first_bottleneck_block_is_in_no_group() {
+    let plain = step_of(&resnet50(), "none");
+    let auxiliary = step_of(&resnet50(), "ara=3:4:4:2");
+    assert_eq!(plain.logits, auxiliary.logits);
+    let expected = [
+        "layer1.2.conv1.weight",
+        "layer2.0.conv1.weight",
+        "layer2.0.downsample.0.weight",
+        "layer2.2.conv1.weight",
+        "layer2.3.conv1.weight",
+        "layer3.0.conv1.weight",
+        "layer3.0.downsample.0.weight",
+        "layer3.2.conv1.weight",
+        "layer3.3.conv1.weight",
+        "layer3.4.conv1.weight",
+        "layer4.0.conv1.weight",
+        "layer4.0.downsample.0.weight",
+        "layer4.2.conv1.weight",
+    ];
+    assert_eq!(changed(&plain, &auxiliary), expected);
+    let both = step_of(&resnet50(), "ara=3:4:4:2,checkpoint=cell");
+    assert!(changed(&auxiliary, &both).is_empty());
+    assert!(both.ledger.peak() < auxiliary.ledger.peak());
+}
+
+#[test]
 fn auxiliary_residual_activation_goes_with_checkpointed_cells() {
     let (auxiliary, both) = (step("ara=3:2:2:1"), step("ara=3:2:2:1,checkpoint=cell"));
     assert!(changed(&auxiliary, &both).is_empty());
@@ -268,6 +302,25 @@ fn fine_tuning_keeps_what_the_last_layers_need_and_no_more() {
     assert!(tuned.ledger.peak() * 5 < whole.ledger.peak());
     // Running statistics stay as they were made: means 0, variances 1.
     assert!(tuned.buffers.iter().all(|&value| value == 0.0 || value == 1.0));
+}
+
+#[test]
+fn of_a_bottleneck_block_the_projection_is_last() {
+    let tuned = step_of(&resnet50(), "last=8");
+    let trained: Vec<_> = tuned.gradients.keys().map(String::as_str).collect();
+    let expected = [
+        "fc.bias",
+        "fc.weight",
+        "layer4.0.conv3.weight",
+        "layer4.0.downsample.0.weight",
+        "layer4.1.conv1.weight",
+        "layer4.1.conv2.weight",
+        "layer4.1.conv3.weight",
+        "layer4.2.conv1.weight",
+        "layer4.2.conv2.weight",
+        "layer4.2.conv3.weight",
+    ];
+    assert_eq!(trained, expected);
 }
 
 /// The smallest models of tokens, with blocks enough to freeze some.

@@ -8,6 +8,7 @@ use packlight_nn::Parameters;
 use packlight_nn::model::{
     Inputs, MODELS, Mlp, Model, ModelSpec, Resnet18, Resnet20, Stem, Takes, Transformer, Vit,
 };
+use packlight_record::LayerKind;
 use toml::Table;
 
 fn resnet18(width: usize) -> ModelSpec {
@@ -60,6 +61,58 @@ fn resnet18_has_torchvisions_parameters() {
     assert_eq!(shape("conv1.weight"), [64, 3, 7, 7]);
     assert_eq!(shape("layer3.0.downsample.0.weight"), [256, 128, 1, 1]);
     assert_eq!(shape("fc.weight"), [1000, 512]);
+}
+
+#[test]
+fn deeper_residual_networks_have_torchvisions_parameters() {
+    for (name, parameters, convolutions, features) in [
+        ("resnet34", 21_797_672, 36, 512),
+        ("resnet50", 25_557_032, 53, 2048),
+        ("resnet101", 44_549_160, 104, 2048),
+        ("resnet152", 60_192_808, 155, 2048),
+    ] {
+        let spec = ModelSpec::named(name, Table::new()).unwrap().with("stem", "imagenet").unwrap();
+        let model = model(&spec.for_images(3, 224, 1000).unwrap(), 1);
+        assert_eq!(model.parameters().count(), parameters, "{name}");
+        let of_kind = |kind| model.save_points().iter().filter(|l| l.kind() == kind).count();
+        assert_eq!(of_kind(LayerKind::Conv), convolutions, "{name}");
+        let shape = |wanted: &str| {
+            let found = model.parameters().named().find(|(name, _)| *name == wanted);
+            found.map(|(_, var)| var.dims().to_vec())
+        };
+        assert_eq!(shape("fc.weight"), Some(vec![1000, features]), "{name}");
+        let bottleneck = features == 2048;
+        let first = bottleneck.then(|| vec![256, 64, 1, 1]);
+        assert_eq!(shape("layer1.0.downsample.0.weight"), first, "{name}");
+        assert_eq!(shape("layer4.2.bn3.bias"), bottleneck.then(|| vec![2048]), "{name}");
+        let last = if name == "resnet34" || name == "resnet50" { 5 } else { 22 };
+        assert!(shape(&format!("layer3.{last}.conv2.weight")).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn a_bottleneck_block_stands_in_torchvisions_order() {
+    let spec = ModelSpec::named("resnet50", Table::new()).unwrap().with("width", 4).unwrap();
+    let model = model(&spec.for_images(3, 32, 10).unwrap(), 1);
+    let names = names(model.parameters());
+    assert_eq!(names.len(), 161);
+    let start = names.iter().position(|name| name == "layer2.0.conv1.weight").unwrap();
+    let expected = ["conv1", "bn1", "bn1", "conv2", "bn2", "bn2", "conv3", "bn3", "bn3"];
+    let expected = expected.iter().chain(&["downsample.0", "downsample.1", "downsample.1"]);
+    for (name, expected) in names[start..].iter().zip(expected) {
+        assert!(name.starts_with(&format!("layer2.0.{expected}.")), "{name}");
+    }
+    let shape = |at: usize| model.parameters().named().nth(start + at).unwrap().1.dims().to_vec();
+    assert_eq!([shape(0), shape(3), shape(6)], [[8, 16, 1, 1], [8, 8, 3, 3], [32, 8, 1, 1]]);
+    assert_eq!(shape(9), [32, 16, 1, 1]);
+}
+
+#[test]
+fn resnet56_has_the_cifar_networks_parameters() {
+    let spec = ModelSpec::named("resnet56", Table::new()).unwrap();
+    let model = model(&spec.for_images(3, 32, 10).unwrap(), 1);
+    assert_eq!(model.parameters().count(), 853_018);
+    assert!(names(model.parameters()).contains(&"layer3.8.conv2.weight".to_owned()));
 }
 
 #[test]
@@ -229,7 +282,7 @@ fn a_study_writes_a_model_as_a_table() {
 #[test]
 fn what_a_table_gets_wrong_is_named_with_what_is_right() {
     for (text, expected) in [
-        ("name = 'resnet81'", "`resnet81` is none of resnet18, resnet20, mlp"),
+        ("name = 'resnet81'", "`resnet81` is none of resnet18, resnet34, resnet50"),
         ("name = 'resnet81'", "did you mean `resnet18`?"),
         ("name = 'resnet18'\nwidht = 8", "widht: resnet18 has no such option, it has width, stem"),
         ("name = 'resnet18'\nwidht = 8", "did you mean `width`?"),

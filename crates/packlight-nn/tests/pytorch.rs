@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
-use packlight_nn::model::{Inputs, Model, ModelSpec, Resnet18, Transformer, Vit};
+use packlight_nn::model::{Inputs, Model, ModelSpec, Resnet18, Resnet50, Transformer, Vit};
 use packlight_nn::{Plan, weights};
 
 /// In f64 all that is lost is what the files round to f32.
@@ -83,6 +83,12 @@ fn a_residual_network_agrees_with_pytorch() {
     let spec = spec.for_images(3, 16, 4).unwrap();
     compare("resnet18", &spec, "none");
     compare("resnet18", &spec, "pool2");
+}
+
+#[test]
+fn a_residual_network_of_bottleneck_blocks_agrees_with_pytorch() {
+    let spec = ModelSpec::new(Resnet50 { width: 2, ..Resnet50::default() });
+    compare("resnet50", &spec.for_images(3, 16, 4).unwrap(), "none");
 }
 
 #[test]

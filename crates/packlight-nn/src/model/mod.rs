@@ -1,4 +1,4 @@
-//! Models that a study can name: a file for each, and a line in [`MODELS`].
+//! Models that a study can name: a file for each, or for each family, and a line in [`MODELS`].
 
 mod architecture;
 mod facts;
@@ -9,8 +9,7 @@ mod mlp;
 mod options;
 mod patches;
 mod residual;
-mod resnet18;
-mod resnet20;
+mod resnet;
 mod spec;
 mod transformer;
 mod vit;
@@ -28,8 +27,7 @@ pub use list::{Entry, find, models, register};
 pub use mixer::Mixer;
 pub use mlp::Mlp;
 pub use options::{Key, Options};
-pub use resnet18::{Resnet18, Stem};
-pub use resnet20::Resnet20;
+pub use resnet::{Resnet18, Resnet20, Resnet34, Resnet50, Resnet56, Resnet101, Resnet152, Stem};
 pub use spec::ModelSpec;
 pub use transformer::{PADDING, Transformer};
 pub use vit::Vit;
@@ -40,7 +38,12 @@ use crate::{Builder, Error, MemoryStrategy, Module, Parameters, Plan, Result, we
 /// The models of this crate, in the order in which they are listed to users.
 pub const MODELS: &[Entry] = &[
     Entry::of::<Resnet18>(),
+    Entry::of::<Resnet34>(),
+    Entry::of::<Resnet50>(),
+    Entry::of::<Resnet101>(),
+    Entry::of::<Resnet152>(),
     Entry::of::<Resnet20>(),
+    Entry::of::<Resnet56>(),
     Entry::of::<Mlp>(),
     Entry::of::<Vit>(),
     Entry::of::<Mixer>(),

@@ -1,4 +1,4 @@
-//! Residual networks of basic blocks (He et al., "Deep residual learning for image recognition",
+//! Residual networks of basic or bottleneck blocks (He et al., "Deep residual learning for image recognition",
 //! CVPR 2016).
 
 use packlight_autograd::{Activation, op};
@@ -8,25 +8,52 @@ use crate::checkpointed::{Checkpointed, CheckpointedBlocks};
 use crate::layer::{BatchNorm2d, Conv2d, Conv2dConfig, Linear, LinearConfig, MaxPool2d, Relu};
 use crate::{Builder, Checkpointing, Error, Fan, Init, MemoryStrategy, Module, Result};
 
-/// A residual network: stem, stages of basic blocks, global mean and classifier.
+/// A residual network: stem, stages of blocks, global mean and classifier.
 pub(super) struct ResNet {
     conv1: Conv2d,
     bn1: BatchNorm2d,
     relu: Relu,
     max_pool: Option<MaxPool2d>,
-    blocks: CheckpointedBlocks<BasicBlock>,
+    blocks: CheckpointedBlocks<Block>,
     auxiliary_residual: bool,
     classifier: Linear,
 }
 
 /// What differs between ResNets.
 pub(super) struct Family {
+    pub(super) kind: BlockKind,
     /// The number of blocks in each stage.
     pub(super) blocks: &'static [usize],
     pub(super) shortcut: ShortcutKind,
     pub(super) fan: Fan,
     /// The classifier's name.
     pub(super) classifier: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum BlockKind {
+    /// Two 3x3 convolutions, of which the first has the stride.
+    Basic,
+    /// A 1x1 convolution, a 3x3 one with the stride, and a 1x1 one to four times the channels.
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// The kernel, stride and output channels of each convolution of a block.
+    fn convolutions(self, width: usize, stride: usize) -> Vec<(usize, usize, usize)> {
+        match self {
+            BlockKind::Basic => vec![(3, stride, width), (3, 1, width)],
+            BlockKind::Bottleneck => vec![(1, 1, width), (3, stride, width), (1, 1, 4 * width)],
+        }
+    }
+
+    /// The output channels of a block.
+    fn out(self, width: usize) -> usize {
+        match self {
+            BlockKind::Basic => width,
+            BlockKind::Bottleneck => 4 * width,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -64,7 +91,7 @@ impl ResNet {
             CheckpointedBlocks::new(builder, layout.len(), strategy.checkpoint, [], |index| {
                 let at = &layout[index];
                 let builder = builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
-                BasicBlock::new(&builder, at, family, strategy.checkpoint)
+                Block::new(&builder, at, family, strategy.checkpoint)
             })?;
 
         let channels = layout.last().map_or(width, |last| last.out);
@@ -112,6 +139,7 @@ struct Place {
     stage: usize,
     index: usize,
     channels: usize,
+    width: usize,
     out: usize,
     stride: usize,
     /// Whether its first convolutions save their group's first input instead of their own.
@@ -123,9 +151,11 @@ fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Ve
     let mut channels = width;
     for (stage, &count) in family.blocks.iter().enumerate() {
         for index in 0..count {
-            let out = width << stage;
+            let width = width << stage;
+            let out = family.kind.out(width);
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            places.push(Place { stage, index, channels, out, stride, shares_input: false });
+            let shares_input = false;
+            places.push(Place { stage, index, channels, width, out, stride, shares_input });
             channels = out;
         }
     }
@@ -144,34 +174,37 @@ fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Ve
         let reason = "`ara` goes with `checkpoint=cell`: other segments would cut its groups";
         return Err(Error::MemoryStrategy { reason: reason.into() });
     }
-    // A block of stride 2 reads the resolution of the stage before it, and belongs to that stage.
-    let mut last_stage = 0;
-    let mut in_stage = 0;
+    // A block of stride 2 reads what the blocks of the stage before it give out, and belongs to that
+    // stage. Groups begin anew where the channels change, so the first of all bottleneck blocks is in
+    // none.
+    let mut last_channels = width;
+    let mut alike = 0;
     for place in &mut places {
-        let reads = place.stage - usize::from(place.stride == 2);
-        in_stage = if reads == last_stage { in_stage } else { 0 };
-        last_stage = reads;
-        place.shares_input = in_stage % groups[reads] != 0;
-        in_stage += 1;
+        let stage = place.stage - usize::from(place.stride == 2);
+        alike = if place.channels == last_channels { alike } else { 0 };
+        last_channels = place.channels;
+        place.shares_input = alike % groups[stage] != 0;
+        alike += 1;
     }
     Ok(places)
 }
 
-/// Two 3x3 convolutions and a shortcut around them.
-struct BasicBlock {
+/// Convolutions, and a shortcut around them.
+struct Block {
     conv1: Conv2d,
-    rest: Checkpointed<Rest>,
+    cells: Vec<Checkpointed<Cell>>,
     shortcut: Shortcut,
-    relu2: Relu,
+    relu: Relu,
     shares_input: bool,
 }
 
-/// The part of a block between its first convolution and its sum.
-struct Rest {
-    bn1: BatchNorm2d,
-    relu1: Relu,
-    conv2: Conv2d,
-    bn2: BatchNorm2d,
+/// A part of a block from one convolution's output to that of the next, and in the last one to the
+/// sum.
+struct Cell {
+    bn: BatchNorm2d,
+    relu: Relu,
+    conv: Conv2d,
+    last_bn: Option<BatchNorm2d>,
 }
 
 enum Shortcut {
@@ -185,32 +218,44 @@ enum Shortcut {
     },
 }
 
-impl BasicBlock {
+impl Block {
     fn new(
         builder: &Builder,
         place: &Place,
         family: &Family,
         checkpoint: Option<Checkpointing>,
     ) -> Result<Self> {
-        let &Place { channels, out, stride, shares_input, .. } = place;
+        let &Place { channels, width, out, stride, shares_input, .. } = place;
         let init = Init::KaimingNormal(family.fan);
-        let conv1 = convolution(&builder.pp("conv1"), (channels, out), (3, stride), init)?;
-        let rest = || {
-            Ok(Rest {
-                bn1: BatchNorm2d::new(&builder.pp("bn1"), out)?,
-                relu1: Relu::new(&builder.pp("relu1"))?,
-                conv2: convolution(&builder.pp("conv2"), (out, out), (3, 1), init)?,
-                bn2: BatchNorm2d::new(&builder.pp("bn2"), out)?,
-            })
+        let convolutions = family.kind.convolutions(width, stride);
+        let count = convolutions.len();
+        let conv = |number: usize, channels| {
+            let (kernel, stride, out) = convolutions[number - 1];
+            let builder = builder.pp(format!("conv{number}"));
+            convolution(&builder, (channels, out), (kernel, stride), init)
+        };
+        let bn = |number: usize| {
+            BatchNorm2d::new(&builder.pp(format!("bn{number}")), convolutions[number - 1].2)
+        };
+        let cell = |number: usize| {
+            let make = || {
+                Ok(Cell {
+                    bn: bn(number)?,
+                    relu: Relu::new(&builder.pp(format!("relu{number}")))?,
+                    conv: conv(number + 1, width)?,
+                    last_bn: (number + 1 == count).then(|| bn(count)).transpose()?,
+                })
+            };
+            match checkpoint {
+                Some(Checkpointing::Cells) => {
+                    Checkpointed::recomputed(&builder.pp(format!("cell{number}")), [], make)
+                }
+                _ => Ok(Checkpointed::plain(make()?)),
+            }
         };
         Ok(Self {
-            conv1,
-            rest: match checkpoint {
-                Some(Checkpointing::Cells) => {
-                    Checkpointed::recomputed(&builder.pp("cell"), [], rest)?
-                }
-                _ => Checkpointed::plain(rest()?),
-            },
+            conv1: conv(1, channels)?,
+            cells: (1..count).map(cell).collect::<Result<_>>()?,
             shortcut: match family.shortcut {
                 _ if stride == 1 && channels == out => Shortcut::Identity,
                 ShortcutKind::Subsample => Shortcut::Subsample { stride, channels: out },
@@ -222,7 +267,7 @@ impl BasicBlock {
                     )
                 }
             },
-            relu2: Relu::new(&builder.pp("relu2"))?,
+            relu: Relu::new(&builder.pp(format!("relu{count}")))?,
             shares_input,
         })
     }
@@ -230,7 +275,8 @@ impl BasicBlock {
     /// Computes the output for `x`. Its convolutions read `saved`: `x` itself, or `x` saved as its
     /// group's first input.
     fn forward_saving(&self, x: &Activation, saved: &Activation) -> Result<Activation> {
-        let y = self.rest.forward(&self.conv1.forward(saved)?)?;
+        let y = self.conv1.forward(saved)?;
+        let y = self.cells.iter().try_fold(y, |y, cell| cell.forward(&y))?;
         let sum = match &self.shortcut {
             Shortcut::Identity => op::add(&y, x)?,
             Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(saved)?)?)?,
@@ -238,20 +284,23 @@ impl BasicBlock {
                 op::add(&y, &op::subsample_pad(x, *stride, *channels)?)?
             }
         };
-        self.relu2.forward(&sum)
+        self.relu.forward(&sum)
     }
 }
 
-impl Module for BasicBlock {
+impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         self.forward_saving(x, x)
     }
 }
 
-impl Module for Rest {
+impl Module for Cell {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let y = self.relu1.forward(&self.bn1.forward(x)?)?;
-        self.bn2.forward(&self.conv2.forward(&y)?)
+        let y = self.conv.forward(&self.relu.forward(&self.bn.forward(x)?)?)?;
+        match &self.last_bn {
+            Some(bn) => bn.forward(&y),
+            None => Ok(y),
+        }
     }
 }
 

@@ -1,0 +1,154 @@
+//! The ResNets of He et al., "Deep residual learning for image recognition", CVPR 2016: those for
+//! ImageNet with torchvision's names and initial distributions, those for CIFAR with the ones of
+//! Idelbayev's implementation.
+
+use packlight_spec::Fault;
+use serde::{Deserialize, Serialize};
+
+use super::facts::LARGEST;
+use super::residual::{BlockKind, Family, ResNet, ShortcutKind};
+use super::{Architecture, Blocks, DataFacts, Network, Takes};
+use crate::{Builder, Fan, MemoryStrategy, Result, options};
+
+/// What a ResNet begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stem {
+    /// A 3x3 convolution of stride 1, for small images.
+    Cifar,
+    /// A 7x7 convolution of stride 2 and a 3x3 max-pool of stride 2, as in torchvision.
+    Imagenet,
+}
+
+/// Implements [`Architecture`] for the options of a network called `$name`; `$stem` takes the stem
+/// from them.
+macro_rules! resnet {
+    ($Name:ident, $name:literal, $family:expr, $stem:expr) => {
+        impl $Name {
+            const FAMILY: Family = $family;
+        }
+
+        impl Architecture for $Name {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn takes(&self) -> Takes {
+                Takes::Images
+            }
+
+            fn check(&self) -> Result<(), Fault> {
+                Fault::unless_within("width", self.width, 1..=LARGEST)
+            }
+
+            fn classifier(&self) -> String {
+                Self::FAMILY.classifier.to_owned()
+            }
+
+            fn blocks(&self) -> Blocks {
+                Blocks::Residual
+            }
+
+            fn network(
+                &self,
+                data: &DataFacts,
+                builder: &Builder,
+                strategy: &MemoryStrategy,
+            ) -> Result<Network> {
+                let stem: fn(&Self) -> Stem = $stem;
+                let start = (self.width, stem(self));
+                let network = ResNet::new(data, start, &Self::FAMILY, builder, strategy)?;
+                Ok(Network::Images(Box::new(network)))
+            }
+        }
+    };
+}
+
+/// A network of table 1.
+macro_rules! torchvision {
+    ($(#[$doc:meta])+ $Name:ident, $name:literal, $Kind:ident, $blocks:expr) => {
+        options! {
+            $(#[$doc])+
+            pub struct $Name {
+                /// Channels of the first stage.
+                width: usize = 64,
+                /// What the network begins with: `cifar` or `imagenet`.
+                stem: Stem = Stem::Cifar,
+            }
+        }
+        resnet! {
+            $Name,
+            $name,
+            Family {
+                kind: BlockKind::$Kind,
+                blocks: &$blocks,
+                shortcut: ShortcutKind::Projection,
+                fan: Fan::Out,
+                classifier: "fc",
+            },
+            |options| options.stem
+        }
+    };
+}
+
+torchvision! {
+    /// ResNet-18 as in torchvision (He et al., CVPR 2016, table 1).
+    Resnet18, "resnet18", Basic, [2, 2, 2, 2]
+}
+
+torchvision! {
+    /// ResNet-34 as in torchvision (He et al., CVPR 2016, table 1).
+    Resnet34, "resnet34", Basic, [3, 4, 6, 3]
+}
+
+torchvision! {
+    /// ResNet-50 as in torchvision (He et al., CVPR 2016, table 1), with the stride at the 3x3
+    /// convolution. Its blocks give out four times the channels that their 3x3 convolution has.
+    Resnet50, "resnet50", Bottleneck, [3, 4, 6, 3]
+}
+
+torchvision! {
+    /// ResNet-101 as in torchvision (He et al., CVPR 2016, table 1), with the blocks of [`Resnet50`].
+    Resnet101, "resnet101", Bottleneck, [3, 4, 23, 3]
+}
+
+torchvision! {
+    /// ResNet-152 as in torchvision (He et al., CVPR 2016, table 1), with the blocks of [`Resnet50`].
+    Resnet152, "resnet152", Bottleneck, [3, 8, 36, 3]
+}
+
+/// A network of section 4.2, which adds no parameters by its shortcuts (option A).
+macro_rules! cifar {
+    ($(#[$doc:meta])+ $Name:ident, $name:literal, $blocks:expr) => {
+        options! {
+            $(#[$doc])+
+            pub struct $Name {
+                /// Channels of the first stage.
+                width: usize = 16,
+            }
+        }
+        resnet! {
+            $Name,
+            $name,
+            Family {
+                kind: BlockKind::Basic,
+                blocks: &$blocks,
+                shortcut: ShortcutKind::Subsample,
+                fan: Fan::In,
+                classifier: "linear",
+            },
+            |_| Stem::Cifar
+        }
+    };
+}
+
+cifar! {
+    /// ResNet-20 for CIFAR (He et al., CVPR 2016, section 4.2), with shortcuts that add no parameters
+    /// (option A).
+    Resnet20, "resnet20", [3, 3, 3]
+}
+
+cifar! {
+    /// ResNet-56 for CIFAR (He et al., CVPR 2016, section 4.2), with the shortcuts of [`Resnet20`].
+    Resnet56, "resnet56", [9, 9, 9]
+}
