@@ -31,7 +31,9 @@ pub enum Error {
     },
     /// Even the cheapest choices keep more than the budget.
     #[error(
-        "a budget of {budget} B is too small: with the cheapest codec at every layer {least} B are kept; allow at least these, or measure cheaper codecs"
+        "a budget of {budget} B ({:.2} MiB) is too small: with the cheapest codec at every layer {least} B ({:.2} MiB) are kept; allow at least these, or measure cheaper codecs",
+        mebibytes(*.budget),
+        mebibytes(*.least)
     )]
     TooSmall {
         /// The budget in bytes.
@@ -52,6 +54,23 @@ pub enum Error {
     MoreThanPacked,
 }
 
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / (1 << 20) as f64
+}
+
 fn list(points: &[Point]) -> String {
     points.iter().map(Point::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_is_too_small_is_told_in_bytes_and_in_a_unit_to_read() {
+        let error = Error::TooSmall { budget: 1 << 20, least: 3 << 19 };
+        let expected = "a budget of 1048576 B (1.00 MiB) is too small: with the cheapest codec at every \
+                        layer 1572864 B (1.50 MiB) are kept";
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
 }
