@@ -78,7 +78,7 @@ fn fewest_bytes(source: &Source<'_>) -> Answer {
         return answer(Some(plan), beside(*held, comparison));
     }
     let open = smaller.iter().find(|(_, _, comparison)| {
-        comparison.tested.outcome != Outcome::Loss && !comparison.loses_alone()
+        !matches!(comparison.tested.outcome, Outcome::Loss | Outcome::LossAlone)
     });
     match (open, smaller.is_empty()) {
         (Some((plan, held, comparison)), _) => answer(

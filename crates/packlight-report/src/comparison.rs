@@ -5,7 +5,7 @@
 //! Pharmacokinetics and Biopharmaceutics 15, 1987). Either question is asked of all plans of a page, so
 //! the p-values of each are corrected by Holm: a page is wrong about any plan's difference with a
 //! probability of at most 5 %, and about any plan's equivalence likewise. Where neither test decides,
-//! nothing is claimed.
+//! nothing is claimed, and what the uncorrected test of a difference shows is named as such.
 
 use crate::format::{count, points};
 use crate::plan::PlanRow;
@@ -34,6 +34,10 @@ pub(crate) enum Outcome {
     Loss,
     /// Higher, and not shown to be the same within the margin.
     Gain,
+    /// Lower by the plan's own interval; as one of so many plans it is not shown.
+    LossAlone,
+    /// Higher by the plan's own interval; as one of so many plans it is not shown.
+    GainAlone,
     /// Neither test decides.
     Undecided,
     /// Not tested, since some runs of either plan have not finished: those that have would be a
@@ -80,36 +84,21 @@ impl Comparison {
             Outcome::Equivalent => format!("equivalent within {}", margin()),
             Outcome::Loss => "loss".to_owned(),
             Outcome::Gain => "gain".to_owned(),
-            Outcome::Undecided => match self.alone() {
-                None => format!("cannot say with n = {n}{}", self.more()),
-                Some(alone) => {
-                    format!(
-                        "a {alone} if tested alone, not among {}",
-                        count(self.plans as u64, "plan")
-                    )
-                }
-            },
+            Outcome::LossAlone => format!("a loss{}", self.not_among()),
+            Outcome::GainAlone => format!("a gain{}", self.not_among()),
+            Outcome::Undecided => format!("cannot say with n = {n}{}", self.more()),
             Outcome::Unfinished => "not judged before all runs finish".to_owned(),
             Outcome::Shortened => "not judged, since --scale shortened the runs".to_owned(),
         }
     }
 
-    /// What the plan's own interval shows, without regard to how many other plans are tested: a `loss`
-    /// or a `gain`; `None` if it includes no difference.
-    fn alone(&self) -> Option<&'static str> {
-        let Paired { mean, .. } = self.difference;
-        let clear = self.difference.half_interval()? < mean.abs();
-        clear.then_some(if mean < 0.0 { "loss" } else { "gain" })
-    }
-
-    /// Whether the plan's own interval shows a loss, without regard to how many other plans are tested.
-    pub(crate) fn loses_alone(&self) -> bool {
-        self.alone() == Some("loss")
-    }
-
     /// The number of seeds that would decide, if their differences spread as those of this study do.
     pub(crate) fn seeds(&self) -> Option<u64> {
         power::seeds(self.difference.sd, MARGIN, LEVEL / self.plans.max(1) as f64, POWER)
+    }
+
+    fn not_among(&self) -> String {
+        format!(" if tested alone, not among {}", count(self.plans as u64, "plan"))
     }
 
     fn more(&self) -> String {
@@ -144,7 +133,9 @@ pub(crate) fn judge(differences: &[Paired]) -> Vec<Tested> {
                 (true, _) => Outcome::Equivalent,
                 (_, true) if d.mean < 0.0 => Outcome::Loss,
                 (_, true) => Outcome::Gain,
-                _ => Outcome::Undecided,
+                _ if !below(d.difference_p()) => Outcome::Undecided,
+                _ if d.mean < 0.0 => Outcome::LossAlone,
+                _ => Outcome::GainAlone,
             };
             Tested { difference_p, equivalence_p, outcome }
         })

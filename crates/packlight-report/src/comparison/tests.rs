@@ -145,10 +145,21 @@ fn a_loss_that_only_the_correction_hides_is_not_called_open() {
     let mut plans = vec![base, worse];
     plans.extend((0..39).map(|at| made::plan(&format!("other{at}"), 3, &[0.69, 0.72, 0.70])));
     let found = compared(&plans);
-    assert_eq!(found[0].tested.outcome, Outcome::Undecided);
+    assert_eq!(found[0].tested.outcome, Outcome::LossAlone);
     assert_eq!(found[0].verdict(), "a loss if tested alone, not among 40 plans");
-    assert!(found[0].loses_alone() && !found[1].loses_alone());
+    assert_eq!(found[1].tested.outcome, Outcome::Undecided);
     assert!(found[1].verdict().starts_with("cannot say with n = 3; "), "{}", found[1].verdict());
+}
+
+#[test]
+fn shortened_runs_are_not_judged_alone_either() {
+    let mut plans =
+        [made::plan("none", 3, &[0.70, 0.71, 0.70]), made::plan("q2", 3, &[0.5, 0.53, 0.49])];
+    training::classify(&mut plans, Some("none"));
+    compare(&mut plans, Some("none"), 0.0, false);
+    let found = plans[1].comparison.as_ref().unwrap();
+    assert_eq!(found.tested.outcome, Outcome::Shortened);
+    assert!(found.verdict().starts_with("not judged"), "{}", found.verdict());
 }
 
 #[test]
