@@ -149,7 +149,12 @@ fn what_cannot_be_allocated_is_told_what_to_do() {
     std::fs::write(empty.path().join("study.toml"), "").unwrap();
     let measure = format!("measure them with `packlight sensitivity {}`", empty.path().display());
     for (dir, arguments, code, words) in [
-        (dir.path(), &["--budget", "20MiB"][..], 1, &[format!("{} B (22.00 MiB) are kept", 22 * MIB)][..]),
+        (
+            dir.path(),
+            &["--budget", "20MiB"][..],
+            1,
+            &[format!("{} B (22.00 MiB) are kept", 22 * MIB)][..],
+        ),
         (dir.path(), &["--budget", "200"], 2, &["such as 200MiB".to_owned(), "0.3x".into()]),
         (
             dir.path(),
