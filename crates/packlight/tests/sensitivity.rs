@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{STUDY, json, packlight, stderr, study};
+use common::{STUDY, json, listening, packlight, stderr, study};
 use packlight::record::{Record, read_log};
 
 /// A convolution, a norm and a linear layer, codecs that round at random, remember or pass errors on.
@@ -80,7 +80,7 @@ fn one_thread_or_two_give_the_same_scores() {
 #[cfg(unix)]
 fn asked_to_stop_it_says_how_to_go_on() {
     let dir = study(&text().replace("batches = 3", "batches = 30"));
-    let child = packlight(["sensitivity"])
+    let child = listening("sensitivity")
         .arg(dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

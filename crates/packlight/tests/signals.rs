@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{STUDY, records, run, stderr, study};
+use common::{STUDY, listening, records, run, stderr, study};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
@@ -28,13 +28,6 @@ fn started(mut command: Command, dir: &Path, sign: &str) -> Child {
     child
 }
 
-/// `packlight run` with no signal ignored: whoever runs the tests may ignore some.
-fn listening() -> Command {
-    let mut command = Command::new("env");
-    command.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_packlight"), "run"]);
-    command
-}
-
 fn send(signal: &str, child: &Child) {
     let pid = child.id().to_string();
     assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
@@ -48,11 +41,11 @@ fn every_signal_to_stop_leaves_a_checkpoint_and_the_same_bytes_in_the_end() {
     let expected = records(whole.path());
     for signal in ["-INT", "-TERM", "-HUP"] {
         let dir = study(&text);
-        let child = started(listening(), dir.path(), CHECKPOINT);
+        let child = started(listening("run"), dir.path(), CHECKPOINT);
         send(signal, &child);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(130), "{signal}: {:?}", output.status);
-        assert!(stderr(&output).contains("interrupted; every finished step is kept"), "{signal}");
+        assert!(stderr(&output).contains("the same command goes on"), "{signal}");
         // Nothing was written after the checkpoint: all steps that were done are in it.
         let log = dir.path().join("runs/pool2-seed7/records.jsonl");
         let kept = std::fs::read(&log).unwrap();
@@ -70,7 +63,7 @@ fn a_second_signal_stops_at_once() {
     let large = long(100).replace("width = 4", "width = 24").replace("size = 16", "size = 32");
     let large = large.replace("batch = 32", "batch = 120").replace("whole = true", "");
     let dir = study(&large.replace("mixed = \"layer1.*=none,default=pool4\"", ""));
-    let child = started(listening(), dir.path(), "records.jsonl");
+    let child = started(listening("run"), dir.path(), "records.jsonl");
     send("-TERM", &child);
     send("-HUP", &child);
     let output = child.wait_with_output().unwrap();

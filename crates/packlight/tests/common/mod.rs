@@ -65,6 +65,14 @@ pub(crate) fn packlight<S: AsRef<std::ffi::OsStr>>(
     command
 }
 
+/// `packlight COMMAND` with no signal ignored: whoever runs the tests may ignore some, as a shell does for
+/// what it runs in the background.
+pub(crate) fn listening(command: &str) -> Command {
+    let mut listening = Command::new("env");
+    listening.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_packlight"), command]);
+    listening
+}
+
 /// Runs the study in `dir` to its end.
 pub(crate) fn run(dir: &Path) -> Output {
     packlight(["run"]).arg(dir).output().unwrap()
