@@ -275,14 +275,9 @@ fn axes(cost: Cost<'_>, candidates: &[Candidate<'_>]) -> (Axis, Axis) {
         Cost::Ratio(label) | Cost::Error(label) if log => Axis::log(label, least, most),
         Cost::Ratio(label) | Cost::Error(label) => Axis::linear(label, least, most, 6),
     };
-    let pad = ((high - low) * 0.15).max(0.005);
-    let mut y = Axis::linear("test accuracy (fraction)", low - pad, high + pad, 6);
-    if y.high > 1.0 {
-        // Room above 1 for a whole marker at 1, without a tick.
-        let high = 1.0 + (y.high - y.low) * 0.02;
-        y = y.until(high);
-    }
-    (x, y)
+    // No wider than the seeds, with room for whole markers: most plans lie close together.
+    let pad = ((high - low) * 0.05).max(0.005);
+    (x, Axis::within("test accuracy (fraction)", low - pad, high + pad, 6))
 }
 
 /// Draws the front as steps up to the right end of the axes.

@@ -163,7 +163,7 @@ fn columns_explained() -> Markup {
 fn difference(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
     let usual = base.map(PlanRow::label);
     html! {
-        td .number {
+        td .number.difference {
             @match &plan.comparison {
                 Some(comparison) => {
                     (comparison.said())
