@@ -70,7 +70,7 @@ pub fn allocation_strips(
     let mut legend = vec![Entry::new("exact", exact, Key::Fill)];
     let of_used = (0..codecs.len()).filter(|i| used(*i));
     legend.extend(of_used.map(|i| Entry::new(codecs[i], look(i), Key::Fill)));
-    let names = Names::new(layers.iter().map(|l| l.0), theme::TICK, theme::LAYER);
+    let names = Names::layers(layers.iter().map(|l| l.0), theme::TICK, theme::LAYER);
     let above = names.width(theme::TICK) + 8;
     let height = theme::HEIGHT.max((170 + above + STRIP * strips.len() as i32) as u32);
     let total: f64 = layers.iter().map(|l| l.1).sum();

@@ -104,7 +104,7 @@ fn cells(
     scale: ErrorScale,
 ) -> Result<()> {
     let names: Vec<&str> = rows.iter().map(|row| row.layer).collect();
-    let shown = Names::new(names.iter().copied(), theme::TICK, theme::LAYER);
+    let shown = Names::layers(names.iter().copied(), theme::TICK, theme::LAYER);
     let mut x = Axis::within("", 0.0, codecs.len() as f64, 1);
     let mut y = Axis::within("", 0.0, rows.len() as f64, 1);
     x.ticks.clear();

@@ -89,7 +89,7 @@ pub fn cosine_heatmap(caption: &Caption, map: &Heatmap<'_>) -> Result<Figure> {
 
 fn cells(canvas: &Canvas<'_>, free: Frame, map: &Heatmap<'_>, scale: Scale) -> Result<()> {
     let (rows, columns) = (map.layers.len(), map.steps.len());
-    let names = Names::new(map.layers.iter().copied(), theme::TICK, theme::LAYER);
+    let names = Names::layers(map.layers.iter().copied(), theme::TICK, theme::LAYER);
     let labels = names.width(theme::TICK) + 10;
     let mut x = Axis::within("training step", 0.0, columns as f64, 1);
     let widest = map.steps.iter().map(|s| text::width(&number(*s), theme::TICK)).max().unwrap_or(0);

@@ -9,16 +9,36 @@ pub(crate) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// Shortens `names` to at most `room` pixels each in a font of `size` pixels; different names
-    /// stay different.
+    /// Shortens `names` at their ends to at most `room` pixels each in a font of `size` pixels;
+    /// different names stay different.
     pub(crate) fn new(names: impl IntoIterator<Item = &'a str>, size: f64, room: i32) -> Self {
+        Self::shortened(names, |name, taken| {
+            text::shorten(name, size, room - text::width(taken, size))
+        })
+    }
+
+    /// Shortens names of layers, which are paths and differ at their ends, as [`new`](Self::new) does:
+    /// parts become initials from the left, as in `e.l.0.attention.query`.
+    pub(crate) fn layers(names: impl IntoIterator<Item = &'a str>, size: f64, room: i32) -> Self {
+        Self::shortened(names, |name, taken| {
+            let room = room - text::width(taken, size);
+            text::shorten(&initials(name, size, room), size, room)
+        })
+    }
+
+    /// Shortens names by `shorten`, which leaves room for its second argument: a number where two
+    /// would be alike.
+    fn shortened(
+        names: impl IntoIterator<Item = &'a str>,
+        shorten: impl Fn(&str, &str) -> String,
+    ) -> Self {
         let full: Vec<&str> = names.into_iter().collect();
         let mut shown: Vec<String> = Vec::new();
         for (index, name) in full.iter().enumerate() {
-            let mut short = text::shorten(name, size, room);
+            let mut short = shorten(name, "");
             if full.iter().zip(&shown).any(|(other, taken)| other != name && *taken == short) {
                 let number = format!(" ({})", index + 1);
-                short = text::shorten(name, size, room - text::width(&number, size)) + &number;
+                short = shorten(name, &number) + &number;
             }
             shown.push(short);
         }
@@ -52,6 +72,18 @@ impl<'a> Names<'a> {
     }
 }
 
+/// `path` with as many of its leading parts as their initials as it takes to fit, but the last part whole.
+fn initials(path: &str, size: f64, room: i32) -> String {
+    let mut parts: Vec<&str> = path.split('.').collect();
+    for at in 0..parts.len().saturating_sub(1) {
+        if text::width(&parts.join("."), size) <= room {
+            break;
+        }
+        parts[at] = parts[at].chars().next().map_or("", |first| &parts[at][..first.len_utf8()]);
+    }
+    parts.join(".")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +105,16 @@ mod tests {
             assert!((0..i).all(|j| names.at(j) != shown), "{shown}");
             assert!(names.key().contains(&format!("{shown} is {full}")));
         }
+    }
+
+    #[test]
+    fn layers_keep_the_ends_of_their_names() {
+        let name = "decoder.decoder_layers.0.src_multi_headed_attention.qkv_nets.2";
+        let target = name.replace("src", "trg");
+        let shown = |room| Names::layers([name, &target], 12.0, room).shown;
+        assert_eq!(shown(1000), [name, &target]);
+        assert_eq!(shown(330)[0], "d.d.0.src_multi_headed_attention.qkv_nets.2");
+        assert_eq!(shown(200), ["d.d.0.s.qkv_nets.2", "d.d.0.t.qkv_nets.2"]);
+        assert_eq!(shown(60), ["d.d.0.s.q…", "d.d.0.t.q…"]);
     }
 }

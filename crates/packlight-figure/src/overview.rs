@@ -46,7 +46,7 @@ pub fn cosine_overview(
         }
     }
     let shown = Names::new(plans.iter().map(|p| p.name), theme::TICK, theme::NAME);
-    let layers = Names::new(layers.iter().copied(), theme::TICK, theme::LAYER);
+    let layers = Names::layers(layers.iter().copied(), theme::TICK, theme::LAYER);
     let names = layers.width(theme::TICK) + 10;
     let scale = Scale::of(plans.iter().flat_map(|p| p.cosine).copied(), false);
     let height = theme::HEIGHT.max((190 + names + ROW * plans.len() as i32) as u32);

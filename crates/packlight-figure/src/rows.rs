@@ -34,7 +34,7 @@ impl Rows<'_> {
     }
 
     fn names(&self) -> Names<'_> {
-        Names::new(self.layers.iter().copied(), theme::TICK, theme::LAYER)
+        Names::layers(self.layers.iter().copied(), theme::TICK, theme::LAYER)
     }
 
     /// The width left for a heading in pixels, if `taken` is used by other text in its line.

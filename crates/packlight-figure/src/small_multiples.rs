@@ -51,7 +51,7 @@ pub fn cosine_multiples(
     let height = theme::HEIGHT.max(100 + 220 * rows as u32);
     let all_looks = looks(layers);
     let (x, y) = axes(steps, cosine, zoomed);
-    let shown = Names::new(layers.iter().copied(), theme::TICK, theme::LAYER);
+    let shown = Names::layers(layers.iter().copied(), theme::TICK, theme::LAYER);
     let key = shown.width(theme::TICK) + 28;
     let svg = draw(caption, height, &[], |canvas| {
         let mut free = canvas.free;

@@ -43,7 +43,7 @@ impl Source<'_> {
     pub(super) fn indicator(&self, number: &str, plans: &[&PlanRow]) -> Result<Option<Figure>> {
         let layers = self.probed(plans);
         let mut columns = Vec::new();
-        let (mut said, mut below) = (Vec::new(), Vec::new());
+        let (mut lowest, mut below) = (Vec::new(), Vec::new());
         for plan in plans {
             let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
             let mut of: HashMap<String, Vec<f64>> = HashMap::new();
@@ -66,16 +66,15 @@ impl Source<'_> {
                 continue;
             }
             let negative = column.iter().flatten().filter(|q| q.nonpositive > 0.0).count();
-            let lowest = plan.compressed().filter(|l| l.indicator.is_finite());
-            if let Some(lowest) = lowest.min_by(|a, b| a.indicator.total_cmp(&b.indicator)) {
-                said.push(format!(
-                    "{} {} ({})",
+            if negative > 0 {
+                below.push(format!(
+                    "{} ({})",
                     plan.plan.name,
-                    thousandths(lowest.indicator),
-                    lowest.layer
+                    format::count(negative as u64, "layer")
                 ));
-                below.push(negative.to_string());
             }
+            let layers = plan.compressed().filter(|l| l.indicator.is_finite());
+            lowest.extend(layers.map(|l| (l.indicator, &plan.plan.name, &l.layer)));
             columns.push((plan.plan.name.as_str(), column));
         }
         if columns.is_empty() {
@@ -84,12 +83,15 @@ impl Source<'_> {
         let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
         let columns: Vec<IndicatorColumn<'_>> =
             columns.iter().map(|(name, layers)| IndicatorColumn { name, layers }).collect();
-        let below = if below.iter().all(|layers| layers == "0") {
-            "no sample at or below 0".to_string()
-        } else {
-            format!("samples at or below 0 in {} layers", list(&below))
+        let lowest = lowest.into_iter().min_by(|a, b| a.0.total_cmp(&b.0));
+        let lowest = lowest.map_or_else(String::new, |(indicator, plan, layer)| {
+            format!("Lowest median LI {} ({plan}, {layer}); ", thousandths(indicator))
+        });
+        let below = match below.is_empty() {
+            true => "no sample at or below 0".to_string(),
+            false => format!("samples at or below 0 with {}", list(&below)),
         };
-        let title = format!("Lowest median LI: {}; {below}", list(&said));
+        let title = format!("{lowest}{below}");
         let caption = self.caption(format!("learning-indicator{number}"), title);
         Ok(Some(learning_indicator(&caption, &layers, &columns)?))
     }
