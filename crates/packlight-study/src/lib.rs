@@ -45,6 +45,17 @@ pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
 pub use variant::write_variant;
 
+/// A hash as far as people compare it.
+pub(crate) fn shortened(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+/// That data of this name are not those of the hash `then`.
+pub(crate) fn other_data(name: &data::SetName, then: &str, now: &str) -> String {
+    let (then, now) = (shortened(then), shortened(now));
+    format!("the samples of `{name}` are others: SHA-256 {then} then, {now} now")
+}
+
 /// Bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -156,7 +156,11 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let runs = found["verified"]["runs"]["runs"].as_array().unwrap();
     let of = |name: &str| runs.iter().any(|run| run["run"] == format!("{name}-seed7"));
     assert!(of("none") && of("random-1"), "{runs:?}");
-    // The page on single layers has what became of the predictions.
+    // The page on single layers has what became of the predictions, without a report of its own.
+    let page = dir.path().join("sensitivity.html");
+    assert_eq!(found["verified"]["predicted"], page.to_string_lossy().as_ref());
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Predicted and measured errors of whole plans"), "{page}");
     let report = json(&packlight(["report", "--json"]).arg(dir.path()).output().unwrap());
     let findings = report["sensitivity"]["findings"].as_array().unwrap();
     let last = findings.last().unwrap().as_str().unwrap();
@@ -164,4 +168,22 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let csv = dir.path().join("figures/sensitivity-calibration.csv");
     let csv = std::fs::read_to_string(csv).unwrap();
     assert!(csv.contains("\nallocated-0_5x,0,") && !csv.contains("none"), "{csv}");
+    // Another plan for the same budget is not mixed with the first one, which stays as it was.
+    let wider = format!("{text}{}", table.replace("\"q4\"", "\"q4\", \"q8\""));
+    std::fs::write(dir.path().join("study.toml"), wider).unwrap();
+    assert!(measure(dir.path()).status.success());
+    let described = std::fs::read(verified.join("study.toml")).unwrap();
+    let again = packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap();
+    let said = stderr(&again);
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    let command = format!(
+        "with: packlight allocate {} --budget 0.5x --verify --json --overwrite",
+        dir.path().display()
+    );
+    assert!(said.contains("the study changed since the plans of this budget"), "{said}");
+    assert!(said.contains(&command), "{said}");
+    assert!(std::fs::read(verified.join("study.toml")).unwrap() == described);
+    let arguments = [&arguments[..], &["--overwrite"]].concat();
+    let anew = json(&packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap());
+    assert_ne!(anew["plan"], found["plan"]);
 }

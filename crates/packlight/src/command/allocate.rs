@@ -12,6 +12,7 @@ use packlight::figure::binary;
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY};
 use packlight::record::{LayerKind, SensitivityRecord, read_log};
 use packlight::spec::Point;
+use packlight::study::{Options, data};
 use serde::Serialize;
 
 use super::study_folder;
@@ -64,6 +65,9 @@ pub(crate) struct Arguments {
     /// DIR/verify-NAME
     #[arg(long)]
     verify: bool,
+    /// Remove the runs of an earlier --verify of this budget and start again
+    #[arg(long, requires = "verify")]
+    overwrite: bool,
     /// The folder with the data sets that are not built in, for --verify [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR", requires = "verify")]
     data_dir: Option<PathBuf>,
@@ -145,7 +149,10 @@ impl Arguments {
         }
         if self.verify {
             let plans = rivals(&measured, &answer.name, &allocation, answer.budget);
-            answer.verified = Some(verify(&self.dir, &answer.name, &plans, self.data_dir)?);
+            let overwrite = self.overwrite;
+            let data_dir = data::data_dir(self.data_dir);
+            let options = Options { overwrite, data_dir, ..Options::default() };
+            answer.verified = Some(verify(&self.dir, &answer.name, &plans, options)?);
         }
         match (&answer.verified, self.json) {
             (_, true) => out.json(&answer)?,

@@ -4,9 +4,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::bail;
 use packlight::allocation::{Allocation, Measured};
-use packlight::record::layout::{RUNS, VERIFY};
-use packlight::study::{Options, StudySummary, data, read_study, run_study, write_variant};
+use packlight::record::atomic_file;
+use packlight::record::layout::{RUNS, STUDY, VERIFY};
+use packlight::report;
+use packlight::study::{self, Options, StudySummary, read_study, run_study, write_variant};
 use serde::Serialize;
 
 use super::{SOME_FAILED, run, use_threads};
@@ -60,31 +63,57 @@ pub(super) struct Verified {
     runs: StudySummary,
     /// The page that compares them.
     page: PathBuf,
+    /// The page of the measured study, with what was predicted of them beside what was measured.
+    predicted: PathBuf,
 }
 
 /// Trains these plans under the protocol of the study in `dir`, each with each of its seeds, in the
-/// folder `verify-NAME` within it, and writes the report there. Goes on where it was stopped.
+/// folder `verify-NAME` within it, and writes the reports of both. Goes on where it was stopped.
 pub(super) fn verify(
     dir: &Path,
     name: &str,
     plans: &[(String, String)],
-    data_dir: Option<PathBuf>,
+    options: Options<'_>,
 ) -> anyhow::Result<Verified> {
     let title = format!("The plan {name} beside its rivals");
-    let folder = write_variant(dir, &format!("{VERIFY}{name}"), &title, plans)?;
+    let variant = format!("{VERIFY}{name}");
+    let description = dir.join(&variant).join(STUDY);
+    let before = std::fs::read(&description).ok(); // there may be none
+    let folder = write_variant(dir, &variant, &title, plans)?;
     let threads = read_study(&folder)?.threads();
     use_threads(threads)?;
     stop_on_signals(&STOP)?;
-    let options = Options {
-        data_dir: data::data_dir(data_dir),
-        threads,
-        interrupted: &STOP,
-        ..Options::default()
-    };
+    let options = Options { threads, interrupted: &STOP, ..options };
     let mut progress = ProgressBar::new();
-    let runs = run_study(&folder, &options, &mut progress)?;
+    let runs = run_study(&folder, &options, &mut progress);
     progress.finish();
-    Ok(Verified { runs, page: packlight::report::write(&folder)?.page })
+    if let (Err(study::Error::Changed { folder: run, what, .. }), Some(before)) = (&runs, before) {
+        atomic_file::write(&description, &before)?; // what was trained stays as it was
+        bail!(
+            "{}: {what} changed since the plans of this budget were trained, by a new measurement or in \
+             study.toml, so these runs are not those of the present plans; train them anew with: {}",
+            run.display(),
+            this_command_with("--overwrite")
+        );
+    }
+    let runs = runs?;
+    let page = report::write(&folder)?.page;
+    let layers = report::write(dir)?.sensitivity;
+    let predicted = layers.map_or_else(|| page.clone(), |layers| layers.page);
+    Ok(Verified { runs, page, predicted })
+}
+
+/// The command line of this process with another flag.
+fn this_command_with(flag: &str) -> String {
+    let arguments = std::env::args().skip(1).map(|argument| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
+        match argument.chars().all(plain) {
+            true => argument,
+            false => format!("'{}'", argument.replace('\'', "'\\''")),
+        }
+    });
+    let arguments: Vec<String> = arguments.collect();
+    format!("packlight {} {flag}", arguments.join(" "))
 }
 
 impl Verified {
@@ -92,6 +121,7 @@ impl Verified {
         writeln!(out)?;
         run::tell(out, &self.runs, self.page.with_file_name(RUNS).as_path())?;
         writeln!(out, "the plan beside its rivals: {}", self.page.display())?;
+        writeln!(out, "predicted beside measured: {}", self.predicted.display())?;
         Ok(())
     }
 
