@@ -9,9 +9,12 @@ use packlight::allocation::{Allocation, Measured};
 use packlight::record::atomic_file;
 use packlight::record::layout::{RUNS, STUDY, VERIFY};
 use packlight::report;
-use packlight::study::{self, Options, StudySummary, read_study, run_study, write_variant};
+use packlight::study::{
+    self, Fit, Options, Rival, StudySummary, find_rivals, read_study, run_study, write_variant,
+};
 use serde::Serialize;
 
+use super::allocate::size;
 use super::{SOME_FAILED, run, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
@@ -25,10 +28,10 @@ const RANDOM: u64 = 2;
 /// Set by signals; training then stops after the current step, with a checkpoint.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// The plans to train beside each other, by name: the exact one, the allocation, the codecs at all
-/// layers alike that fit the budget and whose predicted error is least, and allocations drawn at random
-/// from those that fit.
-pub(super) fn rivals(
+/// The plans to train beside each other that follow from the scores, by name: the exact one, the
+/// allocation, the codecs at all layers alike that fit the budget and whose predicted error is least, and
+/// allocations drawn at random from those that fit.
+pub(super) fn plans_of_scores(
     measured: &Measured,
     name: &str,
     allocation: &Allocation,
@@ -59,7 +62,9 @@ fn file_name(codec: &str) -> String {
 /// What came of training an allocation and its rivals.
 #[derive(Serialize)]
 pub(super) struct Verified {
-    /// How their runs ended.
+    /// The methods that divide the bytes by themselves.
+    rivals: Vec<Rival>,
+    /// How the runs ended.
     runs: StudySummary,
     /// The page that compares them.
     page: PathBuf,
@@ -67,31 +72,44 @@ pub(super) struct Verified {
     predicted: PathBuf,
 }
 
-/// Trains these plans under the protocol of the study in `dir`, each with each of its seeds, in the
-/// folder `verify-NAME` within it, and writes the reports of both. Goes on where it was stopped.
+/// Trains these plans, and those of other methods that keep at most `budget` bytes, under the protocol of
+/// the study in `dir`, each with each of its seeds, in the folder `verify-NAME` within it, and writes the
+/// reports of both. Goes on where it was stopped.
 pub(super) fn verify(
     dir: &Path,
     name: &str,
-    plans: &[(String, String)],
+    mut plans: Vec<(String, String)>,
+    budget: u64,
     options: Options<'_>,
 ) -> anyhow::Result<Verified> {
-    let title = format!("The plan {name} beside its rivals");
-    let variant = format!("{VERIFY}{name}");
-    let description = dir.join(&variant).join(STUDY);
-    let before = std::fs::read(&description).ok(); // there may be none
-    let folder = write_variant(dir, &variant, &title, plans)?;
-    let threads = read_study(&folder)?.threads();
+    let threads = read_study(dir)?.threads();
     use_threads(threads)?;
     stop_on_signals(&STOP)?;
     let options = Options { threads, interrupted: &STOP, ..options };
     let mut progress = ProgressBar::new();
+    let rivals = find_rivals(dir, budget, &options, &mut progress)?;
+    for rival in &rivals {
+        progress.say(&in_words(rival, budget));
+        if let Fit::Fits { plan, .. } = &rival.fit {
+            plans.push((file_name(plan), plan.clone()));
+        }
+    }
+    let title = format!("The plan {name} beside its rivals");
+    let variant = format!("{VERIFY}{name}");
+    let description = dir.join(&variant).join(STUDY);
+    let before = std::fs::read(&description).ok(); // there may be none
+    let folder = write_variant(dir, &variant, &title, &plans)?;
     let runs = run_study(&folder, &options, &mut progress);
     progress.finish();
-    if let (Err(study::Error::Changed { folder: run, what, .. }), Some(before)) = (&runs, before) {
+    if let (Err(study::Error::Changed { folder: run, what, how }), Some(before)) = (&runs, before) {
         atomic_file::write(&description, &before)?; // what was trained stays as it was
+        let how = match *what {
+            "the study" => "by a new measurement, from which they follow, or in study.toml",
+            _ => how,
+        };
         bail!(
-            "{}: {what} changed since the plans of this budget were trained, by a new measurement or in \
-             study.toml, so these runs are not those of the present plans; train them anew with: {}",
+            "{}: {what} changed since the plans of this budget were trained ({how}); to train the present \
+             ones instead: {}",
             run.display(),
             this_command_with("--overwrite")
         );
@@ -100,7 +118,22 @@ pub(super) fn verify(
     let page = report::write(&folder)?.page;
     let layers = report::write(dir)?.sensitivity;
     let predicted = layers.map_or_else(|| page.clone(), |layers| layers.page);
-    Ok(Verified { runs, page, predicted })
+    Ok(Verified { rivals, runs, page, predicted })
+}
+
+/// What a method makes of the budget.
+fn in_words(Rival { method, fit }: &Rival, budget: u64) -> String {
+    let [of, budget] = [" with masks, statistics and what codecs remember", &size(budget)];
+    match fit {
+        Fit::Fits { plan, bytes } => {
+            format!("rival: {} = \"{plan}\" ({method}) keeps {}{of}", file_name(plan), size(*bytes))
+        }
+        Fit::TooLarge { plan, bytes } => format!(
+            "no rival: {method}: even {plan} keeps {}{of}, more than {budget}",
+            size(*bytes)
+        ),
+        Fit::Refused { reason } => format!("no rival: {method}: not within {budget}: {reason}"),
+    }
 }
 
 /// The command line of this process with another flag.
