@@ -11,7 +11,7 @@ use crate::collection_table::{Column, collection_tables};
 use crate::document::document;
 use crate::figures::{Network, Source, collection_figure};
 use crate::page::drawing_in;
-use crate::report::{Report, write_figure};
+use crate::report::{Report, write_figure, write_sensitivity};
 use crate::sensitivity::PAGE;
 use crate::{
     Error, Result, SensitivitySummary, Summary, answers, file, format, html_tables, notices,
@@ -23,9 +23,12 @@ pub struct CollectionSummary {
     /// The page that compares the studies.
     #[serde(serialize_with = "format::path")]
     pub page: PathBuf,
-    /// The report of each study that has runs.
+    /// The report of each study that has runs or scores of single layers.
     pub studies: Vec<Summary>,
-    /// The studies that have none.
+    /// Those of them that have scores, but no runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only_layers: Vec<String>,
+    /// The studies that have neither.
     pub missing: Vec<String>,
 }
 
@@ -33,15 +36,25 @@ pub struct CollectionSummary {
 /// compares them into `folder`.
 ///
 /// # Errors
-/// Returns an error if no study has runs, a folder cannot be read or a file cannot be written.
+/// Returns an error if no study has runs or scores of single layers, a folder cannot be read or a file cannot be written.
 pub fn write_collection(collection: &Collection, folder: &Path) -> Result<CollectionSummary> {
-    let (mut studies, mut missing) = (Vec::new(), Vec::new());
+    let (mut studies, mut missing, mut only_layers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut columns, mut networks, mut sections) = (Vec::new(), Vec::new(), Vec::new());
     for name in &collection.studies {
         let report = match Report::read(&folder.join(name)) {
             Ok(report) => report,
-            Err(Error::NoRuns { .. }) => {
-                missing.push(name.clone());
+            Err(no_runs @ Error::NoRuns { .. }) => {
+                match write_sensitivity(&folder.join(name), no_runs) {
+                    Ok(summary) => {
+                        sections.extend(summary.sensitivity.as_ref().map(|s| alone(name, s)));
+                        studies.push(summary);
+                        only_layers.push(name.clone());
+                    }
+                    Err(Error::NoRuns { .. } | Error::NoScores { .. }) => {
+                        missing.push(name.clone())
+                    }
+                    Err(error) => return Err(error),
+                }
                 continue;
             }
             Err(error) => return Err(error),
@@ -63,10 +76,17 @@ pub fn write_collection(collection: &Collection, folder: &Path) -> Result<Collec
     let page = folder.join("index.html");
     let html = document(
         &collection.title,
-        &body(&collection.title, &columns, figure.as_ref(), &sections, &studies, &missing),
+        &body(
+            &collection.title,
+            &columns,
+            figure.as_ref(),
+            &sections,
+            &studies,
+            (&only_layers, &missing),
+        ),
     );
     file::write(&page, html.as_bytes())?;
-    Ok(CollectionSummary { page, studies, missing })
+    Ok(CollectionSummary { page, studies, only_layers, missing })
 }
 
 /// The page's content.
@@ -76,7 +96,7 @@ fn body(
     figure: Option<&Figure>,
     sections: &[Markup],
     studies: &[Summary],
-    missing: &[String],
+    (only_layers, missing): (&[String], &[String]),
 ) -> Markup {
     let left: usize = studies.iter().map(|s| s.unfinished + s.failed + s.missing).sum();
     let finished: usize = studies.iter().map(|s| s.finished).sum();
@@ -86,31 +106,39 @@ fn body(
         header {
             h1 { (title) }
             nav {
-                a href="#summary" { "Summary" }
-                a href="#across" { "All together" }
+                @if !columns.is_empty() {
+                    a href="#summary" { "Summary" }
+                    a href="#across" { "All together" }
+                }
                 @for column in columns { a href={ "#" (column.name) } { (column.name) } }
+                @for name in only_layers { a href={ "#" (name) } { (name) } }
             }
         }
         main {
-            @if left > 0 || !missing.is_empty() {
+            @if left > 0 || !missing.is_empty() || !only_layers.is_empty() {
                 div .notice role="status" {
                     strong {
                         "This report is incomplete: " (finished) " of " (finished + left)
                         " runs have finished"
+                        @for name in only_layers {
+                            ", " (name) " has no runs yet, but its single layers are measured"
+                        }
                         @for name in missing { ", and " (name) " has not been started" }
                         "."
                     }
                     " The studies' own pages list the others."
                 }
             }
-            section #summary {
-                h2 { "Summary" }
-                (answers::table(&answered))
-            }
-            section #across {
-                h2 { "All together" }
-                @if let Some(figure) = figure { (drawing_in(figure, "")) }
-                (collection_tables(columns))
+            @if !columns.is_empty() {
+                section #summary {
+                    h2 { "Summary" }
+                    (answers::table(&answered))
+                }
+                section #across {
+                    h2 { "All together" }
+                    @if let Some(figure) = figure { (drawing_in(figure, "")) }
+                    (collection_tables(columns))
+                }
             }
             @for section in sections { (section) }
         }
@@ -129,18 +157,32 @@ fn section(name: &str, source: &Source<'_>, layers: Option<&SensitivitySummary>)
                 a href={ (name) "/index.html" } { "The study's own page" }
                 ": all memory measurements, what the papers report, every figure and every layer."
             }
-            @if let Some(layers) = layers {
-                h3 { "Single layers" }
-                ul { @for finding in &layers.findings { li { (finding) } } }
-                p {
-                    a href={ (name) "/" (PAGE) } { "The page on single layers" }
-                    ": the ranking, every layer with every codec, and what each budget of bytes allows."
-                }
-            }
+            @if let Some(layers) = layers { (single_layers(name, layers)) }
             (notices::shortened(&source.study.scales()))
             (html_tables::head_to_head(source))
             (html_tables::continued(source))
             @for figure in &figures { (drawing_in(figure, &format!("{name}/"))) }
         }
     })
+}
+
+/// A study without runs: what was found of its single layers.
+fn alone(name: &str, layers: &SensitivitySummary) -> Markup {
+    html! {
+        section #(name) {
+            h2 { (name) }
+            (single_layers(name, layers))
+        }
+    }
+}
+
+fn single_layers(name: &str, layers: &SensitivitySummary) -> Markup {
+    html! {
+        h3 { "Single layers" }
+        ul { @for finding in &layers.findings { li { (finding) } } }
+        p {
+            a href={ (name) "/" (PAGE) } { "The page on single layers" }
+            ": the ranking, every layer with every codec, and what each budget of bytes allows."
+        }
+    }
 }

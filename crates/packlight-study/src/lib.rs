@@ -22,6 +22,7 @@ mod logs;
 mod machine;
 mod origin;
 mod progress;
+mod rivals;
 mod run;
 mod run_trainer;
 mod sensitivity;
@@ -38,12 +39,24 @@ pub use evaluation::{Evaluation, evaluate};
 pub use origin::Origin;
 pub use packlight_spec::{NamedPlan, OptimizerSpec, Pretrained, ProbeSpec};
 pub use progress::{Event, Progress, Silent};
+pub use rivals::{Fit, Rival, find_rivals};
 pub use run_trainer::WEIGHTS;
 pub use sensitivity::{SensitivitySummary, measure_sensitivity};
 pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
 pub use variant::write_variant;
+
+/// A hash as far as people compare it.
+pub(crate) fn shortened(hash: &str) -> &str {
+    hash.get(..12).unwrap_or(hash)
+}
+
+/// That data of this name are not those of the hash `then`.
+pub(crate) fn other_data(name: &data::SetName, then: &str, now: &str) -> String {
+    let (then, now) = (shortened(then), shortened(now));
+    format!("the samples of `{name}` are others: SHA-256 {then} then, {now} now")
+}
 
 /// Bytes as lower-case hexadecimal digits.
 fn hex(bytes: &[u8]) -> String {

@@ -14,7 +14,7 @@ use crate::data::DataSet;
 use crate::progress::Event;
 use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
 use crate::spec::Study;
-use crate::{Error, Result, machine};
+use crate::{Error, Result, machine, other_data, shortened};
 
 /// How far a run has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,7 +197,8 @@ impl Run<'_> {
         }
         if differ.is_empty() {
             let hash = self.study.hash(self.plan, self.seed)?;
-            return Ok(then_and_now(&found.study_hash, &hash));
+            let (then, now) = (shortened(&found.study_hash), shortened(&hash));
+            return Ok(format!("SHA-256 of its settings: {then} then, {now} now"));
         }
         let in_words = |d: &Difference| match d.key.as_str() {
             "epochs" if found.scale != self.scale => {
@@ -212,7 +213,7 @@ impl Run<'_> {
     fn data_then_and_now(&self, found: &Manifest) -> String {
         match self.data_in_words() {
             now if now != found.data => then_and_now(&found.data, now),
-            _ => then_and_now(&found.data_hash, &self.data.checksum),
+            _ => other_data(&self.data.name, &found.data_hash, &self.data.checksum),
         }
     }
 

@@ -46,7 +46,7 @@ impl ProgressBar {
     }
 
     /// Prints a line, above the bar if there is one.
-    fn say(&mut self, line: &str) {
+    pub(crate) fn say(&mut self, line: &str) {
         self.last_line = Some(Instant::now());
         if self.terminal {
             self.bar.println(line);

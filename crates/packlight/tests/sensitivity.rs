@@ -122,6 +122,17 @@ fn a_collection_is_refused_with_one_of_its_studies() {
     );
 }
 
+/// The bytes that a run kept at each step that the ledger saw.
+fn kept_by_step(log: &Path) -> BTreeMap<u64, u64> {
+    let mut kept = BTreeMap::new();
+    for record in read_log(log).unwrap().values {
+        if let Record::Kept { step, payload, metadata, .. } = record {
+            *kept.entry(step).or_insert(0) += payload + metadata;
+        }
+    }
+    kept
+}
+
 #[test]
 fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let text = STUDY
@@ -144,24 +155,61 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     assert_eq!(found["verified"]["page"], verified.join("index.html").to_string_lossy().as_ref());
     assert!(verified.join("index.html").is_file());
     // The ledger of training with the plan counts what was foretold.
-    let log = verified.join("runs/allocated-0_5x-seed7/records.jsonl");
-    let records: Vec<Record> = read_log(&log).unwrap().values;
-    let mut kept = BTreeMap::new();
-    for record in records {
-        if let Record::Kept { step, payload, metadata, .. } = record {
-            *kept.entry(step).or_insert(0) += payload + metadata;
-        }
-    }
+    let kept = kept_by_step(&verified.join("runs/allocated-0_5x-seed7/records.jsonl"));
     assert_eq!(kept.values().max(), Some(&found["bytes"].as_u64().unwrap()), "{kept:?}");
     let runs = found["verified"]["runs"]["runs"].as_array().unwrap();
     let of = |name: &str| runs.iter().any(|run| run["run"] == format!("{name}-seed7"));
     assert!(of("none") && of("random-1"), "{runs:?}");
-    // The page on single layers has what became of the predictions.
+    // Other methods are trained with the largest of their plans that fit, and keep what was counted.
+    let rivals = found["verified"]["rivals"].as_array().unwrap();
+    let methods = [0, 1, 2].map(|at: usize| rivals[at]["method"].as_str().unwrap());
+    assert_eq!(methods.map(|method| &method[..4]), ["ASI,", "ActN", "GACT"]);
+    for rival in rivals {
+        if rival["fit"] != "fits" {
+            // What ASI does not pack may be too much for any budget of its own.
+            assert!(rival["reason"].as_str().unwrap().contains("does not pack"), "{rival}");
+            continue;
+        }
+        let plan = rival["plan"].as_str().unwrap();
+        let name = plan.replace([':', '.'], "-");
+        assert!(of(&name), "{name}: {runs:?}");
+        let described = std::fs::read_to_string(verified.join("study.toml")).unwrap();
+        assert!(described.contains(&format!("{name} = \"{plan}\"")), "{described}");
+        let page = std::fs::read_to_string(verified.join("index.html")).unwrap();
+        assert!(page.contains(plan) && page.contains(&name), "{plan}");
+        let kept = kept_by_step(&verified.join(format!("runs/{name}-seed7/records.jsonl")));
+        let most = *kept.values().max().unwrap();
+        assert!(most <= found["budget"].as_u64().unwrap(), "{name}: {kept:?}");
+    }
+    // The page on single layers has what became of the predictions, without a report of its own.
+    let page = dir.path().join("sensitivity.html");
+    assert_eq!(found["verified"]["predicted"], page.to_string_lossy().as_ref());
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("Predicted and measured errors of whole plans"), "{page}");
     let report = json(&packlight(["report", "--json"]).arg(dir.path()).output().unwrap());
     let findings = report["sensitivity"]["findings"].as_array().unwrap();
     let last = findings.last().unwrap().as_str().unwrap();
     assert!(last.contains("have a rank correlation of") && !last.contains("Left out"), "{last}");
+    assert!(last.contains("Not predicted: ") && last.contains("(gact:"), "{last}");
     let csv = dir.path().join("figures/sensitivity-calibration.csv");
     let csv = std::fs::read_to_string(csv).unwrap();
     assert!(csv.contains("\nallocated-0_5x,0,") && !csv.contains("none"), "{csv}");
+    // Another plan for the same budget is not mixed with the first one, which stays as it was.
+    let wider = format!("{text}{}", table.replace("\"q4\"", "\"q4\", \"q8\""));
+    std::fs::write(dir.path().join("study.toml"), wider).unwrap();
+    assert!(measure(dir.path()).status.success());
+    let described = std::fs::read(verified.join("study.toml")).unwrap();
+    let again = packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap();
+    let said = stderr(&again);
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    let command = format!(
+        "instead: packlight allocate {} --budget 0.5x --verify --json --overwrite",
+        dir.path().display()
+    );
+    assert!(said.contains("the study changed since the plans of this budget"), "{said}");
+    assert!(said.contains(&command), "{said}");
+    assert!(std::fs::read(verified.join("study.toml")).unwrap() == described);
+    let arguments = [&arguments[..], &["--overwrite"]].concat();
+    let anew = json(&packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap());
+    assert_ne!(anew["plan"], found["plan"]);
 }

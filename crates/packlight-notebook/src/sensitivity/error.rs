@@ -9,8 +9,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The log of scores is damaged or cannot be read.
-    #[error(transparent)]
-    Log(#[from] packlight_record::Error),
+    #[error(
+        "{source}; remove this file and run `packlight sensitivity {}` to measure again",
+        folder.display()
+    )]
+    Log {
+        /// The study's folder.
+        folder: PathBuf,
+        /// What is wrong with the log.
+        source: packlight_record::Error,
+    },
     /// Nothing was measured, not at this point, or the scores do not fit together.
     #[error("{}: {source}", path.display())]
     Scores {

@@ -108,6 +108,26 @@ fn study_without_scores_is_told_how_to_measure_them() {
 }
 
 #[test]
+fn an_incomplete_last_line_is_said_and_a_damaged_log_is_an_error_that_says_what_to_do() {
+    let (dir, log) = finished();
+    let whole = std::fs::read(&log).unwrap();
+    assert_eq!(scores::read_with_notice(dir.path(), None).unwrap().1, None);
+    std::fs::write(&log, &whole[..whole.len() - 9]).unwrap();
+    let (_, notice) = scores::read_with_notice(dir.path(), None).unwrap();
+    let notice = notice.unwrap();
+    assert!(notice.contains("the last line of the log is incomplete"), "{notice}");
+    assert!(notice.contains("packlight sensitivity"), "{notice}");
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    std::fs::write(&log, damaged).unwrap();
+    let error = read(dir.path(), None).unwrap_err().to_string();
+    assert!(
+        error.contains("scores.jsonl") && error.contains("remove this file and run"),
+        "{error}"
+    );
+}
+
+#[test]
 fn figures_draw_what_was_measured_and_show_inline() {
     let measured = measured();
     let map = error_map(&measured).unwrap();

@@ -20,12 +20,16 @@ use crate::{Error, Result};
 
 /// The fewest plans of which anything is said.
 const FEWEST: usize = 3;
+/// Why nothing is said of a plan.
+const NOT_COMPARED: &str = "no run compared a whole gradient early and finished";
 
 /// The plans of all studies that verify an allocation of this one.
 #[derive(Debug, Default)]
 pub(crate) struct Verified {
     /// Those whose error was both predicted and measured, and is not rounding.
     pub(crate) plans: Vec<VerifiedPlan>,
+    /// Those whose error was measured only, each with it and with the reason.
+    unpredicted: Vec<String>,
     /// The others, each with the reason.
     left_out: Vec<String>,
 }
@@ -88,11 +92,19 @@ impl Verified {
                     false => plan.name.clone(),
                 };
                 known.push(plan.clone());
-                match errors(&study, plan, &predictions) {
-                    Err(reason) => verified.left_out.push(format!("{name} ({reason})")),
-                    Ok((predicted, measured)) => {
-                        let family = of_plan(&plan.spec);
+                let Some((measured, predicted)) = errors(&study, plan, &predictions) else {
+                    verified.left_out.push(format!("{name} ({NOT_COMPARED})"));
+                    continue;
+                };
+                let family = of_plan(&plan.spec);
+                match predicted {
+                    Ok(predicted) => {
                         verified.plans.push(VerifiedPlan { name, family, predicted, measured });
+                    }
+                    Err(reason) => {
+                        let error = mean(measured.iter().copied()).map_or(f64::NAN, |mean| mean);
+                        let error = significant(error);
+                        verified.unpredicted.push(format!("{name}, measured {error} ({reason})"));
                     }
                 }
             }
@@ -140,12 +152,14 @@ impl Verified {
         });
         let all = calibration(&self.plans.iter().collect::<Vec<_>>());
         let families = self.by_family();
-        let left_out = match self.left_out.is_empty() {
+        let listed = |what: &str, plans: &[String]| match plans.is_empty() {
             true => String::new(),
-            false => format!(" Left out: {}.", self.left_out.join(", ")),
+            false => format!(" {what}: {}.", plans.join("; ")),
         };
+        let unpredicted = listed("Not predicted", &self.unpredicted);
+        let left_out = listed("Left out", &self.left_out);
         Some(format!(
-            "{order}The measured error is {all} times the predicted one{families}.{left_out}"
+            "{order}The measured error is {all} times the predicted one{families}.{unpredicted}{left_out}"
         ))
     }
 
@@ -177,24 +191,24 @@ fn calibration(plans: &[&VerifiedPlan]) -> String {
     }
 }
 
-/// The predicted error of a plan and the measured ones of its runs, or why one of them is not known.
+/// The measured errors of a plan's runs, and the predicted one or why there is none; `None` if nothing was
+/// measured.
 fn errors(
     study: &Study,
     plan: &NamedPlan,
     predictions: &Predictions,
-) -> std::result::Result<(f64, Vec<f64>), String> {
+) -> Option<(Vec<f64>, std::result::Result<f64, String>)> {
     let errors: Vec<GradientError> = study.of(&plan.name).filter_map(early_error).collect();
-    if errors.is_empty() {
-        return Err("no run compared a whole gradient early and finished".to_owned());
-    }
     let repeated = errors.iter().all(|error| error.drawn.is_some());
     let (measured, of): (_, fn(&GradientError) -> f64) = match repeated {
         true => (&predictions.lasting, GradientError::lasting),
         false => (&predictions.one_pass, |error| error.error),
     };
-    let spec: PlanSpec = plan.spec.parse()?;
-    let allocation = measured.of_plan(&spec).map_err(|e| e.to_string())?;
-    Ok((allocation.error.sqrt(), errors.iter().map(of).collect()))
+    let predicted = plan.spec.parse().and_then(|spec: PlanSpec| {
+        let allocation = measured.of_plan(&spec).map_err(|e| e.to_string())?;
+        Ok(allocation.error.sqrt())
+    });
+    (!errors.is_empty()).then(|| (errors.iter().map(of).collect(), predicted))
 }
 
 /// The folders of the studies that verify a plan, by name.

@@ -104,6 +104,27 @@ fn studies_without_runs_are_named() {
 }
 
 #[test]
+fn a_study_with_scores_and_no_runs_is_not_said_to_be_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    scores::write(&folder.path().join("second"), &scores::resnet18());
+    let (summary, page) =
+        written(folder.path(), &[("first", &[1][..])], "['first', 'second', 'third']");
+    assert_eq!(
+        (&summary.missing[..], &summary.only_layers[..]),
+        (&["third".into()][..], &["second".into()][..])
+    );
+    assert!(page.contains("second has no runs yet, but its single layers are measured"), "{page}");
+    assert!(page.contains("third has not been started") && !page.contains("second has not been"));
+    assert!(page.contains("href=\"second/sensitivity.html\""), "{page}");
+    assert!(folder.path().join("second/sensitivity.html").is_file());
+    // A collection of nothing else has a page, too.
+    std::fs::remove_dir_all(folder.path().join("first")).unwrap();
+    let (summary, page) = written(folder.path(), &[], "['second']");
+    assert_eq!((summary.studies.len(), summary.missing.len()), (1, 0));
+    assert!(!page.contains("All together"), "{page}");
+}
+
+#[test]
 fn what_was_found_of_single_layers_stands_in_the_study_s_section() {
     let folder = tempfile::tempdir().unwrap();
     scores::write(&folder.path().join("second"), &scores::resnet18());

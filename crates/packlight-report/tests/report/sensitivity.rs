@@ -353,7 +353,7 @@ fn verified_plans_have_correlation_and_calibration_that_were_computed_by_hand() 
         "rank correlation of 0.40",
         "is 1.52 (median; 1.00 to 5.00, n = 4) times",
         "; pooling 1.00 (n = 1); few bits 1.63 (median; 1.41 to 5.00, n = 3).",
-        "Left out: other (q8 was not measured at fc).",
+        "Not predicted: other, measured 0.500 (q8 was not measured at fc).",
     ] {
         assert!(finding.contains(said), "{said}: {finding}");
     }

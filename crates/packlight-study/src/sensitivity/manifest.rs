@@ -8,10 +8,10 @@ use packlight_spec::{NamedPlan, differences};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::DataSet;
+use crate::data::{DataSet, SetName};
 use crate::run::VERSION;
 use crate::spec::Study;
-use crate::{Error, Result};
+use crate::{Error, Result, other_data};
 
 /// What determines the scores, beside the `[sensitivity]` table: it is written next to them, so that
 /// scores under other conditions are not mixed.
@@ -38,12 +38,12 @@ impl Conditions {
         Ok(Self { settings, data_hash, version })
     }
 
-    /// Writes them to `folder`, unless the same stand there.
+    /// Writes them to `folder`, unless the same stand there. `data` is the name of the data.
     ///
     /// # Errors
     /// Returns an error if others stand there, which says what changed, or if the file cannot be read or
     /// written.
-    pub(super) fn require(&self, folder: &Path) -> Result<()> {
+    pub(super) fn require(&self, folder: &Path, data: &SetName) -> Result<()> {
         let path = folder.join(MANIFEST);
         let json = |source| packlight_record::Error::Json { path: path.clone(), source };
         let then: Self = match std::fs::read(&path) {
@@ -56,17 +56,16 @@ impl Conditions {
         };
         let changed =
             |what, how| Err(Error::MeasuredOtherwise { folder: folder.to_path_buf(), what, how });
-        let then_and_now = |then: &str, now: &str| format!("{then} then, {now} now");
         let differ = differences(&then.settings, &self.settings);
         if !differ.is_empty() {
             let how: Vec<String> = differ.iter().map(|d| d.in_words("then", "now")).collect();
             return changed("the study", how.join("; "));
         }
         if then.data_hash != self.data_hash {
-            return changed("the data", then_and_now(&then.data_hash, &self.data_hash));
+            return changed("the data", other_data(data, &then.data_hash, &self.data_hash));
         }
         if then.version != self.version {
-            let how = then_and_now(&then.version, &self.version);
+            let how = format!("{} then, {} now", then.version, self.version);
             return changed("the version of Packlight", how);
         }
         Ok(())

@@ -17,7 +17,7 @@ use super::table::{Pair, Table};
 use crate::progress::{Event, Progress};
 use crate::run_trainer::RunTrainer;
 use crate::sweep::Options;
-use crate::{Error, Result};
+use crate::{Error, Result, shortened};
 
 /// What the log lacks of one batch at one point of one training.
 pub(super) struct Group {
@@ -255,7 +255,15 @@ impl<'a> Measurement<'a> {
                 && then != state
             {
                 let folder = self.scores.path().with_file_name("");
-                let how = format!("seed {}, {}: {then} then, {state} now", group.seed, group.point);
+                let how = format!(
+                    "seed {}, {}, batch {}: other weights or another batch, SHA-256 {} then, {} now; \
+                     a file of weights, a library or the processor is another one",
+                    group.seed,
+                    group.point,
+                    group.batch + 1,
+                    shortened(then),
+                    shortened(state)
+                );
                 return Err(Error::MeasuredOtherwise { folder, what: "the training", how });
             }
         }

@@ -102,7 +102,7 @@ pub(crate) fn measure(
     }
     std::fs::create_dir_all(&home).map_err(|e| Error::io(&home, e))?;
     atomic_file::remove_leftovers(&home)?; // left by a killed process
-    Conditions::of(&sweep.study, &exact, &sweep.data)?.require(&home)?;
+    Conditions::of(&sweep.study, &exact, &sweep.data)?.require(&home, &sweep.data.name)?;
 
     let trainer = |seed| RunTrainer::new(&sweep.study, &sweep.data, &sweep.model, &exact, seed);
     let first = trainer(sweep.study.seeds[0])?;

@@ -12,10 +12,11 @@ use packlight::figure::binary;
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY};
 use packlight::record::{LayerKind, SensitivityRecord, read_log};
 use packlight::spec::Point;
+use packlight::study::{Options, data};
 use serde::Serialize;
 
 use super::study_folder;
-use super::verify::{Verified, rivals, verify};
+use super::verify::{Verified, plans_of_scores, verify};
 use crate::budget::Budget;
 use crate::output::{Output, say};
 
@@ -60,10 +61,13 @@ pub(crate) struct Arguments {
     #[arg(long)]
     why: bool,
     /// Train the plan beside its rivals under the study's protocol: exact, the codecs at all layers alike
-    /// that fit the budget, and plans drawn at random from those that fit. Records and report are in
-    /// DIR/verify-NAME
+    /// that fit the budget, the largest plans of ASI, ActNN and GACT that fit, and plans drawn at random
+    /// from those that fit. Records and report are in DIR/verify-NAME
     #[arg(long)]
     verify: bool,
+    /// Remove the runs of an earlier --verify of this budget and start again
+    #[arg(long, requires = "verify")]
+    overwrite: bool,
     /// The folder with the data sets that are not built in, for --verify [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR", requires = "verify")]
     data_dir: Option<PathBuf>,
@@ -144,8 +148,12 @@ impl Arguments {
             out.finish()?; // before the training, which takes its time
         }
         if self.verify {
-            let plans = rivals(&measured, &answer.name, &allocation, answer.budget);
-            answer.verified = Some(verify(&self.dir, &answer.name, &plans, self.data_dir)?);
+            let budget = answer.budget;
+            let plans = plans_of_scores(&measured, &answer.name, &allocation, budget);
+            let overwrite = self.overwrite;
+            let data_dir = data::data_dir(self.data_dir);
+            let options = Options { overwrite, data_dir, ..Options::default() };
+            answer.verified = Some(verify(&self.dir, &answer.name, plans, budget, options)?);
         }
         match (&answer.verified, self.json) {
             (_, true) => out.json(&answer)?,
@@ -334,7 +342,7 @@ impl Answer {
     }
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     binary(bytes as f64)
 }
 

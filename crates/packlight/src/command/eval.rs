@@ -214,8 +214,8 @@ impl Arguments {
                 _ => "",
             };
             bail!(
-                "{}: {} has changed since these weights were trained (hash {} then, {} now); put it \
-                 back{remedy}",
+                "{}: {} has changed since these weights were trained (SHA-256 {:.12} then, {:.12} \
+                 now); put it back{remedy}",
                 path.display(),
                 spec.name,
                 origin.data_hash,

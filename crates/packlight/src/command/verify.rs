@@ -4,11 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
+use anyhow::bail;
 use packlight::allocation::{Allocation, Measured};
-use packlight::record::layout::{RUNS, VERIFY};
-use packlight::study::{Options, StudySummary, data, read_study, run_study, write_variant};
+use packlight::record::atomic_file;
+use packlight::record::layout::{RUNS, STUDY, VERIFY};
+use packlight::report;
+use packlight::study::{
+    self, Fit, Options, Rival, StudySummary, find_rivals, read_study, run_study, write_variant,
+};
 use serde::Serialize;
 
+use super::allocate::size;
 use super::{SOME_FAILED, run, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
@@ -22,10 +28,10 @@ const RANDOM: u64 = 2;
 /// Set by signals; training then stops after the current step, with a checkpoint.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// The plans to train beside each other, by name: the exact one, the allocation, the codecs at all
-/// layers alike that fit the budget and whose predicted error is least, and allocations drawn at random
-/// from those that fit.
-pub(super) fn rivals(
+/// The plans to train beside each other that follow from the scores, by name: the exact one, the
+/// allocation, the codecs at all layers alike that fit the budget and whose predicted error is least, and
+/// allocations drawn at random from those that fit.
+pub(super) fn plans_of_scores(
     measured: &Measured,
     name: &str,
     allocation: &Allocation,
@@ -56,35 +62,91 @@ fn file_name(codec: &str) -> String {
 /// What came of training an allocation and its rivals.
 #[derive(Serialize)]
 pub(super) struct Verified {
-    /// How their runs ended.
+    /// The methods that divide the bytes by themselves.
+    rivals: Vec<Rival>,
+    /// How the runs ended.
     runs: StudySummary,
     /// The page that compares them.
     page: PathBuf,
+    /// The page of the measured study, with what was predicted of them beside what was measured.
+    predicted: PathBuf,
 }
 
-/// Trains these plans under the protocol of the study in `dir`, each with each of its seeds, in the
-/// folder `verify-NAME` within it, and writes the report there. Goes on where it was stopped.
+/// Trains these plans, and those of other methods that keep at most `budget` bytes, under the protocol of
+/// the study in `dir`, each with each of its seeds, in the folder `verify-NAME` within it, and writes the
+/// reports of both. Goes on where it was stopped.
 pub(super) fn verify(
     dir: &Path,
     name: &str,
-    plans: &[(String, String)],
-    data_dir: Option<PathBuf>,
+    mut plans: Vec<(String, String)>,
+    budget: u64,
+    options: Options<'_>,
 ) -> anyhow::Result<Verified> {
-    let title = format!("The plan {name} beside its rivals");
-    let folder = write_variant(dir, &format!("{VERIFY}{name}"), &title, plans)?;
-    let threads = read_study(&folder)?.threads();
+    let threads = read_study(dir)?.threads();
     use_threads(threads)?;
     stop_on_signals(&STOP)?;
-    let options = Options {
-        data_dir: data::data_dir(data_dir),
-        threads,
-        interrupted: &STOP,
-        ..Options::default()
-    };
+    let options = Options { threads, interrupted: &STOP, ..options };
     let mut progress = ProgressBar::new();
-    let runs = run_study(&folder, &options, &mut progress)?;
+    let rivals = find_rivals(dir, budget, &options, &mut progress)?;
+    for rival in &rivals {
+        progress.say(&in_words(rival, budget));
+        if let Fit::Fits { plan, .. } = &rival.fit {
+            plans.push((file_name(plan), plan.clone()));
+        }
+    }
+    let title = format!("The plan {name} beside its rivals");
+    let variant = format!("{VERIFY}{name}");
+    let description = dir.join(&variant).join(STUDY);
+    let before = std::fs::read(&description).ok(); // there may be none
+    let folder = write_variant(dir, &variant, &title, &plans)?;
+    let runs = run_study(&folder, &options, &mut progress);
     progress.finish();
-    Ok(Verified { runs, page: packlight::report::write(&folder)?.page })
+    if let (Err(study::Error::Changed { folder: run, what, how }), Some(before)) = (&runs, before) {
+        atomic_file::write(&description, &before)?; // what was trained stays as it was
+        let how = match *what {
+            "the study" => "by a new measurement, from which they follow, or in study.toml",
+            _ => how,
+        };
+        bail!(
+            "{}: {what} changed since the plans of this budget were trained ({how}); to train the present \
+             ones instead: {}",
+            run.display(),
+            this_command_with("--overwrite")
+        );
+    }
+    let runs = runs?;
+    let page = report::write(&folder)?.page;
+    let layers = report::write(dir)?.sensitivity;
+    let predicted = layers.map_or_else(|| page.clone(), |layers| layers.page);
+    Ok(Verified { rivals, runs, page, predicted })
+}
+
+/// What a method makes of the budget.
+fn in_words(Rival { method, fit }: &Rival, budget: u64) -> String {
+    let [of, budget] = [" with masks, statistics and what codecs remember", &size(budget)];
+    match fit {
+        Fit::Fits { plan, bytes } => {
+            format!("rival: {} = \"{plan}\" ({method}) keeps {}{of}", file_name(plan), size(*bytes))
+        }
+        Fit::TooLarge { plan, bytes } => format!(
+            "no rival: {method}: even {plan} keeps {}{of}, more than {budget}",
+            size(*bytes)
+        ),
+        Fit::Refused { reason } => format!("no rival: {method}: not within {budget}: {reason}"),
+    }
+}
+
+/// The command line of this process with another flag.
+fn this_command_with(flag: &str) -> String {
+    let arguments = std::env::args().skip(1).map(|argument| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
+        match argument.chars().all(plain) {
+            true => argument,
+            false => format!("'{}'", argument.replace('\'', "'\\''")),
+        }
+    });
+    let arguments: Vec<String> = arguments.collect();
+    format!("packlight {} {flag}", arguments.join(" "))
 }
 
 impl Verified {
@@ -92,6 +154,7 @@ impl Verified {
         writeln!(out)?;
         run::tell(out, &self.runs, self.page.with_file_name(RUNS).as_path())?;
         writeln!(out, "the plan beside its rivals: {}", self.page.display())?;
+        writeln!(out, "predicted beside measured: {}", self.predicted.display())?;
         Ok(())
     }
 

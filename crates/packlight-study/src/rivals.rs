@@ -1,0 +1,204 @@
+//! The plans of methods that divide bytes among layers by themselves, for an allocation to be compared
+//! with.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use packlight_record::{KeptKind, Record};
+use packlight_spec::NamedPlan;
+use serde::Serialize;
+
+use crate::instrument::Instrument;
+use crate::progress::{Event, Progress};
+use crate::run_trainer::RunTrainer;
+use crate::spec::read_study;
+use crate::sweep::{Options, Sweep};
+use crate::{Error, Result};
+
+/// The levels of ActNN, by falling bytes.
+const ACTNN: [&str; 3] = ["actnn:1", "actnn:2", "actnn:3"];
+/// The mean bits of GACT that are tried, by falling bytes.
+const GACT: [&str; 5] = ["gact:8", "gact:4", "gact:3", "gact:2", "gact:1"];
+/// How often ASI's budget is lowered.
+const LOWERED: usize = 6;
+const MIB: f64 = (1 << 20) as f64;
+/// The steps that a trial takes. The first one does not count, because there codecs keep more than they
+/// will; of the others at least one is on a whole batch.
+const STEPS: usize = 3;
+
+/// A method beside an allocation of the same bytes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rival {
+    /// The method, in words.
+    pub method: &'static str,
+    /// Its plan.
+    #[serde(flatten)]
+    pub fit: Fit,
+}
+
+/// What a method makes of a budget of bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "fit", rename_all = "snake_case")]
+pub enum Fit {
+    /// Its largest plan that fits.
+    Fits {
+        /// The plan.
+        plan: String,
+        /// What it kept in the trial, the state of its codecs between steps included.
+        bytes: u64,
+    },
+    /// Even the smallest plan that was tried keeps more than the budget.
+    TooLarge {
+        /// The plan.
+        plan: String,
+        /// What it kept in the trial, the state of its codecs between steps included.
+        bytes: u64,
+    },
+    /// It cannot train this network within the budget.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Finds the largest plans of ASI, ActNN and GACT, each on the whole network, that keep at most `budget`
+/// bytes when the study in `folder` trains, masks and statistics, layers that the method leaves exact and
+/// the state of its codecs included. The ledger counts them over a few steps from the study's first seed.
+///
+/// # Errors
+/// Returns an error if the study or its data cannot be read or another process works on the study;
+/// [`Error::Interrupted`] when asked to stop.
+pub fn find_rivals(
+    folder: &Path,
+    budget: u64,
+    options: &Options<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Rival>> {
+    let sweep = Sweep::prepare(folder, String::new(), read_study(folder)?, options, progress)?;
+    let mut trials = Trials { sweep: &sweep, budget, options, progress };
+    Ok(vec![
+        Rival { method: "ASI, ranks by perplexity", fit: trials.asi()? },
+        Rival { method: "ActNN, bits by sensitivity", fit: trials.largest(&ACTNN)? },
+        Rival { method: "GACT, bits by sensitivity", fit: trials.largest(&GACT)? },
+    ])
+}
+
+/// The bytes that a plan keeps at a step.
+#[derive(Clone, Copy, Default)]
+struct Kept {
+    /// What its codec has packed.
+    packed: u64,
+    /// What its codec remembers between steps.
+    state: u64,
+    /// Everything else: layers that it leaves exact, masks and statistics.
+    rest: u64,
+}
+
+impl Kept {
+    fn bytes(self) -> u64 {
+        self.packed + self.state + self.rest
+    }
+}
+
+/// Trials of plans under a budget.
+struct Trials<'a> {
+    sweep: &'a Sweep,
+    budget: u64,
+    options: &'a Options<'a>,
+    progress: &'a mut dyn Progress,
+}
+
+impl Trials<'_> {
+    /// The first of these plans that fits.
+    fn largest(&mut self, plans: &[&str]) -> Result<Fit> {
+        let mut fit = Fit::Refused { reason: "no plan was tried".to_owned() };
+        for &plan in plans {
+            fit = match self.kept(plan)? {
+                Ok(kept) if kept.bytes() <= self.budget => {
+                    return Ok(Fit::Fits { plan: plan.to_owned(), bytes: kept.bytes() });
+                }
+                Ok(kept) => Fit::TooLarge { plan: plan.to_owned(), bytes: kept.bytes() },
+                Err(reason) => Fit::Refused { reason },
+            };
+        }
+        Ok(fit)
+    }
+
+    /// ASI within the budget. Its own is for what it packs, so it is lowered by what the others keep and
+    /// by its state, which grows with what it packs.
+    fn asi(&mut self) -> Result<Fit> {
+        let refused = |reason: String| Ok(Fit::Refused { reason });
+        let mut own = self.budget as f64;
+        let mut fit = Fit::Refused { reason: "the budget is too small".to_owned() };
+        for _ in 0..LOWERED {
+            let mib = (own / MIB * 1e4).floor() / 1e4;
+            if mib <= 0.0 {
+                break;
+            }
+            let plan = format!("asi:{mib}MiB");
+            let kept = match self.kept(&plan)? {
+                Ok(kept) => kept,
+                Err(reason) => return refused(reason),
+            };
+            let Kept { packed, state, rest } = kept;
+            let bytes = kept.bytes();
+            if bytes <= self.budget {
+                return Ok(Fit::Fits { plan, bytes });
+            }
+            if rest >= self.budget {
+                return refused(format!(
+                    "the layers that it does not pack, masks and statistics keep {:.2} MiB",
+                    rest as f64 / MIB
+                ));
+            }
+            own = packed as f64 * (self.budget - rest) as f64 / (packed + state) as f64;
+            fit = Fit::TooLarge { plan, bytes };
+        }
+        Ok(fit)
+    }
+
+    /// What a plan keeps while it trains, or why it cannot.
+    fn kept(&mut self, plan: &str) -> Result<std::result::Result<Kept, String>> {
+        if self.options.interrupted.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
+        }
+        self.progress.event(Event::Checking { plan });
+        let plan =
+            NamedPlan { name: plan.to_owned(), spec: plan.to_owned(), epochs: None, from: None };
+        let Sweep { study, data, model, .. } = self.sweep;
+        let kept = RunTrainer::new(study, data, model, &plan, study.seeds[0])
+            .and_then(|mut trainer| trainer.kept());
+        Ok(kept.map_err(|error| match error {
+            Error::Plan { source, .. } => source.to_string(),
+            error => error.to_string(),
+        }))
+    }
+}
+
+impl RunTrainer<'_> {
+    /// What is kept at that of a few steps which keeps most. It changes the parameters, so do not
+    /// train with this trainer afterwards.
+    fn kept(&mut self) -> Result<Kept> {
+        let save_points = self.model.save_points().iter();
+        let packs = save_points.filter(|point| point.codec().spec() != "none");
+        let packs: Vec<String> = packs.map(|point| point.name().to_owned()).collect();
+        let order = self.order(0);
+        let mut most = Kept::default();
+        for (step, samples) in order.chunks(self.study.batch).cycle().take(STEPS).enumerate() {
+            let found = self.step(samples, 0, Instrument::Ledger { timeline: false })?;
+            let mut kept = Kept::default();
+            for record in &found.records {
+                let Record::Kept { layer, kind, payload, metadata, .. } = record else { continue };
+                *match kind {
+                    KeptKind::Input if packs.contains(layer) => &mut kept.packed,
+                    KeptKind::CodecState => &mut kept.state,
+                    _ => &mut kept.rest,
+                } += payload + metadata;
+            }
+            if step > 0 && kept.bytes() > most.bytes() {
+                most = kept;
+            }
+        }
+        Ok(most)
+    }
+}
