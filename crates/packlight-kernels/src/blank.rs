@@ -61,7 +61,9 @@ mod tests {
     #[test]
     fn only_blanks_and_their_views_are_blank() {
         let huge = blank((1 << 20, 1 << 20), DType::F32).unwrap();
-        assert!(is_blank(&huge) && is_blank(&huge.detach()) && is_blank(&huge.narrow(0, 3, 5).unwrap()));
+        assert!(
+            is_blank(&huge) && is_blank(&huge.detach()) && is_blank(&huge.narrow(0, 3, 5).unwrap())
+        );
         assert!(is_blank(&reshape(&huge, &[1 << 10, 1 << 30]).unwrap()));
         assert!(reshape(&huge, &[3]).is_err());
         let ones = Tensor::ones((), DType::F32, &Device::Cpu).unwrap();

@@ -3,8 +3,8 @@
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
-use crate::blank::{blank, is_blank};
 use crate::argmax::greatest;
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, build, write_beside};
 use crate::simd_dispatch::on_widest_vectors;

@@ -7,7 +7,9 @@ use packlight_autograd::{Ledger, Pass};
 use packlight_codec::registry::CODECS;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::footprint::{Footprint, Step};
-use packlight_nn::model::{Entry, Inputs, Resnet18, Resnet34, Resnet50, Resnet152, Stem, models};
+use packlight_nn::model::{
+    Entry, Inputs, Resnet18, Resnet34, Resnet50, Resnet152, Stem, Takes, models,
+};
 use packlight_nn::optimizer::{AdamW, Resumable, Sgd, SgdConfig};
 use packlight_nn::{Model, ModelSpec, Plan, Steps};
 use packlight_spec::LayerKind;
@@ -28,7 +30,15 @@ fn small(entry: &Entry) -> ModelSpec {
     let spec = ModelSpec::named(entry.name(), table).unwrap();
     match spec.takes().is_pairs() {
         true => spec.for_sequences(11, 10).unwrap(),
-        false => spec.for_images(3, 16, 10).unwrap(),
+        false => spec.for_images(3, side(entry.usual().takes()), 10).unwrap(),
+    }
+}
+
+/// The side of its images: two patches, or as few pixels as leave one behind all stages.
+fn side(takes: Takes) -> usize {
+    match takes {
+        Takes::SquareImages { .. } => 16,
+        _ => 8,
     }
 }
 
@@ -42,9 +52,10 @@ fn counted(spec: &ModelSpec, plan: &Plan) -> Result<Ledger, Box<dyn std::error::
         }
         false => {
             let mut stream = Key::new(2, Purpose::Sample).stream();
+            let side = side(spec.takes());
             let pixels: Vec<f32> =
-                (0..BATCH * 3 * 16 * 16).map(|_| stream.normal() as f32).collect();
-            let images = Tensor::from_vec(pixels, (BATCH, 3, 16, 16), &Device::Cpu)?;
+                (0..BATCH * 3 * side * side).map(|_| stream.normal() as f32).collect();
+            let images = Tensor::from_vec(pixels, (BATCH, 3, side, side), &Device::Cpu)?;
             (Inputs::Images(images), Tensor::full(3u32, BATCH, &Device::Cpu)?)
         }
     };
@@ -70,6 +81,9 @@ fn compare(spec: &ModelSpec, text: &str) -> Option<bool> {
             return None;
         }
     };
+    if !planned.is_exact() {
+        return Some(false);
+    }
     let ledger = counted(spec, &plan).unwrap_or_else(|error| panic!("{of}: {error}"));
     for layer in &planned.layers {
         let real = ledger.entries();
@@ -78,17 +92,20 @@ fn compare(spec: &ModelSpec, text: &str) -> Option<bool> {
         let name = layer.layer.name();
         assert_eq!(own.len(), real.len(), "{of}, {name}");
         for (own, real) in own.iter().zip(real) {
-            assert_eq!((own.kind, own.raw, own.again), (real.kind, real.raw, real.again), "{of}, {name}");
-            if own.known {
-                assert_eq!(own.bytes, real.bytes, "{of}, {name}");
-            }
+            assert_eq!(
+                (own.kind, own.raw, own.again),
+                (real.kind, real.raw, real.again),
+                "{of}, {name}"
+            );
+            assert_eq!(own.bytes, real.bytes, "{of}, {name}");
         }
     }
-    if planned.is_exact() {
-        assert_eq!(planned.kept_peak, ledger.peak(), "{of}");
-    }
-    Some(planned.is_exact())
+    assert_eq!(planned.kept_peak, ledger.peak(), "{of}");
+    Some(true)
 }
+
+/// Deep networks repeat the layers of shallow ones, which are tried with more plans.
+const DEEP: usize = 100;
 
 #[test]
 fn every_model_keeps_with_every_codec_what_was_planned() {
@@ -97,22 +114,32 @@ fn every_model_keeps_with_every_codec_what_was_planned() {
         let spec = small(&entry);
         for codec in CODECS.iter().flat_map(|codec| codec.examples) {
             let plans = [codec.to_string(), format!("conv={codec}"), format!("linear={codec}")];
-            for plan in plans {
-                let covers = Model::blank(&spec, &Plan::parse(&plan).unwrap(), DType::F32).is_ok();
-                exact += usize::from(covers && compare(&spec, &plan) == Some(true));
+            for (at, plan) in plans.iter().enumerate() {
+                let parsed = Plan::parse(plan).unwrap();
+                let Ok(model) = Model::blank(&spec, &parsed, DType::F32) else { continue };
+                if at == 0 || model.save_points().len() < DEEP {
+                    exact += usize::from(compare(&spec, plan) == Some(true));
+                }
             }
         }
     }
-    assert!(exact > 400, "{exact} plans are exact");
+    assert!(exact > 300, "{exact} plans are exact");
 }
 
 #[test]
 fn memory_strategies_keep_what_was_planned() {
     for entry in models() {
         let spec = small(&entry);
-        for plan in ["none", "checkpoint=sqrt", "checkpoint=cell", "checkpoint=block,default=pool2",
-            "ara=2:2:2:2", "last=2", "last=2,default=bf16", "checkpoint=2,blpa:4"]
-        {
+        for plan in [
+            "none",
+            "checkpoint=sqrt",
+            "checkpoint=cell",
+            "checkpoint=block,default=pool2",
+            "ara=2:2:2:2",
+            "last=2",
+            "last=2,default=bf16",
+            "checkpoint=2,blpa:4",
+        ] {
             let parsed = Plan::parse(plan).unwrap();
             if Model::blank(&spec, &parsed, DType::F32).is_ok() {
                 assert!(compare(&spec, plan).is_none_or(|exact| exact), "{plan}");
@@ -136,16 +163,23 @@ fn gradients_and_the_optimizers_state_are_those_of_a_step() {
             let sgd = Sgd::for_parameters(parameters, SgdConfig::default()).unwrap();
             let adamw = AdamW::for_parameters(parameters, Default::default()).unwrap();
             let trained: usize = parameters.trained().map(|(_, var)| 4 * var.elem_count()).sum();
-            for (optimizer_state, state) in [
-                (Sgd::STATE, sgd.state().unwrap()),
-                (AdamW::STATE, adamw.state().unwrap()),
-            ] {
+            for (optimizer_state, state) in
+                [(Sgd::STATE, sgd.state().unwrap()), (AdamW::STATE, adamw.state().unwrap())]
+            {
                 let step = Step { optimizer_state, length: LENGTH, ..Step::of_batch(BATCH) };
                 let planned = Footprint::of(&spec, &plan, &step).unwrap();
                 let layers = || planned.layers.iter();
                 let of = spec.name();
-                assert_eq!(layers().map(|l| l.optimizer_bytes).sum::<usize>(), bytes(state), "{of}");
-                assert_eq!(layers().map(|l| l.parameters).sum::<usize>(), parameters.count(), "{of}");
+                assert_eq!(
+                    layers().map(|l| l.optimizer_bytes).sum::<usize>(),
+                    bytes(state),
+                    "{of}"
+                );
+                assert_eq!(
+                    layers().map(|l| l.parameters).sum::<usize>(),
+                    parameters.count(),
+                    "{of}"
+                );
                 assert_eq!(layers().map(|l| l.gradient_bytes).sum::<usize>(), trained, "{of}");
             }
         }
@@ -168,7 +202,7 @@ fn convolutions_read_the_published_bytes_at_full_size() {
     };
     let resnet18 = || ModelSpec::new(Resnet18 { stem: Stem::Imagenet, ..Resnet18::default() });
     assert_eq!(mib(resnet18(), "last=2", 0), 12.25);
-    assert_eq!(mib(resnet18(), "last=4", 256 * 14 * 14 * 0), 30.625 - 12.25);
+    assert_eq!(mib(resnet18(), "last=4", 0), 30.625);
     assert_eq!(mib(resnet18(), "none", twice), 532.875);
     let resnet34 = ModelSpec::new(Resnet34 { stem: Stem::Imagenet, ..Resnet34::default() });
     assert_eq!(mib(resnet34, "none", twice), 839.125);
@@ -177,18 +211,17 @@ fn convolutions_read_the_published_bytes_at_full_size() {
 /// Woo and Jeon (ICLR 2023): a batch of 512, in GB of 10^9 bytes.
 #[test]
 fn auxiliary_residual_activation_saves_the_published_bytes_at_full_size() {
-    let resnet50 = || ModelSpec::new(Resnet50 { stem: Stem::Imagenet, ..Resnet50::default() });
-    let resnet152 = || ModelSpec::new(Resnet152 { stem: Stem::Imagenet, ..Resnet152::default() });
-    let networks: [(&dyn Fn() -> ModelSpec, [f64; 4]); 2] =
-        [(&resnet50, [4.727, 7.193, 7.604, 8.015]), (&resnet152, [12.537, 15.825, 19.524, 20.758])];
-    for (spec, saved) in networks {
-        let whole = full_size(spec(), 512, "none").kept().total();
-        let groups = match saved[0] < 10.0 {
-            true => ["ara=2:2:2:2", "ara=3:4:2:2", "ara=3:4:4:2", "ara=3:4:6:2"],
-            false => ["ara=2:2:2:2", "ara=3:4:2:2", "ara=3:4:4:2", "ara=3:4:6:2"],
-        };
+    let stem = Stem::Imagenet;
+    let resnet50 = ModelSpec::new(Resnet50 { stem, ..Resnet50::default() });
+    let resnet152 = ModelSpec::new(Resnet152 { stem, ..Resnet152::default() });
+    let groups = ["ara=2:2:2:2", "ara=3:4:2:2", "ara=3:4:4:2", "ara=3:4:6:2"];
+    for (spec, saved) in
+        [(resnet50, [4.727, 7.193, 7.604, 8.015]), (resnet152, [12.537, 15.825, 19.524, 20.758])]
+    {
+        let whole = full_size(spec.clone(), 512, "none").kept().total();
         for (plan, gigabytes) in groups.into_iter().zip(saved) {
-            let found = (whole - full_size(spec(), 512, plan).kept().total()) as f64 / 1e9;
+            let kept = full_size(spec.clone(), 512, plan).kept().total();
+            let found = (whole - kept) as f64 / 1e9;
             assert!((found - gigabytes).abs() < 5e-4, "{plan}: {found}");
         }
     }

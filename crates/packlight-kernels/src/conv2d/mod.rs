@@ -26,8 +26,8 @@ mod winograd;
 
 use candle_core::Tensor;
 
-use crate::blank::{blank, is_blank};
 use crate::Result;
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
