@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_record::KeptKind;
 
+use crate::blank;
 use crate::link::{self, Link};
 use crate::observer::{Place, SavedTensor};
 use crate::saved::Saved;
@@ -129,8 +130,8 @@ impl Activation {
             if let Some(copy) = self.find(|copy| copy.key == key) {
                 return Ok(SavedInput::shared(copy, save_point));
             }
-            let packed = codec.pack(self.data(), site)?;
-            Ok(SavedInput::new(packed, key, self.data(), self.pass(), save_point))
+            let packed = blank::pack(&*codec, self.data(), site)?;
+            Ok(SavedInput::entered(packed, key, self.data(), self.pass(), save_point))
         })?;
         self.share(&saved);
         self.show(&saved, save_point, op)?;

@@ -18,6 +18,33 @@ struct Account {
     timeline: Vec<Event>,
     kept: usize,
     peak: usize,
+    /// Bytes of the gradients of parameters so far; for blanks alone.
+    gradients: usize,
+    step_peak: Option<(StepPeak, usize)>,
+}
+
+/// The most that a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
+/// gradients of parameters so far, and those of the output and the inputs of an operation at work.
+///
+/// It is a lower bound: gradients that wait elsewhere, restored inputs and what kernels allocate while
+/// they run come on top.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepPeak {
+    /// What is kept.
+    pub kept: usize,
+    /// The gradients of parameters.
+    pub parameter_gradients: usize,
+    /// The gradients of the operation's output and inputs.
+    pub flowing_gradients: usize,
+    /// The layer that is at work, or the next one behind it that has saved anything.
+    pub layer: Option<Arc<str>>,
+}
+
+impl StepPeak {
+    /// All its bytes.
+    pub fn total(&self) -> usize {
+        self.kept + self.parameter_gradients + self.flowing_gradients
+    }
 }
 
 /// One saved tensor.
@@ -27,8 +54,11 @@ pub struct Entry {
     pub layer: Arc<str>,
     /// What it is saved for.
     pub kind: KeptKind,
-    /// The bytes that it takes, as it reports them.
+    /// The bytes that it takes, as it reports them; 0 where they are not known.
     pub bytes: Bytes,
+    /// Whether the bytes are known. They always are for data; a pass over blanks
+    /// ([`packlight_kernels::blank`]) does not know those that depend on the data.
+    pub known: bool,
     /// The bytes of the tensor without compression.
     pub raw: usize,
     /// The bytes by which the allocator's live bytes fell when it was freed; `None` before that, or
@@ -83,27 +113,53 @@ impl Ledger {
         self.lock().peak
     }
 
+    /// The most that a pass over blanks holds at once; `None` without a backward pass over blanks.
+    pub fn step_peak(&self) -> Option<StepPeak> {
+        let account = self.lock();
+        let (peak, event) = account.step_peak.clone()?;
+        let layer = account.timeline.get(event).map(|event| event.layer.clone());
+        Some(StepPeak { layer, ..peak })
+    }
+
+    /// Enters an operation of a backward pass over blanks: the bytes of the gradients of its parameters,
+    /// and of those that flow through it.
+    pub(crate) fn go_back(&self, of_parameters: usize, flowing: usize) {
+        let mut account = self.lock();
+        account.gradients += of_parameters;
+        let now = StepPeak {
+            kept: account.kept,
+            parameter_gradients: account.gradients,
+            flowing_gradients: flowing,
+            layer: None,
+        };
+        if account.step_peak.as_ref().is_none_or(|(peak, _)| now.total() > peak.total()) {
+            account.step_peak = Some((now, account.timeline.len()));
+        }
+    }
+
     /// The allocator's live bytes; `None` without a counter.
     pub(crate) fn live(&self) -> Option<usize> {
         self.counter.map(|counter| counter())
     }
 
     /// Adds an entry for something saved, in the backward pass if `again`, and returns its number.
+    /// `bytes` are `None` where they depend on data that a blank lacks.
     pub(crate) fn keep(
         &self,
         layer: Arc<str>,
         kind: KeptKind,
-        bytes: Bytes,
+        bytes: Option<Bytes>,
         raw: usize,
         again: bool,
     ) -> usize {
         let live = self.live();
+        let (bytes, known) = (bytes.unwrap_or_default(), bytes.is_some());
         let mut account = self.lock();
         account.kept += bytes.total();
         account.peak = account.peak.max(account.kept);
         let event = Event { layer: layer.clone(), backward: again, kept: account.kept, live };
         account.timeline.push(event);
-        account.entries.push(Entry { layer, kind, bytes, raw, counted: None, again });
+        account.entries.push(Entry { layer, kind, bytes, known, raw, counted: None, again });
         account.entries.len() - 1
     }
 

@@ -32,6 +32,7 @@ pub mod op;
 pub mod operation;
 
 mod activation;
+mod blank;
 mod error;
 mod gradient;
 mod ledger;
@@ -44,7 +45,7 @@ mod saved_input;
 
 pub use activation::Activation;
 pub use error::{Error, Result};
-pub use ledger::{Entry, Event, Ledger};
+pub use ledger::{Entry, Event, Ledger, StepPeak};
 pub use observer::{Attempt, Observer, SavedTensor, WeightGradient};
 pub use packlight_codec::{AxisLayout, Op};
 pub use pass::Pass;

@@ -10,6 +10,8 @@ use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::backprop::GradStore;
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, Var};
 
+use packlight_kernels::blank::is_blank;
+
 use crate::Result;
 use crate::gradient::Slot;
 
@@ -77,6 +79,7 @@ impl CustomOp1 for Enter {
 
     fn bwd(&self, tensor: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
         Ok(Some(match self.slot.take() {
+            Some(gradient) if tensor.is_variable() && is_blank(&gradient) => return Ok(None),
             Some(gradient) => gradient,
             None => tensor.zeros_like()?,
         }))

@@ -37,6 +37,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
+use packlight_kernels::blank::{blank, is_blank};
 
 use crate::gradient::Slot;
 use crate::link::{self, Link};
@@ -94,6 +95,56 @@ impl Needs {
 /// # Errors
 /// Returns an error if there is no input, or candle cannot make the link.
 pub fn output(
+    name: &'static str,
+    data: Tensor,
+    inputs: &[&Activation],
+    parameters: &[&Tensor],
+    backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
+) -> Result<Activation> {
+    match is_blank(&data) {
+        false => linked(name, data, inputs, parameters, backward),
+        true => linked_blank(name, data, inputs, parameters, backward),
+    }
+}
+
+/// [`output`] that is a blank: so are the gradients. Nothing is computed, and what was saved is freed.
+fn linked_blank(
+    name: &'static str,
+    data: Tensor,
+    inputs: &[&Activation],
+    parameters: &[&Tensor],
+    backward: impl Send + 'static,
+) -> Result<Activation> {
+    let dtype = data.dtype();
+    let bytes = |shape: &Shape| shape.elem_count() * dtype.size_in_bytes();
+    let Needs { inputs: by_input, parameters: by_parameter } = Needs::of(inputs, parameters);
+    let needed = |shapes: Vec<Shape>, needs: &[bool]| -> Vec<Option<Shape>> {
+        shapes.into_iter().zip(needs).map(|(shape, &need)| need.then_some(shape)).collect()
+    };
+    let shapes = inputs.iter().map(|input| input.data().shape().clone()).collect();
+    let of_inputs = needed(shapes, &by_input);
+    let shapes = parameters.iter().map(|parameter| parameter.shape().clone()).collect();
+    let of_parameters = needed(shapes, &by_parameter);
+    let sum = |shapes: &[Option<Shape>]| shapes.iter().flatten().map(bytes).sum::<usize>();
+    let new = sum(&of_parameters);
+    // An operation without parameters may pass back its output's gradient itself, or a view of it.
+    let flowing = bytes(data.shape()) + if new > 0 { sum(&of_inputs) } else { 0 };
+    let ledger = inputs.first().and_then(|input| input.pass().ledger().cloned());
+    let blanks = move |shapes: Vec<Option<Shape>>| -> packlight_kernels::Result<Vec<_>> {
+        let one = |shape: Option<Shape>| shape.map(|shape| blank(shape, dtype)).transpose();
+        shapes.into_iter().map(one).collect()
+    };
+    linked(name, data, inputs, parameters, move |_| {
+        if let Some(ledger) = ledger {
+            ledger.go_back(new, flowing);
+        }
+        drop(backward);
+        Ok(Gradients { inputs: blanks(of_inputs)?, parameters: blanks(of_parameters)? })
+    })
+}
+
+/// [`output`] of an operation whose backward pass also runs for blanks.
+pub(crate) fn linked(
     name: &'static str,
     data: Tensor,
     inputs: &[&Activation],

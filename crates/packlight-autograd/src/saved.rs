@@ -25,9 +25,10 @@ impl<T> Saved<T> {
         pass: &Pass,
         save_point: &SavePoint,
         kind: KeptKind,
-        bytes: Bytes,
+        bytes: impl Into<Option<Bytes>>,
         raw: usize,
     ) -> Self {
+        let bytes = bytes.into();
         let account = pass.ledger().map(|ledger| {
             let entry = ledger.keep(save_point.shared_name(), kind, bytes, raw, pass.is_again());
             Arc::new(Account { ledger: ledger.clone(), entry, live_before: AtomicUsize::new(0) })

@@ -33,6 +33,17 @@ impl SavedInput {
         save_point: &Arc<SavePoint>,
     ) -> Self {
         let bytes = packed.bytes();
+        Self::entered((packed, Some(bytes)), key, data, pass, save_point)
+    }
+
+    /// Enters what was packed of `data`, or its bytes alone if that is a blank.
+    pub(crate) fn entered(
+        (packed, bytes): (Box<dyn Packed>, Option<Bytes>),
+        key: ShareKey,
+        data: &Tensor,
+        pass: &Pass,
+        save_point: &Arc<SavePoint>,
+    ) -> Self {
         let saved = Saved::new(packed, pass, save_point, KeptKind::Input, bytes, size_of(data));
         Self::view(Box::new(saved), key, save_point)
     }

@@ -31,8 +31,7 @@ impl Codec for Identity {
     }
 
     fn bytes(&self, _: &Site<'_>, shape: &[usize], dtype: DType) -> Result<Option<Bytes>> {
-        let payload = shape.iter().product::<usize>() * dtype.size_in_bytes();
-        Ok(Some(Bytes { payload, metadata: 0 }))
+        Ok(Some(bytes(shape, dtype)))
     }
 
     fn pack(&self, input: &Tensor, _: &mut Site<'_>) -> Result<Box<dyn Packed>> {
@@ -40,11 +39,16 @@ impl Codec for Identity {
     }
 }
 
+/// The bytes of a whole tensor.
+pub(crate) fn bytes(shape: &[usize], dtype: DType) -> Bytes {
+    Bytes { payload: shape.iter().product::<usize>() * dtype.size_in_bytes(), metadata: 0 }
+}
+
 struct Whole(Tensor);
 
 impl Packed for Whole {
     fn bytes(&self) -> Bytes {
-        Bytes { payload: self.0.elem_count() * self.0.dtype().size_in_bytes(), metadata: 0 }
+        bytes(self.0.dims(), self.0.dtype())
     }
 
     fn unpack(&self) -> Result<Tensor> {

@@ -1,12 +1,16 @@
 //! Codecs that pack what a norm has normalised.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use crate::{Bytes, Result, Site};
 
 /// Packs the normalised values of a norm in place of its input, so that one copy serves the norm,
 /// the ReLU behind it and the layer behind that.
 pub trait PackNormOutput {
+    /// The bytes that the packed values take, for normalised values of this shape and type; `None`
+    /// where they depend on the values.
+    fn norm_bytes(&self, normalised: &[usize], dtype: DType) -> Option<Bytes>;
+
     /// Packs the normalised values (N,C,...) of a norm with this weight and bias (C); those of a
     /// layer norm come as a matrix (tokens, features). Weight and bias stay the norm's own, so they
     /// count for no bytes.

@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::write;
 use crate::tensor_io::{by_dtype, on_cpu, read};
@@ -19,6 +20,9 @@ const PIECE: usize = 16 * 1024;
 /// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     check(a, b)?;
+    if is_blank(a) {
+        return blank(a.shape(), a.dtype());
+    }
     let (device, shape) = (a.device(), a.shape());
     by_dtype!(KERNEL, a, T => {
         read!(KERNEL; a: T, b: T);
@@ -36,6 +40,9 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 /// supported.
 pub fn add_in_place(target: &Tensor, addend: &Tensor) -> Result<()> {
     check(target, addend)?;
+    if is_blank(target) {
+        return Ok(());
+    }
     on_cpu(target, KERNEL)?;
     let addend = addend.contiguous()?;
     Ok(target.inplace_op2(&addend, &AddInPlace)?)

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
@@ -18,6 +19,9 @@ const KERNEL: &str = "avg_pool2d";
 pub fn forward(images: &Tensor, kernel: (usize, usize), stride: (usize, usize)) -> Result<Tensor> {
     let (n, c, height, width) = images.dims4()?;
     let (rows, columns) = output_size(height, width, kernel, stride)?;
+    if is_blank(images) {
+        return blank((n, c, rows, columns), images.dtype());
+    }
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
@@ -84,6 +88,9 @@ pub fn backward(
 pub fn global(images: &Tensor) -> Result<Tensor> {
     let (n, c, height, width) = images.dims4()?;
     output_size(height, width, (1, 1), (1, 1))?;
+    if is_blank(images) {
+        return blank((n, c), images.dtype());
+    }
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -28,6 +29,10 @@ const RUN: usize = 1024;
 /// not supported.
 pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
     let sizes = Sizes::of(input)?;
+    if is_blank(input) {
+        let of_channels = |dtype| blank(sizes.channels, dtype);
+        return Ok((of_channels(input.dtype())?, of_channels(DType::F64)?));
+    }
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -66,6 +71,9 @@ pub fn normalise(
 ) -> Result<Tensor> {
     let sizes = Sizes::of(input)?;
     sizes.check_channels(&[mean, inverse, weight, bias])?;
+    if is_blank(input) {
+        return blank(input.shape(), input.dtype());
+    }
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::blank::{blank, is_blank};
 use crate::matmul::{Matrix, multiply};
 use crate::par_vec::build;
 use crate::tensor_io::{by_dtype, read};
@@ -66,6 +67,9 @@ pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
         ));
     };
     let shape = [left.leading(), &[m, n]].concat();
+    if is_blank(left.tensor) {
+        return blank(shape, left.tensor.dtype());
+    }
     let device = left.tensor.device();
     let (of_left, of_right) = (left.tensor, right.tensor);
     by_dtype!(KERNEL, of_left, T => {

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -34,6 +35,9 @@ pub fn channel_affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<
                 bias.dims()
             ),
         ));
+    }
+    if is_blank(input) {
+        return blank(input.shape(), input.dtype());
     }
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {

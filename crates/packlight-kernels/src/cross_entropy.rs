@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use crate::argmax::greatest;
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, build, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
@@ -34,6 +35,9 @@ pub struct Targets {
 /// device is not supported.
 pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(Tensor, Tensor)> {
     let (classes, labels) = class_indices(logits, labels, targets)?;
+    if is_blank(logits) {
+        return Ok((blank((), logits.dtype())?, blank(logits.shape(), logits.dtype())?));
+    }
     let counting = labels.iter().flatten().count() as f64;
     let (device, shape) = (logits.device(), logits.shape());
     let uniform = targets.smoothing / classes as f64;

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::rng::Key;
 use crate::tensor_io::{by_dtype, read};
@@ -26,6 +27,9 @@ pub fn apply(input: &Tensor, probability: f64, key: Key) -> Result<Tensor> {
             KERNEL,
             format!("expected a probability in [0, 1), found {probability}"),
         ));
+    }
+    if is_blank(input) {
+        return blank(input.shape(), input.dtype());
     }
     let threshold = (probability * 2f64.powi(32)) as u32;
     let (device, shape) = (input.device(), input.shape());

@@ -72,9 +72,9 @@ impl FixedRange {
     }
 
     /// Bytes of the codes of a tensor of this shape, in which each sample starts a byte of its own.
-    pub fn bytes(&self, shape: &[usize]) -> usize {
+    pub fn bytes(bits: u8, shape: &[usize]) -> usize {
         match shape {
-            [samples, sample @ ..] => samples * bit_pack::bytes(sample.iter().product(), self.bits),
+            [samples, sample @ ..] => samples * bit_pack::bytes(sample.iter().product(), bits),
             [] => 0,
         }
     }
@@ -86,7 +86,7 @@ impl FixedRange {
     /// type or device is not supported.
     pub fn pack(&self, normalised: &Tensor) -> Result<Tensor> {
         let (sample, plane) = self.sizes(normalised.dims())?;
-        let bytes = self.bytes(normalised.dims());
+        let bytes = Self::bytes(self.bits, normalised.dims());
         let device = normalised.device();
         by_dtype!(KERNEL, normalised, T => {
             let channels = self.channels::<T>()?;
@@ -134,7 +134,7 @@ impl FixedRange {
         channels: &[Channel<T>],
     ) -> Result<Tensor> {
         let (sample, plane) = self.sizes(shape)?;
-        if codes.elem_count() != self.bytes(shape) {
+        if codes.elem_count() != Self::bytes(self.bits, shape) {
             return Err(Error::shape(
                 KERNEL,
                 format!("{} bytes of codes do not make {shape:?}", codes.elem_count()),

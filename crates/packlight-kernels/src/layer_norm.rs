@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
@@ -33,6 +34,11 @@ pub struct Output {
 /// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Output> {
     let (tokens, n) = sizes(input, &[weight, bias])?;
+    if is_blank(input) {
+        let of_tokens = || blank(tokens, input.dtype());
+        let output = blank(input.shape(), input.dtype())?;
+        return Ok(Output { output, mean: of_tokens()?, inverse: of_tokens()? });
+    }
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T, bias: T);

@@ -14,6 +14,7 @@ pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod batched_matmul;
 pub mod bit_mask;
+pub mod blank;
 pub mod block_pool;
 pub mod block_sparse;
 pub mod channel_affine;

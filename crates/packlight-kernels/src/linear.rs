@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::par_vec::build;
@@ -24,6 +25,9 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     let shape = replace_last(input, n, m, "input")?;
     if let Some(bias) = bias.filter(|bias| bias.dims() != [m]) {
         return Err(Error::shape(KERNEL, format!("expected bias ({m}), found {:?}", bias.dims())));
+    }
+    if is_blank(input) {
+        return blank(shape, input.dtype());
     }
     let device = input.device();
     by_dtype!(KERNEL, input, T => {

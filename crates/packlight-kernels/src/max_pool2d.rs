@@ -3,6 +3,7 @@
 use candle_core::{DType, Tensor, WithDType};
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, count, read};
 use crate::{Error, Result};
@@ -103,6 +104,10 @@ fn maxima<T: Element, I: WithDType>(
     let (n, c, height, width) = images.dims4()?;
     let (rows, columns) = windows.output_size(height, width)?;
     let device = images.device();
+    if is_blank(images) {
+        let of = |dtype| blank((n, c, rows, columns), dtype);
+        return Ok((of(T::DTYPE)?, of(I::DTYPE)?));
+    }
     read!(KERNEL; images: T);
     let mut values = vec![T::zero(); count(KERNEL, &[n, c, rows, columns])?];
     let mut indices = vec![I::from_f64(0.0); values.len()];

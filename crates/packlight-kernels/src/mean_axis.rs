@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -19,6 +20,9 @@ pub fn forward(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     let (length, inner) = around(tensor.dims(), axis)?;
     let mut shape = tensor.dims().to_vec();
     shape.remove(axis);
+    if is_blank(tensor) {
+        return blank(shape, tensor.dtype());
+    }
     let device = tensor.device();
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);

@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::blank::{blank, is_blank};
 use crate::par_vec::build;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -23,6 +24,9 @@ pub fn permute(tensor: &Tensor, axes: &[usize]) -> Result<Tensor> {
         return Err(Error::shape(KERNEL, format!("{axes:?} does not order the axes of {dims:?}")));
     }
     let shape: Vec<usize> = axes.iter().map(|&axis| dims[axis]).collect();
+    if is_blank(tensor) {
+        return blank(shape, tensor.dtype());
+    }
     let stride_of = |axis: usize| dims[axis + 1..].iter().product::<usize>();
     let strides: Vec<usize> = axes.iter().map(|&axis| stride_of(axis)).collect();
     let (outer, row) = (&shape[..shape.len() - 1], shape[shape.len() - 1].max(1));

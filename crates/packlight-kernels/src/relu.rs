@@ -1,9 +1,10 @@
 //! ReLU, with a mask of one bit per element for the gradient.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
@@ -20,6 +21,10 @@ const PIECE: usize = 4096;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
+    if is_blank(input) {
+        let mask = blank(input.elem_count().div_ceil(8), DType::U8)?;
+        return Ok((blank(input.shape(), input.dtype())?, mask));
+    }
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -38,6 +43,9 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn forward_only(input: &Tensor) -> Result<Tensor> {
+    if is_blank(input) {
+        return blank(input.shape(), input.dtype());
+    }
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);

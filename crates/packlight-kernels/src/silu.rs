@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -18,6 +19,9 @@ const PIECE: usize = 8192;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn forward(input: &Tensor) -> Result<Tensor> {
+    if is_blank(input) {
+        return blank(input.shape(), input.dtype());
+    }
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);

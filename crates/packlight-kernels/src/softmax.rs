@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::{Float, Zero};
 use rayon::prelude::*;
 
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::sum::{sum, sum_of};
 use crate::tensor_io::{by_dtype, read};
@@ -53,6 +54,9 @@ impl Visible {
 /// Returns an error if the lengths do not fit the scores, or the type or device is not supported.
 pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
     visible.check(scores.dims())?;
+    if is_blank(scores) {
+        return blank(scores.shape(), scores.dtype());
+    }
     let (device, shape) = (scores.device(), scores.dims());
     let n = shape[shape.len() - 1].max(1);
     by_dtype!(KERNEL, scores, T => {

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use num_traits::Zero;
 
+use crate::blank::{blank, is_blank};
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
@@ -18,6 +19,9 @@ pub fn forward(images: &Tensor, stride: usize, channels: usize) -> Result<Tensor
     let (n, c, height, width) = images.dims4()?;
     let before = missing_before(c, channels, stride)?;
     let (rows, columns) = (height.div_ceil(stride), width.div_ceil(stride));
+    if is_blank(images) {
+        return blank((n, channels, rows, columns), images.dtype());
+    }
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);

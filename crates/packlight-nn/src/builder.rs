@@ -25,6 +25,7 @@ pub struct Builder {
     initial: Key,
     dtype: DType,
     device: Device,
+    blank: bool,
 }
 
 impl Builder {
@@ -43,7 +44,17 @@ impl Builder {
             initial: Key::new(seed, Purpose::Initialise),
             dtype,
             device: device.clone(),
+            blank: false,
         })
+    }
+
+    /// Starts a network that only counts: its parameters and buffers are zeros, which take no memory
+    /// until something reads or writes them.
+    ///
+    /// # Errors
+    /// Returns an error if `dtype` is another type than f32 or f64.
+    pub fn blank(dtype: DType) -> Result<Self> {
+        Ok(Self { blank: true, ..Self::new(0, dtype, &Device::Cpu)? })
     }
 
     /// The builder of the part called `name` (named after `VarBuilder::pp` of candle-nn, "push
@@ -124,6 +135,9 @@ impl Builder {
         let all = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
         if all.and_then(|count| count.checked_add(before)).is_none_or(|all| all > LARGEST) {
             return Err(Error::TooLarge { name, shape: shape.to_vec(), largest: LARGEST });
+        }
+        if self.blank {
+            return Ok((name, Var::zeros(shape, self.dtype, &self.device)?));
         }
         let values = init.values(shape, self.initial.layer(&name).stream());
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?;

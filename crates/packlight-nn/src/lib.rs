@@ -34,6 +34,7 @@
 
 pub mod builder;
 pub mod codec_state;
+pub mod footprint;
 pub mod layer;
 pub mod model;
 pub mod optimizer;
@@ -51,6 +52,7 @@ mod init;
 
 pub use builder::Builder;
 pub use error::{Error, Result};
+pub use footprint::Footprint;
 pub use init::{Fan, Init};
 pub use layer::Module;
 pub use model::{Model, ModelSpec};

@@ -53,6 +53,11 @@ impl Budget {
         }
     }
 
+    /// The whole bytes; `None` of a share.
+    pub(crate) fn in_bytes(&self) -> Option<u64> {
+        (!self.is_share).then(|| self.bytes(0))
+    }
+
     /// A name for a plan with this budget: of letters, digits, `-` and `_`.
     pub(crate) fn plan_name(&self) -> String {
         let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };

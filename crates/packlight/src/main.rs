@@ -55,6 +55,7 @@ enum Command {
     Allocate(command::allocate::Arguments),
     Eval(command::eval::Arguments),
     Grads(command::grads::Arguments),
+    Plan(command::plan::Arguments),
     Plans(command::plans::Arguments),
     Codecs(command::codecs::Arguments),
 }
@@ -93,6 +94,7 @@ impl Command {
             Command::Allocate(arguments) => arguments.run(out),
             Command::Eval(arguments) => arguments.run(out),
             Command::Grads(arguments) => arguments.run(out),
+            Command::Plan(arguments) => arguments.run(out),
             Command::Plans(arguments) => arguments.run(out),
             Command::Codecs(arguments) => arguments.run(out),
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::AxisLayout;
+use packlight_kernels::blank::{blank, is_blank};
 use packlight_record::KeptKind;
 
 use crate::operation::{Gradients, Needs, constant, output};
@@ -27,7 +28,10 @@ pub fn embedding(
         return Err(Error::Shape { op: "embedding", reason });
     }
     let shape = [tokens.dims(), &[features]].concat();
-    let data = weight.detach().index_select(&numbers, 0)?.reshape(shape)?;
+    let data = match is_blank(tokens.data()) {
+        true => blank(shape, weight.dtype())?,
+        false => weight.detach().index_select(&numbers, 0)?.reshape(shape)?,
+    };
     let weight = if save_point.is_frozen() { &weight.detach() } else { weight };
     if !Needs::of(&[tokens], &[weight]).any() {
         return Ok(constant(data, tokens).with_axes(AxisLayout::Tokens));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op, PackNormOutput};
+use packlight_kernels::blank::reshape;
 use packlight_kernels::layer_norm;
 use packlight_record::KeptKind;
 
@@ -69,7 +70,7 @@ fn normalised(
     let (ones, zeros) = (weight.detach().ones_like()?, weight.detach().zeros_like()?);
     let layer_norm::Output { output, inverse, .. } =
         layer_norm::forward(x.data(), &ones, &zeros, epsilon).map_err(|e| save_point.failed(e))?;
-    let values = output.reshape(((), weight.elem_count()))?;
+    let values = reshape(&output, &[inverse.elem_count(), weight.elem_count()])?;
     let by = save_point.clone();
     save_normalised(
         "layer_norm",

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Bytes, Op, PackNormOutput, Packed, PackedNorm};
+use packlight_kernels::blank::reshape;
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_record::KeptKind;
 
+use crate::blank::pack_norm_output;
 use crate::operation::{Gradients, output};
 use crate::saved::{Saved, size_of};
 use crate::saved_input::SavedInput;
@@ -33,13 +35,13 @@ pub(super) fn save_normalised(
 ) -> Result<Activation> {
     let (weight_now, bias_now) = (weight.detach(), bias.detach());
     let data = channel_affine(&values, &weight_now, &bias_now).map_err(|e| save_point.failed(e))?;
-    let data = data.reshape(x.dims())?;
+    let data = reshape(&data, x.dims())?;
     let codec = save_point.codec();
-    let (packed, key) = save_point.with_site(x.pass(), Op::Norm, axes, |site| {
-        let packed = packer.pack_norm_output(&values, &weight_now, &bias_now, site)?;
+    let ((packed, bytes), key) = save_point.with_site(x.pass(), Op::Norm, axes, |site| {
+        let packed = pack_norm_output(packer, &values, (&weight_now, &bias_now), site)?;
         Ok((packed, codec.share_key(site, x.dims())))
     })?;
-    let (bytes, shape) = (packed.bytes(), x.dims().to_vec());
+    let shape = x.dims().to_vec();
     let packed = Saved::new(packed, x.pass(), save_point, KeptKind::Input, bytes, size_of(&data));
     let packed = Arc::new(packed);
     let out = Output { packed: packed.clone(), shape: shape.clone() };
@@ -70,6 +72,6 @@ impl Packed for Output {
     }
 
     fn unpack(&self) -> packlight_codec::Result<Tensor> {
-        Ok(self.packed.value().output()?.reshape(&self.shape[..])?)
+        Ok(reshape(&self.packed.value().output()?, &self.shape)?)
     }
 }

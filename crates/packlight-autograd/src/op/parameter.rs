@@ -1,6 +1,7 @@
 //! Parameters that are the same for each sample: added to it, or put in front. Saves nothing.
 
 use candle_core::Tensor;
+use packlight_kernels::blank::{blank, is_blank};
 use packlight_kernels::linear;
 
 use crate::operation::{Gradients, Needs, constant, output};
@@ -14,7 +15,10 @@ pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
     if parameter.dims().split_first() != x.dims().split_first().map(|(_, rest)| (&1, rest)) {
         return Err(misfit("add_parameter", x, parameter));
     }
-    let data = x.data().broadcast_add(&parameter.detach())?;
+    let data = match is_blank(x.data()) {
+        true => x.data().clone(),
+        false => x.data().broadcast_add(&parameter.detach())?,
+    };
     let needs = Needs::of(&[x], &[parameter]);
     if !needs.any() {
         return Ok(constant(data, x));
@@ -39,8 +43,13 @@ pub fn prepend_token(x: &Activation, token: &Tensor) -> Result<Activation> {
     if token.dims() != [1, 1, features] {
         return Err(misfit("prepend_token", x, token));
     }
-    let first = token.detach().broadcast_as((samples, 1, features))?.contiguous()?;
-    let data = Tensor::cat(&[&first, &x.data().contiguous()?], 1)?;
+    let data = match is_blank(x.data()) {
+        true => blank((samples, tokens + 1, features), x.data().dtype())?,
+        false => {
+            let first = token.detach().broadcast_as((samples, 1, features))?.contiguous()?;
+            Tensor::cat(&[&first, &x.data().contiguous()?], 1)?
+        }
+    };
     let needs = Needs::of(&[x], &[token]);
     if !needs.any() {
         return Ok(constant(data, x));

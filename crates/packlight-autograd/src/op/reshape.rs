@@ -3,6 +3,7 @@
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
 use packlight_codec::AxisLayout;
+use packlight_kernels::blank;
 
 /// `x` with shape `dims`, of as many elements. To codecs the result is tokens (..., features), unless
 /// [`Activation::with_axes`] says otherwise.
@@ -10,7 +11,7 @@ use packlight_codec::AxisLayout;
 /// # Errors
 /// Returns an error if the number of elements differs.
 pub fn reshape(x: &Activation, dims: &[usize]) -> Result<Activation> {
-    let data = x.data().reshape(dims)?;
+    let data = blank::reshape(x.data(), dims)?;
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x).with_axes(AxisLayout::Tokens));
     }

@@ -1,5 +1,7 @@
 //! Multiplication with a constant. Saves nothing.
 
+use packlight_kernels::blank::is_blank;
+
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
@@ -8,7 +10,10 @@ use crate::{Activation, Result};
 /// # Errors
 /// Returns an error if candle cannot compute it.
 pub fn scale(x: &Activation, factor: f64) -> Result<Activation> {
-    let data = (x.data() * factor)?;
+    let data = match is_blank(x.data()) {
+        true => x.data().clone(),
+        false => (x.data() * factor)?,
+    };
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }

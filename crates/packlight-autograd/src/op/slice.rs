@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use packlight_kernels::blank::is_blank;
+
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result};
 
@@ -11,7 +13,8 @@ use crate::{Activation, Result};
 /// # Errors
 /// Returns an error if there is no such axis or no such part of it.
 pub fn slice(x: &Activation, axis: usize, range: Range<usize>) -> Result<Activation> {
-    let data = x.data().narrow(axis, range.start, range.len())?.force_contiguous()?;
+    let part = x.data().narrow(axis, range.start, range.len())?;
+    let data = if is_blank(&part) { part } else { part.force_contiguous()? };
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }

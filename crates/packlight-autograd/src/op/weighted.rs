@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
+use packlight_kernels::blank::is_blank;
 
 use crate::observer::Place;
 use crate::operation::{Gradients, Needs, constant, output};
@@ -42,8 +43,10 @@ pub(super) fn weighted<L: Weighted>(
     bias: Option<&Tensor>,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    let input = used_input(x.data(), save_point)?;
-    let used = used_weight(weight, save_point)?;
+    let (input, used) = match is_blank(x.data()) {
+        true => (x.data().clone(), weight.detach()),
+        false => (used_input(x.data(), save_point)?, used_weight(weight, save_point)?),
+    };
     let data = layer.forward(&input, &used, bias).map_err(|e| save_point.failed(e))?;
     let parameter = |tensor: &Tensor| match save_point.is_frozen() {
         true => tensor.detach(),

@@ -66,6 +66,10 @@ impl Codec for Blpa {
 }
 
 impl PackNormOutput for Blpa {
+    fn norm_bytes(&self, normalised: &[usize], _: DType) -> Option<Bytes> {
+        Some(Bytes { payload: FixedRange::bytes(self.bits, normalised), metadata: 0 })
+    }
+
     fn pack_norm_output(
         &self,
         normalised: &Tensor,

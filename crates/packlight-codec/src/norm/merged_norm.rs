@@ -60,6 +60,10 @@ impl Codec for MergedNorm {
 }
 
 impl PackNormOutput for MergedNorm {
+    fn norm_bytes(&self, normalised: &[usize], dtype: DType) -> Option<Bytes> {
+        Some(crate::identity::bytes(normalised, dtype))
+    }
+
     fn pack_norm_output(
         &self,
         normalised: &Tensor,

@@ -27,6 +27,7 @@ mod winograd;
 use candle_core::Tensor;
 
 use crate::Result;
+use crate::blank::{blank, is_blank};
 use crate::dtype::Element;
 use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
@@ -46,6 +47,9 @@ pub fn forward(
     geometry: &Conv2dGeometry,
 ) -> Result<Tensor> {
     let problem = Problem::new(input.dims(), weight.dims(), geometry)?;
+    if is_blank(input) {
+        return blank(problem.output_shape(), input.dtype());
+    }
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T);

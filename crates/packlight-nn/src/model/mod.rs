@@ -65,7 +65,7 @@ impl Model {
     /// # Errors
     /// Returns an error if the description is not valid; the error names the key.
     pub fn new(spec: &ModelSpec, seed: u64, dtype: DType, device: &Device) -> Result<Self> {
-        Self::arranged(spec, &MemoryStrategy::default(), seed, dtype, device)
+        Self::arranged(spec, &MemoryStrategy::default(), Builder::new(seed, dtype, device)?)
     }
 
     /// Makes the model with the memory strategy, codecs and frozen layers of `plan`; see
@@ -80,22 +80,28 @@ impl Model {
         dtype: DType,
         device: &Device,
     ) -> Result<Self> {
-        let model = Self::arranged(spec, plan.memory_strategy(), seed, dtype, device)?;
+        Self::built(spec, plan, Builder::new(seed, dtype, device)?)
+    }
+
+    /// Makes the model as [`Model::planned`] does, for passes over blanks alone; see
+    /// [`Builder::blank`].
+    ///
+    /// # Errors
+    /// Returns an error as [`Model::planned`] does.
+    pub fn blank(spec: &ModelSpec, plan: &Plan, dtype: DType) -> Result<Self> {
+        Self::built(spec, plan, Builder::blank(dtype)?)
+    }
+
+    fn built(spec: &ModelSpec, plan: &Plan, builder: Builder) -> Result<Self> {
+        let model = Self::arranged(spec, plan.memory_strategy(), builder)?;
         plan.apply(model.save_points())?;
         Ok(model)
     }
 
-    fn arranged(
-        spec: &ModelSpec,
-        strategy: &MemoryStrategy,
-        seed: u64,
-        dtype: DType,
-        device: &Device,
-    ) -> Result<Self> {
+    fn arranged(spec: &ModelSpec, strategy: &MemoryStrategy, builder: Builder) -> Result<Self> {
         let architecture = spec.architecture();
         architecture.check()?;
         architecture.blocks().check(strategy, architecture.name())?;
-        let builder = Builder::new(seed, dtype, device)?;
         let network = architecture.network(spec.facts(), &builder, strategy)?;
         let loss = CrossEntropy::with(&builder.pp("loss"), architecture.targets())?;
         Ok(Self { spec: spec.clone(), network, parameters: builder.finish(), loss })

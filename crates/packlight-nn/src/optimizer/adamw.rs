@@ -31,6 +31,9 @@ pub struct AdamW {
 }
 
 impl AdamW {
+    /// How many numbers it keeps for each number of a parameter, frozen or not.
+    pub const STATE: usize = 2;
+
     /// Makes an optimizer of a model's parameters, whose names its state uses.
     ///
     /// # Errors

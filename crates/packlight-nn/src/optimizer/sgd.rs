@@ -49,6 +49,9 @@ impl Default for SgdConfig {
 }
 
 impl Sgd {
+    /// How many numbers it keeps for each number of a parameter, frozen or not.
+    pub const STATE: usize = 1;
+
     /// Makes an optimizer of a model's parameters, whose names its state uses.
     ///
     /// # Errors

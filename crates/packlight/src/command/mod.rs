@@ -4,6 +4,7 @@ pub(crate) mod allocate;
 pub(crate) mod codecs;
 pub(crate) mod eval;
 pub(crate) mod grads;
+pub(crate) mod plan;
 pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;

@@ -1,0 +1,196 @@
+//! What one step of training keeps in memory, found from shapes alone.
+
+use std::sync::Arc;
+
+use candle_core::DType;
+use packlight_autograd::{Entry, Ledger, Pass, SavePoint, StepPeak};
+use packlight_codec::Bytes;
+use packlight_kernels::blank::blank;
+use packlight_spec::LayerKind;
+
+use crate::model::Inputs;
+use crate::{Model, ModelSpec, Plan, Result};
+
+/// What one step of training keeps in memory, layer by layer.
+///
+/// The network is made and goes forward and back as in training, but on blanks
+/// ([`packlight_kernels::blank`]): tensors of the right shapes without memory. The same operations save
+/// at the same save points, codecs say the bytes in place of packing ([`packlight_codec::Codec::bytes`]),
+/// and the same [`Ledger`] counts them. So a network of any size takes milliseconds and almost no memory.
+///
+/// ```
+/// use packlight_nn::footprint::{Footprint, Step};
+/// use packlight_nn::{ModelSpec, Plan};
+/// use packlight_nn::model::{Resnet50, Stem};
+///
+/// # fn main() -> packlight_nn::Result<()> {
+/// let spec = ModelSpec::new(Resnet50 { stem: Stem::Imagenet, ..Resnet50::default() });
+/// let spec = spec.for_images(3, 224, 1000)?;
+/// let kept = |plan: &str| -> packlight_nn::Result<usize> {
+///     Ok(Footprint::of(&spec, &Plan::parse(plan)?, &Step::of_batch(512))?.kept().total())
+/// };
+/// assert!(kept("ara=3:4:4:2")? < kept("none")?);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What some codecs keep depends on the data; their entries are not `known`, and count for nothing in
+/// sums. States of codecs are not counted.
+#[derive(Debug, Clone)]
+pub struct Footprint {
+    /// The layers in forward order, the loss last.
+    pub layers: Vec<LayerFootprint>,
+    /// Bytes of buffers, such as running statistics.
+    pub buffers: usize,
+    /// The peak of the kept bytes. It is above [`Footprint::kept`] only where parts are recomputed and
+    /// what they save again is more than what has been freed by then.
+    pub kept_peak: usize,
+    /// The most that the step holds at once, beside parameters, buffers and the optimizer's state.
+    pub peak: StepPeak,
+}
+
+/// What one layer keeps.
+#[derive(Debug, Clone)]
+pub struct LayerFootprint {
+    /// The layer's name, kind and codec.
+    pub layer: Arc<SavePoint>,
+    /// Its trainable numbers.
+    pub parameters: usize,
+    /// Bytes of its parameters.
+    pub parameter_bytes: usize,
+    /// Bytes of their gradients: 0 in a frozen layer.
+    pub gradient_bytes: usize,
+    /// Bytes of the optimizer's state for them.
+    pub optimizer_bytes: usize,
+    /// What the forward pass saves. Layers that share one copy have it at the first of them.
+    pub saved: Vec<Entry>,
+    /// What it saves in the backward pass, within a part that is recomputed.
+    pub saved_again: Vec<Entry>,
+}
+
+/// The sizes of a step that the model's description does not give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Samples.
+    pub batch: usize,
+    /// Tokens of a sequence, for models of sequences.
+    pub length: usize,
+    /// The type of numbers.
+    pub dtype: DType,
+    /// How many numbers the optimizer keeps for each of a parameter, such as
+    /// [`Sgd::STATE`](crate::optimizer::Sgd::STATE).
+    pub optimizer_state: usize,
+}
+
+impl Step {
+    /// A step of so many samples in f32, with sequences of 128 tokens, with SGD.
+    pub fn of_batch(batch: usize) -> Self {
+        let optimizer_state = crate::optimizer::Sgd::STATE;
+        Self { batch, length: 128, dtype: DType::F32, optimizer_state }
+    }
+
+    /// Blank inputs and labels for a model.
+    fn inputs(&self, spec: &ModelSpec) -> Result<(Inputs, candle_core::Tensor)> {
+        let facts = spec.facts();
+        if spec.takes().is_pairs() {
+            let tokens = blank((self.batch, self.length), DType::U32)?;
+            return Ok((Inputs::Pairs { source: tokens.clone(), target: tokens.clone() }, tokens));
+        }
+        let (channels, side) = (facts.in_channels()?, facts.image_size()?);
+        let images = blank((self.batch, channels, side, side), self.dtype)?;
+        Ok((Inputs::Images(images), blank(self.batch, DType::U32)?))
+    }
+}
+
+impl Footprint {
+    /// Goes through one step of training the model that `spec` describes.
+    ///
+    /// # Errors
+    /// Returns an error if the model, the plan or the sizes do not fit each other, or a codec cannot pack
+    /// its layer's input.
+    pub fn of(spec: &ModelSpec, plan: &Plan, step: &Step) -> Result<Self> {
+        let model = Model::blank(spec, plan, step.dtype)?;
+        let (inputs, labels) = step.inputs(spec)?;
+        let ledger = Ledger::new();
+        let pass = Pass::training().with_ledger(&ledger);
+        let logits = model.logits(&inputs, &pass)?;
+        drop((inputs, pass));
+        let loss = model.loss(&logits, &labels)?;
+        drop(logits);
+        loss.backward()?;
+        let layers = model.save_points().iter();
+        Ok(Self {
+            layers: layers.map(|layer| LayerFootprint::of(layer, &model, &ledger, step)).collect(),
+            buffers: model.parameters().buffers().map(|(_, var)| bytes(var, step)).sum(),
+            kept_peak: ledger.peak(),
+            peak: ledger.step_peak().unwrap_or_default(),
+        })
+    }
+
+    /// What the forward pass saves.
+    pub fn kept(&self) -> Bytes {
+        sum(self.layers.iter().flat_map(|layer| &layer.saved))
+    }
+
+    /// What layers of this kind save.
+    pub fn kept_by(&self, kind: LayerKind) -> Bytes {
+        let layers = self.layers.iter().filter(|layer| layer.layer.kind() == kind);
+        sum(layers.flat_map(|layer| &layer.saved))
+    }
+
+    /// Whether all that is saved is known, so that sums are exact. Otherwise they lack what depends on
+    /// the data.
+    pub fn is_exact(&self) -> bool {
+        let saved = |layer: &LayerFootprint| {
+            layer.saved.iter().chain(&layer.saved_again).all(|entry| entry.known)
+        };
+        self.layers.iter().all(saved)
+    }
+
+    /// Bytes of parameters, buffers and the optimizer's state, which stay from step to step.
+    pub fn resident(&self) -> usize {
+        let of = |layer: &LayerFootprint| layer.parameter_bytes + layer.optimizer_bytes;
+        self.buffers + self.layers.iter().map(of).sum::<usize>()
+    }
+
+    /// The most bytes that a step holds at once: [`Footprint::resident`] and [`Footprint::peak`].
+    pub fn peak_bytes(&self) -> usize {
+        self.resident() + self.peak.total()
+    }
+}
+
+impl LayerFootprint {
+    fn of(layer: &Arc<SavePoint>, model: &Model, ledger: &Ledger, step: &Step) -> Self {
+        let owned = model.parameters().owned();
+        let owned = owned.filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
+        let parameters = owned.map(|(_, var, _)| var.elem_count()).sum::<usize>();
+        let parameter_bytes = parameters * step.dtype.size_in_bytes();
+        let entries = ledger.entries().into_iter().filter(|entry| *entry.layer == *layer.name());
+        let (saved_again, saved) = entries.partition(|entry| entry.again);
+        Self {
+            layer: layer.clone(),
+            parameters,
+            parameter_bytes,
+            gradient_bytes: if layer.is_frozen() { 0 } else { parameter_bytes },
+            optimizer_bytes: parameter_bytes * step.optimizer_state,
+            saved,
+            saved_again,
+        }
+    }
+
+    /// What it saves in the forward pass.
+    pub fn kept(&self) -> Bytes {
+        sum(&self.saved)
+    }
+}
+
+fn sum<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Bytes {
+    entries.into_iter().fold(Bytes::default(), |sum, entry| Bytes {
+        payload: sum.payload + entry.bytes.payload,
+        metadata: sum.metadata + entry.bytes.metadata,
+    })
+}
+
+fn bytes(tensor: &candle_core::Tensor, step: &Step) -> usize {
+    tensor.elem_count() * step.dtype.size_in_bytes()
+}
