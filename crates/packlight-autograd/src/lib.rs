@@ -32,6 +32,7 @@ pub mod op;
 pub mod operation;
 
 mod activation;
+mod eager;
 mod error;
 mod gradient;
 mod ledger;
@@ -43,6 +44,7 @@ mod saved;
 mod saved_input;
 
 pub use activation::Activation;
+pub use eager::EagerUpdates;
 pub use error::{Error, Result};
 pub use ledger::{Entry, Event, Ledger};
 pub use observer::{Attempt, Observer, SavedTensor, WeightGradient};
