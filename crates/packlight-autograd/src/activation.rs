@@ -47,7 +47,7 @@ impl Activation {
     /// Returns an error if candle cannot make the link.
     pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
         let tracked = pass.differentiates() && link::is_tracked(tensor);
-        let link = tracked.then(|| link::enter(tensor)).transpose()?;
+        let link = tracked.then(|| link::enter(tensor, pass)).transpose()?;
         let axes = if tensor.rank() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };
         Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link, axes))
     }

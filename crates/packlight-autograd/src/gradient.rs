@@ -11,38 +11,49 @@ use crate::Result;
 ///
 /// A tensor that arrives may be held by others, too: an operation may pass the very tensor that it
 /// was given to several slots, or a view of it, and candle hands back the same tensor where there
-/// is nothing to compute. So nothing is ever added to a tensor that arrived, only to a sum that the
-/// slot has made itself.
+/// is nothing to compute. So nothing is ever added to a tensor that is not known to be owned.
 #[derive(Clone, Default)]
 pub(crate) struct Slot(Arc<Mutex<Option<Gradient>>>);
 
-enum Gradient {
-    /// The only one so far, as it arrived.
-    Arrived(Tensor),
-    /// A sum that this slot has made and no one else has seen.
-    Summed(Tensor),
+/// A gradient, and who holds it.
+pub(crate) enum Gradient {
+    /// Others may hold this tensor or a view of it, too.
+    Shared(Tensor),
+    /// A contiguous tensor that nothing else holds, which may be written over.
+    Owned(Tensor),
+}
+
+impl Gradient {
+    pub(crate) fn tensor(&self) -> &Tensor {
+        let (Gradient::Shared(tensor) | Gradient::Owned(tensor)) = self;
+        tensor
+    }
+
+    pub(crate) fn into_tensor(self) -> Tensor {
+        let (Gradient::Shared(tensor) | Gradient::Owned(tensor)) = self;
+        tensor
+    }
 }
 
 impl Slot {
     /// Adds a gradient to those that are already there, in the order in which they come.
-    pub(crate) fn add(&self, new: Tensor) -> Result<()> {
+    pub(crate) fn add(&self, new: Gradient) -> Result<()> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(match slot.take() {
-            None => Gradient::Arrived(new),
-            Some(Gradient::Arrived(first)) => Gradient::Summed(accumulate::add(&first, &new)?),
-            Some(Gradient::Summed(sum)) => {
-                accumulate::add_in_place(&sum, &new)?;
-                Gradient::Summed(sum)
+            None => new,
+            Some(Gradient::Shared(first)) => {
+                Gradient::Owned(accumulate::add(&first, new.tensor())?)
+            }
+            Some(Gradient::Owned(sum)) => {
+                accumulate::add_in_place(&sum, new.tensor())?;
+                Gradient::Owned(sum)
             }
         });
         Ok(())
     }
 
     /// The sum of what was added, which leaves the slot empty.
-    pub(crate) fn take(&self) -> Option<Tensor> {
-        let gradient = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        gradient.map(|gradient| match gradient {
-            Gradient::Arrived(tensor) | Gradient::Summed(tensor) => tensor,
-        })
+    pub(crate) fn take(&self) -> Option<Gradient> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }

@@ -33,6 +33,7 @@ pub mod operation;
 
 mod activation;
 mod blank;
+mod eager;
 mod error;
 mod gradient;
 mod ledger;
@@ -44,6 +45,7 @@ mod saved;
 mod saved_input;
 
 pub use activation::Activation;
+pub use eager::EagerUpdates;
 pub use error::{Error, Result};
 pub use ledger::{Entry, Event, Ledger, StepPeak};
 pub use observer::{Attempt, Observer, SavedTensor, WeightGradient};

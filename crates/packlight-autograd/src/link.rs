@@ -12,8 +12,8 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Stor
 
 use packlight_kernels::blank::is_blank;
 
-use crate::Result;
-use crate::gradient::Slot;
+use crate::gradient::{Gradient, Slot};
+use crate::{EagerUpdates, Pass, Result};
 
 /// The scalar that stands for an activation, and the slot of its gradient.
 #[derive(Clone)]
@@ -30,7 +30,7 @@ pub(crate) fn is_tracked(tensor: &Tensor) -> bool {
 impl Link {
     /// Runs the backward pass from here, given the gradient of this link's activation.
     pub(crate) fn backward(&self, gradient: Tensor) -> Result<GradStore> {
-        self.slot.add(gradient)?;
+        self.slot.add(Gradient::Shared(gradient))?;
         Ok(self.scalar.backward()?)
     }
 
@@ -54,14 +54,20 @@ pub(crate) fn zero_beside(storage: &CudaStorage) -> candle_core::Result<(CudaSto
 }
 
 /// The link of a tensor that candle tracks.
-pub(crate) fn enter(tensor: &Tensor) -> Result<Link> {
+pub(crate) fn enter(tensor: &Tensor, pass: &Pass) -> Result<Link> {
     let slot = Slot::default();
-    let scalar = tensor.apply_op1(Enter { slot: slot.clone() })?;
+    let updates = pass.eager_updates().filter(|_| tensor.is_variable()).cloned();
+    if let Some(updates) = &updates {
+        updates.expect(tensor);
+    }
+    let scalar = tensor.apply_op1(Enter { slot: slot.clone(), updates })?;
     Ok(Link { scalar, slot })
 }
 
 struct Enter {
     slot: Slot,
+    /// What takes the gradient in candle's place.
+    updates: Option<EagerUpdates>,
 }
 
 impl CustomOp1 for Enter {
@@ -78,11 +84,15 @@ impl CustomOp1 for Enter {
     }
 
     fn bwd(&self, tensor: &Tensor, _: &Tensor, _: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        Ok(Some(match self.slot.take() {
-            Some(gradient) if tensor.is_variable() && is_blank(&gradient) => return Ok(None),
-            Some(gradient) => gradient,
-            None => tensor.zeros_like()?,
-        }))
+        let gradient = self.slot.take().map(Gradient::into_tensor);
+        if let Some(updates) = &self.updates {
+            updates.arrived(tensor, gradient)?;
+            return Ok(None); // a variable is a leaf, which candle does not go on from
+        }
+        if tensor.is_variable() && gradient.as_ref().is_some_and(is_blank) {
+            return Ok(None);
+        }
+        gradient.map_or_else(|| tensor.zeros_like(), Ok).map(Some)
     }
 }
 
@@ -130,7 +140,7 @@ impl CustomOp1 for Leave {
     }
 
     fn bwd(&self, link: &Tensor, _: &Tensor, grad: &Tensor) -> candle_core::Result<Option<Tensor>> {
-        self.slot.add(grad.clone())?;
+        self.slot.add(Gradient::Shared(grad.clone()))?;
         Ok(Some(link.zeros_like()?))
     }
 }

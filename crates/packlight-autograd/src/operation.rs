@@ -39,7 +39,7 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
 use packlight_kernels::blank::{blank, is_blank};
 
-use crate::gradient::Slot;
+use crate::gradient::{Gradient, Slot};
 use crate::link::{self, Link};
 use crate::{Activation, Error, Result};
 
@@ -101,20 +101,56 @@ pub fn output(
     parameters: &[&Tensor],
     backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
 ) -> Result<Activation> {
-    match is_blank(&data) {
-        false => linked(name, data, inputs, parameters, backward),
-        true => linked_blank(name, data, inputs, parameters, backward),
-    }
+    let backward = Backward::Plain(Box::new(backward));
+    output_with(name, data, inputs, parameters, backward)
 }
 
-/// [`output`] that is a blank: so are the gradients. Nothing is computed, and what was saved is freed.
-fn linked_blank(
+/// Like [`output`], for an operation that returns new tensors, which it no longer holds. Where it
+/// owns the gradient of its output, it may write one of them over that.
+pub(crate) fn output_owning(
     name: &'static str,
     data: Tensor,
     inputs: &[&Activation],
     parameters: &[&Tensor],
-    backward: impl Send + 'static,
+    backward: impl FnOnce(Gradient) -> Result<Gradients> + Send + 'static,
 ) -> Result<Activation> {
+    let backward = Backward::Owning(Box::new(backward));
+    output_with(name, data, inputs, parameters, backward)
+}
+
+/// [`output`] whose backward pass also runs for blanks.
+pub(crate) fn output_of_any(
+    name: &'static str,
+    data: Tensor,
+    inputs: &[&Activation],
+    parameters: &[&Tensor],
+    backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
+) -> Result<Activation> {
+    linked(name, data, inputs, parameters, Backward::Plain(Box::new(backward)))
+}
+
+fn output_with(
+    name: &'static str,
+    data: Tensor,
+    inputs: &[&Activation],
+    parameters: &[&Tensor],
+    backward: Backward,
+) -> Result<Activation> {
+    let backward = match is_blank(&data) {
+        false => backward,
+        true => counted(&data, inputs, parameters, backward),
+    };
+    linked(name, data, inputs, parameters, backward)
+}
+
+/// The backward pass of an output that is a blank: so are the gradients. Nothing is computed, and what
+/// was saved is freed.
+fn counted(
+    data: &Tensor,
+    inputs: &[&Activation],
+    parameters: &[&Tensor],
+    saved: Backward,
+) -> Backward {
     let dtype = data.dtype();
     let bytes = |shape: &Shape| shape.elem_count() * dtype.size_in_bytes();
     let Needs { inputs: by_input, parameters: by_parameter } = Needs::of(inputs, parameters);
@@ -134,22 +170,21 @@ fn linked_blank(
         let one = |shape: Option<Shape>| shape.map(|shape| blank(shape, dtype)).transpose();
         shapes.into_iter().map(one).collect()
     };
-    linked(name, data, inputs, parameters, move |_| {
+    Backward::Plain(Box::new(move |_| {
         if let Some(ledger) = ledger {
             ledger.go_back(new, flowing);
         }
-        drop(backward);
+        drop(saved);
         Ok(Gradients { inputs: blanks(of_inputs)?, parameters: blanks(of_parameters)? })
-    })
+    }))
 }
 
-/// [`output`] of an operation whose backward pass also runs for blanks.
-pub(crate) fn linked(
+fn linked(
     name: &'static str,
     data: Tensor,
     inputs: &[&Activation],
     parameters: &[&Tensor],
-    backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
+    backward: Backward,
 ) -> Result<Activation> {
     let Some(first) = inputs.first() else {
         return Err(Error::Shape { op: name, reason: "an operation needs an input".into() });
@@ -160,7 +195,9 @@ pub(crate) fn linked(
     let of_inputs: Vec<Option<Link>> = inputs.iter().map(|input| input.link().cloned()).collect();
     let of_parameters: Vec<Option<Link>> = parameters
         .iter()
-        .map(|parameter| link::is_tracked(parameter).then(|| link::enter(parameter)).transpose())
+        .map(|parameter| {
+            link::is_tracked(parameter).then(|| link::enter(parameter, first.pass())).transpose()
+        })
         .collect::<Result<_>>()?;
     let scalars: Vec<&Tensor> =
         of_inputs.iter().chain(&of_parameters).flatten().map(|link| &link.scalar).collect();
@@ -178,7 +215,7 @@ pub(crate) fn linked(
         output: slot.clone(),
         inputs: inputs.iter().map(|input| input.data()).zip(of_inputs).map(receiver).collect(),
         parameters: parameters.iter().copied().zip(of_parameters).map(receiver).collect(),
-        backward: Mutex::new(Some(Box::new(backward))),
+        backward: Mutex::new(Some(backward)),
     };
     let link = Link { scalar: argument.apply_op1(op)?, slot };
     Ok(Activation::new(data, first.shared_pass(), Some(link), first.axes()))
@@ -190,7 +227,13 @@ pub fn constant(data: Tensor, input: &Activation) -> Activation {
     Activation::new(data, input.shared_pass(), None, input.axes())
 }
 
-type Backward = Box<dyn FnOnce(Tensor) -> Result<Gradients> + Send>;
+/// Turns the gradient of an output into those of inputs and parameters.
+enum Backward {
+    /// What it returns, others may hold as well.
+    Plain(Box<dyn FnOnce(Tensor) -> Result<Gradients> + Send>),
+    /// It returns new tensors.
+    Owning(Box<dyn FnOnce(Gradient) -> Result<Gradients> + Send>),
+}
 
 /// An operation in candle's graph. Its argument is the links of all that need gradients.
 struct Operation {
@@ -215,14 +258,23 @@ impl Operation {
         let Some(gradient) = self.output.take() else {
             return Ok(()); // Nothing reached this output: all its gradients are zero.
         };
-        let Gradients { inputs, parameters } = backward(gradient)?;
+        let (Gradients { inputs, parameters }, held): (_, fn(Tensor) -> Gradient) = match backward {
+            Backward::Plain(backward) => (backward(gradient.into_tensor())?, Gradient::Shared),
+            Backward::Owning(backward) => (backward(gradient)?, Gradient::Owned),
+        };
         if !inputs.is_empty() {
-            self.pass_on("inputs", &self.inputs, inputs)?;
+            self.pass_on("inputs", &self.inputs, inputs, held)?;
         }
-        self.pass_on("parameters", &self.parameters, parameters)
+        self.pass_on("parameters", &self.parameters, parameters, held)
     }
 
-    fn pass_on(&self, what: &str, to: &[Receiver], gradients: Vec<Option<Tensor>>) -> Result<()> {
+    fn pass_on(
+        &self,
+        what: &str,
+        to: &[Receiver],
+        gradients: Vec<Option<Tensor>>,
+        held: fn(Tensor) -> Gradient,
+    ) -> Result<()> {
         if gradients.len() != to.len() {
             let (found, expected) = (gradients.len(), to.len());
             let reason = format!("{found} gradients for {expected} {what}");
@@ -237,7 +289,7 @@ impl Operation {
                 );
                 return Err(Error::Shape { op: self.name, reason });
             }
-            slot.add(gradient)?;
+            slot.add(held(gradient))?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use packlight_kernels::rng::{Key, Purpose};
 
-use crate::{Ledger, Observer};
+use crate::{EagerUpdates, Ledger, Observer};
 
 /// A trial: one save point packs at another level, with the `draw`-th random numbers.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub struct Pass {
     update_codec_states: bool,
     ledger: Option<Ledger>,
     observer: Option<Arc<dyn Observer>>,
+    eager_updates: Option<EagerUpdates>,
 }
 
 impl Pass {
@@ -48,6 +49,7 @@ impl Pass {
             update_codec_states: true,
             ledger: None,
             observer: None,
+            eager_updates: None,
         }
     }
 
@@ -95,6 +97,11 @@ impl Pass {
         Self { observer: Some(observer), ..self }
     }
 
+    /// Has parameters updated during the backward pass, which [`EagerUpdates::backward`] runs.
+    pub fn with_eager_updates(self, updates: &EagerUpdates) -> Self {
+        Self { eager_updates: Some(updates.clone()), ..self }
+    }
+
     /// Leaves running statistics and codec states unchanged, for a second pass over the same batch.
     pub fn freeze_statistics(self) -> Self {
         Self { update_statistics: false, update_codec_states: false, ..self }
@@ -118,9 +125,9 @@ impl Pass {
     }
 
     /// This pass for recomputing such a part. Codecs pack only here, so this pass updates their
-    /// state.
+    /// state. Gradients within it go to the operation that recomputes.
     pub(crate) fn again(self) -> Self {
-        Self { again: true, ..self }
+        Self { again: true, eager_updates: None, ..self }
     }
 
     pub(crate) fn is_again(&self) -> bool {
@@ -147,6 +154,10 @@ impl Pass {
 
     pub(crate) fn observer(&self) -> Option<&Arc<dyn Observer>> {
         self.observer.as_ref()
+    }
+
+    pub(crate) fn eager_updates(&self) -> Option<&EagerUpdates> {
+        self.eager_updates.as_ref()
     }
 
     pub(crate) fn key(&self, purpose: Purpose, layer: &str) -> Key {

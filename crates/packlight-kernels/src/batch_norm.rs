@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use candle_core::{DType, Tensor};
+use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
@@ -100,6 +100,54 @@ pub fn backward(
     inverse: &Tensor,
     weight: &Tensor,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        let (sums, [by_weight, by_bias]) = sums::<T>(input, grad, mean, inverse, weight)?;
+        read!(KERNEL; input: T, grad: T);
+        let Sums { sizes, factors } = sums;
+        let result = sizes.by_planes(|result, planes| {
+            let elements = planes.start * sizes.pixels..planes.end * sizes.pixels;
+            let (grad, input) = (&grad[elements.clone()], &input[elements]);
+            differentiate_planes(result, grad, input, sizes.pixels, planes.start, &factors);
+        });
+        Ok((Tensor::from_vec(result, shape, device)?, by_weight, by_bias))
+    })
+}
+
+/// [`backward`] with the input's gradient in the storage of `grad`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if the shapes do not fit, `grad` is not contiguous, or the type or device is not
+/// supported.
+pub fn backward_in_place(
+    input: &Tensor,
+    grad: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+) -> Result<(Tensor, Tensor, Tensor)> {
+    by_dtype!(KERNEL, input, T => {
+        let (sums, [by_weight, by_bias]) = sums::<T>(input, grad, mean, inverse, weight)?;
+        grad.inplace_op2(&input.contiguous()?, &sums)?;
+        Ok((grad.clone(), by_weight, by_bias))
+    })
+}
+
+/// What the gradient of an element of the input needs beside it and that of the output.
+struct Sums<T> {
+    sizes: Sizes,
+    /// Mean, scale, offset and slope of each channel.
+    factors: Vec<[T; 4]>,
+}
+
+/// The sums over each channel, and what they make: the gradients of weight and bias.
+fn sums<T: Element>(
+    input: &Tensor,
+    grad: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+) -> Result<(Sums<T>, [Tensor; 2])> {
     let sizes = Sizes::of(input)?;
     sizes.check_channels(&[mean, inverse, weight])?;
     if input.dims() != grad.dims() {
@@ -108,43 +156,68 @@ pub fn backward(
             format!("input {:?} and output gradient {:?} differ", input.dims(), grad.dims()),
         ));
     }
-    let (device, shape) = (input.device(), input.shape());
-    by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
-        let (by_bias, by_weight): (Vec<f64>, Vec<f64>) = (0..sizes.channels)
-            .into_par_iter()
-            .map(|channel| {
-                let pairs = sizes.runs(grad, channel).zip(sizes.runs(input, channel));
-                let mean = mean[channel].wide();
-                let (mut total, mut product) = (0.0, 0.0);
-                for (grad, input) in pairs {
-                    let [of_grad, of_product] = run_products(&grad, &input, mean);
-                    (total, product) = (total + of_grad, product + of_product);
-                }
-                (total, product * inverse[channel].wide())
-            })
-            .unzip();
-        let count = (sizes.samples * sizes.pixels) as f64;
-        let factors: Vec<[T; 4]> = (0..sizes.channels)
-            .map(|channel| {
-                let inverse = inverse[channel];
-                let offset = T::narrow(by_bias[channel] / count);
-                let slope = T::narrow(by_weight[channel] / count) * inverse;
-                [mean[channel], weight[channel] * inverse, offset, slope]
-            })
-            .collect();
-        let result = sizes.by_planes(|result, planes| {
-            let elements = planes.start * sizes.pixels..planes.end * sizes.pixels;
-            let (grad, input) = (&grad[elements.clone()], &input[elements]);
-            differentiate_planes(result, grad, input, sizes.pixels, planes.start, &factors);
-        });
-        let narrow = |values: Vec<f64>| -> Vec<T> { values.into_iter().map(T::narrow).collect() };
-        Ok((
-            Tensor::from_vec(result, shape, device)?,
-            Tensor::from_vec(narrow(by_weight), sizes.channels, device)?,
-            Tensor::from_vec(narrow(by_bias), sizes.channels, device)?,
-        ))
-    })
+    let device = input.device();
+    read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
+    let (by_bias, by_weight): (Vec<f64>, Vec<f64>) = (0..sizes.channels)
+        .into_par_iter()
+        .map(|channel| {
+            let pairs = sizes.runs(grad, channel).zip(sizes.runs(input, channel));
+            let mean = mean[channel].wide();
+            let (mut total, mut product) = (0.0, 0.0);
+            for (grad, input) in pairs {
+                let [of_grad, of_product] = run_products(&grad, &input, mean);
+                (total, product) = (total + of_grad, product + of_product);
+            }
+            (total, product * inverse[channel].wide())
+        })
+        .unzip();
+    let count = (sizes.samples * sizes.pixels) as f64;
+    let factors: Vec<[T; 4]> = (0..sizes.channels)
+        .map(|channel| {
+            let inverse = inverse[channel];
+            let offset = T::narrow(by_bias[channel] / count);
+            let slope = T::narrow(by_weight[channel] / count) * inverse;
+            [mean[channel], weight[channel] * inverse, offset, slope]
+        })
+        .collect();
+    let narrow = |values: Vec<f64>| {
+        let values: Vec<T> = values.into_iter().map(T::narrow).collect();
+        Tensor::from_vec(values, sizes.channels, device)
+    };
+    Ok((Sums { sizes, factors }, [narrow(by_weight)?, narrow(by_bias)?]))
+}
+
+impl<T: Element> InplaceOp2 for Sums<T> {
+    fn name(&self) -> &'static str {
+        KERNEL
+    }
+
+    fn cpu_fwd(
+        &self,
+        grad: &mut CpuStorage,
+        grad_layout: &Layout,
+        input: &CpuStorage,
+        input_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let Sums { sizes, factors } = self;
+        let input = input.as_slice::<T>()?;
+        let (Some(grad), Some(to), Some(from)) = (
+            T::elements_mut(grad),
+            grad_layout.contiguous_offsets(),
+            input_layout.contiguous_offsets(),
+        ) else {
+            candle_core::bail!("{KERNEL}: contiguous tensors of one type expected")
+        };
+        let (planes, pixels) = (sizes.planes_together(), sizes.pixels);
+        grad[to.0..to.1]
+            .par_chunks_mut(planes * pixels)
+            .zip(input[from.0..from.1].par_chunks(planes * pixels))
+            .enumerate()
+            .for_each(|(piece, (grad, input))| {
+                differentiate_planes_in_place(grad, input, pixels, piece * planes, factors);
+            });
+        Ok(())
+    }
 }
 
 on_widest_vectors! {
@@ -210,6 +283,25 @@ on_widest_vectors! {
     }
 }
 
+on_widest_vectors! {
+    /// [`differentiate_planes`] in place of the gradient.
+    fn differentiate_planes_in_place<T: Element>(
+        grad: &mut [T],
+        input: &[T],
+        pixels: usize,
+        first: usize,
+        factors: &[[T; 4]],
+    ) {
+        let planes = grad.chunks_exact_mut(pixels).zip(input.chunks_exact(pixels));
+        let factors = factors.iter().cycle().skip(first % factors.len());
+        for ((grad, input), &[mean, scale, offset, slope]) in planes.zip(factors) {
+            for (g, &x) in grad.iter_mut().zip(input) {
+                *g = scale * (*g - offset - (x - mean) * slope);
+            }
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Sizes {
     samples: usize,
@@ -266,14 +358,17 @@ impl Sizes {
         })
     }
 
+    /// Few enough planes at a time to stay in the cache, and so few that threads share a batch.
+    fn planes_together(&self) -> usize {
+        (PIECE / self.pixels).clamp(1, self.channels)
+    }
+
     /// Data of these sizes, of which `f` writes some planes at a time.
     fn by_planes<T: Element>(
         &self,
         f: impl Fn(&mut Blank<'_, T>, Range<usize>) + Sync + Send,
     ) -> Vec<T> {
-        let planes = self.samples * self.channels;
-        // Few enough at a time to stay in the cache, and so few that threads share a batch.
-        let together = (PIECE / self.pixels).clamp(1, self.channels);
+        let (planes, together) = (self.samples * self.channels, self.planes_together());
         write(planes * self.pixels, together * self.pixels, |elements, piece| {
             f(piece, elements.start / self.pixels..elements.end / self.pixels);
         })

@@ -14,7 +14,7 @@ use packlight_kernels::finite::is_finite;
 use packlight_kernels::fixed_range::FixedRange;
 use packlight_kernels::largest::largest;
 use packlight_kernels::max_pool2d::{self, Windows};
-use packlight_kernels::optimizer::Sgd;
+use packlight_kernels::optimizer::{AdamW, Sgd};
 use packlight_kernels::patches::{self, Patches};
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
@@ -97,6 +97,11 @@ fn key() -> Key {
     Key::new(1, Purpose::Codec)
 }
 
+fn adamw() -> AdamW {
+    let betas = (0.9, 0.99);
+    AdamW { learning_rate: 0.1, betas, epsilon: 1e-8, weight_decay: 0.01, step: 3 }
+}
+
 fn three((a, b, c): (Tensor, Tensor, Tensor)) -> Vec<Tensor> {
     vec![a, b, c]
 }
@@ -138,6 +143,14 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         "batch_norm::backward",
         &[Normal(IMAGES), Normal(IMAGES), Normal(&[4]), Normal(&[4]), Normal(&[4])],
         |x| Ok(three(batch_norm::backward(&x[0], &x[1], &x[2], &x[3], &x[4])?)),
+    ),
+    (
+        "batch_norm::backward_in_place",
+        &[Normal(IMAGES), Normal(IMAGES), Normal(&[4]), Normal(&[4]), Normal(&[4])],
+        |x| {
+            let grad = x[1].force_contiguous()?;
+            Ok(three(batch_norm::backward_in_place(&x[0], &grad, &x[2], &x[3], &x[4])?))
+        },
     ),
     ("batched_matmul", &[Normal(&[3, 4, 5]), Normal(&[3, 5, 6])], |x| {
         Ok(vec![products(Matrices::plain(&x[0]), Matrices::plain(&x[1]))?])
@@ -291,6 +304,12 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         sgd.step(&parameter, &velocity, &x[0])?;
         Ok(vec![parameter, velocity])
     }),
+    ("optimizer, AdamW", &[Normal(TOKENS)], |x| {
+        let tensor = || Tensor::ones(TOKENS, DType::F32, &Device::Cpu);
+        let (parameter, m, v) = (tensor()?, tensor()?, tensor()?);
+        adamw().step(&parameter, (&m, &v), &x[0])?;
+        Ok(vec![parameter, m, v])
+    }),
     ("orthonormalise", &[Normal(MATRIX)], |x| Ok(vec![orthonormalise::orthonormalise(&x[0])?])),
     ("patches", &[Normal(IMAGES)], |x| {
         let [rows, columns] = PATCHES;
@@ -403,5 +422,7 @@ fn what_is_changed_in_place_must_be_contiguous() {
         assert!(refused, "{layout}: {error}");
         let sgd = Sgd { learning_rate: 0.1, momentum: 0.9, weight_decay: 0.0, nesterov: false };
         assert!(sgd.step(&target, &grad.zeros_like().unwrap(), &grad).is_err(), "{layout}");
+        let [m, v] = [(); 2].map(|()| grad.zeros_like().unwrap());
+        assert!(adamw().step(&target, (&m, &v), &grad).is_err(), "{layout}");
     }
 }

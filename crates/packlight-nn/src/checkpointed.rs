@@ -117,6 +117,10 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
         + 'static,
     ) -> Result<Activation> {
         self.parts.iter().try_fold(x, |x, part| {
+            if part.checkpoint.is_none() {
+                // Each output is freed as soon as the next one is there.
+                return part.inside.iter().try_fold(x, |x, block| forward(block, &x, beside));
+            }
             let forward = forward.clone();
             part.forward_with(&x, beside, move |blocks, x, beside| {
                 blocks.iter().try_fold(x.clone(), |x, block| forward(block, &x, beside))
@@ -130,8 +134,9 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
     }
 }
 
-impl<B: Module + 'static> Module for CheckpointedBlocks<B> {
-    fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.forward_with(x.clone(), [], |block, x, []| block.forward(x))
+impl<B: Module + 'static> CheckpointedBlocks<B> {
+    /// Applies all blocks in order to `x`, which is freed when the first one has been.
+    pub(crate) fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        self.forward_with(x, [], |block, x, []| block.forward(x))
     }
 }

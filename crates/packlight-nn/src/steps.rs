@@ -1,7 +1,7 @@
 //! The steps of a training, numbered, around any loop.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Tensor, TensorId};
 use packlight_autograd::Pass;
 use packlight_kernels::finite::is_finite;
 
@@ -159,6 +159,13 @@ impl Steps {
             }
         }
         Ok(())
+    }
+
+    /// The error for a gradient of this parameter that is not finite.
+    pub(crate) fn diverged_at(&self, parameter: TensorId) -> Error {
+        let name = self.parameters.named().find(|(_, var)| var.id() == parameter);
+        let name = name.map_or("a parameter", |(name, _)| name);
+        self.diverged(format!("the gradient of {name} is not finite"))
     }
 
     fn diverged(&self, found: String) -> Error {

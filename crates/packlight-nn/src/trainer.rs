@@ -1,10 +1,13 @@
 //! One step of training, from the calibration of codecs to the allocation of their bits.
 
+use std::sync::{Arc, OnceLock};
+
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use packlight_autograd::Pass;
+use packlight_autograd::{EagerUpdates, Pass};
+use packlight_kernels::finite::is_finite;
 
-use crate::optimizer::Update;
+use crate::optimizer::{Update, UpdateEach};
 use crate::{Parameters, Result, Schedule, Steps};
 
 /// Trains a network step by step: calibrates codecs, goes forward and back, updates the parameters
@@ -112,5 +115,42 @@ impl<O: Update> Trainer<O> {
             }
             None => self.optimizer.learning_rate(),
         }
+    }
+}
+
+impl<O: UpdateEach> Trainer<O> {
+    /// Trains on one batch as [`Trainer::step`] does, to the same parameters, but updates each
+    /// parameter during the backward pass, as soon as its gradient is complete, and frees the
+    /// gradient: at no time are there gradients of all parameters.
+    ///
+    /// The loss must use parameters by layers and operations alone; see [`EagerUpdates`].
+    ///
+    /// # Errors
+    /// Returns an error if a pass fails, or [`Error::Diverged`](crate::Error::Diverged) if the loss
+    /// or a gradient is not finite. Where it was the loss, the parameters are as they were;
+    /// otherwise, some of them may have been updated.
+    pub fn step_eagerly(&mut self, loss: impl Fn(&Pass) -> Result<Tensor>) -> Result<f64> {
+        let updates = EagerUpdates::default();
+        let pass = self.steps.begin(&loss)?.with_eager_updates(&updates);
+        let loss = loss(&pass)?;
+        let value = self.steps.value(&loss)?;
+        let step = self.steps.next_step().saturating_sub(1);
+        self.optimizer.set_learning_rate(self.learning_rate(step));
+        let update = self.optimizer.begin_step();
+        let spoilt = Arc::new(OnceLock::new());
+        let found = spoilt.clone();
+        let done = updates.backward(&loss, move |parameter, gradient| {
+            if !is_finite(gradient).map_err(candle_core::Error::wrap)? {
+                found.get_or_init(|| parameter.id());
+                candle_core::bail!("a gradient is not finite")
+            }
+            update(parameter, gradient)
+        });
+        match spoilt.get() {
+            Some(&parameter) => return Err(self.steps.diverged_at(parameter)),
+            None => drop(done?),
+        }
+        self.steps.allocate()?;
+        Ok(value)
     }
 }

@@ -6,6 +6,7 @@ mod command;
 mod failure;
 mod model_options;
 mod output;
+mod pages;
 mod progress_bar;
 mod signals;
 mod time_left;
@@ -60,18 +61,9 @@ enum Command {
     Codecs(command::codecs::Arguments),
 }
 
-/// Makes the allocator return to the system what it holds in reserve for this thread and for those that
-/// compute; each has its own.
-#[allow(unsafe_code)]
-fn return_reserve() {
-    // SAFETY: the function has no precondition, and mimalloc is the program's allocator.
-    let collect = || unsafe { libmimalloc_sys::mi_collect(true) };
-    rayon::broadcast(|_| collect());
-    collect();
-}
-
 fn main() -> ExitCode {
-    allocator::on_release(return_reserve);
+    pages::keep();
+    allocator::on_release(pages::give_back);
     let mut out = Output::standard();
     let done = match Cli::try_parse() {
         Ok(cli) => cli.command.run(&mut out),

@@ -9,7 +9,8 @@ use packlight_kernels::batch_norm;
 use packlight_record::KeptKind;
 
 use super::normalised::{Normalised, save_normalised};
-use crate::operation::{Gradients, Needs, constant, output};
+use crate::gradient::Gradient;
+use crate::operation::{Gradients, Needs, constant, output, output_owning};
 use crate::{Activation, Error, Result, SavePoint};
 
 /// Running mean and variance (C), which training updates and evaluation uses.
@@ -122,11 +123,16 @@ pub fn batch_norm(
     let mean = x.save_tensor(save_point, KeptKind::Statistics, mean);
     let inverse = x.save_tensor(save_point, KeptKind::Statistics, inverse);
     let (weight_now, by) = (weight.detach(), save_point.clone());
-    output("batch_norm", data, &[x], &[weight, bias], move |grad| {
+    output_owning("batch_norm", data, &[x], &[weight, bias], move |grad| {
         let restored = input.unpack()?;
+        drop(input);
         let (mean, inverse) = (mean.value(), inverse.value());
+        let backward = match grad {
+            Gradient::Owned(_) => batch_norm::backward_in_place,
+            Gradient::Shared(_) => batch_norm::backward,
+        };
         let (by_input, by_weight, by_bias) =
-            batch_norm::backward(&restored, &grad, mean, inverse, &weight_now)
+            backward(&restored, grad.tensor(), mean, inverse, &weight_now)
                 .map_err(|e| by.failed(e))?;
         Ok(Gradients {
             inputs: vec![Some(by_input)],

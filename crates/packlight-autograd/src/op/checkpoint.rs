@@ -8,7 +8,7 @@ use candle_core::Var;
 use packlight_codec::{AxisLayout, Op};
 
 use crate::link::Link;
-use crate::operation::{Gradients, Needs, linked};
+use crate::operation::{Gradients, Needs, output_of_any};
 use crate::{Activation, Pass, Result, SavePoint, SavedInput};
 
 /// Runs `part` on `x` and on what it reads `beside` it, and saves these inputs alone, each at its
@@ -43,7 +43,7 @@ pub fn checkpoint<const N: usize>(
     let own = Input::save(x)?;
     let others = beside.into_iter().map(Input::save).collect::<Result<Vec<_>>>()?;
     let used = parameters.to_vec();
-    let y = linked("checkpoint", data, &inputs, &tracked, move |grad| {
+    let y = output_of_any("checkpoint", data, &inputs, &tracked, move |grad| {
         let x = own.restored()?;
         let read = others.iter().map(Input::restored).collect::<Result<Vec<_>>>()?;
         let again = part(&x, array::from_fn(|at| &read[at]))?;

@@ -6,7 +6,7 @@ use packlight_codec::AxisLayout;
 use packlight_kernels::max_pool2d::{self, Windows};
 use packlight_record::KeptKind;
 
-use crate::operation::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output_owning};
 use crate::{Activation, Result, SavePoint};
 
 /// The maximum of each window of images (N,C,H,W).
@@ -25,8 +25,8 @@ pub fn max_pool2d(
     }
     let indices = x.save_tensor(save_point, KeptKind::Mask, indices);
     let (shape, save_point) = (x.dims().to_vec(), save_point.clone());
-    let y = output("max_pool2d", data, &[x], &[], move |grad| {
-        let grad = max_pool2d::backward(&grad, indices.value(), &shape, &windows)
+    let y = output_owning("max_pool2d", data, &[x], &[], move |grad| {
+        let grad = max_pool2d::backward(grad.tensor(), indices.value(), &shape, &windows)
             .map_err(|e| save_point.failed(e))?;
         Ok(Gradients::input(grad))
     })?;

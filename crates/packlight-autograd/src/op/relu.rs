@@ -7,7 +7,7 @@ use packlight_codec::{Bytes, Op, Packed};
 use packlight_kernels::relu;
 use packlight_record::KeptKind;
 
-use crate::operation::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output_owning};
 use crate::{Activation, Result, SavePoint, SavedInput};
 
 /// `max(x, 0)` for each element.
@@ -29,8 +29,8 @@ pub fn relu(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
     let (data, mask) = relu::forward(x.data()).map_err(|e| save_point.failed(e))?;
     let mask = x.save_tensor(save_point, KeptKind::Mask, mask);
     let save_point = save_point.clone();
-    output("relu", data, &[x], &[], move |grad| {
-        let grad = relu::backward(&grad, mask.value()).map_err(|e| save_point.failed(e))?;
+    output_owning("relu", data, &[x], &[], move |grad| {
+        let grad = relu::backward(grad.tensor(), mask.value()).map_err(|e| save_point.failed(e))?;
         Ok(Gradients::input(grad))
     })
 }
@@ -45,10 +45,10 @@ fn behind_norm(
     let rectified = Box::new(Rectified(output_of_norm));
     let rectified = SavedInput::new(rectified, key, &data, x.pass(), save_point);
     let saved = rectified.clone();
-    let y = output("relu", data, &[x], &[], move |grad| {
+    let y = output_owning("relu", data, &[x], &[], move |grad| {
         let by_input = saved.compute(|restored| {
             let (_, mask) = relu::forward(restored)?;
-            relu::backward(&grad, &mask)
+            relu::backward(grad.tensor(), &mask)
         });
         Ok(Gradients::input(by_input?))
     })?;

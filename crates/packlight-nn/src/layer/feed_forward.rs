@@ -74,7 +74,8 @@ impl FeedForward {
 
 impl Module for FeedForward {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let mut hidden = self.activation.forward(&self.fc1.forward(x)?)?;
+        let mut hidden = self.fc1.forward(x)?;
+        hidden = self.activation.forward(&hidden)?;
         if let Some(dropout) = &self.dropout {
             hidden = dropout.forward(&hidden)?;
         }

@@ -99,7 +99,7 @@ struct Layers {
 impl Module for Layers {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let mut x = self.stem.forward(x)?;
-        x = self.blocks.forward(&x)?;
+        x = self.blocks.forward_owned(x)?;
         self.head.forward(&op::mean_axis(&self.norm.forward(&x)?, 1)?)
     }
 }

@@ -80,6 +80,6 @@ impl Module for Hidden {
 
 impl Module for Layers {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.classifier.forward(&self.hidden.forward(&op::flatten(x)?)?)
+        self.classifier.forward(&self.hidden.forward_owned(op::flatten(x)?)?)
     }
 }

@@ -107,13 +107,16 @@ impl ResNet {
 
 impl Module for ResNet {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let mut x = self.relu.forward(&self.bn1.forward(&self.conv1.forward(x)?)?)?;
+        // Each output is freed as soon as the next one is there.
+        let mut x = self.conv1.forward(x)?;
+        x = self.bn1.forward(&x)?;
+        x = self.relu.forward(&x)?;
         if let Some(max_pool) = &self.max_pool {
             x = max_pool.forward(&x)?;
         }
         x = match self.auxiliary_residual {
             true => self.forward_in_groups(x)?,
-            false => self.blocks.forward(&x)?,
+            false => self.blocks.forward_owned(x)?,
         };
         self.classifier.forward(&op::global_avg_pool2d(&x)?)
     }
@@ -296,7 +299,9 @@ impl Module for Block {
 
 impl Module for Cell {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let y = self.conv.forward(&self.relu.forward(&self.bn.forward(x)?)?)?;
+        let mut y = self.bn.forward(x)?;
+        y = self.relu.forward(&y)?;
+        y = self.conv.forward(&y)?;
         match &self.last_bn {
             Some(bn) => bn.forward(&y),
             None => Ok(y),

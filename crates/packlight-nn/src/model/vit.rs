@@ -102,7 +102,7 @@ impl Module for Layers {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let mut x = op::prepend_token(&self.patches.forward(x)?, &self.class_token.value())?;
         x = op::add_parameter(&x, &self.positions.value())?;
-        x = self.blocks.forward(&x)?;
+        x = self.blocks.forward_owned(x)?;
         x = op::slice(&self.norm.forward(&x)?, 1, 0..1)?;
         self.head.forward(&op::flatten(&x)?)
     }
@@ -138,10 +138,11 @@ impl Block {
     }
 
     fn attend(&self, x: &Activation) -> Result<Activation> {
-        let qkv = self.qkv.forward(x)?;
+        let qkv = self.qkv.forward(&self.norm1.forward(x)?)?;
         let width = qkv.dims()[2] / 3;
         let part = |number: usize| op::slice(&qkv, 2, number * width..(number + 1) * width);
         let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+        drop(qkv);
         let mixed = self.attention.forward(&queries, &keys, &values, &op::Visible::default())?;
         self.proj.forward(&mixed)
     }
@@ -149,7 +150,7 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let x = op::add(x, &self.attend(&self.norm1.forward(x)?)?)?;
+        let x = op::add(x, &self.attend(x)?)?;
         Ok(op::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
 }

@@ -1,12 +1,14 @@
 //! AdamW.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{Optimizer, ParamsAdamW};
 
-use super::{Resumable, copies, named_vars, numbered_vars, zeros_beside};
+use super::{Resumable, UpdateEach, UpdateOne, copies, named_vars, numbered_vars, zeros_beside};
+use packlight_kernels::optimizer as kernel;
+
 use crate::{Parameters, Result, weights};
 
 const STEPS: &str = "steps";
@@ -61,23 +63,9 @@ impl Optimizer for AdamW {
     }
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
-        self.steps += 1;
-        let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = self.config;
-        let first_scale = 1.0 / (1.0 - beta1.powi(self.steps as i32));
-        let second_scale = 1.0 / (1.0 - beta2.powi(self.steps as i32));
-        let moments = self.first_moments.iter().zip(&self.second_moments);
-        for ((_, theta), ((_, m), (_, v))) in self.vars.iter().zip(moments) {
-            let Some(gradient) = grads.get(theta) else { continue };
-            let next_m = ((m.as_tensor() * beta1)? + (gradient * (1.0 - beta1))?)?;
-            let next_v = ((v.as_tensor() * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
-            let deviation = ((&next_v * second_scale)?.sqrt()? + eps)?;
-            let direction = ((&next_m * first_scale)? / deviation)?;
-            let decayed = (theta.as_tensor() * (1.0 - lr * weight_decay))?;
-            theta.set(&(decayed - (direction * lr)?)?)?;
-            m.set(&next_m)?;
-            v.set(&next_v)?;
-        }
-        Ok(())
+        let update = self.begin_step();
+        let mut vars = self.vars.iter();
+        vars.try_for_each(|(_, var)| grads.get(var).map_or(Ok(()), |grad| update(var, grad)))
     }
 
     fn learning_rate(&self) -> f64 {
@@ -86,6 +74,31 @@ impl Optimizer for AdamW {
 
     fn set_learning_rate(&mut self, lr: f64) {
         self.config.lr = lr;
+    }
+}
+
+impl UpdateEach for AdamW {
+    fn begin_step(&mut self) -> UpdateOne {
+        self.steps += 1;
+        let ParamsAdamW { lr, beta1, beta2, eps, weight_decay } = self.config;
+        let rule = kernel::AdamW {
+            learning_rate: lr,
+            betas: (beta1, beta2),
+            epsilon: eps,
+            weight_decay,
+            step: self.steps,
+        };
+        let moments = self.first_moments.iter().zip(&self.second_moments);
+        let moments: HashMap<_, _> = self
+            .vars
+            .iter()
+            .zip(moments)
+            .map(|((_, var), ((_, m), (_, v)))| (var.id(), (m.clone(), v.clone())))
+            .collect();
+        Box::new(move |var, gradient| {
+            let Some((m, v)) = moments.get(&var.id()) else { return Ok(()) };
+            rule.step(var, (m, v), gradient).map_err(candle_core::Error::wrap)
+        })
     }
 }
 

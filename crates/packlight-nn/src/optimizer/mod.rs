@@ -46,11 +46,22 @@ impl<O: Optimizer> Update for O {
     }
 }
 
+/// An optimizer that can update one parameter at a time, for
+/// [`Trainer::step_eagerly`](crate::Trainer::step_eagerly).
+pub trait UpdateEach: Update {
+    /// Begins the next step. What it returns updates a parameter by its gradient, and is called at
+    /// most once for each; a parameter that the optimizer does not have stays as it is.
+    fn begin_step(&mut self) -> UpdateOne;
+}
+
+/// Updates a parameter by its gradient.
+pub type UpdateOne = Box<dyn Fn(&Tensor, &Tensor) -> candle_core::Result<()> + Send + Sync>;
+
 /// An optimizer's state as named tensors.
 ///
 /// With its state and the parameters restored, training continues bit for bit as if it had not been
 /// interrupted.
-pub trait Resumable: Update {
+pub trait Resumable: UpdateEach {
     /// Copies of the current state, named after the parameters.
     ///
     /// # Errors
@@ -76,6 +87,12 @@ impl Update for Box<dyn Resumable> {
 
     fn update(&mut self, gradients: &GradStore) -> candle_core::Result<()> {
         (**self).update(gradients)
+    }
+}
+
+impl UpdateEach for Box<dyn Resumable> {
+    fn begin_step(&mut self) -> UpdateOne {
+        (**self).begin_step()
     }
 }
 

@@ -1,13 +1,13 @@
 //! Stochastic gradient descent with momentum.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
 use candle_nn::Optimizer;
 use packlight_kernels::optimizer as kernel;
 
-use super::{Resumable, copies, named_vars, numbered_vars, zeros_beside};
+use super::{Resumable, UpdateEach, UpdateOne, copies, named_vars, numbered_vars, zeros_beside};
 use crate::{Parameters, Result, weights};
 
 /// Stochastic gradient descent with momentum, weight decay and Nesterov's look-ahead, by PyTorch's
@@ -73,14 +73,9 @@ impl Optimizer for Sgd {
     }
 
     fn step(&mut self, grads: &GradStore) -> candle_core::Result<()> {
-        let SgdConfig { lr, momentum, weight_decay, nesterov } = self.config;
-        let rule = kernel::Sgd { learning_rate: lr, momentum, weight_decay, nesterov };
-        for ((_, var), (_, velocity)) in self.vars.iter().zip(&self.velocities) {
-            if let Some(gradient) = grads.get(var) {
-                rule.step(var, velocity, gradient).map_err(candle_core::Error::wrap)?;
-            }
-        }
-        Ok(())
+        let update = self.begin_step();
+        let mut vars = self.vars.iter();
+        vars.try_for_each(|(_, var)| grads.get(var).map_or(Ok(()), |grad| update(var, grad)))
     }
 
     fn learning_rate(&self) -> f64 {
@@ -89,6 +84,20 @@ impl Optimizer for Sgd {
 
     fn set_learning_rate(&mut self, lr: f64) {
         self.config.lr = lr;
+    }
+}
+
+impl UpdateEach for Sgd {
+    fn begin_step(&mut self) -> UpdateOne {
+        let SgdConfig { lr, momentum, weight_decay, nesterov } = self.config;
+        let rule = kernel::Sgd { learning_rate: lr, momentum, weight_decay, nesterov };
+        let velocities = self.vars.iter().zip(&self.velocities);
+        let velocities: HashMap<_, _> =
+            velocities.map(|((_, var), (_, velocity))| (var.id(), velocity.clone())).collect();
+        Box::new(move |var, gradient| {
+            let Some(velocity) = velocities.get(&var.id()) else { return Ok(()) };
+            rule.step(var, velocity, gradient).map_err(candle_core::Error::wrap)
+        })
     }
 }
 
