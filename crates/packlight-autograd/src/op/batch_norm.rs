@@ -125,7 +125,6 @@ pub fn batch_norm(
     let (weight_now, by) = (weight.detach(), save_point.clone());
     output_owning("batch_norm", data, &[x], &[weight, bias], move |grad| {
         let restored = input.unpack()?;
-        drop(input);
         let (mean, inverse) = (mean.value(), inverse.value());
         let backward = match grad {
             Gradient::Owned(_) => batch_norm::backward_in_place,
