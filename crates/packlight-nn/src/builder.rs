@@ -63,6 +63,11 @@ impl Builder {
         Self { prefix: self.full_name(&name.to_string()), auxiliary: None, ..self.clone() }
     }
 
+    /// The builders of `count` parts, which are called `0`, `1`, `2`, ... within this one.
+    pub(crate) fn numbered(&self, count: usize) -> Vec<Self> {
+        (0..count).map(|number| self.pp(number)).collect()
+    }
+
     /// Makes a trainable parameter of this part. It belongs to `owner`, and does not change while
     /// that is frozen. With an empty `name`, it has the name of the part itself.
     ///
@@ -113,6 +118,16 @@ impl Builder {
         };
         made.save_points.push(point.clone());
         Ok(point)
+    }
+
+    /// The name of this part.
+    pub(crate) fn name(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Notes that the network's next blocks are made in these places.
+    pub(crate) fn blocks(&self, places: &[Builder]) {
+        self.made().blocks.extend(places.iter().map(|place| place.prefix.clone()));
     }
 
     /// The parameters, buffers and save points made so far.

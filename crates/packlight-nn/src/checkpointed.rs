@@ -1,11 +1,13 @@
 //! Parts of a network that can be recomputed in the backward pass (gradient checkpointing).
 
 use std::array;
+use std::ops::Range;
 use std::sync::Arc;
 
 use candle_core::Var;
 use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
+use packlight_spec::nearest;
 
 use crate::{Builder, Checkpointing, Error, Module, Result};
 
@@ -83,27 +85,26 @@ pub(crate) struct CheckpointedBlocks<B, const N: usize = 0> {
 }
 
 impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
-    /// Makes `count` blocks, in segments called `segment1`, `segment2`, ... if they are
-    /// checkpointed; `beside` names the save points of their further inputs.
+    /// Makes a block in each of `places`, from its number and its place. Of checkpointed blocks,
+    /// those that are named have save points of their own names, and segments are called `segment1`,
+    /// `segment2`, ... within `builder`; `beside` names the save points of their further inputs.
     pub(crate) fn new(
         builder: &Builder,
-        count: usize,
-        checkpoint: Option<Checkpointing>,
+        places: &[Builder],
+        checkpoint: Option<&Checkpointing>,
         beside: [&str; N],
-        mut block: impl FnMut(usize) -> Result<B>,
+        mut block: impl FnMut(usize, &Builder) -> Result<B>,
     ) -> Result<Self> {
-        let segments = checkpoint.map_or(0, |checkpoint| checkpoint.segments(count));
-        if segments == 0 {
-            let blocks = (0..count).map(block).collect::<Result<_>>()?;
-            return Ok(Self { parts: vec![Checkpointed::plain(blocks)] });
-        }
-        let part = |segment: usize| {
-            let range = segment * count / segments..(segment + 1) * count / segments;
-            Checkpointed::recomputed(&builder.pp(format!("segment{}", segment + 1)), beside, || {
-                range.map(&mut block).collect()
-            })
+        builder.blocks(places);
+        let part = |(range, recomputed): (Range<usize>, Option<Builder>)| {
+            let make = || range.map(|number| block(number, &places[number])).collect();
+            match recomputed {
+                Some(builder) => Checkpointed::recomputed(&builder, beside, make),
+                None => Ok(Checkpointed::plain(make()?)),
+            }
         };
-        Ok(Self { parts: (0..segments).map(part).collect::<Result<_>>()? })
+        let parts = parts(builder, places, checkpoint);
+        Ok(Self { parts: parts.into_iter().map(part).collect::<Result<_>>()? })
     }
 
     /// Applies all blocks to `x` in order, each with `forward`, which also gets the further inputs.
@@ -139,4 +140,50 @@ impl<B: Module + 'static> CheckpointedBlocks<B> {
     pub(crate) fn forward_owned(&self, x: Activation) -> Result<Activation> {
         self.forward_with(x, [], |block, x, []| block.forward(x))
     }
+}
+
+/// The parts that blocks are cut into: which blocks, and the part's builder if it is recomputed.
+fn parts(
+    builder: &Builder,
+    places: &[Builder],
+    checkpoint: Option<&Checkpointing>,
+) -> Vec<(Range<usize>, Option<Builder>)> {
+    let count = places.len();
+    match checkpoint {
+        None | Some(Checkpointing::Cells) => vec![(0..count, None)],
+        Some(named @ Checkpointing::Named(_)) => {
+            let part = |(number, place): (usize, &Builder)| {
+                (number..number + 1, named.names(place.name()).then(|| place.clone()))
+            };
+            places.iter().enumerate().map(part).collect()
+        }
+        Some(checkpoint) => {
+            let segments = checkpoint.segments(count);
+            let part = |segment: usize| {
+                let range = segment * count / segments..(segment + 1) * count / segments;
+                (range, Some(builder.pp(format!("segment{}", segment + 1))))
+            };
+            (0..segments).map(part).collect()
+        }
+    }
+}
+
+/// Checks that each name of a block to recompute fits one of the blocks that a model has.
+pub(crate) fn check_names(checkpoint: Option<&Checkpointing>, blocks: &[String]) -> Result<()> {
+    let Some(name) = checkpoint.and_then(|checkpoint| checkpoint.missing(blocks)) else {
+        return Ok(());
+    };
+    let within = format!("{name}.*"); // the blocks of a stage
+    let fits = Checkpointing::Named(vec![within.clone()]).missing(blocks).is_none();
+    let near = || nearest(name, blocks.iter().map(String::as_str)).map(str::to_owned);
+    let hint = match fits.then_some(within).or_else(near) {
+        Some(meant) => format!("; did you mean `{meant}`?"),
+        None => ".".to_owned(),
+    };
+    let reason = format!(
+        "`recompute={name}` fits no block of this model{hint} Blocks, of which a plan names several with \
+         `:` between them: {}.",
+        blocks.join(", ")
+    );
+    Err(Error::MemoryStrategy { reason })
 }

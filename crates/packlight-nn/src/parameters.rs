@@ -23,6 +23,8 @@ pub struct Parameters {
     pub(crate) owners: Vec<Arc<SavePoint>>,
     pub(crate) buffers: Vec<(String, Var)>,
     pub(crate) save_points: Vec<Arc<SavePoint>>,
+    /// The names of the blocks that can be recomputed.
+    pub(crate) blocks: Vec<String>,
 }
 
 impl Parameters {
@@ -55,6 +57,11 @@ impl Parameters {
     /// The save points in forward order.
     pub fn save_points(&self) -> &[Arc<SavePoint>] {
         &self.save_points
+    }
+
+    /// The names of the blocks that a plan can recompute, in forward order.
+    pub fn blocks(&self) -> &[String] {
+        &self.blocks
     }
 
     /// The number of trainable scalars.

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "memory_strategy/recompute.rs"]
+mod recompute;
+
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};

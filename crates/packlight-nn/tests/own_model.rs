@@ -80,7 +80,11 @@ fn a_registered_model_is_known_by_name() {
     let loss = model.loss(&logits, &labels).unwrap();
     assert!(loss.backward().unwrap().get(&model.parameters().vars()[0]).is_some());
 
-    for (plan, expected) in [("checkpoint=block", "narrow has none"), ("ara=2", "residual")] {
+    for (plan, expected) in [
+        ("checkpoint=block", "narrow has none"),
+        ("recompute=*", "`recompute` is for networks of blocks"),
+        ("ara=2", "residual"),
+    ] {
         let plan = Plan::parse(plan).unwrap();
         let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu);
         let error = model.err().unwrap().to_string();

@@ -1,7 +1,7 @@
 //! What a plan's text says, as far as a report needs it: the methods that it names.
 
 /// Words that stand before a plan's `=` for methods that are no codecs.
-const ARRANGEMENTS: [&str; 3] = ["ara", "checkpoint", "last"];
+const ARRANGEMENTS: [&str; 4] = ["ara", "checkpoint", "recompute", "last"];
 
 /// The methods of a plan as it writes them, such as `hosvd:0.8` and `ara=2:2:2:2`, without the
 /// layers that they are for.
@@ -36,6 +36,7 @@ mod tests {
         assert_eq!(of("pool2"), ["pool2"]);
         assert_eq!(of("layer1.*=division:8:2, fc=none"), ["division:8:2", "none"]);
         assert_eq!(of("ara=2:2:2:2,default=q2"), ["ara=2:2:2:2", "q2"]);
+        assert_eq!(of("recompute=layer3.*:layer4.0,q2"), ["recompute=layer3.*:layer4.0", "q2"]);
         let families = ["pool2", "hosvd:0.8", "checkpoint=sqrt", "mesa", "bf16"].map(family);
         assert_eq!(families, ["pool", "hosvd", "checkpoint", "mesa", "bf"]);
         assert!(pools("layer3.*=pool4:zero") && !pools("q2"));

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use wildmatch::WildMatch;
+
 /// How a network is built to save less for the backward pass.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryStrategy {
@@ -19,7 +21,7 @@ pub struct MemoryStrategy {
 
 /// The parts of a network that the backward pass recomputes (Chen et al., "Training deep nets with
 /// sublinear memory cost", 2016). A transformer's encoder and decoder are divided separately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checkpointing {
     /// In each residual block, everything between the outputs of its first convolution and of its
     /// last norm; the authors of ARA combine the two.
@@ -30,18 +32,37 @@ pub enum Checkpointing {
     Segments(usize),
     /// As many segments as the square root of the number of blocks, which takes the least memory.
     SquareRoot,
+    /// Each block whose name one of these is, or matches as a pattern, in which `*` stands for any
+    /// characters (dots included, or none) and `?` for any one character.
+    Named(Vec<String>),
 }
 
 impl Checkpointing {
     /// The number of segments that `blocks` blocks are divided into; 0 if they are not divided.
-    pub fn segments(self, blocks: usize) -> usize {
+    pub fn segments(&self, blocks: usize) -> usize {
         match self {
-            Checkpointing::Cells => 0,
+            Checkpointing::Cells | Checkpointing::Named(_) => 0,
             Checkpointing::Blocks => blocks,
-            Checkpointing::Segments(segments) => segments.clamp(1, blocks.max(1)),
+            Checkpointing::Segments(segments) => (*segments).clamp(1, blocks.max(1)),
             Checkpointing::SquareRoot => (blocks as f64).sqrt().round() as usize,
         }
     }
+
+    /// Whether the block called `name` is recomputed because of its name.
+    pub fn names(&self, name: &str) -> bool {
+        matches!(self, Checkpointing::Named(names) if names.iter().any(|n| matches_name(n, name)))
+    }
+
+    /// The first name or pattern that none of these blocks has, if there is one.
+    pub fn missing<'a>(&'a self, blocks: &[String]) -> Option<&'a str> {
+        let Checkpointing::Named(names) = self else { return None };
+        let fits_none = |name: &&String| !blocks.iter().any(|block| matches_name(name, block));
+        names.iter().find(fits_none).map(String::as_str)
+    }
+}
+
+fn matches_name(pattern: &str, name: &str) -> bool {
+    WildMatch::new(pattern).matches(name)
 }
 
 impl FromStr for Checkpointing {
@@ -57,6 +78,18 @@ impl FromStr for Checkpointing {
                 "`checkpoint={text}`: `sqrt`, `block`, `cell` or a number of segments expected"
             )),
         }
+    }
+}
+
+/// Reads the names or patterns of blocks to recompute, as in `layer3.*:layer4.0`.
+pub(crate) fn named_blocks(text: &str) -> Result<Checkpointing, String> {
+    let names: Vec<String> = text.split(':').map(|name| name.trim().to_owned()).collect();
+    match names.iter().any(String::is_empty) {
+        true => Err(format!(
+            "`recompute={text}`: names or patterns of blocks expected, as in \
+             `recompute=layer3.*:layer4.0`"
+        )),
+        false => Ok(Checkpointing::Named(names)),
     }
 }
 

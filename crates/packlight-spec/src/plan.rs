@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use wildmatch::WildMatch;
 
-use crate::memory_strategy::group_sizes;
+use crate::memory_strategy::{group_sizes, named_blocks};
 use crate::{LayerKind, MemoryStrategy};
 
 /// A plan as a user writes it: `pool2`, or rules such as `layer3.*=pool4,default=pool2`.
@@ -18,10 +18,11 @@ use crate::{LayerKind, MemoryStrategy};
 /// - a kind, such as `conv`, `linear`, `norm` or `activation`;
 /// - `default`, which selects all layers.
 ///
-/// Three words in place of a selector are for methods that are not codecs:
+/// Four words in place of a selector are for methods that are not codecs:
 ///
 /// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
+/// - `recompute=layer3.*:layer4.0`: gradient checkpointing of the blocks of these names or patterns;
 /// - `last=4`: trains only the last four conv and linear layers before the classifier, and the
 ///   classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,10 +96,18 @@ impl FromStr for PlanSpec {
             if let Some((_, earlier)) = written.iter().find(|(selector, _)| *selector == left) {
                 return Err(twice(left, earlier, right));
             }
+            if let ("checkpoint" | "recompute", Some(_)) = (left, &plan.strategy.checkpoint) {
+                return Err(
+                    "`checkpoint` and `recompute` both say what is recomputed; leave one of \
+                            them out"
+                        .to_owned(),
+                );
+            }
             written.push((left, right));
             match left {
                 "ara" => plan.strategy.auxiliary_residual = Some(group_sizes(right)?),
                 "checkpoint" => plan.strategy.checkpoint = Some(right.parse()?),
+                "recompute" => plan.strategy.checkpoint = Some(named_blocks(right)?),
                 "last" => plan.last = Some(number_of_layers(right)?),
                 _ => plan.rules.push(Rule { selector: left.into(), codec: right.to_owned() }),
             }
@@ -227,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn blocks_to_recompute_are_names_and_patterns() {
+        let plan: PlanSpec = "recompute=layer3.* : blocks.?0,q2".parse().unwrap();
+        let checkpoint = plan.strategy.checkpoint.unwrap();
+        assert_eq!(plan.rules.len(), 1);
+        let names = ["layer3.0", "layer30.0", "blocks.1", "blocks.10"];
+        assert_eq!(names.map(|name| checkpoint.names(name)), [true, false, false, true]);
+        assert_eq!(checkpoint.missing(&names.map(str::to_owned)), None);
+        assert_eq!(checkpoint.missing(&["layer3.0".to_owned()]), Some("blocks.?0"));
+        assert!(!Checkpointing::Blocks.names("layer3.0"));
+    }
+
+    #[test]
     fn what_is_no_plan_is_refused() {
         for (text, expected) in [
             ("", "is no rule"),
@@ -235,6 +256,10 @@ mod tests {
             ("q2,", "is no rule"),
             ("ara=2:x", "a group size for each stage"),
             ("checkpoint=0", "a number of segments expected"),
+            ("recompute=", "SELECTOR=CODEC"),
+            ("recompute=blocks.1:", "names or patterns of blocks expected"),
+            ("recompute=blocks.1,checkpoint=block", "`checkpoint` and `recompute` both"),
+            ("checkpoint=cell,recompute=blocks.1", "leave one of them out"),
             ("last=-1", "a number of layers expected"),
             ("pool2,pool4", "`pool2` and `pool4` are both the default"),
             ("pool2,pool4", "as in `layer3.*=pool4,default=pool2`"),

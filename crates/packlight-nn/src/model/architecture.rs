@@ -98,14 +98,18 @@ pub enum Blocks {
 impl Blocks {
     /// Checks that networks of `model`, which consist of these blocks, support a strategy.
     pub(super) fn check(self, strategy: &MemoryStrategy, model: &str) -> Result<()> {
-        let reason = match (self, strategy.checkpoint) {
+        let reason = match (self, &strategy.checkpoint) {
             (Blocks::Residual, _) => return Ok(()),
             _ if strategy.auxiliary_residual.is_some() => {
                 format!("`ara` is for residual networks; {model} has no stages of blocks")
             }
             (_, None) => return Ok(()),
-            (Blocks::None, Some(_)) => {
-                format!("`checkpoint` is for networks of blocks; {model} has none")
+            (Blocks::None, Some(checkpoint)) => {
+                let word = match checkpoint {
+                    Checkpointing::Named(_) => "recompute",
+                    _ => "checkpoint",
+                };
+                format!("`{word}` is for networks of blocks; {model} has none")
             }
             (Blocks::Plain, Some(Checkpointing::Cells)) => format!(
                 "`checkpoint=cell` is for residual networks, {model} has no such cells; write \

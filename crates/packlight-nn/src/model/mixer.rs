@@ -78,10 +78,10 @@ impl Architecture for Mixer {
             )?,
             blocks: CheckpointedBlocks::new(
                 builder,
-                self.depth,
-                strategy.checkpoint,
+                &builder.pp("blocks").numbered(self.depth),
+                strategy.checkpoint.as_ref(),
                 [],
-                |number| Block::new(&builder.pp("blocks").pp(number), self, patches),
+                |_, builder| Block::new(builder, self, patches),
             )?,
             norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
             head: Linear::with(&builder.pp("head"), width, classes, head)?,

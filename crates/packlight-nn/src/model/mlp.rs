@@ -11,7 +11,7 @@ use crate::{Builder, MemoryStrategy, Module, Result, options};
 
 options! {
     /// A multi-layer perceptron: `fc1`, `relu1`, `fc2`, `relu2`, ... and a last `fc` to the classes,
-    /// numbered on.
+    /// numbered on. A block of it, such as `hidden1`, is a layer and its ReLU.
     pub struct Mlp {
         /// Sizes of the hidden layers, as in 128,64.
         hidden: Vec<usize> = vec![128],
@@ -51,7 +51,9 @@ impl Architecture for Mlp {
         let inputs = data.in_channels()? * data.image_size()?.pow(2);
         let widths = [&[inputs], &self.hidden[..]].concat();
         let count = self.hidden.len();
-        let hidden = CheckpointedBlocks::new(builder, count, strategy.checkpoint, [], |index| {
+        let places: Vec<_> = (1..=count).map(|n| builder.pp(format!("hidden{n}"))).collect();
+        let checkpoint = strategy.checkpoint.as_ref();
+        let hidden = CheckpointedBlocks::new(builder, &places, checkpoint, [], |index, _| {
             Ok(Hidden {
                 linear: linear(index + 1, widths[index], widths[index + 1])?,
                 relu: Relu::new(&builder.pp(format!("relu{}", index + 1)))?,

@@ -32,6 +32,7 @@ pub use spec::ModelSpec;
 pub use transformer::{PADDING, Transformer};
 pub use vit::Vit;
 
+use crate::checkpointed::check_names;
 use crate::layer::CrossEntropy;
 use crate::{Builder, Error, MemoryStrategy, Module, Parameters, Plan, Result, weights};
 
@@ -104,7 +105,9 @@ impl Model {
         architecture.blocks().check(strategy, architecture.name())?;
         let network = architecture.network(spec.facts(), &builder, strategy)?;
         let loss = CrossEntropy::with(&builder.pp("loss"), architecture.targets())?;
-        Ok(Self { spec: spec.clone(), network, parameters: builder.finish(), loss })
+        let parameters = builder.finish();
+        check_names(strategy.checkpoint.as_ref(), parameters.blocks())?;
+        Ok(Self { spec: spec.clone(), network, parameters, loss })
     }
 
     /// Loads `file` as [`Parameters::load`] does.

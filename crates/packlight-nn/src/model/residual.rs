@@ -87,11 +87,12 @@ impl ResNet {
         };
 
         let layout = layout(width, family, strategy)?;
+        let place = |at: &Place| builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
+        let places: Vec<_> = layout.iter().map(place).collect();
+        let checkpoint = strategy.checkpoint.as_ref();
         let blocks =
-            CheckpointedBlocks::new(builder, layout.len(), strategy.checkpoint, [], |index| {
-                let at = &layout[index];
-                let builder = builder.pp(format!("layer{}", at.stage + 1)).pp(at.index);
-                Block::new(&builder, at, family, strategy.checkpoint)
+            CheckpointedBlocks::new(builder, &places, checkpoint, [], |index, builder| {
+                Block::new(builder, &layout[index], family, checkpoint)
             })?;
 
         let channels = layout.last().map_or(width, |last| last.out);
@@ -173,7 +174,7 @@ fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Ve
             ),
         });
     }
-    if strategy.checkpoint.is_some_and(|checkpoint| checkpoint != Checkpointing::Cells) {
+    if strategy.checkpoint.as_ref().is_some_and(|checkpoint| *checkpoint != Checkpointing::Cells) {
         let reason = "`ara` goes with `checkpoint=cell`: other segments would cut its groups";
         return Err(Error::MemoryStrategy { reason: reason.into() });
     }
@@ -226,7 +227,7 @@ impl Block {
         builder: &Builder,
         place: &Place,
         family: &Family,
-        checkpoint: Option<Checkpointing>,
+        checkpoint: Option<&Checkpointing>,
     ) -> Result<Self> {
         let &Place { channels, width, out, stride, shares_input, .. } = place;
         let init = Init::KaimingNormal(family.fan);

@@ -82,19 +82,27 @@ impl Architecture for Transformer {
         let (source_vocabulary, classes) = (data.source_vocabulary()?, data.classes()?);
         let &Transformer { width, depth, .. } = self;
         let (encoder, decoder) = (builder.pp("encoder"), builder.pp("decoder"));
-        let (encoder_layers, decoder_layers) =
-            (encoder.pp("encoder_layers"), decoder.pp("decoder_layers"));
-        let checkpoint = strategy.checkpoint;
+        let encoder_layers = encoder.pp("encoder_layers").numbered(depth);
+        let decoder_layers = decoder.pp("decoder_layers").numbered(depth);
+        let checkpoint = strategy.checkpoint.as_ref();
         Ok(Network::Pairs(Box::new(Layers {
             source: TokenEmbedding::new(builder, "src", source_vocabulary, self)?,
-            encoder: CheckpointedBlocks::new(&encoder, depth, checkpoint, [], |number| {
-                EncoderLayer::new(&encoder_layers.pp(number), self)
-            })?,
+            encoder: CheckpointedBlocks::new(
+                &encoder,
+                &encoder_layers,
+                checkpoint,
+                [],
+                |_, builder| EncoderLayer::new(builder, self),
+            )?,
             encoder_norm: LayerNorm::new(&encoder.pp("norm"), width)?,
             target: TokenEmbedding::new(builder, "trg", classes, self)?,
-            decoder: CheckpointedBlocks::new(&decoder, depth, checkpoint, ["memory"], |number| {
-                DecoderLayer::new(&decoder_layers.pp(number), self)
-            })?,
+            decoder: CheckpointedBlocks::new(
+                &decoder,
+                &decoder_layers,
+                checkpoint,
+                ["memory"],
+                |_, builder| DecoderLayer::new(builder, self),
+            )?,
             decoder_norm: LayerNorm::new(&decoder.pp("norm"), width)?,
             generator: linear(&builder.pp("decoder_generator").pp("linear"), width, classes)?,
         })))

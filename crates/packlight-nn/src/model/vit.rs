@@ -78,10 +78,10 @@ impl Architecture for Vit {
             positions: Learned::new(&builder.pp("pos_embed"), &[1, patches + 1, width], small)?,
             blocks: CheckpointedBlocks::new(
                 builder,
-                self.depth,
-                strategy.checkpoint,
+                &builder.pp("blocks").numbered(self.depth),
+                strategy.checkpoint.as_ref(),
                 [],
-                |number| Block::new(&builder.pp("blocks").pp(number), self),
+                |_, builder| Block::new(builder, self),
             )?,
             norm: LayerNorm::with(&builder.pp("norm"), width, EPSILON)?,
             head: Linear::with(&builder.pp("head"), width, classes, LINEAR)?,
