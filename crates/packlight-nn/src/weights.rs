@@ -215,6 +215,12 @@ fn hint(lead: &str, name: Option<&str>) -> String {
     name.map(|name| format!("{lead} `{name}`")).unwrap_or_default()
 }
 
+/// Whether two tensors have the same shape and values.
+pub(crate) fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let values = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    Ok(a.dims() == b.dims() && values(a)? == values(b)?)
+}
+
 /// Checks that all values of `tensor`, called `name`, are finite.
 ///
 /// # Errors
