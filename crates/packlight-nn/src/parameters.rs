@@ -106,8 +106,8 @@ impl Parameters {
         self.all().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
-    /// Loads a safetensors file in f16, bf16, f32 or f64 that [`Parameters::save`] or PyTorch
-    /// saved.
+    /// Loads a file in f16, bf16, f32 or f64: safetensors, as [`Parameters::save`] writes them, or a state
+    /// dict of PyTorch's `torch.save`.
     ///
     /// # Errors
     /// Returns an error as [`Parameters::set`] and [`Parameters::read`] do, or if the file cannot

@@ -67,7 +67,7 @@ struct Source {
     /// The folder of a finished run
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// The weights, as safetensors with PyTorch's names
+    /// The weights with PyTorch's names, as safetensors or as a state dict that `torch.save` wrote
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }
