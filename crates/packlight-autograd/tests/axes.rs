@@ -133,8 +133,9 @@ impl Codec for Noting {
 #[test]
 fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
     type Keeping = fn(&Activation, &Arc<SavePoint>) -> Result<Activation>;
-    let keeping: [(&str, Keeping); 5] = [
+    let keeping: [(&str, Keeping); 6] = [
         ("gelu", op::gelu),
+        ("gelu_tanh", op::gelu_tanh),
         ("silu", op::silu),
         ("softmax", |x, layer| op::softmax(x, &Visible::default(), layer)),
         ("matmul", |x, layer| op::matmul_transposed(x, x, layer, layer)),

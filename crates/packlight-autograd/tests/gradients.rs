@@ -255,6 +255,17 @@ fn gelu() {
 }
 
 #[test]
+fn gelu_tanh() {
+    // Candle's derivative has four digits of its constants.
+    check_within(
+        1e-3,
+        &[sample(&[3, 7], "x")],
+        |x, _| op::gelu_tanh(x, &layer(LayerKind::Activation)),
+        Some(&|vars: &[Var]| vars[0].gelu()),
+    );
+}
+
+#[test]
 fn silu() {
     check(
         &[sample(&[3, 7], "x")],

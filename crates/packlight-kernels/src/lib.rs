@@ -28,6 +28,7 @@ pub mod fixed_range;
 pub mod fp8;
 pub mod gaussian;
 pub mod gelu;
+pub mod gelu_tanh;
 pub mod gram;
 pub mod largest;
 pub mod layer_norm;

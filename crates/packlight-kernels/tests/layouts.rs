@@ -21,8 +21,9 @@ use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::softmax::{self, Visible};
 use packlight_kernels::{
     Result, accumulate, argmax, avg_pool2d, batch_norm, bit_mask, block_pool, dither, dropout, fp8,
-    gelu, gram, layer_norm, linear, mean_axis, mode_product, nearest_line, orthonormalise, permute,
-    relu, sign, silu, square, step_derivative, subsample, symmetric_eigen, top_k,
+    gelu, gelu_tanh, gram, layer_norm, linear, mean_axis, mode_product, nearest_line,
+    orthonormalise, permute, relu, sign, silu, square, step_derivative, subsample, symmetric_eigen,
+    top_k,
 };
 
 /// An input of this shape: normal numbers, or integers below a bound.
@@ -344,6 +345,9 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     ("sign", &[Normal(TOKENS)], |x| Ok(vec![sign::pack(&x[0])?, sign::add(&x[0], 0.1)?])),
     ("sign::unpack", &[Bytes(&[16], 256)], |x| {
         Ok(vec![sign::unpack(&x[0], 0.1, &TOKENS.into(), DType::F32)?])
+    }),
+    ("gelu_tanh", &[Normal(TOKENS), Normal(TOKENS)], |x| {
+        Ok(vec![gelu_tanh::forward(&x[0])?, gelu_tanh::backward(&x[0], &x[1])?])
     }),
     ("silu", &[Normal(TOKENS), Normal(TOKENS)], |x| {
         Ok(vec![silu::forward(&x[0])?, silu::backward(&x[0], &x[1])?])

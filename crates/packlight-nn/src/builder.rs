@@ -97,6 +97,12 @@ impl Builder {
         Ok(var)
     }
 
+    /// Says that files of weights may hold `parameter` under the name `stored`, both in full; it may stand
+    /// there under both, with the same values. With `None`, a tensor of that name is not used.
+    pub fn also_called(&self, stored: &str, parameter: Option<&str>) {
+        self.made().also_called.insert(stored.to_owned(), parameter.map(str::to_owned));
+    }
+
     /// The builder of a part whose linear layer is covered by auxiliary sign activation from
     /// `level` on; see [`packlight_codec::Scope::Auxiliary`].
     pub fn auxiliary(&self, level: u8) -> Self {

@@ -42,6 +42,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A file of PyTorch's is damaged, or holds something other than tensors.
+    #[error("{}: not a state dict that `torch.save` wrote whole: {reason}", path.display())]
+    StateDict {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Weights of another model, which do not fit.
     #[error("{from}: these are the weights of another model ({differences}): {source}")]
     OtherModel {

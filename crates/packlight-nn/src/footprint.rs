@@ -8,7 +8,7 @@ use packlight_codec::Bytes;
 use packlight_kernels::blank::blank;
 use packlight_spec::LayerKind;
 
-use crate::model::Inputs;
+use crate::model::{Inputs, Takes};
 use crate::{Model, ModelSpec, Plan, Result};
 
 /// What one step of training keeps in memory, layer by layer.
@@ -92,9 +92,13 @@ impl Step {
     /// Blank inputs and labels for a model.
     fn inputs(&self, spec: &ModelSpec) -> Result<(Inputs, candle_core::Tensor)> {
         let facts = spec.facts();
-        if spec.takes().is_pairs() {
-            let tokens = blank((self.batch, self.length), DType::U32)?;
-            return Ok((Inputs::Pairs { source: tokens.clone(), target: tokens.clone() }, tokens));
+        let tokens = || blank((self.batch, self.length), DType::U32);
+        match spec.takes() {
+            Takes::Pairs { .. } => {
+                return Ok((Inputs::Pairs { source: tokens()?, target: tokens()? }, tokens()?));
+            }
+            Takes::Text => return Ok((Inputs::Text(tokens()?), tokens()?)),
+            Takes::Images | Takes::SquareImages { .. } => {}
         }
         let (channels, side) = (facts.in_channels()?, facts.image_size()?);
         let images = blank((self.batch, channels, side, side), self.dtype)?;

@@ -25,6 +25,9 @@ pub struct Parameters {
     pub(crate) save_points: Vec<Arc<SavePoint>>,
     /// The names of the blocks that can be recomputed.
     pub(crate) blocks: Vec<String>,
+    /// The parameters that files may call by other names; `None` for a tensor that they may hold and
+    /// the network does not use.
+    pub(crate) also_called: BTreeMap<String, Option<String>>,
 }
 
 impl Parameters {
@@ -110,8 +113,8 @@ impl Parameters {
         self.all().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect()
     }
 
-    /// Loads a safetensors file in f16, bf16, f32 or f64 that [`Parameters::save`] or PyTorch
-    /// saved.
+    /// Loads a file in f16, bf16, f32 or f64: safetensors, as [`Parameters::save`] writes them, or a state
+    /// dict of PyTorch's `torch.save`.
     ///
     /// # Errors
     /// Returns an error as [`Parameters::set`] and [`Parameters::read`] do, or if the file cannot
@@ -127,18 +130,25 @@ impl Parameters {
 
     /// Reads the tensors of `file` whose names begin with `prefix`, and returns them without that
     /// prefix, in the model's type. Names may have the parts `module` and `_orig_mod`, which
-    /// PyTorch's `DataParallel` and `compile` insert. Leaves out tensors that are not parameters
-    /// and not of floating point, such as a counter or a mask.
+    /// PyTorch's `DataParallel` and `compile` insert, and a parameter may have one of the other names
+    /// that [`Builder::also_called`](crate::Builder::also_called) gives it. Leaves out tensors that are
+    /// not parameters and not of floating point, such as a counter or a mask.
     ///
     /// # Errors
     /// Returns an error if a parameter or buffer is not of floating point, holds a value that is
-    /// not finite or a running variance below 0, or if two tensors are the same parameter.
+    /// not finite or a running variance below 0, or if two tensors are the same parameter
+    /// by one name, or by two names with different values.
     pub fn read(&self, file: &weights::File, prefix: &str) -> Result<BTreeMap<String, Tensor>> {
         let variables: BTreeMap<&str, &Var> =
             self.all().map(|(name, var)| (name.as_str(), var)).collect();
-        let mut tensors = BTreeMap::new();
+        let mut tensors: BTreeMap<String, (String, Tensor)> = BTreeMap::new();
         for stored in file.tensors() {
-            let Some(name) = stored.strip_prefix(prefix).map(weights::unwrapped) else { continue };
+            let Some(own) = stored.strip_prefix(prefix).map(weights::unwrapped) else { continue };
+            let name = match self.also_called.get(&own) {
+                Some(Some(parameter)) => parameter.clone(),
+                Some(None) => continue,
+                None => own.clone(),
+            };
             let var = variables.get(name.as_str());
             if var.is_none() && !file.holds_floats(&stored) {
                 continue;
@@ -151,13 +161,25 @@ impl Parameters {
                     false => weights::require_finite(&tensor, &stored, file.name())?,
                 }
             }
-            if tensors.contains_key(&name) {
-                let hint = format!("; another one is `{name}` already");
-                return Err(Error::ExtraTensor { from: file.name().into(), tensor: stored, hint });
+            let extra = |hint| {
+                Err(Error::ExtraTensor { from: file.name().into(), tensor: stored.clone(), hint })
+            };
+            match tensors.get(&name) {
+                Some((of, _)) if *of == own => {
+                    return extra(format!("; another one is `{name}` already"));
+                }
+                Some((_, other)) if !weights::equal(other, &tensor)? => {
+                    return extra(format!(
+                        "; it differs from `{name}`, of which it is a copy here"
+                    ));
+                }
+                Some(_) => {}
+                None => {
+                    tensors.insert(name, (own, tensor));
+                }
             }
-            tensors.insert(name, tensor);
         }
-        Ok(tensors)
+        Ok(tensors.into_iter().map(|(name, (_, tensor))| (name, tensor)).collect())
     }
 
     fn all(&self) -> impl Iterator<Item = &(String, Var)> {

@@ -1,5 +1,11 @@
-//! Reads and writes named tensors in safetensors files, and assigns them to variables.
+//! Reads named tensors from files of safetensors and of PyTorch, writes them as safetensors, and assigns them
+//! to variables.
 
+mod pickle;
+mod pytorch;
+mod zip;
+
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -7,7 +13,7 @@ use candle_core::safetensors::Load;
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_record::atomic_file;
 use packlight_spec::nearest;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result};
@@ -33,27 +39,51 @@ const ORIGIN: &str = "packlight";
 /// The types that parameters can be stored in.
 const FLOATS: &str = "f16, bf16, f32 or f64";
 
-/// A safetensors file. It makes a tensor only when asked for it, so the other tensors may be of any
-/// type.
+/// A file of weights: safetensors, or a state dict that `torch.save` wrote, from which nothing but
+/// tensors is read. It makes a tensor only when asked for it, so the other tensors may be of any type.
 pub struct File {
     name: String,
     bytes: Vec<u8>,
-    metadata: Metadata,
-    /// The offset in `bytes` at which the tensors begin.
+    /// In the order in which they are stored.
+    tensors: Vec<(String, Stored)>,
+    origin: Option<String>,
+}
+
+/// A tensor in the bytes of a file.
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    /// The offset of its first element in bytes.
     begin: usize,
+    /// In elements; `None` if it is contiguous.
+    strides: Option<Vec<usize>>,
 }
 
 impl File {
-    /// Opens the file at `path` and checks its format.
+    /// Opens the file at `path` and checks its format, which its contents tell and not its name.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read or is not in the safetensors format.
+    /// Returns an error if the file cannot be read, is in neither format, or is a file of PyTorch's that
+    /// asks for anything but tensors: it names what is asked for, and nothing is run.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
+        let name = path.display().to_string();
+        if pytorch::is_own(&bytes) {
+            let tensors = pytorch::read(&bytes)
+                .map_err(|reason| Error::StateDict { path: path.to_path_buf(), reason })?;
+            return Ok(Self { name, bytes, tensors, origin: None });
+        }
         let (header, metadata) = SafeTensors::read_metadata(&bytes)
             .map_err(|e| Error::Safetensors { path: path.to_path_buf(), reason: e.to_string() })?;
-        let begin = size_of::<u64>() + header; // the header's length precedes it
-        Ok(Self { name: path.display().to_string(), bytes, metadata, begin })
+        let start = size_of::<u64>() + header; // the header's length precedes it
+        let stored = |name: String| {
+            let info = metadata.info(&name)?;
+            let (shape, begin) = (info.shape.clone(), start + info.data_offsets.0);
+            Some((name, Stored { dtype: info.dtype, shape, begin, strides: None }))
+        };
+        let tensors = metadata.offset_keys().into_iter().filter_map(stored).collect();
+        let origin = metadata.metadata().as_ref().and_then(|all| all.get(ORIGIN).cloned());
+        Ok(Self { name, bytes, tensors, origin })
     }
 
     /// Its path, for error messages.
@@ -64,12 +94,12 @@ impl File {
     /// What the file says of its weights, as JSON: see [`Parameters::save_with`](crate::Parameters::save_with).
     /// `None` if another program wrote it.
     pub fn origin(&self) -> Option<&str> {
-        self.metadata.metadata().as_ref()?.get(ORIGIN).map(String::as_str)
+        self.origin.as_deref()
     }
 
     /// The names of its tensors, in the order in which they are stored.
     pub fn tensors(&self) -> Vec<String> {
-        self.metadata.offset_keys()
+        self.tensors.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// The tensor called `name`, in the type in which it is stored; `None` if there is none.
@@ -77,14 +107,13 @@ impl File {
     /// # Errors
     /// Returns an error if its type cannot be read; the error names the tensor and the type.
     pub fn get(&self, name: &str) -> Result<Option<Tensor>> {
-        let Some(info) = self.metadata.info(name) else { return Ok(None) };
-        if !READABLE.contains(&info.dtype) {
+        let Some(stored) = self.stored(name) else { return Ok(None) };
+        if !READABLE.contains(&stored.dtype) {
             let expected = "floating-point numbers of 16 to 64 bits or integers";
-            return Err(self.type_error(name, info.dtype, expected));
+            return Err(self.type_error(name, stored.dtype, expected));
         }
-        let (from, to) = info.data_offsets;
-        let data = &self.bytes[self.begin + from..self.begin + to];
-        let view = TensorView::new(info.dtype, info.shape.clone(), data).map_err(|e| {
+        let data = stored.data(&self.bytes);
+        let view = TensorView::new(stored.dtype, stored.shape.clone(), &data).map_err(|e| {
             Error::Safetensors { path: self.name.clone().into(), reason: e.to_string() }
         })?;
         Ok(Some(view.load(&Device::Cpu)?))
@@ -92,9 +121,9 @@ impl File {
 
     /// The tensor called `name`, which must be of floating point.
     pub(crate) fn get_floats(&self, name: &str) -> Result<Option<Tensor>> {
-        match self.metadata.info(name) {
-            Some(info) if !self.holds_floats(name) => {
-                Err(self.type_error(name, info.dtype, FLOATS))
+        match self.stored(name) {
+            Some(stored) if !self.holds_floats(name) => {
+                Err(self.type_error(name, stored.dtype, FLOATS))
             }
             _ => self.get(name),
         }
@@ -102,8 +131,13 @@ impl File {
 
     /// Whether there is a tensor called `name` of a type that parameters can be stored in.
     pub(crate) fn holds_floats(&self, name: &str) -> bool {
-        let dtype = self.metadata.info(name).map(|info| info.dtype);
+        let dtype = self.stored(name).map(|stored| stored.dtype);
         matches!(dtype, Some(Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64))
+    }
+
+    fn stored(&self, name: &str) -> Option<&Stored> {
+        // The last of two of one name, as in a Python dict.
+        self.tensors.iter().rev().find(|(found, _)| found == name).map(|(_, stored)| stored)
     }
 
     fn type_error(&self, name: &str, found: Dtype, expected: &'static str) -> Error {
@@ -112,7 +146,39 @@ impl File {
     }
 }
 
-/// Reads all tensors of the safetensors file at `path`, in the types in which they are stored.
+impl Stored {
+    /// Its bytes in row-major order, out of those of the file.
+    fn data<'a>(&self, file: &'a [u8]) -> Cow<'a, [u8]> {
+        let size = self.dtype.bitsize() / 8;
+        let count: usize = self.shape.iter().product();
+        let whole = |elements: usize| self.begin..self.begin + elements * size;
+        let Some(strides) = self.strides.as_ref().filter(|strides| !self.is_row_major(strides))
+        else {
+            return Cow::Borrowed(&file[whole(count)]);
+        };
+        let mut data = Vec::with_capacity(count * size);
+        for at in 0..count {
+            let (mut rest, mut offset) = (at, 0);
+            for (n, stride) in self.shape.iter().zip(strides).rev() {
+                offset += rest % n * stride;
+                rest /= n;
+            }
+            data.extend_from_slice(&file[self.begin + offset * size..][..size]);
+        }
+        Cow::Owned(data)
+    }
+
+    fn is_row_major(&self, strides: &[usize]) -> bool {
+        let mut expected = 1;
+        self.shape.iter().zip(strides).rev().all(|(&n, &stride)| {
+            let fits = n <= 1 || stride == expected;
+            expected *= n.max(1);
+            fits
+        })
+    }
+}
+
+/// Reads all tensors of the file at `path`, in the types in which they are stored.
 ///
 /// # Errors
 /// Returns an error as [`File::open`] and [`File::get`] do.
@@ -213,6 +279,12 @@ pub(crate) fn assign<'a>(
 
 fn hint(lead: &str, name: Option<&str>) -> String {
     name.map(|name| format!("{lead} `{name}`")).unwrap_or_default()
+}
+
+/// Whether two tensors have the same shape and values.
+pub(crate) fn equal(a: &Tensor, b: &Tensor) -> Result<bool> {
+    let values = |tensor: &Tensor| tensor.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    Ok(a.dims() == b.dims() && values(a)? == values(b)?)
 }
 
 /// Checks that all values of `tensor`, called `name`, are finite.

@@ -28,9 +28,10 @@ fn small(entry: &Entry) -> ModelSpec {
         }
     }
     let spec = ModelSpec::named(entry.name(), table).unwrap();
-    match spec.takes().is_pairs() {
-        true => spec.for_sequences(11, 10).unwrap(),
-        false => spec.for_images(3, side(entry.usual().takes()), 10).unwrap(),
+    match spec.takes() {
+        Takes::Pairs { .. } => spec.for_sequences(11, 10).unwrap(),
+        Takes::Text => spec.for_text(10).unwrap(),
+        images => spec.for_images(3, side(images), 10).unwrap(),
     }
 }
 
@@ -45,14 +46,15 @@ fn side(takes: Takes) -> usize {
 /// The entries of one step of training on random images, or on sequences without padding.
 fn counted(spec: &ModelSpec, plan: &Plan) -> Result<Ledger, Box<dyn std::error::Error>> {
     let model = Model::planned(spec, plan, 3, DType::F32, &Device::Cpu)?;
-    let (inputs, labels) = match spec.takes().is_pairs() {
-        true => {
-            let tokens = Tensor::full(3u32, (BATCH, LENGTH), &Device::Cpu)?;
+    let tokens = Tensor::full(3u32, (BATCH, LENGTH), &Device::Cpu)?;
+    let (inputs, labels) = match spec.takes() {
+        Takes::Pairs { .. } => {
             (Inputs::Pairs { source: tokens.clone(), target: tokens.clone() }, tokens)
         }
-        false => {
+        Takes::Text => (Inputs::Text(tokens.clone()), tokens),
+        images => {
             let mut stream = Key::new(2, Purpose::Sample).stream();
-            let side = side(spec.takes());
+            let side = side(images);
             let pixels: Vec<f32> =
                 (0..BATCH * 3 * side * side).map(|_| stream.normal() as f32).collect();
             let images = Tensor::from_vec(pixels, (BATCH, 3, side, side), &Device::Cpu)?;

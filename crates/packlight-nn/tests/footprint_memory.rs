@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
 use packlight_autograd::allocator::{self, Counting};
 use packlight_nn::footprint::{Footprint, Step};
-use packlight_nn::model::{Inputs, Mixer, Resnet18, Resnet50, Vit, models};
+use packlight_nn::model::{Inputs, Mixer, Resnet18, Resnet50, Takes, Vit, models};
 use packlight_nn::{Model, ModelSpec, Plan};
 
 #[global_allocator]
@@ -22,9 +22,10 @@ const MOST: usize = 32 << 20;
 fn planning_takes_almost_no_memory() {
     for entry in models() {
         let spec = ModelSpec::named(entry.name(), toml::Table::new()).unwrap();
-        let spec = match spec.takes().is_pairs() {
-            true => spec.for_sequences(1000, 1000).unwrap(),
-            false => spec.for_images(3, 32, 10).unwrap(),
+        let spec = match spec.takes() {
+            Takes::Pairs { .. } => spec.for_sequences(1000, 1000).unwrap(),
+            Takes::Text => spec.for_text(1000).unwrap(),
+            _ => spec.for_images(3, 32, 10).unwrap(),
         };
         for plan in ["none", "q4", "checkpoint=block", "ara=2:2:2:2", "blpa:4"] {
             let plan = Plan::parse(plan).unwrap();

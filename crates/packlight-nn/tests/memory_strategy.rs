@@ -13,7 +13,8 @@ use packlight_autograd::{Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Plan;
 use packlight_nn::model::{
-    Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Resnet50, Transformer, Vit,
+    Gpt, Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Resnet50, Takes, Transformer,
+    Vit,
 };
 use packlight_record::KeptKind;
 
@@ -34,6 +35,13 @@ fn sequences() -> (Inputs, Tensor) {
     let tensor = |rows: &[[u32; 4]; 2]| Tensor::new(rows, &Device::Cpu).unwrap();
     let source = Tensor::new(&source, &Device::Cpu).unwrap();
     (Inputs::Pairs { source, target: tensor(&target) }, tensor(&next))
+}
+
+/// Two windows of a text, and what comes next in each.
+fn text() -> (Inputs, Tensor) {
+    let (now, next) = ([[3u32, 4, 5, 6], [10, 2, 9, 0]], [[4u32, 5, 6, 7], [2, 9, 0, 3]]);
+    let tensor = |rows: &[[u32; 4]; 2]| Tensor::new(rows, &Device::Cpu).unwrap();
+    (Inputs::Text(tensor(&now)), tensor(&next))
 }
 
 fn images(shape: &[usize]) -> (Inputs, Tensor) {
@@ -71,9 +79,10 @@ fn resnet50() -> ModelSpec {
 }
 
 fn step_of(spec: &ModelSpec, plan: &str) -> Step {
-    let (inputs, labels) = match spec.takes().is_pairs() {
-        true => sequences(),
-        false => images(&[BATCH, 3, SIDE, SIDE]),
+    let (inputs, labels) = match spec.takes() {
+        Takes::Pairs { .. } => sequences(),
+        Takes::Text => text(),
+        _ => images(&[BATCH, 3, SIDE, SIDE]),
     };
     step_on(&inputs, &labels, spec, plan)
 }
@@ -327,7 +336,7 @@ fn of_a_bottleneck_block_the_projection_is_last() {
 }
 
 /// The smallest models of tokens, with blocks enough to freeze some.
-fn of_tokens() -> [ModelSpec; 3] {
+fn of_tokens() -> [ModelSpec; 4] {
     let vit = ModelSpec::new(Vit { width: 8, depth: 4, heads: 2, ..Vit::default() });
     let mixer = ModelSpec::new(Mixer { width: 8, depth: 4, ..Mixer::default() });
     let transformer = Transformer { width: 8, depth: 4, heads: 2, ..Transformer::default() };
@@ -335,6 +344,9 @@ fn of_tokens() -> [ModelSpec; 3] {
         vit.for_images(3, SIDE, 10).unwrap(),
         mixer.for_images(3, SIDE, 10).unwrap(),
         ModelSpec::new(transformer).for_sequences(11, 13).unwrap(),
+        ModelSpec::new(Gpt { width: 8, depth: 4, heads: 2, ..Gpt::default() })
+            .for_text(11)
+            .unwrap(),
     ]
 }
 
@@ -364,7 +376,9 @@ fn what_is_frozen_keeps_nothing_in_any_model() {
             let trained: Vec<_> = model.parameters().trained().map(|(name, _)| name).collect();
             let found: Vec<_> = tuned.gradients.keys().map(String::as_str).collect();
             assert!(found.iter().all(|name| trained.contains(name)), "{found:?}");
-            assert_eq!(found.len(), 10, "weights and biases of five layers: {found:?}");
+            // Weights and biases of five layers; a tied head has its weight from a frozen table.
+            let expected = if spec.takes() == Takes::Text { 8 } else { 10 };
+            assert_eq!(found.len(), expected, "{found:?}");
         }
     }
 }
@@ -375,9 +389,10 @@ fn with_all_layers_frozen_nothing_is_kept_and_nothing_has_a_gradient() {
         let model = Model::new(&spec, 3, DType::F64, &Device::Cpu).unwrap();
         model.save_points().iter().for_each(|layer| layer.freeze(true));
         assert_eq!(model.parameters().trained().count(), 0);
-        let (inputs, _) = match spec.takes().is_pairs() {
-            true => sequences(),
-            false => images(&[BATCH, 3, SIDE, SIDE]),
+        let (inputs, _) = match spec.takes() {
+            Takes::Pairs { .. } => sequences(),
+            Takes::Text => text(),
+            _ => images(&[BATCH, 3, SIDE, SIDE]),
         };
         let ledger = Ledger::new();
         let logits = model.logits(&inputs, &Pass::training().with_ledger(&ledger)).unwrap();

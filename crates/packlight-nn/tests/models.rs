@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
 use packlight_nn::Parameters;
 use packlight_nn::model::{
-    Inputs, MODELS, Mlp, Model, ModelSpec, Resnet18, Resnet20, Stem, Takes, Transformer, Vit,
+    Gpt, Inputs, MODELS, Mlp, Model, ModelSpec, Resnet18, Resnet20, Stem, Takes, Transformer, Vit,
 };
 use packlight_record::LayerKind;
 use toml::Table;
@@ -157,9 +157,10 @@ fn narrow_models() -> Vec<ModelSpec> {
                 spec = spec.with(key, value).unwrap();
             }
         }
-        match spec.takes().is_pairs() {
-            true => spec.for_sequences(11, 7).unwrap(),
-            false => spec.for_images(3, 32, 7).unwrap(),
+        match spec.takes() {
+            Takes::Pairs { .. } => spec.for_sequences(11, 7).unwrap(),
+            Takes::Text => spec.for_text(7).unwrap(),
+            Takes::Images | Takes::SquareImages { .. } => spec.for_images(3, 32, 7).unwrap(),
         }
     };
     MODELS.iter().map(narrow).collect()
@@ -174,12 +175,13 @@ fn every_model_gives_logits_and_a_loss() {
         let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
         let tokens = Tensor::new(&[[1u32, 2, 3], [4, 5, 6]], &Device::Cpu).unwrap();
         let labels = Tensor::new(&[0u32, 6], &Device::Cpu).unwrap();
-        let (inputs, labels, dims) = match spec.takes().is_pairs() {
-            true => {
+        let (inputs, labels, dims) = match spec.takes() {
+            Takes::Text => (Inputs::Text(tokens.clone()), tokens, vec![2, 3, 7]),
+            Takes::Pairs { .. } => {
                 let inputs = Inputs::Pairs { source: tokens.clone(), target: tokens.clone() };
                 (inputs, tokens, vec![2, 3, 7])
             }
-            false => (Inputs::Images(images), labels, vec![2, 7]),
+            _ => (Inputs::Images(images), labels, vec![2, 7]),
         };
         let logits = model.logits(&inputs, &Pass::evaluation()).unwrap();
         assert_eq!(logits.dims(), dims, "{}", spec.name());
@@ -245,6 +247,9 @@ fn options_without_sense_are_refused_by_name() {
         (images(patch(5)), "model: patch: 5 does not divide images of 32"),
         (images(patch(257)), "model: patch: 257 given, expected 1 to 256"),
         (transformer, "model: dropout: 1 given, expected 0 <= dropout < 1"),
+        (ModelSpec::new(Gpt { dropout: -0.1, ..Gpt::default() }), "model: dropout: -0.1 given"),
+        (ModelSpec::new(Gpt { context: 0, ..Gpt::default() }), "model: context: 0 given"),
+        (ModelSpec::new(Gpt::default()), "model: classes: not known"),
         (ModelSpec::new(Transformer::default()), "model: source_vocabulary: not known"),
         (ModelSpec::new(Resnet18::default()), "model: in_channels: not known"),
     ] {
@@ -258,6 +263,10 @@ fn data_of_another_kind_is_refused() {
     let transformer = ModelSpec::new(Transformer::default());
     let error = transformer.for_images(1, 32, 10).unwrap_err().to_string();
     assert!(error.contains("transformer takes pairs of sequences, the data are images"), "{error}");
+    let error = ModelSpec::new(Gpt::default()).for_sequences(8, 8).unwrap_err().to_string();
+    assert!(error.contains("gpt takes text, the data are pairs of sequences"), "{error}");
+    let error = ModelSpec::new(Vit::default()).for_text(8).unwrap_err().to_string();
+    assert!(error.contains("vit takes images, the data are text"), "{error}");
     let error = ModelSpec::new(Vit::default()).for_sequences(8, 8).unwrap_err().to_string();
     assert!(error.contains("vit takes images, the data are pairs of sequences"), "{error}");
     let spec: ModelSpec = toml::from_str("name = 'resnet18'\nclasses = 7").unwrap();

@@ -1,5 +1,5 @@
-//! Small networks give PyTorch's loss and gradients: the files in `fixtures`, which `make.py` there
-//! writes.
+//! Small networks give PyTorch's loss and gradients: the files in `fixtures`, which `make.py` and
+//! `make_transformers.py` there write.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,7 +8,8 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
-use packlight_nn::model::{Inputs, Model, ModelSpec, Resnet18, Resnet50, Transformer, Vit};
+use packlight_nn::layer::Nonlinearity;
+use packlight_nn::model::{Gpt, Inputs, Model, ModelSpec, Resnet18, Resnet50, Transformer, Vit};
 use packlight_nn::{Plan, weights};
 
 /// In f64 all that is lost is what the files round to f32.
@@ -23,11 +24,10 @@ fn compare(name: &str, spec: &ModelSpec, plan: &str) {
         let plan = Plan::parse(plan).unwrap();
         let model = Model::planned(spec, &plan, 1, dtype, &Device::Cpu).unwrap();
         set_parameters(&model, &fixture);
-        let inputs = match fixture.get("input") {
-            Some(images) => Inputs::Images(images.to_dtype(dtype).unwrap()),
-            None => {
-                Inputs::Pairs { source: tokens(&fixture["src"]), target: tokens(&fixture["tgt"]) }
-            }
+        let inputs = match (fixture.get("input"), fixture.get("tokens")) {
+            (Some(images), _) => Inputs::Images(images.to_dtype(dtype).unwrap()),
+            (_, Some(text)) => Inputs::Text(tokens(text)),
+            _ => Inputs::Pairs { source: tokens(&fixture["src"]), target: tokens(&fixture["tgt"]) },
         };
         let logits = model.logits(&inputs, &Pass::training()).unwrap();
         let loss = model.loss(&logits, &tokens(&fixture["labels"])).unwrap();
@@ -102,4 +102,12 @@ fn a_transformer_agrees_with_pytorch() {
     let spec = Transformer { width: 8, depth: 1, heads: 2, dropout: 0.0, ..Transformer::default() };
     let spec = ModelSpec::new(spec);
     compare("transformer", &spec.for_sequences(11, 9).unwrap(), "none");
+}
+
+#[test]
+fn a_language_model_agrees_with_transformers() {
+    let tied = Gpt { width: 8, depth: 2, heads: 2, context: 6, dropout: 0.0, ..Gpt::default() };
+    compare("gpt", &ModelSpec::new(tied.clone()).for_text(11).unwrap(), "none");
+    let untied = Gpt { tied: false, activation: Nonlinearity::Gelu, ..tied };
+    compare("gpt_untied", &ModelSpec::new(untied).for_text(11).unwrap(), "none");
 }

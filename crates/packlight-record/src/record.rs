@@ -118,6 +118,9 @@ pub enum Record {
         test_loss: f64,
         /// Fraction of the test data classified correctly.
         test_accuracy: f64,
+        /// The exponential of the test loss, for a language model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test_perplexity: Option<f64>,
     },
     /// Exact and compressed weight gradient of one layer, from the same batch in one backward pass.
     Gradient {

@@ -23,6 +23,7 @@ pub(crate) fn plan(name: &str, epochs: u64, accuracies: &[f64]) -> PlanRow {
         planned: accuracies.len() as u64,
         finished: accuracies.len() as u64,
         accuracy: seed_stats(accuracies.iter().copied()),
+        perplexity: None,
         comparison: None,
         runs: (0..).zip(accuracies).map(run).collect(),
         kept: None,

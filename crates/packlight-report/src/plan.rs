@@ -82,6 +82,8 @@ pub(crate) struct PlanRow {
     pub(crate) finished: u64,
     /// Test accuracy after the last epoch of the finished runs.
     pub(crate) accuracy: Option<SeedStats>,
+    /// A language model's perplexity on the test text after the last epoch of the finished runs.
+    pub(crate) perplexity: Option<SeedStats>,
     /// The accuracy beside that of the plan that it is compared with, seed by seed.
     pub(crate) comparison: Option<Comparison>,
     /// Final accuracy and costs of each finished run.

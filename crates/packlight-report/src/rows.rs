@@ -36,7 +36,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
     let pass = kept.filter(&pass.into_iter().collect())?;
     let layers = layers(&here(&tables.gradients)?, &kept)?;
     let peaks = here(&tables.peaks)?;
-    let mut points = Vec::new();
+    let (mut points, mut perplexities) = (Vec::new(), Vec::new());
     for run in study.of(&plan.name).filter(|r| r.finished()) {
         let of_seed = |frame: &DataFrame| -> Result<DataFrame> {
             let seeds = whole(frame, "seed")?;
@@ -47,6 +47,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         let peak_kept = maximum(numbers(&own, "kept")?.into_iter());
         let (kept, remembered) =
             (per_step(&of_seed(&pass)?, "kept")?, per_step(&of_seed(&memory)?, "kept")?);
+        perplexities.extend(numbers(&of_seed(&epochs)?, "test_perplexity")?.last());
         if let Some(last) = numbers(&of_seed(&epochs)?, "test_accuracy")?.last() {
             points.push(RunPoint {
                 seed: run.manifest.seed,
@@ -72,6 +73,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         training: training::Training::Plain,
         comparison: None,
         accuracy: seed_stats(points.iter().map(|p| p.accuracy)),
+        perplexity: seed_stats(perplexities.into_iter()),
         runs: points,
         kept,
         counted: per_step(&pass, "counted")?,

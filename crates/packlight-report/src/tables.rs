@@ -130,14 +130,17 @@ fn epochs(study: &Study) -> PolarsResult<DataFrame> {
                 train_accuracy,
                 test_loss,
                 test_accuracy,
+                test_perplexity,
             } => {
                 let values = [train_loss, train_accuracy, test_loss, test_accuracy];
-                Some((run, *epoch, *step, *learning_rate, values.map(|v| finite(*v))))
+                let values = values.map(|v| finite(*v));
+                let perplexity = test_perplexity.and_then(finite);
+                Some((run, *epoch, *step, *learning_rate, values, perplexity))
             }
             _ => None,
         })
         .collect();
-    table!(rows, |(run, epoch, step, rate, values)|
+    table!(rows, |(run, epoch, step, rate, values, perplexity)|
         plan: run.manifest.plan.clone(),
         seed: run.manifest.seed,
         epoch: *epoch,
@@ -147,6 +150,7 @@ fn epochs(study: &Study) -> PolarsResult<DataFrame> {
         train_accuracy: values[1],
         test_loss: values[2],
         test_accuracy: values[3],
+        test_perplexity: *perplexity,
     )
 }
 

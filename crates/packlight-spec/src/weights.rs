@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::layout::STUDY;
 use crate::{Error, Result};
 
-/// A safetensors file with all parameters and running statistics of a model, under PyTorch's names.
+/// A file, safetensors or a state dict of `torch.save`, with all parameters and running statistics of a model, under PyTorch's names.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Pretrained {
@@ -28,7 +28,7 @@ impl Pretrained {
         self.path = folder.join(&self.path);
         let bytes = std::fs::read(&self.path).map_err(|e| {
             let reason = format!(
-                "weights: {}: {e}; expected a safetensors file, its path relative to the study's folder",
+                "weights: {}: {e}; expected a safetensors file or a state dict of `torch.save`, its path relative to the study's folder",
                 self.path.display()
             );
             Error::invalid(&folder.join(STUDY), reason)

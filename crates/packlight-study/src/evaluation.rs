@@ -25,6 +25,11 @@ impl Evaluation {
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.total as f64
     }
+
+    /// The perplexity of a language model: the exponential of the loss.
+    pub fn perplexity(&self) -> f64 {
+        self.loss.exp()
+    }
 }
 
 /// Evaluates `model` on all of `split`, with `batch` samples at a time: it uses running statistics,

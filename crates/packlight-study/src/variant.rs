@@ -66,7 +66,7 @@ fn lead_out_of_the_folder(study: &mut Table) -> std::result::Result<(), String> 
     let data = study.get_mut("data").and_then(Value::as_table_mut);
     if let Some(Value::String(name)) = data.and_then(|data| data.get_mut("name")) {
         let set: SetName = name.parse().map_err(|e: crate::data::Error| e.to_string())?;
-        *name = set.map_folders(&outwards).to_string();
+        *name = set.map_paths(&outwards).to_string();
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Training from sequence to sequence.
+//! Training from sequence to sequence, and on text.
 
 #![allow(clippy::unwrap_used)]
 
@@ -64,4 +64,59 @@ fn a_transformer_learns_to_say_sequences_backwards() {
     let manifest = Manifest::read(&dir.path().join(RUNS).join("none-seed0")).unwrap();
     assert_eq!(manifest.data, "reverse, sequences, vocabularies of 20 and 20");
     assert_eq!((manifest.train_samples, manifest.test_samples), (1024, 128));
+}
+
+const LANGUAGE: &str = r#"
+name = "language"
+title = "What comes next"
+seeds = [0]
+epochs = 3
+batch = 4
+
+[model]
+name = "gpt"
+width = 32
+depth = 1
+heads = 2
+context = 16
+dropout = 0.0
+
+[data]
+name = "text:own.txt"
+length = 16
+
+[plans]
+none = "none"
+packed = "default=q8"
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.01
+"#;
+
+#[test]
+fn a_language_model_learns_a_text_and_its_perplexity_is_recorded() {
+    let dir = study(LANGUAGE);
+    std::fs::write(dir.path().join("own.txt"), "ein Satz, noch ein Satz. ".repeat(300)).unwrap();
+    let interrupted = AtomicBool::new(false);
+    let summary = run_study(dir.path(), &options(&interrupted), &mut Silent).unwrap();
+    assert!(summary.runs.iter().all(|run| run.outcome == Outcome::Finished), "{summary:?}");
+    for run in ["none-seed0", "packed-seed0"] {
+        let path = dir.path().join(RUNS).join(run).join("records.jsonl");
+        let records = read_log::<Record>(&path).unwrap().values;
+        let losses = records.iter().filter_map(|record| match record {
+            Record::Epoch { test_loss, test_perplexity, .. } => {
+                Some((*test_loss, *test_perplexity))
+            }
+            _ => None,
+        });
+        let losses: Vec<_> = losses.collect();
+        assert_eq!(losses.len(), 3);
+        assert!(losses.iter().all(|(loss, perplexity)| *perplexity == Some(loss.exp())));
+        // Of thirteen characters, nearly always the right one.
+        assert!(losses[2].0 < 0.5 && losses[2].0 < losses[0].0, "{losses:?}");
+        assert!(accuracies(dir.path(), run)[2] > 0.8);
+    }
+    let manifest = Manifest::read(&dir.path().join(RUNS).join("none-seed0")).unwrap();
+    assert_eq!(manifest.data, "text:own.txt, text in windows of 16, vocabulary of 14");
 }

@@ -10,8 +10,8 @@ use packlight::nn::{Model, ModelSpec, Plan, weights};
 /// The prefix of the names of parameters.
 const PARAMETER: &str = "param.";
 
-/// A batch and parameters, by name: `input` and `labels` of images, or `src`, `tgt` and `labels` of
-/// pairs of sequences, and `param.<name>`.
+/// A batch and parameters, by name: `input` and `labels` of images, `src`, `tgt` and `labels` of
+/// pairs of sequences, or `tokens` and `labels` of text; and `param.<name>`.
 pub(crate) struct BatchFile {
     file: weights::File,
 }
@@ -28,6 +28,7 @@ impl BatchFile {
             Takes::Pairs { source_table } => {
                 spec.for_sequences(self.rows(source_table, "the source tokens")?, classes)?
             }
+            Takes::Text => spec.for_text(classes)?,
             Takes::Images | Takes::SquareImages { .. } => {
                 let (_, channels, side, _) = self.images(spec)?.dims4()?;
                 spec.for_images(channels, side, classes)?
@@ -44,6 +45,12 @@ impl BatchFile {
         let classes = spec.facts().classes()?;
         match spec.takes() {
             Takes::Pairs { .. } => self.pairs(spec.facts().source_vocabulary()?, classes),
+            Takes::Text => {
+                let tokens = self.integers("tokens", "the text", &[None, None], classes)?;
+                let dims: Vec<_> = tokens.dims().iter().copied().map(Some).collect();
+                let labels = self.integers("labels", "what comes next", &dims, classes)?;
+                Ok((Inputs::Text(tokens), labels))
+            }
             Takes::Images | Takes::SquareImages { .. } => {
                 let images = self.images(spec)?;
                 weights::require_finite(&images, "input", self.file.name())?;

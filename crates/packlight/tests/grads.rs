@@ -12,7 +12,7 @@ use candle_core::{DType, Device, Tensor};
 use common::{folder_from, json, packlight, stderr};
 use packlight::autograd::Pass;
 use packlight::nn::layer::Nonlinearity;
-use packlight::nn::model::{Inputs, Mixer, Mlp, Resnet18, Resnet20, Transformer, Vit};
+use packlight::nn::model::{Gpt, Inputs, Mixer, Mlp, Resnet18, Resnet20, Takes, Transformer, Vit};
 use packlight::nn::{Model, ModelSpec, Plan, weights};
 
 const FIXTURE: &str = "resnet18-w8-noise32.safetensors";
@@ -103,6 +103,10 @@ fn of_sequences() -> Vec<(&'static str, Tensor)> {
     vec![("src", source), ("tgt", target), ("labels", labels)]
 }
 
+fn of_text() -> Vec<(&'static str, Tensor)> {
+    vec![("tokens", tokens(&[[1, 6, 4], [1, 8, 0]])), ("labels", tokens(&[[6, 4, 2], [8, 0, 2]]))]
+}
+
 /// The loss and all gradients of a model by the library itself.
 fn by_library(
     spec: &ModelSpec,
@@ -120,7 +124,7 @@ fn by_library(
 }
 
 /// The smallest model of each architecture, and how the command line says so.
-fn all() -> [(ModelSpec, &'static str); 7] {
+fn all() -> [(ModelSpec, &'static str); 8] {
     let images = |spec: ModelSpec| spec.for_images(3, 8, 4).unwrap();
     let mixer = Mixer { width: 8, depth: 1, ..Mixer::default() };
     let silu = Mixer { activation: Nonlinearity::Silu, ..mixer.clone() };
@@ -128,10 +132,12 @@ fn all() -> [(ModelSpec, &'static str); 7] {
     let transformer =
         Transformer { width: 8, depth: 1, heads: 2, dropout: 0.0, ..Transformer::default() };
     let transformer = ModelSpec::new(transformer).for_sequences(10, 9).unwrap();
+    let gpt = Gpt { width: 8, depth: 1, heads: 2, context: 4, dropout: 0.0, ..Gpt::default() };
     [
         (images(ModelSpec::new(Resnet18 { width: 8, ..Resnet18::default() })), "--width 8"),
         (images(ModelSpec::new(Resnet20 { width: 8 })), "--width 8"),
         (images(ModelSpec::new(Mlp { hidden: vec![6, 5] })), "--hidden 6,5"),
+        (ModelSpec::new(gpt).for_text(9).unwrap(), "--width 8 --depth 1 --heads 2 --context 4"),
         (images(ModelSpec::new(vit)), "--width 8 --depth 1 --heads 2"),
         (images(ModelSpec::new(mixer)), "--width 8 --depth 1"),
         (transformer, "--width 8 --depth 1 --heads 2"),
@@ -171,9 +177,10 @@ fn gradients_are_the_library_s_for_every_architecture() {
     let dir = tempfile::tempdir().unwrap();
     for case in all() {
         let spec = &case.0;
-        let batch = match spec.takes().is_pairs() {
-            true => of_sequences(),
-            false => of_images(),
+        let batch = match spec.takes() {
+            Takes::Pairs { .. } => of_sequences(),
+            Takes::Text => of_text(),
+            _ => of_images(),
         };
         for plan in ["none", "linear=pool2"] {
             assert_of_library(&case, plan, &batch, dir.path());
@@ -193,9 +200,10 @@ fn assert_of_library(
     let said = json(&of_model(case, plan, &with_parameters(batch.to_vec(), spec), dir));
     let of = |name| batch.iter().find(|(found, _)| *found == name).unwrap().1.clone();
     let numbers = |name| of(name).to_dtype(DType::U32).unwrap();
-    let inputs = match spec.takes().is_pairs() {
-        true => Inputs::Pairs { source: numbers("src"), target: numbers("tgt") },
-        false => Inputs::Images(of("input")),
+    let inputs = match spec.takes() {
+        Takes::Pairs { .. } => Inputs::Pairs { source: numbers("src"), target: numbers("tgt") },
+        Takes::Text => Inputs::Text(numbers("tokens")),
+        _ => Inputs::Images(of("input")),
     };
     let (loss, expected) = by_library(spec, plan, &inputs, &numbers("labels"));
     assert!((said["loss"].as_f64().unwrap() - loss).abs() < 1e-6, "{name}");

@@ -5,15 +5,17 @@
 use std::path::Path;
 
 use candle_core::{DType, Device};
+use packlight::nn::model::Takes;
 use packlight::nn::{Model, Plan};
 use packlight::study::{Collection, Study};
 
 /// Asserts that every plan fits the study's model, on data of any size.
 fn fits(study: &Study) {
     let size = study.data.size.unwrap_or(32);
-    let model = match study.model.takes().is_pairs() {
-        true => study.model.for_sequences(20, 20),
-        false => study.model.for_images(1, size, 10),
+    let model = match study.model.takes() {
+        Takes::Pairs { .. } => study.model.for_sequences(20, 20),
+        Takes::Text => study.model.for_text(20),
+        _ => study.model.for_images(1, size, 10),
     };
     for plan in &study.plans {
         let parsed = Plan::parse(&plan.spec).unwrap();

@@ -44,7 +44,7 @@ pub use packlight_kernels::max_pool2d::Windows;
 pub use packlight_kernels::softmax::Visible;
 pub use parameter::{add_parameter, prepend_token};
 pub use permute::permute;
-pub use pointwise::{gelu, silu};
+pub use pointwise::{gelu, gelu_tanh, silu};
 pub use relu::relu;
 pub use reshape::{flatten, reshape};
 pub use scale::scale;

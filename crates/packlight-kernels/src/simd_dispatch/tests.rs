@@ -14,8 +14,8 @@ use crate::noise::Rounding;
 use crate::quantise::{Bits, Grouping};
 use crate::rng::{Key, Purpose};
 use crate::{
-    Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gram, largest,
-    layer_norm, linear, quantise, relu, sign, silu,
+    Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gelu_tanh,
+    gram, largest, layer_norm, linear, quantise, relu, sign, silu,
 };
 
 thread_local! {
@@ -87,6 +87,11 @@ const SAME: &[(&str, Kernel)] = &[
     ("gelu", |dtype| {
         let x = (sample(&[1003], "x", dtype) * 5.0)?;
         Ok(vec![gelu::forward(&x)?, gelu::backward(&x, &sample(&[1003], "g", dtype))?])
+    }),
+    ("gelu_tanh", |dtype| {
+        let x = (sample(&[1003], "x", dtype) * 5.0)?;
+        let grad = sample(&[1003], "g", dtype);
+        Ok(vec![gelu_tanh::forward(&x)?, gelu_tanh::backward(&x, &grad)?])
     }),
     ("silu", |dtype| {
         let x = (sample(&[1003], "x", dtype) * 30.0)?;

@@ -52,6 +52,27 @@ impl Module for Gelu {
     }
 }
 
+/// The approximation of [`Gelu`] by a hyperbolic tangent that GPT-2 computes with, "gelu_new" there.
+pub struct GeluTanh {
+    save_point: Arc<SavePoint>,
+}
+
+impl GeluTanh {
+    /// Makes the layer; it has no parameters.
+    ///
+    /// # Errors
+    /// Returns an error if the name is taken.
+    pub fn new(builder: &Builder) -> Result<Self> {
+        Ok(Self { save_point: builder.save_point(LayerKind::Activation)? })
+    }
+}
+
+impl Module for GeluTanh {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        Ok(op::gelu_tanh(x, &self.save_point)?)
+    }
+}
+
 /// `x` times the logistic function of `x`, also called swish (Elfwing, Uchibe and Doya, 2018).
 pub struct Silu {
     save_point: Arc<SavePoint>,
@@ -75,11 +96,13 @@ impl Module for Silu {
 
 /// The non-linearities that a [`FeedForward`](super::FeedForward) can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Nonlinearity {
     /// [`Gelu`].
     #[default]
     Gelu,
+    /// [`GeluTanh`].
+    GeluTanh,
     /// [`Silu`].
     Silu,
 }
@@ -92,6 +115,7 @@ impl Nonlinearity {
     pub fn layer(self, builder: &Builder) -> Result<Box<dyn Module>> {
         Ok(match self {
             Nonlinearity::Gelu => Box::new(Gelu::new(builder)?),
+            Nonlinearity::GeluTanh => Box::new(GeluTanh::new(builder)?),
             Nonlinearity::Silu => Box::new(Silu::new(builder)?),
         })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Var;
+use candle_core::{Tensor, Var};
 use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 
@@ -34,6 +34,15 @@ impl Embedding {
         require_positive(save_point.name(), &sizes)?;
         let weight = builder.parameter(&save_point, "weight", &[entries, features], init)?;
         Ok(Self { weight, save_point })
+    }
+
+    /// The table, outside candle's graph if the layer is frozen: for positions, and for a head that is
+    /// tied to it.
+    pub fn weight(&self) -> Tensor {
+        match self.save_point.is_frozen() {
+            true => self.weight.as_detached_tensor(),
+            false => self.weight.as_tensor().clone(),
+        }
     }
 
     /// The layer's name.

@@ -13,6 +13,8 @@ use crate::{Builder, Init, Result};
 /// `bias` of shape (out).
 pub struct Linear {
     weight: Var,
+    /// Whether the weight has shape (in, out).
+    transposed: bool,
     bias: Option<Var>,
     save_point: Arc<SavePoint>,
 }
@@ -51,6 +53,29 @@ impl Linear {
         out_features: usize,
         config: LinearConfig,
     ) -> Result<Self> {
+        Self::made(builder, in_features, out_features, config, false)
+    }
+
+    /// Makes a fully connected layer whose `weight` has the shape (in, out), as GPT-2's have.
+    ///
+    /// # Errors
+    /// Returns an error if a size is 0 or the name is taken.
+    pub fn transposed(
+        builder: &Builder,
+        in_features: usize,
+        out_features: usize,
+        config: LinearConfig,
+    ) -> Result<Self> {
+        Self::made(builder, in_features, out_features, config, true)
+    }
+
+    fn made(
+        builder: &Builder,
+        in_features: usize,
+        out_features: usize,
+        config: LinearConfig,
+        transposed: bool,
+    ) -> Result<Self> {
         let save_point = builder.save_point(LayerKind::Linear)?;
         let sizes = [
             ("the number of input features", in_features),
@@ -60,15 +85,22 @@ impl Linear {
         let parameter = |name, shape: &[usize], init: Init| {
             builder.parameter(&save_point, name, shape, init.with_fan_in(in_features))
         };
-        let weight = parameter("weight", &[out_features, in_features], config.init)?;
+        let shape = match transposed {
+            true => [in_features, out_features],
+            false => [out_features, in_features],
+        };
+        let weight = parameter("weight", &shape, config.init)?;
         let bias = config.bias.map(|init| parameter("bias", &[out_features], init)).transpose()?;
-        Ok(Self { weight, bias, save_point })
+        Ok(Self { weight, transposed, bias, save_point })
     }
 }
 
 impl Module for Linear {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let bias = self.bias.as_ref().map(Var::as_tensor);
-        Ok(op::linear(x, &self.weight, bias, &self.save_point)?)
+        match self.transposed {
+            true => Ok(op::linear(x, &self.weight.t()?, bias, &self.save_point)?),
+            false => Ok(op::linear(x, &self.weight, bias, &self.save_point)?),
+        }
     }
 }

@@ -18,7 +18,7 @@ mod max_pool2d;
 mod patch_embedding;
 mod sequential;
 
-pub use activation::{Gelu, Nonlinearity, Relu, Silu};
+pub use activation::{Gelu, GeluTanh, Nonlinearity, Relu, Silu};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};

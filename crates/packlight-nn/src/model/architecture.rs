@@ -67,6 +67,8 @@ pub enum Takes {
         /// The name of the layer whose weight has a row for each different token of a source.
         source_table: &'static str,
     },
+    /// Text, of which it says at each token which one comes next.
+    Text,
 }
 
 impl Takes {
@@ -80,6 +82,7 @@ impl Takes {
         match self {
             Takes::Images | Takes::SquareImages { .. } => "images",
             Takes::Pairs { .. } => "pairs of sequences",
+            Takes::Text => "text",
         }
     }
 }
@@ -127,6 +130,8 @@ pub enum Network {
     Images(Box<dyn Module>),
     /// From pairs of sequences to logits (N, target length, classes).
     Pairs(Box<dyn PairModule>),
+    /// From the tokens of a text (N, length) to logits (N, length, classes).
+    Text(Box<dyn Module>),
 }
 
 /// Anything that a pair of sequences can pass through.

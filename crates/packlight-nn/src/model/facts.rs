@@ -14,7 +14,7 @@ pub struct DataFacts {
     pub image_size: Option<usize>,
     /// Number of different tokens in a source sequence.
     pub source_vocabulary: Option<usize>,
-    /// Number of classes, or of different tokens in a target sequence.
+    /// Number of classes, or of different tokens in a target sequence or a text.
     pub classes: Option<usize>,
 }
 
@@ -76,11 +76,12 @@ impl DataFacts {
             Ok(Some(fact))
         };
         let classes = take("classes")?;
-        Ok(match takes.is_pairs() {
-            true => {
+        Ok(match takes {
+            Takes::Pairs { .. } => {
                 Self { source_vocabulary: take("source_vocabulary")?, classes, ..Self::default() }
             }
-            false => Self {
+            Takes::Text => Self { classes, ..Self::default() },
+            Takes::Images | Takes::SquareImages { .. } => Self {
                 in_channels: take("in_channels")?,
                 image_size: take("image_size")?,
                 classes,

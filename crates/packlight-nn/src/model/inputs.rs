@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-/// The inputs of a model: images, or pairs of sequences.
+/// The inputs of a model: images, pairs of sequences, or text.
 #[derive(Debug, Clone)]
 pub enum Inputs {
     /// Images (N, channels, height, width).
@@ -15,4 +15,6 @@ pub enum Inputs {
         /// The targets (N, target length), as the decoder reads them.
         target: Tensor,
     },
+    /// Sequences of tokens of a text (N, length), u32, all of the same length.
+    Text(Tensor),
 }

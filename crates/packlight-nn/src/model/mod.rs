@@ -2,6 +2,7 @@
 
 mod architecture;
 mod facts;
+mod gpt;
 mod inputs;
 mod list;
 mod mixer;
@@ -22,6 +23,7 @@ use packlight_spec::differences;
 
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
 pub use facts::DataFacts;
+pub use gpt::Gpt;
 pub use inputs::Inputs;
 pub use list::{Entry, find, models, register};
 pub use mixer::Mixer;
@@ -49,6 +51,7 @@ pub const MODELS: &[Entry] = &[
     Entry::of::<Vit>(),
     Entry::of::<Mixer>(),
     Entry::of::<Transformer>(),
+    Entry::of::<Gpt>(),
 ];
 
 /// A classifier made from a description: its network, its parameters and its loss.
@@ -156,8 +159,8 @@ impl Model {
         self.loss.targets().ignored
     }
 
-    /// Computes logits of shape (N, classes) for images, or of shape (N, target length, classes) for
-    /// pairs of sequences.
+    /// Computes logits of shape (N, classes) for images, of shape (N, target length, classes) for
+    /// pairs of sequences, or of shape (N, length, classes) for text.
     ///
     /// # Errors
     /// Returns an error if the model takes other inputs, or their shapes do not fit.
@@ -168,9 +171,9 @@ impl Model {
             (Inputs::Pairs { source, target }, Network::Pairs(network)) => {
                 network.forward(&enter(source)?, &enter(target)?)
             }
-            (Inputs::Pairs { .. }, Network::Images(_)) => {
-                Err(self.spec.other_data("pairs of sequences"))
-            }
+            (Inputs::Text(tokens), Network::Text(network)) => network.forward(&enter(tokens)?),
+            (Inputs::Pairs { .. }, _) => Err(self.spec.other_data("pairs of sequences")),
+            (Inputs::Text(_), _) => Err(self.spec.other_data("text")),
         }
     }
 
@@ -193,11 +196,11 @@ impl Model {
 
 impl Module for Model {
     /// Computes logits of shape (N, classes) for images of shape (N, channels, height, width). A model
-    /// of pairs of sequences returns an error; [`Model::logits`] takes these.
+    /// of sequences returns an error; [`Model::logits`] takes these.
     fn forward(&self, x: &Activation) -> Result<Activation> {
         match &self.network {
             Network::Images(network) => network.forward(x),
-            Network::Pairs(_) => Err(self.spec.other_data("images")),
+            Network::Pairs(_) | Network::Text(_) => Err(self.spec.other_data("images")),
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{Error, Result};
 /// A model's description, as a study's `[model]` table writes it: a name, options of that model, and
 /// facts of the data.
 ///
-/// The facts ([`DataFacts`]) need not be written: [`ModelSpec::for_images`] or
-/// [`ModelSpec::for_sequences`] adds those of the data.
+/// The facts ([`DataFacts`]) need not be written: [`ModelSpec::for_images`],
+/// [`ModelSpec::for_sequences`] or [`ModelSpec::for_text`] adds those of the data.
 #[derive(Debug, Clone)]
 pub struct ModelSpec {
     entry: Entry,
@@ -77,7 +77,7 @@ impl ModelSpec {
         image_size: usize,
         classes: usize,
     ) -> Result<Self> {
-        if self.takes().is_pairs() {
+        if !matches!(self.takes(), Takes::Images | Takes::SquareImages { .. }) {
             return Err(self.other_data("images"));
         }
         self.with_facts(DataFacts {
@@ -102,6 +102,17 @@ impl ModelSpec {
             classes: Some(classes),
             ..DataFacts::default()
         })
+    }
+
+    /// This description for a text of `classes` different tokens.
+    ///
+    /// # Errors
+    /// Returns an error if it already says otherwise, or the model does not take text.
+    pub fn for_text(&self, classes: usize) -> Result<Self> {
+        if self.takes() != Takes::Text {
+            return Err(self.other_data("text"));
+        }
+        self.with_facts(DataFacts { classes: Some(classes), ..DataFacts::default() })
     }
 
     fn with_facts(&self, data: DataFacts) -> Result<Self> {

@@ -33,7 +33,7 @@ options! {
         heads: usize = 8,
         /// Share of the features that training drops.
         dropout: f64 = 0.1,
-        /// The non-linearity of feed-forward parts: `gelu` or `silu`.
+        /// The non-linearity of feed-forward parts: `gelu`, `gelu_tanh` or `silu`.
         activation: Nonlinearity = Nonlinearity::Gelu,
     }
 }

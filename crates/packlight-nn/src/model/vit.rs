@@ -30,7 +30,7 @@ options! {
         heads: usize = 3,
         /// Side of a patch in pixels, which divides that of an image.
         patch: usize = 4,
-        /// The non-linearity of feed-forward parts: `gelu` or `silu`.
+        /// The non-linearity of feed-forward parts: `gelu`, `gelu_tanh` or `silu`.
         activation: Nonlinearity = Nonlinearity::Gelu,
     }
 }

@@ -6,13 +6,14 @@ use super::name;
 use crate::comparison::{Comparison, LEVEL, Outcome, POWER, margin};
 use crate::figures::Source;
 use crate::format::{bytes, milliseconds, multiple, percent, thousandths};
-use crate::plan::PlanRow;
+use crate::plan::{PlanRow, SeedStats};
 use crate::step_time::StepTime;
 use crate::training::Training;
 
 /// Which optional columns some plan fills; the others are left out.
 #[derive(Clone, Copy)]
 struct Columns {
+    perplexity: bool,
     codec_state: bool,
     calibration: bool,
     whole: bool,
@@ -47,6 +48,7 @@ fn table(source: &Source<'_>, plans: &[&PlanRow], label: &str) -> Markup {
     let base = source.base();
     let any = |has: fn(&PlanRow) -> bool| plans.iter().any(|plan| has(plan));
     let columns = Columns {
+        perplexity: any(|p| p.perplexity.is_some()),
         codec_state: any(|p| p.codec_state.is_some()),
         calibration: any(|p| p.calibration_seconds.is_some()),
         whole: any(|p| p.changed.is_some() || p.bias_and_variance.is_some()),
@@ -61,6 +63,7 @@ fn table(source: &Source<'_>, plans: &[&PlanRow], label: &str) -> Markup {
                         th rowspan="2" .number { "epochs" }
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
+                        @if columns.perplexity { th rowspan="2" .number { "perplexity" br; "mean ± 95 %" } }
                         th rowspan="2" .number {
                             @if plans.iter().all(|p| p.training.continued()) {
                                 "difference from" br; "its start, paired"
@@ -138,7 +141,8 @@ fn columns_explained() -> Markup {
         p .small.muted {
             b { "Columns. " }
             "Accuracy: test accuracy at the end of the finished runs, with the 95 % interval by \
-             Student's t over n seeds (two or more). Kept bytes: predicted and counted are explained \
+             Student's t over n seeds (two or more); of a language model, the share of the tokens that it \
+             predicts, beside its perplexity, the exponential of the test loss. Kept bytes: predicted and counted are explained \
              below; codec state is what codecs carry from step to step; at most is the ledger's peak, \
              with what checkpointed segments keep again in the backward pass, plus the codec state. \
              Time: steps of each plan and of the exact plan were timed by turns; the median step, and \
@@ -203,6 +207,12 @@ fn ratio(time: &StepTime) -> String {
     format!("{}{}", multiple(Some(time.ratio)), interval.unwrap_or_default())
 }
 
+/// The mean, and the 95 % interval where there are seeds enough.
+fn perplexity(seeds: SeedStats) -> String {
+    let half = seeds.half_interval().map_or_else(String::new, |half| format!(" ± {half:.2}"));
+    format!("{:.2}{half}", seeds.mean)
+}
+
 /// Accuracy, memory, time and fidelity of one plan.
 fn quality(plan: &PlanRow, source: &Source<'_>, columns: Columns) -> Markup {
     let dash = || "–".to_string();
@@ -223,6 +233,7 @@ fn quality(plan: &PlanRow, source: &Source<'_>, columns: Columns) -> Markup {
             }
             td .number { (plan.finished) " of " (plan.planned) }
             td .number { (accuracy) }
+            @if columns.perplexity { td .number { (plan.perplexity.map_or_else(dash, perplexity)) } }
             (difference(plan, source.base()))
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }

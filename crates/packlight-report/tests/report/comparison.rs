@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use packlight_record::{KeptKind, Record, RunState};
+use packlight_record::{Appender, KeptKind, Record, RunState, read_log};
 use packlight_report::{Summary, Verdict, write};
 
 use crate::support::{self, EPOCHS, Made, complete, with_seeds};
@@ -186,4 +186,40 @@ fn the_mean_cosine_of_the_overview_is_that_of_the_table() {
         let mean = format!("{:.3}", row["cosine_mean"].parse::<f64>().unwrap());
         assert!(svg.matches(&mean).count() >= 2, "{mean}: in the title and beside the row");
     }
+}
+
+/// Writes the test loss's exponential beside it, as runs of a language model do.
+fn with_perplexity(run: &Path) {
+    let path = run.join("records.jsonl");
+    let records = read_log::<Record>(&path).unwrap().values;
+    std::fs::remove_file(&path).unwrap();
+    let mut log = Appender::open(&path, 0).unwrap();
+    for mut record in records {
+        if let Record::Epoch { test_loss, test_perplexity, .. } = &mut record {
+            *test_perplexity = Some(test_loss.exp());
+        }
+        log.append(&record).unwrap();
+    }
+}
+
+#[test]
+fn a_language_model_s_perplexity_stands_beside_its_accuracy() {
+    let study = tempfile::tempdir().unwrap();
+    let runs = support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    assert!(!page(study.path()).contains(">perplexity<"));
+    assert!(table(study.path(), "epochs").iter().all(|row| row["test_perplexity"].is_empty()));
+
+    runs.iter().for_each(|run| with_perplexity(run));
+    write(study.path()).unwrap();
+    let end = (EPOCHS - 1).to_string();
+    let epochs = table(study.path(), "epochs");
+    let last: Vec<f64> = epochs
+        .iter()
+        .filter(|row| row["plan"] == "pool4" && row["epoch"] == end)
+        .map(|row| row["test_perplexity"].parse().unwrap())
+        .collect();
+    let mean = (last[0] + last[1]) / 2.0;
+    let page = page(study.path());
+    assert!(page.contains(">perplexity<") && page.contains(&format!(">{mean:.2} ± ")), "{mean}");
 }

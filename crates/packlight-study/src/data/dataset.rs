@@ -46,6 +46,13 @@ pub enum Form {
         /// The number of different tokens in a target.
         target_vocabulary: usize,
     },
+    /// Text.
+    Text {
+        /// The number of different tokens.
+        vocabulary: usize,
+        /// The number of tokens in a sample.
+        length: usize,
+    },
 }
 
 impl DataSet {
@@ -67,7 +74,15 @@ impl DataSet {
             Form::Pairs { source_vocabulary, target_vocabulary } => {
                 Ok(spec.for_sequences(source_vocabulary, target_vocabulary)?)
             }
+            Form::Text { vocabulary, .. } => Ok(spec.for_text(vocabulary)?),
         }
+    }
+}
+
+impl DataSet {
+    /// Whether its samples are text, whose models are judged by their perplexity, too.
+    pub fn is_text(&self) -> bool {
+        matches!(self.form, Form::Text { .. })
     }
 }
 
@@ -80,6 +95,9 @@ impl fmt::Display for Form {
             }
             Form::Pairs { source_vocabulary, target_vocabulary } => {
                 write!(f, "sequences, vocabularies of {source_vocabulary} and {target_vocabulary}")
+            }
+            Form::Text { vocabulary, length } => {
+                write!(f, "text in windows of {length}, vocabulary of {vocabulary}")
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx, multi30k, reverse,
+    DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx, multi30k, reverse, text,
 };
 
 /// The data folder: `given` (from `--data-dir`), or else the environment variable `PACKLIGHT_DATA`.
@@ -15,8 +15,8 @@ pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
 
 /// Loads and checks the set that `spec` asks for. Of several alternatives, it loads the one that
 /// [`choose`] returns, and [`DataSet::name`] says which. `data_dir` is the folder with the sets
-/// that are not built in. The path of a `folder:PATH` is relative to [`DataSpec::base`]; a folder that
-/// is not there may be in `data_dir`.
+/// that are not built in. The path of a `folder:PATH` or `text:PATH` is relative to [`DataSpec::base`];
+/// what is not there may be in `data_dir`.
 ///
 /// # Errors
 /// Returns an error if the set is not found, which says where it was looked for and what was there
@@ -29,7 +29,11 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
         SetName::Mnist | SetName::FashionMnist => idx::load(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar10 => cifar::load_10(&find(&spec.name, data_dir)?, names)?,
         SetName::Cifar100 => cifar::load_100(&find(&spec.name, data_dir)?, names)?,
-        SetName::Folder(path) => folder::load(&of_images(path, spec, data_dir), spec)?,
+        SetName::Folder(path) => folder::load(&located(path, spec, data_dir), spec)?,
+        SetName::Text(path) => return text::load(&located(path, spec, data_dir), spec),
+        SetName::TinyShakespeare => {
+            return text::load(&find(&spec.name, data_dir)?.join("input.txt"), spec);
+        }
         SetName::FirstOf(_) => {
             let name = choose(spec, data_dir)?;
             return load(&DataSpec { name, ..spec.clone() }, data_dir);
@@ -41,7 +45,8 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
 }
 
 /// The set itself, or the first of several alternatives that exists, even if it is damaged: a set
-/// that is built in always exists, and any other exists if there is a folder of its name.
+/// that is built in always exists, and any other exists if there is a folder of its name, or the file of
+/// a text.
 /// `data_dir` is as for [`load`].
 ///
 /// # Errors
@@ -49,7 +54,8 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
 pub fn choose(spec: &DataSpec, data_dir: Option<&Path>) -> Result<SetName> {
     let SetName::FirstOf(sets) = &spec.name else { return Ok(spec.name.clone()) };
     let there = |set: &&SetName| match set {
-        SetName::Folder(path) => of_images(path, spec, data_dir).is_dir(),
+        SetName::Folder(path) => located(path, spec, data_dir).is_dir(),
+        SetName::Text(path) => located(path, spec, data_dir).is_file(),
         set => {
             let within = |folder: &&str| data_dir.is_some_and(|dir| dir.join(folder).is_dir());
             set.is_built_in() || set.folders().iter().any(within)
@@ -61,12 +67,12 @@ pub fn choose(spec: &DataSpec, data_dir: Option<&Path>) -> Result<SetName> {
     }
 }
 
-/// The path of a folder of images, which is relative to the study's folder or, if it is not there, may
-/// be relative to the data folder.
-fn of_images(path: &Path, spec: &DataSpec, data_dir: Option<&Path>) -> PathBuf {
+/// A path that a study names, which is relative to the study's folder or, if nothing is there, may be
+/// relative to the data folder.
+fn located(path: &Path, spec: &DataSpec, data_dir: Option<&Path>) -> PathBuf {
     let own = spec.base.join(path);
-    let in_data_dir = || data_dir.map(|dir| dir.join(path)).filter(|path| path.is_dir());
-    if own.is_dir() { own } else { in_data_dir().unwrap_or(own) }
+    let in_data_dir = || data_dir.map(|dir| dir.join(path)).filter(|path| path.exists());
+    if own.exists() { own } else { in_data_dir().unwrap_or(own) }
 }
 
 /// Finds the folder with a set's files.
@@ -98,6 +104,7 @@ fn looked_for(name: &SetName) -> String {
     match name {
         SetName::FirstOf(sets) => sets.iter().map(looked_for).collect::<Vec<_>>().join("; or "),
         SetName::Folder(path) => format!("{}/ (there or in the study's folder)", path.display()),
+        SetName::Text(path) => format!("{} (there or in the study's folder)", path.display()),
         name => {
             let folders: Vec<_> = name.folders().iter().map(|f| format!("{f}/")).collect();
             let form = match name {
@@ -174,7 +181,7 @@ mod tests {
         let (study, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let base = study.path().to_path_buf();
         let spec = DataSpec { base, ..DataSpec::new("folder:pets or digits".parse().unwrap()) };
-        let found = || of_images(Path::new("pets"), &spec, Some(data.path()));
+        let found = || located(Path::new("pets"), &spec, Some(data.path()));
         let chosen = || choose(&spec, Some(data.path())).unwrap().to_string();
         assert_eq!((found(), chosen()), (study.path().join("pets"), "digits".into()));
         std::fs::create_dir(data.path().join("pets")).unwrap();

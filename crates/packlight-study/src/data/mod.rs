@@ -1,7 +1,7 @@
 //! Data sets: loads them, checks them and makes batches.
 //!
 //! A [`DataSpec`] says which set is wanted and in what form, [`load()`] reads and checks it, and a
-//! [`Split`] makes batches of images or of pairs of sequences. Until then, pixels stay bytes at
+//! [`Split`] makes batches of images, of pairs of sequences or of text. Until then, pixels stay bytes at
 //! their own size, so a set of images takes no more memory than its files.
 //!
 //! Each loader rejects damaged files: a header, size, label or checksum that does not fit is an
@@ -27,6 +27,7 @@ mod reverse;
 mod set;
 mod spec;
 mod split;
+mod text;
 mod vocabulary;
 
 #[cfg(test)]
@@ -44,3 +45,4 @@ pub use pairs::Pairs;
 pub use set::SetName;
 pub use spec::DataSpec;
 pub use split::{Batch, Split};
+pub use text::Text;

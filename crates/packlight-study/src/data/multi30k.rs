@@ -77,13 +77,18 @@ fn lines(path: &Path) -> Result<Vec<String>> {
 
 /// Splits a file's bytes into lines.
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<String>> {
+    Ok(decoded(bytes, path)?.lines().map(str::to_owned).collect())
+}
+
+/// The text in a file's bytes, plain or compressed.
+pub(super) fn decoded(bytes: &[u8], path: &Path) -> Result<String> {
     let mut text = String::new();
     let read = match bytes.starts_with(&[0x1f, 0x8b]) {
         true => MultiGzDecoder::new(bytes).read_to_string(&mut text),
         false => { bytes }.read_to_string(&mut text),
     };
     read.map_err(|e| Error::damaged(path, "whole UTF-8 text", format!("\"{e}\"")))?;
-    Ok(text.lines().map(str::to_owned).collect())
+    Ok(text)
 }
 
 #[cfg(test)]

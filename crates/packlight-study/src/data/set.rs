@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{Error, Normalise};
 
 /// The name of a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or
-/// `folder:PATH` of images, `reverse` or `multi30k` of pairs of sequences; or several of any kind,
-/// as in `folder:pets or fashion-mnist or digits`, which means the first that exists. In a folder's
-/// path, ` or ` is part of the path unless a set's name follows it.
+/// `folder:PATH` of images, `reverse` or `multi30k` of pairs of sequences, `tinyshakespeare` or
+/// `text:PATH` of text; or several of any kind, as in `folder:pets or fashion-mnist or digits`, which
+/// means the first that exists. In a path, ` or ` is part of the path unless a set's name follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SetName {
@@ -30,6 +30,10 @@ pub enum SetName {
     Reverse,
     /// Multi30k, translation from German to English.
     Multi30k,
+    /// Shakespeare's plays, a part of them, as one text of 1.1 million characters.
+    TinyShakespeare,
+    /// A file of text.
+    Text(PathBuf),
     /// A folder of PNG and JPEG images by class, each as a viewer shows it on a white page.
     Folder(PathBuf),
     /// The first of these that exists.
@@ -42,8 +46,11 @@ const OR: &str = " or ";
 /// The prefix of the path of a [`SetName::Folder`].
 const FOLDER: &str = "folder:";
 
-/// All sets except folders.
-const NAMED: [SetName; 7] = [
+/// The prefix of the path of a [`SetName::Text`].
+const TEXT: &str = "text:";
+
+/// All sets except those that are named by a path.
+const NAMED: [SetName; 8] = [
     SetName::Digits,
     SetName::Mnist,
     SetName::FashionMnist,
@@ -51,10 +58,11 @@ const NAMED: [SetName; 7] = [
     SetName::Cifar100,
     SetName::Reverse,
     SetName::Multi30k,
+    SetName::TinyShakespeare,
 ];
 
 impl SetName {
-    /// The name in a study; for a folder, the prefix of its path.
+    /// The name in a study; where a path follows, the prefix of it.
     fn name(&self) -> &'static str {
         match self {
             SetName::Digits => "digits",
@@ -64,22 +72,37 @@ impl SetName {
             SetName::Cifar100 => "cifar-100",
             SetName::Reverse => "reverse",
             SetName::Multi30k => "multi30k",
+            SetName::TinyShakespeare => "tinyshakespeare",
+            SetName::Text(_) => TEXT,
             SetName::Folder(_) => FOLDER,
             SetName::FirstOf(_) => "",
         }
     }
 
-    /// Whether it holds pairs of sequences rather than images.
+    /// Whether it holds sequences of tokens rather than images.
     pub fn is_of_sequences(&self) -> bool {
-        matches!(self, SetName::Reverse | SetName::Multi30k)
+        matches!(self, SetName::Reverse | SetName::Multi30k) || self.is_text()
     }
 
-    /// The same set, with the path of each folder replaced.
-    pub(crate) fn map_folders(&self, map: &impl Fn(&Path) -> PathBuf) -> Self {
+    fn is_text(&self) -> bool {
+        matches!(self, SetName::TinyShakespeare | SetName::Text(_))
+    }
+
+    /// Whether it, or one of several, holds text.
+    pub(super) fn may_be_text(&self) -> bool {
+        match self {
+            SetName::FirstOf(sets) => sets.iter().any(SetName::is_text),
+            set => set.is_text(),
+        }
+    }
+
+    /// The same set, with each path replaced.
+    pub(crate) fn map_paths(&self, map: &impl Fn(&Path) -> PathBuf) -> Self {
         match self {
             SetName::Folder(path) => SetName::Folder(map(path)),
+            SetName::Text(path) => SetName::Text(map(path)),
             SetName::FirstOf(sets) => {
-                SetName::FirstOf(sets.iter().map(|set| set.map_folders(map)).collect())
+                SetName::FirstOf(sets.iter().map(|set| set.map_paths(map)).collect())
             }
             named => named.clone(),
         }
@@ -103,7 +126,12 @@ impl SetName {
             }
             SetName::Cifar100 => &["cifar-100", "cifar-100/cifar-100-binary", "cifar-100-binary"],
             SetName::Multi30k => &["multi30k"],
-            SetName::Digits | SetName::Reverse | SetName::Folder(_) | SetName::FirstOf(_) => &[],
+            SetName::TinyShakespeare => &["tinyshakespeare"],
+            SetName::Digits
+            | SetName::Reverse
+            | SetName::Text(_)
+            | SetName::Folder(_)
+            | SetName::FirstOf(_) => &[],
         }
     }
 
@@ -114,7 +142,12 @@ impl SetName {
             SetName::Cifar10 => "test_batch.bin",
             SetName::Cifar100 => "train.bin",
             SetName::Multi30k => "train.de",
-            SetName::Digits | SetName::Reverse | SetName::Folder(_) | SetName::FirstOf(_) => "",
+            SetName::TinyShakespeare => "input.txt",
+            SetName::Digits
+            | SetName::Reverse
+            | SetName::Text(_)
+            | SetName::Folder(_)
+            | SetName::FirstOf(_) => "",
         }
     }
 
@@ -130,6 +163,8 @@ impl SetName {
             | SetName::Folder(_)
             | SetName::Reverse
             | SetName::Multi30k
+            | SetName::TinyShakespeare
+            | SetName::Text(_)
             | SetName::FirstOf(_) => return None,
         };
         Some(Normalise { mean: mean.to_vec(), std: std.to_vec() })
@@ -164,7 +199,12 @@ impl SetName {
             ],
             SetName::Digits | SetName::Mnist => &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
             SetName::Cifar100 => return (0..100).map(|class| class.to_string()).collect(),
-            SetName::Folder(_) | SetName::Reverse | SetName::Multi30k | SetName::FirstOf(_) => &[],
+            SetName::Folder(_)
+            | SetName::Reverse
+            | SetName::Multi30k
+            | SetName::TinyShakespeare
+            | SetName::Text(_)
+            | SetName::FirstOf(_) => &[],
         };
         names.iter().map(ToString::to_string).collect()
     }
@@ -182,6 +222,9 @@ impl FromStr for SetName {
         if let Some(path) = name.strip_prefix(FOLDER).filter(|path| !path.is_empty()) {
             return Ok(SetName::Folder(path.into()));
         }
+        if let Some(path) = name.strip_prefix(TEXT).filter(|path| !path.is_empty()) {
+            return Ok(SetName::Text(path.into()));
+        }
         if let Some(set) = NAMED.iter().find(|set| set.name() == name) {
             return Ok(set.clone());
         }
@@ -196,13 +239,18 @@ fn alternatives(text: &str) -> Vec<&str> {
     let (mut names, mut start) = (Vec::new(), 0);
     for (at, _) in text.match_indices(OR) {
         let (before, after) = (&text[start..at], &text[at + OR.len()..]);
-        if !before.starts_with(FOLDER) || begins_set(after) {
+        if !begins_path(before) || begins_set(after) {
             names.push(before.trim());
             start = at + OR.len();
         }
     }
     names.push(if names.is_empty() { text } else { text[start..].trim() });
     names
+}
+
+/// Whether a text begins with the prefix of a path.
+fn begins_path(text: &str) -> bool {
+    [FOLDER, TEXT].iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Whether a text begins with the name of a set.
@@ -212,14 +260,14 @@ fn begins_set(text: &str) -> bool {
         let rest = text.strip_prefix(set.name());
         rest.is_some_and(|rest| rest.trim().is_empty() || rest.starts_with(OR))
     };
-    text.starts_with(FOLDER) || NAMED.iter().any(named)
+    begins_path(text) || NAMED.iter().any(named)
 }
 
 impl fmt::Display for SetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            SetName::Folder(path) => path.display().fmt(f),
+            SetName::Folder(path) | SetName::Text(path) => path.display().fmt(f),
             SetName::FirstOf(sets) => {
                 let names: Vec<String> = sets.iter().map(SetName::to_string).collect();
                 f.write_str(&names.join(OR))
@@ -253,6 +301,7 @@ mod tests {
             "folder:pets/small",
             "fashion-mnist or digits",
             "folder:pets or digits",
+            "text:own.txt or tinyshakespeare",
             "reverse or folder:cats or dogs or folder:b or multi30k",
         ];
         for name in NAMED.iter().map(SetName::name).chain(others) {
@@ -271,6 +320,9 @@ mod tests {
         assert_eq!(choice("folder:x y or  digits"), [folder("x y"), SetName::Digits]);
         assert_eq!(choice("mnist or folder:x"), [SetName::Mnist, folder("x")]);
         assert_eq!(choice("folder:x or folder:y"), [folder("x"), folder("y")]);
+        let own = SetName::Text("now or never.txt".into());
+        let sets = [own, folder("x"), SetName::TinyShakespeare];
+        assert_eq!(choice("text:now or never.txt or folder:x or tinyshakespeare"), sets);
         let sets = [folder("cats or dogs"), SetName::Cifar10];
         assert_eq!(choice("folder:cats or dogs or cifar-10"), sets);
         for path in ["cats or dogs", "this or mnistish", "a or ", " or b"] {

@@ -21,6 +21,9 @@ pub struct DataSpec {
     /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// The number of tokens in a sample of a text, 128 by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<usize>,
     /// The number of training samples to use, from the first on, or to generate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
@@ -34,7 +37,7 @@ pub struct DataSpec {
     /// How to augment training images.
     #[serde(default)]
     pub augment: Augment,
-    /// The folder that the path of a `folder:PATH` is relative to: that of the study, or, if empty, the
+    /// The folder that the path of a `folder:PATH` or `text:PATH` is relative to: that of the study, or, if empty, the
     /// working directory.
     #[serde(skip)]
     pub base: PathBuf,
@@ -47,6 +50,7 @@ impl DataSpec {
             name,
             size: None,
             channels: None,
+            length: None,
             train_limit: None,
             test_limit: None,
             normalise: None,
@@ -62,6 +66,13 @@ impl DataSpec {
     pub fn check(&self) -> Result<(), Fault> {
         if let Some(size) = self.size {
             Fault::unless_within("size", size, 1..=1024)?;
+        }
+        if let Some(length) = self.length {
+            Fault::unless_within("length", length, 1..=1 << 16)?;
+            if !self.name.may_be_text() {
+                let reason = format!("{} holds no text; leave the key out", self.name);
+                return Err(Fault::new("length", reason));
+            }
         }
         for (key, limit) in [("train_limit", self.train_limit), ("test_limit", self.test_limit)] {
             if limit == Some(0) {
@@ -116,5 +127,13 @@ mod tests {
         let error =
             parsed("name = \"reverse\"\nsize = 8").unwrap().check().unwrap_err().to_string();
         assert_eq!(error, "size: reverse holds no images; leave the key out");
+        for (name, setting, said) in [
+            ("text:a", "size = 8", "size: text:a holds no images; leave the key out"),
+            ("digits", "length = 8", "length: digits holds no text; leave the key out"),
+            ("text:a", "length = 0", "length: 0 given, expected 1 to 65536"),
+        ] {
+            let spec = parsed(&format!("name = \"{name}\"\n{setting}")).unwrap();
+            assert_eq!(spec.check().unwrap_err().to_string(), said);
+        }
     }
 }

@@ -6,6 +6,7 @@ use packlight_nn::model::Inputs;
 
 use super::images::Images;
 use super::pairs::Pairs;
+use super::text::Text;
 use super::{Error, Result};
 
 /// One part of a set, training or test, which makes batches.
@@ -15,15 +16,18 @@ pub enum Split {
     Images(Images),
     /// Pairs of sequences.
     Pairs(Pairs),
+    /// Text.
+    Text(Text),
 }
 
 /// A batch of samples for a model.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Images, f32; or pairs of sequences, the target starting with its begin mark. Each side of
-    /// the pairs is as long as its longest sequence in this batch.
+    /// the pairs is as long as its longest sequence in this batch. Or windows of a text.
     pub inputs: Inputs,
-    /// Labels, u32 of (N); or the target's tokens up to its end mark, u32 of (N, target length).
+    /// Labels, u32 of (N); or the target's tokens up to its end mark, u32 of (N, target length); or the tokens of a text
+    /// that come next, u32 of (N, length).
     pub targets: Tensor,
     /// The number of targets that count: all labels, or all tokens other than padding.
     pub units: u64,
@@ -35,6 +39,7 @@ impl Split {
         match self {
             Split::Images(images) => images.labels().len(),
             Split::Pairs(pairs) => pairs.len(),
+            Split::Text(text) => text.len(),
         }
     }
 
@@ -62,6 +67,7 @@ impl Split {
         match self {
             Split::Images(images) => images.batch(indices, augment, device),
             Split::Pairs(pairs) => pairs.batch(indices, device),
+            Split::Text(text) => text.batch(indices, device),
         }
     }
 }

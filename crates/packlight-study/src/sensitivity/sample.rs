@@ -65,6 +65,7 @@ impl<'a> Sample<'a> {
         let inputs = match &self.batch.inputs {
             Inputs::Images(images) => vec![images],
             Inputs::Pairs { source, target } => vec![source, target],
+            Inputs::Text(tokens) => vec![tokens],
         };
         for tensor in inputs.into_iter().chain([&self.batch.targets]) {
             state.update(bytes(tensor));

@@ -36,8 +36,8 @@ pub(crate) struct Arguments {
     source: Source,
     #[command(flatten)]
     model: GivenModel,
-    /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse or
-    /// multi30k; or the first of several that exists, as in "fashion-mnist or digits"
+    /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse,
+    /// multi30k, tinyshakespeare or text:PATH; or the first of several that exists, as in "fashion-mnist or digits"
     #[arg(long, value_name = "SET")]
     data: Option<SetName>,
     /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
@@ -67,7 +67,7 @@ struct Source {
     /// The folder of a finished run
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
-    /// The weights, as safetensors with PyTorch's names
+    /// The weights with PyTorch's names, as safetensors or as a state dict that `torch.save` wrote
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
 }
@@ -86,6 +86,8 @@ struct Found {
     total: u64,
     accuracy: f64,
     loss: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perplexity: Option<f64>,
 }
 
 /// The model that weights are of, and the data to evaluate it on.
@@ -110,11 +112,16 @@ impl Arguments {
         let found = evaluate(&model, &subject.data.test, self.batch as usize, &Device::Cpu)?;
         let (correct, total, accuracy, loss) =
             (found.correct, found.total, found.accuracy(), found.loss);
+        let perplexity = subject.data.is_text().then(|| found.perplexity());
         if self.json {
-            out.json(&Found { correct, total, accuracy, loss })?;
+            out.json(&Found { correct, total, accuracy, loss, perplexity })?;
         } else {
             let percent = 100.0 * accuracy;
-            writeln!(out, "{correct} of {total} correct ({percent:.2} %), loss {loss:.4}")?;
+            let perplexity = perplexity.map(|p| format!(", perplexity {p:.2}")).unwrap_or_default();
+            writeln!(
+                out,
+                "{correct} of {total} correct ({percent:.2} %), loss {loss:.4}{perplexity}"
+            )?;
         }
         Ok(ExitCode::SUCCESS)
     }

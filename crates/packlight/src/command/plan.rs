@@ -39,6 +39,7 @@ Examples:
   packlight plan --model resnet152 --stem imagenet --budget 24GB --fit batch --plan q2
   packlight plan --model resnet18 --stem imagenet --batch 64 --compare pool2 pool4 q4
   packlight plan --model vit --width 1024 --depth 24 --heads 16 --patch 16 --batch 64 --optimizer adamw
+  packlight plan --model gpt --classes 50257 --length 1024 --batch 8 --plan checkpoint=block --optimizer adamw
   packlight plan --model transformer --batch 32 --length 128 --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -58,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 3)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
     channels: u32,
-    /// Classes, or different tokens of the target sequences
+    /// Classes, or different tokens of a text or of the target sequences
     #[arg(long, default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=65536))]
     classes: u32,
@@ -209,6 +210,7 @@ impl Arguments {
         let size = |number: u32| number as usize;
         Ok(match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(size(self.vocabulary), size(self.classes))?,
+            Takes::Text => spec.for_text(size(self.classes))?,
             Takes::Images | Takes::SquareImages { .. } => {
                 spec.for_images(size(self.channels), size(self.image), size(self.classes))?
             }
@@ -217,9 +219,12 @@ impl Arguments {
 
     /// The model and its inputs, in words.
     fn describe(&self, spec: &ModelSpec) -> String {
-        let inputs = match spec.takes().is_pairs() {
-            true => format!("pairs of {} tokens", self.length),
-            false => format!("images of {} x {} x {}", self.channels, self.image, self.image),
+        let inputs = match spec.takes() {
+            Takes::Pairs { .. } => format!("pairs of {} tokens", self.length),
+            Takes::Text => format!("{} tokens", self.length),
+            Takes::Images | Takes::SquareImages { .. } => {
+                format!("images of {} x {} x {}", self.channels, self.image, self.image)
+            }
         };
         format!("{}; {inputs}, {} classes", spec.complete().in_words(), self.classes)
     }

@@ -68,6 +68,7 @@ impl Arguments {
         let spec = self.model.spec();
         let spec = match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(CLASSES, CLASSES)?,
+            Takes::Text => spec.for_text(CLASSES)?,
             Takes::SquareImages { multiple_of } if !SIDE.is_multiple_of(multiple_of) => {
                 spec.for_images(3, 2 * multiple_of, CLASSES)?
             }
@@ -128,12 +129,16 @@ fn try_out(model: &Model) -> anyhow::Result<()> {
             (0..shape.iter().product::<usize>()).map(|at| (1 + at % (CLASSES - 1)) as u32);
         Ok(Tensor::from_iter(numbers, &Device::Cpu)?.reshape(shape)?)
     };
-    let (inputs, labels) = match facts.image_size {
-        Some(side) => {
+    let (inputs, labels) = match (model.spec().takes(), facts.image_size) {
+        (Takes::Text, _) => {
+            let tokens = numbered(&[SAMPLES, TOKENS])?;
+            (Inputs::Text(tokens.clone()), tokens)
+        }
+        (_, Some(side)) => {
             let images = numbered(&[SAMPLES, facts.in_channels.unwrap_or(1), side, side])?;
             (Inputs::Images(images.to_dtype(DType::F32)?), numbered(&[SAMPLES])?)
         }
-        None => {
+        (_, None) => {
             let tokens = numbered(&[SAMPLES, TOKENS])?;
             (Inputs::Pairs { source: tokens.clone(), target: tokens.clone() }, tokens)
         }
