@@ -17,8 +17,8 @@ use crate::{Error, Result};
 
 /// The levels of ActNN, by falling bytes.
 const ACTNN: [&str; 3] = ["actnn:1", "actnn:2", "actnn:3"];
-/// The mean bits of GACT that are tried, by falling bytes.
-const GACT: [&str; 5] = ["gact:8", "gact:4", "gact:3", "gact:2", "gact:1"];
+/// The most mean bits of GACT that are tried, in halves.
+const GACT: u8 = 32;
 /// How often ASI's budget is lowered.
 const LOWERED: usize = 6;
 const MIB: f64 = (1 << 20) as f64;
@@ -75,11 +75,14 @@ pub fn find_rivals(
     progress: &mut dyn Progress,
 ) -> Result<Vec<Rival>> {
     let sweep = Sweep::prepare(folder, String::new(), read_study(folder)?, options, progress)?;
+    let actnn = ACTNN.map(str::to_owned);
+    let gact: Vec<String> =
+        (2..=GACT).rev().map(|halves| format!("gact:{}", f64::from(halves) / 2.0)).collect();
     let mut trials = Trials { sweep: &sweep, budget, options, progress };
     Ok(vec![
         Rival { method: "ASI, ranks by perplexity", fit: trials.asi()? },
-        Rival { method: "ActNN, bits by sensitivity", fit: trials.largest(&ACTNN)? },
-        Rival { method: "GACT, bits by sensitivity", fit: trials.largest(&GACT)? },
+        Rival { method: "ActNN, bits by sensitivity", fit: trials.largest(&actnn)? },
+        Rival { method: "GACT, bits by sensitivity", fit: trials.largest(&gact)? },
     ])
 }
 
@@ -109,17 +112,25 @@ struct Trials<'a> {
 }
 
 impl Trials<'_> {
-    /// The first of these plans that fits.
-    fn largest(&mut self, plans: &[&str]) -> Result<Fit> {
+    /// The first that fits of these plans, which keep ever fewer bytes; found by bisection.
+    fn largest(&mut self, plans: &[String]) -> Result<Fit> {
         let mut fit = Fit::Refused { reason: "no plan was tried".to_owned() };
-        for &plan in plans {
-            fit = match self.kept(plan)? {
-                Ok(kept) if kept.bytes() <= self.budget => {
-                    return Ok(Fit::Fits { plan: plan.to_owned(), bytes: kept.bytes() });
-                }
-                Ok(kept) => Fit::TooLarge { plan: plan.to_owned(), bytes: kept.bytes() },
-                Err(reason) => Fit::Refused { reason },
+        let (mut from, mut to) = (0, plans.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            let plan = plans[middle].clone();
+            let bytes = match self.kept(&plan)? {
+                Ok(kept) => kept.bytes(),
+                Err(reason) => return Ok(Fit::Refused { reason }),
             };
+            if bytes <= self.budget {
+                (to, fit) = (middle, Fit::Fits { plan, bytes });
+            } else {
+                from = middle + 1;
+                if !matches!(fit, Fit::Fits { .. }) {
+                    fit = Fit::TooLarge { plan, bytes };
+                }
+            }
         }
         Ok(fit)
     }
