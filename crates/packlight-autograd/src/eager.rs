@@ -83,6 +83,33 @@ impl EagerUpdates {
         Ok(store)
     }
 
+    /// Runs the backward pass of `loss` without updates and returns all its gradients.
+    ///
+    /// They are those of candle's `backward`, which allocates three times a gradient to store it: it
+    /// adds it to zeros. Parameters may be used by plain candle code, too.
+    ///
+    /// # Errors
+    /// Returns an error if the backward pass fails, or there was one before.
+    pub fn collect(&self, loss: &Tensor) -> Result<GradStore> {
+        let collected = Arc::new(Mutex::new(Vec::new()));
+        let to = collected.clone();
+        let mut store = self.backward(loss, move |parameter, gradient| {
+            let mut to = to.lock().unwrap_or_else(PoisonError::into_inner);
+            to.push((parameter.clone(), gradient.clone()));
+            Ok(())
+        })?;
+        let collected =
+            std::mem::take(&mut *collected.lock().unwrap_or_else(PoisonError::into_inner));
+        for (parameter, gradient) in collected {
+            let gradient = match store.remove(&parameter) {
+                Some(other) => (other + gradient)?,
+                None => gradient,
+            };
+            store.insert(&parameter, gradient);
+        }
+        Ok(store)
+    }
+
     /// Waits for another gradient of a variable.
     pub(crate) fn expect(&self, parameter: &Tensor) {
         let mut incomplete = self.incomplete();

@@ -84,10 +84,11 @@ impl<O: Update> Trainer<O> {
     /// Returns an error if a pass fails, or [`Error::Diverged`](crate::Error::Diverged) if the loss
     /// or a gradient is not finite; the parameters are then as they were.
     pub fn step(&mut self, loss: impl Fn(&Pass) -> Result<Tensor>) -> Result<f64> {
-        let pass = self.steps.begin(&loss)?;
+        let updates = EagerUpdates::default();
+        let pass = self.steps.begin(&loss)?.with_eager_updates(&updates);
         let loss = loss(&pass)?;
         let value = self.steps.value(&loss)?;
-        let gradients = loss.backward()?;
+        let gradients = updates.collect(&loss)?;
         drop(loss);
         self.update(&gradients)?;
         Ok(value)

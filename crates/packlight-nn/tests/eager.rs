@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use candle_core::backprop::GradStore;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::ParamsAdamW;
 use packlight_autograd::{Activation, EagerUpdates, Pass, SavePoint, op};
@@ -65,6 +66,24 @@ fn eager_steps_train_to_the_same_bits() {
         assert_eq!(trained(of, sgd, true), trained(of, sgd, false), "sgd, {plan}");
         assert_eq!(trained(of, adamw, true), trained(of, adamw, false), "adamw, {plan}");
     }
+}
+
+/// One weight in a layer and in plain candle code.
+#[test]
+fn gradients_that_are_collected_are_candles() {
+    let weight = Var::new(&[[2f32, 0.5], [-1.0, 3.0]], &Device::Cpu).unwrap();
+    let input = Tensor::new(&[[1f32, -2.0]], &Device::Cpu).unwrap();
+    let run = |pass: &Pass| {
+        let x = Activation::from_tensor(&input, pass).unwrap();
+        let fc = SavePoint::new("fc", LayerKind::Linear);
+        let y = op::linear(&x, &weight, None, &fc).unwrap().into_tensor().unwrap();
+        (y.sum_all().unwrap() + weight.sqr().unwrap().sum_all().unwrap()).unwrap()
+    };
+    let of = |store: GradStore| store.get(&weight).unwrap().to_vec2::<f32>().unwrap();
+    let expected = of(run(&Pass::training()).backward().unwrap());
+    let updates = EagerUpdates::default();
+    let loss = run(&Pass::training().with_eager_updates(&updates));
+    assert_eq!(of(updates.collect(&loss).unwrap()), expected);
 }
 
 /// One weight in two layers, and in a third whose output the loss does not depend on.

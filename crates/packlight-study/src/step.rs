@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use candle_core::Tensor;
-use packlight_autograd::{Pass, allocator};
+use packlight_autograd::{EagerUpdates, Pass, allocator};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Model;
 use packlight_nn::model::Inputs;
@@ -74,14 +74,15 @@ impl RunTrainer<'_> {
             _ => None,
         };
         let instruments = Instruments::new(instrument);
-        let pass = instruments.attach(pass);
+        let updates = EagerUpdates::default();
+        let pass = instruments.attach(pass).with_eager_updates(&updates);
         allocator::reset_peak();
         let begun = Instant::now();
         let (loss, logits) = forward(model, inputs, &targets, &pass)?;
         let value = steps.value(&loss)?;
         let correct = correct(model, &logits, &targets)?;
         drop(logits);
-        let gradients = loss.backward()?;
+        let gradients = updates.collect(&loss)?;
         let live = Live { before: live_before, peak: allocator::peak() };
         drop(loss);
         records.extend(instruments.probed(model.save_points(), epoch, step));
