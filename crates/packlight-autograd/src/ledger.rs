@@ -26,8 +26,9 @@ struct Account {
 /// The most that a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
 /// gradients of parameters so far, and those of the output and the inputs of an operation at work.
 ///
-/// It is a lower bound: gradients that wait elsewhere, restored inputs and what kernels allocate while
-/// they run come on top.
+/// It is a lower bound. An operation is looked at where it begins, with all that it has saved and the
+/// gradient of its output, and where it ends; gradients that wait elsewhere, restored inputs and what
+/// kernels allocate while they run come on top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepPeak {
     /// What is kept.
@@ -122,9 +123,16 @@ impl Ledger {
     }
 
     /// Enters an operation of a backward pass over blanks: the bytes of the gradients of its parameters,
-    /// and of those that flow through it.
-    pub(crate) fn go_back(&self, of_parameters: usize, flowing: usize) {
+    /// and of those that flow through it. `event` is the number of the first event of the operation, which
+    /// is returned; by default the next one.
+    pub(crate) fn go_back(
+        &self,
+        of_parameters: usize,
+        flowing: usize,
+        event: Option<usize>,
+    ) -> usize {
         let mut account = self.lock();
+        let event = event.unwrap_or(account.timeline.len());
         account.gradients += of_parameters;
         let now = StepPeak {
             kept: account.kept,
@@ -133,8 +141,9 @@ impl Ledger {
             layer: None,
         };
         if account.step_peak.as_ref().is_none_or(|(peak, _)| now.total() > peak.total()) {
-            account.step_peak = Some((now, account.timeline.len()));
+            account.step_peak = Some((now, event));
         }
+        event
     }
 
     /// The allocator's live bytes; `None` without a counter.

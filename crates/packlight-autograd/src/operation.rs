@@ -164,17 +164,20 @@ fn counted(
     let sum = |shapes: &[Option<Shape>]| shapes.iter().flatten().map(bytes).sum::<usize>();
     let new = sum(&of_parameters);
     // An operation without parameters may pass back its output's gradient itself, or a view of it.
-    let flowing = bytes(data.shape()) + if new > 0 { sum(&of_inputs) } else { 0 };
+    let arriving = bytes(data.shape());
+    let flowing = arriving + if new > 0 { sum(&of_inputs) } else { 0 };
     let ledger = inputs.first().and_then(|input| input.pass().ledger().cloned());
     let blanks = move |shapes: Vec<Option<Shape>>| -> packlight_kernels::Result<Vec<_>> {
         let one = |shape: Option<Shape>| shape.map(|shape| blank(shape, dtype)).transpose();
         shapes.into_iter().map(one).collect()
     };
     Backward::Plain(Box::new(move |_| {
-        if let Some(ledger) = ledger {
-            ledger.go_back(new, flowing);
-        }
+        // It begins with its output's gradient, and ends with those that it passes back.
+        let event = ledger.as_ref().map(|ledger| ledger.go_back(0, arriving, None));
         drop(saved);
+        if let Some(ledger) = ledger {
+            ledger.go_back(new, flowing, event);
+        }
         Ok(Gradients { inputs: blanks(of_inputs)?, parameters: blanks(of_parameters)? })
     }))
 }

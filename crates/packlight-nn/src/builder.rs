@@ -48,8 +48,8 @@ impl Builder {
         })
     }
 
-    /// Starts a network that only counts: its parameters and buffers are zeros, which take no memory
-    /// until something reads or writes them.
+    /// Starts a network for passes over blanks ([`packlight_kernels::blank`]): its parameters and buffers
+    /// are zeros, and all of one shape are one variable.
     ///
     /// # Errors
     /// Returns an error if `dtype` is another type than f32 or f64.
@@ -158,7 +158,12 @@ impl Builder {
             return Err(Error::TooLarge { name, shape: shape.to_vec(), largest: LARGEST });
         }
         if self.blank {
-            return Ok((name, Var::zeros(shape, self.dtype, &self.device)?));
+            let alike = made.trainable.iter().chain(&made.buffers).find(|(_, v)| v.dims() == shape);
+            let var = match alike {
+                Some((_, var)) => var.clone(),
+                None => Var::zeros(shape, self.dtype, &self.device)?,
+            };
+            return Ok((name, var));
         }
         let values = init.values(shape, self.initial.layer(&name).stream());
         let values = Tensor::from_vec(values, shape, &Device::Cpu)?;

@@ -122,9 +122,9 @@ impl Footprint {
         let loss = model.loss(&logits, &labels)?;
         drop(logits);
         loss.backward()?;
-        let layers = model.save_points().iter();
+        let (layers, entries) = (model.save_points().iter(), ledger.entries());
         Ok(Self {
-            layers: layers.map(|layer| LayerFootprint::of(layer, &model, &ledger, step)).collect(),
+            layers: layers.map(|layer| LayerFootprint::of(layer, &model, &entries, step)).collect(),
             buffers: model.parameters().buffers().map(|(_, var)| bytes(var, step)).sum(),
             kept_peak: ledger.peak(),
             peak: ledger.step_peak().unwrap_or_default(),
@@ -164,13 +164,13 @@ impl Footprint {
 }
 
 impl LayerFootprint {
-    fn of(layer: &Arc<SavePoint>, model: &Model, ledger: &Ledger, step: &Step) -> Self {
+    fn of(layer: &Arc<SavePoint>, model: &Model, entries: &[Entry], step: &Step) -> Self {
         let owned = model.parameters().owned();
         let owned = owned.filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
         let parameters = owned.map(|(_, var, _)| var.elem_count()).sum::<usize>();
         let parameter_bytes = parameters * step.dtype.size_in_bytes();
-        let entries = ledger.entries().into_iter().filter(|entry| *entry.layer == *layer.name());
-        let (saved_again, saved) = entries.partition(|entry| entry.again);
+        let own = entries.iter().filter(|entry| *entry.layer == *layer.name()).cloned();
+        let (saved_again, saved) = own.partition(|entry| entry.again);
         Self {
             layer: layer.clone(),
             parameters,

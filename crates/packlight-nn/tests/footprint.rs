@@ -87,9 +87,9 @@ fn compare(spec: &ModelSpec, text: &str) -> Option<bool> {
         return Some(false);
     }
     let ledger = counted(spec, &plan).unwrap_or_else(|error| panic!("{of}: {error}"));
+    let entries = ledger.entries();
     for layer in &planned.layers {
-        let real = ledger.entries();
-        let real: Vec<_> = real.iter().filter(|e| *e.layer == *layer.layer.name()).collect();
+        let real: Vec<_> = entries.iter().filter(|e| *e.layer == *layer.layer.name()).collect();
         let own: Vec<_> = layer.saved.iter().chain(&layer.saved_again).collect();
         let name = layer.layer.name();
         assert_eq!(own.len(), real.len(), "{of}, {name}");

@@ -77,7 +77,7 @@ fn the_planned_peak_is_a_lower_bound() {
             let planned = Footprint::of(&spec, &plan, &Step::of_batch(32)).unwrap().peak.total();
             let share = planned as f64 / counted as f64;
             println!("{of}: planned {planned}, counted {counted}: {share:.3}");
-            assert!((0.6..1.01).contains(&share), "{of}: {planned} planned, {counted} counted");
+            assert!(share < 1.01, "{of}: {planned} planned, {counted} counted");
         }
     }
 }

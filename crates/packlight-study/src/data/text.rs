@@ -130,7 +130,7 @@ mod tests {
     fn limits_are_in_windows_and_what_is_read_decides_the_checksum() {
         let text = "abcd".repeat(30);
         let limited = DataSpec { train_limit: Some(3), test_limit: Some(9), ..spec(4) };
-        let set = |spec| super::set(&text, spec).unwrap();
+        let set = |spec: &DataSpec| super::set(&text, spec).unwrap();
         assert_eq!((set(&limited).train.len(), set(&limited).test.len()), (3, 2));
         assert_ne!(set(&limited).checksum, set(&spec(4)).checksum);
         assert_eq!(set(&spec(4)).checksum, set(&spec(4)).checksum);
