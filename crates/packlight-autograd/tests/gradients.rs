@@ -69,6 +69,11 @@ fn conv2d() {
             [3, 1, 3, 3],
             Conv2dGeometry { padding: (2, 2), dilation: (2, 2), groups: 3, ..plain },
         ),
+        (
+            [2, 4, 9, 9],
+            [4, 1, 5, 5],
+            Conv2dGeometry { stride: (2, 2), padding: (2, 2), groups: 4, ..plain },
+        ),
     ] {
         check(
             &[sample(&input, "x"), sample(&weight, "w"), sample(&[weight[0]], "b")],
@@ -240,6 +245,83 @@ fn relu() {
         &[sample(&[3, 7], "x")],
         |x, _| op::relu(x, &layer(LayerKind::Relu)),
         Some(&|vars: &[Var]| vars[0].relu()),
+    );
+}
+
+#[test]
+fn relu6() {
+    check(
+        &[(sample(&[3, 7], "x") * 9.0).unwrap()],
+        |x, _| op::relu6(x, &layer(LayerKind::Relu)),
+        Some(&|vars: &[Var]| vars[0].clamp(0.0, 6.0)),
+    );
+}
+
+#[test]
+fn sigmoid() {
+    check(
+        &[(sample(&[3, 7], "x") * 3.0).unwrap()],
+        |x, _| op::sigmoid(x, &layer(LayerKind::Attention)),
+        Some(&|vars: &[Var]| {
+            let decay = vars[0].neg()?.exp()?;
+            (decay + 1.0)?.recip()
+        }),
+    );
+}
+
+#[test]
+fn gate() {
+    let saver = || layer(LayerKind::Attention);
+    for gates in [&[2, 3][..], &[2, 3, 1, 1]] {
+        check(
+            &[sample(&[2, 3, 4, 5], "x"), sample(gates, "gate")],
+            |x, vars| {
+                op::gate(x, &Activation::from_tensor(&vars[1], x.pass())?, &saver(), &saver())
+            },
+            Some(&|vars: &[Var]| vars[0].broadcast_mul(&vars[1].reshape((2, 3, 1, 1))?)),
+        );
+    }
+    // Both of one activation: the images and their means.
+    check(
+        &[sample(&[2, 3, 4, 5], "x")],
+        |x, _| op::gate(x, &op::global_avg_pool2d(x)?, &saver(), &saver()),
+        Some(&|vars: &[Var]| vars[0].broadcast_mul(&vars[0].mean_keepdim(3)?.mean_keepdim(2)?)),
+    );
+    let x = enter(&sample(&[2, 3, 4, 5], "x")).unwrap();
+    let misfit = enter(&sample(&[2, 4], "gate")).unwrap();
+    let error = op::gate(&x, &misfit, &saver(), &saver()).err().unwrap().to_string();
+    assert!(error.contains("gates (N,C) expected"), "{error}");
+}
+
+#[test]
+fn stochastic_depth() {
+    let input = sample(&[40, 2, 3], "x");
+    let drop = |x: &Activation| op::stochastic_depth(x, 0.3, &layer(LayerKind::Dropout));
+    check(std::slice::from_ref(&input), |x, _| drop(x), None);
+    let y = drop(&enter(&input).unwrap()).unwrap();
+    assert_eq!(
+        y.data().flatten_all().unwrap().to_vec1::<f64>().unwrap(),
+        drop(&enter(&input).unwrap())
+            .unwrap()
+            .data()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f64>()
+            .unwrap(),
+    );
+    let (x, y) = (input.flatten_all().unwrap(), y.data().flatten_all().unwrap());
+    let (x, y) = (x.to_vec1::<f64>().unwrap(), y.to_vec1::<f64>().unwrap());
+    let factors: Vec<f64> = x.iter().zip(&y).map(|(x, y)| y / x).collect();
+    for factors in factors.chunks(6) {
+        assert!(factors.iter().all(|factor| (factor - factors[0]).abs() < 1e-12), "whole samples");
+        assert!(factors[0] == 0.0 || (factors[0] - 1.0 / 0.7).abs() < 1e-12);
+    }
+    let dropped = factors.chunks(6).filter(|factors| factors[0] == 0.0).count();
+    assert!((4..=22).contains(&dropped), "{dropped} of 40");
+    let evaluated = Activation::from_tensor(&input, &Pass::evaluation()).unwrap();
+    assert_eq!(drop(&evaluated).unwrap().data().id(), evaluated.data().id());
+    assert!(
+        op::stochastic_depth(&enter(&input).unwrap(), 1.0, &layer(LayerKind::Dropout)).is_err()
     );
 }
 

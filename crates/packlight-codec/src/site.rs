@@ -55,6 +55,8 @@ pub enum Op<'a> {
     Relu,
     /// A softmax saves its output for the gradient of its input.
     Softmax,
+    /// A logistic function saves its output for the gradient of its input.
+    Sigmoid,
     /// A product of two activations saves each for the gradient of the other.
     Matmul,
     /// A checkpointed segment saves its input, from which it is computed again.

@@ -43,6 +43,30 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     if size == 0.0 { gap } else { gap / size }
 }
 
+/// The weight's gradient of a depthwise convolution of 3 x 3 taps, padded by one, with so many outputs
+/// for each channel: channel by channel, that of a convolution of stride 1 whose output gradient is 0
+/// between the pixels that the stride reaches.
+fn depthwise_weight_grad(x: &Tensor, grad: &Tensor, outputs: usize, stride: usize) -> Vec<f64> {
+    let (n, channels, h, w) = x.dims4().unwrap();
+    let (_, _, out_h, out_w) = grad.dims4().unwrap();
+    let grads = values(grad);
+    let by_channel = (0..channels).flat_map(|channel| {
+        let x = x.narrow(1, channel, 1).unwrap().contiguous().unwrap();
+        let mut spread = vec![0.0; n * outputs * h * w];
+        for (at, grad) in grads.iter().enumerate() {
+            let (plane, row, column) = (at / out_w / out_h, at / out_w % out_h, at % out_w);
+            let (sample, output) = (plane / (channels * outputs), plane % (channels * outputs));
+            if output / outputs == channel {
+                let plane = sample * outputs + output % outputs;
+                spread[(plane * h + row * stride) * w + column * stride] = *grad;
+            }
+        }
+        let spread = Tensor::from_vec(spread, (n, outputs, h, w), &Device::Cpu).unwrap();
+        conv2d_weight_grad(&x, &spread)
+    });
+    by_channel.collect()
+}
+
 /// What signs expand the weight's gradient by.
 fn expansion(name: &str) -> f64 {
     if !(name.starts_with("asa") || name.starts_with("alt")) {
@@ -146,6 +170,39 @@ proptest! {
         let found = gradient(&*packed, op, &grad).unwrap();
         prop_assert_eq!(found.dims(), &weight_shape);
         let expected = conv2d_weight_grad(&restored, &grad);
+        prop_assert!(listed(OWN_WEIGHT_GRADIENT, name) || near(name, &found, expected), "{name}");
+    }
+
+    /// A depthwise convolution with its own taps for each channel, and one with two outputs for each.
+    #[test]
+    fn images_of_a_depthwise_convolution(
+        name in names(), dtype in dtypes(),
+        n in 1usize..3, c in 1usize..6, outputs in 1usize..3, h in 1usize..10, w in 1usize..10,
+        stride in 1usize..3, seed in 0u64..50,
+    ) {
+        let codec = parse(name).unwrap();
+        let x = sample(&[n, c, h, w], seed).to_dtype(dtype).unwrap();
+        let geometry = Conv2dGeometry { stride: (stride, stride), groups: c, ..geometry() };
+        let weight_shape = [c * outputs, 1, 3, 3];
+        let op = asked::conv2d(&weight_shape, &geometry);
+        let packed = pack(&*codec, &x, AxisLayout::Images, op);
+        if refused(&*codec, &x, AxisLayout::Images, op) {
+            let error = packed.err().map(|error| error.to_string());
+            let said = format!("codec `{name}`");
+            prop_assert!(error.is_some_and(|error| error.starts_with(&said)));
+            return Ok(());
+        }
+        let packed = packed.unwrap();
+        prop_assert!(predicted(&*codec, &*packed, &x, AxisLayout::Images, op));
+        if listed(NO_VALUES, name) {
+            return Ok(());
+        }
+        let restored = packed.unpack().unwrap();
+        let size = geometry.output_size((h, w), (3, 3)).unwrap();
+        let grad = sample(&[n, c * outputs, size.0, size.1], seed + 1).to_dtype(dtype).unwrap();
+        let found = gradient(&*packed, op, &grad).unwrap();
+        prop_assert_eq!(found.dims(), &weight_shape);
+        let expected = depthwise_weight_grad(&restored, &grad, outputs, stride);
         prop_assert!(listed(OWN_WEIGHT_GRADIENT, name) || near(name, &found, expected), "{name}");
     }
 

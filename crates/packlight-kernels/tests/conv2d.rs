@@ -163,6 +163,30 @@ proptest! {
     }
 }
 
+/// Cases with one input and one output in each group.
+fn depthwise_cases() -> impl Strategy<Value = Case> {
+    let pair = |low: usize, high: usize| (low..=high, low..=high);
+    (1usize..4, 1usize..6, pair(1, 25), pair(1, 7), pair(1, 4), pair(0, 5), pair(1, 3))
+        .prop_map(|(batch, groups, size, kernel, stride, padding, dilation)| Case {
+            input: [batch, groups, size.0, size.1],
+            weight: [groups, 1, kernel.0, kernel.1],
+            geometry: Conv2dGeometry { stride, padding, dilation, groups },
+        })
+        .prop_filter("the kernel fits", |case| {
+            let g = &case.geometry;
+            g.dilation.0 * (case.weight[2] - 1) < case.input[2] + 2 * g.padding.0
+                && g.dilation.1 * (case.weight[3] - 1) < case.input[3] + 2 * g.padding.1
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    #[test]
+    fn every_pass_of_a_depthwise_convolution_is_the_sum_that_defines_it(case in depthwise_cases()) {
+        check(&case);
+    }
+}
+
 #[test]
 fn sizes_that_need_several_bands_pieces_and_samples_at_once() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
@@ -233,13 +257,17 @@ fn one_thread_and_many_give_the_same_bits() {
     // Few channels are taken directly, many by way of fewer multiplications, cut by samples or, with
     // fewer tiles than channels, by channels.
     for (channels, side) in [(24, 20), (56, 20), (64, 6)] {
-        same_bits(channels, side, &geometry);
+        same_bits(channels, side, [channels + 8, channels, 3, 3], &geometry);
+    }
+    for stride in [(1, 1), (2, 2)] {
+        let depthwise = Conv2dGeometry { groups: 24, stride, ..geometry };
+        same_bits(24, 20, [24, 1, 3, 3], &depthwise);
     }
 }
 
-fn same_bits(channels: usize, side: usize, geometry: &Conv2dGeometry) {
+fn same_bits(channels: usize, side: usize, weight: [usize; 4], geometry: &Conv2dGeometry) {
     let x = sample(&[8, channels, side, side], "x").to_dtype(DType::F32).unwrap();
-    let w = sample(&[channels + 8, channels, 3, 3], "w").to_dtype(DType::F32).unwrap();
+    let w = sample(&weight, "w").to_dtype(DType::F32).unwrap();
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {

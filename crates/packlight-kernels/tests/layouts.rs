@@ -22,8 +22,8 @@ use packlight_kernels::softmax::{self, Visible};
 use packlight_kernels::{
     Result, accumulate, argmax, avg_pool2d, batch_norm, bit_mask, block_pool, dither, dropout, fp8,
     gelu, gelu_tanh, gram, layer_norm, linear, mean_axis, mode_product, nearest_line,
-    orthonormalise, permute, relu, sign, silu, square, step_derivative, subsample, symmetric_eigen,
-    top_k,
+    orthonormalise, permute, plane_scale, relu, relu6, sigmoid, sign, silu, square,
+    step_derivative, subsample, symmetric_eigen, top_k,
 };
 
 /// An input of this shape: normal numbers, or integers below a bound.
@@ -83,6 +83,8 @@ fn layouts(x: &Tensor) -> candle_core::Result<Vec<(&'static str, Tensor)>> {
 type Kernel = fn(&[Tensor]) -> Result<Vec<Tensor>>;
 
 const IMAGES: &[usize] = &[3, 4, 6, 8];
+/// The axes of `IMAGES` before each plane.
+const PLANES: &[usize] = &[3, 4];
 const TOKENS: &[usize] = &[3, 5, 8];
 const MATRIX: &[usize] = &[7, 6];
 const SAME: Conv2dGeometry =
@@ -338,6 +340,17 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     ("relu", &[Normal(TOKENS)], |x| {
         let (output, mask) = relu::forward(&x[0])?;
         Ok(vec![output, mask, relu::forward_only(&x[0])?])
+    }),
+    ("plane_scale", &[Normal(IMAGES), Normal(PLANES), Normal(IMAGES)], |x| {
+        Ok(vec![plane_scale::scale(&x[0], &x[1])?, plane_scale::products(&x[0], &x[2], PLANES)?])
+    }),
+    ("sigmoid", &[Normal(TOKENS), Normal(TOKENS)], |x| {
+        let y = sigmoid::forward(&x[0])?;
+        Ok(vec![sigmoid::backward(&x[0], &x[1])?, y])
+    }),
+    ("relu6", &[Normal(TOKENS)], |x| {
+        let (output, mask) = relu6::forward(&x[0])?;
+        Ok(vec![output, mask, relu6::forward_only(&x[0])?])
     }),
     ("relu::backward", &[Normal(TOKENS), Bytes(&[15], 256)], |x| {
         Ok(vec![relu::backward(&x[0], &x[1])?])

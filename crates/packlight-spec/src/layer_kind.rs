@@ -16,7 +16,7 @@ pub enum LayerKind {
     Activation,
     /// A ReLU, whose gradient needs one bit for each element of its input.
     Relu,
-    /// A matrix product or softmax within attention.
+    /// A matrix product or softmax within attention, or the gates of squeeze-and-excitation.
     Attention,
     /// A look-up of token embeddings.
     Embedding,

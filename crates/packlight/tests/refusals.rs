@@ -331,14 +331,17 @@ fn the_help_has_every_model_s_options_with_their_defaults() {
     let help = String::from_utf8(output.stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        "The model: resnet18, resnet34, resnet50, resnet101, resnet152, resnet20, resnet56, mlp, vit, \
-         mixer, transformer",
+        "The model: resnet18, resnet34, resnet50, resnet101, resnet152, resnet20, resnet56, \
+         mobilenet_v2, efficientnet_b0, mcunet, mlp, vit, mixer, transformer",
         "--width <VALUE> Channels of the first stage [resnet18: 64, resnet34: 64, resnet50: 64, \
-         resnet101: 64, resnet152: 64, resnet20: 16, resnet56: 16]; Features of a token [vit: 192, mixer: 512, \
-         transformer: 512]",
+         resnet101: 64, resnet152: 64, resnet20: 16, resnet56: 16]; Channels of the first layer, to which \
+         all others are in proportion [mobilenet_v2: 32, efficientnet_b0: 32, mcunet: 16]; Features of a token \
+         [vit: 192, mixer: 512, transformer: 512]",
         "--hidden <VALUE> Sizes of the hidden layers, as in 128,64 [mlp: 128]",
-        "[resnet18: cifar, resnet34: cifar, resnet50: cifar, resnet101: cifar, resnet152: cifar]",
-        "--dropout <VALUE> Share of the features that training drops [transformer: 0.1]",
+        "[resnet18: cifar, resnet34: cifar, resnet50: cifar, resnet101: cifar, resnet152: cifar, \
+         mobilenet_v2: cifar, efficientnet_b0: cifar, mcunet: cifar]",
+        "--dropout <VALUE> Share of the features that training drops [mobilenet_v2: 0.2, \
+         efficientnet_b0: 0.2, transformer: 0.1]",
     ] {
         assert!(help.contains(words), "`{words}` is missing in: {help}");
     }

@@ -1,5 +1,6 @@
 //! The gradient of the weight from a dense input.
 
+use super::depthwise::{Depthwise, Input};
 use super::grid::Grid;
 use super::planes::side_by_side;
 use super::problem::Problem;
@@ -11,6 +12,9 @@ use crate::par_vec::build;
 
 /// The gradient of the weight from the dense `input`.
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
+    if let Some(depthwise) = Depthwise::of(problem) {
+        return depthwise.weight_grad(Input::Dense(input), grad);
+    }
     let grid = Grid::forward(problem);
     let sample_in = problem.in_channels * problem.pixels();
     // If every task reads all samples, they are laid out once for all tasks.

@@ -10,11 +10,13 @@
 //!
 //! These sums are computed directly, over an image laid out so that each tap reads the whole image
 //! at another offset (`grid.rs`). The output and the input's gradient of 3 x 3 taps at stride 1 use
-//! Winograd's method, which takes fewer multiplications (`winograd/`).
+//! Winograd's method, which takes fewer multiplications (`winograd/`). Depthwise convolutions have
+//! loops along pixels (`depthwise.rs`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dense;
+mod depthwise;
 mod grid;
 pub(crate) mod planes;
 mod pooled;

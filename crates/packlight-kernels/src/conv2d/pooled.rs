@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::depthwise::{Depthwise, Input};
 use super::planes::side_by_side;
 use super::problem::Problem;
 use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
@@ -27,6 +28,9 @@ pub(super) fn weight_grad<T: Element>(
     block: usize,
     grad: &[T],
 ) -> Vec<T> {
+    if let Some(depthwise) = Depthwise::of(problem) {
+        return depthwise.weight_grad(Input::Pooled(pooled, block), grad);
+    }
     let blocks = Blocks::new(problem, block);
     let (together, sample_in) = (blocks.samples(problem), problem.in_channels * blocks.count());
     weight_grad_of(problem, together, (pooled, sample_in), grad, |pooled, grad, first, result| {

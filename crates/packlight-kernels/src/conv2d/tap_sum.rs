@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::depthwise::Depthwise;
 use super::grid::{Grid, Part};
 use super::planes::Planes;
 use super::problem::{Problem, Side};
@@ -31,6 +32,9 @@ pub(super) fn forward<T: Element>(
     weight: &[T],
     bias: Option<&[T]>,
 ) -> Vec<T> {
+    if let Some(depthwise) = Depthwise::of(problem) {
+        return depthwise.forward(input, weight, bias);
+    }
     if let Some(winograd) = Winograd::forward(problem) {
         return winograd.apply(input, weight, bias);
     }
@@ -43,6 +47,9 @@ pub(super) fn forward<T: Element>(
 
 /// The gradient of a convolution's input.
 pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]) -> Vec<T> {
+    if let Some(depthwise) = Depthwise::of(problem) {
+        return depthwise.input_grad(grad, weight);
+    }
     if let Some(winograd) = Winograd::backward(problem) {
         return winograd.apply(grad, weight, None);
     }

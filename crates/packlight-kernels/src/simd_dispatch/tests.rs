@@ -15,7 +15,7 @@ use crate::quantise::{Bits, Grouping};
 use crate::rng::{Key, Purpose};
 use crate::{
     Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gelu_tanh,
-    gram, largest, layer_norm, linear, quantise, relu, sign, silu,
+    gram, largest, layer_norm, linear, plane_scale, quantise, relu, relu6, sigmoid, sign, silu,
 };
 
 thread_local! {
@@ -84,6 +84,19 @@ const SAME: &[(&str, Kernel)] = &[
         let grad = relu::backward(&sample(&[1003], "g", dtype), &mask)?;
         Ok(vec![output, mask, grad])
     }),
+    ("plane_scale", |dtype| {
+        let (x, g) = (sample(&[3, 5, 7, 9], "x", dtype), sample(&[3, 5, 7, 9], "g", dtype));
+        let factors = sample(&[3, 5], "f", dtype);
+        Ok(vec![plane_scale::scale(&x, &factors)?, plane_scale::products(&x, &g, &[3, 5])?])
+    }),
+    ("sigmoid", |dtype| {
+        let y = sigmoid::forward(&(sample(&[1003], "x", dtype) * 30.0)?)?;
+        Ok(vec![sigmoid::backward(&y, &sample(&[1003], "g", dtype))?, y])
+    }),
+    ("relu6", |dtype| {
+        let (output, mask) = relu6::forward(&(sample(&[1003], "x", dtype) * 5.0)?)?;
+        Ok(vec![output, mask])
+    }),
     ("gelu", |dtype| {
         let x = (sample(&[1003], "x", dtype) * 5.0)?;
         Ok(vec![gelu::forward(&x)?, gelu::backward(&x, &sample(&[1003], "g", dtype))?])
@@ -109,6 +122,19 @@ const SAME: &[(&str, Kernel)] = &[
     ("bias_grad", |dtype| {
         let images = conv2d::bias_grad(&sample(&[3, 5, 31, 37], "g", dtype))?;
         Ok(vec![linear::bias_grad(&sample(&[300, 77], "g", dtype))?, images])
+    }),
+    ("conv2d, depthwise", |dtype| {
+        let (x, w) = (sample(&[3, 5, 21, 23], "x", dtype), sample(&[5, 1, 5, 5], "w", dtype));
+        let geometry = Conv2dGeometry {
+            stride: (2, 2),
+            padding: (2, 2),
+            groups: 5,
+            ..Conv2dGeometry::default()
+        };
+        let output = conv2d::forward(&x, &w, None, &geometry)?;
+        let by_input = conv2d::input_grad(&output, &w, x.dims(), &geometry)?;
+        let by_weight = conv2d::weight_grad(&x, &output, w.dims(), &geometry)?;
+        Ok(vec![output, by_input, by_weight])
     }),
     ("fp8", |dtype| {
         let (codes, scale) = fp8::pack(&sample(&[1003], "x", dtype))?;

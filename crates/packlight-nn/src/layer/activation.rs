@@ -30,6 +30,27 @@ impl Module for Relu {
     }
 }
 
+/// `min(max(x, 0), 6)`; saves one bit per element.
+pub struct Relu6 {
+    save_point: Arc<SavePoint>,
+}
+
+impl Relu6 {
+    /// Makes the layer; it has no parameters.
+    ///
+    /// # Errors
+    /// Returns an error if the name is taken.
+    pub fn new(builder: &Builder) -> Result<Self> {
+        Ok(Self { save_point: builder.save_point(LayerKind::Relu)? })
+    }
+}
+
+impl Module for Relu6 {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        Ok(op::relu6(x, &self.save_point)?)
+    }
+}
+
 /// `x` times the standard normal distribution function of `x`, in its exact form (Hendrycks and
 /// Gimpel, 2016).
 pub struct Gelu {

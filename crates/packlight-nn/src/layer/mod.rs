@@ -17,13 +17,14 @@ mod linear;
 mod max_pool2d;
 mod patch_embedding;
 mod sequential;
+mod squeeze_excitation;
 
-pub use activation::{Gelu, GeluTanh, Nonlinearity, Relu, Silu};
+pub use activation::{Gelu, GeluTanh, Nonlinearity, Relu, Relu6, Silu};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use cross_entropy::CrossEntropy;
-pub use dropout::Dropout;
+pub use dropout::{Dropout, StochasticDepth};
 pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardConfig};
 pub use layer_norm::LayerNorm;
@@ -32,6 +33,7 @@ pub use linear::{Linear, LinearConfig};
 pub use max_pool2d::MaxPool2d;
 pub use patch_embedding::PatchEmbedding;
 pub use sequential::{Flatten, GlobalAvgPool2d, Sequential};
+pub use squeeze_excitation::SqueezeExcitation;
 
 use candle_core::Tensor;
 use packlight_autograd::{Activation, Pass};

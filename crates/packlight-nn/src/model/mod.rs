@@ -1,12 +1,16 @@
 //! Models that a study can name: a file for each, or for each family, and a line in [`MODELS`].
 
 mod architecture;
+mod efficientnet;
 mod facts;
 mod gpt;
 mod inputs;
+mod inverted;
 mod list;
+mod mcunet;
 mod mixer;
 mod mlp;
+mod mobilenet;
 mod options;
 mod patches;
 mod residual;
@@ -22,12 +26,15 @@ use packlight_autograd::{Activation, Pass, SavePoint};
 use packlight_spec::differences;
 
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
+pub use efficientnet::EfficientnetB0;
 pub use facts::DataFacts;
 pub use gpt::Gpt;
 pub use inputs::Inputs;
 pub use list::{Entry, find, models, register};
+pub use mcunet::Mcunet;
 pub use mixer::Mixer;
 pub use mlp::Mlp;
+pub use mobilenet::MobilenetV2;
 pub use options::{Key, Options};
 pub use resnet::{Resnet18, Resnet20, Resnet34, Resnet50, Resnet56, Resnet101, Resnet152, Stem};
 pub use spec::ModelSpec;
@@ -47,6 +54,9 @@ pub const MODELS: &[Entry] = &[
     Entry::of::<Resnet152>(),
     Entry::of::<Resnet20>(),
     Entry::of::<Resnet56>(),
+    Entry::of::<MobilenetV2>(),
+    Entry::of::<EfficientnetB0>(),
+    Entry::of::<Mcunet>(),
     Entry::of::<Mlp>(),
     Entry::of::<Vit>(),
     Entry::of::<Mixer>(),

@@ -10,13 +10,15 @@ use super::residual::{BlockKind, Family, ResNet, ShortcutKind};
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::{Builder, Fan, MemoryStrategy, Result, options};
 
-/// What a ResNet begins with.
+/// What a convolutional network begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stem {
-    /// A 3x3 convolution of stride 1, for small images.
+    /// A 3x3 convolution of stride 1, for small images; the first stage of stride 2 of a mobile
+    /// network has stride 1, too.
     Cifar,
-    /// A 7x7 convolution of stride 2 and a 3x3 max-pool of stride 2, as in torchvision.
+    /// As in torchvision: a 7x7 convolution of stride 2 and a 3x3 max-pool of stride 2, or a 3x3
+    /// convolution of stride 2 in a mobile network.
     Imagenet,
 }
 
