@@ -33,7 +33,7 @@ fn peak(mut f: impl FnMut()) -> usize {
 #[test]
 fn a_step_holds_two_of_the_largest_activations_and_no_gradients_of_parameters() {
     let stem = Stem::Imagenet;
-    let spec = ModelSpec::new(Resnet18 { width: WIDTH, stem, ..Resnet18::default() });
+    let spec = ModelSpec::new(Resnet18 { width: WIDTH, stem });
     let spec = spec.for_images(3, SIZE, 10).unwrap();
     let plan = Plan::parse("default=q2,norm=q2").unwrap();
     let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu).unwrap();

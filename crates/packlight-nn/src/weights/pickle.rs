@@ -169,12 +169,12 @@ impl<'a> Reader<'a> {
                 b')' => self.push(Object::Tuple(Vec::new()))?,
                 0x85..=0x87 => self.tuple(usize::from(operation - 0x84))?,
                 b't' => {
-                    let items = self.to_mark()?;
+                    let items = self.down_to_mark()?;
                     self.push(Object::Tuple(items))?;
                 }
                 b']' => self.push(Object::List(Vec::new()))?,
                 b'l' => {
-                    let items = self.to_mark()?;
+                    let items = self.down_to_mark()?;
                     self.push(Object::List(items))?;
                 }
                 b'a' => {
@@ -182,12 +182,12 @@ impl<'a> Reader<'a> {
                     self.append(vec![item])?;
                 }
                 b'e' => {
-                    let items = self.to_mark()?;
+                    let items = self.down_to_mark()?;
                     self.append(items)?;
                 }
                 b'}' => self.push(Object::Dict(Vec::new()))?,
                 b'd' => {
-                    let items = pairs(self.to_mark()?)?;
+                    let items = pairs(self.down_to_mark()?)?;
                     self.push(Object::Dict(items))?;
                 }
                 b's' => {
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
                     self.set(vec![(key, value)])?;
                 }
                 b'u' => {
-                    let items = pairs(self.to_mark()?)?;
+                    let items = pairs(self.down_to_mark()?)?;
                     self.set(items)?;
                 }
                 b'c' => {
@@ -303,7 +303,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The objects above the last mark, which is removed with them.
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    fn down_to_mark(&mut self) -> Result<Vec<Id>, String> {
         let mut items = Vec::new();
         loop {
             match self.stack.pop() {
