@@ -5,6 +5,7 @@ pub(crate) mod codecs;
 pub(crate) mod eval;
 pub(crate) mod grads;
 pub(crate) mod plan;
+mod planned;
 pub(crate) mod plans;
 pub(crate) mod report;
 pub(crate) mod run;
