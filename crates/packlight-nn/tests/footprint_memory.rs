@@ -39,7 +39,8 @@ fn planning_takes_almost_no_memory() {
             let taken = allocator::peak() - before;
             let of = format!("{} with `{plan}`", spec.name());
             assert!(taken < 4 * parameters + MOST, "{of}: {} MiB", taken >> 20);
-            assert!(footprint.kept().total() > 10 * MOST, "{of}");
+            // An MLP keeps no more than its inputs and a few features.
+            assert!(footprint.kept().total() > MOST || entry.name() == "mlp", "{of}");
         }
     }
 }
