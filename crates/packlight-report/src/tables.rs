@@ -149,8 +149,8 @@ fn epochs(study: &Study) -> PolarsResult<DataFrame> {
         train_loss: values[0],
         train_accuracy: values[1],
         test_loss: values[2],
-        test_accuracy: values[3],
         test_perplexity: *perplexity,
+        test_accuracy: values[3],
     )
 }
 
