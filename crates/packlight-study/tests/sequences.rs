@@ -113,8 +113,8 @@ fn a_language_model_learns_a_text_and_its_perplexity_is_recorded() {
         let losses: Vec<_> = losses.collect();
         assert_eq!(losses.len(), 3);
         assert!(losses.iter().all(|(loss, perplexity)| *perplexity == Some(loss.exp())));
-        // Of thirteen characters, nearly always the right one.
-        assert!(losses[2].0 < 0.5 && losses[2].0 < losses[0].0, "{losses:?}");
+        // Of thirteen characters, nearly always the right one; chance would lose 2.6.
+        assert!(losses[2].0 < 0.5, "{losses:?}");
         assert!(accuracies(dir.path(), run)[2] > 0.8);
     }
     let manifest = Manifest::read(&dir.path().join(RUNS).join("none-seed0")).unwrap();
