@@ -36,7 +36,8 @@ pub struct CollectionSummary {
 /// compares them into `folder`.
 ///
 /// # Errors
-/// Returns an error if no study has runs or scores of single layers, a folder cannot be read or a file cannot be written.
+/// Returns an error if no study has runs or scores of single layers, a folder cannot be read or a file
+/// cannot be written.
 pub fn write_collection(collection: &Collection, folder: &Path) -> Result<CollectionSummary> {
     let (mut studies, mut missing, mut only_layers) = (Vec::new(), Vec::new(), Vec::new());
     let (mut columns, mut networks, mut sections) = (Vec::new(), Vec::new(), Vec::new());

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::layout::STUDY;
 use crate::{Error, Result};
 
-/// A file, safetensors or a state dict of `torch.save`, with all parameters and running statistics of a model, under PyTorch's names.
+/// A file, safetensors or a state dict of `torch.save`, with all parameters and running statistics of a
+/// model, under PyTorch's names.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub struct Pretrained {
