@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use common::{RUNS, STUDY, folder_from, json, packlight, run, stderr, study, study_of_images};
+use common::{
+    RUNS, STUDY, finished_study, folder_from, json, packlight, run, stderr, study, study_of_images,
+};
 use packlight::nn::model::Resnet18;
 use packlight::nn::{Model, ModelSpec, weights};
 use packlight::record::{Record, read_log};
@@ -68,8 +70,7 @@ fn the_weights_of_a_run_are_enough_to_get_the_accuracy_that_its_records_say() {
 
 #[test]
 fn a_flag_that_contradicts_the_weights_is_an_error_that_names_both() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let folder = dir.path().join("runs").join(RUNS[0]);
     for (flags, words) in [
         (&["--model", "mlp"][..], &["--model mlp contradicts", "which says model resnet18"][..]),

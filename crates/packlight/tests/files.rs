@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use candle_core::{DType, Device, Tensor};
-use common::{RUNS, STUDY, json, packlight, records, run, stderr, study};
+use common::{RUNS, STUDY, finished_study, json, packlight, records, run, stderr};
 use packlight::nn::model::Mlp;
 use packlight::nn::{Model, ModelSpec, weights};
 
@@ -65,8 +65,7 @@ fn gradients_go_through_links_and_to_devices() {
 
 #[test]
 fn several_reports_at_once_all_succeed() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let reports: Vec<_> = (0..4)
         .map(|_| {
             let mut report = packlight(["report"]);
@@ -87,8 +86,7 @@ fn several_reports_at_once_all_succeed() {
 
 #[test]
 fn what_a_killed_process_left_half_written_goes_when_the_run_goes_on() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let folder = dir.path().join("runs").join(RUNS[0]);
     let manifest = folder.join("manifest.json");
     let text = std::fs::read_to_string(&manifest).unwrap();
@@ -103,8 +101,7 @@ fn what_a_killed_process_left_half_written_goes_when_the_run_goes_on() {
 
 #[test]
 fn a_report_that_cannot_be_written_says_where_and_leaves_nothing() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     std::fs::write(dir.path().join("figures"), "a file in the way").unwrap();
     let output = packlight(["report"]).arg(dir.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -135,8 +132,7 @@ fn folders_whose_names_are_no_unicode_are_as_good_as_others() {
 
 #[test]
 fn a_run_whose_manifest_cannot_be_looked_at_is_left_as_it_is() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let before = records(dir.path());
     let manifest = dir.path().join("runs").join(RUNS[0]).join("manifest.json");
     std::fs::remove_file(&manifest).unwrap();

@@ -8,8 +8,9 @@ mod common;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{STUDY, packlight, records, run, stderr, study};
+use common::{STUDY, packlight, records, run, stderr, study, timed_study};
 use packlight::kernels::rng::{Key, Purpose};
+use packlight::record::Timings;
 
 const KILLS: u32 = 20;
 
@@ -23,18 +24,21 @@ fn chained() -> String {
 fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
     let text = chained();
     let whole = study(&text);
-    let begun = Instant::now();
     let output = run(whole.path());
-    let mut took = begun.elapsed();
     assert!(output.status.success(), "{}", stderr(&output));
     let expected = records(whole.path());
     assert!(expected.iter().all(|records| !records.is_empty()));
+    let again = timed_study(&text, whole.path());
+    let begun = Instant::now();
+    run(again.path());
+    let mut took = begun.elapsed();
+    assert!(records(again.path()) == expected);
 
     let mut random = Key::new(0, Purpose::Sample).stream();
     let mut killed = 0;
     for kill in 0..KILLS {
         let after = took.mul_f64((f64::from(kill) + random.uniform()) / f64::from(KILLS));
-        let dir = study(&text);
+        let dir = timed_study(&text, whole.path());
         match run_and_kill(dir.path(), after) {
             true => killed += 1,
             // The machine has become faster, as when other tests have ended.
@@ -51,12 +55,34 @@ fn killed_at_random_points_and_resumed_it_ends_with_the_same_records() {
 fn killed_again_and_again_it_still_comes_to_the_same_end() {
     let whole = study(STUDY);
     run(whole.path());
-    let dir = study(STUDY);
+    let dir = timed_study(STUDY, whole.path());
     let mut patience = Duration::from_millis(60);
     while run_and_kill(dir.path(), patience) {
         patience += Duration::from_millis(30);
     }
     assert!(records(dir.path()) == records(whole.path()));
+}
+
+#[test]
+fn killed_between_two_plans_that_it_times_it_keeps_what_it_has() {
+    let dir = study(STUDY);
+    let mut child = packlight(["run"])
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !dir.path().join("timings.json").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended without timings");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let kept = Timings::read(dir.path()).unwrap().plans;
+    assert_eq!(kept.len(), 1);
+    assert!(run(dir.path()).status.success());
+    let plans = Timings::read(dir.path()).unwrap().plans;
+    assert_eq!((plans.len(), &plans[0]), (2, &kept[0]));
 }
 
 /// Starts the study and kills it with -9 after a while; whether it was still running then.

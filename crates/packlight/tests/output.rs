@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{STUDY, packlight, records, run, stderr, study};
+use common::{STUDY, finished_study, packlight, records, stderr, timed_study};
 
 /// A command of every kind, on a study that has been run.
 fn commands(dir: &Path) -> Vec<Command> {
@@ -45,8 +45,7 @@ fn full() -> Stdio {
 
 #[test]
 fn a_reader_that_closes_the_pipe_ends_no_command_with_an_error() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     for mut command in commands(dir.path()) {
         let output = command.stdout(closed()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{command:?}: {}", stderr(&output));
@@ -61,8 +60,7 @@ fn a_reader_that_closes_the_pipe_ends_no_command_with_an_error() {
 #[test]
 #[cfg(target_os = "linux")]
 fn a_full_disk_under_standard_output_is_one_line_and_status_1() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     for mut command in commands(dir.path()) {
         let output = command.stdout(full()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{command:?}");
@@ -75,10 +73,9 @@ fn a_full_disk_under_standard_output_is_one_line_and_status_1() {
 
 #[test]
 fn training_goes_on_when_nobody_reads_its_progress_any_more() {
-    let expected = study(STUDY);
-    assert!(run(expected.path()).status.success());
+    let expected = finished_study();
     for read in [0, 2] {
-        let dir = study(STUDY);
+        let dir = timed_study(STUDY, expected.path());
         let (reader, writer) = std::io::pipe().unwrap();
         let mut command = packlight(["run"]);
         command.arg(dir.path()).stdout(writer.try_clone().unwrap()).stderr(writer);

@@ -8,7 +8,9 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{RUNS, STUDY, images, packlight, records, run, stderr, study, study_of_images};
+use common::{
+    RUNS, STUDY, finished_study, images, packlight, records, run, stderr, study, study_of_images,
+};
 
 /// Asserts that `packlight run` ends with 1, says `words`, and trains nothing.
 fn refused(dir: &Path, words: &[&str]) {
@@ -73,8 +75,7 @@ fn a_folder_without_a_study_is_named() {
 
 #[test]
 fn weights_to_start_from_that_are_another_model_s_are_told_by_what_differs() {
-    let first = study(STUDY);
-    assert!(run(first.path()).status.success());
+    let first = finished_study();
     let weights = first.path().join("runs").join(RUNS[0]).join("weights.safetensors");
     let text = STUDY.replace("[model]", &format!("weights = \"{}\"\n[model]", weights.display()));
     refused(
@@ -128,8 +129,7 @@ fn a_folder_of_images_belongs_to_its_study_and_says_what_it_lacks() {
 
 #[test]
 fn a_changed_study_or_changed_data_is_not_mixed_with_what_was_begun() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let before = records(dir.path());
     let change = |from, to| {
         std::fs::write(dir.path().join("study.toml"), STUDY.replacen(from, to, 1)).unwrap();
@@ -187,8 +187,7 @@ fn a_run_that_starts_from_another_names_the_key_that_changed() {
 
 #[test]
 fn finished_runs_are_left_alone_unless_they_are_to_be_overwritten() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let log = dir.path().join("runs").join(RUNS[0]).join("measurements.jsonl");
     let written = || std::fs::metadata(&log).unwrap().modified().unwrap();
     let (first, expected) = (written(), records(dir.path()));
@@ -220,8 +219,7 @@ fn a_second_process_is_refused_while_the_first_one_runs() {
 
 #[test]
 fn a_damaged_checkpoint_fails_its_run_and_the_others_go_on() {
-    let dir = study(STUDY);
-    assert!(run(dir.path()).status.success());
+    let dir = finished_study();
     let folder = dir.path().join("runs").join(RUNS[0]);
     let expected = records(dir.path());
     let manifest = std::fs::read_to_string(folder.join("manifest.json")).unwrap();

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::{STUDY, listening, records, run, stderr, study};
+use common::{STUDY, listening, records, run, stderr, study, timed_study};
 
 const CHECKPOINT: &str = "checkpoint.safetensors";
 
@@ -40,7 +40,7 @@ fn every_signal_to_stop_leaves_a_checkpoint_and_the_same_bytes_in_the_end() {
     assert!(run(whole.path()).status.success());
     let expected = records(whole.path());
     for signal in ["-INT", "-TERM", "-HUP"] {
-        let dir = study(&text);
+        let dir = timed_study(&text, whole.path());
         let child = started(listening("run"), dir.path(), CHECKPOINT);
         send(signal, &child);
         let output = child.wait_with_output().unwrap();

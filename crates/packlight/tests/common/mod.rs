@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// Two runs of twelve steps that take about a second together: convolutions, norms, momentum,
 /// augmentation, both kinds of probe, and an epoch that ends with a short batch.
@@ -71,6 +72,47 @@ pub(crate) fn listening(command: &str) -> Command {
     let mut listening = Command::new("env");
     listening.args(["--default-signal=INT,TERM,HUP", env!("CARGO_BIN_EXE_packlight"), command]);
     listening
+}
+
+/// A folder with a copy of [`STUDY`] that was run to its end, once for all tests of a file.
+pub(crate) fn finished_study() -> tempfile::TempDir {
+    static RUN: OnceLock<PathBuf> = OnceLock::new();
+    let finished = RUN.get_or_init(|| {
+        let program = std::env::current_exe().unwrap();
+        let name = format!("{}-finished", program.file_name().unwrap().display());
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&folder); // of the last time
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("study.toml"), STUDY).unwrap();
+        let output = run(&folder);
+        assert!(output.status.success(), "{}", stderr(&output));
+        folder
+    });
+    let dir = tempfile::tempdir().unwrap();
+    copy(finished, dir.path());
+    dir
+}
+
+/// Copies what is in a folder, and in its folders.
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A folder with the study that was run in `whole`, and how long its steps take: nothing is left to time
+/// there, which takes longer than the runs.
+pub(crate) fn timed_study(text: &str, whole: &Path) -> tempfile::TempDir {
+    let dir = study(text);
+    std::fs::copy(whole.join("timings.json"), dir.path().join("timings.json")).unwrap();
+    dir
 }
 
 /// Runs the study in `dir` to its end.
