@@ -194,16 +194,27 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let csv = dir.path().join("figures/sensitivity-calibration.csv");
     let csv = std::fs::read_to_string(csv).unwrap();
     assert!(csv.contains("\nallocated-0_5x,0,") && !csv.contains("none"), "{csv}");
-    // Another plan for the same budget is not mixed with the first one, which stays as it was.
-    let wider = format!("{text}{}", table.replace("\"q4\"", "\"q4\", \"q8\""));
-    std::fs::write(dir.path().join("study.toml"), wider).unwrap();
+}
+
+#[test]
+fn another_plan_for_the_same_budget_is_not_mixed_with_the_first_one() {
+    let small = STUDY
+        .replace("name = \"resnet18\"\nwidth = 4", "name = \"mlp\"\nhidden = [8, 8]")
+        .replace("pool2 = \"pool2\"\nmixed = \"layer1.*=none,default=pool4\"", "none = \"none\"");
+    let text = |codecs| format!("{small}\n[sensitivity]\ncodecs = {codecs}\nbatches = 2\n");
+    let dir = study(&text("[\"q1\"]"));
     assert!(measure(dir.path()).status.success());
+    let arguments = ["--budget", "0.2x", "--verify", "--json"];
+    let found = json(&packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap());
+    let verified = dir.path().join("verify-allocated-0_2x");
     let described = std::fs::read(verified.join("study.toml")).unwrap();
+    std::fs::write(dir.path().join("study.toml"), text("[\"q1\", \"q4\"]")).unwrap();
+    assert!(measure(dir.path()).status.success());
     let again = packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap();
     let said = stderr(&again);
     assert_eq!(again.status.code(), Some(1), "{said}");
     let command = format!(
-        "instead: packlight allocate {} --budget 0.5x --verify --json --overwrite",
+        "instead: packlight allocate {} --budget 0.2x --verify --json --overwrite",
         dir.path().display()
     );
     assert!(said.contains("the study changed since the plans of this budget"), "{said}");
