@@ -1,64 +1,95 @@
-//! One training step of ResNet-18: candle's own autograd against ours, in time and in memory.
+//! One training step of each network: exact, with its usual codec, and, for ResNet-18 on small images,
+//! by candle's own autograd.
 //!
-//! Batches of 64 images of 3 x 32 x 32; all with the same threads, as many as `RAYON_NUM_THREADS`
-//! says or the machine has.
+//! ```sh
+//! cargo bench -p packlight --bench step                      # a table of all networks
+//! cargo bench -p packlight --bench step -- --list            # their names
+//! cargo bench -p packlight --bench step -- --network vit-tiny --plan asa4 --seconds 10
+//! ```
+//!
+//! The last prints one JSON line, for scripts that set other programs beside it. All take as many threads as
+//! `RAYON_NUM_THREADS` says or the machine has.
 
 mod candle_resnet;
+mod network;
 
 use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::Optimizer;
 use candle_resnet::CandleResNet;
-use criterion::{Criterion, SamplingMode};
+use clap::Parser;
 use mimalloc::MiMalloc;
-use packlight::autograd::Pass;
+use network::{NETWORKS, Network, Step, sgd};
 use packlight::autograd::allocator::{self, Counting};
-use packlight::kernels::rng::{Key, Purpose};
-use packlight::nn::model::{Inputs, Resnet18};
-use packlight::nn::optimizer::{Sgd, SgdConfig};
-use packlight::nn::{Model, ModelSpec, Plan, Trainer};
+use packlight::nn::model::Inputs;
 
 #[global_allocator]
 static ALLOCATOR: Counting<MiMalloc> = Counting::new(MiMalloc);
 
-const BATCH: usize = 64;
-const CLASSES: usize = 10;
+/// Turns that each contestant of a table takes.
+const TURNS: usize = 9;
+/// The fewest steps whose median is printed.
+const FEWEST: usize = 5;
+
+/// Times a training step of each network.
+#[derive(Parser)]
+struct Arguments {
+    /// Print the names of the networks.
+    #[arg(long)]
+    list: bool,
+    /// Time this network alone, and print one JSON line.
+    #[arg(long)]
+    network: Option<String>,
+    /// The plan of that network.
+    #[arg(long, default_value = "none", requires = "network")]
+    plan: String,
+    /// Go on for so many seconds.
+    #[arg(long, default_value_t = 10.0, requires = "network")]
+    seconds: f64,
+    /// What cargo adds.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("{} threads", rayon::current_num_threads());
-    let mut criterion = Criterion::default().configure_from_args();
-    // With the turns that each takes for the table.
-    for (width, rounds) in [(16, 15), (64, 5)] {
-        let name = format!("resnet18 width {width}");
-        let mut group = criterion.benchmark_group(&name);
-        group.sample_size(10).sampling_mode(SamplingMode::Flat);
-        group.warm_up_time(Duration::from_millis(100));
-        group.measurement_time(Duration::from_secs(if width == 16 { 5 } else { 12 }));
-
-        let mut contestants = vec![Contestant::new("candle", candle_step(width)?)?];
-        for plan in ["none", "pool2", "pool4"] {
-            contestants.push(Contestant::new(plan, packlight_step(width, plan)?)?);
+    let arguments = Arguments::parse();
+    if arguments.list {
+        NETWORKS.iter().for_each(|network| println!("{}", network.name));
+    } else if let Some(name) = arguments.network {
+        let network = Network::named(&name)
+            .ok_or_else(|| format!("there is no network `{name}`; --list has their names"))?;
+        let mut contestant = Contestant::new("", network.step(&arguments.plan)?)?;
+        let begun = Instant::now();
+        while contestant.times.len() < FEWEST || begun.elapsed().as_secs_f64() < arguments.seconds {
+            contestant.time_step()?;
         }
-        for contestant in &mut contestants {
-            // Criterion takes ten samples at least, which for candle at this width would be minutes.
-            if contestant.name != "candle" || width == 16 {
-                let step = &mut contestant.step;
-                group.bench_function(contestant.name, |b| b.iter(|| step().is_ok()));
-            }
-        }
-        group.finish();
-        // By turns, so that whatever else the machine does falls on all of them alike.
-        for _ in 0..rounds {
-            contestants.iter_mut().try_for_each(Contestant::time_step)?;
-        }
-        print_table(&name, &contestants);
+        println!("{}", contestant.json(network, &arguments.plan));
+    } else {
+        println!("{} threads", rayon::current_num_threads());
+        NETWORKS.iter().try_for_each(compare)?;
     }
-    criterion.final_summary();
     Ok(())
 }
 
-type Step = Box<dyn FnMut() -> candle_core::Result<()>>;
+/// Prints a table of one network.
+fn compare(network: &Network) -> Result<(), Box<dyn std::error::Error>> {
+    let mut contestants = Vec::new();
+    for plan in ["none", network.usual] {
+        contestants.push(Contestant::new(plan, network.step(plan)?)?);
+    }
+    if let Some(step) = candle_step(network)? {
+        contestants.push(Contestant::new("candle", step)?);
+    }
+    // By turns, so that whatever else the machine does falls on all of them alike.
+    for _ in 0..TURNS {
+        for contestant in &mut contestants {
+            (contestant.step)()?; // finds caches and pages as another has left them
+            contestant.time_step()?;
+        }
+    }
+    print_table(network, &contestants);
+    Ok(())
+}
 
 /// One of those that are compared.
 struct Contestant {
@@ -70,7 +101,7 @@ struct Contestant {
 }
 
 impl Contestant {
-    fn new(name: &'static str, mut step: Step) -> candle_core::Result<Self> {
+    fn new(name: &'static str, mut step: Step) -> Result<Self, packlight::nn::Error> {
         step()?; // what is allocated once
         let before = allocator::live();
         allocator::reset_peak();
@@ -79,16 +110,14 @@ impl Contestant {
         Ok(Self { name, step, times: Vec::new(), peak })
     }
 
-    /// A turn: one step that finds caches and pages as another has left them, then one that is timed.
-    fn time_step(&mut self) -> candle_core::Result<()> {
-        (self.step)()?;
+    fn time_step(&mut self) -> Result<(), packlight::nn::Error> {
         let begun = Instant::now();
         (self.step)()?;
         self.times.push(begun.elapsed());
         Ok(())
     }
 
-    /// Median of the steps taken by turns, in milliseconds.
+    /// Median of its steps, in milliseconds.
     fn milliseconds(&self) -> f64 {
         1e3 * median(self.times.iter().map(Duration::as_secs_f64))
     }
@@ -98,6 +127,21 @@ impl Contestant {
         let turns = self.times.iter().zip(&other.times);
         median(turns.map(|(own, other)| own.as_secs_f64() / other.as_secs_f64()))
     }
+
+    /// What scripts read.
+    fn json(&self, network: &Network, plan: &str) -> serde_json::Value {
+        let least = self.times.iter().min().map(Duration::as_secs_f64);
+        serde_json::json!({
+            "network": network.name,
+            "plan": plan,
+            "batch": network.batch,
+            "threads": rayon::current_num_threads(),
+            "median_ms": self.milliseconds(),
+            "min_ms": least.map(|seconds| 1e3 * seconds),
+            "n": self.times.len(),
+            "peak_bytes": self.peak,
+        })
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -106,59 +150,34 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn batch() -> candle_core::Result<(Tensor, Tensor)> {
-    let mut random = Key::new(0, Purpose::Sample).stream();
-    let pixels: Vec<f32> = (0..BATCH * 3 * 32 * 32).map(|_| random.normal() as f32).collect();
-    let labels: Vec<u32> = (0..BATCH).map(|_| random.below(CLASSES as u32)).collect();
-    let images = Tensor::from_vec(pixels, (BATCH, 3, 32, 32), &Device::Cpu)?;
-    Ok((images, Tensor::from_vec(labels, BATCH, &Device::Cpu)?))
-}
-
-fn sgd(vars: Vec<Var>) -> candle_core::Result<Sgd> {
-    Sgd::new(vars, SgdConfig { lr: 1e-3, ..SgdConfig::default() })
-}
-
-fn candle_step(width: usize) -> candle_core::Result<Step> {
-    let (images, labels) = batch()?;
-    let (model, vars) = CandleResNet::new(width, CLASSES)?;
+/// The step of the same network by candle's own autograd, where there is one.
+fn candle_step(network: &Network) -> candle_core::Result<Option<Step>> {
+    let width = match network.name {
+        "resnet18-w64" => 64,
+        "resnet18-w16" => 16,
+        _ => return Ok(None),
+    };
+    let (Inputs::Images(images), labels) = network.data()? else { return Ok(None) };
+    let (model, vars) = CandleResNet::new(width, network.classes)?;
     let mut optimizer = sgd(vars)?;
-    Ok(Box::new(move || {
+    Ok(Some(Box::new(move || {
         let loss = candle_nn::loss::cross_entropy(&model.forward(&images)?, &labels)?;
-        optimizer.step(&loss.backward()?)
-    }))
+        Ok(optimizer.step(&loss.backward()?)?)
+    })))
 }
 
-fn packlight_step(width: usize, plan: &str) -> Result<Step, packlight::nn::Error> {
-    let (images, labels) = batch()?;
-    let spec = ModelSpec::new(Resnet18 { width, ..Resnet18::default() });
-    let spec = spec.for_images(3, 32, CLASSES)?;
-    let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
-    let sgd = sgd(model.parameters().vars())?;
-    let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
-    let images = Inputs::Images(images);
-    Ok(Box::new(move || {
-        let loss = |pass: &Pass| model.loss(&model.logits(&images, pass)?, &labels);
-        trainer.step(loss).map(drop).map_err(candle_core::Error::wrap)
-    }))
-}
-
-fn print_table(name: &str, contestants: &[Contestant]) {
-    let (candle, none) = (&contestants[0], &contestants[1]);
-    println!("\n{name}, batch {BATCH}, 3 x 32 x 32: one step");
-    println!(
-        "{:<8} {:>10} {:>8} {:>8} {:>12} {:>8}",
-        "", "time", "candle/", "/ none", "peak", "candle/"
-    );
+fn print_table(network: &Network, contestants: &[Contestant]) {
+    let exact = &contestants[0];
+    println!("\n{}, batch {}: one step", network.name, network.batch);
+    println!("{:<8} {:>11} {:>8} {:>13} {:>8}", "", "time", "/ none", "peak", "/ none");
     for contestant in contestants {
         println!(
-            "{:<8} {:>7.1} ms {:>8.2} {:>8.2} {:>8.1} MiB {:>8.2}",
+            "{:<8} {:>8.1} ms {:>8.2} {:>9.1} MiB {:>8.2}",
             contestant.name,
             contestant.milliseconds(),
-            candle.time_over(contestant),
-            contestant.time_over(none),
+            contestant.time_over(exact),
             contestant.peak as f64 / f64::from(1 << 20),
-            candle.peak as f64 / contestant.peak as f64,
+            contestant.peak as f64 / exact.peak as f64,
         );
     }
-    println!();
 }

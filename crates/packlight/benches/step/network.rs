@@ -1,0 +1,154 @@
+//! The networks whose steps are timed, each with the data of one batch.
+
+use candle_core::{DType, Device, Tensor, Var};
+use candle_nn::Optimizer;
+use packlight::autograd::Pass;
+use packlight::kernels::rng::{Key, Purpose, Stream};
+use packlight::nn::model::{EfficientnetB0, Gpt, Inputs, MobilenetV2, Resnet18, Stem, Vit};
+use packlight::nn::optimizer::{Sgd, SgdConfig};
+use packlight::nn::{Error, Model, ModelSpec, Plan, Trainer};
+
+/// A step of training; an error ends the benchmark.
+pub(crate) type Step = Box<dyn FnMut() -> Result<(), Error>>;
+
+/// A network, and the data that it is timed with.
+pub(crate) struct Network {
+    pub(crate) name: &'static str,
+    /// The codec that its users would take first.
+    pub(crate) usual: &'static str,
+    spec: fn() -> ModelSpec,
+    pub(crate) takes: Takes,
+    pub(crate) batch: usize,
+    /// Classes of an image, or words of a vocabulary.
+    pub(crate) classes: usize,
+}
+
+/// A sample of a batch.
+pub(crate) enum Takes {
+    /// An image of three channels and this many pixels a side.
+    Image(usize),
+    /// This many words of a text, the next of which are the targets.
+    Words(usize),
+}
+
+/// Without dropout where the same network is usually written without it.
+pub(crate) const NETWORKS: &[Network] = &[
+    Network {
+        name: "resnet18-w64",
+        usual: "pool2",
+        spec: || ModelSpec::new(Resnet18 { width: 64, ..Resnet18::default() }),
+        takes: Takes::Image(32),
+        batch: 64,
+        classes: 10,
+    },
+    Network {
+        name: "resnet18-w16",
+        usual: "pool2",
+        spec: || ModelSpec::new(Resnet18 { width: 16, ..Resnet18::default() }),
+        takes: Takes::Image(32),
+        batch: 64,
+        classes: 10,
+    },
+    Network {
+        name: "resnet18-imagenet64",
+        usual: "pool2",
+        spec: || ModelSpec::new(Resnet18 { width: 64, stem: Stem::Imagenet }),
+        takes: Takes::Image(64),
+        batch: 32,
+        classes: 1000,
+    },
+    Network {
+        name: "vit-tiny",
+        usual: "asa4",
+        spec: || ModelSpec::new(Vit { depth: 6, ..Vit::default() }),
+        takes: Takes::Image(32),
+        batch: 64,
+        classes: 10,
+    },
+    Network {
+        name: "mobilenetv2-w05",
+        usual: "q2",
+        spec: || ModelSpec::new(MobilenetV2 { width: 16, dropout: 0.0, ..MobilenetV2::default() }),
+        takes: Takes::Image(32),
+        batch: 64,
+        classes: 10,
+    },
+    Network {
+        name: "lm-256x4",
+        usual: "mesa",
+        spec: || {
+            ModelSpec::new(Gpt {
+                width: 256,
+                depth: 4,
+                heads: 4,
+                context: 128,
+                dropout: 0.0,
+                ..Gpt::default()
+            })
+        },
+        takes: Takes::Words(128),
+        batch: 16,
+        classes: 1024,
+    },
+    Network {
+        name: "efficientnet-b0-64",
+        usual: "q2",
+        spec: || {
+            ModelSpec::new(EfficientnetB0 { stem: Stem::Imagenet, ..EfficientnetB0::default() })
+        },
+        takes: Takes::Image(64),
+        batch: 32,
+        classes: 100,
+    },
+];
+
+impl Network {
+    /// The network of this name.
+    pub(crate) fn named(name: &str) -> Option<&'static Self> {
+        NETWORKS.iter().find(|network| network.name == name)
+    }
+
+    /// A step with SGD and momentum of the network with this plan, on one batch.
+    pub(crate) fn step(&self, plan: &str) -> Result<Step, Error> {
+        let spec = match self.takes {
+            Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
+            Takes::Words(_) => (self.spec)().for_text(self.classes)?,
+        };
+        let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
+        let (inputs, targets) = self.data()?;
+        let sgd = sgd(model.parameters().vars())?;
+        let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
+        Ok(Box::new(move || {
+            let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &targets);
+            trainer.step(loss).map(drop)
+        }))
+    }
+
+    /// A batch at random.
+    pub(crate) fn data(&self) -> candle_core::Result<(Inputs, Tensor)> {
+        let mut random = Key::new(0, Purpose::Sample).stream();
+        let (batch, classes) = (self.batch, self.classes);
+        let words = |random: &mut Stream, shape: &[usize]| {
+            let count = shape.iter().product::<usize>();
+            let words: Vec<u32> = (0..count).map(|_| random.below(classes as u32)).collect();
+            Tensor::from_vec(words, shape, &Device::Cpu)
+        };
+        Ok(match self.takes {
+            Takes::Image(side) => {
+                let shape = (batch, 3, side, side);
+                let pixels = (0..batch * 3 * side * side).map(|_| random.normal() as f32);
+                let images = Tensor::from_vec(pixels.collect(), shape, &Device::Cpu)?;
+                (Inputs::Images(images), words(&mut random, &[batch])?)
+            }
+            Takes::Words(length) => {
+                let text = words(&mut random, &[batch, length])?;
+                (Inputs::Text(text), words(&mut random, &[batch, length])?)
+            }
+        })
+    }
+}
+
+/// The optimizer of all steps.
+pub(crate) fn sgd(vars: Vec<Var>) -> candle_core::Result<Sgd> {
+    Sgd::new(vars, SgdConfig { lr: 1e-3, ..SgdConfig::default() })
+}
