@@ -47,12 +47,15 @@ type Op = fn(&Activation) -> Result<Activation>;
 
 #[test]
 fn what_leaves_the_axes_where_they_are_passes_their_meaning_on() {
-    let same: [(&str, Op); 12] = [
+    let same: [(&str, Op); 15] = [
         ("add", |x| op::add(x, x)),
         ("scale", |x| op::scale(x, 2.0)),
         ("slice", |x| op::slice(x, 1, 0..2)),
         ("relu", |x| op::relu(x, &layer(LayerKind::Relu, "none"))),
         ("sigmoid", |x| op::sigmoid(x, &layer(LayerKind::Attention, "none"))),
+        ("tanh", |x| op::tanh(x, &layer(LayerKind::Activation, "none"))),
+        ("pad", |x| op::pad(x, 1, 2)),
+        ("roll", |x| op::roll(x, 1, 2)),
         ("stochastic_depth", |x| op::stochastic_depth(x, 0.5, &layer(LayerKind::Dropout, "none"))),
         ("relu6", |x| op::relu6(x, &layer(LayerKind::Relu, "none"))),
         ("gelu", |x| op::gelu(x, &layer(LayerKind::Activation, "none"))),

@@ -270,6 +270,60 @@ fn sigmoid() {
 }
 
 #[test]
+fn tanh() {
+    check(
+        &[(sample(&[3, 7], "x") * 3.0).unwrap()],
+        |x, _| op::tanh(x, &layer(LayerKind::Activation)),
+        Some(&|vars: &[Var]| vars[0].tanh()),
+    );
+}
+
+#[test]
+fn pad() {
+    for (axis, behind) in [(0, 2), (1, 1), (2, 3), (1, 0)] {
+        check(
+            &[sample(&[2, 3, 4], "x")],
+            |x, _| op::pad(x, axis, behind),
+            Some(&|vars: &[Var]| vars[0].pad_with_zeros(axis, 0, behind)),
+        );
+    }
+    assert!(op::pad(&enter(&sample(&[2, 3], "x")).unwrap(), 2, 1).is_err());
+}
+
+#[test]
+fn roll() {
+    for (axis, by) in [(0, 1), (1, 2), (2, 5), (2, 0)] {
+        check(
+            &[sample(&[2, 3, 4], "x")],
+            |x, _| op::roll(x, axis, by),
+            Some(&|vars: &[Var]| vars[0].roll(by as i32, axis)),
+        );
+    }
+    assert!(op::roll(&enter(&sample(&[2, 3], "x")).unwrap(), 2, 1).is_err());
+}
+
+#[test]
+fn relative_bias() {
+    let index = Tensor::new(&[[0u32, 3], [3, 1], [4, 0]], &Device::Cpu).unwrap();
+    let mask = (sample(&[2, 3, 2], "mask") * 5.0).unwrap();
+    check(
+        &[sample(&[4, 3, 3, 2], "x"), sample(&[5, 3], "table")],
+        |x, vars| op::relative_bias(x, &vars[1], &index, &mask),
+        Some(&|vars: &[Var]| {
+            let bias = vars[1].index_select(&index.flatten_all()?, 0)?.reshape((3, 2, 3))?;
+            let bias = bias.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?;
+            let windows = Tensor::cat(&[&mask, &mask], 0)?.unsqueeze(1)?;
+            vars[0].broadcast_add(&bias)?.broadcast_add(&windows)
+        }),
+    );
+    let x = enter(&sample(&[4, 3, 3, 2], "x")).unwrap();
+    let of = |shape: &[usize]| sample(shape, "other");
+    for (table, mask) in [([5, 2], [2, 3, 2]), ([5, 3], [3, 3, 2]), ([5, 3], [2, 2, 3])] {
+        assert!(op::relative_bias(&x, &of(&table), &index, &of(&mask)).is_err());
+    }
+}
+
+#[test]
 fn gate() {
     let saver = || layer(LayerKind::Attention);
     for gates in [&[2, 3][..], &[2, 3, 1, 1]] {

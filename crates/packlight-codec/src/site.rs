@@ -57,6 +57,8 @@ pub enum Op<'a> {
     Softmax,
     /// A logistic function saves its output for the gradient of its input.
     Sigmoid,
+    /// A hyperbolic tangent saves its output for the gradient of its input.
+    Tanh,
     /// A product of two activations saves each for the gradient of the other.
     Matmul,
     /// A checkpointed segment saves its input, from which it is computed again.

@@ -54,6 +54,7 @@ pub mod square;
 pub mod step_derivative;
 pub mod subsample;
 pub mod symmetric_eigen;
+pub mod tanh;
 pub mod top_k;
 
 mod bit_pack;

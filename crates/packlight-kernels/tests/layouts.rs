@@ -23,7 +23,7 @@ use packlight_kernels::{
     Result, accumulate, argmax, avg_pool2d, batch_norm, bit_mask, block_pool, dither, dropout, fp8,
     gelu, gelu_tanh, gram, layer_norm, linear, mean_axis, mode_product, nearest_line,
     orthonormalise, permute, plane_scale, relu, relu6, sigmoid, sign, silu, square,
-    step_derivative, subsample, symmetric_eigen, top_k,
+    step_derivative, subsample, symmetric_eigen, tanh, top_k,
 };
 
 /// An input of this shape: normal numbers, or integers below a bound.
@@ -347,6 +347,10 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     ("sigmoid", &[Normal(TOKENS), Normal(TOKENS)], |x| {
         let y = sigmoid::forward(&x[0])?;
         Ok(vec![sigmoid::backward(&x[0], &x[1])?, y])
+    }),
+    ("tanh", &[Normal(TOKENS), Normal(TOKENS)], |x| {
+        let y = tanh::forward(&x[0])?;
+        Ok(vec![tanh::backward(&x[0], &x[1])?, y])
     }),
     ("relu6", &[Normal(TOKENS)], |x| {
         let (output, mask) = relu6::forward(&x[0])?;

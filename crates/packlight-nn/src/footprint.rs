@@ -98,6 +98,9 @@ impl Step {
                 return Ok((Inputs::Pairs { source: tokens()?, target: tokens()? }, tokens()?));
             }
             Takes::Text => return Ok((Inputs::Text(tokens()?), tokens()?)),
+            Takes::LabelledText { .. } => {
+                return Ok((Inputs::Text(tokens()?), blank(self.batch, DType::U32)?));
+            }
             Takes::Images | Takes::SquareImages { .. } => {}
         }
         let (channels, side) = (facts.in_channels()?, facts.image_size()?);

@@ -87,7 +87,12 @@ impl Parameters {
     /// unknown to the model; the error names it. Only `*.num_batches_tracked`, which PyTorch
     /// writes, is ignored.
     pub fn set(&self, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
-        weights::assign(self.all(), tensors, "the given tensors")
+        self.set_from(tensors, "the given tensors")
+    }
+
+    /// The same, with what errors call the place that the tensors are from.
+    pub(crate) fn set_from(&self, tensors: &BTreeMap<String, Tensor>, from: &str) -> Result<()> {
+        weights::assign(self.all(), tensors, from)
     }
 
     /// Saves the parameters and buffers as safetensors. It replaces `path` atomically.
@@ -125,7 +130,7 @@ impl Parameters {
 
     /// Loads a file that is open; see [`Parameters::load`].
     pub(crate) fn load_from(&self, file: &weights::File) -> Result<()> {
-        weights::assign(self.all(), &self.read(file, "")?, file.name())
+        self.set_from(&self.read(file, "")?, file.name())
     }
 
     /// Reads the tensors of `file` whose names begin with `prefix`, and returns them without that

@@ -20,9 +20,15 @@ const LENGTH: usize = 5;
 /// Each model, small where it can be made so, for images or sequences that it takes.
 fn small(entry: &Entry) -> ModelSpec {
     let mut table = toml::Table::new();
-    for (key, value) in
-        [("width", 8), ("depth", 1), ("heads", 2), ("patch", 8), ("features", 8), ("hidden", 8)]
-    {
+    for (key, value) in [
+        ("width", 8),
+        ("depth", 1),
+        ("heads", 2),
+        ("window", 2),
+        ("patch", 8),
+        ("features", 8),
+        ("hidden", 8),
+    ] {
         if let Some(toml::Value::Integer(_)) = entry.usual().value(key) {
             table.insert(key.into(), value.into());
         }
@@ -31,6 +37,7 @@ fn small(entry: &Entry) -> ModelSpec {
     match spec.takes() {
         Takes::Pairs { .. } => spec.for_sequences(11, 10).unwrap(),
         Takes::Text => spec.for_text(10).unwrap(),
+        Takes::LabelledText { .. } => spec.for_labelled_text(11, 10).unwrap(),
         images => spec.for_images(3, side(images), 10).unwrap(),
     }
 }
@@ -52,6 +59,9 @@ fn counted(spec: &ModelSpec, plan: &Plan) -> Result<Ledger, Box<dyn std::error::
             (Inputs::Pairs { source: tokens.clone(), target: tokens.clone() }, tokens)
         }
         Takes::Text => (Inputs::Text(tokens.clone()), tokens),
+        Takes::LabelledText { .. } => {
+            (Inputs::Text(tokens), Tensor::full(3u32, BATCH, &Device::Cpu)?)
+        }
         images => {
             let mut stream = Key::new(2, Purpose::Sample).stream();
             let side = side(images);

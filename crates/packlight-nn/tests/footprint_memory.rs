@@ -25,6 +25,7 @@ fn planning_takes_almost_no_memory() {
         let spec = match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(1000, 1000).unwrap(),
             Takes::Text => spec.for_text(1000).unwrap(),
+            Takes::LabelledText { .. } => spec.for_labelled_text(1000, 10).unwrap(),
             _ => spec.for_images(3, 32, 10).unwrap(),
         };
         for plan in ["none", "q4", "checkpoint=block", "ara=2:2:2:2", "blpa:4"] {

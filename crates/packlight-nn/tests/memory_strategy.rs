@@ -13,8 +13,8 @@ use packlight_autograd::{Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Plan;
 use packlight_nn::model::{
-    Gpt, Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Resnet50, Takes, Transformer,
-    Vit,
+    Bert, Gpt, Inputs, Mixer, Mlp, Model, ModelSpec, Resnet18, Resnet20, Resnet50, Takes,
+    Transformer, Vit,
 };
 use packlight_record::KeptKind;
 
@@ -42,6 +42,12 @@ fn text() -> (Inputs, Tensor) {
     let (now, next) = ([[3u32, 4, 5, 6], [10, 2, 9, 0]], [[4u32, 5, 6, 7], [2, 9, 0, 3]]);
     let tensor = |rows: &[[u32; 4]; 2]| Tensor::new(rows, &Device::Cpu).unwrap();
     (Inputs::Text(tensor(&now)), tensor(&next))
+}
+
+/// Two texts, one shorter than the other, and their classes.
+fn labelled() -> (Inputs, Tensor) {
+    let tokens = Tensor::new(&[[3u32, 4, 5, 6], [10, 2, 0, 0]], &Device::Cpu).unwrap();
+    (Inputs::Text(tokens), Tensor::new(&[1u32, 7], &Device::Cpu).unwrap())
 }
 
 fn images(shape: &[usize]) -> (Inputs, Tensor) {
@@ -82,6 +88,7 @@ fn step_of(spec: &ModelSpec, plan: &str) -> Step {
     let (inputs, labels) = match spec.takes() {
         Takes::Pairs { .. } => sequences(),
         Takes::Text => text(),
+        Takes::LabelledText { .. } => labelled(),
         _ => images(&[BATCH, 3, SIDE, SIDE]),
     };
     step_on(&inputs, &labels, spec, plan)
@@ -336,7 +343,7 @@ fn of_a_bottleneck_block_the_projection_is_last() {
 }
 
 /// The smallest models of tokens, with blocks enough to freeze some.
-fn of_tokens() -> [ModelSpec; 4] {
+fn of_tokens() -> [ModelSpec; 5] {
     let vit = ModelSpec::new(Vit { width: 8, depth: 4, heads: 2, ..Vit::default() });
     let mixer = ModelSpec::new(Mixer { width: 8, depth: 4, ..Mixer::default() });
     let transformer = Transformer { width: 8, depth: 4, heads: 2, ..Transformer::default() };
@@ -346,6 +353,9 @@ fn of_tokens() -> [ModelSpec; 4] {
         ModelSpec::new(transformer).for_sequences(11, 13).unwrap(),
         ModelSpec::new(Gpt { width: 8, depth: 4, heads: 2, ..Gpt::default() })
             .for_text(11)
+            .unwrap(),
+        ModelSpec::new(Bert { width: 8, depth: 4, heads: 2, ..Bert::default() })
+            .for_labelled_text(11, 10)
             .unwrap(),
     ]
 }
@@ -392,6 +402,7 @@ fn with_all_layers_frozen_nothing_is_kept_and_nothing_has_a_gradient() {
         let (inputs, _) = match spec.takes() {
             Takes::Pairs { .. } => sequences(),
             Takes::Text => text(),
+            Takes::LabelledText { .. } => labelled(),
             _ => images(&[BATCH, 3, SIDE, SIDE]),
         };
         let ledger = Ledger::new();

@@ -160,6 +160,7 @@ fn narrow_models() -> Vec<ModelSpec> {
         match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(11, 7).unwrap(),
             Takes::Text => spec.for_text(7).unwrap(),
+            Takes::LabelledText { .. } => spec.for_labelled_text(11, 7).unwrap(),
             Takes::Images | Takes::SquareImages { .. } => spec.for_images(3, 32, 7).unwrap(),
         }
     };
@@ -177,6 +178,7 @@ fn every_model_gives_logits_and_a_loss() {
         let labels = Tensor::new(&[0u32, 6], &Device::Cpu).unwrap();
         let (inputs, labels, dims) = match spec.takes() {
             Takes::Text => (Inputs::Text(tokens.clone()), tokens, vec![2, 3, 7]),
+            Takes::LabelledText { .. } => (Inputs::Text(tokens), labels, vec![2, 7]),
             Takes::Pairs { .. } => {
                 let inputs = Inputs::Pairs { source: tokens.clone(), target: tokens.clone() };
                 (inputs, tokens, vec![2, 3, 7])
@@ -335,8 +337,8 @@ fn the_classifier_and_the_table_of_sources_are_the_layers_that_are_named() {
             found.unwrap().1.dims()[0]
         };
         assert_eq!(rows(&spec.classifier()), 7, "{}", spec.name());
-        if let Takes::Pairs { source_table } = spec.takes() {
-            assert_eq!(rows(source_table), 11);
+        if let Takes::Pairs { source_table: table } | Takes::LabelledText { table } = spec.takes() {
+            assert_eq!(rows(table), 11);
         }
     }
     assert_eq!(ModelSpec::new(Mlp { hidden: vec![6, 5] }).classifier(), "fc3");

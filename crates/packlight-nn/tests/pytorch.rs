@@ -1,5 +1,5 @@
-//! Small networks give PyTorch's loss and gradients: the files in `fixtures`, which `make.py` and
-//! `make_transformers.py` there write.
+//! Small networks give PyTorch's loss and gradients: the files in `fixtures`, which `make.py`,
+//! `make_torchvision.py` and `make_transformers.py` there write.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,8 +10,8 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
 use packlight_nn::layer::Nonlinearity;
 use packlight_nn::model::{
-    EfficientnetB0, Gpt, Inputs, Mcunet, MobilenetV2, Model, ModelSpec, Resnet18, Resnet50,
-    Transformer, Vit,
+    Bert, EfficientnetB0, Gpt, Inputs, Mcunet, MobilenetV2, Model, ModelSpec, Resnet18, Resnet50,
+    Swin, Transformer, Vit,
 };
 use packlight_nn::{Plan, weights};
 
@@ -141,6 +141,13 @@ fn a_vision_transformer_agrees_with_pytorch() {
 }
 
 #[test]
+fn a_transformer_of_shifted_windows_agrees_with_torchvision() {
+    let swin = Swin { width: 8, depths: vec![2, 2], heads: 2, window: 3, ..Swin::default() };
+    let spec = ModelSpec::new(Swin { stochastic_depth: 0.0, ..swin });
+    compare("swin", &spec.for_images(3, 20, 4).unwrap(), "none");
+}
+
+#[test]
 fn a_transformer_agrees_with_pytorch() {
     let spec = Transformer { width: 8, depth: 1, heads: 2, dropout: 0.0, ..Transformer::default() };
     let spec = ModelSpec::new(spec);
@@ -153,4 +160,10 @@ fn a_language_model_agrees_with_transformers() {
     compare("gpt", &ModelSpec::new(tied.clone()).for_text(11).unwrap(), "none");
     let untied = Gpt { tied: false, activation: Nonlinearity::Gelu, ..tied };
     compare("gpt_untied", &ModelSpec::new(untied).for_text(11).unwrap(), "none");
+}
+
+#[test]
+fn a_classifier_of_texts_agrees_with_transformers() {
+    let bert = Bert { width: 8, depth: 2, heads: 2, context: 6, dropout: 0.0, ..Bert::default() };
+    compare("bert", &ModelSpec::new(bert).for_labelled_text(11, 3).unwrap(), "none");
 }

@@ -43,7 +43,7 @@ impl Origin {
     ) -> Self {
         let normalise = match &data.form {
             Form::Images { normalise, .. } => Some(normalise.clone()),
-            Form::Pairs { .. } | Form::Text { .. } => None,
+            Form::Pairs { .. } | Form::Text { .. } | Form::Labelled { .. } => None,
         };
         Self {
             model: model.spec().complete(),

@@ -76,7 +76,7 @@ impl<'a> RunTrainer<'a> {
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
         if let Some(weights) = &study.weights {
-            model.load(&File::open(weights.path())?)?;
+            model.start_from(&File::open(weights.path())?)?;
         }
         let optimizer = build_optimizer(&study.optimizer, model.parameters())?;
         let epochs = study.epochs_of(plan);

@@ -120,3 +120,68 @@ fn a_language_model_learns_a_text_and_its_perplexity_is_recorded() {
     let manifest = Manifest::read(&dir.path().join(RUNS).join("none-seed0")).unwrap();
     assert_eq!(manifest.data, "text:own.txt, text in windows of 16, vocabulary of 14");
 }
+
+const SENTIMENT: &str = r#"
+name = "sentiment"
+title = "Good or bad"
+seeds = [0]
+epochs = 3
+batch = 16
+
+[model]
+name = "bert"
+width = 16
+depth = 1
+heads = 2
+context = 12
+dropout = 0.0
+
+[data]
+name = "labelled:reviews"
+length = 12
+
+[plans]
+none = "none"
+signs = "asa2,attention=q8"
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.005
+"#;
+
+/// Lines of a class, a tab and a text, in which one word somewhere tells the class.
+fn reviews(numbers: std::ops::Range<usize>) -> String {
+    let other = ["the", "film", "was", "long", "and", "music", "in", "it"];
+    let telling = [("bad", ["dull", "poor"]), ("good", ["fine", "great"])];
+    let line = |number: usize| {
+        let (class, words) = telling[number % 2];
+        let length = 3 + number % 7;
+        let word = |at: usize| match at == number / 2 % length {
+            true => words[number / 4 % 2],
+            false => other[(number * 5 + at * at * 3) % other.len()],
+        };
+        let text: Vec<&str> = (0..length).map(word).collect();
+        format!("{class}\t{}\n", text.join(" "))
+    };
+    numbers.map(line).collect()
+}
+
+#[test]
+fn a_classifier_of_texts_learns_their_classes() {
+    let dir = study(SENTIMENT);
+    let folder = dir.path().join("reviews");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("train.tsv"), reviews(0..256)).unwrap();
+    std::fs::write(folder.join("test.tsv"), reviews(256..320)).unwrap();
+    let interrupted = AtomicBool::new(false);
+    let summary = run_study(dir.path(), &options(&interrupted), &mut Silent).unwrap();
+    assert!(summary.runs.iter().all(|run| run.outcome == Outcome::Finished), "{summary:?}");
+    for run in ["none-seed0", "signs-seed0"] {
+        let found = accuracies(dir.path(), run);
+        assert!(found[2] > 0.9, "{run}: {found:?}");
+    }
+    let manifest = Manifest::read(&dir.path().join(RUNS).join("none-seed0")).unwrap();
+    let said = "labelled:reviews, texts of at most 12 tokens, vocabulary of 16, 2 classes";
+    assert_eq!(manifest.data, said);
+    assert_eq!((manifest.train_samples, manifest.test_samples), (256, 64));
+}

@@ -11,7 +11,8 @@ use packlight::nn::{Model, ModelSpec, Plan, weights};
 const PARAMETER: &str = "param.";
 
 /// A batch and parameters, by name: `input` and `labels` of images, `src`, `tgt` and `labels` of
-/// pairs of sequences, or `tokens` and `labels` of text; and `param.<name>`.
+/// pairs of sequences, or `tokens` and `labels` of text or of texts of one class each; and
+/// `param.<name>`.
 pub(crate) struct BatchFile {
     file: weights::File,
 }
@@ -29,6 +30,9 @@ impl BatchFile {
                 spec.for_sequences(self.rows(source_table, "the source tokens")?, classes)?
             }
             Takes::Text => spec.for_text(classes)?,
+            Takes::LabelledText { table } => {
+                spec.for_labelled_text(self.rows(table, "the tokens")?, classes)?
+            }
             Takes::Images | Takes::SquareImages { .. } => {
                 let (_, channels, side, _) = self.images(spec)?.dims4()?;
                 spec.for_images(channels, side, classes)?
@@ -49,6 +53,14 @@ impl BatchFile {
                 let tokens = self.integers("tokens", "the text", &[None, None], classes)?;
                 let dims: Vec<_> = tokens.dims().iter().copied().map(Some).collect();
                 let labels = self.integers("labels", "what comes next", &dims, classes)?;
+                Ok((Inputs::Text(tokens), labels))
+            }
+            Takes::LabelledText { .. } => {
+                let vocabulary = spec.facts().source_vocabulary()?;
+                let tokens = self.integers("tokens", "the texts", &[None, None], vocabulary)?;
+                padded_at_the_end("tokens", &tokens)?;
+                let samples = tokens.dim(0)?;
+                let labels = self.integers("labels", "the classes", &[Some(samples)], classes)?;
                 Ok((Inputs::Text(tokens), labels))
             }
             Takes::Images | Takes::SquareImages { .. } => {
@@ -97,14 +109,7 @@ impl BatchFile {
         let what = "the tokens that it is to say";
         let labels = self.integers("labels", what, &[Some(samples), Some(length)], classes)?;
         for (name, tokens) in [("src", &source), ("tgt", &target)] {
-            let within =
-                |row: &Vec<u32>| row.windows(2).any(|w| w[0] == PADDING && w[1] != PADDING);
-            if let Some(row) = tokens.to_vec2()?.iter().position(within) {
-                bail!(
-                    "the tensor `{name}` has padding ({PADDING}) before a token in row {row}; it \
-                     stands at the end alone"
-                );
-            }
+            padded_at_the_end(name, tokens)?;
         }
         Ok((Inputs::Pairs { source, target }, labels))
     }
@@ -162,4 +167,16 @@ impl BatchFile {
         tensors.extend(stored);
         Ok(parameters.set(&tensors)?)
     }
+}
+
+/// Checks that padding stands only at the ends of sequences.
+fn padded_at_the_end(name: &str, tokens: &Tensor) -> anyhow::Result<()> {
+    let within = |row: &Vec<u32>| row.windows(2).any(|w| w[0] == PADDING && w[1] != PADDING);
+    if let Some(row) = tokens.to_vec2()?.iter().position(within) {
+        bail!(
+            "the tensor `{name}` has padding ({PADDING}) before a token in row {row}; it stands at \
+             the end alone"
+        );
+    }
+    Ok(())
 }

@@ -12,7 +12,9 @@ use candle_core::{DType, Device, Tensor};
 use common::{folder_from, json, packlight, stderr};
 use packlight::autograd::Pass;
 use packlight::nn::layer::Nonlinearity;
-use packlight::nn::model::{Gpt, Inputs, Mixer, Mlp, Resnet18, Resnet20, Takes, Transformer, Vit};
+use packlight::nn::model::{
+    Bert, Gpt, Inputs, Mixer, Mlp, Resnet18, Resnet20, Takes, Transformer, Vit,
+};
 use packlight::nn::{Model, ModelSpec, Plan, weights};
 
 const FIXTURE: &str = "resnet18-w8-noise32.safetensors";
@@ -107,6 +109,12 @@ fn of_text() -> Vec<(&'static str, Tensor)> {
     vec![("tokens", tokens(&[[1, 6, 4], [1, 8, 0]])), ("labels", tokens(&[[6, 4, 2], [8, 0, 2]]))]
 }
 
+/// Two texts of four classes, one shorter than the other.
+fn of_texts() -> Vec<(&'static str, Tensor)> {
+    let labels = Tensor::new(&[2i64, 3], &Device::Cpu).unwrap();
+    vec![("tokens", tokens(&[[1, 6, 4], [1, 8, 0]])), ("labels", labels)]
+}
+
 /// The loss and all gradients of a model by the library itself.
 fn by_library(
     spec: &ModelSpec,
@@ -124,7 +132,7 @@ fn by_library(
 }
 
 /// The smallest model of each architecture, and how the command line says so.
-fn all() -> [(ModelSpec, &'static str); 8] {
+fn all() -> [(ModelSpec, &'static str); 9] {
     let images = |spec: ModelSpec| spec.for_images(3, 8, 4).unwrap();
     let mixer = Mixer { width: 8, depth: 1, ..Mixer::default() };
     let silu = Mixer { activation: Nonlinearity::Silu, ..mixer.clone() };
@@ -132,11 +140,16 @@ fn all() -> [(ModelSpec, &'static str); 8] {
     let transformer =
         Transformer { width: 8, depth: 1, heads: 2, dropout: 0.0, ..Transformer::default() };
     let transformer = ModelSpec::new(transformer).for_sequences(10, 9).unwrap();
+    let bert = Bert { width: 8, depth: 1, heads: 2, context: 4, dropout: 0.0, ..Bert::default() };
     let gpt = Gpt { width: 8, depth: 1, heads: 2, context: 4, dropout: 0.0, ..Gpt::default() };
     [
         (images(ModelSpec::new(Resnet18 { width: 8, ..Resnet18::default() })), "--width 8"),
         (images(ModelSpec::new(Resnet20 { width: 8 })), "--width 8"),
         (images(ModelSpec::new(Mlp { hidden: vec![6, 5] })), "--hidden 6,5"),
+        (
+            ModelSpec::new(bert).for_labelled_text(9, 4).unwrap(),
+            "--width 8 --depth 1 --heads 2 --context 4 --dropout 0",
+        ),
         (ModelSpec::new(gpt).for_text(9).unwrap(), "--width 8 --depth 1 --heads 2 --context 4"),
         (images(ModelSpec::new(vit)), "--width 8 --depth 1 --heads 2"),
         (images(ModelSpec::new(mixer)), "--width 8 --depth 1"),
@@ -180,6 +193,7 @@ fn gradients_are_the_library_s_for_every_architecture() {
         let batch = match spec.takes() {
             Takes::Pairs { .. } => of_sequences(),
             Takes::Text => of_text(),
+            Takes::LabelledText { .. } => of_texts(),
             _ => of_images(),
         };
         for plan in ["none", "linear=pool2"] {
@@ -202,7 +216,7 @@ fn assert_of_library(
     let numbers = |name| of(name).to_dtype(DType::U32).unwrap();
     let inputs = match spec.takes() {
         Takes::Pairs { .. } => Inputs::Pairs { source: numbers("src"), target: numbers("tgt") },
-        Takes::Text => Inputs::Text(numbers("tokens")),
+        Takes::Text | Takes::LabelledText { .. } => Inputs::Text(numbers("tokens")),
         _ => Inputs::Images(of("input")),
     };
     let (loss, expected) = by_library(spec, plan, &inputs, &numbers("labels"));

@@ -15,6 +15,7 @@ fn fits(study: &Study) {
     let model = match study.model.takes() {
         Takes::Pairs { .. } => study.model.for_sequences(20, 20),
         Takes::Text => study.model.for_text(20),
+        Takes::LabelledText { .. } => study.model.for_labelled_text(20, 10),
         _ => study.model.for_images(1, size, 10),
     };
     for plan in &study.plans {

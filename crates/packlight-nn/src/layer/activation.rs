@@ -115,6 +115,27 @@ impl Module for Silu {
     }
 }
 
+/// The hyperbolic tangent; saves its output.
+pub struct Tanh {
+    save_point: Arc<SavePoint>,
+}
+
+impl Tanh {
+    /// Makes the layer; it has no parameters.
+    ///
+    /// # Errors
+    /// Returns an error if the name is taken.
+    pub fn new(builder: &Builder) -> Result<Self> {
+        Ok(Self { save_point: builder.save_point(LayerKind::Activation)? })
+    }
+}
+
+impl Module for Tanh {
+    fn forward(&self, x: &Activation) -> Result<Activation> {
+        Ok(op::tanh(x, &self.save_point)?)
+    }
+}
+
 /// The non-linearities that a [`FeedForward`](super::FeedForward) can have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -64,12 +64,24 @@ impl Attention {
         values: &Activation,
         visible: &op::Visible,
     ) -> Result<Activation> {
+        self.forward_with([queries, keys, values], visible, Ok)
+    }
+
+    /// The same of `[queries, keys, values]`, with the scores (N, heads, queries, keys) as `scored` changes
+    /// them.
+    pub(crate) fn forward_with(
+        &self,
+        [queries, keys, values]: [&Activation; 3],
+        visible: &op::Visible,
+        scored: impl FnOnce(Activation) -> Result<Activation>,
+    ) -> Result<Activation> {
         let features = queries.dims().last().copied().unwrap_or(1);
         let scale = 1.0 / (features as f64 / self.heads as f64).sqrt();
         let queries = op::scale(&self.split_heads(queries)?, scale)?;
         let keys = self.split_heads(keys)?;
         let scores = op::matmul_transposed(&queries, &keys, &self.query, &self.key)?;
         drop((queries, keys));
+        let scores = scored(scores)?;
         let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
         drop(scores);
         if let Some((share, point)) = &self.dropout {

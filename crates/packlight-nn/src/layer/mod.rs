@@ -19,7 +19,7 @@ mod patch_embedding;
 mod sequential;
 mod squeeze_excitation;
 
-pub use activation::{Gelu, GeluTanh, Nonlinearity, Relu, Relu6, Silu};
+pub use activation::{Gelu, GeluTanh, Nonlinearity, Relu, Relu6, Silu, Tanh};
 pub use attention::Attention;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};

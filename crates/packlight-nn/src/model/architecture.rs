@@ -69,6 +69,11 @@ pub enum Takes {
     },
     /// Text, of which it says at each token which one comes next.
     Text,
+    /// Texts of one class each.
+    LabelledText {
+        /// The name of the layer whose weight has a row for each different token.
+        table: &'static str,
+    },
 }
 
 impl Takes {
@@ -83,6 +88,7 @@ impl Takes {
             Takes::Images | Takes::SquareImages { .. } => "images",
             Takes::Pairs { .. } => "pairs of sequences",
             Takes::Text => "text",
+            Takes::LabelledText { .. } => "labelled text",
         }
     }
 }
@@ -130,7 +136,8 @@ pub enum Network {
     Images(Box<dyn Module>),
     /// From pairs of sequences to logits (N, target length, classes).
     Pairs(Box<dyn PairModule>),
-    /// From the tokens of a text (N, length) to logits (N, length, classes).
+    /// From the tokens of a text (N, length) to logits (N, length, classes), or, for texts of one
+    /// class each, (N, classes).
     Text(Box<dyn Module>),
 }
 

@@ -12,7 +12,7 @@ pub struct DataFacts {
     pub in_channels: Option<usize>,
     /// Side of a square image.
     pub image_size: Option<usize>,
-    /// Number of different tokens in a source sequence.
+    /// Number of different tokens in a source sequence, or in a text of one class.
     pub source_vocabulary: Option<usize>,
     /// Number of classes, or of different tokens in a target sequence or a text.
     pub classes: Option<usize>,
@@ -77,7 +77,7 @@ impl DataFacts {
         };
         let classes = take("classes")?;
         Ok(match takes {
-            Takes::Pairs { .. } => {
+            Takes::Pairs { .. } | Takes::LabelledText { .. } => {
                 Self { source_vocabulary: take("source_vocabulary")?, classes, ..Self::default() }
             }
             Takes::Text => Self { classes, ..Self::default() },

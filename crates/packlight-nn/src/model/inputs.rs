@@ -15,6 +15,7 @@ pub enum Inputs {
         /// The targets (N, target length), as the decoder reads them.
         target: Tensor,
     },
-    /// Sequences of tokens of a text (N, length), u32, all of the same length.
+    /// Sequences of tokens (N, length), u32: parts of a text, all of the same length, or whole texts
+    /// of one class each, padded with [`PADDING`](super::PADDING) to the longest.
     Text(Tensor),
 }

@@ -1,6 +1,7 @@
 //! Models that a study can name: a file for each, or for each family, and a line in [`MODELS`].
 
 mod architecture;
+mod bert;
 mod efficientnet;
 mod facts;
 mod gpt;
@@ -16,6 +17,7 @@ mod patches;
 mod residual;
 mod resnet;
 mod spec;
+mod swin;
 mod transformer;
 mod vit;
 
@@ -26,6 +28,7 @@ use packlight_autograd::{Activation, Pass, SavePoint};
 use packlight_spec::differences;
 
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
+pub use bert::Bert;
 pub use efficientnet::EfficientnetB0;
 pub use facts::DataFacts;
 pub use gpt::Gpt;
@@ -38,6 +41,7 @@ pub use mobilenet::MobilenetV2;
 pub use options::{Key, Options};
 pub use resnet::{Resnet18, Resnet20, Resnet34, Resnet50, Resnet56, Resnet101, Resnet152, Stem};
 pub use spec::ModelSpec;
+pub use swin::Swin;
 pub use transformer::{PADDING, Transformer};
 pub use vit::Vit;
 
@@ -59,9 +63,11 @@ pub const MODELS: &[Entry] = &[
     Entry::of::<Mcunet>(),
     Entry::of::<Mlp>(),
     Entry::of::<Vit>(),
+    Entry::of::<Swin>(),
     Entry::of::<Mixer>(),
     Entry::of::<Transformer>(),
     Entry::of::<Gpt>(),
+    Entry::of::<Bert>(),
 ];
 
 /// A classifier made from a description: its network, its parameters and its loss.
@@ -132,6 +138,25 @@ impl Model {
         self.parameters.load_from(file).map_err(|error| self.explained(error, file))
     }
 
+    /// Loads `file` to train on from it: as [`Model::load`] does, except that a classifier of images or texts
+    /// stays as it is made if the file has nothing of it, as one of a pre-trained body.
+    ///
+    /// # Errors
+    /// Returns an error as [`Model::load`] does.
+    pub fn start_from(&self, file: &weights::File) -> Result<()> {
+        let started = || -> Result<()> {
+            let mut tensors = self.parameters.read(file, "")?;
+            let head = format!("{}.", self.spec.classifier());
+            let is_alone = !matches!(self.spec.takes(), Takes::Text | Takes::Pairs { .. });
+            if is_alone && !tensors.keys().any(|name| name.starts_with(&head)) {
+                let made = self.parameters.tensors()?.into_iter();
+                tensors.extend(made.filter(|(name, _)| name.starts_with(&head)));
+            }
+            self.parameters.set_from(&tensors, file.name())
+        };
+        started().map_err(|error| self.explained(error, file))
+    }
+
     /// An error of loading `file`, with what differs from the model that the file is of.
     fn explained(&self, error: Error, file: &weights::File) -> Error {
         let stored = file.origin().and_then(|origin| serde_json::from_str(origin).ok());
@@ -169,8 +194,8 @@ impl Model {
         self.loss.targets().ignored
     }
 
-    /// Computes logits of shape (N, classes) for images, of shape (N, target length, classes) for
-    /// pairs of sequences, or of shape (N, length, classes) for text.
+    /// Computes logits of shape (N, classes) for images and for texts of one class each, of shape (N,
+    /// target length, classes) for pairs of sequences, or of shape (N, length, classes) for text.
     ///
     /// # Errors
     /// Returns an error if the model takes other inputs, or their shapes do not fit.

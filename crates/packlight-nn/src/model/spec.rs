@@ -16,7 +16,8 @@ use crate::{Error, Result};
 /// facts of the data.
 ///
 /// The facts ([`DataFacts`]) need not be written: [`ModelSpec::for_images`],
-/// [`ModelSpec::for_sequences`] or [`ModelSpec::for_text`] adds those of the data.
+/// [`ModelSpec::for_sequences`], [`ModelSpec::for_text`] or [`ModelSpec::for_labelled_text`] adds those of
+/// the data.
 #[derive(Debug, Clone)]
 pub struct ModelSpec {
     entry: Entry,
@@ -113,6 +114,21 @@ impl ModelSpec {
             return Err(self.other_data("text"));
         }
         self.with_facts(DataFacts { classes: Some(classes), ..DataFacts::default() })
+    }
+
+    /// This description for texts of `vocabulary` different tokens in `classes` classes.
+    ///
+    /// # Errors
+    /// Returns an error if it already says otherwise, or the model does not take labelled text.
+    pub fn for_labelled_text(&self, vocabulary: usize, classes: usize) -> Result<Self> {
+        if !matches!(self.takes(), Takes::LabelledText { .. }) {
+            return Err(self.other_data("labelled text"));
+        }
+        self.with_facts(DataFacts {
+            source_vocabulary: Some(vocabulary),
+            classes: Some(classes),
+            ..DataFacts::default()
+        })
     }
 
     fn with_facts(&self, data: DataFacts) -> Result<Self> {

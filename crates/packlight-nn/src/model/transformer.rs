@@ -146,7 +146,7 @@ impl PairModule for Layers {
 }
 
 /// The length of each sequence (N, length) without the padding at its end.
-fn lengths(tokens: &Tensor) -> Result<Vec<usize>> {
+pub(super) fn lengths(tokens: &Tensor) -> Result<Vec<usize>> {
     let sequences = tokens.to_dtype(DType::U32)?.to_vec2::<u32>()?;
     let length =
         |tokens: Vec<u32>| tokens.iter().rposition(|&t| t != PADDING).map_or(0, |at| at + 1);

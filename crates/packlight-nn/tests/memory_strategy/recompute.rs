@@ -9,7 +9,7 @@ fn named_blocks() -> Vec<(ModelSpec, &'static str, Vec<&'static str>)> {
     let mlp = ModelSpec::new(Mlp { hidden: vec![9, 8, 7, 6] });
     let mlp = mlp.for_images(3, SIDE, 10).unwrap();
     let resnet20 = ModelSpec::new(Resnet20 { width: WIDTH }).for_images(3, SIDE, 10).unwrap();
-    let [vit, mixer, transformer, gpt] = of_tokens();
+    let [vit, mixer, transformer, gpt, bert] = of_tokens();
     vec![
         (resnet18(), "layer3.*", vec!["layer3.0", "layer3.1"]),
         (resnet18(), "layer4.0:layer1.?", vec!["layer1.0", "layer1.1", "layer4.0"]),
@@ -18,6 +18,7 @@ fn named_blocks() -> Vec<(ModelSpec, &'static str, Vec<&'static str>)> {
         (vit, "blocks.1:blocks.2", vec!["blocks.1", "blocks.2"]),
         (mixer, "blocks.3", vec!["blocks.3"]),
         (gpt, "transformer.h.1", vec!["transformer.h.1"]),
+        (bert, "*.layer.2", vec!["bert.encoder.layer.2"]),
         (mlp, "hidden2:hidden4", vec!["hidden2", "hidden4"]),
         (
             transformer,
@@ -111,7 +112,7 @@ fn all_blocks_by_name_keep_what_checkpointed_blocks_do() {
 /// the same features (that of the transformer is on).
 #[test]
 fn random_draws_are_replayed() {
-    let [vit, mixer, transformer, gpt] = of_tokens();
+    let [vit, mixer, transformer, gpt, bert] = of_tokens();
     for (spec, names, codecs) in [
         (resnet18(), "layer3.*:layer1.1", "conv=q2,norm=q4"),
         (resnet50(), "layer2.1", "conv=actnn:2,norm=actnn:2"),
@@ -119,6 +120,7 @@ fn random_draws_are_replayed() {
         (mixer, "blocks.*", "linear=q1,norm=q2"),
         (transformer, "encoder.*", "linear=q2,norm=q2,attention=q2"),
         (gpt, "*.h.2", "linear=q2,norm=q2,attention=q2,activation=q2"),
+        (bert, "*.layer.1", "linear=q2,norm=q2,attention=q2,activation=q2"),
     ] {
         let plain = step_of(&spec, codecs);
         let again = step_of(&spec, &format!("recompute={names},{codecs}"));
@@ -160,7 +162,7 @@ fn a_frozen_block_is_not_recomputed() {
 
 #[test]
 fn names_of_no_block_are_refused_and_the_blocks_are_named() {
-    let [vit, _, transformer, _] = of_tokens();
+    let [vit, _, transformer, ..] = of_tokens();
     let mlp = ModelSpec::new(Mlp { hidden: vec![9, 8] }).for_images(3, SIDE, 10).unwrap();
     for (spec, plan, parts) in [
         (resnet18(), "recompute=layer5.*", vec!["`recompute=layer5.*` fits no block", "layer4.1."]),

@@ -53,6 +53,15 @@ pub enum Form {
         /// The number of tokens in a sample.
         length: usize,
     },
+    /// Texts of one class each.
+    Labelled {
+        /// The names of the classes, by label.
+        class_names: Vec<String>,
+        /// The number of different tokens.
+        vocabulary: usize,
+        /// The most tokens of a text.
+        length: usize,
+    },
 }
 
 impl DataSet {
@@ -75,12 +84,15 @@ impl DataSet {
                 Ok(spec.for_sequences(source_vocabulary, target_vocabulary)?)
             }
             Form::Text { vocabulary, .. } => Ok(spec.for_text(vocabulary)?),
+            Form::Labelled { ref class_names, vocabulary, .. } => {
+                Ok(spec.for_labelled_text(vocabulary, class_names.len())?)
+            }
         }
     }
 }
 
 impl DataSet {
-    /// Whether its samples are text, whose models are judged by their perplexity, too.
+    /// Whether its samples are parts of a text, whose models are judged by their perplexity, too.
     pub fn is_text(&self) -> bool {
         matches!(self.form, Form::Text { .. })
     }
@@ -98,6 +110,13 @@ impl fmt::Display for Form {
             }
             Form::Text { vocabulary, length } => {
                 write!(f, "text in windows of {length}, vocabulary of {vocabulary}")
+            }
+            Form::Labelled { class_names, vocabulary, length } => {
+                let classes = class_names.len();
+                write!(
+                    f,
+                    "texts of at most {length} tokens, vocabulary of {vocabulary}, {classes} classes"
+                )
             }
         }
     }

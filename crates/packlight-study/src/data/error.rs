@@ -15,7 +15,8 @@ pub enum Error {
     /// No set has this name.
     #[error(
         "no data set is called \"{name}\"{}; there are digits and reverse (built in), mnist, \
-         fashion-mnist, cifar-10, cifar-100, multi30k, tinyshakespeare, folder:PATH and text:PATH",
+         fashion-mnist, cifar-10, cifar-100, multi30k, tinyshakespeare, folder:PATH, text:PATH and \
+         labelled:PATH",
         nearest.map(|n| format!(", did you mean \"{n}\"?")).unwrap_or_default()
     )]
     UnknownSet {

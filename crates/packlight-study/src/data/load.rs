@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx, multi30k, reverse, text,
+    DataSet, DataSpec, Error, Result, SetName, cifar, digits, folder, idx, labelled, multi30k,
+    reverse, text,
 };
 
 /// The data folder: `given` (from `--data-dir`), or else the environment variable `PACKLIGHT_DATA`.
@@ -15,7 +16,7 @@ pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
 
 /// Loads and checks the set that `spec` asks for. Of several alternatives, it loads the one that
 /// [`choose`] returns, and [`DataSet::name`] says which. `data_dir` is the folder with the sets
-/// that are not built in. The path of a `folder:PATH` or `text:PATH` is relative to [`DataSpec::base`];
+/// that are not built in. The path of a `folder:PATH`, `text:PATH` or `labelled:PATH` is relative to [`DataSpec::base`];
 /// what is not there may be in `data_dir`.
 ///
 /// # Errors
@@ -31,6 +32,7 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
         SetName::Cifar100 => cifar::load_100(&find(&spec.name, data_dir)?, names)?,
         SetName::Folder(path) => folder::load(&located(path, spec, data_dir), spec)?,
         SetName::Text(path) => return text::load(&located(path, spec, data_dir), spec),
+        SetName::Labelled(path) => return labelled::load(&located(path, spec, data_dir), spec),
         SetName::TinyShakespeare => {
             return text::load(&find(&spec.name, data_dir)?.join("input.txt"), spec);
         }
@@ -54,7 +56,7 @@ pub fn load(spec: &DataSpec, data_dir: Option<&Path>) -> Result<DataSet> {
 pub fn choose(spec: &DataSpec, data_dir: Option<&Path>) -> Result<SetName> {
     let SetName::FirstOf(sets) = &spec.name else { return Ok(spec.name.clone()) };
     let there = |set: &&SetName| match set {
-        SetName::Folder(path) => located(path, spec, data_dir).is_dir(),
+        SetName::Folder(path) | SetName::Labelled(path) => located(path, spec, data_dir).is_dir(),
         SetName::Text(path) => located(path, spec, data_dir).is_file(),
         set => {
             let within = |folder: &&str| data_dir.is_some_and(|dir| dir.join(folder).is_dir());
@@ -103,7 +105,9 @@ fn missing(name: &SetName, data_dir: Option<&Path>) -> Error {
 fn looked_for(name: &SetName) -> String {
     match name {
         SetName::FirstOf(sets) => sets.iter().map(looked_for).collect::<Vec<_>>().join("; or "),
-        SetName::Folder(path) => format!("{}/ (there or in the study's folder)", path.display()),
+        SetName::Folder(path) | SetName::Labelled(path) => {
+            format!("{}/ (there or in the study's folder)", path.display())
+        }
         SetName::Text(path) => format!("{} (there or in the study's folder)", path.display()),
         name => {
             let folders: Vec<_> = name.folders().iter().map(|f| format!("{f}/")).collect();

@@ -62,7 +62,7 @@ impl Texts {
 }
 
 /// Finds the file called `name`, plain or compressed.
-fn find(folder: &Path, name: &str) -> Result<PathBuf> {
+pub(super) fn find(folder: &Path, name: &str) -> Result<PathBuf> {
     let candidates = [name.to_owned(), format!("{name}.gz")].map(|name| folder.join(name));
     candidates.into_iter().find(|path| path.is_file()).ok_or_else(|| {
         let expected = format!("the file {name} or {name}.gz");

@@ -43,7 +43,7 @@ impl Pairs {
 }
 
 /// Sequences as one tensor (N, length), with shorter ones padded to the longest.
-fn filled_up(mut sequences: Vec<Vec<u32>>, device: &Device) -> Result<Tensor> {
+pub(super) fn filled_up(mut sequences: Vec<Vec<u32>>, device: &Device) -> Result<Tensor> {
     let length = sequences.iter().map(Vec::len).max().unwrap_or(0);
     sequences.iter_mut().for_each(|tokens| tokens.resize(length, PADDING));
     Ok(Tensor::from_vec(sequences.concat(), (sequences.len(), length), device)?)

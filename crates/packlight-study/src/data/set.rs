@@ -11,7 +11,7 @@ use super::{Error, Normalise};
 
 /// The name of a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or
 /// `folder:PATH` of images, `reverse` or `multi30k` of pairs of sequences, `tinyshakespeare` or
-/// `text:PATH` of text; or several of any kind, as in `folder:pets or fashion-mnist or digits`, which
+/// `text:PATH` of text, `labelled:PATH` of texts of one class each; or several of any kind, as in `folder:pets or fashion-mnist or digits`, which
 /// means the first that exists. In a path, ` or ` is part of the path unless a set's name follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -34,6 +34,8 @@ pub enum SetName {
     TinyShakespeare,
     /// A file of text.
     Text(PathBuf),
+    /// A folder with texts of one class each.
+    Labelled(PathBuf),
     /// A folder of PNG and JPEG images by class, each as a viewer shows it on a white page.
     Folder(PathBuf),
     /// The first of these that exists.
@@ -48,6 +50,9 @@ const FOLDER: &str = "folder:";
 
 /// The prefix of the path of a [`SetName::Text`].
 const TEXT: &str = "text:";
+
+/// The prefix of the path of a [`SetName::Labelled`].
+const LABELLED: &str = "labelled:";
 
 /// All sets except those that are named by a path.
 const NAMED: [SetName; 8] = [
@@ -74,6 +79,7 @@ impl SetName {
             SetName::Multi30k => "multi30k",
             SetName::TinyShakespeare => "tinyshakespeare",
             SetName::Text(_) => TEXT,
+            SetName::Labelled(_) => LABELLED,
             SetName::Folder(_) => FOLDER,
             SetName::FirstOf(_) => "",
         }
@@ -85,7 +91,7 @@ impl SetName {
     }
 
     fn is_text(&self) -> bool {
-        matches!(self, SetName::TinyShakespeare | SetName::Text(_))
+        matches!(self, SetName::TinyShakespeare | SetName::Text(_) | SetName::Labelled(_))
     }
 
     /// Whether it, or one of several, holds text.
@@ -101,6 +107,7 @@ impl SetName {
         match self {
             SetName::Folder(path) => SetName::Folder(map(path)),
             SetName::Text(path) => SetName::Text(map(path)),
+            SetName::Labelled(path) => SetName::Labelled(map(path)),
             SetName::FirstOf(sets) => {
                 SetName::FirstOf(sets.iter().map(|set| set.map_paths(map)).collect())
             }
@@ -130,6 +137,7 @@ impl SetName {
             SetName::Digits
             | SetName::Reverse
             | SetName::Text(_)
+            | SetName::Labelled(_)
             | SetName::Folder(_)
             | SetName::FirstOf(_) => &[],
         }
@@ -146,6 +154,7 @@ impl SetName {
             SetName::Digits
             | SetName::Reverse
             | SetName::Text(_)
+            | SetName::Labelled(_)
             | SetName::Folder(_)
             | SetName::FirstOf(_) => "",
         }
@@ -165,6 +174,7 @@ impl SetName {
             | SetName::Multi30k
             | SetName::TinyShakespeare
             | SetName::Text(_)
+            | SetName::Labelled(_)
             | SetName::FirstOf(_) => return None,
         };
         Some(Normalise { mean: mean.to_vec(), std: std.to_vec() })
@@ -204,6 +214,7 @@ impl SetName {
             | SetName::Multi30k
             | SetName::TinyShakespeare
             | SetName::Text(_)
+            | SetName::Labelled(_)
             | SetName::FirstOf(_) => &[],
         };
         names.iter().map(ToString::to_string).collect()
@@ -224,6 +235,9 @@ impl FromStr for SetName {
         }
         if let Some(path) = name.strip_prefix(TEXT).filter(|path| !path.is_empty()) {
             return Ok(SetName::Text(path.into()));
+        }
+        if let Some(path) = name.strip_prefix(LABELLED).filter(|path| !path.is_empty()) {
+            return Ok(SetName::Labelled(path.into()));
         }
         if let Some(set) = NAMED.iter().find(|set| set.name() == name) {
             return Ok(set.clone());
@@ -250,7 +264,7 @@ fn alternatives(text: &str) -> Vec<&str> {
 
 /// Whether a text begins with the prefix of a path.
 fn begins_path(text: &str) -> bool {
-    [FOLDER, TEXT].iter().any(|prefix| text.starts_with(prefix))
+    [FOLDER, TEXT, LABELLED].iter().any(|prefix| text.starts_with(prefix))
 }
 
 /// Whether a text begins with the name of a set.
@@ -267,7 +281,9 @@ impl fmt::Display for SetName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            SetName::Folder(path) | SetName::Text(path) => path.display().fmt(f),
+            SetName::Folder(path) | SetName::Text(path) | SetName::Labelled(path) => {
+                path.display().fmt(f)
+            }
             SetName::FirstOf(sets) => {
                 let names: Vec<String> = sets.iter().map(SetName::to_string).collect();
                 f.write_str(&names.join(OR))
@@ -302,6 +318,7 @@ mod tests {
             "fashion-mnist or digits",
             "folder:pets or digits",
             "text:own.txt or tinyshakespeare",
+            "labelled:reviews",
             "reverse or folder:cats or dogs or folder:b or multi30k",
         ];
         for name in NAMED.iter().map(SetName::name).chain(others) {

@@ -21,7 +21,7 @@ pub struct DataSpec {
     /// folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// The number of tokens in a sample of a text, 128 by default.
+    /// The number of tokens in a sample of a text, or the most in a text of one class; 128 by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub length: Option<usize>,
     /// The number of training samples to use, from the first on, or to generate.
@@ -37,7 +37,7 @@ pub struct DataSpec {
     /// How to augment training images.
     #[serde(default)]
     pub augment: Augment,
-    /// The folder that the path of a `folder:PATH` or `text:PATH` is relative to: that of the study, or, if empty, the
+    /// The folder that the path of a `folder:PATH`, `text:PATH` or `labelled:PATH` is relative to: that of the study, or, if empty, the
     /// working directory.
     #[serde(skip)]
     pub base: PathBuf,

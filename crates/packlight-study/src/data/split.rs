@@ -5,6 +5,7 @@ use packlight_kernels::rng::Key;
 use packlight_nn::model::Inputs;
 
 use super::images::Images;
+use super::labelled::Labelled;
 use super::pairs::Pairs;
 use super::text::Text;
 use super::{Error, Result};
@@ -18,13 +19,16 @@ pub enum Split {
     Pairs(Pairs),
     /// Text.
     Text(Text),
+    /// Texts of one class each.
+    Labelled(Labelled),
 }
 
 /// A batch of samples for a model.
 #[derive(Debug, Clone)]
 pub struct Batch {
     /// Images, f32; or pairs of sequences, the target starting with its begin mark. Each side of
-    /// the pairs is as long as its longest sequence in this batch. Or windows of a text.
+    /// the pairs is as long as its longest sequence in this batch. Or windows of a text, or texts
+    /// padded to the longest in this batch.
     pub inputs: Inputs,
     /// Labels, u32 of (N); or the target's tokens up to its end mark, u32 of (N, target length); or the tokens of a text
     /// that come next, u32 of (N, length).
@@ -40,6 +44,7 @@ impl Split {
             Split::Images(images) => images.labels().len(),
             Split::Pairs(pairs) => pairs.len(),
             Split::Text(text) => text.len(),
+            Split::Labelled(texts) => texts.len(),
         }
     }
 
@@ -68,6 +73,7 @@ impl Split {
             Split::Images(images) => images.batch(indices, augment, device),
             Split::Pairs(pairs) => pairs.batch(indices, device),
             Split::Text(text) => text.batch(indices, device),
+            Split::Labelled(texts) => texts.batch(indices, device),
         }
     }
 }

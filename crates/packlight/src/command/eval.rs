@@ -37,7 +37,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     model: GivenModel,
     /// The data set: digits, mnist, fashion-mnist, cifar-10, cifar-100, folder:PATH, reverse,
-    /// multi30k, tinyshakespeare or text:PATH; or the first of several that exists, as in "fashion-mnist or digits"
+    /// multi30k, tinyshakespeare, text:PATH or labelled:PATH; or the first of several that exists, as in
+    /// "fashion-mnist or digits"
     #[arg(long, value_name = "SET")]
     data: Option<SetName>,
     /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]

@@ -38,6 +38,7 @@ Examples:
   packlight plan --model resnet18 --stem imagenet --batch 64 --compare pool2 pool4 q4
   packlight plan --model vit --width 1024 --depth 24 --heads 16 --patch 16 --batch 64 --optimizer adamw
   packlight plan --model gpt --classes 50257 --length 1024 --batch 8 --plan checkpoint=block --optimizer adamw
+  packlight plan --model bert --width 1024 --depth 24 --heads 16 --vocabulary 30522 --classes 2 --batch 32 --plan asa4
   packlight plan --model transformer --batch 32 --length 128 --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -65,7 +66,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 128, value_name = "TOKENS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
     length: u32,
-    /// Different tokens of the source sequences
+    /// Different tokens of the source sequences, or of texts of one class each
     #[arg(long, default_value_t = 10000, value_name = "TOKENS")]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=65536))]
     vocabulary: u32,
@@ -147,6 +148,9 @@ impl Arguments {
         Ok(match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(size(self.vocabulary), size(self.classes))?,
             Takes::Text => spec.for_text(size(self.classes))?,
+            Takes::LabelledText { .. } => {
+                spec.for_labelled_text(size(self.vocabulary), size(self.classes))?
+            }
             Takes::Images | Takes::SquareImages { .. } => {
                 spec.for_images(size(self.channels), size(self.image), size(self.classes))?
             }
@@ -157,7 +161,7 @@ impl Arguments {
     fn describe(&self, spec: &ModelSpec) -> String {
         let inputs = match spec.takes() {
             Takes::Pairs { .. } => format!("pairs of {} tokens", self.length),
-            Takes::Text => format!("{} tokens", self.length),
+            Takes::Text | Takes::LabelledText { .. } => format!("{} tokens", self.length),
             Takes::Images | Takes::SquareImages { .. } => {
                 format!("images of {} x {} x {}", self.channels, self.image, self.image)
             }

@@ -69,6 +69,7 @@ impl Arguments {
         let spec = match spec.takes() {
             Takes::Pairs { .. } => spec.for_sequences(CLASSES, CLASSES)?,
             Takes::Text => spec.for_text(CLASSES)?,
+            Takes::LabelledText { .. } => spec.for_labelled_text(CLASSES, CLASSES)?,
             Takes::SquareImages { multiple_of } if !SIDE.is_multiple_of(multiple_of) => {
                 spec.for_images(3, 2 * multiple_of, CLASSES)?
             }
@@ -133,6 +134,9 @@ fn try_out(model: &Model) -> anyhow::Result<()> {
         (Takes::Text, _) => {
             let tokens = numbered(&[SAMPLES, TOKENS])?;
             (Inputs::Text(tokens.clone()), tokens)
+        }
+        (Takes::LabelledText { .. }, _) => {
+            (Inputs::Text(numbered(&[SAMPLES, TOKENS])?), numbered(&[SAMPLES])?)
         }
         (_, Some(side)) => {
             let images = numbered(&[SAMPLES, facts.in_channels.unwrap_or(1), side, side])?;
