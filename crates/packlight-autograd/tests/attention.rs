@@ -225,3 +225,78 @@ fn attention_keeps_its_probabilities_once() {
         assert_eq!(freed, ["value", "softmax", "query", "key"]);
     }
 }
+
+/// Output and gradients of attention for such queries, keys and values, with its scores kept or not; and what
+/// the ledger has.
+fn attended(
+    sizes: [usize; 3],
+    visible: &Visible,
+    recomputes: bool,
+) -> (Vec<Vec<f64>>, Vec<(Arc<str>, usize)>) {
+    let [queries, keys, features] = sizes;
+    let [query, key, value, softmax, dropout] =
+        ["query", "key", "value", "softmax", "dropout"].map(layer);
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_ledger(&ledger);
+    let of = |name, tokens, width| Var::from_tensor(&sample(&[2, 2, tokens, width], name)).unwrap();
+    let vars = [of("query", queries, 4), of("key", keys, 4), of("value", keys, features)];
+    let [q, k, v] = vars.each_ref().map(|var| Activation::from_tensor(var, &pass).unwrap());
+    let y = if recomputes {
+        op::attention([&q, &k, &v], [&query, &key, &value], visible, Some((0.3, &dropout))).unwrap()
+    } else {
+        let scores = op::matmul_transposed(&q, &k, &query, &key).unwrap();
+        let kept = op::softmax(&scores, visible, &softmax).unwrap();
+        let kept = op::dropout_of_saved(&kept, 0.3, &dropout, &softmax).unwrap();
+        op::matmul(&kept, &v, &softmax, &value).unwrap()
+    };
+    let kept = ledger.entries().iter().map(|e| (e.layer.clone(), e.bytes.total())).collect();
+    let y = y.into_tensor().unwrap();
+    let gradients = projected(&y).unwrap().backward().unwrap();
+    assert_eq!(ledger.kept(), 0);
+    let all = [y].into_iter().chain(vars.iter().map(|var| gradients.get(var).unwrap().clone()));
+    (all.map(|x| x.flatten_all().unwrap().to_vec1().unwrap()).collect(), kept)
+}
+
+#[test]
+fn recomputed_scores_change_nothing_but_what_is_kept() {
+    let visible =
+        |lengths: Option<[usize; 2]>, causal| Visible { lengths: lengths.map(Vec::from), causal };
+    for (sizes, visible) in [
+        ([5, 5, 4], visible(None, false)),
+        ([5, 5, 4], visible(None, true)),
+        ([3, 7, 5], visible(Some([2, 7]), false)),
+        ([6, 6, 3], visible(Some([4, 6]), true)),
+        ([1, 1, 1], visible(None, true)),
+        ([600, 600, 2], visible(Some([600, 500]), true)), // more than are computed at a time
+    ] {
+        let (plain, kept) = attended(sizes, &visible, false);
+        let (own, own_kept) = attended(sizes, &visible, true);
+        let bytes = |name: &str, kept: &[(Arc<str>, usize)]| -> usize {
+            kept.iter().filter(|(layer, _)| &**layer == name).map(|(_, bytes)| bytes).sum()
+        };
+        assert!(bytes("softmax", &kept) > 0 && bytes("softmax", &own_kept) == 0);
+        for name in ["query", "key", "value"] {
+            assert_eq!(bytes(name, &own_kept), bytes(name, &kept), "{name}");
+        }
+        for (plain, own) in plain.iter().zip(&own) {
+            if sizes[0] < 200 {
+                assert!(plain == own, "{sizes:?}, {visible:?}");
+            }
+            let far = plain.iter().zip(own).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(far < 1e-12, "{sizes:?}, {visible:?}: {far}");
+        }
+    }
+}
+
+#[test]
+fn attention_with_recomputed_scores() {
+    let layers = ["query", "key", "value"].map(layer);
+    check(
+        &[sample(&[2, 2, 3, 4], "q"), sample(&[2, 2, 5, 4], "k"), sample(&[2, 2, 5, 3], "v")],
+        |x, _| op::attention([&x[0], &x[1], &x[2]], layers.each_ref(), &Visible::default(), None),
+        |vars| {
+            let scores = vars[0].matmul(&vars[1].transpose(2, 3)?)?;
+            candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&vars[2])
+        },
+    );
+}

@@ -10,6 +10,7 @@
 
 pub mod accumulate;
 pub mod argmax;
+pub mod attention;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod batched_matmul;

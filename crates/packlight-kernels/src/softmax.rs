@@ -27,7 +27,7 @@ pub struct Visible {
 
 impl Visible {
     /// The number of visible elements in row `row` of a tensor of shape `dims`.
-    fn of_row(&self, row: usize, dims: &[usize]) -> usize {
+    pub(crate) fn of_row(&self, row: usize, dims: &[usize]) -> usize {
         let keys = dims[dims.len() - 1];
         let queries = if dims.len() < 2 { 1 } else { dims[dims.len() - 2] };
         let rows = dims[..dims.len() - 1].iter().product::<usize>();
@@ -36,7 +36,7 @@ impl Visible {
         if self.causal { length.min(row % queries + 1) } else { length }
     }
 
-    fn check(&self, dims: &[usize]) -> Result<()> {
+    pub(crate) fn check(&self, dims: &[usize]) -> Result<()> {
         let misfit = |reason: String| Err(Error::shape(KERNEL, reason));
         match &self.lengths {
             _ if dims.is_empty() => misfit("a scalar has no last axis".into()),
@@ -67,13 +67,7 @@ pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
             let lines = result.chunks_exact_mut(n).zip(scores.chunks_exact(n)).enumerate();
             for (line, (result, scores)) in lines {
                 let seen = visible.of_row(piece * ROWS + line, shape);
-                let (result, scores) = (&mut result[..seen], &scores[..seen]);
-                let top = scores.iter().fold(T::neg_infinity(), |top, &x| top.max(x));
-                for (p, &x) in result.iter_mut().zip(scores) {
-                    *p = (x - top).power_of_e();
-                }
-                let scale = T::narrow(1.0 / sum(result));
-                result.iter_mut().for_each(|p| *p *= scale);
+                probabilities(&scores[..seen], &mut result[..seen]);
             }
         });
         Ok(Tensor::from_vec(result, shape, device)?)
@@ -102,12 +96,27 @@ pub fn backward(probabilities: &Tensor, grad: &Tensor) -> Result<Tensor> {
             .for_each(|(result, (grad, probabilities))| {
                 let inputs = grad.chunks_exact(n).zip(probabilities.chunks_exact(n));
                 for (result, (grad, probabilities)) in result.chunks_exact_mut(n).zip(inputs) {
-                    let mean = T::narrow(sum_of([grad, probabilities], |[g, p]| g.wide() * p.wide()));
-                    for (r, (&g, &p)) in result.iter_mut().zip(grad.iter().zip(probabilities)) {
-                        *r = p * (g - mean);
-                    }
+                    differentiate(probabilities, grad, result);
                 }
             });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
+}
+
+/// The probabilities for the visible scores of a row.
+pub(crate) fn probabilities<T: Element>(scores: &[T], result: &mut [T]) {
+    let top = scores.iter().fold(T::neg_infinity(), |top, &x| Float::max(top, x));
+    for (p, &x) in result.iter_mut().zip(scores) {
+        *p = (x - top).power_of_e();
+    }
+    let scale = T::narrow(1.0 / sum(result));
+    result.iter_mut().for_each(|p| *p *= scale);
+}
+
+/// The gradient of the scores of a row.
+pub(crate) fn differentiate<T: Element>(probabilities: &[T], grad: &[T], result: &mut [T]) {
+    let mean = T::narrow(sum_of([grad, probabilities], |[g, p]| g.wide() * p.wide()));
+    for (r, (&g, &p)) in result.iter_mut().zip(grad.iter().zip(probabilities)) {
+        *r = p * (g - mean);
+    }
 }

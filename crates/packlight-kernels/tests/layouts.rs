@@ -20,8 +20,8 @@ use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::softmax::{self, Visible};
 use packlight_kernels::{
-    Result, accumulate, argmax, avg_pool2d, batch_norm, bit_mask, block_pool, dither, dropout, fp8,
-    gelu, gelu_tanh, gram, layer_norm, linear, mean_axis, mode_product, nearest_line,
+    Result, accumulate, argmax, attention, avg_pool2d, batch_norm, bit_mask, block_pool, dither,
+    dropout, fp8, gelu, gelu_tanh, gram, layer_norm, linear, mean_axis, mode_product, nearest_line,
     orthonormalise, permute, plane_scale, relu, relu6, sigmoid, sign, silu, square,
     step_derivative, subsample, symmetric_eigen, tanh, top_k,
 };
@@ -372,6 +372,12 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     ("softmax", &[Normal(&[3, 4, 5]), Normal(&[3, 4, 5])], |x| {
         let visible = Visible { lengths: Some(vec![2, 5, 3]), causal: true };
         Ok(vec![softmax::forward(&x[0], &visible)?, softmax::backward(&x[0], &x[1])?])
+    }),
+    ("attention", &[Normal(&[3, 2, 4, 5]), Normal(&[3, 2, 6, 5]), Normal(&[3, 2, 6, 7])], |x| {
+        let visible = Visible { lengths: Some(vec![2, 6, 3]), causal: false };
+        let y = attention::forward(&x[0], &x[1], &x[2], &visible, None)?;
+        let grads = attention::backward(&x[0], &x[1], &x[2], &y, &visible, None)?;
+        Ok([vec![y], grads.into()].concat())
     }),
     ("square", &[Normal(TOKENS)], |x| Ok(vec![number(square::sum(&x[0])?)?])),
     ("step_derivative", &[Normal(TOKENS)], |x| {

@@ -22,6 +22,7 @@ pub struct Builder {
     made: Arc<Mutex<Parameters>>,
     prefix: String,
     auxiliary: Option<u8>,
+    recomputes_scores: bool,
     initial: Key,
     dtype: DType,
     device: Device,
@@ -41,6 +42,7 @@ impl Builder {
             made: Arc::default(),
             prefix: String::new(),
             auxiliary: None,
+            recomputes_scores: false,
             initial: Key::new(seed, Purpose::Initialise),
             dtype,
             device: device.clone(),
@@ -107,6 +109,16 @@ impl Builder {
     /// `level` on; see [`packlight_codec::Scope::Auxiliary`].
     pub fn auxiliary(&self, level: u8) -> Self {
         Self { auxiliary: Some(level), ..self.clone() }
+    }
+
+    /// The builder of a network whose attention recomputes its scores if `recomputes` says so; see
+    /// [`packlight_spec::MemoryStrategy::recompute_scores`].
+    pub(crate) fn recomputing_scores(self, recomputes: bool) -> Self {
+        Self { recomputes_scores: recomputes, ..self }
+    }
+
+    pub(crate) fn recomputes_scores(&self) -> bool {
+        self.recomputes_scores
     }
 
     /// Makes this part a save point, next in the forward order.

@@ -151,6 +151,7 @@ fn memory_strategies_keep_what_was_planned() {
             "last=2",
             "last=2,default=bf16",
             "checkpoint=2,blpa:4",
+            "scores=recompute,checkpoint=block",
         ] {
             let parsed = Plan::parse(plan).unwrap();
             if Model::blank(&spec, &parsed, DType::F32).is_ok() {

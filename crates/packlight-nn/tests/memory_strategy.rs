@@ -134,6 +134,33 @@ fn checkpointing_changes_no_bit() {
 }
 
 #[test]
+fn recomputed_scores_change_no_bit_and_are_not_kept() {
+    let [vit, _, transformer, gpt, bert] = of_tokens();
+    for spec in [vit, transformer, gpt, bert] {
+        let plain = step_of(&spec, "none");
+        let again = step_of(&spec, "scores=recompute");
+        let name = spec.name();
+        assert_eq!(plain.logits, again.logits, "{name}");
+        assert_eq!(changed(&plain, &again), [""; 0], "{name}");
+        assert_eq!(again.ledger.kept(), 0, "{name}");
+        let kept = |step: &Step, softmax: bool| {
+            let entries = step.ledger.entries();
+            let of = entries.iter().filter(|entry| entry.layer.ends_with("softmax") == softmax);
+            of.map(|entry| entry.bytes.total()).sum::<usize>()
+        };
+        assert!(kept(&plain, true) > 0 && kept(&again, true) == 0, "{name}");
+        assert_eq!(kept(&plain, false), kept(&again, false), "{name}");
+        // Codecs are for what is kept still.
+        let packed = step_of(&spec, "scores=recompute,attention=q8");
+        assert!(kept(&packed, false) < kept(&again, false), "{name}");
+    }
+    let plan = Plan::parse("scores=recompute").unwrap();
+    let refused = |spec: ModelSpec| Model::planned(&spec, &plan, 3, DType::F64, &Device::Cpu).err();
+    let error = refused(resnet18()).unwrap().to_string();
+    assert!(error.contains("`scores=recompute` is for attention; resnet18 has none"), "{error}");
+}
+
+#[test]
 fn square_root_segments_keep_least_beside_the_largest_segment() {
     let kept = |plan: &str| {
         let step = step(plan);

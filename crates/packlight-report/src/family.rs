@@ -16,7 +16,7 @@ pub fn of_plan(spec: &str) -> Family {
 
 fn of_method(method: &str) -> Family {
     match family(method) {
-        "checkpoint" | "recompute" => Family::Checkpointing,
+        "checkpoint" | "recompute" | "scores" => Family::Checkpointing,
         "last" => Family::FrozenLayers,
         "pool" | "division" => Family::Pooling,
         "q" | "actnn" | "gact" | "mesa" | "alam" => Family::FewBits,
@@ -41,6 +41,7 @@ mod tests {
         assert_eq!(of_plan("layer1.*=pool4, fc=none, default=division:8:2"), Family::Pooling);
         assert_eq!(of_plan("checkpoint=sqrt"), Family::Checkpointing);
         assert_eq!(of_plan("recompute=layer3.*:blocks.2"), Family::Checkpointing);
+        assert_eq!(of_plan("scores=recompute"), Family::Checkpointing);
         assert_eq!(of_plan("checkpoint=sqrt,blocks.*=asa4"), Family::Several);
         assert_eq!(of_plan("hosvd:0.8:st"), Family::LowRank);
         assert_eq!(of_plan("my-codec:3"), Family::Other);

@@ -17,6 +17,10 @@ pub struct MemoryStrategy {
     pub auxiliary_residual: Option<Vec<usize>>,
     /// Gradient checkpointing, and the parts that it recomputes.
     pub checkpoint: Option<Checkpointing>,
+    /// Whether the scores of attention exist only a few rows at a time and are computed again in the
+    /// backward pass (Dao et al., "FlashAttention: fast and memory-efficient exact attention with
+    /// IO-awareness", NeurIPS 2022).
+    pub recompute_scores: bool,
 }
 
 /// The parts of a network that the backward pass recomputes (Chen et al., "Training deep nets with
@@ -90,6 +94,14 @@ pub(crate) fn named_blocks(text: &str) -> Result<Checkpointing, String> {
              `recompute=layer3.*:layer4.0`"
         )),
         false => Ok(Checkpointing::Named(names)),
+    }
+}
+
+/// Reads what becomes of the scores of attention, as in `recompute`.
+pub(crate) fn scores(text: &str) -> Result<bool, String> {
+    match text {
+        "recompute" => Ok(true),
+        _ => Err(format!("`scores={text}`: `recompute` expected; they are kept without it")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use wildmatch::WildMatch;
 
-use crate::memory_strategy::{group_sizes, named_blocks};
+use crate::memory_strategy::{group_sizes, named_blocks, scores};
 use crate::{LayerKind, MemoryStrategy};
 
 /// A plan as a user writes it: `pool2`, or rules such as `layer3.*=pool4,default=pool2`.
@@ -18,11 +18,12 @@ use crate::{LayerKind, MemoryStrategy};
 /// - a kind, such as `conv`, `linear`, `norm` or `activation`;
 /// - `default`, which selects all layers.
 ///
-/// Four words in place of a selector are for methods that are not codecs:
+/// Five words in place of a selector are for methods that are not codecs:
 ///
 /// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
 /// - `recompute=layer3.*:layer4.0`: gradient checkpointing of the blocks of these names or patterns;
+/// - `scores=recompute`: attention whose scores and probabilities exist only a few rows at a time;
 /// - `last=4`: trains only the last four conv and linear layers before the classifier, and the
 ///   classifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +109,7 @@ impl FromStr for PlanSpec {
                 "ara" => plan.strategy.auxiliary_residual = Some(group_sizes(right)?),
                 "checkpoint" => plan.strategy.checkpoint = Some(right.parse()?),
                 "recompute" => plan.strategy.checkpoint = Some(named_blocks(right)?),
+                "scores" => plan.strategy.recompute_scores = scores(right)?,
                 "last" => plan.last = Some(number_of_layers(right)?),
                 _ => plan.rules.push(Rule { selector: left.into(), codec: right.to_owned() }),
             }
@@ -229,9 +231,10 @@ mod tests {
 
     #[test]
     fn strategies_are_not_rules() {
-        let plan: PlanSpec = "ara=3:2,checkpoint=cell,last=4,q2".parse().unwrap();
+        let plan: PlanSpec = "ara=3:2,checkpoint=cell,scores=recompute,last=4,q2".parse().unwrap();
         assert_eq!(plan.strategy.auxiliary_residual, Some(vec![3, 2]));
         assert_eq!(plan.strategy.checkpoint, Some(Checkpointing::Cells));
+        assert!(plan.strategy.recompute_scores);
         assert_eq!((plan.last, plan.rules.len()), (Some(4), 1));
     }
 
@@ -260,6 +263,7 @@ mod tests {
             ("recompute=blocks.1:", "names or patterns of blocks expected"),
             ("recompute=blocks.1,checkpoint=block", "`checkpoint` and `recompute` both"),
             ("checkpoint=cell,recompute=blocks.1", "leave one of them out"),
+            ("scores=keep", "`recompute` expected; they are kept without it"),
             ("last=-1", "a number of layers expected"),
             ("pool2,pool4", "`pool2` and `pool4` are both the default"),
             ("pool2,pool4", "as in `layer3.*=pool4,default=pool2`"),

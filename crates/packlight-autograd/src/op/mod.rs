@@ -2,6 +2,7 @@
 //! and its backward pass.
 
 mod add;
+mod attention;
 mod avg_pool2d;
 mod batch_norm;
 mod checkpoint;
@@ -35,6 +36,7 @@ mod tanh;
 mod weighted;
 
 pub use add::add;
+pub use attention::attention;
 pub use avg_pool2d::{avg_pool2d, global_avg_pool2d};
 pub use batch_norm::{RunningStatistics, batch_norm};
 pub use checkpoint::checkpoint;

@@ -11,12 +11,15 @@ use crate::{Builder, Error, Result};
 /// `softmax(q kᵀ / sqrt(d)) v` for each of several heads of `d` features (Vaswani et al., NeurIPS
 /// 2017, equation 1), without the projections around it.
 /// It has four save points: `query` (scaled), `key`, `softmax` (the probabilities, saved once for
-/// the two operations that need them) and `value`.
+/// the two operations that need them) and `value`. Where the plan says `scores=recompute`, there is no
+/// `softmax`.
 pub struct Attention {
+    name: String,
     heads: usize,
     query: Arc<SavePoint>,
     key: Arc<SavePoint>,
-    softmax: Arc<SavePoint>,
+    /// `None` where the scores are recomputed.
+    softmax: Option<Arc<SavePoint>>,
     value: Arc<SavePoint>,
     dropout: Option<(f64, Arc<SavePoint>)>,
 }
@@ -37,19 +40,21 @@ impl Attention {
     /// name is taken.
     pub fn with(builder: &Builder, features: usize, heads: usize, dropout: f64) -> Result<Self> {
         let point = |name: &str| builder.pp(name).save_point(LayerKind::Attention);
-        let (query, key, softmax) = (point("query")?, point("key")?, point("softmax")?);
+        let name = builder.name().to_owned();
         if heads == 0 || !features.is_multiple_of(heads) {
             return Err(Error::Layer {
-                layer: softmax.name().to_owned(),
+                layer: name,
                 reason: format!("{heads} heads do not divide {features} features"),
             });
         }
-        require_probability(softmax.name(), dropout)?;
+        require_probability(&name, dropout)?;
+        let (query, key) = (point("query")?, point("key")?);
+        let softmax = (!builder.recomputes_scores()).then(|| point("softmax")).transpose()?;
         let dropout = match dropout == 0.0 {
             true => None,
             false => Some((dropout, builder.pp("dropout").save_point(LayerKind::Dropout)?)),
         };
-        Ok(Self { heads, query, key, softmax, value: point("value")?, dropout })
+        Ok(Self { name, heads, query, key, softmax, value: point("value")?, dropout })
     }
 
     /// For each of `queries` (N, queries, features), the mean of `values` (N, keys, features),
@@ -64,35 +69,69 @@ impl Attention {
         values: &Activation,
         visible: &op::Visible,
     ) -> Result<Activation> {
-        self.forward_with([queries, keys, values], visible, Ok)
+        let Some(softmax) = &self.softmax else {
+            let inputs =
+                [&self.scaled(queries)?, &self.split_heads(keys)?, &self.split_heads(values)?];
+            let points = [&self.query, &self.key, &self.value];
+            let dropout = self.dropout.as_ref().map(|(share, point)| (*share, point));
+            return self.join_heads(op::attention(inputs, points, visible, dropout)?);
+        };
+        self.attend([queries, keys, values], visible, softmax, Ok)
     }
 
     /// The same of `[queries, keys, values]`, with the scores (N, heads, queries, keys) as `scored` changes
     /// them.
+    ///
+    /// # Errors
+    /// Returns an error if the shapes do not fit, or the scores are recomputed, for which they cannot change.
     pub(crate) fn forward_with(
         &self,
-        [queries, keys, values]: [&Activation; 3],
+        inputs: [&Activation; 3],
         visible: &op::Visible,
         scored: impl FnOnce(Activation) -> Result<Activation>,
     ) -> Result<Activation> {
-        let features = queries.dims().last().copied().unwrap_or(1);
-        let scale = 1.0 / (features as f64 / self.heads as f64).sqrt();
-        let queries = op::scale(&self.split_heads(queries)?, scale)?;
-        let keys = self.split_heads(keys)?;
+        let softmax = self.softmax.as_ref().ok_or_else(|| Error::MemoryStrategy {
+            reason: format!(
+                "`scores=recompute`: the scores of `{}` have a bias that learns",
+                self.name
+            ),
+        })?;
+        self.attend(inputs, visible, softmax, scored)
+    }
+
+    fn attend(
+        &self,
+        [queries, keys, values]: [&Activation; 3],
+        visible: &op::Visible,
+        softmax: &Arc<SavePoint>,
+        scored: impl FnOnce(Activation) -> Result<Activation>,
+    ) -> Result<Activation> {
+        let (queries, keys) = (self.scaled(queries)?, self.split_heads(keys)?);
         let scores = op::matmul_transposed(&queries, &keys, &self.query, &self.key)?;
         drop((queries, keys));
         let scores = scored(scores)?;
-        let mut probabilities = op::softmax(&scores, visible, &self.softmax)?;
+        let mut probabilities = op::softmax(&scores, visible, softmax)?;
         drop(scores);
         if let Some((share, point)) = &self.dropout {
-            probabilities = op::dropout_of_saved(&probabilities, *share, point, &self.softmax)?;
+            probabilities = op::dropout_of_saved(&probabilities, *share, point, softmax)?;
         }
         let values = self.split_heads(values)?;
-        let mixed = op::matmul(&probabilities, &values, &self.softmax, &self.value)?;
-        let &[samples, heads, length, width] = mixed.dims() else {
-            return Err(self.misfit(&mixed));
+        self.join_heads(op::matmul(&probabilities, &values, softmax, &self.value)?)
+    }
+
+    /// The heads of `queries`, over the square root of their features.
+    fn scaled(&self, queries: &Activation) -> Result<Activation> {
+        let features = queries.dims().last().copied().unwrap_or(1);
+        let scale = 1.0 / (features as f64 / self.heads as f64).sqrt();
+        Ok(op::scale(&self.split_heads(queries)?, scale)?)
+    }
+
+    /// `x` (N, heads, tokens, features / heads) as (N, tokens, features).
+    fn join_heads(&self, x: Activation) -> Result<Activation> {
+        let &[samples, heads, length, width] = x.dims() else {
+            return Err(self.misfit(&x));
         };
-        let together = op::permute(&mixed, &[0, 2, 1, 3])?;
+        let together = op::permute(&x, &[0, 2, 1, 3])?;
         Ok(op::reshape(&together, &[samples, length, heads * width])?)
     }
 
@@ -110,7 +149,7 @@ impl Attention {
 
     fn misfit(&self, x: &Activation) -> Error {
         Error::Layer {
-            layer: self.softmax.name().to_owned(),
+            layer: self.name.clone(),
             reason: format!(
                 "{:?} given, expected (samples, tokens, features) with features for {} heads",
                 x.dims(),

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Pass, SavePoint};
+use packlight_record::LayerKind;
 use packlight_spec::differences;
 
 pub use architecture::{Architecture, Blocks, Network, PairModule, Takes};
@@ -122,10 +123,17 @@ impl Model {
         let architecture = spec.architecture();
         architecture.check()?;
         architecture.blocks().check(strategy, architecture.name())?;
+        let builder = builder.recomputing_scores(strategy.recompute_scores);
         let network = architecture.network(spec.facts(), &builder, strategy)?;
         let loss = CrossEntropy::with(&builder.pp("loss"), architecture.targets())?;
         let parameters = builder.finish();
         check_names(strategy.checkpoint.as_ref(), parameters.blocks())?;
+        let attends = |point: &Arc<SavePoint>| point.kind() == LayerKind::Attention;
+        if strategy.recompute_scores && !parameters.save_points().iter().any(attends) {
+            let model = architecture.name();
+            let reason = format!("`scores=recompute` is for attention; {model} has none");
+            return Err(Error::MemoryStrategy { reason });
+        }
         Ok(Self { spec: spec.clone(), network, parameters, loss })
     }
 
