@@ -197,8 +197,8 @@ impl<T: Element> Heads<'_, T> {
         }
     }
 
-    /// The probabilities of a block's queries, row after row, each of as many keys as any of them sees;
-    /// returns that number.
+    /// The probabilities of a block's queries, row after row, each of as many keys as causality lets the last of
+    /// them see; returns that number.
     fn probabilities(
         &self,
         head: usize,
@@ -206,9 +206,10 @@ impl<T: Element> Heads<'_, T> {
         scores: &mut [T],
         result: &mut [T],
     ) -> usize {
+        let all = self.sizes.keys();
+        let seen = if self.visible.causal { all.min(rows.end) } else { all };
         let first = head * self.sizes.queries();
         let visible = |row: usize| self.visible.of_row(first + row, &self.sizes.scores);
-        let seen = rows.clone().map(visible).max().unwrap_or(0);
         let keys = self.keys(head, seen);
         multiply(scores, seen, false, self.queries(head, rows), keys.transposed());
         let lines = scores.chunks_exact(seen.max(1)).zip(result.chunks_exact_mut(seen.max(1)));
