@@ -121,6 +121,9 @@ pub enum Record {
         /// The exponential of the test loss, for a language model.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         test_perplexity: Option<f64>,
+        /// The BLEU of greedy translations of the test sources, from 0 to 100, as sacreBLEU defines it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test_bleu: Option<f64>,
     },
     /// Exact and compressed weight gradient of one layer, from the same batch in one backward pass.
     Gradient {

@@ -131,6 +131,7 @@ fn epochs(study: &Study) -> PolarsResult<DataFrame> {
                 test_loss,
                 test_accuracy,
                 test_perplexity,
+                test_bleu: _, // of translations alone
             } => {
                 let values = [train_loss, train_accuracy, test_loss, test_accuracy];
                 let values = values.map(|v| finite(*v));

@@ -10,6 +10,7 @@
 
 pub mod data;
 
+mod bleu;
 mod check;
 mod checkpoint;
 mod claim;
@@ -31,8 +32,10 @@ mod step;
 mod summary;
 mod sweep;
 mod timing;
+mod translation;
 mod variant;
 
+pub use bleu::bleu;
 pub use checkpoint::CHECKPOINT;
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
@@ -45,6 +48,7 @@ pub use sensitivity::{SensitivitySummary, measure_sensitivity};
 pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
+pub use translation::translation_bleu;
 pub use variant::write_variant;
 
 /// A hash as far as people compare it.

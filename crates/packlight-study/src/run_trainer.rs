@@ -20,6 +20,7 @@ use crate::logs::Logs;
 use crate::origin::Origin;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
+use crate::translation::translation_bleu;
 use crate::{Error, Result};
 
 /// The file in a finished run's folder that holds its weights: parameters and running statistics,
@@ -232,6 +233,8 @@ impl<'a> RunTrainer<'a> {
             Err(e @ Error::NotFinite { .. }) => return Ok(Some(format!("after step {step} {e}"))),
             test => test?,
         };
+        let (split, batch) = (&self.data.test, self.study.batch);
+        let test_bleu = translation_bleu(&self.model, split, batch, &self.device)?;
         let test_seconds = begun.elapsed().as_secs_f64();
         let train_loss = sums.loss / sums.units as f64;
         logs.record(&Record::Epoch {
@@ -243,6 +246,7 @@ impl<'a> RunTrainer<'a> {
             test_loss: test.loss,
             test_accuracy: test.accuracy(),
             test_perplexity: self.data.is_text().then(|| test.perplexity()),
+            test_bleu,
         })?;
         let (steps, train_seconds) = (sums.timed_steps, sums.seconds);
         logs.measure(&Measurement::Time { epoch, steps, train_seconds, test_seconds })?;

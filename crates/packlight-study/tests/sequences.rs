@@ -185,3 +185,71 @@ fn a_classifier_of_texts_learns_their_classes() {
     assert_eq!(manifest.data, said);
     assert_eq!((manifest.train_samples, manifest.test_samples), (256, 64));
 }
+
+const TRANSLATION: &str = r#"
+name = "translation"
+title = "From German to English"
+seeds = [0]
+epochs = 6
+batch = 16
+
+[model]
+name = "transformer"
+width = 32
+depth = 1
+heads = 2
+dropout = 0.0
+
+[data]
+name = "multi30k"
+
+[plans]
+none = "none"
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.005
+"#;
+
+/// Sentences in German and in English.
+fn sentences(numbers: std::ops::Range<usize>) -> [String; 2] {
+    let who = [("Ein Mann", "A man"), ("Eine Frau", "A woman"), ("Ein Hund", "A dog")];
+    let does = [("sieht", "sees"), ("sucht", "looks for"), ("malt", "paints")];
+    let what = [("den Ball", "the ball"), ("ein Haus", "a house"), ("Max' Boot", "Max's boat")];
+    let how = [("", ""), (" im Park", " in the park"), (" heute", " today")];
+    let parts = |n: usize| [who[n % 3], does[n / 3 % 3], what[n / 9 % 3], how[n / 27 % 3]];
+    let side = |side: fn((&'static str, &'static str)) -> &'static str| {
+        let line = |n: usize| {
+            let [who, does, what, how] = parts(n).map(side);
+            format!("{who} {does} {what}{how}.\n")
+        };
+        numbers.clone().map(line).collect::<String>()
+    };
+    [side(|pair| pair.0), side(|pair| pair.1)]
+}
+
+#[test]
+fn translations_are_scored_by_bleu() {
+    let (dir, data) = (study(TRANSLATION), tempfile::tempdir().unwrap());
+    let folder = data.path().join("multi30k");
+    std::fs::create_dir(&folder).unwrap();
+    for (part, numbers) in [("train", 0..324), ("test_2016_flickr", 500..530)] {
+        for (text, side) in sentences(numbers).iter().zip(["de", "en"]) {
+            std::fs::write(folder.join(format!("{part}.{side}")), text).unwrap();
+        }
+    }
+    let interrupted = AtomicBool::new(false);
+    let options = Options { data_dir: Some(data.path().into()), ..options(&interrupted) };
+    let summary = run_study(dir.path(), &options, &mut Silent).unwrap();
+    assert!(summary.runs.iter().all(|run| run.outcome == Outcome::Finished), "{summary:?}");
+    let path = dir.path().join(RUNS).join("none-seed0").join("records.jsonl");
+    let records = read_log::<Record>(&path).unwrap().values;
+    let scores: Vec<f64> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Epoch { test_bleu, .. } => Some(test_bleu.unwrap()),
+            _ => None,
+        })
+        .collect();
+    assert!(scores.len() == 6 && scores[5] > 90.0 && scores[0] < scores[5], "{scores:?}");
+}

@@ -130,7 +130,7 @@ impl Swin {
             }
             PartAt::Block { stage, index, skip } => {
                 let shift = if index % 2 == 1 { self.window / 2 } else { 0 };
-                Part::Block(Block::new(builder, self, stage, shift, skip)?)
+                Part::Block(Box::new(Block::new(builder, self, stage, shift, skip)?))
             }
         })
     }
@@ -187,7 +187,7 @@ fn map_of(x: &Activation) -> Result<(usize, usize, usize, usize)> {
 
 enum Part {
     Merging(Merging),
-    Block(Block),
+    Block(Box<Block>),
 }
 
 impl Module for Part {

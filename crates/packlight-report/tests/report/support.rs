@@ -222,6 +222,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
                 test_loss: 2.4 * left + 0.05 + jitter,
                 test_accuracy: 0.985 - 0.9 * left - jitter,
                 test_perplexity: None,
+                test_bleu: None,
             })
             .unwrap();
         let train_seconds = (0.9 - 0.03 * run.factor as f64) + jitter;

@@ -48,3 +48,4 @@ pub use set::SetName;
 pub use spec::DataSpec;
 pub use split::{Batch, Split};
 pub use text::Text;
+pub use vocabulary::{BEGIN, END};

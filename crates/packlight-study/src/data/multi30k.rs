@@ -4,6 +4,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
 
@@ -22,13 +23,18 @@ pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<DataSet> {
     let test = Texts::read(folder, "test_2016_flickr", spec.test_limit)?;
     let [german, english] = [&train.german, &train.english]
         .map(|lines| Vocabulary::new(lines.iter().map(String::as_str)));
+    let words: Arc<[String]> = english.words().into();
     let tokens = |texts: Texts| {
-        let lines = texts.german.iter().zip(&texts.english);
-        let pairs = lines.map(|(source, target)| (german.tokens(source), english.tokens(target)));
-        let short = |(source, target): &(Vec<u32>, Vec<u32>)| {
+        let lines = texts.german.iter().zip(texts.english);
+        let pairs = lines.map(|(source, text)| {
+            let target = english.tokens(&text);
+            ((german.tokens(source), target), text)
+        });
+        let short = |((source, target), _): &((Vec<u32>, Vec<u32>), String)| {
             (1..=LONGEST).contains(&source.len()) && target.len() <= LONGEST
         };
-        Pairs::new(pairs.filter(short).collect())
+        let (pairs, references) = pairs.filter(short).unzip();
+        Pairs::new(pairs).with_texts(references, words.clone())
     };
     let (train, test) = (tokens(train), tokens(test));
     for (part, name) in [(&train, "train"), (&test, "test_2016_flickr")] {

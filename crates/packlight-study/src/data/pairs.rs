@@ -1,11 +1,13 @@
 //! One part of a set of pairs of sequences, and its batches.
 
+use std::sync::Arc;
+
 use candle_core::{Device, Tensor};
 use packlight_nn::model::{Inputs, PADDING};
 use sha2::{Digest, Sha256};
 
 use super::dataset::{DataSet, Form};
-use super::vocabulary::{BEGIN, END};
+use super::vocabulary::{BEGIN, END, MARKS, UNKNOWN, joined};
 use super::{Batch, DataSpec, Result, Split};
 
 /// One part of a set of pairs of sequences of tokens, each of any length.
@@ -13,11 +15,49 @@ use super::{Batch, DataSpec, Result, Split};
 pub struct Pairs {
     /// The source and target of each pair, without begin and end marks.
     pairs: Vec<(Vec<u32>, Vec<u32>)>,
+    /// What the targets are as text, in a set of translations.
+    texts: Option<Texts>,
+}
+
+#[derive(Debug, Clone)]
+struct Texts {
+    /// The target of each pair.
+    references: Vec<String>,
+    /// The words of the targets' vocabulary.
+    words: Arc<[String]>,
 }
 
 impl Pairs {
     pub(super) fn new(pairs: Vec<(Vec<u32>, Vec<u32>)>) -> Self {
-        Self { pairs }
+        Self { pairs, texts: None }
+    }
+
+    /// These pairs, whose targets are the tokens of `references`, from a vocabulary of `words`.
+    pub(super) fn with_texts(self, references: Vec<String>, words: Arc<[String]>) -> Self {
+        Self { texts: Some(Texts { references, words }), ..self }
+    }
+
+    /// The target of each pair as text; nothing if the targets are no texts.
+    pub fn references(&self) -> Option<&[String]> {
+        self.texts.as_ref().map(|texts| &texts.references[..self.pairs.len()])
+    }
+
+    /// Tokens of a target as text: words that are unknown are "⁇", and marks are left out.
+    pub fn text(&self, tokens: &[u32]) -> String {
+        let Some(Texts { words, .. }) = &self.texts else { return String::new() };
+        let word = |&token: &u32| match token {
+            UNKNOWN => Some("⁇"),
+            token => words.get(token.checked_sub(MARKS)? as usize).map(String::as_str),
+        };
+        joined(&tokens.iter().filter_map(word).collect::<Vec<_>>())
+    }
+
+    /// The sources at `indices`, padded to the longest.
+    ///
+    /// # Errors
+    /// Returns an error if the device runs out of memory.
+    pub fn sources(&self, indices: &[usize], device: &Device) -> Result<Tensor> {
+        filled_up(indices.iter().map(|&index| self.pairs[index].0.clone()).collect(), device)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 /// The mark before a target's first token.
-pub(super) const BEGIN: u32 = 1;
+pub const BEGIN: u32 = 1;
 /// The mark after a target's last token.
-pub(super) const END: u32 = 2;
+pub const END: u32 = 2;
 /// The token of all words that are not in the vocabulary.
-const UNKNOWN: u32 = 3;
+pub(super) const UNKNOWN: u32 = 3;
 /// The number of tokens that are not words: padding, the two marks and the unknown word.
 pub(super) const MARKS: u32 = 4;
 
@@ -30,6 +30,13 @@ impl Vocabulary {
     /// The number of different tokens, marks included.
     pub(super) fn len(&self) -> usize {
         self.numbers.len() + MARKS as usize
+    }
+
+    /// The words by their tokens, from [`MARKS`] on.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut numbered: Vec<(&String, u32)> = self.numbers.iter().map(|(w, n)| (w, *n)).collect();
+        numbered.sort_unstable_by_key(|&(_, number)| number);
+        numbered.into_iter().map(|(word, _)| word.clone()).collect()
     }
 
     /// The tokens of a line.
@@ -55,6 +62,20 @@ fn words(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// Words as a line. Apostrophes and hyphens stand close to their neighbours, as in "man's" and "t-shirt";
+/// around other signs, scores see no spaces.
+pub(super) fn joined(words: &[&str]) -> String {
+    let is_close = |word: &str| ["'", "’", "-"].contains(&word);
+    let mut line = String::new();
+    for (at, word) in words.iter().enumerate() {
+        if at > 0 && !is_close(word) && !is_close(words[at - 1]) {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,9 +88,18 @@ mod tests {
     }
 
     #[test]
+    fn lines_are_joined_as_they_were() {
+        let line = "A man's t-shirt , red .";
+        let words: Vec<&str> = words(line).collect();
+        assert_eq!(words.len(), 10);
+        assert_eq!(joined(&words), line);
+    }
+
+    #[test]
     fn frequent_words_come_first_and_rare_ones_are_unknown() {
         let vocabulary = Vocabulary::new(["b a b .", "a c b ."].into_iter());
         assert_eq!(vocabulary.len(), 7);
+        assert_eq!(vocabulary.words(), ["b", ".", "a"]);
         assert_eq!(vocabulary.tokens("b . a c d"), [4, 5, 6, UNKNOWN, UNKNOWN]);
     }
 }

@@ -13,7 +13,7 @@ use packlight::spec::PlanSpec;
 use packlight::study::data::{
     DataSet, DataSpec, Error, Form, Normalise, SetName, choose, data_dir, load,
 };
-use packlight::study::{Origin, WEIGHTS, evaluate};
+use packlight::study::{Origin, WEIGHTS, evaluate, translation_bleu};
 use serde::Serialize;
 
 use crate::model_options::GivenModel;
@@ -89,6 +89,8 @@ struct Found {
     loss: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     perplexity: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bleu: Option<f64>,
 }
 
 /// The model that weights are of, and the data to evaluate it on.
@@ -113,15 +115,18 @@ impl Arguments {
         let found = evaluate(&model, &subject.data.test, self.batch as usize, &Device::Cpu)?;
         let (correct, total, accuracy, loss) =
             (found.correct, found.total, found.accuracy(), found.loss);
+        let batch = self.batch as usize;
+        let bleu = translation_bleu(&model, &subject.data.test, batch, &Device::Cpu)?;
         let perplexity = subject.data.is_text().then(|| found.perplexity());
         if self.json {
-            out.json(&Found { correct, total, accuracy, loss, perplexity })?;
+            out.json(&Found { correct, total, accuracy, loss, perplexity, bleu })?;
         } else {
             let percent = 100.0 * accuracy;
             let perplexity = perplexity.map(|p| format!(", perplexity {p:.2}")).unwrap_or_default();
+            let bleu = bleu.map(|bleu| format!(", BLEU {bleu:.2}")).unwrap_or_default();
             writeln!(
                 out,
-                "{correct} of {total} correct ({percent:.2} %), loss {loss:.4}{perplexity}"
+                "{correct} of {total} correct ({percent:.2} %), loss {loss:.4}{perplexity}{bleu}"
             )?;
         }
         Ok(ExitCode::SUCCESS)
