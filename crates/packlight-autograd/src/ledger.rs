@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use candle_core::Tensor;
 use packlight_codec::Bytes;
 use packlight_record::KeptKind;
 
@@ -21,6 +22,51 @@ struct Account {
     /// Bytes of the gradients of parameters so far; for blanks alone.
     gradients: usize,
     step_peak: Option<(StepPeak, usize)>,
+    products: Vec<Product>,
+}
+
+/// A convolution, a linear layer or a product of activations in a pass over blanks
+/// ([`packlight_kernels::blank`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// The layer; that of the left factor, for a product of activations.
+    pub layer: Arc<str>,
+    /// The shape of what it reads, which is the left factor.
+    pub input: Vec<usize>,
+    /// Whether it has a weight, and computes the gradient of that.
+    pub trains: bool,
+    /// The multiplications of the forward pass, as its formula has them: fast algorithms need fewer.
+    pub forward: u64,
+    /// Those of the gradients that it computes.
+    pub backward: u64,
+    /// The bytes of what it reads and writes, once each, in both passes.
+    pub moved: u64,
+    /// Whether it was computed in the backward pass, by a recomputed part.
+    pub again: bool,
+}
+
+impl Product {
+    /// A product of `input` by a factor of `factor` elements to `output` elements, with `per_output`
+    /// multiplications for each of them, and `gradients` more products like it in the backward pass.
+    pub(crate) fn new(
+        layer: Arc<str>,
+        input: &Tensor,
+        factor: usize,
+        (output, per_output): (usize, usize),
+        gradients: usize,
+    ) -> Self {
+        let forward = output as u64 * per_output as u64;
+        let once = (input.elem_count() + factor + output) * input.dtype().size_in_bytes();
+        Self {
+            layer,
+            input: input.dims().to_vec(),
+            trains: false,
+            forward,
+            backward: gradients as u64 * forward,
+            moved: (1 + gradients as u64) * once as u64,
+            again: false,
+        }
+    }
 }
 
 /// The most that a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
@@ -144,6 +190,16 @@ impl Ledger {
             account.step_peak = Some((now, event));
         }
         event
+    }
+
+    /// The products of a pass over blanks, in order.
+    pub fn products(&self) -> Vec<Product> {
+        self.lock().products.clone()
+    }
+
+    /// Enters a product of a pass over blanks.
+    pub(crate) fn multiply(&self, product: Product) {
+        self.lock().products.push(product);
     }
 
     /// The allocator's live bytes; `None` without a counter.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::DType;
-use packlight_autograd::{Entry, Ledger, Pass, SavePoint, StepPeak};
+use packlight_autograd::{Entry, Ledger, Pass, Product, SavePoint, StepPeak};
 use packlight_codec::Bytes;
 use packlight_kernels::blank::blank;
 use packlight_spec::LayerKind;
@@ -66,6 +66,8 @@ pub struct LayerFootprint {
     pub saved: Vec<Entry>,
     /// What it saves in the backward pass, within a part that is recomputed.
     pub saved_again: Vec<Entry>,
+    /// Its products: one where it is a convolution or a linear layer, another where it is recomputed.
+    pub products: Vec<Product>,
 }
 
 /// The sizes of a step that the model's description does not give.
@@ -122,9 +124,10 @@ impl Footprint {
         let loss = model.loss(&logits, &labels)?;
         drop(logits);
         loss.backward()?;
-        let (layers, entries) = (model.save_points().iter(), ledger.entries());
+        let (entries, products) = (ledger.entries(), ledger.products());
+        let layer = |layer| LayerFootprint::of(layer, &model, &entries, &products, step);
         Ok(Self {
-            layers: layers.map(|layer| LayerFootprint::of(layer, &model, &entries, step)).collect(),
+            layers: model.save_points().iter().map(layer).collect(),
             buffers: model.parameters().buffers().map(|(_, var)| bytes(var, step)).sum(),
             kept_peak: ledger.peak(),
             peak: ledger.step_peak().unwrap_or_default(),
@@ -164,7 +167,13 @@ impl Footprint {
 }
 
 impl LayerFootprint {
-    fn of(layer: &Arc<SavePoint>, model: &Model, entries: &[Entry], step: &Step) -> Self {
+    fn of(
+        layer: &Arc<SavePoint>,
+        model: &Model,
+        entries: &[Entry],
+        products: &[Product],
+        step: &Step,
+    ) -> Self {
         let owned = model.parameters().owned();
         let owned = owned.filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
         let parameters = owned.map(|(_, var, _)| var.elem_count()).sum::<usize>();
@@ -179,12 +188,33 @@ impl LayerFootprint {
             optimizer_bytes: parameter_bytes * step.optimizer_state,
             saved,
             saved_again,
+            products: products.iter().filter(|p| *p.layer == *layer.name()).cloned().collect(),
         }
     }
 
     /// What it saves in the forward pass.
     pub fn kept(&self) -> Bytes {
         sum(&self.saved)
+    }
+
+    /// The multiplications of its products in the forward and in the backward pass, where those of
+    /// recomputed parts belong.
+    pub fn multiplications(&self) -> (u64, u64) {
+        let (mut forward, mut backward) = (0, 0);
+        for product in &self.products {
+            match product.again {
+                true => backward += product.forward + product.backward,
+                false => {
+                    (forward, backward) = (forward + product.forward, backward + product.backward)
+                }
+            }
+        }
+        (forward, backward)
+    }
+
+    /// The bytes that its products read and write, once each.
+    pub fn moved(&self) -> u64 {
+        self.products.iter().map(|product| product.moved).sum()
     }
 }
 

@@ -30,6 +30,11 @@ pub(super) struct Planned {
     kept_peak_bytes: usize,
     peak_bytes: usize,
     peak: Peak,
+    /// Multiplications of convolutions, linear layers and products of activations, as their formulas have
+    /// them, and the bytes that these read and write, once each.
+    forward_multiplications: u64,
+    backward_multiplications: u64,
+    moved_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<Fits>,
     kinds: Vec<Row>,
@@ -73,6 +78,9 @@ struct Row {
     kept_again: usize,
     depends_on_data: bool,
     uncompressed: usize,
+    forward_multiplications: u64,
+    backward_multiplications: u64,
+    moved_bytes: u64,
 }
 
 impl Planned {
@@ -87,6 +95,7 @@ impl Planned {
         let layers: Vec<Row> = footprint.layers.iter().map(Row::of).collect();
         let kinds = LayerKind::ALL.iter().filter_map(|kind| Row::of_kind(kind.name(), &layers));
         let sum = |of: fn(&Row) -> usize| layers.iter().map(of).sum();
+        let count = |of: fn(&Row) -> u64| layers.iter().map(of).sum();
         let depends = layers.iter().filter(|row| row.depends_on_data);
         let StepPeak { kept, parameter_gradients, flowing_gradients, layer } =
             footprint.peak.clone();
@@ -115,6 +124,9 @@ impl Planned {
                 flowing_gradients,
                 layer: layer.map(|layer| layer.to_string()),
             },
+            forward_multiplications: count(|row| row.forward_multiplications),
+            backward_multiplications: count(|row| row.backward_multiplications),
+            moved_bytes: count(|row| row.moved_bytes),
             budget: budget.map(|bytes| Fits { bytes, fits: peak_bytes as u64 <= bytes }),
             kinds: kinds.collect(),
             layers,
@@ -128,7 +140,8 @@ impl Planned {
         let width = self.layers.iter().filter_map(|row| Some(row.layer.as_ref()?.len())).max();
         let codec = self.layers.iter().filter_map(|row| Some(row.codec.as_ref()?.len())).max();
         let (width, codec) = (width.unwrap_or(0).max(5), codec.unwrap_or(0).max(5));
-        let heads = ["parameters", "gradients", "optimizer", "payload", "metadata"];
+        let heads =
+            ["parameters", "gradients", "optimizer", "payload", "metadata", "forward", "backward"];
         let heads: Vec<String> = heads.iter().map(|head| format!("{head:>12}")).collect();
         writeln!(out, "{:width$}  {:10}  {:codec$}{}", "layer", "kind", "codec", heads.concat())?;
         for row in &self.layers {
@@ -141,6 +154,13 @@ impl Planned {
             writeln!(out, "{:width$}  {:10}  {:codec$}{}", "all", row.kind, "", row.in_words())?;
         }
         writeln!(out)?;
+        writeln!(
+            out,
+            "multiplications  {} forward, {} backward, which read and write {}",
+            times(self.forward_multiplications),
+            times(self.backward_multiplications),
+            amount(self.moved_bytes as usize)
+        )?;
         let more = if self.kept_is_exact { "" } else { "at least " };
         writeln!(
             out,
@@ -247,6 +267,9 @@ impl Row {
             kept_again: layer.saved_again.iter().map(|entry| entry.bytes.total()).sum(),
             depends_on_data: all().any(|entry| !entry.known),
             uncompressed: raw(&layer.saved),
+            forward_multiplications: layer.multiplications().0,
+            backward_multiplications: layer.multiplications().1,
+            moved_bytes: layer.moved(),
         }
     }
 
@@ -254,6 +277,7 @@ impl Row {
     fn of_kind(kind: &'static str, layers: &[Row]) -> Option<Self> {
         let own: Vec<&Row> = layers.iter().filter(|row| row.kind == kind).collect();
         let sum = |of: fn(&Row) -> usize| own.iter().map(|row| of(row)).sum();
+        let count = |of: fn(&Row) -> u64| own.iter().map(|row| of(row)).sum();
         (!own.is_empty()).then(|| Self {
             layer: None,
             kind,
@@ -268,14 +292,20 @@ impl Row {
             kept_again: sum(|row| row.kept_again),
             depends_on_data: own.iter().any(|row| row.depends_on_data),
             uncompressed: sum(|row| row.uncompressed),
+            forward_multiplications: count(|row| row.forward_multiplications),
+            backward_multiplications: count(|row| row.backward_multiplications),
+            moved_bytes: count(|row| row.moved_bytes),
         })
     }
 
-    /// The columns of bytes.
+    /// The columns of bytes and of multiplications.
     fn in_words(&self) -> String {
         let columns = [self.parameter_bytes, self.gradient_bytes, self.optimizer_bytes];
         let columns = columns.into_iter().chain([self.kept_payload, self.kept_metadata]);
         let mut words: String = columns.map(|bytes| format!("{:>12}", amount(bytes))).collect();
+        for multiplications in [self.forward_multiplications, self.backward_multiplications] {
+            words += &format!("{:>12}", times(multiplications));
+        }
         if self.depends_on_data {
             words += "  ?";
         }
@@ -283,6 +313,51 @@ impl Row {
             words += &format!("  {} in the backward pass", amount(self.kept_again));
         }
         words + if self.frozen == Some(true) { "  frozen" } else { "" }
+    }
+}
+
+/// The layers of each plan as CSV, with a line for the names of the columns.
+pub(super) fn csv(plans: &[Planned]) -> String {
+    let mut text =
+        "plan,layer,kind,codec,frozen,parameters,parameter_bytes,gradient_bytes,optimizer_bytes,\
+                    kept_payload,kept_metadata,kept_again,depends_on_data,uncompressed,\
+                    forward_multiplications,backward_multiplications,moved_bytes\n"
+            .to_owned();
+    for plan in plans {
+        for row in &plan.layers {
+            let layer = row.layer.as_deref().unwrap_or_default();
+            let codec = row.codec.as_deref().unwrap_or_default();
+            text += &format!(
+                "\"{}\",{layer},{},{codec},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                plan.plan,
+                row.kind,
+                row.frozen.unwrap_or_default(),
+                row.parameters,
+                row.parameter_bytes,
+                row.gradient_bytes,
+                row.optimizer_bytes,
+                row.kept_payload,
+                row.kept_metadata,
+                row.kept_again,
+                row.depends_on_data,
+                row.uncompressed,
+                row.forward_multiplications,
+                row.backward_multiplications,
+                row.moved_bytes,
+            );
+        }
+    }
+    text
+}
+
+/// A number of multiplications in the largest decimal unit of which there is at least one.
+fn times(multiplications: u64) -> String {
+    match multiplications {
+        0 => "0".to_owned(),
+        1..1_000_000 => format!("{:.1} K", multiplications as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", multiplications as f64 / 1e6),
+        1_000_000_000..1_000_000_000_000 => format!("{:.1} G", multiplications as f64 / 1e9),
+        _ => format!("{:.3} T", multiplications as f64 / 1e12),
     }
 }
 
