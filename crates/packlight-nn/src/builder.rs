@@ -148,8 +148,8 @@ impl Builder {
 
     fn variable(&self, name: &str, shape: &[usize], init: Init) -> Result<(String, Var)> {
         let name = self.full_name(name);
-        let made = self.made();
-        if made.trainable.iter().chain(&made.buffers).any(|(taken, _)| *taken == name) {
+        let mut made = self.made();
+        if !made.names.insert(name.clone()) {
             return Err(Error::DuplicateName { name });
         }
         let present = made.trainable.iter().chain(&made.buffers).map(|(_, var)| var.elem_count());

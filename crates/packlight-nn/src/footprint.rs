@@ -1,5 +1,6 @@
 //! What one step of training keeps in memory, found from shapes alone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::DType;
@@ -35,7 +36,7 @@ use crate::{Model, ModelSpec, Plan, Result};
 /// ```
 ///
 /// What some codecs keep depends on the data; their entries are not `known`, and count for nothing in
-/// sums. States of codecs are not counted.
+/// sums but [`Footprint::kept_within`]. States of codecs are not counted.
 #[derive(Debug, Clone)]
 pub struct Footprint {
     /// The layers in forward order, the loss last.
@@ -124,10 +125,25 @@ impl Footprint {
         let loss = model.loss(&logits, &labels)?;
         drop(logits);
         loss.backward()?;
-        let (entries, products) = (ledger.entries(), ledger.products());
-        let layer = |layer| LayerFootprint::of(layer, &model, &entries, &products, step);
+        let mut layers: HashMap<Arc<str>, LayerFootprint> = HashMap::new();
+        let of = |layer: &Arc<SavePoint>| (Arc::from(layer.name()), LayerFootprint::of(layer));
+        layers.extend(model.save_points().iter().map(of));
+        for (_, var, owner) in model.parameters().owned() {
+            if let Some(layer) = layers.get_mut(owner.name()) {
+                layer.own(var.elem_count(), step);
+            }
+        }
+        for entry in ledger.entries() {
+            let Some(layer) = layers.get_mut(&entry.layer) else { continue };
+            if entry.again { layer.saved_again.push(entry) } else { layer.saved.push(entry) }
+        }
+        for product in ledger.products() {
+            let Some(layer) = layers.get_mut(&product.layer) else { continue };
+            layer.products.push(product);
+        }
+        let layer = |layer: &Arc<SavePoint>| layers.remove(layer.name());
         Ok(Self {
-            layers: model.save_points().iter().map(layer).collect(),
+            layers: model.save_points().iter().filter_map(layer).collect(),
             buffers: model.parameters().buffers().map(|(_, var)| bytes(var, step)).sum(),
             kept_peak: ledger.peak(),
             peak: ledger.step_peak().unwrap_or_default(),
@@ -143,6 +159,13 @@ impl Footprint {
     pub fn kept_by(&self, kind: LayerKind) -> Bytes {
         let layers = self.layers.iter().filter(|layer| layer.layer.kind() == kind);
         sum(layers.flat_map(|layer| &layer.saved))
+    }
+
+    /// The fewest and the most bytes that the forward pass may save: those of [`Footprint::kept`], where
+    /// all of them are known.
+    pub fn kept_within(&self) -> [usize; 2] {
+        let layers = self.layers.iter().map(LayerFootprint::kept_within);
+        layers.fold([0, 0], |[low, high], [least, most]| [low + least, high + most])
     }
 
     /// Whether all that is saved is known, so that sums are exact. Otherwise they lack what depends on
@@ -167,34 +190,38 @@ impl Footprint {
 }
 
 impl LayerFootprint {
-    fn of(
-        layer: &Arc<SavePoint>,
-        model: &Model,
-        entries: &[Entry],
-        products: &[Product],
-        step: &Step,
-    ) -> Self {
-        let owned = model.parameters().owned();
-        let owned = owned.filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
-        let parameters = owned.map(|(_, var, _)| var.elem_count()).sum::<usize>();
-        let parameter_bytes = parameters * step.dtype.size_in_bytes();
-        let own = entries.iter().filter(|entry| *entry.layer == *layer.name()).cloned();
-        let (saved_again, saved) = own.partition(|entry| entry.again);
+    /// A layer of which nothing is known yet.
+    fn of(layer: &Arc<SavePoint>) -> Self {
         Self {
             layer: layer.clone(),
-            parameters,
-            parameter_bytes,
-            gradient_bytes: if layer.is_frozen() { 0 } else { parameter_bytes },
-            optimizer_bytes: parameter_bytes * step.optimizer_state,
-            saved,
-            saved_again,
-            products: products.iter().filter(|p| *p.layer == *layer.name()).cloned().collect(),
+            parameters: 0,
+            parameter_bytes: 0,
+            gradient_bytes: 0,
+            optimizer_bytes: 0,
+            saved: Vec::new(),
+            saved_again: Vec::new(),
+            products: Vec::new(),
         }
+    }
+
+    /// Adds so many parameters.
+    fn own(&mut self, parameters: usize, step: &Step) {
+        let bytes = parameters * step.dtype.size_in_bytes();
+        self.parameters += parameters;
+        self.parameter_bytes += bytes;
+        self.gradient_bytes += if self.layer.is_frozen() { 0 } else { bytes };
+        self.optimizer_bytes += bytes * step.optimizer_state;
     }
 
     /// What it saves in the forward pass.
     pub fn kept(&self) -> Bytes {
         sum(&self.saved)
+    }
+
+    /// The fewest and the most bytes that it may save in the forward pass.
+    pub fn kept_within(&self) -> [usize; 2] {
+        let bounds = self.saved.iter().map(|entry| entry.bounds);
+        bounds.fold([0, 0], |[low, high], [least, most]| [low + least, high + most])
     }
 
     /// The multiplications of its products in the forward and in the backward pass, where those of

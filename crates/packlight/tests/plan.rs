@@ -69,7 +69,7 @@ fn the_largest_depth_and_width_fit_and_the_next_do_not() {
         let model = found["model"].as_str().unwrap();
         let size = model.split(&format!("{option} ")).nth(1).unwrap();
         let size: u64 = size.split([',', ';']).next().unwrap().parse().unwrap();
-        assert!(fits(&found) && size > 12 && size % step == 0, "{model}");
+        assert!(fits(&found) && size > 12 && size.is_multiple_of(step), "{model}");
         let flag = format!("--{option}");
         assert!(fits(&vit(&[&flag, &size.to_string()])), "{model}");
         assert!(!fits(&vit(&[&flag, &(size + step).to_string()])), "{model}");

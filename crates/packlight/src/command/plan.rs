@@ -25,14 +25,13 @@ use crate::output::Output;
 ///
 /// For each layer: its parameters, their gradients, the optimizer's state, and what it keeps of
 /// activations, as payload and metadata, and the multiplications of its forward and its backward pass, as
-/// formulas have them. The peak is the most that a step holds at once: parameters,
-/// buffers and the optimizer's state, and in the backward pass what is still kept, the gradients of
-/// parameters so far, and those of one layer's output and input.
+/// formulas have them. The peak is the most that a step holds at once: parameters, buffers and the
+/// optimizer's state, and in the backward pass what is still kept, the gradients of parameters so far,
+/// those of activations, and the input that a layer restores.
 ///
-/// It does not count what codecs keep from step to step, other tensors of the moment (activations and
-/// gradients that wait for a shortcut, inputs that are restored), what kernels and the optimizer allocate
-/// while they work, and the program itself. Where a codec's bytes depend on the data, it says so, and
-/// sums lack them.
+/// It does not count what codecs keep from step to step, what kernels and the optimizer allocate while they
+/// work, and the program itself. Where a codec's bytes depend on the data, it says between which bounds they
+/// lie, and sums lack them.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

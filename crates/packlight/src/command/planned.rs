@@ -23,6 +23,9 @@ pub(super) struct Planned {
     kept_bytes: usize,
     kept_payload: usize,
     kept_metadata: usize,
+    /// What is kept is within these; both are `kept_bytes` where nothing depends on the data.
+    kept_at_least: usize,
+    kept_at_most: usize,
     /// Whether no codec's bytes depend on the data, so that sums are exact.
     kept_is_exact: bool,
     /// The uncompressed bytes of what depends on the data.
@@ -77,6 +80,8 @@ struct Row {
     /// What is saved in the backward pass, where it is recomputed.
     kept_again: usize,
     depends_on_data: bool,
+    kept_at_least: usize,
+    kept_at_most: usize,
     uncompressed: usize,
     forward_multiplications: u64,
     backward_multiplications: u64,
@@ -113,6 +118,8 @@ impl Planned {
             kept_bytes: footprint.kept().total(),
             kept_payload: footprint.kept().payload,
             kept_metadata: footprint.kept().metadata,
+            kept_at_least: footprint.kept_within()[0],
+            kept_at_most: footprint.kept_within()[1],
             kept_is_exact: footprint.is_exact(),
             depends_on_data_uncompressed: depends.map(|row| row.uncompressed).sum(),
             kept_peak_bytes: footprint.kept_peak,
@@ -187,7 +194,7 @@ impl Planned {
         writeln!(
             out,
             "peak             at least {}{}: {} of parameters, buffers and optimizer state, {} kept, {} of \
-             parameters' gradients, {} of the layer's",
+             parameters' gradients, {} of activations'",
             amount(self.peak_bytes),
             at.unwrap_or_default(),
             amount(peak.resident),
@@ -207,14 +214,16 @@ impl Planned {
             let uncompressed = amount(self.depends_on_data_uncompressed);
             writeln!(
                 out,
-                "\nWhat layers marked with ? keep depends on the data (uncompressed {uncompressed}), and counts \
-                 for nothing above."
+                "\nWhat layers with a range keep depends on the data (uncompressed {uncompressed}), and counts for \
+                 nothing above. With it, {} to {} are kept.",
+                amount(self.kept_at_least),
+                amount(self.kept_at_most)
             )?;
         }
         writeln!(
             out,
-            "\nNot counted: what codecs keep from step to step, other tensors of the moment, what kernels and \
-             the\noptimizer allocate while they work, the data set, the program."
+            "\nNot counted: what codecs keep from step to step, what kernels and the optimizer allocate while \
+             they\nwork, the data set, the program."
         )
     }
 }
@@ -266,6 +275,8 @@ impl Row {
             kept_metadata: layer.kept().metadata,
             kept_again: layer.saved_again.iter().map(|entry| entry.bytes.total()).sum(),
             depends_on_data: all().any(|entry| !entry.known),
+            kept_at_least: layer.kept_within()[0],
+            kept_at_most: layer.kept_within()[1],
             uncompressed: raw(&layer.saved),
             forward_multiplications: layer.multiplications().0,
             backward_multiplications: layer.multiplications().1,
@@ -291,6 +302,8 @@ impl Row {
             kept_metadata: sum(|row| row.kept_metadata),
             kept_again: sum(|row| row.kept_again),
             depends_on_data: own.iter().any(|row| row.depends_on_data),
+            kept_at_least: sum(|row| row.kept_at_least),
+            kept_at_most: sum(|row| row.kept_at_most),
             uncompressed: sum(|row| row.uncompressed),
             forward_multiplications: count(|row| row.forward_multiplications),
             backward_multiplications: count(|row| row.backward_multiplications),
@@ -307,7 +320,8 @@ impl Row {
             words += &format!("{:>12}", times(multiplications));
         }
         if self.depends_on_data {
-            words += "  ?";
+            let (least, most) = (amount(self.kept_at_least), amount(self.kept_at_most));
+            words += &format!("  {least} to {most}");
         }
         if self.kept_again > 0 {
             words += &format!("  {} in the backward pass", amount(self.kept_again));
@@ -320,7 +334,7 @@ impl Row {
 pub(super) fn csv(plans: &[Planned]) -> String {
     let mut text =
         "plan,layer,kind,codec,frozen,parameters,parameter_bytes,gradient_bytes,optimizer_bytes,\
-                    kept_payload,kept_metadata,kept_again,depends_on_data,uncompressed,\
+                    kept_payload,kept_metadata,kept_again,depends_on_data,kept_at_least,kept_at_most,uncompressed,\
                     forward_multiplications,backward_multiplications,moved_bytes\n"
             .to_owned();
     for plan in plans {
@@ -328,7 +342,7 @@ pub(super) fn csv(plans: &[Planned]) -> String {
             let layer = row.layer.as_deref().unwrap_or_default();
             let codec = row.codec.as_deref().unwrap_or_default();
             text += &format!(
-                "\"{}\",{layer},{},{codec},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                "\"{}\",{layer},{},{codec},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
                 plan.plan,
                 row.kind,
                 row.frozen.unwrap_or_default(),
@@ -340,6 +354,8 @@ pub(super) fn csv(plans: &[Planned]) -> String {
                 row.kept_metadata,
                 row.kept_again,
                 row.depends_on_data,
+                row.kept_at_least,
+                row.kept_at_most,
                 row.uncompressed,
                 row.forward_multiplications,
                 row.backward_multiplications,
