@@ -4,35 +4,59 @@ use candle_core::{DType, Tensor};
 use packlight_codec::{Bytes, Codec, CodecState, PackNormOutput, Packed, PackedNorm, Result, Site};
 use packlight_kernels::blank::{blank, is_blank};
 
-/// What a codec makes of a tensor, and the bytes of that; of a blank it says the bytes alone, and
-/// `None` where they depend on the data.
+/// The bytes of what is saved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// So many; `None` where they depend on data that a blank lacks.
+    pub(crate) bytes: Option<Bytes>,
+    /// The fewest and the most.
+    pub(crate) bounds: [usize; 2],
+    /// Whether the operation restores the tensor to use it.
+    pub(crate) restores: bool,
+}
+
+impl From<Bytes> for Size {
+    fn from(bytes: Bytes) -> Self {
+        Size { bytes: Some(bytes), bounds: [bytes.total(); 2], restores: false }
+    }
+}
+
+/// What a codec makes of a tensor, and the bytes of that; of a blank it says the bytes alone.
 pub(crate) fn pack(
     codec: &dyn Codec,
     tensor: &Tensor,
     site: &mut Site<'_>,
-) -> Result<(Box<dyn Packed>, Option<Bytes>)> {
+) -> Result<(Box<dyn Packed>, Size)> {
     if is_blank(tensor) {
         let bytes = codec.bytes(site, tensor.dims(), tensor.dtype())?;
-        check_use(codec, tensor, site)?;
-        return Ok((Box::new(Blank::of(tensor, bytes)), bytes));
+        let restores = check_use(codec, tensor, site)?;
+        let bounds = match bytes {
+            Some(bytes) => [bytes.total(); 2],
+            None => codec.bounds(tensor.dims(), tensor.dtype()),
+        };
+        return Ok((Box::new(Blank::of(tensor, bytes)), Size { bytes, bounds, restores }));
     }
     let packed = codec.pack(tensor, site)?;
     let bytes = packed.bytes();
-    Ok((packed, Some(bytes)))
+    Ok((packed, bytes.into()))
 }
 
-/// Returns an error if the operation cannot use what the codec packs, as one element shows: some codecs
-/// keep the derivative of one function, from which no value can be restored.
-fn check_use(codec: &dyn Codec, tensor: &Tensor, site: &Site<'_>) -> Result<()> {
+/// Whether the operation restores the tensor to use it, as one element shows.
+///
+/// # Errors
+/// Returns an error if it cannot use what the codec packs: some codecs keep the derivative of one
+/// function, from which no value can be restored.
+fn check_use(codec: &dyn Codec, tensor: &Tensor, site: &Site<'_>) -> Result<bool> {
     let element = Tensor::ones(vec![1; tensor.rank()], tensor.dtype(), tensor.device())?;
     let mut state = CodecState::default();
     let mut small = Site::new(site.op, site.axes, site.key, &mut state);
     // What refuses a single element may well take the whole tensor.
-    let Ok(packed) = codec.pack(&element, &mut small) else { return Ok(()) };
-    let Err(error) = packed.unpack() else { return Ok(()) };
-    match packed.gradient(site.op, &element) {
-        Ok(Some(_)) => Ok(()),
-        Ok(None) | Err(_) => Err(error),
+    let Ok(packed) = codec.pack(&element, &mut small) else { return Ok(false) };
+    let directly = packed.gradient(site.op, &element);
+    match (packed.unpack(), directly) {
+        (Ok(_), directly) => Ok(matches!(directly, Ok(None))),
+        (Err(_), Ok(Some(_))) => Ok(false),
+        (Err(error), _) => Err(error),
     }
 }
 
@@ -42,14 +66,17 @@ pub(crate) fn pack_norm_output(
     normalised: &Tensor,
     (weight, bias): (&Tensor, &Tensor),
     site: &mut Site<'_>,
-) -> Result<(Box<dyn PackedNorm>, Option<Bytes>)> {
+) -> Result<(Box<dyn PackedNorm>, Size)> {
     if is_blank(normalised) {
         let bytes = packer.norm_bytes(normalised.dims(), normalised.dtype());
-        return Ok((Box::new(Blank::of(normalised, bytes)), bytes));
+        let whole = normalised.elem_count() * normalised.dtype().size_in_bytes();
+        let bounds = bytes.map_or([0, whole], |bytes| [bytes.total(); 2]);
+        let size = Size { bytes, bounds, restores: false };
+        return Ok((Box::new(Blank::of(normalised, bytes)), size));
     }
     let packed = packer.pack_norm_output(normalised, weight, bias, site)?;
     let bytes = packed.bytes();
-    Ok((packed, Some(bytes)))
+    Ok((packed, bytes.into()))
 }
 
 /// The packed copy of a blank.

@@ -52,6 +52,12 @@ impl Slot {
         Ok(())
     }
 
+    /// The sum of what was added so far, which stays.
+    pub(crate) fn held(&self) -> Option<Tensor> {
+        let slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.as_ref().map(|gradient| gradient.tensor().clone())
+    }
+
     /// The sum of what was added, which leaves the slot empty.
     pub(crate) fn take(&self) -> Option<Gradient> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

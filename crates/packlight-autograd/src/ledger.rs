@@ -1,9 +1,14 @@
 //! Accounts for what is saved for the backward pass: by save point, by kind, and over time.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use candle_core::{Tensor, TensorId};
 use packlight_codec::Bytes;
 use packlight_record::KeptKind;
+
+use crate::blank::Size;
+use crate::saved::size_of;
 
 /// Counts what the save points of a pass save. Clones share one account.
 #[derive(Clone, Default)]
@@ -20,25 +25,93 @@ struct Account {
     peak: usize,
     /// Bytes of the gradients of parameters so far; for blanks alone.
     gradients: usize,
+    /// The gradients that wait for the operations that will take them: how often each is held, and its
+    /// bytes; for blanks alone.
+    waiting: HashMap<TensorId, (usize, usize)>,
+    /// The bytes of tensors that were restored from what an operation has freed last.
+    restored: usize,
     step_peak: Option<(StepPeak, usize)>,
+    products: Vec<Product>,
+}
+
+/// A convolution, a linear layer or a product of activations in a pass over blanks
+/// ([`packlight_kernels::blank`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// The layer; that of the left factor, for a product of activations.
+    pub layer: Arc<str>,
+    /// The shape of what it reads, which is the left factor.
+    pub input: Vec<usize>,
+    /// Whether it has a weight, and computes the gradient of that.
+    pub trains: bool,
+    /// The multiplications of the forward pass, as its formula has them: fast algorithms need fewer.
+    pub forward: u64,
+    /// Those of the gradients that it computes.
+    pub backward: u64,
+    /// The bytes of what it reads and writes, once each, in both passes.
+    pub moved: u64,
+    /// Whether it was computed in the backward pass, by a recomputed part.
+    pub again: bool,
+}
+
+impl Product {
+    /// A product of `input` by a factor of `factor` elements to `output` elements, with `per_output`
+    /// multiplications for each of them, and `gradients` more products like it in the backward pass.
+    pub(crate) fn new(
+        layer: Arc<str>,
+        input: &Tensor,
+        factor: usize,
+        (output, per_output): (usize, usize),
+        gradients: usize,
+    ) -> Self {
+        let forward = output as u64 * per_output as u64;
+        let once = (input.elem_count() + factor + output) * input.dtype().size_in_bytes();
+        Self {
+            layer,
+            input: input.dims().to_vec(),
+            trains: false,
+            forward,
+            backward: gradients as u64 * forward,
+            moved: (1 + gradients as u64) * once as u64,
+            again: false,
+        }
+    }
 }
 
 /// The most that a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
-/// gradients of parameters so far, and those of the output and the inputs of an operation at work.
+/// gradients of parameters so far, those of activations, be they of an operation at work or waiting for
+/// another one, and the input that an operation has restored.
 ///
-/// It is a lower bound. An operation is looked at where it begins, with all that it has saved and the
-/// gradient of its output, and where it ends; gradients that wait elsewhere, restored inputs and what
-/// kernels allocate while they run come on top.
+/// It is a lower bound: what kernels allocate while they run comes on top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepPeak {
     /// What is kept.
     pub kept: usize,
     /// The gradients of parameters.
     pub parameter_gradients: usize,
-    /// The gradients of the operation's output and inputs.
+    /// The gradients of activations, and what the operation at work has restored.
     pub flowing_gradients: usize,
     /// The layer that is at work, or the next one behind it that has saved anything.
     pub layer: Option<Arc<str>>,
+}
+
+/// What was there when an operation began.
+pub(crate) struct Begun {
+    kept: usize,
+    flowing: usize,
+    /// The number of the operation's first event.
+    event: usize,
+}
+
+impl Account {
+    /// Looks whether a pass over blanks has held more than before.
+    fn reach(&mut self, kept: usize, flowing_gradients: usize, event: usize) {
+        let parameter_gradients = self.gradients;
+        let now = StepPeak { kept, parameter_gradients, flowing_gradients, layer: None };
+        if self.step_peak.as_ref().is_none_or(|(peak, _)| now.total() > peak.total()) {
+            self.step_peak = Some((now, event));
+        }
+    }
 }
 
 impl StepPeak {
@@ -60,6 +133,8 @@ pub struct Entry {
     /// Whether the bytes are known. They always are for data; a pass over blanks
     /// ([`packlight_kernels::blank`]) does not know those that depend on the data.
     pub known: bool,
+    /// The fewest and the most bytes that it may take: its bytes, where they are known.
+    pub bounds: [usize; 2],
     /// The bytes of the tensor without compression.
     pub raw: usize,
     /// The bytes by which the allocator's live bytes fell when it was freed; `None` before that, or
@@ -67,6 +142,8 @@ pub struct Entry {
     pub counted: Option<i64>,
     /// Whether it was saved in the backward pass, by a recomputed part.
     pub again: bool,
+    /// Whether the operation restores the tensor, as far as a pass over blanks can tell.
+    pub(crate) restores: bool,
 }
 
 /// One event of the timeline: something was saved or freed.
@@ -122,28 +199,62 @@ impl Ledger {
         Some(StepPeak { layer, ..peak })
     }
 
-    /// Enters an operation of a backward pass over blanks: the bytes of the gradients of its parameters,
-    /// and of those that flow through it. `event` is the number of the first event of the operation, which
-    /// is returned; by default the next one.
-    pub(crate) fn go_back(
-        &self,
-        of_parameters: usize,
-        flowing: usize,
-        event: Option<usize>,
-    ) -> usize {
+    /// Says that an operation of a backward pass over blanks begins, with this gradient of its output.
+    pub(crate) fn begin_back(&self, arriving: &Tensor) -> Begun {
         let mut account = self.lock();
-        let event = event.unwrap_or(account.timeline.len());
-        account.gradients += of_parameters;
-        let now = StepPeak {
+        account.restored = 0;
+        let elsewhere = account.waiting.contains_key(&arriving.id());
+        let waiting: usize = account.waiting.values().map(|(_, bytes)| bytes).sum();
+        let begun = Begun {
             kept: account.kept,
-            parameter_gradients: account.gradients,
-            flowing_gradients: flowing,
-            layer: None,
+            flowing: waiting + if elsewhere { 0 } else { size_of(arriving) },
+            event: account.timeline.len(),
         };
-        if account.step_peak.as_ref().is_none_or(|(peak, _)| now.total() > peak.total()) {
-            account.step_peak = Some((now, event));
+        account.reach(begun.kept, begun.flowing, begun.event);
+        begun
+    }
+
+    /// Says that the operation ends and has freed what it saved: the bytes of the new gradients of its
+    /// parameters, of those of its inputs that were there while it still held all, and of all of these.
+    pub(crate) fn end_back(
+        &self,
+        begun: &Begun,
+        of_parameters: usize,
+        with_saved: usize,
+        of_inputs: usize,
+    ) {
+        let mut account = self.lock();
+        account.gradients += of_parameters;
+        let restored = account.restored;
+        account.reach(begun.kept, begun.flowing + restored + with_saved, begun.event);
+        let kept = account.kept;
+        account.reach(kept, begun.flowing + of_inputs, begun.event);
+    }
+
+    /// Says that a slot holds the gradient `after` in place of `before`.
+    pub(crate) fn wait(&self, before: Option<&Tensor>, after: Option<&Tensor>) {
+        let mut account = self.lock();
+        if let Some(gradient) = before
+            && let Some((held, _)) = account.waiting.get_mut(&gradient.id())
+        {
+            *held -= 1;
+            if *held == 0 {
+                account.waiting.remove(&gradient.id());
+            }
         }
-        event
+        if let Some(gradient) = after {
+            account.waiting.entry(gradient.id()).or_insert((0, size_of(gradient))).0 += 1;
+        }
+    }
+
+    /// The products of a pass over blanks, in order.
+    pub fn products(&self) -> Vec<Product> {
+        self.lock().products.clone()
+    }
+
+    /// Enters a product of a pass over blanks.
+    pub(crate) fn multiply(&self, product: Product) {
+        self.lock().products.push(product);
     }
 
     /// The allocator's live bytes; `None` without a counter.
@@ -152,23 +263,33 @@ impl Ledger {
     }
 
     /// Adds an entry for something saved, in the backward pass if `again`, and returns its number.
-    /// `bytes` are `None` where they depend on data that a blank lacks.
     pub(crate) fn keep(
         &self,
         layer: Arc<str>,
         kind: KeptKind,
-        bytes: Option<Bytes>,
+        size: Size,
         raw: usize,
         again: bool,
     ) -> usize {
         let live = self.live();
+        let Size { bytes, bounds, restores } = size;
         let (bytes, known) = (bytes.unwrap_or_default(), bytes.is_some());
         let mut account = self.lock();
         account.kept += bytes.total();
         account.peak = account.peak.max(account.kept);
         let event = Event { layer: layer.clone(), backward: again, kept: account.kept, live };
         account.timeline.push(event);
-        account.entries.push(Entry { layer, kind, bytes, known, raw, counted: None, again });
+        account.entries.push(Entry {
+            layer,
+            kind,
+            bytes,
+            known,
+            bounds,
+            raw,
+            counted: None,
+            again,
+            restores,
+        });
         account.entries.len() - 1
     }
 
@@ -177,9 +298,13 @@ impl Ledger {
         let live = self.live();
         let mut account = self.lock();
         let Some(entry) = account.entries.get_mut(number) else { return };
+        let whole = entry.known && entry.bytes.total() == entry.raw;
+        let restored =
+            if entry.kind == KeptKind::Input && entry.restores && !whole { entry.raw } else { 0 };
         entry.counted = live.map(|live| live_before as i64 - live as i64);
         let (layer, bytes) = (entry.layer.clone(), entry.bytes.total());
         account.kept -= bytes;
+        account.restored += restored;
         let event = Event { layer, backward: true, kept: account.kept, live };
         account.timeline.push(event);
     }

@@ -47,7 +47,7 @@ mod saved_input;
 pub use activation::Activation;
 pub use eager::EagerUpdates;
 pub use error::{Error, Result};
-pub use ledger::{Entry, Event, Ledger, StepPeak};
+pub use ledger::{Entry, Event, Ledger, Product, StepPeak};
 pub use observer::{Attempt, Observer, SavedTensor, WeightGradient};
 pub use packlight_codec::{AxisLayout, Op};
 pub use pass::Pass;

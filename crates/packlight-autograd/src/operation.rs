@@ -41,7 +41,7 @@ use packlight_kernels::blank::{blank, is_blank};
 
 use crate::gradient::{Gradient, Slot};
 use crate::link::{self, Link};
-use crate::{Activation, Error, Result};
+use crate::{Activation, Error, Ledger, Result};
 
 /// What an operation returns for a gradient of its output.
 #[derive(Debug, Default)]
@@ -138,14 +138,24 @@ fn output_with(
 ) -> Result<Activation> {
     let backward = match is_blank(&data) {
         false => backward,
-        true => counted(&data, inputs, parameters, backward),
+        true => counted(name, &data, inputs, parameters, backward),
     };
     linked(name, data, inputs, parameters, backward)
 }
 
+/// The operations that pass their output's gradient on as it is, or a view of it.
+const PASS_ON: [&str; 3] = ["add", "add_parameter", "reshape"];
+
+/// The operations that free what they have saved before they compute the last of their gradients.
+const FREE_FIRST: [&str; 3] = ["conv2d", "linear", "matmul"];
+
+/// The operation that writes its input's gradient over its output's, where nothing else holds that.
+const WRITES_OVER: &str = "batch_norm";
+
 /// The backward pass of an output that is a blank: so are the gradients. Nothing is computed, and what
 /// was saved is freed.
 fn counted(
+    name: &'static str,
     data: &Tensor,
     inputs: &[&Activation],
     parameters: &[&Tensor],
@@ -162,24 +172,41 @@ fn counted(
     let shapes = parameters.iter().map(|parameter| parameter.shape().clone()).collect();
     let of_parameters = needed(shapes, &by_parameter);
     let sum = |shapes: &[Option<Shape>]| shapes.iter().flatten().map(bytes).sum::<usize>();
-    let new = sum(&of_parameters);
-    // An operation without parameters may pass back its output's gradient itself, or a view of it.
-    let arriving = bytes(data.shape());
-    let flowing = arriving + if new > 0 { sum(&of_inputs) } else { 0 };
+    let of_parameters_bytes = sum(&of_parameters);
+    let of_inputs_bytes = if PASS_ON.contains(&name) { 0 } else { sum(&of_inputs) };
+    let same_shape = of_inputs.iter().flatten().all(|shape| shape == data.shape());
     let ledger = inputs.first().and_then(|input| input.pass().ledger().cloned());
     let blanks = move |shapes: Vec<Option<Shape>>| -> packlight_kernels::Result<Vec<_>> {
         let one = |shape: Option<Shape>| shape.map(|shape| blank(shape, dtype)).transpose();
         shapes.into_iter().map(one).collect()
     };
-    Backward::Plain(Box::new(move |_| {
-        // It begins with its output's gradient, and ends with those that it passes back.
-        let event = ledger.as_ref().map(|ledger| ledger.go_back(0, arriving, None));
-        drop(saved);
-        if let Some(ledger) = ledger {
-            ledger.go_back(new, flowing, event);
+    let owning = matches!(saved, Backward::Owning(_));
+    let count = move |arriving: &Tensor, owned: bool| -> Result<Gradients> {
+        let of_inputs_bytes = if owned && name == WRITES_OVER { 0 } else { of_inputs_bytes };
+        let free_first = FREE_FIRST.contains(&name);
+        // What is saved is there until all is computed, or until the weight's gradient is.
+        let with_saved = if free_first { 0 } else { of_inputs_bytes };
+        match ledger {
+            None => drop(saved),
+            Some(ledger) => {
+                let begun = ledger.begin_back(arriving);
+                drop(saved);
+                ledger.end_back(&begun, of_parameters_bytes, with_saved, of_inputs_bytes);
+            }
         }
-        Ok(Gradients { inputs: blanks(of_inputs)?, parameters: blanks(of_parameters)? })
-    }))
+        let inputs = match PASS_ON.contains(&name) && same_shape {
+            true => of_inputs.iter().map(|i| i.as_ref().map(|_| arriving.clone())).collect(),
+            false => blanks(of_inputs)?,
+        };
+        Ok(Gradients { inputs, parameters: blanks(of_parameters)? })
+    };
+    match owning {
+        true => Backward::Owning(Box::new(move |gradient| {
+            let owned = matches!(gradient, Gradient::Owned(_));
+            count(gradient.tensor(), owned)
+        })),
+        false => Backward::Plain(Box::new(move |gradient| count(&gradient, false))),
+    }
 }
 
 fn linked(
@@ -215,6 +242,7 @@ fn linked(
     let slot = Slot::default();
     let op = Operation {
         name,
+        ledger: first.pass().ledger().filter(|_| is_blank(&data)).cloned(),
         output: slot.clone(),
         inputs: inputs.iter().map(|input| input.data()).zip(of_inputs).map(receiver).collect(),
         parameters: parameters.iter().copied().zip(of_parameters).map(receiver).collect(),
@@ -241,6 +269,8 @@ enum Backward {
 /// An operation in candle's graph. Its argument is the links of all that need gradients.
 struct Operation {
     name: &'static str,
+    /// Where gradients that wait in slots are counted, in a pass over blanks.
+    ledger: Option<Ledger>,
     output: Slot,
     inputs: Vec<Receiver>,
     parameters: Vec<Receiver>,
@@ -261,14 +291,17 @@ impl Operation {
         let Some(gradient) = self.output.take() else {
             return Ok(()); // Nothing reached this output: all its gradients are zero.
         };
+        if let Some(ledger) = &self.ledger {
+            ledger.wait(Some(gradient.tensor()), None);
+        }
         let (Gradients { inputs, parameters }, held): (_, fn(Tensor) -> Gradient) = match backward {
             Backward::Plain(backward) => (backward(gradient.into_tensor())?, Gradient::Shared),
             Backward::Owning(backward) => (backward(gradient)?, Gradient::Owned),
         };
         if !inputs.is_empty() {
-            self.pass_on("inputs", &self.inputs, inputs, held)?;
+            self.pass_on("inputs", &self.inputs, inputs, held, self.ledger.as_ref())?;
         }
-        self.pass_on("parameters", &self.parameters, parameters, held)
+        self.pass_on("parameters", &self.parameters, parameters, held, None)
     }
 
     fn pass_on(
@@ -277,6 +310,7 @@ impl Operation {
         to: &[Receiver],
         gradients: Vec<Option<Tensor>>,
         held: fn(Tensor) -> Gradient,
+        ledger: Option<&Ledger>,
     ) -> Result<()> {
         if gradients.len() != to.len() {
             let (found, expected) = (gradients.len(), to.len());
@@ -292,7 +326,11 @@ impl Operation {
                 );
                 return Err(Error::Shape { op: self.name, reason });
             }
+            let before = ledger.and_then(|_| slot.held());
             slot.add(held(gradient))?;
+            if let Some(ledger) = ledger {
+                ledger.wait(before.as_ref(), slot.held().as_ref());
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use packlight_codec::{Bytes, Packed};
 use packlight_record::KeptKind;
 
+use crate::blank::Size;
 use crate::ledger::Ledger;
 use crate::{Pass, SavePoint};
 
@@ -25,7 +26,7 @@ impl<T> Saved<T> {
         pass: &Pass,
         save_point: &SavePoint,
         kind: KeptKind,
-        bytes: impl Into<Option<Bytes>>,
+        bytes: impl Into<Size>,
         raw: usize,
     ) -> Self {
         let bytes = bytes.into();

@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use packlight_codec::{Bytes, Op, Packed, ShareKey};
 use packlight_record::KeptKind;
 
+use crate::blank::Size;
 use crate::saved::{Saved, size_of};
 use crate::{Error, Pass, Result, SavePoint};
 
@@ -33,12 +34,12 @@ impl SavedInput {
         save_point: &Arc<SavePoint>,
     ) -> Self {
         let bytes = packed.bytes();
-        Self::entered((packed, Some(bytes)), key, data, pass, save_point)
+        Self::entered((packed, bytes.into()), key, data, pass, save_point)
     }
 
     /// Enters what was packed of `data`, or its bytes alone if that is a blank.
     pub(crate) fn entered(
-        (packed, bytes): (Box<dyn Packed>, Option<Bytes>),
+        (packed, bytes): (Box<dyn Packed>, Size),
         key: ShareKey,
         data: &Tensor,
         pass: &Pass,

@@ -27,6 +27,12 @@ pub trait Codec: fmt::Debug + Send + Sync {
     /// Returns an error if the codec cannot pack such a tensor.
     fn bytes(&self, site: &Site<'_>, shape: &[usize], dtype: DType) -> Result<Option<Bytes>>;
 
+    /// The fewest and the most bytes that [`pack`](Self::pack) may take for a tensor of this shape and
+    /// type, where [`bytes`](Self::bytes) does not know them: by default up to those of the tensor.
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        [0, shape.iter().product::<usize>() * dtype.size_in_bytes()]
+    }
+
     /// Packs a tensor.
     ///
     /// Finite values of a magnitude up to 1e30 must unpack to finite values. Where a value is not

@@ -10,7 +10,8 @@ use packlight_record::LayerKind;
 
 use crate::{Error, Init, Parameters, Result};
 
-/// The largest number of scalars in the parameters and buffers of a network.
+/// The largest number of scalars in the parameters and buffers of a network, or in one of them where it is
+/// blank.
 const LARGEST: usize = 1 << 29;
 
 /// Makes the parameters, buffers and save points of a network, each under the name of its part.
@@ -159,12 +160,12 @@ impl Builder {
 
     fn variable(&self, name: &str, shape: &[usize], init: Init) -> Result<(String, Var)> {
         let name = self.full_name(name);
-        let made = self.made();
-        if made.trainable.iter().chain(&made.buffers).any(|(taken, _)| *taken == name) {
+        let mut made = self.made();
+        if !made.names.insert(name.clone()) {
             return Err(Error::DuplicateName { name });
         }
-        let before: usize =
-            made.trainable.iter().chain(&made.buffers).map(|(_, var)| var.elem_count()).sum();
+        let present = made.trainable.iter().chain(&made.buffers).map(|(_, var)| var.elem_count());
+        let before: usize = if self.blank { 0 } else { present.sum() };
         let all = shape.iter().try_fold(1usize, |count, &size| count.checked_mul(size));
         if all.and_then(|count| count.checked_add(before)).is_none_or(|all| all > LARGEST) {
             return Err(Error::TooLarge { name, shape: shape.to_vec(), largest: LARGEST });
@@ -237,6 +238,20 @@ mod tests {
         assert_eq!(there, here);
         let made = builder.finish();
         assert_eq!(made.named().map(|(name, _)| name).collect::<Vec<_>>(), ["part.a"]);
+    }
+
+    #[test]
+    fn a_blank_network_may_be_larger_than_one_that_trains() {
+        let billion = |builder: Builder| {
+            let layer = builder.save_point(LayerKind::Linear).unwrap();
+            let weight =
+                |at: usize| builder.pp(at).parameter(&layer, "weight", &[1 << 14, 1 << 14], INIT);
+            (0..4).try_for_each(|at| weight(at).map(drop))
+        };
+        billion(Builder::blank(DType::F32).unwrap()).unwrap();
+        let layer = SavePoint::new("layer", LayerKind::Linear);
+        let builder = Builder::new(1, DType::F32, &Device::Cpu).unwrap();
+        assert!(builder.parameter(&layer, "weight", &[1 << 15, 1 << 15], INIT).is_err());
     }
 
     #[test]

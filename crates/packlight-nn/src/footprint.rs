@@ -1,9 +1,10 @@
 //! What one step of training keeps in memory, found from shapes alone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::DType;
-use packlight_autograd::{Entry, Ledger, Pass, SavePoint, StepPeak};
+use packlight_autograd::{Entry, Ledger, Pass, Product, SavePoint, StepPeak};
 use packlight_codec::Bytes;
 use packlight_kernels::blank::blank;
 use packlight_spec::LayerKind;
@@ -35,7 +36,7 @@ use crate::{Model, ModelSpec, Plan, Result};
 /// ```
 ///
 /// What some codecs keep depends on the data; their entries are not `known`, and count for nothing in
-/// sums. States of codecs are not counted.
+/// sums but [`Footprint::kept_within`]. States of codecs are not counted.
 #[derive(Debug, Clone)]
 pub struct Footprint {
     /// The layers in forward order, the loss last.
@@ -66,6 +67,8 @@ pub struct LayerFootprint {
     pub saved: Vec<Entry>,
     /// What it saves in the backward pass, within a part that is recomputed.
     pub saved_again: Vec<Entry>,
+    /// Its products: one where it is a convolution or a linear layer, another where it is recomputed.
+    pub products: Vec<Product>,
 }
 
 /// The sizes of a step that the model's description does not give.
@@ -125,9 +128,25 @@ impl Footprint {
         let loss = model.loss(&logits, &labels)?;
         drop(logits);
         loss.backward()?;
-        let (layers, entries) = (model.save_points().iter(), ledger.entries());
+        let mut layers: HashMap<Arc<str>, LayerFootprint> = HashMap::new();
+        let of = |layer: &Arc<SavePoint>| (Arc::from(layer.name()), LayerFootprint::of(layer));
+        layers.extend(model.save_points().iter().map(of));
+        for (_, var, owner) in model.parameters().owned() {
+            if let Some(layer) = layers.get_mut(owner.name()) {
+                layer.own(var.elem_count(), step);
+            }
+        }
+        for entry in ledger.entries() {
+            let Some(layer) = layers.get_mut(&entry.layer) else { continue };
+            if entry.again { layer.saved_again.push(entry) } else { layer.saved.push(entry) }
+        }
+        for product in ledger.products() {
+            let Some(layer) = layers.get_mut(&product.layer) else { continue };
+            layer.products.push(product);
+        }
+        let layer = |layer: &Arc<SavePoint>| layers.remove(layer.name());
         Ok(Self {
-            layers: layers.map(|layer| LayerFootprint::of(layer, &model, &entries, step)).collect(),
+            layers: model.save_points().iter().filter_map(layer).collect(),
             buffers: model.parameters().buffers().map(|(_, var)| bytes(var, step)).sum(),
             kept_peak: ledger.peak(),
             peak: ledger.step_peak().unwrap_or_default(),
@@ -143,6 +162,13 @@ impl Footprint {
     pub fn kept_by(&self, kind: LayerKind) -> Bytes {
         let layers = self.layers.iter().filter(|layer| layer.layer.kind() == kind);
         sum(layers.flat_map(|layer| &layer.saved))
+    }
+
+    /// The fewest and the most bytes that the forward pass may save: those of [`Footprint::kept`], where
+    /// all of them are known.
+    pub fn kept_within(&self) -> [usize; 2] {
+        let layers = self.layers.iter().map(LayerFootprint::kept_within);
+        layers.fold([0, 0], |[low, high], [least, most]| [low + least, high + most])
     }
 
     /// Whether all that is saved is known, so that sums are exact. Otherwise they lack what depends on
@@ -167,27 +193,58 @@ impl Footprint {
 }
 
 impl LayerFootprint {
-    fn of(layer: &Arc<SavePoint>, model: &Model, entries: &[Entry], step: &Step) -> Self {
-        let owned = model.parameters().owned();
-        let owned = owned.filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
-        let parameters = owned.map(|(_, var, _)| var.elem_count()).sum::<usize>();
-        let parameter_bytes = parameters * step.dtype.size_in_bytes();
-        let own = entries.iter().filter(|entry| *entry.layer == *layer.name()).cloned();
-        let (saved_again, saved) = own.partition(|entry| entry.again);
+    /// A layer of which nothing is known yet.
+    fn of(layer: &Arc<SavePoint>) -> Self {
         Self {
             layer: layer.clone(),
-            parameters,
-            parameter_bytes,
-            gradient_bytes: if layer.is_frozen() { 0 } else { parameter_bytes },
-            optimizer_bytes: parameter_bytes * step.optimizer_state,
-            saved,
-            saved_again,
+            parameters: 0,
+            parameter_bytes: 0,
+            gradient_bytes: 0,
+            optimizer_bytes: 0,
+            saved: Vec::new(),
+            saved_again: Vec::new(),
+            products: Vec::new(),
         }
+    }
+
+    /// Adds so many parameters.
+    fn own(&mut self, parameters: usize, step: &Step) {
+        let bytes = parameters * step.dtype.size_in_bytes();
+        self.parameters += parameters;
+        self.parameter_bytes += bytes;
+        self.gradient_bytes += if self.layer.is_frozen() { 0 } else { bytes };
+        self.optimizer_bytes += bytes * step.optimizer_state;
     }
 
     /// What it saves in the forward pass.
     pub fn kept(&self) -> Bytes {
         sum(&self.saved)
+    }
+
+    /// The fewest and the most bytes that it may save in the forward pass.
+    pub fn kept_within(&self) -> [usize; 2] {
+        let bounds = self.saved.iter().map(|entry| entry.bounds);
+        bounds.fold([0, 0], |[low, high], [least, most]| [low + least, high + most])
+    }
+
+    /// The multiplications of its products in the forward and in the backward pass, where those of
+    /// recomputed parts belong.
+    pub fn multiplications(&self) -> (u64, u64) {
+        let (mut forward, mut backward) = (0, 0);
+        for product in &self.products {
+            match product.again {
+                true => backward += product.forward + product.backward,
+                false => {
+                    (forward, backward) = (forward + product.forward, backward + product.backward)
+                }
+            }
+        }
+        (forward, backward)
+    }
+
+    /// The bytes that its products read and write, once each.
+    pub fn moved(&self) -> u64 {
+        self.products.iter().map(|product| product.moved).sum()
     }
 }
 

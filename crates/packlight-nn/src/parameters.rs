@@ -1,6 +1,6 @@
 //! The parameters, buffers and save points of a network, by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +22,8 @@ pub struct Parameters {
     /// The save point that each trainable variable belongs to, in the same order.
     pub(crate) owners: Vec<Arc<SavePoint>>,
     pub(crate) buffers: Vec<(String, Var)>,
+    /// The names of all variables.
+    pub(crate) names: HashSet<String>,
     pub(crate) save_points: Vec<Arc<SavePoint>>,
     /// The names of the blocks that can be recomputed.
     pub(crate) blocks: Vec<String>,

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::{Ledger, Pass};
+use packlight_autograd::{Entry as Saved, Ledger, Pass};
 use packlight_codec::registry::CODECS;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::footprint::{Footprint, Step};
 use packlight_nn::model::{
-    Entry, Inputs, Resnet18, Resnet34, Resnet50, Resnet152, Stem, Takes, models,
+    Entry, Inputs, Resnet18, Resnet34, Resnet50, Resnet152, Stem, Takes, find, models,
 };
 use packlight_nn::optimizer::{AdamW, Resumable, Sgd, SgdConfig};
 use packlight_nn::{Model, ModelSpec, Plan, Steps};
@@ -136,6 +136,38 @@ fn every_model_keeps_with_every_codec_what_was_planned() {
         }
     }
     assert!(exact > 300, "{exact} plans are exact");
+}
+
+#[test]
+fn what_depends_on_the_data_is_within_its_bounds() {
+    let mut found = 0;
+    for model in ["mlp", "vit", "resnet20"] {
+        let spec = small(&find(model).unwrap());
+        for text in CODECS.iter().flat_map(|codec| codec.examples) {
+            let plan = Plan::parse(text).unwrap();
+            let step = Step { length: LENGTH, ..Step::of_batch(BATCH) };
+            let Ok(planned) = Footprint::of(&spec, &plan, &step) else { continue };
+            if planned.is_exact() {
+                continue;
+            }
+            found += 1;
+            let entries = counted(&spec, &plan).unwrap().entries();
+            let bytes = |entry: &Saved| entry.bytes.total();
+            let [least, most] = planned.kept_within();
+            let kept = entries.iter().filter(|entry| !entry.again).map(bytes).sum::<usize>();
+            assert!((least..=most).contains(&kept), "{model}, {text}: {kept}, {least} to {most}");
+            for layer in &planned.layers {
+                let name = layer.layer.name();
+                let real = entries.iter().filter(|entry| *entry.layer == *name);
+                for (own, real) in layer.saved.iter().zip(real) {
+                    let ([least, most], bytes) = (own.bounds, bytes(real));
+                    let of = format!("{model}, {text}, {name}: {bytes}, {least} to {most}");
+                    assert!((least..=most).contains(&bytes), "{of}");
+                }
+            }
+        }
+    }
+    assert!(found > 15, "{found} plans");
 }
 
 #[test]

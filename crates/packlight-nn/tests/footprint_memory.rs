@@ -79,7 +79,10 @@ fn the_planned_peak_is_a_lower_bound() {
             let planned = Footprint::of(&spec, &plan, &Step::of_batch(32)).unwrap().peak.total();
             let share = planned as f64 / counted as f64;
             println!("{of}: planned {planned}, counted {counted}: {share:.3}");
-            assert!(share < 1.01, "{of}: {planned} planned, {counted} counted");
+            // Convolutions lay their sources out anew, which is not planned.
+            let least = if of.starts_with("resnet") { 0.8 } else { 0.98 };
+            let known = (least..1.01).contains(&share);
+            assert!(known, "{of}: {planned} planned, {counted} counted");
         }
     }
 }

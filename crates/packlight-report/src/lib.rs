@@ -16,6 +16,7 @@ mod codec_name;
 mod collection;
 mod collection_table;
 mod comparison;
+mod counted;
 mod document;
 mod error;
 mod family;
@@ -49,6 +50,9 @@ use serde::Serialize;
 
 pub use answers::Answer;
 pub use collection::{CollectionSummary, write_collection};
+pub use counted::{
+    Counted, CountedCell, CountedSummary, CountedTable, CountedTables, write_counted,
+};
 pub use error::{Error, Result};
 pub use family::of_plan as family_of_plan;
 pub use finding::{Finding, Verdict};

@@ -2,6 +2,8 @@
 
 /// The study's description.
 pub const STUDY: &str = "study.toml";
+/// Published tables whose cells are counted, in a folder of their own.
+pub const TABLES: &str = "tables.toml";
 /// The folder that holds a folder for each run.
 pub const RUNS: &str = "runs";
 /// The times of a step of each plan, in a study's folder.

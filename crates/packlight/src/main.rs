@@ -9,6 +9,7 @@ mod output;
 mod pages;
 mod progress_bar;
 mod signals;
+mod tables;
 mod time_left;
 
 use std::process::ExitCode;

@@ -58,6 +58,75 @@ fn the_largest_batch_fits_and_the_next_does_not() {
 }
 
 #[test]
+fn the_largest_depth_and_width_fit_and_the_next_do_not() {
+    let vit = |arguments: &[&str]| {
+        let common = ["plan", "--model", "vit", "--patch", "16", "--batch", "8", "--budget", "2GB"];
+        json(&packlight(common).args(arguments).arg("--json").output().unwrap())
+    };
+    let fits = |planned: &Value| planned["budget"]["fits"].as_bool().unwrap();
+    for (option, step) in [("depth", 1), ("width", 3)] {
+        let found = vit(&["--fit", option]);
+        let model = found["model"].as_str().unwrap();
+        let size = model.split(&format!("{option} ")).nth(1).unwrap();
+        let size: u64 = size.split([',', ';']).next().unwrap().parse().unwrap();
+        assert!(fits(&found) && size > 12 && size.is_multiple_of(step), "{model}");
+        let flag = format!("--{option}");
+        assert!(fits(&vit(&[&flag, &size.to_string()])), "{model}");
+        assert!(!fits(&vit(&[&flag, &(size + step).to_string()])), "{model}");
+    }
+    let deep = plan(&["--batch", "8", "--budget", "4GB", "--fit", "depth"]);
+    let model = deep["model"].as_str().unwrap();
+    assert!(model.starts_with("bottlenecks, ") && model.contains("blocks [3, 4, "), "{model}");
+}
+
+#[test]
+fn multiplications_are_those_of_the_formulas() {
+    let planned = plan(&["--batch", "2"]);
+    // ResNet-50 is known for 4.09 G multiplications and additions for an image of 224 x 224.
+    let forward = number(&planned, "forward_multiplications");
+    assert_eq!(forward, 2 * 4_089_184_256);
+    // The images need no gradient.
+    let first = 2 * 112 * 112 * 64 * 3 * 49;
+    assert_eq!(number(&planned, "backward_multiplications"), 2 * forward - first);
+    let frozen = plan(&["--batch", "2", "--plan", "last=2"]);
+    assert_eq!(number(&frozen, "forward_multiplications"), forward);
+    assert!(number(&frozen, "backward_multiplications") < forward / 4);
+    let again = plan(&["--batch", "2", "--plan", "checkpoint=block"]);
+    assert_eq!(number(&again, "forward_multiplications"), forward);
+    assert!(number(&again, "backward_multiplications") > 5 * forward / 2);
+}
+
+#[test]
+fn layers_of_all_plans_are_written_as_csv() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("layers.csv");
+    let arguments = ["--batch", "2", "--compare", "q4,fc=none", "--csv", file.to_str().unwrap()];
+    let plans = plan(&arguments);
+    let text = std::fs::read_to_string(file).unwrap();
+    let layers: usize = (0..2).map(|at| plans[at]["layers"].as_array().unwrap().len()).sum();
+    assert_eq!(text.lines().count(), 1 + layers);
+    let head = text.lines().next().unwrap().split(',').count();
+    let line = text.lines().find(|line| line.starts_with("\"none\",conv1,conv,none,")).unwrap();
+    assert_eq!(line.split(',').count(), head);
+    assert!(text.contains("\"q4,fc=none\",layer1.0.conv1,conv,q4,false,4096,16384,"), "{text}");
+}
+
+#[test]
+fn sizes_that_a_model_does_not_have_are_refused() {
+    for (model, option, words) in [
+        ("gpt", ["--image", "32"], "--image 32: gpt takes text"),
+        ("transformer", ["--channels", "1"], "--channels 1: transformer takes pairs"),
+        ("vit", ["--length", "16"], "--length 16: vit takes images"),
+        ("resnet18", ["--vocabulary", "50"], "--vocabulary 50: resnet18 takes images"),
+        ("gpt", ["--vocabulary", "50"], "--vocabulary 50: gpt takes text"),
+    ] {
+        let common = ["plan", "--model", model, "--batch", "1"];
+        let output = packlight(common).args(option).output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_table_says_what_it_counts() {
     let print = |arguments: &[&str]| {
         let output = packlight(RESNET50).args(arguments).output().unwrap();
@@ -95,6 +164,9 @@ fn what_cannot_be_planned_says_why() {
         (&["--batch", "0"], &["0 is not in 1..=1048576"]),
         (&[], &["--batch"]),
         (&["--fit", "batch"], &["--budget"]),
+        (&["--fit", "depth", "--budget", "24GB"], &["--batch: the number of samples"]),
+        (&["--fit", "batch", "--batch", "8", "--budget", "24GB"], &["leave one of them out"]),
+        (&["--fit", "width", "--batch", "8", "--budget", "1MB"], &["--budget: a width of 1"]),
     ] {
         let output = packlight(RESNET50).args(arguments).output().unwrap();
         let said = stderr(&output);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use packlight_codec::Op;
 use packlight_kernels::batched_matmul::{Matrices, products};
+use packlight_kernels::blank::is_blank;
 
+use crate::ledger::Product;
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
@@ -48,6 +50,15 @@ fn multiply(
     let data =
         products(Matrices::plain(a.data()), right(b.data())).map_err(|e| save_point_a.failed(e))?;
     let needs = Needs::of(&[a, b], &[]);
+    if let Some(ledger) = a.pass().ledger().filter(|_| is_blank(&data)) {
+        let per_output = a.dims().last().copied().unwrap_or_default();
+        let gradients = needs.inputs.iter().filter(|&&need| need).count();
+        let (layer, factor) = (save_point_a.shared_name(), b.data().elem_count());
+        ledger.multiply(Product {
+            again: a.pass().is_again(),
+            ..Product::new(layer, a.data(), factor, (data.elem_count(), per_output), gradients)
+        });
+    }
     if !needs.any() {
         return Ok(constant(data, a));
     }

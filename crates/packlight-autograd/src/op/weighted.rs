@@ -8,6 +8,7 @@ use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::blank::is_blank;
 
+use crate::ledger::Product;
 use crate::observer::Place;
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Observer, Pass, Result, SavePoint, SavedInput, WeightGradient};
@@ -55,6 +56,16 @@ pub(super) fn weighted<L: Weighted>(
     let parameters: Vec<Tensor> = [weight].into_iter().chain(bias).map(parameter).collect();
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     let needs = Needs::of(&[x], &parameters);
+    if let Some(ledger) = x.pass().ledger().filter(|_| is_blank(&data)) {
+        let (output, per_output) = (data.elem_count(), weight.dims()[1..].iter().product());
+        let gradients = usize::from(needs.parameters[0]) + usize::from(needs.inputs[0]);
+        let (layer, of_weight) = (save_point.shared_name(), weight.elem_count());
+        ledger.multiply(Product {
+            trains: needs.parameters[0],
+            again: x.pass().is_again(),
+            ..Product::new(layer, &input, of_weight, (output, per_output), gradients)
+        });
+    }
     if !needs.any() {
         return Ok(constant(data, x).with_axes(L::AXES));
     }

@@ -158,6 +158,10 @@ impl Codec for Asi {
         Ok(Some(Bytes { payload: elements * dtype.size_in_bytes(), metadata: 0 }))
     }
 
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        low_rank::core_bounds(shape, dtype)
+    }
+
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         let shape = input.dims();
         self.bytes(site, shape, input.dtype())?; // refuses what does not fit

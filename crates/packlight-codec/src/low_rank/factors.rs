@@ -1,6 +1,6 @@
 //! A tensor as the product of two factors, for codecs that cut its rank along one axis.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use packlight_kernels::conv2d;
 use packlight_kernels::gram::gram;
 use packlight_kernels::linear;
@@ -102,6 +102,20 @@ pub(crate) fn leading_vectors(tensor: &Tensor, axis: usize, energy: f64) -> Resu
 /// Returns an error if there is no such axis.
 pub(crate) fn unfold(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     Ok(tensor.transpose(0, axis)?.contiguous()?.reshape((tensor.dim(axis)?, ()))?)
+}
+
+/// The fewest and the most bytes of a core and a factor for each axis: those of ranks of 1, and of full
+/// ranks.
+pub(crate) fn core_bounds(shape: &[usize], dtype: DType) -> [usize; 2] {
+    let elements: usize = shape.iter().product();
+    let full = |axis: usize| axis.min(elements / axis.max(1));
+    let [mut core, mut factors] = [1, 0];
+    for &axis in shape {
+        core *= full(axis);
+        factors += axis * full(axis);
+    }
+    let ones = 1 + shape.iter().sum::<usize>();
+    [ones, core + factors].map(|numbers| numbers * dtype.size_in_bytes())
 }
 
 /// Refuses tensors that have no unfolding.

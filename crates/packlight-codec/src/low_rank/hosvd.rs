@@ -60,6 +60,10 @@ impl Codec for Hosvd {
         Ok(None)
     }
 
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        low_rank::core_bounds(shape, dtype)
+    }
+
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         low_rank::check(self, input.dims(), site.axes)?;
         if self.sequential {

@@ -48,6 +48,13 @@ impl Codec for Svd {
         Ok(None)
     }
 
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        let elements: usize = shape.iter().product();
+        let samples = shape.first().copied().unwrap_or(1).max(1);
+        let rest = elements / samples;
+        [1, samples.min(rest)].map(|rank| rank * (samples + rest) * dtype.size_in_bytes())
+    }
+
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         factors::check(self, input.dims(), site.axes)?;
         let shape = input.dims().to_vec();

@@ -87,6 +87,11 @@ impl Codec for Actnn {
         Ok((self.level < 3).then(|| FIXED.bytes(shape)))
     }
 
+    fn bounds(&self, shape: &[usize], _: DType) -> [usize; 2] {
+        // Each sample says its bits, in a byte.
+        [1, 8].map(|bits| Code { group: GROUP, bits }.bytes(shape).total() + samples(shape))
+    }
+
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         let rounding = Rounding::Stochastic(site.key);
         if self.level < 3 {

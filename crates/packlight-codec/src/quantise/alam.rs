@@ -70,6 +70,14 @@ impl Codec for Alam {
         Ok(self.ladder.is_none().then(|| OF_MEANS.bytes(&means)))
     }
 
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        let means = [samples(shape), features(shape).div_ceil(NEIGHBOURS)];
+        let code = |bits| Code { group: GROUP, bits }.bytes(shape).total();
+        let whole = shape.iter().product::<usize>() * dtype.size_in_bytes();
+        let means = OF_MEANS.bytes(&means).total();
+        [means.min(whole), code(8).max(whole)]
+    }
+
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         let rounding = Rounding::Stochastic(site.key);
         let bits = match &self.ladder {

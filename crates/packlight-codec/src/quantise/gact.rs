@@ -64,6 +64,12 @@ impl Codec for Gact {
         Ok(None) // the state decides
     }
 
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        let code = |bits| Code { group: GROUP, bits }.bytes(shape).total();
+        let whole = shape.iter().product::<usize>() * dtype.size_in_bytes();
+        [code(1).min(whole), code(8).max(whole)]
+    }
+
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         match self.ladder.bits(input.elem_count(), site)? {
             bits @ 1..=8 => {

@@ -40,6 +40,12 @@ impl Codec for Bitmap {
         Ok(None)
     }
 
+    fn bounds(&self, shape: &[usize], dtype: DType) -> [usize; 2] {
+        let elements: usize = shape.iter().product();
+        let mask = elements.div_ceil(8);
+        [mask, mask + elements * dtype.size_in_bytes()]
+    }
+
     fn pack(&self, input: &Tensor, _: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         Ok(Box::new(Masked::new(input, bit_mask::non_zero(input)?)?))
     }

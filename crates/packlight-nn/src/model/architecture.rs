@@ -83,7 +83,7 @@ impl Takes {
     }
 
     /// What it is, in words.
-    pub(super) fn in_words(self) -> &'static str {
+    pub fn in_words(self) -> &'static str {
         match self {
             Takes::Images | Takes::SquareImages { .. } => "images",
             Takes::Pairs { .. } => "pairs of sequences",

@@ -40,7 +40,9 @@ pub use mixer::Mixer;
 pub use mlp::Mlp;
 pub use mobilenet::MobilenetV2;
 pub use options::{Key, Options};
-pub use resnet::{Resnet18, Resnet20, Resnet34, Resnet50, Resnet56, Resnet101, Resnet152, Stem};
+pub use resnet::{
+    Bottlenecks, Resnet18, Resnet20, Resnet34, Resnet50, Resnet56, Resnet101, Resnet152, Stem,
+};
 pub use spec::ModelSpec;
 pub use swin::Swin;
 pub use transformer::{PADDING, Transformer};

@@ -20,10 +20,10 @@ pub(super) struct ResNet {
 }
 
 /// What differs between ResNets.
-pub(super) struct Family {
+pub(super) struct Family<'a> {
     pub(super) kind: BlockKind,
     /// The number of blocks in each stage.
-    pub(super) blocks: &'static [usize],
+    pub(super) blocks: &'a [usize],
     pub(super) shortcut: ShortcutKind,
     pub(super) fan: Fan,
     /// The classifier's name.
@@ -67,7 +67,7 @@ impl ResNet {
     pub(super) fn new(
         data: &DataFacts,
         (width, stem): (usize, Stem),
-        family: &Family,
+        family: &Family<'_>,
         builder: &Builder,
         strategy: &MemoryStrategy,
     ) -> Result<Self> {
@@ -150,7 +150,7 @@ struct Place {
     shares_input: bool,
 }
 
-fn layout(width: usize, family: &Family, strategy: &MemoryStrategy) -> Result<Vec<Place>> {
+fn layout(width: usize, family: &Family<'_>, strategy: &MemoryStrategy) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     let mut channels = width;
     for (stage, &count) in family.blocks.iter().enumerate() {
@@ -226,7 +226,7 @@ impl Block {
     fn new(
         builder: &Builder,
         place: &Place,
-        family: &Family,
+        family: &Family<'_>,
         checkpoint: Option<&Checkpointing>,
     ) -> Result<Self> {
         let &Place { channels, width, out, stride, shares_input, .. } = place;

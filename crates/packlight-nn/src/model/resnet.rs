@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::LARGEST;
 use super::residual::{BlockKind, Family, ResNet, ShortcutKind};
-use super::{Architecture, Blocks, DataFacts, Network, Takes};
+use super::{Architecture, Blocks, DataFacts, ModelSpec, Network, Takes};
 use crate::{Builder, Fan, MemoryStrategy, Result, options};
 
 /// What a convolutional network begins with.
@@ -27,7 +27,7 @@ pub enum Stem {
 macro_rules! resnet {
     ($Name:ident, $name:literal, $family:expr, $stem:expr) => {
         impl $Name {
-            const FAMILY: Family = $family;
+            const FAMILY: Family<'static> = $family;
         }
 
         impl Architecture for $Name {
@@ -117,6 +117,77 @@ torchvision! {
 torchvision! {
     /// ResNet-152 as in torchvision (He et al., CVPR 2016, table 1), with the blocks of [`Resnet50`].
     Resnet152, "resnet152", Bottleneck, [3, 8, 36, 3]
+}
+
+options! {
+    /// A ResNet of the blocks of [`Resnet50`], with any number of them in each stage: the network for
+    /// questions about depth. It is not among [`MODELS`](super::MODELS), since files and records of a
+    /// published depth name that one.
+    pub struct Bottlenecks {
+        /// Channels of the first stage.
+        width: usize = 64,
+        /// What the network begins with: `cifar` or `imagenet`.
+        stem: Stem = Stem::Imagenet,
+        /// The number of blocks in each stage.
+        blocks: Vec<usize> = vec![3, 8, 36, 3],
+    }
+}
+
+impl Bottlenecks {
+    /// The same network as that of `spec`; `None` if its blocks are no bottlenecks.
+    pub fn like(spec: &ModelSpec) -> Option<Self> {
+        let blocks = match spec.name() {
+            "resnet50" => Resnet50::FAMILY.blocks,
+            "resnet101" => Resnet101::FAMILY.blocks,
+            "resnet152" => Resnet152::FAMILY.blocks,
+            _ => return None,
+        };
+        let option = |key| spec.option(key);
+        Some(Self {
+            width: option("width")?.try_into().ok()?,
+            stem: option("stem")?.try_into().ok()?,
+            blocks: blocks.to_vec(),
+        })
+    }
+
+    /// The number of layers with weights that the names of published ResNets count.
+    pub fn depth(&self) -> usize {
+        2 + 3 * self.blocks.iter().sum::<usize>()
+    }
+}
+
+impl Architecture for Bottlenecks {
+    fn name(&self) -> &'static str {
+        "bottlenecks"
+    }
+
+    fn takes(&self) -> Takes {
+        Takes::Images
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        Fault::unless_within("width", self.width, 1..=LARGEST)?;
+        self.blocks.iter().try_for_each(|&n| Fault::unless_within("blocks", n, 1..=LARGEST))
+    }
+
+    fn classifier(&self) -> String {
+        Resnet152::FAMILY.classifier.to_owned()
+    }
+
+    fn blocks(&self) -> Blocks {
+        Blocks::Residual
+    }
+
+    fn network(
+        &self,
+        data: &DataFacts,
+        builder: &Builder,
+        strategy: &MemoryStrategy,
+    ) -> Result<Network> {
+        let family = Family { blocks: &self.blocks, ..Resnet152::FAMILY };
+        let network = ResNet::new(data, (self.width, self.stem), &family, builder, strategy)?;
+        Ok(Network::Images(Box::new(network)))
+    }
 }
 
 /// A network of section 4.2, which adds no parameters by its shortcuts (option A).

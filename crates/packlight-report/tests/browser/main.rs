@@ -18,7 +18,9 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use chromium::Chromium;
-use packlight_report::write_collection;
+use packlight_report::{
+    Counted, CountedCell, CountedTable, CountedTables, write_collection, write_counted,
+};
 use packlight_spec::Collection;
 use support::{Made, complete};
 
@@ -90,6 +92,46 @@ fn many() -> Vec<Made> {
     runs
 }
 
+/// Published tables with every kind of cell.
+fn counted() -> CountedTables {
+    let cell = |cell: &str, counted, note: &str| CountedCell {
+        cell: cell.to_owned(),
+        published: "15.01".to_owned(),
+        unit: "MiB".to_owned(),
+        counted,
+        rule: "ratio, packed pooling".to_owned(),
+        command: "packlight plan --model mobilenet_v2 --stem imagenet --batch 64 --plan \
+                  ara=3:4:6:2,checkpoint=cell,default=mesa"
+            .to_owned(),
+        note: note.to_owned(),
+    };
+    let ranks = "Each axis at 59.4 %: mean ranks 38.0, 304.0, 4.2, 4.2.";
+    let cells = vec![
+        cell("ResNet-50, ActNN + ARA (3,4,6,2)", Counted::Number(15.01), ""),
+        cell(
+            "MobileNetV2, 2 layers, vanilla",
+            Counted::Number(1651.8),
+            "What differs is not known.",
+        ),
+        cell("MobileNetV2, 4 layers, HOSVD 0.9", Counted::Implied(ranks.to_owned()), ""),
+        cell("BERT-Large, Mesa + ASA4", Counted::Nothing, "Network not built yet."),
+    ];
+    let table = |id: &str| CountedTable {
+        id: id.to_owned(),
+        title: format!("Auxiliary activations: table {id}"),
+        source: "Woo and Jeon, ICLR 2023".to_owned(),
+        about: "ImageNet, batch 512. ".repeat(8),
+        cells: cells.clone(),
+    };
+    let rule =
+        ("ratio, packed pooling".to_owned(), "Kept with `none` / kept with the plan. ".repeat(4));
+    CountedTables {
+        title: "The papers' tables by counting".to_owned(),
+        tables: vec![table("two"), table("three")],
+        rules: vec![rule],
+    }
+}
+
 /// The faults of the page as it is shown now.
 fn faults(browser: &mut Chromium, script: &str) -> Vec<String> {
     let faults = browser.evaluate(script);
@@ -149,8 +191,15 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
     std::fs::write(folder.join("study.toml"), "title = 'All'\nstudies = ['few', 'many']").unwrap();
     let collection = Collection::read(&folder).unwrap().unwrap();
     write_collection(&collection, &folder).unwrap();
+    write_counted(&folder.join("counted"), &counted()).unwrap();
 
-    let pages = ["few/index.html", "few/sensitivity.html", "many/index.html", "index.html"];
+    let pages = [
+        "few/index.html",
+        "few/sensitivity.html",
+        "many/index.html",
+        "index.html",
+        "counted/index.html",
+    ];
     let mut pages: Vec<PathBuf> = pages.iter().map(|page| folder.join(page)).collect();
     pages.extend(notebooks());
     let found: Vec<String> =

@@ -3,6 +3,7 @@
 pub(crate) mod allocate;
 pub(crate) mod codecs;
 pub(crate) mod eval;
+pub(crate) mod fit;
 pub(crate) mod grads;
 pub(crate) mod plan;
 mod planned;

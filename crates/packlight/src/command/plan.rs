@@ -1,5 +1,6 @@
 //! `packlight plan`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -8,8 +9,10 @@ use packlight::nn::footprint::{Footprint, Step};
 use packlight::nn::model::Takes;
 use packlight::nn::optimizer::{AdamW, Sgd};
 use packlight::nn::{ModelSpec, Plan};
+use packlight::record::atomic_file;
 
-use super::planned::{Planned, amount, compare};
+use super::fit::{Fit, LARGEST_BATCH, Largest, largest};
+use super::planned::{Planned, compare, csv};
 use crate::budget::Budget;
 use crate::model_options::ModelOptions;
 use crate::output::Output;
@@ -21,25 +24,27 @@ use crate::output::Output;
 /// `packlight run`.
 ///
 /// For each layer: its parameters, their gradients, the optimizer's state, and what it keeps of
-/// activations, as payload and metadata. The peak is the most that a step holds at once: parameters,
-/// buffers and the optimizer's state, and in the backward pass what is still kept, the gradients of
-/// parameters so far, and those of one layer's output and input.
+/// activations, as payload and metadata, and the multiplications of its forward and its backward pass, as
+/// formulas have them. The peak is the most that a step holds at once: parameters, buffers and the
+/// optimizer's state, and in the backward pass what is still kept, the gradients of parameters so far,
+/// those of activations, and the input that a layer restores.
 ///
-/// It does not count what codecs keep from step to step, other tensors of the moment (activations and
-/// gradients that wait for a shortcut, inputs that are restored), what kernels and the optimizer allocate
-/// while they work, and the program itself. Where a codec's bytes depend on the data, it says so, and
-/// sums lack them.
+/// It does not count what codecs keep from step to step, what kernels and the optimizer allocate while they
+/// work, and the program itself. Where a codec's bytes depend on the data, it says between which bounds they
+/// lie, and sums lack them.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight plan --model resnet50 --stem imagenet --batch 512 --plan ara=3:4:4:2
   packlight plan --model resnet152 --stem imagenet --batch 512 --budget 24GB
   packlight plan --model resnet152 --stem imagenet --budget 24GB --fit batch --plan q2
+  packlight plan --model vit --patch 16 --batch 64 --budget 24GB --fit depth
   packlight plan --model resnet18 --stem imagenet --batch 64 --compare pool2 pool4 q4
   packlight plan --model vit --width 1024 --depth 24 --heads 16 --patch 16 --batch 64 --optimizer adamw
   packlight plan --model gpt --classes 50257 --length 1024 --batch 8 --plan checkpoint=block --optimizer adamw
   packlight plan --model bert --width 1024 --depth 24 --heads 16 --vocabulary 30522 --classes 2 --batch 32 --plan asa4
-  packlight plan --model transformer --batch 32 --length 128 --json")]
+  packlight plan --model transformer --batch 32 --length 128 --json
+  packlight plan --model mobilenet_v2 --stem imagenet --batch 64 --csv layers.csv")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelOptions,
@@ -47,29 +52,29 @@ pub(crate) struct Arguments {
     #[arg(long, default_value = "none")]
     plan: String,
     /// Samples of a step
-    #[arg(long, required_unless_present = "fit", conflicts_with = "fit")]
+    #[arg(long, required_unless_present = "fit")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=LARGEST_BATCH as i64))]
     batch: Option<u32>,
-    /// Side of the images
-    #[arg(long, default_value_t = 224, value_name = "PIXELS")]
+    /// Side of the images [default: 224]
+    #[arg(long, value_name = "PIXELS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
-    image: u32,
-    /// Channels of the images
-    #[arg(long, default_value_t = 3)]
+    image: Option<u32>,
+    /// Channels of the images [default: 3]
+    #[arg(long)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
-    channels: u32,
+    channels: Option<u32>,
     /// Classes, or different tokens of a text or of the target sequences
     #[arg(long, default_value_t = 1000)]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=65536))]
     classes: u32,
-    /// Tokens of each sequence
-    #[arg(long, default_value_t = 128, value_name = "TOKENS")]
+    /// Tokens of each sequence [default: 128]
+    #[arg(long, value_name = "TOKENS")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=65536))]
-    length: u32,
-    /// Different tokens of the source sequences, or of texts of one class each
-    #[arg(long, default_value_t = 10000, value_name = "TOKENS")]
+    length: Option<u32>,
+    /// Different tokens of the source sequences, or of texts of one class each [default: 10000]
+    #[arg(long, value_name = "TOKENS")]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=65536))]
-    vocabulary: u32,
+    vocabulary: Option<u32>,
     /// The optimizer, which keeps one number for each parameter (sgd) or two (adamw)
     #[arg(long, value_enum, default_value_t = OptimizerName::Sgd)]
     optimizer: OptimizerName,
@@ -82,13 +87,13 @@ pub(crate) struct Arguments {
     /// Other plans to lay beside this one
     #[arg(long, value_name = "PLAN", num_args = 1.., conflicts_with = "fit")]
     compare: Vec<String>,
+    /// Also write the layers to this file, as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
 }
-
-/// No step of more samples is looked for.
-const LARGEST_BATCH: u32 = 1 << 20;
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OptimizerName {
@@ -96,24 +101,22 @@ enum OptimizerName {
     Adamw,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Fit {
-    /// The most samples
-    Batch,
-}
-
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        let spec = self.spec()?;
         let plan = Plan::parse(&self.plan)?;
         let budget = self.budget.as_ref().map(|budget| {
             budget.in_bytes().context("--budget: a number of bytes expected, such as 24GB")
         });
         let budget = budget.transpose()?;
-        let batch = match (self.batch, budget) {
-            (Some(batch), _) => batch as usize,
-            (None, Some(budget)) => self.largest_batch(&spec, &plan, budget)?,
-            (None, None) => anyhow::bail!("--batch: the number of samples of a step expected"),
+        let (spec, batch) = match (self.fit, budget) {
+            (Some(Fit::Batch), _) if self.batch.is_some() => {
+                anyhow::bail!("--batch and --fit batch: leave one of them out")
+            }
+            (Some(fit), Some(budget)) => {
+                let Largest { spec, batch, .. } = largest(&self, &plan, fit, budget)?;
+                (spec, batch)
+            }
+            _ => (self.spec()?, self.given_batch()?),
         };
         let planned = |plan: &Plan| -> anyhow::Result<Planned> {
             let footprint = self.footprint(&spec, plan, batch)?;
@@ -123,84 +126,110 @@ impl Arguments {
             };
             Ok(Planned::of(&footprint, self.describe(&spec), plan, batch, optimizer, budget))
         };
-        let first = planned(&plan)?;
-        if self.compare.is_empty() {
-            match self.json {
-                true => out.json(&first)?,
-                false => first.print(out)?,
-            }
-            return Ok(ExitCode::SUCCESS);
-        }
         let others = self.compare.iter().map(|plan| planned(&Plan::parse(plan)?));
         let plans: Vec<Planned> =
-            [Ok(first)].into_iter().chain(others).collect::<anyhow::Result<_>>()?;
-        match self.json {
-            true => out.json(&plans)?,
-            false => compare(&plans, out)?,
+            [planned(&plan)].into_iter().chain(others).collect::<anyhow::Result<_>>()?;
+        if let Some(file) = &self.csv {
+            atomic_file::write(file, csv(&plans).as_bytes())?;
+        }
+        match (&plans[..], self.json) {
+            ([alone], true) => out.json(alone)?,
+            ([alone], false) => alone.print(out)?,
+            (_, true) => out.json(&plans)?,
+            (_, false) => compare(&plans, out)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The samples of a step.
+    ///
+    /// # Errors
+    /// Returns an error if they are not given.
+    pub(crate) fn given_batch(&self) -> anyhow::Result<usize> {
+        let batch = self.batch.context("--batch: the number of samples of a step expected")?;
+        Ok(batch as usize)
+    }
+
     /// The model for data of the given sizes.
-    fn spec(&self) -> anyhow::Result<ModelSpec> {
+    ///
+    /// # Errors
+    /// Returns an error if a size is given that its data do not have, or the model refuses one.
+    pub(crate) fn spec(&self) -> anyhow::Result<ModelSpec> {
         let spec = self.model.spec();
-        let size = |number: u32| number as usize;
-        Ok(match spec.takes() {
-            Takes::Pairs { .. } => spec.for_sequences(size(self.vocabulary), size(self.classes))?,
-            Takes::Text => spec.for_text(size(self.classes))?,
-            Takes::LabelledText { .. } => {
-                spec.for_labelled_text(size(self.vocabulary), size(self.classes))?
+        let takes = spec.takes();
+        let images = matches!(takes, Takes::Images | Takes::SquareImages { .. });
+        for (option, given, applies) in [
+            ("--image", self.image, images),
+            ("--channels", self.channels, images),
+            ("--length", self.length, !images),
+            ("--vocabulary", self.vocabulary, !images && takes != Takes::Text),
+        ] {
+            if let (Some(size), false) = (given, applies) {
+                let (name, takes) = (spec.name(), takes.in_words());
+                anyhow::bail!(
+                    "{option} {size}: {name} takes {takes}, for which it says nothing; leave it out"
+                );
             }
+        }
+        self.for_data(spec)
+    }
+
+    /// A model for data of the given sizes.
+    ///
+    /// # Errors
+    /// Returns an error if the model refuses one of them.
+    pub(crate) fn for_data(&self, spec: &ModelSpec) -> anyhow::Result<ModelSpec> {
+        let classes = self.classes as usize;
+        let vocabulary = self.vocabulary.map_or(10000, |tokens| tokens as usize);
+        Ok(match spec.takes() {
+            Takes::Pairs { .. } => spec.for_sequences(vocabulary, classes)?,
+            Takes::Text => spec.for_text(classes)?,
+            Takes::LabelledText { .. } => spec.for_labelled_text(vocabulary, classes)?,
             Takes::Images | Takes::SquareImages { .. } => {
-                spec.for_images(size(self.channels), size(self.image), size(self.classes))?
+                spec.for_images(self.channels(), self.image(), classes)?
             }
         })
+    }
+
+    fn channels(&self) -> usize {
+        self.channels.map_or(3, |channels| channels as usize)
+    }
+
+    fn image(&self) -> usize {
+        self.image.map_or(224, |side| side as usize)
+    }
+
+    fn length(&self) -> usize {
+        self.length.map_or(128, |tokens| tokens as usize)
     }
 
     /// The model and its inputs, in words.
     fn describe(&self, spec: &ModelSpec) -> String {
         let inputs = match spec.takes() {
-            Takes::Pairs { .. } => format!("pairs of {} tokens", self.length),
-            Takes::Text | Takes::LabelledText { .. } => format!("{} tokens", self.length),
+            Takes::Pairs { .. } => format!("pairs of {} tokens", self.length()),
+            Takes::Text | Takes::LabelledText { .. } => format!("{} tokens", self.length()),
             Takes::Images | Takes::SquareImages { .. } => {
-                format!("images of {} x {} x {}", self.channels, self.image, self.image)
+                format!("images of {} x {1} x {1}", self.channels(), self.image())
             }
         };
         format!("{}; {inputs}, {} classes", spec.complete().in_words(), self.classes)
     }
 
-    fn footprint(&self, spec: &ModelSpec, plan: &Plan, batch: usize) -> anyhow::Result<Footprint> {
+    /// What a step of `spec` keeps with this plan.
+    ///
+    /// # Errors
+    /// Returns an error if the plan or the sizes do not fit the model.
+    pub(crate) fn footprint(
+        &self,
+        spec: &ModelSpec,
+        plan: &Plan,
+        batch: usize,
+    ) -> anyhow::Result<Footprint> {
         let optimizer_state = match self.optimizer {
             OptimizerName::Sgd => Sgd::STATE,
             OptimizerName::Adamw => AdamW::STATE,
         };
-        let length = self.length as usize;
-        let step = Step { length, optimizer_state, ..Step::of_batch(batch) };
+        let step = Step { length: self.length(), optimizer_state, ..Step::of_batch(batch) };
         Footprint::of(spec, plan, &step).with_context(|| format!("plan `{plan}`"))
-    }
-
-    /// The largest batch whose peak is within `budget`.
-    fn largest_batch(&self, spec: &ModelSpec, plan: &Plan, budget: u64) -> anyhow::Result<usize> {
-        let peak = |batch| Ok(self.footprint(spec, plan, batch)?.peak_bytes() as u64);
-        // A batch norm may refuse a single sample.
-        let smallest = if peak(1).is_ok() { 1 } else { 2 };
-        let least: anyhow::Result<u64> = peak(smallest);
-        let least = least?;
-        anyhow::ensure!(
-            least <= budget,
-            "--budget: a batch of {smallest} already takes {}, {} are given",
-            amount(least as usize),
-            amount(budget as usize)
-        );
-        let (mut fits, mut beyond) = (smallest, LARGEST_BATCH as usize + 1);
-        while fits + 1 < beyond {
-            let middle = (2 * fits).min(fits + (beyond - fits) / 2);
-            let within: anyhow::Result<u64> = peak(middle);
-            match within? <= budget {
-                true => fits = middle,
-                false => beyond = middle,
-            }
-        }
-        Ok(fits)
     }
 }

@@ -23,6 +23,9 @@ pub(super) struct Planned {
     kept_bytes: usize,
     kept_payload: usize,
     kept_metadata: usize,
+    /// What is kept is within these; both are `kept_bytes` where nothing depends on the data.
+    kept_at_least: usize,
+    kept_at_most: usize,
     /// Whether no codec's bytes depend on the data, so that sums are exact.
     kept_is_exact: bool,
     /// The uncompressed bytes of what depends on the data.
@@ -30,6 +33,11 @@ pub(super) struct Planned {
     kept_peak_bytes: usize,
     peak_bytes: usize,
     peak: Peak,
+    /// Multiplications of convolutions, linear layers and products of activations, as their formulas have
+    /// them, and the bytes that these read and write, once each.
+    forward_multiplications: u64,
+    backward_multiplications: u64,
+    moved_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<Fits>,
     kinds: Vec<Row>,
@@ -72,7 +80,12 @@ struct Row {
     /// What is saved in the backward pass, where it is recomputed.
     kept_again: usize,
     depends_on_data: bool,
+    kept_at_least: usize,
+    kept_at_most: usize,
     uncompressed: usize,
+    forward_multiplications: u64,
+    backward_multiplications: u64,
+    moved_bytes: u64,
 }
 
 impl Planned {
@@ -87,6 +100,7 @@ impl Planned {
         let layers: Vec<Row> = footprint.layers.iter().map(Row::of).collect();
         let kinds = LayerKind::ALL.iter().filter_map(|kind| Row::of_kind(kind.name(), &layers));
         let sum = |of: fn(&Row) -> usize| layers.iter().map(of).sum();
+        let count = |of: fn(&Row) -> u64| layers.iter().map(of).sum();
         let depends = layers.iter().filter(|row| row.depends_on_data);
         let StepPeak { kept, parameter_gradients, flowing_gradients, layer } =
             footprint.peak.clone();
@@ -104,6 +118,8 @@ impl Planned {
             kept_bytes: footprint.kept().total(),
             kept_payload: footprint.kept().payload,
             kept_metadata: footprint.kept().metadata,
+            kept_at_least: footprint.kept_within()[0],
+            kept_at_most: footprint.kept_within()[1],
             kept_is_exact: footprint.is_exact(),
             depends_on_data_uncompressed: depends.map(|row| row.uncompressed).sum(),
             kept_peak_bytes: footprint.kept_peak,
@@ -115,6 +131,9 @@ impl Planned {
                 flowing_gradients,
                 layer: layer.map(|layer| layer.to_string()),
             },
+            forward_multiplications: count(|row| row.forward_multiplications),
+            backward_multiplications: count(|row| row.backward_multiplications),
+            moved_bytes: count(|row| row.moved_bytes),
             budget: budget.map(|bytes| Fits { bytes, fits: peak_bytes as u64 <= bytes }),
             kinds: kinds.collect(),
             layers,
@@ -128,7 +147,8 @@ impl Planned {
         let width = self.layers.iter().filter_map(|row| Some(row.layer.as_ref()?.len())).max();
         let codec = self.layers.iter().filter_map(|row| Some(row.codec.as_ref()?.len())).max();
         let (width, codec) = (width.unwrap_or(0).max(5), codec.unwrap_or(0).max(5));
-        let heads = ["parameters", "gradients", "optimizer", "payload", "metadata"];
+        let heads =
+            ["parameters", "gradients", "optimizer", "payload", "metadata", "forward", "backward"];
         let heads: Vec<String> = heads.iter().map(|head| format!("{head:>12}")).collect();
         writeln!(out, "{:width$}  {:10}  {:codec$}{}", "layer", "kind", "codec", heads.concat())?;
         for row in &self.layers {
@@ -141,6 +161,13 @@ impl Planned {
             writeln!(out, "{:width$}  {:10}  {:codec$}{}", "all", row.kind, "", row.in_words())?;
         }
         writeln!(out)?;
+        writeln!(
+            out,
+            "multiplications  {} forward, {} backward, which read and write {}",
+            times(self.forward_multiplications),
+            times(self.backward_multiplications),
+            amount(self.moved_bytes as usize)
+        )?;
         let more = if self.kept_is_exact { "" } else { "at least " };
         writeln!(
             out,
@@ -167,7 +194,7 @@ impl Planned {
         writeln!(
             out,
             "peak             at least {}{}: {} of parameters, buffers and optimizer state, {} kept, {} of \
-             parameters' gradients, {} of the layer's",
+             parameters' gradients, {} of activations'",
             amount(self.peak_bytes),
             at.unwrap_or_default(),
             amount(peak.resident),
@@ -187,14 +214,16 @@ impl Planned {
             let uncompressed = amount(self.depends_on_data_uncompressed);
             writeln!(
                 out,
-                "\nWhat layers marked with ? keep depends on the data (uncompressed {uncompressed}), and counts \
-                 for nothing above."
+                "\nWhat layers with a range keep depends on the data (uncompressed {uncompressed}), and counts for \
+                 nothing above. With it, {} to {} are kept.",
+                amount(self.kept_at_least),
+                amount(self.kept_at_most)
             )?;
         }
         writeln!(
             out,
-            "\nNot counted: what codecs keep from step to step, other tensors of the moment, what kernels and \
-             the\noptimizer allocate while they work, the data set, the program."
+            "\nNot counted: what codecs keep from step to step, what kernels and the optimizer allocate while \
+             they\nwork, the data set, the program."
         )
     }
 }
@@ -246,7 +275,12 @@ impl Row {
             kept_metadata: layer.kept().metadata,
             kept_again: layer.saved_again.iter().map(|entry| entry.bytes.total()).sum(),
             depends_on_data: all().any(|entry| !entry.known),
+            kept_at_least: layer.kept_within()[0],
+            kept_at_most: layer.kept_within()[1],
             uncompressed: raw(&layer.saved),
+            forward_multiplications: layer.multiplications().0,
+            backward_multiplications: layer.multiplications().1,
+            moved_bytes: layer.moved(),
         }
     }
 
@@ -254,6 +288,7 @@ impl Row {
     fn of_kind(kind: &'static str, layers: &[Row]) -> Option<Self> {
         let own: Vec<&Row> = layers.iter().filter(|row| row.kind == kind).collect();
         let sum = |of: fn(&Row) -> usize| own.iter().map(|row| of(row)).sum();
+        let count = |of: fn(&Row) -> u64| own.iter().map(|row| of(row)).sum();
         (!own.is_empty()).then(|| Self {
             layer: None,
             kind,
@@ -267,22 +302,78 @@ impl Row {
             kept_metadata: sum(|row| row.kept_metadata),
             kept_again: sum(|row| row.kept_again),
             depends_on_data: own.iter().any(|row| row.depends_on_data),
+            kept_at_least: sum(|row| row.kept_at_least),
+            kept_at_most: sum(|row| row.kept_at_most),
             uncompressed: sum(|row| row.uncompressed),
+            forward_multiplications: count(|row| row.forward_multiplications),
+            backward_multiplications: count(|row| row.backward_multiplications),
+            moved_bytes: count(|row| row.moved_bytes),
         })
     }
 
-    /// The columns of bytes.
+    /// The columns of bytes and of multiplications.
     fn in_words(&self) -> String {
         let columns = [self.parameter_bytes, self.gradient_bytes, self.optimizer_bytes];
         let columns = columns.into_iter().chain([self.kept_payload, self.kept_metadata]);
         let mut words: String = columns.map(|bytes| format!("{:>12}", amount(bytes))).collect();
+        for multiplications in [self.forward_multiplications, self.backward_multiplications] {
+            words += &format!("{:>12}", times(multiplications));
+        }
         if self.depends_on_data {
-            words += "  ?";
+            let (least, most) = (amount(self.kept_at_least), amount(self.kept_at_most));
+            words += &format!("  {least} to {most}");
         }
         if self.kept_again > 0 {
             words += &format!("  {} in the backward pass", amount(self.kept_again));
         }
         words + if self.frozen == Some(true) { "  frozen" } else { "" }
+    }
+}
+
+/// The layers of each plan as CSV, with a line for the names of the columns.
+pub(super) fn csv(plans: &[Planned]) -> String {
+    let mut text =
+        "plan,layer,kind,codec,frozen,parameters,parameter_bytes,gradient_bytes,optimizer_bytes,\
+                    kept_payload,kept_metadata,kept_again,depends_on_data,kept_at_least,kept_at_most,uncompressed,\
+                    forward_multiplications,backward_multiplications,moved_bytes\n"
+            .to_owned();
+    for plan in plans {
+        for row in &plan.layers {
+            let layer = row.layer.as_deref().unwrap_or_default();
+            let codec = row.codec.as_deref().unwrap_or_default();
+            text += &format!(
+                "\"{}\",{layer},{},{codec},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
+                plan.plan,
+                row.kind,
+                row.frozen.unwrap_or_default(),
+                row.parameters,
+                row.parameter_bytes,
+                row.gradient_bytes,
+                row.optimizer_bytes,
+                row.kept_payload,
+                row.kept_metadata,
+                row.kept_again,
+                row.depends_on_data,
+                row.kept_at_least,
+                row.kept_at_most,
+                row.uncompressed,
+                row.forward_multiplications,
+                row.backward_multiplications,
+                row.moved_bytes,
+            );
+        }
+    }
+    text
+}
+
+/// A number of multiplications in the largest decimal unit of which there is at least one.
+fn times(multiplications: u64) -> String {
+    match multiplications {
+        0 => "0".to_owned(),
+        1..1_000_000 => format!("{:.1} K", multiplications as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} M", multiplications as f64 / 1e6),
+        1_000_000_000..1_000_000_000_000 => format!("{:.1} G", multiplications as f64 / 1e9),
+        _ => format!("{:.3} T", multiplications as f64 / 1e12),
     }
 }
 

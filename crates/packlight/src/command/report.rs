@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use packlight::record::layout::{RUNS, SENSITIVITY, STUDY};
+use packlight::record::layout::{RUNS, SENSITIVITY, STUDY, TABLES};
 use packlight::report::{self, Summary};
 use packlight::spec::Collection;
 
 use super::study_folder;
 use crate::output::{Output, say};
+use crate::tables;
 
 /// Write a study's report from its records.
 ///
@@ -18,14 +19,18 @@ use crate::output::{Output, say};
 /// that hold no run of the study, such as copies, are left out and listed. If DIR/study.toml names
 /// other studies, each of them gets its own page, and DIR/index.html compares them. What was measured
 /// of single layers, in DIR/sensitivity, has a page of its own, DIR/sensitivity.html.
+///
+/// If DIR has published tables in place of a study, DIR/tables.toml, each of their numbers is counted
+/// from shapes as `packlight plan` does, and DIR/index.html lays both side by side.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight report reports/quickstart
   packlight report reports/quickstart --json
-  packlight report reports/methods        # several studies")]
+  packlight report reports/methods        # several studies
+  packlight report reports/tables         # published tables, by counting")]
 pub(crate) struct Arguments {
-    /// The folder of a study or collection
+    /// The folder of a study, a collection or published tables
     dir: PathBuf,
     /// Print a summary as JSON
     #[arg(long)]
@@ -34,6 +39,9 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        if self.dir.join(TABLES).is_file() {
+            return self.tables(out);
+        }
         study_folder::check(&self.dir, "report", &[STUDY, RUNS, SENSITIVITY])?;
         if let Some(collection) = Collection::find(&self.dir)? {
             let summary = report::write_collection(&collection, &self.dir)?;
@@ -65,6 +73,22 @@ impl Arguments {
             if summary.sensitivity.as_ref().is_none_or(|layers| layers.page != summary.page) {
                 writeln!(out, "{}", summary.page.display())?;
             }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Counts for published tables.
+    fn tables(&self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        let summary = report::write_counted(&self.dir, &tables::count(&self.dir)?)?;
+        if self.json {
+            out.json(&summary)?;
+        } else {
+            let report::CountedSummary { cells, counted, agree, .. } = &summary;
+            writeln!(
+                out,
+                "{cells} published cells, {counted} counted, {agree} agree to the last printed digit"
+            )?;
+            writeln!(out, "{}", summary.page.display())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Args, value_parser};
-use packlight::record::layout::{RUNS, STUDY};
+use packlight::record::layout::{RUNS, STUDY, TABLES};
 use packlight::study::{
     Collection, Options, Outcome, StudySummary, data, read_study, run_collection, run_study,
 };
@@ -60,6 +60,12 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        if self.dir.join(TABLES).is_file() {
+            let dir = self.dir.display();
+            anyhow::bail!(
+                "{dir} holds {TABLES}, whose numbers are counted, not trained; run `packlight report {dir}`"
+            );
+        }
         study_folder::check(&self.dir, "run", &[STUDY])?;
         let collection = Collection::read(&self.dir)?;
         let threads = match (self.threads, &collection) {

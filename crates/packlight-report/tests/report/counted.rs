@@ -1,0 +1,65 @@
+//! What a cell says of its difference.
+
+use packlight_report::{Counted, CountedCell, CountedTable, CountedTables, write_counted};
+
+fn cell(published: &str, unit: &str, counted: Counted) -> CountedCell {
+    CountedCell {
+        cell: "ResNet, \"none\"".into(),
+        published: published.into(),
+        unit: unit.into(),
+        counted,
+        rule: "kept".into(),
+        command: "packlight plan".into(),
+        note: String::new(),
+    }
+}
+
+#[test]
+fn a_number_agrees_if_it_would_be_printed_alike() {
+    let ratio = |number| cell("2.0", "×", Counted::Number(number));
+    assert_eq!(
+        [1.96, 2.04, 2.06, 1.9].map(|n| ratio(n).agrees().unwrap()),
+        [true, true, false, false]
+    );
+    assert_eq!(cell("30.63", "MiB", Counted::Number(30.625)).agrees(), Some(true));
+    assert_eq!(cell("15.01", "×", Counted::Number(15.0)).agrees(), Some(false));
+    assert_eq!(cell("15.01", "MiB", Counted::Implied("rank 3".into())).agrees(), None);
+    assert_eq!(cell("15.01", "MiB", Counted::Nothing).difference(), None);
+}
+
+#[test]
+fn shares_differ_by_points_and_all_else_by_per_cent() {
+    let difference = |unit| cell("30", unit, Counted::Number(33.0)).difference().unwrap();
+    assert!((difference("%") - 3.0).abs() < 1e-9 && (difference("GB") - 10.0).abs() < 1e-9);
+}
+
+#[test]
+fn page_and_csv_hold_every_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let cells = vec![
+        cell("1.25", "GB", Counted::Number(1.2499)),
+        cell("29", "%", Counted::Number(31.2)),
+        cell("7.88", "MiB", Counted::Implied("mean rank 41 of 64".into())),
+    ];
+    let table = CountedTable {
+        id: "aux".into(),
+        title: "Auxiliary".into(),
+        source: "Woo".into(),
+        about: "Batch 512.".into(),
+        cells,
+    };
+    let rules = vec![("kept".to_owned(), "What the planner counts.".to_owned())];
+    let tables = CountedTables { title: "By counting".into(), tables: vec![table], rules };
+    let summary = write_counted(folder.path(), &tables).unwrap();
+    assert_eq!((summary.cells, summary.counted, summary.agree), (3, 2, 1));
+    let page = std::fs::read_to_string(summary.page).unwrap();
+    for words in ["agrees", "+2.2 points", "mean rank 41 of 64", "1.25 GB", "31 %"] {
+        assert!(page.contains(words), "{words}");
+    }
+    let csv = std::fs::read_to_string(summary.table).unwrap();
+    assert_eq!(csv.lines().count(), 4);
+    assert!(
+        csv.contains("aux,\"ResNet, \"\"none\"\"\",%,29,31.2,,2.1999999999999993,kept,"),
+        "{csv}"
+    );
+}

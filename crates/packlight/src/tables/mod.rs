@@ -1,0 +1,100 @@
+//! Published tables, and what the planner counts for each of their cells.
+//!
+//! The published numbers are data: `tables.toml` names networks by the options of `packlight plan`, and
+//! each cell's network, plan and [`Rule`].
+
+mod counter;
+mod rank;
+mod rule;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context;
+use packlight::report::{Counted, CountedCell, CountedTable, CountedTables};
+use packlight::spec::layout::TABLES;
+use serde::Deserialize;
+
+use counter::Counter;
+use rule::Rule;
+
+/// `tables.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    title: String,
+    /// The options of `packlight plan` for each network.
+    networks: BTreeMap<String, String>,
+    tables: Vec<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    id: String,
+    title: String,
+    source: String,
+    about: String,
+    cells: Vec<Cell>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cell {
+    cell: String,
+    published: String,
+    rule: Rule,
+    network: String,
+    #[serde(default = "exact")]
+    plan: String,
+    #[serde(default)]
+    note: String,
+}
+
+fn exact() -> String {
+    "none".to_owned()
+}
+
+/// Counts for each cell of the tables in `folder`.
+///
+/// # Errors
+/// Returns an error if `tables.toml` cannot be read or is not valid. A cell that cannot be counted says
+/// why in its note.
+pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
+    let path = folder.join(TABLES);
+    let said = || path.display().to_string();
+    let text = std::fs::read_to_string(&path).with_context(said)?;
+    let File { title, networks, tables } = toml::from_str(&text).with_context(said)?;
+    let mut counter = Counter::new(networks);
+    let count = |table: Table| CountedTable {
+        cells: table.cells.into_iter().map(|cell| counted(cell, &mut counter)).collect(),
+        id: table.id,
+        title: table.title,
+        source: table.source,
+        about: table.about,
+    };
+    let tables: Vec<CountedTable> = tables.into_iter().map(count).collect();
+    let used =
+        |name: &str| tables.iter().flat_map(|table| &table.cells).any(|cell| cell.rule == name);
+    let rules = Rule::ALL.iter().map(|rule| (rule.name().to_owned(), rule.words().to_owned()));
+    let rules = rules.filter(|(name, _)| used(name)).collect();
+    Ok(CountedTables { title, tables, rules })
+}
+
+fn counted(cell: Cell, counter: &mut Counter) -> CountedCell {
+    let Cell { cell, published, rule, network, plan, note } = cell;
+    let (counted, why_not) = match rule.count(counter, &network, &plan, &published) {
+        Ok(counted) => (counted, String::new()),
+        Err(error) => (Counted::Nothing, format!("{error:#}")),
+    };
+    let note = [why_not, note].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+    CountedCell {
+        cell,
+        published,
+        unit: rule.unit().to_owned(),
+        counted,
+        rule: rule.name().to_owned(),
+        command: rule.command(counter.options(&network), &plan),
+        note: note.join(" "),
+    }
+}
