@@ -20,13 +20,14 @@ struct Account {
     peak: usize,
     /// Bytes of the gradients of parameters so far; for blanks alone.
     gradients: usize,
-    step_peak: Option<(StepPeak, usize)>,
+    /// What a pass over blanks holds where operations begin and end, each with the number of an event.
+    moments: Vec<(StepPeak, usize)>,
 }
 
-/// The most that a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
-/// gradients of parameters so far, and those of the output and the inputs of an operation at work.
+/// What a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the gradients of
+/// parameters so far, and those of the output and the inputs of an operation at work.
 ///
-/// It is a lower bound. An operation is looked at where it begins, with all that it has saved and the
+/// The largest is a lower bound of what a step holds. An operation is looked at where it begins, with all that it has saved and the
 /// gradient of its output, and where it ends; gradients that wait elsewhere, restored inputs and what
 /// kernels allocate while they run come on top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,10 +117,18 @@ impl Ledger {
 
     /// The most that a pass over blanks holds at once; `None` without a backward pass over blanks.
     pub fn step_peak(&self) -> Option<StepPeak> {
+        let moments = self.moments().into_iter();
+        moments.reduce(|most, next| if next.total() > most.total() { next } else { most })
+    }
+
+    /// What a pass over blanks holds where the operations of its backward pass begin and end, in order.
+    pub fn moments(&self) -> Vec<StepPeak> {
         let account = self.lock();
-        let (peak, event) = account.step_peak.clone()?;
-        let layer = account.timeline.get(event).map(|event| event.layer.clone());
-        Some(StepPeak { layer, ..peak })
+        let of = |(moment, event): &(StepPeak, usize)| {
+            let layer = account.timeline.get(*event).map(|event| event.layer.clone());
+            StepPeak { layer, ..moment.clone() }
+        };
+        account.moments.iter().map(of).collect()
     }
 
     /// Enters an operation of a backward pass over blanks: the bytes of the gradients of its parameters,
@@ -140,9 +149,7 @@ impl Ledger {
             flowing_gradients: flowing,
             layer: None,
         };
-        if account.step_peak.as_ref().is_none_or(|(peak, _)| now.total() > peak.total()) {
-            account.step_peak = Some((now, event));
-        }
+        account.moments.push((now, event));
         event
     }
 

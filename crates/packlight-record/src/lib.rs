@@ -24,5 +24,5 @@ pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
-pub use sensitivity::{Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
+pub use sensitivity::{BlockFacts, Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
 pub use timings::{PlanTiming, Round, Timings};

@@ -18,3 +18,5 @@ pub const SENSITIVITY: &str = "sensitivity";
 pub const SCORES: &str = "scores.jsonl";
 /// What the names of folders begin with that hold studies of a plan beside its rivals, in a study's folder.
 pub const VERIFY: &str = "verify-";
+/// The file in it with what other methods make of its budget.
+pub const RIVALS: &str = "rivals.json";

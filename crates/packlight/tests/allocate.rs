@@ -153,8 +153,11 @@ fn what_cannot_be_allocated_is_told_what_to_do() {
             dir.path(),
             &["--budget", "20MiB"][..],
             1,
-            &[format!("{} B (22.00 MiB) are kept", 22 * MIB)][..],
+            &[format!("the least that is possible here is {} B (22.00 MiB)", 22 * MIB)][..],
         ),
+        (dir.path(), &["--budget", "1x", "--recompute"], 1, &["measure again".to_owned()]),
+        (dir.path(), &["--fit-peak", "1GiB"], 1, &["beside what is kept".to_owned()]),
+        (dir.path(), &[], 2, &["--budget <BUDGET>".to_owned()]),
         (dir.path(), &["--budget", "200"], 2, &["such as 200MiB".to_owned(), "0.3x".into()]),
         (
             dir.path(),

@@ -148,5 +148,6 @@ fn survey_table(
     let sample = Sample::new(trainer, SETTLING)?;
     let parameters = trainer.model.parameters();
     let survey = survey(parameters, &sample.pass, |pass| sample.loss(pass), codecs)?;
-    Table::new(sweep, spec, codecs, survey, trainer.total_steps())
+    let course = sample.course(&sweep.model)?;
+    Table::new(sweep, spec, codecs, survey, &course, trainer.total_steps())
 }

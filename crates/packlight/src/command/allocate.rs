@@ -16,7 +16,7 @@ use packlight::study::{Options, data};
 use serde::Serialize;
 
 use super::study_folder;
-use super::verify::{Verified, plans_of_scores, verify};
+use super::verify::{Verified, only_recomputing, plans_of_scores, verify};
 use crate::budget::Budget;
 use crate::output::{Output, say};
 
@@ -36,20 +36,34 @@ const ROWS: usize = 12;
 ///
 /// The frontier is what no other plan beats in both bytes and error. Its knee is the plan from which
 /// on saving bytes costs the most.
+///
+/// With `--recompute`, whole blocks may be recomputed in the backward pass instead: that has no error, but
+/// takes the time of their forward pass once more, so as few as will do are. The bytes are then those of the
+/// peak, which may lie in the backward pass, where a block is there again. With `--fit-peak` they are those
+/// of a whole step at its peak: parameters, buffers, the optimizer's state and gradients, as `packlight plan`
+/// counts them, besides what is kept.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight allocate reports/mine --budget 200MiB
   packlight allocate reports/mine --budget 0.3x --why
   packlight allocate reports/mine --budget 0.3x --objective worst --point end --json
+  packlight allocate reports/mine --budget 0.2x --recompute
+  packlight allocate reports/mine --fit-peak 12GiB --recompute
   packlight allocate reports/mine --budget 0.3x --verify")]
 pub(crate) struct Arguments {
     /// The folder of a study whose layers were measured
     dir: PathBuf,
     /// The most bytes to keep (B, KiB, MiB, GiB; KB, MB and GB count in thousands), or a share of what
     /// the exact plan keeps, such as 0.3x
+    #[arg(long, required_unless_present = "fit_peak", conflicts_with = "fit_peak")]
+    budget: Option<Budget>,
+    /// The most bytes that a step may hold at its peak, or a share of those of the exact plan
+    #[arg(long, value_name = "BUDGET")]
+    fit_peak: Option<Budget>,
+    /// Also recompute blocks
     #[arg(long)]
-    budget: Budget,
+    recompute: bool,
     /// What to minimise
     #[arg(long, value_enum, default_value = "sum")]
     objective: Minimised,
@@ -61,8 +75,9 @@ pub(crate) struct Arguments {
     #[arg(long)]
     why: bool,
     /// Train the plan beside its rivals under the study's protocol: exact, the codecs at all layers alike
-    /// that fit the budget, the largest plans of ASI, ActNN and GACT that fit, and plans drawn at random
-    /// from those that fit. Records and report are in DIR/verify-NAME
+    /// that fit the budget, the largest plans of ASI, ActNN and GACT that fit, the best that only recomputes
+    /// blocks, and plans drawn at random from those that fit. With --fit-peak, these three have the bytes
+    /// that the plan keeps. Records and report are in DIR/verify-NAME
     #[arg(long)]
     verify: bool,
     /// Remove the runs of an earlier --verify of this budget and start again
@@ -92,8 +107,13 @@ struct Answer {
     plan: String,
     objective: Objective,
     point: Option<Point>,
+    /// Whether bytes are those of a whole step, not only what is kept.
+    fit_peak: bool,
     budget: u64,
+    /// At the peak.
     bytes: u64,
+    /// What is kept of it.
+    kept_bytes: u64,
     /// The least that the plan kept in the measurements.
     least_bytes: u64,
     fixed_bytes: u64,
@@ -101,6 +121,8 @@ struct Answer {
     /// The relative squared error of the gradient.
     error: Estimate,
     gap: f64,
+    /// The blocks that are recomputed.
+    recomputed: Vec<String>,
     layers: Vec<Layer>,
     /// By falling bytes.
     frontier: Vec<OnFrontier>,
@@ -115,8 +137,12 @@ struct Layer {
     layer: String,
     kind: LayerKind,
     codec: String,
+    /// 0 in a block that is recomputed.
     bytes: u64,
     least_bytes: u64,
+    /// The block that it is recomputed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recomputed: Option<String>,
     /// The layer before it whose copy it shares.
     #[serde(skip_serializing_if = "Option::is_none")]
     shares: Option<String>,
@@ -148,12 +174,13 @@ impl Arguments {
             out.finish()?; // before the training, which takes its time
         }
         if self.verify {
-            let budget = answer.budget;
-            let plans = plans_of_scores(&measured, &answer.name, &allocation, budget);
+            let plans = plans_of_scores(&measured, &answer.name, &allocation, answer.budget);
+            let only = only_recomputing(&measured, answer.budget);
+            let budget = if answer.fit_peak { answer.kept_bytes } else { answer.budget };
             let overwrite = self.overwrite;
             let data_dir = data::data_dir(self.data_dir);
             let options = Options { overwrite, data_dir, ..Options::default() };
-            answer.verified = Some(verify(&self.dir, &answer.name, plans, budget, options)?);
+            answer.verified = Some(verify(&self.dir, &answer.name, plans, only, budget, options)?);
         }
         match (&answer.verified, self.json) {
             (_, true) => out.json(&answer)?,
@@ -168,7 +195,14 @@ impl Arguments {
             Minimised::Sum => Objective::Sum,
             Minimised::Worst => Objective::Worst,
         };
-        let budget = self.budget.bytes(measured.exact_bytes());
+        let (asked, fit_peak) = match (&self.budget, &self.fit_peak) {
+            (_, Some(peak)) => (peak, true),
+            (Some(budget), None) => (budget, false),
+            (None, None) => bail!("--budget: a number of bytes expected, such as 200MiB"),
+        };
+        let budget = asked.bytes(measured.exact_bytes());
+        let named = [(fit_peak, "-peak"), (self.recompute, "-recompute")];
+        let endings = named.into_iter().filter_map(|(is, ending)| is.then_some(ending));
         let allocation = measured.allocate(budget, objective)?;
         let frontier = measured.frontier(objective);
         let knee = knee(&frontier);
@@ -178,18 +212,22 @@ impl Arguments {
             knee: Some(number) == knee,
             plan: measured.plan(point),
         };
+        let recomputed = allocation.recomputed.iter().filter_map(|&block| measured.block(block));
         let answer = Answer {
-            name: self.budget.plan_name(),
+            name: [asked.plan_name().as_str()].into_iter().chain(endings).collect(),
             plan: measured.plan(&allocation),
             objective,
             point: self.point,
+            fit_peak,
             budget,
             bytes: allocation.bytes,
+            kept_bytes: measured.kept_bytes(&allocation),
             least_bytes: measured.least_bytes(&allocation),
             fixed_bytes: measured.fixed_bytes(),
             exact_bytes: measured.exact_bytes(),
             error: measured.estimate(&allocation, objective),
             gap: allocation.gap,
+            recomputed: recomputed.map(str::to_owned).collect(),
             layers: layers(measured, &allocation),
             frontier: frontier.iter().enumerate().map(on_frontier).collect(),
             left_out: measured.left_out().to_vec(),
@@ -209,7 +247,14 @@ impl Arguments {
         if log.torn {
             say(format_args!("{}: the last line is torn; `{measure}` goes on", path.display()));
         }
-        Measured::new(&log.values, self.point).with_context(|| path.display().to_string())
+        let mut measured = Measured::new(&log.values, self.point);
+        if self.recompute {
+            measured = measured.and_then(Measured::with_recomputing);
+        }
+        if self.fit_peak.is_some() {
+            measured = measured.and_then(Measured::of_steps);
+        }
+        measured.with_context(|| path.display().to_string())
     }
 }
 
@@ -217,22 +262,24 @@ fn layers(measured: &Measured, allocation: &Allocation) -> Vec<Layer> {
     let mut copies: Vec<(u64, &str, &str)> = Vec::new();
     let mut layers = Vec::new();
     let neighbours = measured.neighbours(allocation);
-    for ((layer, codec), neighbours) in
-        measured.layers().iter().zip(&allocation.codecs).zip(neighbours)
-    {
+    let choices = measured.layers().iter().zip(&allocation.codecs);
+    let blocks = measured.recomputed(allocation);
+    for (((layer, codec), neighbours), recomputed) in choices.zip(neighbours).zip(blocks) {
         let facts = &layer.facts;
         let Some(choice) = layer.choices.iter().find(|choice| choice.codec == *codec) else {
             continue; // each codec of an allocation is a choice of its layer
         };
         let kept = copies.iter().find(|copy| (copy.0, copy.1) == (facts.source, &choice.copy));
-        let shares = kept.map(|copy| copy.2.to_owned());
+        let shares = kept.map(|copy| copy.2.to_owned()).filter(|_| recomputed.is_none());
         copies.push((facts.source, &choice.copy, &facts.layer));
+        let of_copy = |bytes: u64| if recomputed.is_some() { 0 } else { bytes };
         layers.push(Layer {
             layer: facts.layer.clone(),
             kind: facts.kind,
             codec: codec.clone(),
-            bytes: choice.bytes,
-            least_bytes: choice.least_bytes,
+            bytes: of_copy(choice.bytes),
+            least_bytes: of_copy(choice.least_bytes),
+            recomputed: recomputed.map(str::to_owned),
             shares,
             error: choice.error,
             at_floor: layer.at_floor,
@@ -242,16 +289,44 @@ fn layers(measured: &Measured, allocation: &Allocation) -> Vec<Layer> {
     layers
 }
 
+impl Layer {
+    /// What becomes of what it saves.
+    fn told(&self) -> &str {
+        if self.recomputed.is_some() { "recomputed" } else { &self.codec }
+    }
+}
+
 impl Answer {
     fn print(&self, why: bool, out: &mut Output) -> anyhow::Result<()> {
         writeln!(out, "{} = \"{}\"\n", self.name, self.plan)?;
         let share = self.bytes as f64 / self.exact_bytes.max(1) as f64;
         let (kept, exact) = (range(self.least_bytes, self.bytes), size(self.exact_bytes));
-        let fixed = size(self.fixed_bytes);
-        writeln!(
-            out,
-            "kept    {kept} of {exact} exact ({share:.3}x); {fixed} are masks and statistics"
-        )?;
+        match (self.fit_peak, self.recomputed.is_empty()) {
+            (true, _) => {
+                let of = size(self.kept_bytes);
+                writeln!(
+                    out,
+                    "peak    {kept} of {exact} exact ({share:.3}x); {of} are kept at most"
+                )?;
+            }
+            (false, true) => {
+                let fixed = size(self.fixed_bytes);
+                writeln!(
+                    out,
+                    "kept    {kept} of {exact} exact ({share:.3}x); {fixed} are masks and statistics"
+                )?;
+            }
+            (false, false) => {
+                writeln!(out, "kept    {kept} of {exact} exact ({share:.3}x) at the peak")?;
+            }
+        }
+        if !self.recomputed.is_empty() {
+            let blocks = self.recomputed.join(", ");
+            writeln!(
+                out,
+                "twice   {blocks}: recomputed, which takes the time of their forward pass"
+            )?;
+        }
         let Estimate { mean, low, high, n } = self.error;
         let interval = match n {
             0 => String::new(),
@@ -296,13 +371,14 @@ impl Answer {
 
     fn print_layers(&self, out: &mut Output) -> anyhow::Result<()> {
         let width = self.layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
-        let codecs = self.layers.iter().map(|layer| layer.codec.len()).max().unwrap_or(0);
+        let codecs = self.layers.iter().map(|layer| layer.told().len()).max().unwrap_or(0);
         let ranges: Vec<String> =
             self.layers.iter().map(|layer| range(layer.least_bytes, layer.bytes)).collect();
         let bytes = ranges.iter().map(String::len).max().unwrap_or(0);
         writeln!(out, "\nEach layer, and what the next codecs would cost:")?;
         for (layer, range) in self.layers.iter().zip(&ranges) {
-            let Layer { layer: name, codec, shares, error, neighbours, .. } = layer;
+            let Layer { layer: name, shares, error, neighbours, .. } = layer;
+            let codec = layer.told();
             let error = error.mean;
             write!(out, "  {name:<width$}  {codec:<codecs$}  {range:>bytes$}  {:>8}", norm(error))?;
             if let Some(shares) = shares {
