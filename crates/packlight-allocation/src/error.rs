@@ -55,6 +55,18 @@ pub enum Error {
         /// What it does not say.
         lacks: &'static str,
     },
+    /// Even the fastest allocation takes longer.
+    #[error(
+        "no plan within {budget} B is at most {limit} times as slow as the exact one; allow {least:.3} times"
+    )]
+    TooSlow {
+        /// The budget in bytes.
+        budget: u64,
+        /// The largest slowdown.
+        limit: f64,
+        /// That of the fastest allocation.
+        least: f64,
+    },
     /// No block can be recomputed.
     #[error("no block of this network can be recomputed; leave out --recompute")]
     NoBlocks,

@@ -82,7 +82,7 @@ fn combinations(
                 let mut choices = part.item.choices.clone();
                 choices.push(choice);
                 let bytes = part.item.bytes + if place.is_err() { of.bytes } else { 0 };
-                let error = objective.add(part.item.error, of.error.mean);
+                let error = objective.add(part.item.error, of.error.mean + of.price);
                 longer.push(Part { item: Item { bytes, error, choices }, held });
             }
         }

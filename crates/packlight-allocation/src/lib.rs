@@ -25,6 +25,7 @@ mod measured;
 mod neighbours;
 mod plan;
 mod random;
+mod slowdown;
 mod split_mix;
 mod stage;
 mod timeline;

@@ -26,6 +26,8 @@ pub struct Measured {
     timeline: Timeline,
     /// Whether allocations may recompute blocks.
     recomputes: bool,
+    /// Seconds of a pass forward and back with every layer exact, where they were measured.
+    pub(crate) pass_seconds: Option<f64>,
     left_out: Vec<LeftOut>,
     bootstrap: Bootstrap,
 }
@@ -58,6 +60,12 @@ pub struct Choice {
     pub copy: String,
     /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`].
     pub error: Estimate,
+    /// Seconds of packing and restoring, where they were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What these seconds cost in a search, in units of error.
+    #[serde(skip)]
+    pub(crate) price: f64,
     /// The mean cosine between the gradients that were compared, where it is defined.
     pub cosine: Option<f64>,
     /// The error on each batch of the layer's sampling.
@@ -95,7 +103,7 @@ impl Measured {
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);
         let timeline = Timeline::new(&layers, &log);
-        Ok(Self { layers, timeline, recomputes: false, left_out, bootstrap })
+        Ok(Self { layers, timeline, recomputes: false, pass_seconds: None, left_out, bootstrap })
     }
 
     /// The same, with allocations that may recompute blocks. A recomputed block has no error: its layers are
@@ -260,6 +268,11 @@ impl Measured {
         self.timeline.peak(&self.layers, chosen, recomputed, |choice| choice.bytes)
     }
 
+    /// What was measured, to change it.
+    pub(crate) fn parts(&mut self) -> (&mut [LayerChoices], &mut Timeline) {
+        (&mut self.layers, &mut self.timeline)
+    }
+
     pub(crate) fn timeline(&self) -> &Timeline {
         &self.timeline
     }
@@ -328,6 +341,8 @@ fn exact(facts: &LayerFacts) -> Choice {
         copy: facts.copy.clone(),
         error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
         cosine: None,
+        seconds: Some(0.0),
+        price: 0.0,
         errors: Vec::new(),
     }
 }
@@ -366,6 +381,8 @@ fn choice(
         least_bytes: bytes().min().unwrap_or_default(),
         copy,
         error: bootstrap.estimate(sampling, &errors),
+        seconds: None,
+        price: 0.0,
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
         errors,
     })

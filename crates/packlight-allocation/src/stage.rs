@@ -86,7 +86,7 @@ impl Stage {
                 to: stage_at(block.places.end),
                 kept: block.facts.input_bytes,
                 peak: timeline.block_peak(block),
-                price: PRICE * block.facts.again_bytes as f64 / again.max(1) as f64,
+                price: block.price + PRICE * block.facts.again_bytes as f64 / again.max(1) as f64,
             });
         }
         stages

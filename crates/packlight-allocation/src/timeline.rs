@@ -40,6 +40,10 @@ pub(crate) struct Place {
 pub(crate) struct Block {
     pub(crate) facts: BlockFacts,
     pub(crate) places: Range<usize>,
+    /// Seconds of its forward pass, where they were measured.
+    pub(crate) seconds: Option<f64>,
+    /// What these seconds cost in a search, in units of error.
+    pub(crate) price: f64,
 }
 
 impl Timeline {
@@ -50,7 +54,9 @@ impl Timeline {
         let mut apart = Vec::new();
         for facts in &log.blocks {
             match place_of(facts, layers, &places) {
-                Ok(places) => blocks.push(Block { facts: facts.clone(), places }),
+                Ok(places) => {
+                    blocks.push(Block { facts: facts.clone(), places, seconds: None, price: 0.0 })
+                }
                 Err(reason) => {
                     apart.push(LeftOut { layer: facts.block.clone(), codec: None, reason });
                 }

@@ -30,12 +30,12 @@ fn found(stages: &[Stage], most: f64, budget: u64) -> Option<Solution> {
     let (cheapest, numbers) = no_worse_than(stages, most);
     let mut solution = Knapsack::new(&cheapest).solve(budget)?;
     let is_recomputed = |at: usize| {
-        let skips =
+        let mut skips =
             stages.iter().enumerate().filter_map(|(at, stage)| Some((at, stage.skip.as_ref()?)));
         let of = |(from, skip): (usize, &crate::stage::Skip)| {
             (from..skip.to).contains(&at) && solution.recomputed.contains(&skip.block)
         };
-        skips.map(of).any(|is| is)
+        skips.any(of)
     };
     let errors = stages.iter().zip(&numbers).enumerate().filter(|(at, _)| !is_recomputed(*at));
     let error = errors.map(|(_, (stage, &item))| stage.items[item].error).fold(0.0, f64::max);

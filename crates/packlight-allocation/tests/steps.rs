@@ -10,7 +10,9 @@ use std::ops::Range;
 
 use made::{Choice, Layer, network, records};
 use packlight_allocation::{Error, Measured, Objective};
-use packlight_record::{BlockFacts, KeptKind, SensitivityRecord};
+use packlight_record::{
+    BlockFacts, BlockTime, ChoiceTimes, CodecTime, KeptKind, SensitivityRecord,
+};
 use proptest::prelude::*;
 
 /// A network with what a step holds.
@@ -49,6 +51,27 @@ impl Step {
             }));
         }
         all
+    }
+
+    /// Seconds that grow with the bytes, and differ from codec to codec.
+    fn times(&self) -> ChoiceTimes {
+        let of_layer = |(number, layer): (usize, &Layer)| {
+            let of_choice = move |choice: &Choice| CodecTime {
+                layer: format!("layer{number}"),
+                codec: format!("c{}", choice.codec),
+                seconds: 0.01 * ((choice.codec + 1) * (layer.raw_bytes + number as u64)) as f64,
+            };
+            layer.choices.iter().map(of_choice).collect::<Vec<_>>()
+        };
+        let of_block = |(number, block): (usize, &Block)| BlockTime {
+            block: format!("block{number}"),
+            seconds: 0.02 * block.again as f64,
+        };
+        ChoiceTimes {
+            pass: 1.0,
+            codecs: self.layers.iter().enumerate().flat_map(of_layer).collect(),
+            blocks: self.blocks.iter().enumerate().map(of_block).collect(),
+        }
     }
 
     /// The blocks that save no tensor which another layer saves.
@@ -95,6 +118,8 @@ struct Tried {
     error: f64,
     /// Bytes that are saved again.
     again: u64,
+    /// What packing, restoring and recomputing take; 0 without times.
+    seconds: f64,
 }
 
 fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) -> Vec<Tried> {
@@ -113,7 +138,7 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
         let chosen = || blocks.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
         let block_of = |layer: usize| chosen().find(|(_, b)| b.layers.contains(&layer));
         for choices in &all {
-            let (mut peak, mut kept, mut error) = (0, 0, 0.0);
+            let (mut peak, mut kept, mut error, mut seconds) = (0, 0, 0.0, 0.0);
             let mut before: BTreeSet<u64> = BTreeSet::new();
             for (number, layer) in layers.iter().enumerate() {
                 if let Some((_, block)) = block_of(number) {
@@ -124,6 +149,7 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
                     }
                     continue;
                 }
+                seconds += layer.choices[choices[number]].seconds.unwrap_or_default();
                 let own = layer.choices[choices[number]].error.mean;
                 error = match objective {
                     Objective::Sum => error + own,
@@ -141,8 +167,9 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
                 kept += step.places[number].0;
                 peak = peak.max(kept + if whole { step.places[number].1 } else { 0 });
             }
-            let again = chosen().map(|(_, block)| block.again).sum();
-            tried.push(Tried { peak, error, again });
+            let again: u64 = chosen().map(|(_, block)| block.again).sum();
+            seconds += 0.02 * again as f64;
+            tried.push(Tried { peak, error, again, seconds });
         }
     }
     tried
@@ -199,6 +226,56 @@ proptest! {
             prop_assert_eq!(frontier.last().unwrap().bytes, least);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+
+    #[test]
+    fn a_limit_of_time_is_kept_and_the_gap_holds_the_best_allocation(step in step()) {
+        let measured = Measured::new(&step.records(), None);
+        prop_assume!(measured.is_ok()); // there are scores
+        let measured = measured.unwrap().timed(&step.times());
+        let measured = measured.clone().with_recomputing().unwrap_or(measured);
+        let all = every(&measured, &step, false, Objective::Sum);
+        let budgets: BTreeSet<u64> = all.iter().map(|a| a.peak).collect();
+        for budget in budgets.into_iter().step_by(3) {
+            for limit in [1.0, 1.2, 1.5, 3.0] {
+                let fitting = || all.iter().filter(|a| a.peak <= budget);
+                let within = fitting().filter(|a| a.seconds <= limit - 1.0 + 1e-12);
+                let best = within.map(|a| a.error).fold(f64::INFINITY, f64::min);
+                let fastest = fitting().map(|a| a.seconds).fold(f64::INFINITY, f64::min);
+                match measured.allocate_in_time(budget, limit) {
+                    Ok(found) => {
+                        let slowdown = measured.slowdown(&found).unwrap();
+                        prop_assert!(slowdown <= limit + 1e-9 && found.bytes <= budget, "{found:?}");
+                        prop_assert!(found.error >= best - 1e-9, "{found:?} {best}");
+                        prop_assert!(found.error - found.gap <= best + 1e-9, "{found:?} {best}");
+                    }
+                    Err(Error::TooSlow { least, .. }) => {
+                        prop_assert!(best.is_infinite() || fastest + 1e-9 > limit - 1.0);
+                        prop_assert!((least - 1.0 - fastest).abs() < 1e-9, "{least} {fastest}");
+                    }
+                    Err(other) => return Err(TestCaseError::fail(other.to_string())),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_not_timed_is_not_promised_to_fit_a_time() {
+    let step = large(12);
+    let measured = Measured::new(&step.records(), None).unwrap();
+    let error = measured.allocate_in_time(u64::MAX, 1.2).unwrap_err();
+    assert!(matches!(error, Error::Lacks { .. }), "{error}");
+    // A codec without a time is left out.
+    let mut times = step.times();
+    times.codecs.retain(|time| time.codec == "c1");
+    let timed = measured.timed(&times);
+    let found = timed.allocate_in_time(timed.exact_bytes() * 9 / 10, 1e6).unwrap();
+    assert!(found.codecs.iter().all(|codec| ["none", "c1"].contains(&codec.as_str())), "{found:?}");
+    assert!(timed.slowdown(&found).unwrap() > 1.0);
 }
 
 /// Blocks of four layers, with steps that hold most where the maps are large.

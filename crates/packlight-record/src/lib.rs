@@ -9,6 +9,7 @@
 //! This crate does not depend on candle, so that reports do not either.
 
 pub mod atomic_file;
+pub mod choice_times;
 pub mod log;
 pub mod manifest;
 pub mod measurement;
@@ -18,6 +19,7 @@ pub mod timings;
 
 mod error;
 
+pub use choice_times::{BlockTime, ChoiceTimes, CodecTime};
 pub use error::{Error, Result};
 pub use log::{Appender, read_log, write_log};
 pub use manifest::{Manifest, RunState};

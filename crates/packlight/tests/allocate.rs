@@ -177,6 +177,36 @@ fn what_cannot_be_allocated_is_told_what_to_do() {
 }
 
 #[test]
+fn a_limit_of_time_is_kept_and_told() {
+    let dir = scored();
+    let lacks = allocate(dir.path(), &["--budget", "40MiB", "--max-slowdown", "1.2"]);
+    assert!(stderr(&lacks).contains("how long the choices take; measure again"), "{lacks:?}");
+    let time = |layer: &str, codec: &str, seconds: f64| json!({ "layer": layer, "codec": codec, "seconds": seconds });
+    let codecs: Vec<_> = ["conv1", "conv2", "conv3"]
+        .into_iter()
+        .flat_map(|layer| [time(layer, "q8", 0.3), time(layer, "q2", 0.05)])
+        .collect();
+    let times = json!({ "pass": 1.0, "codecs": codecs, "blocks": [] });
+    std::fs::write(dir.path().join("sensitivity/times.json"), times.to_string()).unwrap();
+    let of = |more: &[&str]| {
+        json(&allocate(dir.path(), &[&["--budget", "40MiB", "--json"], more].concat()))
+    };
+    let free = of(&[]);
+    assert_eq!(free["plan"], "conv1=q8,conv2=q8,conv3=q2");
+    assert!((free["slowdown"].as_f64().unwrap() - 1.65).abs() < 1e-9, "{free}");
+    let fast = of(&["--max-slowdown", "1.2x"]);
+    assert_eq!(fast["plan"], "conv1=q2,conv2=q2,conv3=q2");
+    assert!((fast["slowdown"].as_f64().unwrap() - 1.15).abs() < 1e-9, "{fast}");
+    for (arguments, words) in [
+        (["--max-slowdown", "1.1"], "allow 1.150 times"),
+        (["--max-slowdown", "0.9"], "at least 1"),
+    ] {
+        let output = allocate(dir.path(), &[&["--budget", "40MiB"], &arguments[..]].concat());
+        assert!(stderr(&output).contains(words), "{output:?}");
+    }
+}
+
+#[test]
 fn the_worst_layer_can_be_minimised_instead() {
     let dir = scored();
     let worst = ["--budget", "27MiB", "--objective", "worst"];

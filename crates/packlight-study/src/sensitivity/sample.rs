@@ -10,6 +10,7 @@ use packlight_nn::course::Course;
 use packlight_nn::model::Inputs;
 use packlight_nn::optimizer::{AdamW, Sgd};
 use packlight_probe::one_on::{OneOn, Outcome, Trial};
+use packlight_probe::{Timed, Times, times};
 use packlight_spec::OptimizerSpec;
 use safetensors::tensor::View;
 use sha2::{Digest, Sha256};
@@ -65,6 +66,15 @@ impl<'a> Sample<'a> {
             OptimizerSpec::Adamw { .. } => AdamW::STATE,
         };
         Ok(Course::of(model, inputs, targets, DType::F32, state)?)
+    }
+
+    /// How long codecs at layers and blocks take on such a batch.
+    ///
+    /// # Errors
+    /// Returns an error if a pass fails.
+    pub(super) fn times(&self, codecs: &[Timed]) -> Result<Times> {
+        let parameters = self.trainer.model.parameters();
+        Ok(times(parameters, &self.pass, |pass| self.loss(pass), codecs)?)
     }
 
     /// The exact gradients, and trials in the same pass.

@@ -14,7 +14,7 @@ use packlight::study::{
 };
 use serde::Serialize;
 
-use super::allocate::size;
+use super::allocated::size;
 use super::{SOME_FAILED, run, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
