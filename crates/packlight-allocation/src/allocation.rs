@@ -28,7 +28,11 @@ impl Objective {
 pub struct Allocation {
     /// The codecs in the order of [`Measured::layers`](crate::Measured::layers).
     pub codecs: Vec<String>,
-    /// The most bytes that are kept, fixed bytes included.
+    /// The numbers of the blocks that are recomputed, in which all layers are exact; see
+    /// [`Measured::block`](crate::Measured::block).
+    pub recomputed: Vec<usize>,
+    /// The most bytes that are kept at once, fixed bytes included; or that a step holds, where
+    /// [`Measured::of_steps`](crate::Measured::of_steps) counts these.
     pub bytes: u64,
     /// The mean relative squared error of the gradient, by the objective.
     pub error: f64,

@@ -58,6 +58,21 @@ impl Curve {
         Self { vertices }
     }
 
+    /// The curve where another whole choice stands beside those of this one.
+    pub(crate) fn or(&self, (bytes, error): (u64, f64)) -> Self {
+        let mut points = self.vertices.clone();
+        points.push((bytes, error));
+        points.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let mut least = f64::INFINITY;
+        points.retain(|point| {
+            point.1 < least && {
+                least = point.1;
+                true
+            }
+        });
+        Self::hull(points.into_iter())
+    }
+
     /// The least error with so many bytes; `None` if they are too few.
     pub(crate) fn at(&self, bytes: u64) -> Option<f64> {
         let after = self.vertices.partition_point(|vertex| vertex.0 <= bytes);
@@ -66,12 +81,6 @@ impl Curve {
             Some(next) => next.1 - (next.0 - bytes) as f64 * slope(&self.vertices, after),
             None => before.1,
         })
-    }
-
-    /// The error of the best vertex with at most so many bytes, which whole choices have.
-    pub(crate) fn vertex(&self, bytes: u64) -> Option<f64> {
-        let after = self.vertices.partition_point(|vertex| vertex.0 <= bytes);
-        Some(self.vertices[after.checked_sub(1)?].1)
     }
 }
 

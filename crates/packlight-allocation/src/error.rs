@@ -29,9 +29,9 @@ pub enum Error {
         /// What does not fit.
         reason: String,
     },
-    /// Even the cheapest choices keep more than the budget.
+    /// Even the cheapest allocation takes more than the budget.
     #[error(
-        "a budget of {budget} B ({:.2} MiB) is too small: with the cheapest codec at every layer {least} B ({:.2} MiB) are kept; allow at least these, or measure cheaper codecs",
+        "a budget of {budget} B ({:.2} MiB) is too small: the least that is possible here is {least} B ({:.2} MiB); allow at least these, or measure cheaper codecs",
         mebibytes(*.budget),
         mebibytes(*.least)
     )]
@@ -49,8 +49,29 @@ pub enum Error {
         /// The codec.
         codec: String,
     },
-    /// A plan checkpoints, shares residuals or freezes layers.
-    #[error("it does more than give layers codecs")]
+    /// The scores were measured by a version that did not look at blocks and steps.
+    #[error("the log of scores does not say {lacks}; measure again, which only adds that")]
+    Lacks {
+        /// What it does not say.
+        lacks: &'static str,
+    },
+    /// Even the fastest allocation takes longer.
+    #[error(
+        "no plan within {budget} B is at most {limit} times as slow as the exact one; allow {least:.3} times"
+    )]
+    TooSlow {
+        /// The budget in bytes.
+        budget: u64,
+        /// The largest slowdown.
+        limit: f64,
+        /// That of the fastest allocation.
+        least: f64,
+    },
+    /// No block can be recomputed.
+    #[error("no block of this network can be recomputed; leave out --recompute")]
+    NoBlocks,
+    /// A plan checkpoints other parts than blocks by name, shares residuals or freezes layers.
+    #[error("it does more than give layers codecs and recompute blocks by name")]
     MoreThanPacked,
 }
 
@@ -69,8 +90,8 @@ mod tests {
     #[test]
     fn a_budget_that_is_too_small_is_told_in_bytes_and_in_a_unit_to_read() {
         let error = Error::TooSmall { budget: 1 << 20, least: 3 << 19 };
-        let expected = "a budget of 1048576 B (1.00 MiB) is too small: with the cheapest codec at every \
-                        layer 1572864 B (1.50 MiB) are kept";
+        let expected = "a budget of 1048576 B (1.00 MiB) is too small: the least that is possible here is \
+                        1572864 B (1.50 MiB);";
         assert!(error.to_string().starts_with(expected), "{error}");
     }
 }

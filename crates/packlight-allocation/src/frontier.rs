@@ -1,7 +1,7 @@
 //! Allocations under a budget, and under all.
 
-use crate::group::Group;
-use crate::knapsack::{Knapsack, Solution};
+use crate::knapsack::{Knapsack, Solution, least_budget};
+use crate::stage::Stage;
 use crate::{Allocation, Error, Measured, Objective, Result, worst};
 
 /// The most allocations of a frontier that is complete.
@@ -10,23 +10,16 @@ const MOST: usize = 500;
 const BUDGETS: u32 = 64;
 
 impl Measured {
-    /// The allocation that keeps at most `budget` bytes, fixed bytes included, and whose error is
-    /// least; of those with this error, the one that keeps the fewest.
+    /// The allocation within `budget` bytes, fixed bytes included, whose error is least; of those with this
+    /// error, the one that keeps the fewest.
     ///
     /// # Errors
     /// Returns an error that names the least possible budget if `budget` is less.
     pub fn allocate(&self, budget: u64, objective: Objective) -> Result<Allocation> {
-        let groups = Group::all(self, objective);
-        let solution = budget.checked_sub(self.fixed_bytes()).and_then(|left| match objective {
-            Objective::Sum => Knapsack::new(&groups).solve(left),
-            Objective::Worst => {
-                let fits = |solution: &Solution| bytes(&groups, solution) <= left;
-                worst::all(&groups).into_iter().take_while(fits).last()
-            }
-        });
-        match solution {
-            Some(solution) => Ok(self.allocated(&groups, &solution)),
-            None => Err(Error::TooSmall { budget, least: self.fixed_bytes() + least(&groups) }),
+        let stages = Stage::all(self, objective);
+        match solve(&stages, budget, objective) {
+            Some(solution) => Ok(self.allocated(&stages, &solution, objective)),
+            None => Err(Error::TooSmall { budget, least: least_budget(&stages) }),
         }
     }
 
@@ -36,61 +29,70 @@ impl Measured {
     /// best ones for 64 budgets, evenly spaced on a logarithmic scale from the least possible bytes to
     /// those of the best allocation.
     pub fn frontier(&self, objective: Objective) -> Vec<Allocation> {
-        let groups = Group::all(self, objective);
-        let knapsack = Knapsack::new(&groups);
-        let mut solutions = match objective {
-            Objective::Sum => knapsack
-                .all(MOST)
-                .unwrap_or_else(|| at_budgets(&groups, |budget| knapsack.solve(budget))),
-            Objective::Worst => {
-                let all = worst::all(&groups);
-                match all.len() > MOST {
-                    false => all,
-                    true => at_budgets(&groups, |budget| {
-                        let fitting =
-                            all.partition_point(|solution| bytes(&groups, solution) <= budget);
-                        Some(all[fitting.checked_sub(1)?].clone())
-                    }),
-                }
-            }
+        let stages = Stage::all(self, objective);
+        let all = match objective {
+            Objective::Sum => Knapsack::new(&stages).all(MOST),
+            Objective::Worst => worst::all(&stages).filter(|all| all.len() <= MOST),
         };
-        solutions.reverse();
-        solutions.iter().map(|solution| self.allocated(&groups, solution)).collect()
+        let solutions = all.unwrap_or_else(|| self.at_budgets(&stages, objective));
+        let mut frontier: Vec<Allocation> =
+            solutions.iter().map(|solution| self.allocated(&stages, solution, objective)).collect();
+        frontier.sort_by_key(|allocation| allocation.bytes);
+        let mut least = f64::INFINITY;
+        frontier.retain(|allocation| {
+            allocation.error < least && {
+                least = allocation.error;
+                true
+            }
+        });
+        frontier.reverse();
+        frontier
     }
 
-    fn allocated(&self, groups: &[Group], solution: &Solution) -> Allocation {
+    /// The solutions for budgets from the least bytes to the most that are of use, by rising bytes.
+    fn at_budgets(&self, stages: &[Stage], objective: Objective) -> Vec<Solution> {
+        let Some(best) = solve(stages, u64::MAX, objective) else { return Vec::new() };
+        let most = self.allocated(stages, &best, objective).bytes;
+        let least = least_budget(stages);
+        let ratio = most as f64 / least.max(1) as f64;
+        let budgets = (0..BUDGETS).map(|i| match i {
+            0 => least,
+            i if i + 1 == BUDGETS => most,
+            i => (least as f64 * ratio.powf(f64::from(i) / f64::from(BUDGETS - 1))) as u64,
+        });
+        let mut solutions: Vec<Solution> =
+            budgets.filter_map(|budget| solve(stages, budget, objective)).collect();
+        solutions.dedup_by(|next, before| {
+            (&next.items, &next.recomputed) == (&before.items, &before.recomputed)
+        });
+        solutions
+    }
+
+    fn allocated(&self, stages: &[Stage], solution: &Solution, objective: Objective) -> Allocation {
         let mut chosen = vec![0; self.layers().len()];
-        for (group, &item) in groups.iter().zip(&solution.items) {
-            for (&layer, &choice) in group.layers.iter().zip(&group.items[item].choices) {
+        let mut at = 0;
+        while let Some(stage) = stages.get(at) {
+            let skip = stage.skip.as_ref();
+            if let Some(skip) = skip.filter(|skip| solution.recomputed.contains(&skip.block)) {
+                at = skip.to;
+                continue;
+            }
+            let choices = stage.items.get(solution.items[at]).map(|item| item.choices.as_slice());
+            for (&layer, &choice) in stage.layers.iter().zip(choices.unwrap_or_default()) {
                 chosen[layer] = choice;
             }
+            at += 1;
         }
-        self.allocation(&chosen, solution.error, solution.gap)
+        let gap = solution.gap;
+        Allocation { gap, ..self.allocation(&chosen, &solution.recomputed, objective) }
     }
 }
 
-/// The solutions for budgets from the least bytes to the most that are of use, by rising bytes.
-fn at_budgets(groups: &[Group], solve: impl Fn(u64) -> Option<Solution>) -> Vec<Solution> {
-    let most: u64 =
-        groups.iter().filter_map(|group| group.items.last()).map(|item| item.bytes).sum();
-    let least = least(groups);
-    let ratio = most as f64 / least.max(1) as f64;
-    let budgets = (0..BUDGETS).map(|i| match i {
-        0 => least,
-        i if i + 1 == BUDGETS => most,
-        i => (least as f64 * ratio.powf(f64::from(i) / f64::from(BUDGETS - 1))) as u64,
-    });
-    let mut solutions: Vec<Solution> = budgets.filter_map(solve).collect();
-    solutions.dedup_by(|next, before| next.items == before.items);
-    solutions
-}
-
-fn least(groups: &[Group]) -> u64 {
-    groups.iter().filter_map(|group| group.items.first()).map(|item| item.bytes).sum()
-}
-
-fn bytes(groups: &[Group], solution: &Solution) -> u64 {
-    groups.iter().zip(&solution.items).map(|(group, &item)| group.items[item].bytes).sum()
+fn solve(stages: &[Stage], budget: u64, objective: Objective) -> Option<Solution> {
+    match objective {
+        Objective::Sum => Knapsack::new(stages).solve(budget),
+        Objective::Worst => worst::solve(stages, budget),
+    }
 }
 
 /// The knee of a frontier: the allocation that lies farthest below the line between its ends, in

@@ -40,7 +40,7 @@ impl Group {
     }
 
     /// The same with at most so many partial combinations in each.
-    fn all_of(measured: &Measured, objective: Objective, most: usize) -> Vec<Self> {
+    pub(crate) fn all_of(measured: &Measured, objective: Objective, most: usize) -> Vec<Self> {
         let layers = measured.layers();
         let mut sources: Vec<(u64, Vec<usize>)> = Vec::new();
         for (number, layer) in layers.iter().enumerate() {
@@ -55,19 +55,6 @@ impl Group {
             Self { layers: numbers, items, not_followed }
         };
         sources.into_iter().map(group).collect()
-    }
-
-    /// Bytes and errors of the items, and bounds of those of combinations that were not followed; by
-    /// rising bytes and falling error.
-    pub(crate) fn optimistic(&self) -> Vec<(u64, f64)> {
-        let bound = |&(bytes, error): &(u64, f64)| Item { bytes, error, choices: Vec::new() };
-        let all = self.items.iter().cloned().chain(self.not_followed.iter().map(bound)).collect();
-        front(all).into_iter().map(|item| (item.bytes, item.error)).collect()
-    }
-
-    /// A bound of the errors of combinations that were not followed.
-    pub(crate) fn least_not_followed(&self) -> f64 {
-        self.not_followed.iter().map(|(_, error)| *error).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -95,7 +82,7 @@ fn combinations(
                 let mut choices = part.item.choices.clone();
                 choices.push(choice);
                 let bytes = part.item.bytes + if place.is_err() { of.bytes } else { 0 };
-                let error = objective.add(part.item.error, of.error.mean);
+                let error = objective.add(part.item.error, of.error.mean + of.price);
                 longer.push(Part { item: Item { bytes, error, choices }, held });
             }
         }
@@ -170,6 +157,7 @@ mod tests {
     use super::*;
     use crate::knapsack::Knapsack;
     use crate::made::{network, records};
+    use crate::stage::Stage;
     use crate::worst;
 
     #[test]
@@ -180,14 +168,11 @@ mod tests {
             let all = Group::all(&measured, objective);
             assert!(all.iter().any(|group| group.layers.len() == 3));
             let some = Group::all_of(&measured, objective, 12);
-            let solve = |groups: &[Group], budget: u64| match objective {
-                Objective::Sum => Knapsack::new(groups).solve(budget),
-                Objective::Worst => {
-                    let fits = |solution: &crate::knapsack::Solution| {
-                        let items = groups.iter().zip(&solution.items);
-                        items.map(|(group, &item)| group.items[item].bytes).sum::<u64>() <= budget
-                    };
-                    worst::all(groups).into_iter().take_while(fits).last()
+            let solve = |groups: &[Group], budget: u64| {
+                let stages = Stage::of_groups(&measured, groups.to_vec());
+                match objective {
+                    Objective::Sum => Knapsack::new(&stages).solve(budget),
+                    Objective::Worst => worst::solve(&stages, budget),
                 }
             };
             for share in [0.2, 0.3, 0.4, 0.5, 0.6, 0.7] {

@@ -1,166 +1,311 @@
 //! The least sum of errors under a budget.
 
 use crate::curve::Curve;
-use crate::group::Group;
+use crate::stage::{Skip, Stage};
 
-/// The most labels that a stage goes on with.
-const MOST_LABELS: usize = 50_000;
+/// The most labels that a stage goes on with, in one search after the other: what a narrow one finds bounds
+/// the next one.
+const MOST_LABELS: [usize; 3] = [200, 4_000, 50_000];
 /// By what share a bound must exceed the best known error to be worse for certain: sums of a thousand
 /// numbers in another order differ by less.
 const ROUNDING: f64 = 1e-11;
 
-/// A multiple-choice knapsack problem: one item of each group, so that the bytes fit a budget and the
-/// sum of the errors is least (Kellerer, Pferschy and Pisinger, Knapsack Problems, chapter 11).
+/// A multiple-choice knapsack problem: one item of each stage, so that the bytes fit a budget and the
+/// sum of the errors is least (Kellerer, Pferschy and Pisinger, Knapsack Problems, chapter 11). Two things
+/// are added: the bytes must fit at each stage, together with what is held there beside them, and a block
+/// of stages may be skipped.
 pub(crate) struct Knapsack<'a> {
-    groups: &'a [Group],
-    /// The relaxation of the groups from each one on, and that of none.
+    stages: &'a [Stage],
+    /// The relaxation of the stages from each one on, and that of none.
     rest: Vec<Curve>,
 }
 
-/// An item of each group.
+/// An item of each stage.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Solution {
+    /// Those of stages that are skipped do not count.
     pub(crate) items: Vec<usize>,
+    /// The blocks that are skipped.
+    pub(crate) recomputed: Vec<usize>,
     pub(crate) error: f64,
     /// How much lower the error could be at most.
     pub(crate) gap: f64,
 }
 
-/// An item of each of the first groups.
+/// An item of each of the first stages.
 #[derive(Debug, Clone, Copy)]
 struct Label {
     bytes: u64,
     error: f64,
-    /// The label of the stage before that it goes on from.
-    parent: usize,
-    item: usize,
+    /// The stage that it goes on from, and the label there.
+    parent: (usize, usize),
+    /// `None` if that stage and those behind it are skipped.
+    item: Option<usize>,
 }
 
-const START: Label = Label { bytes: 0, error: 0.0, parent: 0, item: 0 };
+const START: Label = Label { bytes: 0, error: 0.0, parent: (0, 0), item: None };
+
+/// Bounds of the error of what lies ahead, under one budget.
+struct Bounds<'a> {
+    /// To the end.
+    rest: &'a [Curve],
+    left_at_end: u64,
+    /// To the stage where the budget is tightest, which holds more beside what is kept than the end does.
+    tightest: Vec<Curve>,
+    left_there: u64,
+}
+
+impl Bounds<'_> {
+    /// The least error of a label before this stage and of what lies ahead.
+    fn of(&self, stage: usize, label: &Label) -> f64 {
+        let least = |curve: &Curve, left: u64| {
+            left.checked_sub(label.bytes).and_then(|left| curve.at(left)).unwrap_or(f64::INFINITY)
+        };
+        let to_end = least(&self.rest[stage], self.left_at_end);
+        let to_tightest = self.tightest.get(stage).map_or(0.0, |c| least(c, self.left_there));
+        label.error + to_end.max(to_tightest)
+    }
+}
 
 impl<'a> Knapsack<'a> {
-    pub(crate) fn new(groups: &'a [Group]) -> Self {
-        let mut rest = vec![Curve::nothing()];
-        for group in groups.iter().rev() {
-            let hull = Curve::hull(group.items.iter().map(|item| (item.bytes, item.error)));
-            rest.push(hull.plus(&rest[rest.len() - 1]));
-        }
-        rest.reverse();
-        Self { groups, rest }
+    pub(crate) fn new(stages: &'a [Stage]) -> Self {
+        Self { stages, rest: relaxed(stages) }
     }
 
     /// The solution of least error, and of those the one with the fewest bytes; `None` if even the
     /// cheapest items exceed the budget.
     ///
-    /// Group by group, a label is kept unless another one has no more bytes and no larger error, or
-    /// unless its error and the relaxation of the remaining groups exceed a solution that is known.
+    /// Stage by stage, a label is kept unless another one has no more bytes and no larger error, or
+    /// unless its error and the relaxation of the remaining stages exceed a solution that is known.
     pub(crate) fn solve(&self, budget: u64) -> Option<Solution> {
-        self.search(budget, MOST_LABELS)
+        self.search(budget, &MOST_LABELS)
     }
 
-    /// The same with at most so many labels at each stage.
-    fn search(&self, budget: u64, most: usize) -> Option<Solution> {
-        let mut best = self.rest[0].vertex(budget)?;
-        let mut dropped = f64::INFINITY;
-        let mut stages = vec![vec![START]];
-        for (group, rest) in self.groups.iter().zip(&self.rest[1..]) {
-            let bound = |label: &Label| {
-                let least = budget.checked_sub(label.bytes).and_then(|left| rest.at(left));
-                least.map_or(f64::INFINITY, |least| label.error + least)
+    /// The same with at most so many labels at each stage, in one search after the other.
+    fn search(&self, budget: u64, most: &[usize]) -> Option<Solution> {
+        fits(self.stages, budget)?;
+        let bounds = self.bounds(budget);
+        let mut best: Option<Solution> = None;
+        for &most in most {
+            let known = best.as_ref().map_or(f64::INFINITY, |best| best.error);
+            let Some((mut found, dropped)) = self.narrow(budget, most, known, &bounds) else {
+                break; // by rounding alone: the known solution is one
             };
-            let reached = |label: &Label| {
-                let whole = budget.checked_sub(label.bytes).and_then(|left| rest.vertex(left));
-                whole.map_or(f64::INFINITY, |whole| label.error + whole)
-            };
-            let labels = stages.last().map_or(&[][..], Vec::as_slice);
-            let mut next = extend(labels, group, |label| {
-                best = best.min(reached(label));
-                bound(label) <= best * (1.0 + ROUNDING)
-            });
-            next.retain(|label| bound(label) <= best * (1.0 + ROUNDING));
-            if next.len() > most {
-                // The first of them leads to the best solution that is known.
-                next.sort_by(|a, b| bound(a).total_cmp(&bound(b)));
-                let best_reached = |a: &(usize, &Label), b: &(usize, &Label)| {
-                    reached(a.1).total_cmp(&reached(b.1))
-                };
-                if let Some((at, _)) = next.iter().enumerate().min_by(best_reached) {
-                    next[..=at].rotate_right(1);
-                }
-                let least = next.drain(most..).map(|label| bound(&label));
-                dropped = least.fold(dropped, f64::min);
-                next.sort_by_key(|label| label.bytes);
+            found.gap = (found.error - dropped.min(self.not_followed(budget))).max(0.0);
+            let is_done = dropped > found.error * (1.0 + ROUNDING);
+            best = Some(found);
+            if is_done {
+                break;
             }
-            stages.push(next);
         }
-        let last = stages.last()?.len().checked_sub(1)?;
-        let mut solution = trace(&stages, last);
-        solution.gap = (solution.error - dropped.min(self.bound(budget))).max(0.0);
-        Some(solution)
+        best
+    }
+
+    fn bounds(&self, budget: u64) -> Bounds<'_> {
+        let above = |stage: &Stage| if stage.in_block { 0 } else { stage.above };
+        let at_end = self.stages.last().map_or(0, above);
+        let left = |above: u64| budget.saturating_sub(above);
+        let mut tightest = (0, 0.0);
+        if self.stages.iter().any(|stage| above(stage) > at_end) {
+            for (number, stage) in self.stages.iter().enumerate() {
+                if above(stage) > at_end {
+                    let curves = relaxed(&self.stages[..=number]);
+                    let error = curves[0].at(left(stage.above)).unwrap_or_default();
+                    if error > tightest.1 {
+                        tightest = (number + 1, error);
+                    }
+                }
+            }
+        }
+        let (count, _) = tightest;
+        let mut curves = relaxed(&self.stages[..count]);
+        curves.truncate(count); // behind it there is no bound
+        let left_there = left(self.stages.get(count.wrapping_sub(1)).map_or(0, above));
+        Bounds { rest: &self.rest, left_at_end: left(at_end), tightest: curves, left_there }
+    }
+
+    /// A search with at most so many labels at each stage, where a solution of error `known` is known. Also
+    /// the least bound of the labels that it dropped.
+    fn narrow(
+        &self,
+        budget: u64,
+        most: usize,
+        known: f64,
+        bounds: &Bounds<'_>,
+    ) -> Option<(Solution, f64)> {
+        let limit = known * (1.0 + ROUNDING);
+        let mut dropped = f64::INFINITY;
+        let count = self.stages.len();
+        let mut labels: Vec<Vec<Label>> = vec![Vec::new(); count + 1];
+        labels[0].push(START);
+        for (at, stage) in self.stages.iter().enumerate() {
+            let mut here = front(std::mem::take(&mut labels[at]));
+            if here.len() > most {
+                // The first of them has the fewest bytes, so that something fits behind it.
+                here[1..].sort_by(|a, b| bounds.of(at, a).total_cmp(&bounds.of(at, b)));
+                let least = here.drain(most..).map(|label| bounds.of(at, &label));
+                dropped = least.fold(dropped, f64::min);
+                here.sort_by_key(|label| label.bytes);
+            }
+            for (number, label) in here.iter().enumerate() {
+                let parent = (at, number);
+                for (item, of) in stage.items.iter().enumerate() {
+                    let (bytes, error) = (label.bytes + of.bytes, label.error + of.error);
+                    let next = Label { bytes, error, parent, item: Some(item) };
+                    if bytes + stage.above <= budget && bounds.of(at + 1, &next) <= limit {
+                        labels[at + 1].push(next);
+                    }
+                }
+                if let Some(skip) = &stage.skip {
+                    let (bytes, error) = (label.bytes + skip.kept, label.error + skip.price);
+                    let next = Label { bytes, error, parent, item: None };
+                    if label.bytes + skip.peak <= budget && bounds.of(skip.to, &next) <= limit {
+                        labels[skip.to].push(next);
+                    }
+                }
+            }
+            labels[at] = here;
+        }
+        let last = front(std::mem::take(&mut labels[count])).pop()?;
+        Some((self.trace(&labels, last), dropped))
+    }
+
+    /// The solution that a label behind the last stage stands for.
+    fn trace(&self, labels: &[Vec<Label>], last: Label) -> Solution {
+        let mut solution = Solution {
+            items: vec![0; self.stages.len()],
+            recomputed: Vec::new(),
+            error: last.error,
+            gap: 0.0,
+        };
+        let (mut label, mut end) = (last, self.stages.len());
+        while end > 0 {
+            let (stage, number) = label.parent;
+            match (label.item, &self.stages[stage].skip) {
+                (Some(item), _) => solution.items[stage] = item,
+                (None, Some(skip)) => solution.recomputed.push(skip.block),
+                (None, None) => {} // a label without an item comes from a skip
+            }
+            (label, end) = (labels[stage][number], stage);
+        }
+        solution.recomputed.reverse();
+        solution
     }
 
     /// A bound of what combinations that were not followed could reach; infinite if there are none.
-    fn bound(&self, budget: u64) -> f64 {
-        if self.groups.iter().all(|group| group.not_followed.is_empty()) {
+    fn not_followed(&self, budget: u64) -> f64 {
+        if self.stages.iter().all(|stage| stage.not_followed.is_empty()) {
             return f64::INFINITY;
         }
-        let hulls = self.groups.iter().map(|group| Curve::hull(group.optimistic().into_iter()));
-        let all = hulls.fold(Curve::nothing(), |all, hull| all.plus(&hull));
-        all.at(budget).unwrap_or(f64::INFINITY)
+        let optimistic: Vec<Stage> = self.stages.iter().map(Stage::optimistic).collect();
+        relaxed(&optimistic)[0].at(budget).unwrap_or(f64::INFINITY)
     }
 
-    /// All solutions that no other beats, by rising bytes; `None` if at some stage there are more than
-    /// `most`.
+    /// All solutions that no other beats, by rising bytes, where bytes have to fit only at the end; `None`
+    /// if they have to elsewhere, or if at some stage there are more than `most`.
     pub(crate) fn all(&self, most: usize) -> Option<Vec<Solution>> {
-        let mut stages = vec![vec![START]];
-        for group in self.groups {
-            let labels = stages.last().map_or(&[][..], Vec::as_slice);
-            let next = extend(labels, group, |_| true);
-            if next.len() > most || !group.not_followed.is_empty() {
+        let mut labels = vec![vec![START]];
+        for (at, stage) in self.stages.iter().enumerate() {
+            if stage.above > 0 || stage.skip.is_some() || !stage.not_followed.is_empty() {
                 return None;
             }
-            stages.push(next);
+            let mut next = Vec::new();
+            for (number, label) in labels[at].iter().enumerate() {
+                next.extend(stage.items.iter().enumerate().map(|(item, of)| Label {
+                    bytes: label.bytes + of.bytes,
+                    error: label.error + of.error,
+                    parent: (at, number),
+                    item: Some(item),
+                }));
+            }
+            let next = front(next);
+            if next.len() > most {
+                return None;
+            }
+            labels.push(next);
         }
-        let count = stages.last().map_or(0, Vec::len);
-        Some((0..count).map(|label| trace(&stages, label)).collect())
+        let last = labels.last().into_iter().flatten();
+        Some(last.map(|label| self.trace(&labels, *label)).collect())
     }
 }
 
-/// Each label with each item of a group, where `keep` says so and no other label beats it; by rising
-/// bytes and falling error.
-fn extend(labels: &[Label], group: &Group, mut keep: impl FnMut(&Label) -> bool) -> Vec<Label> {
-    let mut longer = Vec::new();
-    for (parent, label) in labels.iter().enumerate() {
-        for (number, item) in group.items.iter().enumerate() {
-            let (bytes, error) = (label.bytes + item.bytes, label.error + item.error);
-            let label = Label { bytes, error, parent, item: number };
-            if keep(&label) {
-                longer.push(label);
+/// The relaxations of the stages from each one on, and that of none.
+fn relaxed(stages: &[Stage]) -> Vec<Curve> {
+    let mut rest = vec![Curve::nothing(); stages.len() + 1];
+    // Those of the rest of a block alone.
+    let mut within = rest.clone();
+    let mut block_end = stages.len();
+    for (at, stage) in stages.iter().enumerate().rev() {
+        let hull = Curve::hull(stage.items.iter().map(|item| (item.bytes, item.error)));
+        if !stage.in_block {
+            rest[at] = hull.plus(&rest[at + 1]);
+            continue;
+        }
+        if at + 1 == stages.len() || !stages[at + 1].in_block || stages[at + 1].skip.is_some() {
+            block_end = at + 1;
+        }
+        let next = if at + 1 == block_end { Curve::nothing() } else { within[at + 1].clone() };
+        within[at] = hull.plus(&next);
+        rest[at] = match &stage.skip {
+            Some(Skip { kept, price, .. }) => within[at].or((*kept, *price)).plus(&rest[block_end]),
+            None => within[at].plus(&rest[block_end]),
+        };
+    }
+    rest
+}
+
+/// The fewest bytes with which all stages can be passed within a budget; `None` if they cannot.
+pub(crate) fn fits(stages: &[Stage], budget: u64) -> Option<u64> {
+    let mut least: Vec<Option<u64>> = vec![None; stages.len() + 1];
+    least[0] = Some(0);
+    for (at, stage) in stages.iter().enumerate() {
+        let Some(before) = least[at] else { continue };
+        let cheapest = stage.items.first().map_or(0, |item| item.bytes);
+        let mut reach = |to: usize, bytes: u64, peak: u64| {
+            if peak <= budget {
+                least[to] = Some(least[to].map_or(bytes, |known| known.min(bytes)));
             }
+        };
+        reach(at + 1, before + cheapest, before + cheapest + stage.above);
+        if let Some(skip) = &stage.skip {
+            reach(skip.to, before + skip.kept, before + skip.peak);
         }
     }
-    longer.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
+    least.pop().flatten()
+}
+
+/// The least budget with which all stages can be passed.
+pub(crate) fn least_budget(stages: &[Stage]) -> u64 {
+    let (mut too_small, mut enough) = (0, 0);
+    let mut kept = 0;
+    for stage in stages {
+        kept += stage.items.first().map_or(0, |item| item.bytes);
+        enough = enough.max(kept + stage.above);
+    }
+    if fits(stages, too_small).is_some() {
+        return too_small;
+    }
+    while too_small + 1 < enough {
+        let middle = too_small.midpoint(enough);
+        match fits(stages, middle) {
+            Some(_) => enough = middle,
+            None => too_small = middle,
+        }
+    }
+    enough
+}
+
+/// The labels that no other beats, by rising bytes and falling error.
+fn front(mut labels: Vec<Label>) -> Vec<Label> {
+    labels.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
     let mut least = f64::INFINITY;
-    longer.retain(|label| {
+    labels.retain(|label| {
         label.error < least && {
             least = label.error;
             true
         }
     });
-    longer
-}
-
-/// The solution that a label of the last stage stands for.
-fn trace(stages: &[Vec<Label>], label: usize) -> Solution {
-    let mut at = label;
-    let mut items = Vec::new();
-    for stage in stages[1..].iter().rev() {
-        items.push(stage[at].item);
-        at = stage[at].parent;
-    }
-    items.reverse();
-    let error = stages.last().map_or(0.0, |last| last[label].error);
-    Solution { items, error, gap: 0.0 }
+    labels
 }
 
 #[cfg(test)]
@@ -172,15 +317,15 @@ mod tests {
     #[test]
     fn the_gap_of_a_search_that_is_cut_short_holds_the_best_solution() {
         let measured = Measured::new(&records(&network(40, 8)), None).unwrap();
-        let groups = Group::all(&measured, Objective::Sum);
-        let knapsack = Knapsack::new(&groups);
+        let stages = Stage::all(&measured, Objective::Sum);
+        let knapsack = Knapsack::new(&stages);
         let mut gaps = 0;
         for share in [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8] {
             let budget = (share * measured.exact_bytes() as f64) as u64;
             let Some(best) = knapsack.solve(budget) else { continue };
             assert_eq!(best.gap, 0.0);
             for most in [1, 2, 10] {
-                let found = knapsack.search(budget, most).unwrap();
+                let found = knapsack.search(budget, &[most]).unwrap();
                 assert!(found.error >= best.error * (1.0 - ROUNDING), "{share}, {most}");
                 let least = found.error - found.gap;
                 assert!(least <= best.error * (1.0 + ROUNDING), "{share}, {most}");

@@ -2,8 +2,9 @@
 //!
 //! [`Measured`] averages the scores of a study's single layers. From them it makes [`Allocation`]s:
 //! one codec for each layer, so that no more than a budget of bytes is kept for the backward pass
-//! and the gradient is disturbed least. Bytes are counted as a pass keeps them: layers that save the
-//! same tensor and pack it alike share one copy. Errors are relative squared errors of the whole
+//! and the gradient is disturbed least. If [asked](Measured::with_recomputing), blocks are recomputed, and the
+//! bytes may be those of a [whole step](Measured::of_steps). Bytes are counted as a pass keeps them: layers
+//! that save the same tensor and pack it alike share one copy. Errors are relative squared errors of the whole
 //! gradient that averaging over steps leaves (see [`Score::lasting_error`]), each measured with all other
 //! layers exact. They are added up: for layers that change only their own weight's gradient that is the
 //! error of all of them together, for others it takes their errors to be uncorrelated.
@@ -24,7 +25,10 @@ mod measured;
 mod neighbours;
 mod plan;
 mod random;
+mod slowdown;
 mod split_mix;
+mod stage;
+mod timeline;
 mod worst;
 
 #[cfg(test)]

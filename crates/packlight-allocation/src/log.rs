@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{KeptKind, LayerFacts, Score, SensitivityRecord};
+use packlight_record::{BlockFacts, KeptKind, LayerFacts, Score, SensitivityRecord};
 use packlight_spec::Point;
 
 use crate::estimate::Cluster;
@@ -12,7 +12,11 @@ use crate::{Error, Result};
 pub(crate) struct Log<'a> {
     /// In forward order.
     pub(crate) layers: Vec<LayerFacts>,
-    pub(crate) fixed_bytes: u64,
+    /// Bytes of masks and statistics by layer.
+    pub(crate) fixed: Vec<(String, u64)>,
+    /// Those that save anything, in forward order, with what a step holds there beside what is kept.
+    pub(crate) course: Vec<(String, u64)>,
+    pub(crate) blocks: Vec<BlockFacts>,
     /// Those of the point that was asked for.
     pub(crate) scores: Vec<&'a Score>,
     /// What these were measured on, in the order of points, seeds and batches.
@@ -24,6 +28,7 @@ impl<'a> Log<'a> {
         let mut layers: Vec<LayerFacts> = Vec::new();
         let mut fixed: BTreeMap<(&str, KeptKind), u64> = BTreeMap::new();
         let mut scores: Vec<&Score> = Vec::new();
+        let (mut course, mut blocks) = (Vec::new(), Vec::new());
         for record in records {
             match record {
                 SensitivityRecord::Layer(facts) => add_layer(&mut layers, facts)?,
@@ -34,6 +39,8 @@ impl<'a> Log<'a> {
                         return Err(mixed(layer, reason));
                     }
                 }
+                SensitivityRecord::At { layer, beside } => course.push((layer.clone(), *beside)),
+                SensitivityRecord::Block(block) => blocks.push(block.clone()),
                 SensitivityRecord::Score(score) => scores.push(score),
             }
         }
@@ -49,7 +56,8 @@ impl<'a> Log<'a> {
             }
         }
         let clusters = clusters(&scores);
-        Ok(Self { layers, fixed_bytes: fixed.values().sum(), scores, clusters })
+        let fixed = fixed.into_iter().map(|((layer, _), bytes)| (layer.to_owned(), bytes));
+        Ok(Self { layers, fixed: fixed.collect(), course, blocks, scores, clusters })
     }
 }
 

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::estimate::{Bootstrap, Cluster, Estimate, Sampling, interval};
 use crate::log::Log;
-use crate::{Allocation, Objective, Result};
+use crate::timeline::Timeline;
+use crate::{Allocation, Error, Objective, Result};
 
 /// The codec of a layer that is kept as it is.
 pub(crate) const EXACT: &str = "none";
@@ -22,7 +23,11 @@ const FLOOR: f64 = 16.0 * f32::EPSILON as f64;
 #[derive(Debug, Clone)]
 pub struct Measured {
     layers: Vec<LayerChoices>,
-    fixed_bytes: u64,
+    timeline: Timeline,
+    /// Whether allocations may recompute blocks.
+    recomputes: bool,
+    /// Seconds of a pass forward and back with every layer exact, where they were measured.
+    pub(crate) pass_seconds: Option<f64>,
     left_out: Vec<LeftOut>,
     bootstrap: Bootstrap,
 }
@@ -55,6 +60,12 @@ pub struct Choice {
     pub copy: String,
     /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`].
     pub error: Estimate,
+    /// Seconds of packing and restoring, where they were measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// What these seconds cost in a search, in units of error.
+    #[serde(skip)]
+    pub(crate) price: f64,
     /// The mean cosine between the gradients that were compared, where it is defined.
     pub cosine: Option<f64>,
     /// The error on each batch of the layer's sampling.
@@ -91,7 +102,46 @@ impl Measured {
         };
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);
-        Ok(Self { layers, fixed_bytes: log.fixed_bytes, left_out, bootstrap })
+        let timeline = Timeline::new(&layers, &log);
+        Ok(Self { layers, timeline, recomputes: false, pass_seconds: None, left_out, bootstrap })
+    }
+
+    /// The same, with allocations that may recompute blocks. A recomputed block has no error: its layers are
+    /// exact. It keeps its input, and what its layers save is there only while the backward pass goes back
+    /// through it. It takes the time of its forward pass once more, so none is recomputed in vain.
+    ///
+    /// # Errors
+    /// Returns an error if no block can be recomputed, or the log says nothing of blocks.
+    pub fn with_recomputing(self) -> Result<Self> {
+        if !self.timeline.known {
+            return Err(Error::Lacks { lacks: "what blocks keep that are recomputed" });
+        }
+        let mut left_out = self.left_out;
+        left_out.extend(self.timeline.apart.iter().cloned());
+        match self.timeline.blocks.is_empty() {
+            true => Err(Error::NoBlocks),
+            false => Ok(Self { recomputes: true, left_out, ..self }),
+        }
+    }
+
+    /// The same, with bytes that are those of a training step at its peak: parameters, buffers, the
+    /// optimizer's state and gradients, besides what is kept.
+    ///
+    /// # Errors
+    /// Returns an error if the log does not say what a step holds.
+    pub fn of_steps(mut self) -> Result<Self> {
+        if !self.timeline.known {
+            return Err(Error::Lacks { lacks: "what a step holds beside what is kept" });
+        }
+        self.timeline.whole_step = true;
+        Ok(self)
+    }
+
+    /// The same without any codec: allocations can only recompute blocks.
+    #[must_use]
+    pub fn without_codecs(mut self) -> Self {
+        self.layers.iter_mut().for_each(|layer| layer.choices.truncate(1));
+        self
     }
 
     /// The layers in forward order.
@@ -106,12 +156,30 @@ impl Measured {
 
     /// The bytes of masks and statistics, which are kept whatever packs the inputs.
     pub fn fixed_bytes(&self) -> u64 {
-        self.fixed_bytes
+        self.timeline.places.iter().map(|place| place.fixed).sum()
     }
 
-    /// The bytes that are kept with every layer exact, fixed bytes included.
+    /// The most bytes with every layer exact and nothing recomputed, fixed bytes included.
     pub fn exact_bytes(&self) -> u64 {
-        self.bytes(&vec![0; self.layers.len()])
+        self.peak(&vec![0; self.layers.len()], &[]).0
+    }
+
+    /// The name of the block with this number.
+    pub fn block(&self, number: usize) -> Option<&str> {
+        Some(&self.timeline.blocks.get(number)?.facts.block)
+    }
+
+    /// For each layer, the recomputed block of an allocation that it is in.
+    pub fn recomputed(&self, allocation: &Allocation) -> Vec<Option<&str>> {
+        let of = |layer| self.block(self.timeline.block_of(layer, &allocation.recomputed)?);
+        (0..self.layers.len()).map(of).collect()
+    }
+
+    /// The most bytes that an allocation keeps at once, whatever else a step holds.
+    pub fn kept_bytes(&self, allocation: &Allocation) -> u64 {
+        let kept = Timeline { whole_step: false, ..self.timeline.clone() };
+        let chosen = self.indices(allocation);
+        kept.peak(&self.layers, &chosen, &allocation.recomputed, |choice| choice.bytes).0
     }
 
     /// All codecs that were measured at any layer, in the order of the log.
@@ -132,15 +200,16 @@ impl Measured {
             self.layers.iter().map(|layer| layer.position(codec).filter(|&at| at > 0)).collect();
         chosen.iter().any(Option::is_some).then(|| {
             let chosen: Vec<usize> = chosen.into_iter().map(Option::unwrap_or_default).collect();
-            let error = self.chosen(&chosen).map(|choice| choice.error.mean).sum();
-            self.allocation(&chosen, error, 0.0)
+            self.allocation(&chosen, &[], Objective::Sum)
         })
     }
 
     /// The least bytes that an allocation kept in the measurements; less than its bytes only where
     /// these depend on the data.
     pub fn least_bytes(&self, allocation: &Allocation) -> u64 {
-        self.total(&self.indices(allocation), |choice| choice.least_bytes)
+        let chosen = self.indices(allocation);
+        let (timeline, recomputed) = (&self.timeline, &allocation.recomputed);
+        timeline.peak(&self.layers, &chosen, recomputed, |choice| choice.least_bytes).0
     }
 
     /// The error of an allocation with its interval. All layers are resampled together, so what
@@ -169,10 +238,22 @@ impl Measured {
         }
     }
 
-    /// The allocation of the choices with these numbers.
-    pub(crate) fn allocation(&self, chosen: &[usize], error: f64, gap: f64) -> Allocation {
-        let codecs = self.chosen(chosen).map(|choice| choice.codec.clone()).collect();
-        Allocation { codecs, bytes: self.bytes(chosen), error, gap }
+    /// The allocation of the choices with these numbers, with these blocks recomputed.
+    pub(crate) fn allocation(
+        &self,
+        chosen: &[usize],
+        recomputed: &[usize],
+        objective: Objective,
+    ) -> Allocation {
+        let choices =
+            || self.layers.iter().zip(chosen).map(|(layer, &choice)| &layer.choices[choice]);
+        Allocation {
+            codecs: choices().map(|choice| choice.codec.clone()).collect(),
+            recomputed: recomputed.to_vec(),
+            bytes: self.peak(chosen, recomputed).0,
+            error: choices().fold(0.0, |error, choice| objective.add(error, choice.error.mean)),
+            gap: 0.0,
+        }
     }
 
     /// The numbers of an allocation's choices; layers whose codec was not measured are exact.
@@ -181,24 +262,24 @@ impl Measured {
         self.layers.iter().zip(&allocation.codecs).map(of).collect()
     }
 
-    /// The choices with these numbers.
-    pub(crate) fn chosen<'a>(&'a self, chosen: &'a [usize]) -> impl Iterator<Item = &'a Choice> {
-        self.layers.iter().zip(chosen).map(|(layer, &choice)| &layer.choices[choice])
+    /// The most bytes with the choices of these numbers and these blocks recomputed, fixed bytes included;
+    /// and what is kept at the end of the forward pass.
+    pub(crate) fn peak(&self, chosen: &[usize], recomputed: &[usize]) -> (u64, u64) {
+        self.timeline.peak(&self.layers, chosen, recomputed, |choice| choice.bytes)
     }
 
-    /// The most bytes that these choices keep, fixed bytes included.
-    pub(crate) fn bytes(&self, chosen: &[usize]) -> u64 {
-        self.total(chosen, |choice| choice.bytes)
+    /// What was measured, to change it.
+    pub(crate) fn parts(&mut self) -> (&mut [LayerChoices], &mut Timeline) {
+        (&mut self.layers, &mut self.timeline)
     }
 
-    /// Each copy once, and the fixed bytes.
-    fn total(&self, chosen: &[usize], bytes: impl Fn(&Choice) -> u64) -> u64 {
-        let sources = self.layers.iter().map(|layer| layer.facts.source);
-        let copies = sources.zip(self.chosen(chosen));
-        let copies: BTreeMap<_, _> = copies
-            .map(|(source, choice)| ((source, choice.copy.as_str()), bytes(choice)))
-            .collect();
-        self.fixed_bytes + copies.values().sum::<u64>()
+    pub(crate) fn timeline(&self) -> &Timeline {
+        &self.timeline
+    }
+
+    /// Whether allocations may recompute blocks.
+    pub(crate) fn recomputes(&self) -> bool {
+        self.recomputes
     }
 }
 
@@ -260,6 +341,8 @@ fn exact(facts: &LayerFacts) -> Choice {
         copy: facts.copy.clone(),
         error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
         cosine: None,
+        seconds: Some(0.0),
+        price: 0.0,
         errors: Vec::new(),
     }
 }
@@ -298,6 +381,8 @@ fn choice(
         least_bytes: bytes().min().unwrap_or_default(),
         copy,
         error: bootstrap.estimate(sampling, &errors),
+        seconds: None,
+        price: 0.0,
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
         errors,
     })

@@ -18,7 +18,7 @@ pub struct Neighbours {
 pub struct Neighbour {
     /// The codec.
     pub codec: String,
-    /// The bytes that are kept with it, less those that are kept now. A copy that another layer
+    /// The bytes that are kept with it at most, less those that are kept now. A copy that another layer
     /// keeps anyway costs nothing, and nothing is saved by doing without it.
     pub bytes: i64,
     /// The layer's error with it, less that with its codec now.
@@ -30,18 +30,19 @@ impl Measured {
     /// [`Measured::layers`].
     pub fn neighbours(&self, allocation: &Allocation) -> Vec<Neighbours> {
         let chosen = self.indices(allocation);
-        (0..chosen.len()).map(|layer| self.neighbours_of(layer, &chosen)).collect()
+        let of = |layer| self.neighbours_of(layer, &chosen, &allocation.recomputed);
+        (0..chosen.len()).map(of).collect()
     }
 
-    fn neighbours_of(&self, layer: usize, chosen: &[usize]) -> Neighbours {
+    fn neighbours_of(&self, layer: usize, chosen: &[usize], recomputed: &[usize]) -> Neighbours {
         let choices = &self.layers()[layer].choices;
-        let now = (self.bytes(chosen), choices[chosen[layer]].error.mean);
+        let now = (self.peak(chosen, recomputed).0, choices[chosen[layer]].error.mean);
         let with = |choice: usize| {
             let mut others = chosen.to_vec();
             others[layer] = choice;
             Neighbour {
                 codec: choices[choice].codec.clone(),
-                bytes: self.bytes(&others).cast_signed() - now.0.cast_signed(),
+                bytes: self.peak(&others, recomputed).0.cast_signed() - now.0.cast_signed(),
                 error: choices[choice].error.mean - now.1,
             }
         };

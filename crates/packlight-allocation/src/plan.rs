@@ -1,12 +1,13 @@
 //! Allocations as plans, and plans as allocations.
 
-use packlight_spec::{MemoryStrategy, PlanSpec, Selector};
+use packlight_spec::{Checkpointing, MemoryStrategy, PlanSpec, Selector};
 
 use crate::measured::{EXACT, LayerChoices};
-use crate::{Allocation, Error, Measured, Result};
+use crate::{Allocation, Error, Measured, Objective, Result};
 
 impl Measured {
-    /// The plan that gives each layer its codec: `layer1.0.conv1=q2,...`, or `none` if all are exact.
+    /// The plan that recomputes the blocks and gives each layer its codec:
+    /// `recompute=layer3.0:layer3.1,layer1.0.conv1=q2,...`, or `none` if all are exact.
     ///
     /// Exact layers have no rule, unless that of another layer would select them, which it does if
     /// its name is also that of a kind.
@@ -23,20 +24,31 @@ impl Measured {
             })
             .map(|(facts, codec)| format!("{}={codec}", facts.layer))
             .collect();
-        match rules.is_empty() {
-            true => EXACT.to_owned(),
-            false => rules.join(","),
+        let blocks: Vec<&str> =
+            allocation.recomputed.iter().filter_map(|&block| self.block(block)).collect();
+        let recompute = (!blocks.is_empty()).then(|| format!("recompute={}", blocks.join(":")));
+        match (recompute, rules.is_empty()) {
+            (None, true) => EXACT.to_owned(),
+            (recompute, _) => recompute.into_iter().chain(rules).collect::<Vec<_>>().join(","),
         }
     }
-    /// The codecs that a plan gives the layers, with what they keep and the sum of their errors.
+
+    /// The codecs that a plan gives the layers and the blocks that it recomputes by name, with the most that
+    /// is kept and the sum of the errors. Within a recomputed block, bytes are those of exact layers.
     ///
     /// # Errors
-    /// Returns an error if the plan does more than pack, or gives a layer a codec that was not measured
-    /// there.
+    /// Returns an error if the plan does more, or gives a layer a codec that was not measured there.
     pub fn of_plan(&self, plan: &PlanSpec) -> Result<Allocation> {
-        if plan.last.is_some() || plan.strategy != MemoryStrategy::default() {
+        let strategy = match &plan.strategy {
+            MemoryStrategy { checkpoint: Some(named @ Checkpointing::Named(_)), .. } => {
+                MemoryStrategy { checkpoint: Some(named.clone()), ..MemoryStrategy::default() }
+            }
+            _ => MemoryStrategy::default(),
+        };
+        if plan.last.is_some() || plan.strategy != strategy {
             return Err(Error::MoreThanPacked);
         }
+        let recomputed = self.named(strategy.checkpoint.as_ref()).ok_or(Error::MoreThanPacked)?;
         let choice = |layer: &LayerChoices| {
             let facts = &layer.facts;
             let selecting = plan.rules.iter().filter_map(|rule| {
@@ -50,7 +62,17 @@ impl Measured {
             })
         };
         let chosen: Vec<usize> = self.layers().iter().map(choice).collect::<Result<_>>()?;
-        let error = self.chosen(&chosen).map(|choice| choice.error.mean).sum();
-        Ok(self.allocation(&chosen, error, 0.0))
+        Ok(self.allocation(&chosen, &recomputed, Objective::Sum))
+    }
+
+    /// The blocks that a plan names; `None` if one of them is not among those that can be recomputed.
+    fn named(&self, checkpoint: Option<&Checkpointing>) -> Option<Vec<usize>> {
+        let Some(checkpoint) = checkpoint else { return Some(Vec::new()) };
+        let all = (0..).map_while(|number| Some((number, self.block(number)?)));
+        let blocks: Vec<(usize, String)> =
+            all.map(|(number, name)| (number, name.to_owned())).collect();
+        let names: Vec<String> = blocks.iter().map(|(_, name)| name.clone()).collect();
+        let named = blocks.iter().filter(|(_, name)| checkpoint.names(name));
+        checkpoint.missing(&names).is_none().then(|| named.map(|(number, _)| *number).collect())
     }
 }

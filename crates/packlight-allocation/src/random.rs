@@ -1,7 +1,7 @@
 //! Allocations drawn at random, to compare others with.
 
 use crate::split_mix::SplitMix64;
-use crate::{Allocation, Measured};
+use crate::{Allocation, Measured, Objective};
 
 /// After so many draws that save nothing there is no cheaper choice left.
 const FRUITLESS: usize = 100_000;
@@ -13,19 +13,18 @@ impl Measured {
     pub fn random(&self, budget: u64, draw: u64) -> Option<Allocation> {
         let mut random = SplitMix64::new(draw);
         let mut chosen = vec![0; self.layers().len()];
-        let mut bytes = self.bytes(&chosen);
+        let mut bytes = self.peak(&chosen, &[]);
         let mut fruitless = 0;
-        while bytes > budget {
+        while bytes.0 > budget {
             let layer = random.below(chosen.len());
             let before = chosen[layer];
             chosen[layer] = random.below(self.layers()[layer].choices.len());
-            match self.bytes(&chosen) {
-                less if less < bytes => (bytes, fruitless) = (less, 0),
+            match self.peak(&chosen, &[]) {
+                less if less.1 < bytes.1 => (bytes, fruitless) = (less, 0),
                 _ if fruitless == FRUITLESS => return None,
                 _ => (chosen[layer], fruitless) = (before, fruitless + 1),
             }
         }
-        let error = self.chosen(&chosen).map(|choice| choice.error.mean).sum();
-        Some(self.allocation(&chosen, error, 0.0))
+        Some(self.allocation(&chosen, &[], Objective::Sum))
     }
 }

@@ -1,26 +1,66 @@
 //! The least worst error under a budget.
 
-use crate::group::Group;
-use crate::knapsack::Solution;
+use crate::group::Item;
+use crate::knapsack::{self, Knapsack, Solution};
+use crate::stage::Stage;
 
-/// All solutions that no other beats in bytes and in the error of the worst layer, by rising bytes.
-///
-/// From the cheapest items on, the group with the worst error gets its next better item: nothing else
-/// makes the worst error smaller.
-pub(crate) fn all(groups: &[Group]) -> Vec<Solution> {
-    let mut items = vec![0; groups.len()];
-    let mut found: Vec<Solution> = Vec::new();
-    loop {
-        let errors = groups.iter().zip(&items).map(|(group, &item)| group.items[item].error);
-        let worst = errors.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
-        let (group, error) = worst.unwrap_or((0, 0.0));
-        if found.last().is_none_or(|last| error < last.error) {
-            let least = groups.iter().map(Group::least_not_followed).fold(error, f64::min);
-            found.push(Solution { items: items.clone(), error, gap: error - least });
-        }
-        match groups.get(group) {
-            Some(of) if items[group] + 1 < of.items.len() => items[group] += 1,
-            _ => return found,
-        }
+/// The solution whose worst error is least, and of those the one with the fewest bytes; `None` if even the
+/// cheapest items exceed the budget.
+pub(crate) fn solve(stages: &[Stage], budget: u64) -> Option<Solution> {
+    let errors = errors(stages);
+    let fits = |most: f64| knapsack::fits(&no_worse_than(stages, most).0, budget).is_some();
+    let least = errors.partition_point(|&error| !fits(error));
+    found(stages, *errors.get(least)?, budget)
+}
+
+/// The solutions that no other beats in bytes and in the worst error, by rising bytes, where bytes have to
+/// fit only at the end; `None` if they have to elsewhere.
+pub(crate) fn all(stages: &[Stage]) -> Option<Vec<Solution>> {
+    if stages.iter().any(|stage| stage.above > 0 || stage.skip.is_some()) {
+        return None;
     }
+    let solutions = errors(stages).into_iter().rev().filter_map(|e| found(stages, e, u64::MAX));
+    let mut all: Vec<Solution> = solutions.collect();
+    all.dedup_by(|next, before| next.items == before.items);
+    Some(all)
+}
+
+/// The solution with the fewest bytes whose errors are no larger than `most`.
+fn found(stages: &[Stage], most: f64, budget: u64) -> Option<Solution> {
+    let (cheapest, numbers) = no_worse_than(stages, most);
+    let mut solution = Knapsack::new(&cheapest).solve(budget)?;
+    let is_recomputed = |at: usize| {
+        let mut skips =
+            stages.iter().enumerate().filter_map(|(at, stage)| Some((at, stage.skip.as_ref()?)));
+        let of = |(from, skip): (usize, &crate::stage::Skip)| {
+            (from..skip.to).contains(&at) && solution.recomputed.contains(&skip.block)
+        };
+        skips.any(of)
+    };
+    let errors = stages.iter().zip(&numbers).enumerate().filter(|(at, _)| !is_recomputed(*at));
+    let error = errors.map(|(_, (stage, &item))| stage.items[item].error).fold(0.0, f64::max);
+    let least = stages.iter().map(Stage::least_not_followed).fold(error, f64::min);
+    solution.items = numbers;
+    Some(Solution { error, gap: error - least, ..solution })
+}
+
+/// All errors of items, rising.
+fn errors(stages: &[Stage]) -> Vec<f64> {
+    let items = stages.iter().flat_map(|stage| &stage.items);
+    let mut errors: Vec<f64> = items.map(|item| item.error).collect();
+    errors.sort_by(f64::total_cmp);
+    errors.dedup();
+    errors
+}
+
+/// The stages with only the cheapest items whose errors are no larger, which count for nothing; and these
+/// items' numbers. Each stage has an item without error.
+fn no_worse_than(stages: &[Stage], most: f64) -> (Vec<Stage>, Vec<usize>) {
+    let cheapest = |stage: &Stage| {
+        let number = stage.items.partition_point(|item| item.error > most);
+        let item = stage.items.get(number).map(|item| Item { error: 0.0, ..item.clone() });
+        let items = item.into_iter().collect();
+        (Stage { items, not_followed: Vec::new(), ..stage.clone() }, number)
+    };
+    stages.iter().map(cheapest).unzip()
 }

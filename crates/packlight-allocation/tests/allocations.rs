@@ -41,7 +41,13 @@ fn the_plan_gives_each_layer_its_codec() {
     let measured = Measured::new(&records, None).unwrap();
     for number in 0..3usize.pow(5) {
         let codecs = (0..5).map(|at| ["none", "q2", "q4"][number / 3usize.pow(at) % 3].to_owned());
-        let allocation = Allocation { codecs: codecs.collect(), bytes: 0, error: 0.0, gap: 0.0 };
+        let allocation = Allocation {
+            codecs: codecs.collect(),
+            recomputed: Vec::new(),
+            bytes: 0,
+            error: 0.0,
+            gap: 0.0,
+        };
         let text = measured.plan(&allocation);
         let plan: PlanSpec = text.parse().unwrap();
         for ((name, kind), expected) in layers.iter().zip(&allocation.codecs) {
@@ -49,7 +55,7 @@ fn the_plan_gives_each_layer_its_codec() {
         }
     }
     let codecs = ["none", "q2", "none", "none", "q4"].map(String::from).into();
-    let allocation = Allocation { codecs, bytes: 0, error: 0.0, gap: 0.0 };
+    let allocation = Allocation { codecs, recomputed: Vec::new(), bytes: 0, error: 0.0, gap: 0.0 };
     assert_eq!(measured.plan(&allocation), "conv2=q2,fc2=q4");
     let exact = measured.allocate(u64::MAX, Objective::Sum).unwrap();
     assert_eq!(measured.plan(&exact), "none");
@@ -62,7 +68,7 @@ fn neighbours_are_the_next_codecs_and_a_copy_that_is_kept_anyway_is_free() {
     let layer = |source| Layer { source, raw_bytes: 100, choices: choices.clone() };
     let measured = Measured::new(&records(&[layer(0), layer(1), layer(1)]), None).unwrap();
     let codecs = ["c2", "c2", "c4"].map(String::from).into();
-    let allocation = Allocation { codecs, bytes: 80, error: 0.5, gap: 0.0 };
+    let allocation = Allocation { codecs, recomputed: Vec::new(), bytes: 80, error: 0.5, gap: 0.0 };
     let found = measured.neighbours(&allocation);
     let told = |neighbours: &packlight_allocation::Neighbours| {
         let tell = |other: &Option<packlight_allocation::Neighbour>| match other {
@@ -79,7 +85,13 @@ fn neighbours_are_the_next_codecs_and_a_copy_that_is_kept_anyway_is_free() {
 
 #[test]
 fn the_knee_is_where_the_frontier_lies_farthest_below_the_line_between_its_ends() {
-    let at = |bytes, error| Allocation { codecs: Vec::new(), bytes, error, gap: 0.0 };
+    let at = |bytes, error| Allocation {
+        codecs: Vec::new(),
+        recomputed: Vec::new(),
+        bytes,
+        error,
+        gap: 0.0,
+    };
     // In logarithms to base 10: (4, -4), (3, -3.9), (2, -3), (1, 0), which lie 0, 0.31, 0.42 and 0 of the
     // height below the line.
     let frontier =

@@ -58,6 +58,9 @@ fn a_plan_as_a_user_writes_it_has_the_codecs_bytes_and_error_of_its_layers() {
     let error = |plan: &str| of(plan).unwrap_err().to_string();
     assert_eq!(error("layer3=q3"), "q3 was not measured at layer3");
     for more in ["checkpoint=sqrt,c1", "last=1,default=c1"] {
-        assert_eq!(error(more), "it does more than give layers codecs");
+        assert_eq!(
+            error(more),
+            "it does more than give layers codecs and recompute blocks by name"
+        );
     }
 }

@@ -30,7 +30,8 @@ struct Account {
     waiting: HashMap<TensorId, (usize, usize)>,
     /// The bytes of tensors that were restored from what an operation has freed last.
     restored: usize,
-    step_peak: Option<(StepPeak, usize)>,
+    /// What a pass over blanks has held where operations begin and end, each with the number of an event.
+    moments: Vec<(StepPeak, usize)>,
     products: Vec<Product>,
 }
 
@@ -78,11 +79,11 @@ impl Product {
     }
 }
 
-/// The most that a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
+/// What a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
 /// gradients of parameters so far, those of activations, be they of an operation at work or waiting for
 /// another one, and the input that an operation has restored.
 ///
-/// It is a lower bound: what kernels allocate while they run comes on top.
+/// The largest is a lower bound of what a step holds: what kernels allocate while they run comes on top.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StepPeak {
     /// What is kept.
@@ -104,13 +105,11 @@ pub(crate) struct Begun {
 }
 
 impl Account {
-    /// Looks whether a pass over blanks has held more than before.
+    /// Notes what a pass over blanks holds.
     fn reach(&mut self, kept: usize, flowing_gradients: usize, event: usize) {
         let parameter_gradients = self.gradients;
         let now = StepPeak { kept, parameter_gradients, flowing_gradients, layer: None };
-        if self.step_peak.as_ref().is_none_or(|(peak, _)| now.total() > peak.total()) {
-            self.step_peak = Some((now, event));
-        }
+        self.moments.push((now, event));
     }
 }
 
@@ -193,10 +192,18 @@ impl Ledger {
 
     /// The most that a pass over blanks holds at once; `None` without a backward pass over blanks.
     pub fn step_peak(&self) -> Option<StepPeak> {
+        let moments = self.moments().into_iter();
+        moments.reduce(|most, next| if next.total() > most.total() { next } else { most })
+    }
+
+    /// What a pass over blanks holds where the operations of its backward pass begin and end, in order.
+    pub fn moments(&self) -> Vec<StepPeak> {
         let account = self.lock();
-        let (peak, event) = account.step_peak.clone()?;
-        let layer = account.timeline.get(event).map(|event| event.layer.clone());
-        Some(StepPeak { layer, ..peak })
+        let of = |(moment, event): &(StepPeak, usize)| {
+            let layer = account.timeline.get(*event).map(|event| event.layer.clone());
+            StepPeak { layer, ..moment.clone() }
+        };
+        account.moments.iter().map(of).collect()
     }
 
     /// Says that an operation of a backward pass over blanks begins, with this gradient of its output.

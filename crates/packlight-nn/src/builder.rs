@@ -8,7 +8,7 @@ use packlight_autograd::SavePoint;
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_record::LayerKind;
 
-use crate::{Error, Init, Parameters, Result};
+use crate::{Block, Error, Init, Parameters, Result};
 
 /// The largest number of scalars in the parameters and buffers of a network, or in one of them where it is
 /// blank.
@@ -144,9 +144,14 @@ impl Builder {
         &self.prefix
     }
 
-    /// Notes that the network's next blocks are made in these places.
-    pub(crate) fn blocks(&self, places: &[Builder]) {
-        self.made().blocks.extend(places.iter().map(|place| place.prefix.clone()));
+    /// Makes the network's next block, which has the name of this part.
+    pub(crate) fn block<B>(&self, make: impl FnOnce() -> Result<B>) -> Result<B> {
+        let count = || self.made().save_points.len();
+        let before = count();
+        let block = make()?;
+        let layers = before..count();
+        self.made().blocks.push(Block { name: self.prefix.clone(), layers });
+        Ok(block)
     }
 
     /// The parameters, buffers and save points made so far.

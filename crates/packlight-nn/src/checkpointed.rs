@@ -9,7 +9,7 @@ use packlight_autograd::{Activation, SavePoint, op};
 use packlight_record::LayerKind;
 use packlight_spec::nearest;
 
-use crate::{Builder, Checkpointing, Error, Module, Result};
+use crate::{Block, Builder, Checkpointing, Error, Module, Result};
 
 /// A part of a network, checkpointed or not, that reads `N` further activations besides its main
 /// input.
@@ -95,9 +95,9 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
         beside: [&str; N],
         mut block: impl FnMut(usize, &Builder) -> Result<B>,
     ) -> Result<Self> {
-        builder.blocks(places);
         let part = |(range, recomputed): (Range<usize>, Option<Builder>)| {
-            let make = || range.map(|number| block(number, &places[number])).collect();
+            let mut one = |number: usize| places[number].block(|| block(number, &places[number]));
+            let make = || range.map(&mut one).collect();
             match recomputed {
                 Some(builder) => Checkpointed::recomputed(&builder, beside, make),
                 None => Ok(Checkpointed::plain(make()?)),
@@ -169,7 +169,9 @@ fn parts(
 }
 
 /// Checks that each name of a block to recompute fits one of the blocks that a model has.
-pub(crate) fn check_names(checkpoint: Option<&Checkpointing>, blocks: &[String]) -> Result<()> {
+pub(crate) fn check_names(checkpoint: Option<&Checkpointing>, blocks: &[Block]) -> Result<()> {
+    let blocks: Vec<String> = blocks.iter().map(|block| block.name.clone()).collect();
+    let blocks = blocks.as_slice();
     let Some(name) = checkpoint.and_then(|checkpoint| checkpoint.missing(blocks)) else {
         return Ok(());
     };

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use candle_core::DType;
+use candle_core::{DType, Tensor};
 use packlight_autograd::{Entry, Ledger, Pass, Product, SavePoint, StepPeak};
 use packlight_codec::Bytes;
 use packlight_kernels::blank::blank;
@@ -93,7 +93,7 @@ impl Step {
     }
 
     /// Blank inputs and labels for a model.
-    fn inputs(&self, spec: &ModelSpec) -> Result<(Inputs, candle_core::Tensor)> {
+    fn inputs(&self, spec: &ModelSpec) -> Result<(Inputs, Tensor)> {
         let facts = spec.facts();
         let tokens = || blank((self.batch, self.length), DType::U32);
         match spec.takes() {
@@ -119,15 +119,7 @@ impl Footprint {
     /// Returns an error if the model, the plan or the sizes do not fit each other, or a codec cannot pack
     /// its layer's input.
     pub fn of(spec: &ModelSpec, plan: &Plan, step: &Step) -> Result<Self> {
-        let model = Model::blank(spec, plan, step.dtype)?;
-        let (inputs, labels) = step.inputs(spec)?;
-        let ledger = Ledger::new();
-        let pass = Pass::training().with_ledger(&ledger);
-        let logits = model.logits(&inputs, &pass)?;
-        drop((inputs, pass));
-        let loss = model.loss(&logits, &labels)?;
-        drop(logits);
-        loss.backward()?;
+        let (model, ledger) = go_through(spec, plan, step.dtype, step.inputs(spec)?)?;
         let mut layers: HashMap<Arc<str>, LayerFootprint> = HashMap::new();
         let of = |layer: &Arc<SavePoint>| (Arc::from(layer.name()), LayerFootprint::of(layer));
         layers.extend(model.save_points().iter().map(of));
@@ -190,6 +182,24 @@ impl Footprint {
     pub fn peak_bytes(&self) -> usize {
         self.resident() + self.peak.total()
     }
+}
+
+/// Goes forward and back over blank inputs and labels with a model of blanks.
+pub(crate) fn go_through(
+    spec: &ModelSpec,
+    plan: &Plan,
+    dtype: DType,
+    (inputs, labels): (Inputs, Tensor),
+) -> Result<(Model, Ledger)> {
+    let model = Model::blank(spec, plan, dtype)?;
+    let ledger = Ledger::new();
+    let pass = Pass::training().with_ledger(&ledger);
+    let logits = model.logits(&inputs, &pass)?;
+    drop((inputs, pass));
+    let loss = model.loss(&logits, &labels)?;
+    drop(logits);
+    loss.backward()?;
+    Ok((model, ledger))
 }
 
 impl LayerFootprint {
@@ -255,6 +265,6 @@ fn sum<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Bytes {
     })
 }
 
-fn bytes(tensor: &candle_core::Tensor, step: &Step) -> usize {
+fn bytes(tensor: &Tensor, step: &Step) -> usize {
     tensor.elem_count() * step.dtype.size_in_bytes()
 }

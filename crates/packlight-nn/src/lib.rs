@@ -34,6 +34,7 @@
 
 pub mod builder;
 pub mod codec_state;
+pub mod course;
 pub mod footprint;
 pub mod layer;
 pub mod model;
@@ -57,7 +58,7 @@ pub use init::{Fan, Init};
 pub use layer::Module;
 pub use model::{Model, ModelSpec};
 pub use packlight_spec::{Checkpointing, Fault, MemoryStrategy, Schedule};
-pub use parameters::Parameters;
+pub use parameters::{Block, Parameters};
 pub use plan::Plan;
 pub use steps::{Steps, gradients};
 pub use trainer::Trainer;

@@ -1,6 +1,7 @@
 //! The parameters, buffers and save points of a network, by name.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,11 +26,21 @@ pub struct Parameters {
     /// The names of all variables.
     pub(crate) names: HashSet<String>,
     pub(crate) save_points: Vec<Arc<SavePoint>>,
-    /// The names of the blocks that can be recomputed.
-    pub(crate) blocks: Vec<String>,
+    /// The blocks that can be recomputed.
+    pub(crate) blocks: Vec<Block>,
     /// The parameters that files may call by other names; `None` for a tensor that they may hold and
     /// the network does not use.
     pub(crate) also_called: BTreeMap<String, Option<String>>,
+}
+
+/// A block that a plan can recompute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Its name.
+    pub name: String,
+    /// The numbers of its save points. Those of its inputs, which it has where it is recomputed, are not
+    /// among them.
+    pub layers: Range<usize>,
 }
 
 impl Parameters {
@@ -64,8 +75,8 @@ impl Parameters {
         &self.save_points
     }
 
-    /// The names of the blocks that a plan can recompute, in forward order.
-    pub fn blocks(&self) -> &[String] {
+    /// The blocks that a plan can recompute, in forward order.
+    pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
 

@@ -7,12 +7,13 @@
 //!
 //! [`OneOn`] tries codecs at one layer at a time, all others exact: at conv and linear layers as many
 //! as one likes in a single pass, elsewhere one in a pass. [`survey()`] tells beforehand what the
-//! layers save, and which codecs can pack it.
+//! layers save, and which codecs can pack it; [`times()`] measures how long that takes.
 
 pub mod metric;
 pub mod one_on;
 pub mod side_by_side;
 pub mod survey;
+pub mod times;
 pub mod whole_pass;
 
 mod error;
@@ -23,4 +24,5 @@ pub use metric::fidelity;
 pub use one_on::{Effect, OneOn, Outcome, Trial, settle};
 pub use side_by_side::SideBySide;
 pub use survey::{Fixed, Survey, Surveyed, survey};
+pub use times::{Timed, Times, times};
 pub use whole_pass::whole_pass;

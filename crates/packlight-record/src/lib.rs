@@ -9,6 +9,7 @@
 //! This crate does not depend on candle, so that reports do not either.
 
 pub mod atomic_file;
+pub mod choice_times;
 pub mod log;
 pub mod manifest;
 pub mod measurement;
@@ -18,11 +19,12 @@ pub mod timings;
 
 mod error;
 
+pub use choice_times::{BlockTime, ChoiceTimes, CodecTime};
 pub use error::{Error, Result};
 pub use log::{Appender, read_log, write_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
-pub use sensitivity::{Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
+pub use sensitivity::{BlockFacts, Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
 pub use timings::{PlanTiming, Round, Timings};

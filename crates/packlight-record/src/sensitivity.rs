@@ -21,8 +21,34 @@ pub enum SensitivityRecord {
         /// Its bytes.
         bytes: u64,
     },
+    /// A step of exact training while its backward pass is at a layer, which keeps then what it has
+    /// saved, as do all layers before it. These follow each other in forward order.
+    At {
+        /// The layer.
+        layer: String,
+        /// The most bytes that the step then holds beside what is kept: parameters, buffers, the
+        /// optimizer's state, gradients.
+        beside: u64,
+    },
+    /// A block that can be recomputed, in forward order.
+    Block(BlockFacts),
     /// A measurement.
     Score(Score),
+}
+
+/// A block of the network, and what is kept where it is recomputed with every layer exact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockFacts {
+    /// Its name.
+    pub block: String,
+    /// Its layers.
+    pub layers: Vec<String>,
+    /// The bytes of its input, which is kept in place of what its layers save.
+    pub input_bytes: u64,
+    /// The bytes that its layers save again, in the backward pass.
+    pub again_bytes: u64,
+    /// The most bytes that a step then holds, less what is kept for layers before the block.
+    pub step_bytes: u64,
 }
 
 /// A layer that saves an input which a codec can pack.

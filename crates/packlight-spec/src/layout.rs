@@ -18,5 +18,9 @@ pub const MEASUREMENTS: &str = "measurements.jsonl";
 pub const SENSITIVITY: &str = "sensitivity";
 /// The file in it with the measurements.
 pub const SCORES: &str = "scores.jsonl";
+/// The file in it with how long the measured choices take.
+pub const TIMES: &str = "times.json";
 /// What the names of folders begin with that hold studies of a plan beside its rivals, in a study's folder.
 pub const VERIFY: &str = "verify-";
+/// The file in it with what other methods make of its budget.
+pub const RIVALS: &str = "rivals.json";

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use packlight_record::{KeptKind, Record};
 use packlight_spec::NamedPlan;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::instrument::Instrument;
 use crate::progress::{Event, Progress};
@@ -27,17 +27,17 @@ const MIB: f64 = (1 << 20) as f64;
 const STEPS: usize = 3;
 
 /// A method beside an allocation of the same bytes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rival {
     /// The method, in words.
-    pub method: &'static str,
+    pub method: String,
     /// Its plan.
     #[serde(flatten)]
     pub fit: Fit,
 }
 
 /// What a method makes of a budget of bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fit", rename_all = "snake_case")]
 pub enum Fit {
     /// Its largest plan that fits.
@@ -79,10 +79,11 @@ pub fn find_rivals(
     let gact: Vec<String> =
         (2..=GACT).rev().map(|halves| format!("gact:{}", f64::from(halves) / 2.0)).collect();
     let mut trials = Trials { sweep: &sweep, budget, options, progress };
+    let rival = |method: &str, fit| Rival { method: method.to_owned(), fit };
     Ok(vec![
-        Rival { method: "ASI, ranks by perplexity", fit: trials.asi()? },
-        Rival { method: "ActNN, bits by sensitivity", fit: trials.largest(&actnn)? },
-        Rival { method: "GACT, bits by sensitivity", fit: trials.largest(&gact)? },
+        rival("ASI, ranks by perplexity", trials.asi()?),
+        rival("ActNN, bits by sensitivity", trials.largest(&actnn)?),
+        rival("GACT, bits by sensitivity", trials.largest(&gact)?),
     ])
 }
 

@@ -153,8 +153,11 @@ fn what_cannot_be_allocated_is_told_what_to_do() {
             dir.path(),
             &["--budget", "20MiB"][..],
             1,
-            &[format!("{} B (22.00 MiB) are kept", 22 * MIB)][..],
+            &[format!("the least that is possible here is {} B (22.00 MiB)", 22 * MIB)][..],
         ),
+        (dir.path(), &["--budget", "1x", "--recompute"], 1, &["measure again".to_owned()]),
+        (dir.path(), &["--fit-peak", "1GiB"], 1, &["beside what is kept".to_owned()]),
+        (dir.path(), &[], 2, &["--budget <BUDGET>".to_owned()]),
         (dir.path(), &["--budget", "200"], 2, &["such as 200MiB".to_owned(), "0.3x".into()]),
         (
             dir.path(),
@@ -170,6 +173,36 @@ fn what_cannot_be_allocated_is_told_what_to_do() {
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(code), "{said}");
         words.iter().for_each(|word| assert!(said.contains(word), "`{word}`: {said}"));
+    }
+}
+
+#[test]
+fn a_limit_of_time_is_kept_and_told() {
+    let dir = scored();
+    let lacks = allocate(dir.path(), &["--budget", "40MiB", "--max-slowdown", "1.2"]);
+    assert!(stderr(&lacks).contains("how long the choices take; measure again"), "{lacks:?}");
+    let time = |layer: &str, codec: &str, seconds: f64| json!({ "layer": layer, "codec": codec, "seconds": seconds });
+    let codecs: Vec<_> = ["conv1", "conv2", "conv3"]
+        .into_iter()
+        .flat_map(|layer| [time(layer, "q8", 0.3), time(layer, "q2", 0.05)])
+        .collect();
+    let times = json!({ "pass": 1.0, "codecs": codecs, "blocks": [] });
+    std::fs::write(dir.path().join("sensitivity/times.json"), times.to_string()).unwrap();
+    let of = |more: &[&str]| {
+        json(&allocate(dir.path(), &[&["--budget", "40MiB", "--json"], more].concat()))
+    };
+    let free = of(&[]);
+    assert_eq!(free["plan"], "conv1=q8,conv2=q8,conv3=q2");
+    assert!((free["slowdown"].as_f64().unwrap() - 1.65).abs() < 1e-9, "{free}");
+    let fast = of(&["--max-slowdown", "1.2x"]);
+    assert_eq!(fast["plan"], "conv1=q2,conv2=q2,conv3=q2");
+    assert!((fast["slowdown"].as_f64().unwrap() - 1.15).abs() < 1e-9, "{fast}");
+    for (arguments, words) in [
+        (["--max-slowdown", "1.1"], "allow 1.150 times"),
+        (["--max-slowdown", "0.9"], "at least 1"),
+    ] {
+        let output = allocate(dir.path(), &[&["--budget", "40MiB"], &arguments[..]].concat());
+        assert!(stderr(&output).contains(words), "{output:?}");
     }
 }
 

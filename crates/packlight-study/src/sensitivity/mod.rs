@@ -10,6 +10,7 @@ mod measurement;
 mod sample;
 mod scores;
 mod table;
+mod timing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::time::Instant;
 use packlight_codec::Codec;
 use packlight_probe::survey;
 use packlight_record::atomic_file;
-use packlight_spec::layout::{SENSITIVITY, STUDY};
+use packlight_spec::layout::{SENSITIVITY, STUDY, TIMES};
 use packlight_spec::{NamedPlan, SensitivitySpec};
 use serde::Serialize;
 
@@ -28,6 +29,7 @@ use self::measurement::{Group, Measurement};
 use self::sample::{SETTLING, Sample};
 use self::scores::Scores;
 use self::table::Table;
+use self::timing::write_times;
 use crate::progress::{Event, Progress};
 use crate::run::remove;
 use crate::run_trainer::RunTrainer;
@@ -116,6 +118,9 @@ pub(crate) fn measure(
     if !groups.is_empty() {
         measurement.forecast(&first, &groups, &home)?;
     }
+    if !groups.is_empty() || !home.join(TIMES).is_file() {
+        write_times(&home, &first, &table)?;
+    }
     drop(first);
     let mut measured = 0;
     for &seed in &sweep.study.seeds {
@@ -148,5 +153,6 @@ fn survey_table(
     let sample = Sample::new(trainer, SETTLING)?;
     let parameters = trainer.model.parameters();
     let survey = survey(parameters, &sample.pass, |pass| sample.loss(pass), codecs)?;
-    Table::new(sweep, spec, codecs, survey, trainer.total_steps())
+    let course = sample.course(&sweep.model)?;
+    Table::new(sweep, spec, codecs, survey, &course, trainer.total_steps())
 }

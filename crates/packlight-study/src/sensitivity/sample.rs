@@ -2,11 +2,16 @@
 
 use std::borrow::Cow;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use packlight_autograd::Pass;
 use packlight_kernels::rng::{Key, Purpose};
+use packlight_nn::ModelSpec;
+use packlight_nn::course::Course;
 use packlight_nn::model::Inputs;
+use packlight_nn::optimizer::{AdamW, Sgd};
 use packlight_probe::one_on::{OneOn, Outcome, Trial};
+use packlight_probe::{Timed, Times, times};
+use packlight_spec::OptimizerSpec;
 use safetensors::tensor::View;
 use sha2::{Digest, Sha256};
 
@@ -48,6 +53,28 @@ impl<'a> Sample<'a> {
     pub(super) fn loss(&self, pass: &Pass) -> packlight_nn::Result<Tensor> {
         let Batch { inputs, targets, .. } = &self.batch;
         forward(&self.trainer.model, inputs.clone(), targets, pass).map(|(loss, _)| loss)
+    }
+
+    /// How memory rises and falls in a step of exact training on such a batch.
+    ///
+    /// # Errors
+    /// Returns an error if the pass over shapes fails.
+    pub(super) fn course(&self, model: &ModelSpec) -> Result<Course> {
+        let Batch { inputs, targets, .. } = &self.batch;
+        let state = match self.trainer.study.optimizer {
+            OptimizerSpec::Sgd { .. } => Sgd::STATE,
+            OptimizerSpec::Adamw { .. } => AdamW::STATE,
+        };
+        Ok(Course::of(model, inputs, targets, DType::F32, state)?)
+    }
+
+    /// How long codecs at layers and blocks take on such a batch.
+    ///
+    /// # Errors
+    /// Returns an error if a pass fails.
+    pub(super) fn times(&self, codecs: &[Timed]) -> Result<Times> {
+        let parameters = self.trainer.model.parameters();
+        Ok(times(parameters, &self.pass, |pass| self.loss(pass), codecs)?)
     }
 
     /// The exact gradients, and trials in the same pass.

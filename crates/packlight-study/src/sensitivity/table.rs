@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use packlight_autograd::SavePoint;
 use packlight_codec::Codec;
+use packlight_nn::course::Course;
 use packlight_probe::{Survey, Surveyed};
-use packlight_record::{Compared, LayerFacts, SensitivityRecord};
+use packlight_record::{BlockFacts, Compared, LayerFacts, SensitivityRecord};
 use packlight_spec::layout::STUDY;
 use packlight_spec::{LayerKind, Point, Selector, SensitivitySpec, nearest};
 
@@ -40,7 +41,7 @@ pub(super) struct Table {
 
 impl Table {
     /// Lays out what `spec` asks for on a network that was surveyed with `codecs`, in a training of
-    /// `total` steps.
+    /// `total` steps that take this course.
     ///
     /// # Errors
     /// Returns an error if a selector fits no layer, two points are the same step, or no codec can pack
@@ -50,6 +51,7 @@ impl Table {
         spec: SensitivitySpec,
         codecs: &[Arc<dyn Codec>],
         survey: Survey,
+        course: &Course,
         total: u64,
     ) -> Result<Self> {
         let invalid = |key: &str, reason: String| {
@@ -92,7 +94,7 @@ impl Table {
             let none = "these layers save no input that a codec could pack".to_owned();
             return Err(invalid("codecs", refusals.first().cloned().unwrap_or(none)));
         }
-        let facts = facts(&survey, &pairs);
+        let facts = facts(&survey, course, &pairs);
         Ok(Self { spec, points, pairs, facts, refusals })
     }
 
@@ -152,7 +154,7 @@ fn pairs_at(surveyed: &Surveyed, codecs: &[Arc<dyn Codec>]) -> Vec<Pair> {
 }
 
 /// What the log says of the layers before any score.
-fn facts(survey: &Survey, pairs: &[Pair]) -> Vec<SensitivityRecord> {
+fn facts(survey: &Survey, course: &Course, pairs: &[Pair]) -> Vec<SensitivityRecord> {
     let layers = survey.layers.iter().map(|surveyed| {
         let name = surveyed.layer.name();
         SensitivityRecord::Layer(LayerFacts {
@@ -169,5 +171,18 @@ fn facts(survey: &Survey, pairs: &[Pair]) -> Vec<SensitivityRecord> {
         kind: fixed.kind,
         bytes: fixed.bytes,
     });
-    layers.chain(fixed).collect()
+    let at = course
+        .layers
+        .iter()
+        .map(|at| SensitivityRecord::At { layer: at.layer.to_string(), beside: at.beside as u64 });
+    let blocks = course.blocks.iter().map(|block| {
+        SensitivityRecord::Block(BlockFacts {
+            block: block.block.clone(),
+            layers: block.layers.clone(),
+            input_bytes: block.input as u64,
+            again_bytes: block.again as u64,
+            step_bytes: block.step as u64,
+        })
+    });
+    layers.chain(fixed).chain(at).chain(blocks).collect()
 }

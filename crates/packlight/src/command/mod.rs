@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 pub(crate) mod allocate;
+mod allocated;
 pub(crate) mod codecs;
 pub(crate) mod eval;
 pub(crate) mod fit;

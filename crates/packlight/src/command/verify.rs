@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::bail;
-use packlight::allocation::{Allocation, Measured};
+use anyhow::{Context, bail};
+use packlight::allocation::{Allocation, Error, Measured, Objective};
 use packlight::record::atomic_file;
-use packlight::record::layout::{RUNS, STUDY, VERIFY};
+use packlight::record::layout::{RIVALS, RUNS, STUDY, VERIFY};
 use packlight::report;
 use packlight::study::{
     self, Fit, Options, Rival, StudySummary, find_rivals, read_study, run_study, write_variant,
 };
 use serde::Serialize;
 
-use super::allocate::size;
+use super::allocated::size;
 use super::{SOME_FAILED, run, use_threads};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
@@ -54,6 +54,29 @@ pub(super) fn plans_of_scores(
     [exact].into_iter().chain(plans.map(|(name, plan)| (name, measured.plan(plan)))).collect()
 }
 
+/// The best plan that only recomputes blocks, as PyTorch's memory budget does.
+pub(super) fn only_recomputing(measured: &Measured, budget: u64) -> Rival {
+    let found = measured.clone().with_recomputing().and_then(|measured| {
+        let measured = measured.without_codecs();
+        let within = |budget| measured.allocate(budget, Objective::Sum);
+        let fits = |found: Allocation| (measured.plan(&found), found.bytes);
+        match within(budget) {
+            Err(Error::TooSmall { least, .. }) => {
+                let (plan, bytes) = fits(within(least)?);
+                Ok(Fit::TooLarge { plan, bytes })
+            }
+            found => found.map(fits).map(|(plan, bytes)| Fit::Fits { plan, bytes }),
+        }
+    });
+    let fit = found.unwrap_or_else(|error| Fit::Refused { reason: error.to_string() });
+    Rival { method: "recomputing alone, by knapsack as in PyTorch".to_owned(), fit }
+}
+
+/// A name for the plan of another method.
+fn rival_name(plan: &str) -> String {
+    if plan.starts_with("recompute=") { "recompute".to_owned() } else { file_name(plan) }
+}
+
 /// A codec's text with `-` for what a plan's name cannot have.
 fn file_name(codec: &str) -> String {
     codec.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
@@ -74,11 +97,12 @@ pub(super) struct Verified {
 
 /// Trains these plans, and those of other methods that keep at most `budget` bytes, under the protocol of
 /// the study in `dir`, each with each of its seeds, in the folder `verify-NAME` within it, and writes the
-/// reports of both. Goes on where it was stopped.
+/// reports of both. Goes on where it was stopped, with the plans of other methods that it had found.
 pub(super) fn verify(
     dir: &Path,
     name: &str,
     mut plans: Vec<(String, String)>,
+    only_recomputing: Rival,
     budget: u64,
     options: Options<'_>,
 ) -> anyhow::Result<Verified> {
@@ -87,15 +111,26 @@ pub(super) fn verify(
     stop_on_signals(&STOP)?;
     let options = Options { threads, interrupted: &STOP, ..options };
     let mut progress = ProgressBar::new();
-    let rivals = find_rivals(dir, budget, &options, &mut progress)?;
+    let variant = format!("{VERIFY}{name}");
+    let found = dir.join(&variant).join(RIVALS);
+    let mut rivals = match std::fs::read(&found) {
+        Ok(found_before) if !options.overwrite => {
+            serde_json::from_slice(&found_before).with_context(|| found.display().to_string())?
+        }
+        _ => find_rivals(dir, budget, &options, &mut progress)?,
+    };
+    std::fs::create_dir_all(dir.join(&variant))?;
+    atomic_file::write(&found, &serde_json::to_vec_pretty(&rivals)?)?;
+    rivals.push(only_recomputing);
     for rival in &rivals {
         progress.say(&in_words(rival, budget));
-        if let Fit::Fits { plan, .. } = &rival.fit {
-            plans.push((file_name(plan), plan.clone()));
+        if let Fit::Fits { plan, .. } = &rival.fit
+            && plan != "none"
+        {
+            plans.push((rival_name(plan), plan.clone()));
         }
     }
     let title = format!("The plan {name} beside its rivals");
-    let variant = format!("{VERIFY}{name}");
     let description = dir.join(&variant).join(STUDY);
     let before = std::fs::read(&description).ok(); // there may be none
     let folder = write_variant(dir, &variant, &title, &plans)?;
@@ -126,7 +161,11 @@ fn in_words(Rival { method, fit }: &Rival, budget: u64) -> String {
     let [of, budget] = [" with masks, statistics and what codecs remember", &size(budget)];
     match fit {
         Fit::Fits { plan, bytes } => {
-            format!("rival: {} = \"{plan}\" ({method}) keeps {}{of}", file_name(plan), size(*bytes))
+            format!(
+                "rival: {} = \"{plan}\" ({method}) keeps {}{of}",
+                rival_name(plan),
+                size(*bytes)
+            )
         }
         Fit::TooLarge { plan, bytes } => format!(
             "no rival: {method}: even {plan} keeps {}{of}, more than {budget}",

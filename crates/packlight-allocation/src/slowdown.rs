@@ -1,0 +1,119 @@
+//! Allocations that also fit a limit of time.
+
+use packlight_record::ChoiceTimes;
+
+use crate::{Allocation, Error, Measured, Objective, Result};
+
+/// The most searches for a price of time.
+const SEARCHES: usize = 40;
+
+/// An allocation with the seconds that it adds to a pass.
+struct Found {
+    allocation: Allocation,
+    seconds: f64,
+}
+
+impl Measured {
+    /// The same, with how long choices take. Layers that share a copy each count its packing.
+    #[must_use]
+    pub fn timed(mut self, times: &ChoiceTimes) -> Self {
+        let (layers, timeline) = self.parts();
+        for layer in layers {
+            let name = &layer.facts.layer;
+            for choice in &mut layer.choices[1..] {
+                let mut of_layer = times.codecs.iter().filter(|time| time.layer == *name);
+                let own = of_layer.find(|time| time.codec == choice.codec);
+                choice.seconds = own.map(|time| time.seconds);
+            }
+        }
+        for block in &mut timeline.blocks {
+            let own = times.blocks.iter().find(|time| time.block == block.facts.block);
+            block.seconds = own.map(|time| time.seconds);
+        }
+        self.pass_seconds = Some(times.pass);
+        self
+    }
+
+    /// How many times as long as an exact pass forward and back one with an allocation takes: packing and
+    /// restoring, and the forward passes of recomputed blocks, come on top. `None` where a time was not
+    /// measured.
+    pub fn slowdown(&self, allocation: &Allocation) -> Option<f64> {
+        Some(1.0 + self.seconds(allocation)? / self.pass_seconds?)
+    }
+
+    fn seconds(&self, allocation: &Allocation) -> Option<f64> {
+        let chosen = self.indices(allocation);
+        let layers = self.layers().iter().zip(chosen);
+        let packing = layers.map(|(layer, choice)| layer.choices[choice].seconds);
+        let blocks = &self.timeline().blocks;
+        let recomputing = allocation.recomputed.iter().map(|&block| blocks.get(block)?.seconds);
+        packing.chain(recomputing).sum()
+    }
+
+    /// The allocation within `budget` bytes of which a pass takes at most `limit` times as long as an exact
+    /// one, and whose sum of errors is least, up to its gap.
+    ///
+    /// Time gets a price, which is what an error could be lowered by with it (Lagrange's multiplier, by
+    /// Dantzig and Wolfe's cuts); the price that fits the limit also gives the gap.
+    ///
+    /// # Errors
+    /// Returns an error if times were not measured, or there is no such allocation; it names the least budget,
+    /// or the slowdown of the fastest allocation.
+    pub fn allocate_in_time(&self, budget: u64, limit: f64) -> Result<Allocation> {
+        let lacks = Error::Lacks { lacks: "how long the choices take" };
+        let Some(pass) = self.pass_seconds else { return Err(lacks) };
+        let at_price = |price: f64| -> Result<Found> {
+            let allocation = self.priced(price).allocate(budget, Objective::Sum)?;
+            let seconds = self.seconds(&allocation).ok_or_else(|| lacks.clone())?;
+            Ok(Found { allocation, seconds })
+        };
+        let most = (limit - 1.0) * pass;
+        let mut slow = at_price(0.0)?;
+        if slow.seconds <= most {
+            return Ok(slow.allocation);
+        }
+        // So dear that errors do not count.
+        let errors = self.layers().iter().flat_map(|layer| &layer.choices);
+        let dear = 1e9 * errors.map(|choice| choice.error.mean).fold(1e-9, f64::max) / pass;
+        let mut fast = at_price(dear)?;
+        if fast.seconds > most {
+            let least = 1.0 + fast.seconds / pass;
+            return Err(Error::TooSlow { budget, limit, least });
+        }
+        let mut bound = slow.allocation.error - slow.allocation.gap;
+        for _ in 0..SEARCHES {
+            let rise = fast.allocation.error - slow.allocation.error;
+            let price = (rise / (slow.seconds - fast.seconds)).max(0.0);
+            let found = at_price(price)?;
+            let cost = |found: &Found| found.allocation.error + price * found.seconds;
+            bound = bound.max(cost(&found) - found.allocation.gap - price * most);
+            let is_lower = cost(&found) < cost(&slow) * (1.0 - 1e-9);
+            if !is_lower {
+                break;
+            }
+            match found.seconds <= most {
+                true => fast = found,
+                false => slow = found,
+            }
+        }
+        let gap = (fast.allocation.error - bound).max(0.0);
+        Ok(Allocation { gap, ..fast.allocation })
+    }
+
+    /// The same, where a second costs so much in units of error, and choices that were not timed are left
+    /// out.
+    fn priced(&self, price: f64) -> Self {
+        let mut priced = self.clone();
+        let (layers, timeline) = priced.parts();
+        for layer in layers {
+            layer.choices.retain(|choice| choice.seconds.is_some());
+            for choice in &mut layer.choices {
+                choice.price = price * choice.seconds.unwrap_or_default();
+            }
+        }
+        for block in &mut timeline.blocks {
+            block.price = price * block.seconds.unwrap_or_default();
+        }
+        priced
+    }
+}

@@ -1,0 +1,349 @@
+//! Allocations that recompute blocks, and whose bytes are those of whole steps, are the best ones: against
+//! trying all of them.
+
+#![allow(clippy::unwrap_used)]
+
+mod made;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use made::{Choice, Layer, network, records};
+use packlight_allocation::{Error, Measured, Objective};
+use packlight_record::{
+    BlockFacts, BlockTime, ChoiceTimes, CodecTime, KeptKind, SensitivityRecord,
+};
+use proptest::prelude::*;
+
+/// A network with what a step holds.
+#[derive(Debug, Clone)]
+struct Step {
+    layers: Vec<Layer>,
+    /// Masks of each layer, and what is held beside what is kept.
+    places: Vec<(u64, u64)>,
+    blocks: Vec<Block>,
+}
+
+#[derive(Debug, Clone)]
+struct Block {
+    layers: Range<usize>,
+    input: u64,
+    again: u64,
+    step: u64,
+}
+
+impl Step {
+    fn records(&self) -> Vec<SensitivityRecord> {
+        let mut all = records(&self.layers);
+        let name = |number: usize| format!("layer{number}");
+        for (number, &(bytes, beside)) in self.places.iter().enumerate() {
+            let (layer, kind) = (name(number), KeptKind::Mask);
+            all.push(SensitivityRecord::Fixed { layer: layer.clone(), kind, bytes });
+            all.push(SensitivityRecord::At { layer, beside });
+        }
+        for (number, block) in self.blocks.iter().enumerate() {
+            all.push(SensitivityRecord::Block(BlockFacts {
+                block: format!("block{number}"),
+                layers: block.layers.clone().map(name).collect(),
+                input_bytes: block.input,
+                again_bytes: block.again,
+                step_bytes: block.step,
+            }));
+        }
+        all
+    }
+
+    /// Seconds that grow with the bytes, and differ from codec to codec.
+    fn times(&self) -> ChoiceTimes {
+        let of_layer = |(number, layer): (usize, &Layer)| {
+            let of_choice = move |choice: &Choice| CodecTime {
+                layer: format!("layer{number}"),
+                codec: format!("c{}", choice.codec),
+                seconds: 0.01 * ((choice.codec + 1) * (layer.raw_bytes + number as u64)) as f64,
+            };
+            layer.choices.iter().map(of_choice).collect::<Vec<_>>()
+        };
+        let of_block = |(number, block): (usize, &Block)| BlockTime {
+            block: format!("block{number}"),
+            seconds: 0.02 * block.again as f64,
+        };
+        ChoiceTimes {
+            pass: 1.0,
+            codecs: self.layers.iter().enumerate().flat_map(of_layer).collect(),
+            blocks: self.blocks.iter().enumerate().map(of_block).collect(),
+        }
+    }
+
+    /// The blocks that save no tensor which another layer saves.
+    fn apart(&self) -> Vec<&Block> {
+        let sources = |inside: bool, block: &Block| -> BTreeSet<u64> {
+            let layers = self.layers.iter().enumerate();
+            let those = layers.filter(|(number, _)| block.layers.contains(number) == inside);
+            those.map(|(_, layer)| layer.source).collect()
+        };
+        let is_apart = |block: &&Block| sources(true, block).is_disjoint(&sources(false, block));
+        self.blocks.iter().filter(is_apart).collect()
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let error = prop_oneof![(0u32..4).prop_map(|e| f64::from(e) / 4.0), 0.0..1.0];
+    let choice = (0u64..3, any::<bool>(), 0u64..12, error)
+        .prop_map(|(codec, shared, bytes, error)| Choice { codec, shared, bytes, error });
+    let layer = (0u64..12, prop::collection::vec(choice, 0..3));
+    let layer = (layer, (0u64..4, 0u64..30)).prop_map(|((source, choices), place)| {
+        (Layer { source, raw_bytes: 10 + source, choices }, place)
+    });
+    let block = (1usize..3, 0usize..2, 0u64..14, 0u64..20, 0u64..50);
+    (prop::collection::vec(layer, 1..6), prop::collection::vec(block, 0..3)).prop_map(
+        |(layers, blocks)| {
+            let (layers, places): (Vec<Layer>, _) = layers.into_iter().unzip();
+            let mut next = 0;
+            let made = |(length, gap, input, again, step)| {
+                let from = next + gap;
+                next = from + length;
+                let step = step + input + again;
+                (next <= layers.len()).then(|| Block { layers: from..next, input, again, step })
+            };
+            let blocks = blocks.into_iter().map(made).collect::<Vec<_>>().into_iter();
+            Step { blocks: blocks.flatten().collect(), layers, places }
+        },
+    )
+}
+
+/// An allocation, by trying.
+#[derive(Debug)]
+struct Tried {
+    peak: u64,
+    error: f64,
+    /// Bytes that are saved again.
+    again: u64,
+    /// What packing, restoring and recomputing take; 0 without times.
+    seconds: f64,
+}
+
+fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) -> Vec<Tried> {
+    let layers = measured.layers();
+    let mut all = vec![Vec::new()];
+    for layer in layers {
+        let longer = |choices: &Vec<usize>| {
+            let with = |choice| [choices.as_slice(), &[choice]].concat();
+            (0..layer.choices.len()).map(with).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    let blocks = step.apart();
+    let mut tried = Vec::new();
+    for set in 0..1usize << blocks.len() {
+        let chosen = || blocks.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
+        let block_of = |layer: usize| chosen().find(|(_, b)| b.layers.contains(&layer));
+        for choices in &all {
+            let (mut peak, mut kept, mut error, mut seconds) = (0, 0, 0.0, 0.0);
+            let mut before: BTreeSet<u64> = BTreeSet::new();
+            for (number, layer) in layers.iter().enumerate() {
+                if let Some((_, block)) = block_of(number) {
+                    if block.layers.start == number {
+                        let more = if whole { block.step } else { block.input + block.again };
+                        peak = peak.max(kept + more);
+                        kept += block.input;
+                    }
+                    continue;
+                }
+                seconds += layer.choices[choices[number]].seconds.unwrap_or_default();
+                let own = layer.choices[choices[number]].error.mean;
+                error = match objective {
+                    Objective::Sum => error + own,
+                    Objective::Worst => f64::max(error, own),
+                };
+                let source = layer.facts.source;
+                if before.insert(source) {
+                    let users =
+                        layers.iter().zip(choices).filter(|(l, _)| l.facts.source == source);
+                    let copies: BTreeMap<&str, u64> = users
+                        .map(|(l, &at)| (l.choices[at].copy.as_str(), l.choices[at].bytes))
+                        .collect();
+                    kept += copies.values().sum::<u64>();
+                }
+                kept += step.places[number].0;
+                peak = peak.max(kept + if whole { step.places[number].1 } else { 0 });
+            }
+            let again: u64 = chosen().map(|(_, block)| block.again).sum();
+            seconds += 0.02 * again as f64;
+            tried.push(Tried { peak, error, again, seconds });
+        }
+    }
+    tried
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+
+    #[test]
+    fn no_allocation_of_a_step_is_better_within_the_budget(step in step()) {
+        let measured = Measured::new(&step.records(), None);
+        prop_assume!(measured.is_ok()); // there are scores
+        let plain = measured.unwrap();
+        for (whole, objective) in [
+            (false, Objective::Sum),
+            (true, Objective::Sum),
+            (false, Objective::Worst),
+            (true, Objective::Worst),
+        ] {
+            let measured = match plain.clone().with_recomputing() {
+                Ok(measured) => measured,
+                Err(error) => {
+                    prop_assert!(error == Error::NoBlocks && step.apart().is_empty());
+                    plain.clone()
+                }
+            };
+            let measured = if whole { measured.of_steps().unwrap() } else { measured };
+            let all = every(&measured, &step, whole, objective);
+            let budgets: BTreeSet<u64> = all.iter().flat_map(|a| [a.peak, a.peak + 1]).collect();
+            for budget in budgets {
+                let found = measured.allocate(budget, objective).unwrap();
+                let fitting = || all.iter().filter(|other| other.peak <= budget);
+                let error = fitting().map(|other| other.error).fold(f64::INFINITY, f64::min);
+                prop_assert!((found.error - error).abs() < 1e-11, "{found:?}: {budget} {error}");
+                prop_assert!(found.bytes <= budget && found.gap < 1e-11, "{found:?}: {budget}");
+                let best = fitting().filter(|other| other.error <= error + 1e-11);
+                let again = best.map(|other| other.again).min().unwrap();
+                let blocks = found.recomputed.iter().map(|&block| measured.block(block).unwrap());
+                let number = |block: &str| block["block".len()..].parse::<usize>().unwrap();
+                let own: u64 = blocks.map(|block| step.blocks[number(block)].again).sum();
+                prop_assert_eq!(own, again, "{:?} within {}", found, budget);
+                // The plan says the same.
+                let back = measured.of_plan(&measured.plan(&found).parse().unwrap()).unwrap();
+                prop_assert_eq!((&back.codecs, &back.recomputed), (&found.codecs, &found.recomputed));
+                prop_assert_eq!(back.bytes, found.bytes);
+            }
+            let least = all.iter().map(|other| other.peak).min().unwrap();
+            if least > 0 {
+                let error = measured.allocate(least - 1, objective).unwrap_err();
+                prop_assert_eq!(error, Error::TooSmall { budget: least - 1, least });
+            }
+            let frontier = measured.frontier(objective);
+            prop_assert!(frontier.is_sorted_by(|a, b| a.bytes > b.bytes && a.error < b.error));
+            prop_assert_eq!(frontier.last().unwrap().bytes, least);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+
+    #[test]
+    fn a_limit_of_time_is_kept_and_the_gap_holds_the_best_allocation(step in step()) {
+        let measured = Measured::new(&step.records(), None);
+        prop_assume!(measured.is_ok()); // there are scores
+        let measured = measured.unwrap().timed(&step.times());
+        let measured = measured.clone().with_recomputing().unwrap_or(measured);
+        let all = every(&measured, &step, false, Objective::Sum);
+        let budgets: BTreeSet<u64> = all.iter().map(|a| a.peak).collect();
+        for budget in budgets.into_iter().step_by(3) {
+            for limit in [1.0, 1.2, 1.5, 3.0] {
+                let fitting = || all.iter().filter(|a| a.peak <= budget);
+                let within = fitting().filter(|a| a.seconds <= limit - 1.0 + 1e-12);
+                let best = within.map(|a| a.error).fold(f64::INFINITY, f64::min);
+                let fastest = fitting().map(|a| a.seconds).fold(f64::INFINITY, f64::min);
+                match measured.allocate_in_time(budget, limit) {
+                    Ok(found) => {
+                        let slowdown = measured.slowdown(&found).unwrap();
+                        prop_assert!(slowdown <= limit + 1e-9 && found.bytes <= budget, "{found:?}");
+                        prop_assert!(found.error >= best - 1e-9, "{found:?} {best}");
+                        prop_assert!(found.error - found.gap <= best + 1e-9, "{found:?} {best}");
+                    }
+                    Err(Error::TooSlow { least, .. }) => {
+                        prop_assert!(best.is_infinite() || fastest + 1e-9 > limit - 1.0);
+                        prop_assert!((least - 1.0 - fastest).abs() < 1e-9, "{least} {fastest}");
+                    }
+                    Err(other) => return Err(TestCaseError::fail(other.to_string())),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_not_timed_is_not_promised_to_fit_a_time() {
+    let step = large(12);
+    let measured = Measured::new(&step.records(), None).unwrap();
+    let error = measured.allocate_in_time(u64::MAX, 1.2).unwrap_err();
+    assert!(matches!(error, Error::Lacks { .. }), "{error}");
+    // A codec without a time is left out.
+    let mut times = step.times();
+    times.codecs.retain(|time| time.codec == "c1");
+    let timed = measured.timed(&times);
+    let found = timed.allocate_in_time(timed.exact_bytes() * 9 / 10, 1e6).unwrap();
+    assert!(found.codecs.iter().all(|codec| ["none", "c1"].contains(&codec.as_str())), "{found:?}");
+    assert!(timed.slowdown(&found).unwrap() > 1.0);
+}
+
+/// Blocks of four layers, with steps that hold most where the maps are large.
+fn large(layers: usize) -> Step {
+    let mut layers = network(layers, 8);
+    for (number, layer) in layers.iter_mut().enumerate() {
+        layer.source = number as u64;
+    }
+    let raw = |number: usize| layers[number].raw_bytes;
+    let places = (0..layers.len()).map(|number| (raw(number) / 32, 2 * raw(number))).collect();
+    let block = |from: usize| {
+        let (input, all) = (raw(from), (from..from + 4).map(raw).sum::<u64>());
+        let again = all - input + all / 32;
+        Block { layers: from..from + 4, input, again, step: input + again + 2 * input }
+    };
+    let blocks = (1..layers.len() - 4).step_by(4).map(block).collect();
+    Step { layers, places, blocks }
+}
+
+#[test]
+fn the_error_never_rises_with_the_budget_and_the_bytes_fit() {
+    let step = large(60);
+    let plain = Measured::new(&step.records(), None).unwrap();
+    for whole in [false, true] {
+        let recomputing = plain.clone().with_recomputing().unwrap();
+        let with = if whole { recomputing.of_steps().unwrap() } else { recomputing };
+        let without = if whole { plain.clone().of_steps().unwrap() } else { plain.clone() };
+        let mut before = [f64::INFINITY; 2];
+        for share in 1..20 {
+            let budget = with.exact_bytes() * share / 20;
+            for (measured, before) in [&with, &without].into_iter().zip(&mut before) {
+                let Ok(found) = measured.allocate(budget, Objective::Sum) else { continue };
+                assert!(found.bytes <= budget);
+                assert!(found.error - found.gap <= *before, "{share}: {found:?}");
+                *before = found.error;
+            }
+            assert!(before[0] <= before[1], "{share}: recomputing makes it no worse");
+        }
+        assert_eq!(before[0], 0.0, "all of it by recomputing");
+        assert!(before[1] > 0.0);
+    }
+}
+
+#[test]
+fn without_codecs_only_blocks_are_recomputed_and_as_few_as_will_do() {
+    let step = large(20);
+    let measured = Measured::new(&step.records(), None).unwrap().with_recomputing().unwrap();
+    let measured = measured.without_codecs();
+    let exact = measured.exact_bytes();
+    assert_eq!(measured.plan(&measured.allocate(exact, Objective::Sum).unwrap()), "none");
+    let one = measured.allocate(exact - 1, Objective::Sum).unwrap();
+    assert_eq!((one.recomputed.len(), one.error), (1, 0.0));
+    assert_eq!(measured.plan(&one), format!("recompute=block{}", one.recomputed[0]));
+    let least = match measured.allocate(0, Objective::Sum).unwrap_err() {
+        Error::TooSmall { least, .. } => least,
+        other => panic!("{other}"),
+    };
+    let most = measured.allocate(least, Objective::Sum).unwrap();
+    assert!(most.recomputed.len() > 1 && most.bytes == least, "{most:?}");
+}
+
+#[test]
+fn a_log_that_says_nothing_of_steps_is_refused() {
+    let measured = Measured::new(&records(&network(3, 2)), None).unwrap();
+    for error in [measured.clone().with_recomputing(), measured.of_steps()] {
+        let error = error.unwrap_err();
+        assert!(
+            matches!(error, Error::Lacks { .. }) && error.to_string().contains("measure again")
+        );
+    }
+}
