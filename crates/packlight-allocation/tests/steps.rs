@@ -103,7 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
                 let from = next + gap;
                 next = from + length;
                 let step = step + input + again;
-                (next <= layers.len()).then(|| Block { layers: from..next, input, again, step })
+                (next <= layers.len()).then_some(Block { layers: from..next, input, again, step })
             };
             let blocks = blocks.into_iter().map(made).collect::<Vec<_>>().into_iter();
             Step { blocks: blocks.flatten().collect(), layers, places }
