@@ -1,0 +1,5 @@
+// All kernels, one file each. This file alone is compiled: to PTX for the device, and by the host shim
+// of `packlight-cuda-host` for the tests.
+#include "common.cuh"
+
+#include "relu.cu"
