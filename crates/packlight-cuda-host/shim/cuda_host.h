@@ -6,12 +6,15 @@
 // Races and the cost of anything are not seen here.
 #pragma once
 #include <algorithm>
+#include <cfloat>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
+#include <math.h>
+#include <memory>
 #include <random>
 #include <string>
 #include <type_traits>
@@ -37,6 +40,7 @@ inline dim3 blockDim, gridDim;
 namespace cuda_host {
 
 constexpr unsigned LANES = 32;
+constexpr size_t STACK = 128 << 10;
 
 // Which thread goes on where several can: warps and lanes in their order, each as far as it gets;
 // the same backwards; at random, and in step.
@@ -54,7 +58,7 @@ enum class Wait { Nothing, Barrier, Lanes, Ended };
 
 struct Fiber {
     ucontext_t context;
-    std::vector<char> stack;
+    std::unique_ptr<char[]> stack;
     Wait wait;
     Place place;              // where it waits
     unsigned mask;            // the lanes that it waits for
@@ -218,10 +222,10 @@ inline void launch(unsigned first, unsigned blocks, unsigned grid, unsigned thre
     std::vector<char>(shared).swap(block.dynamic);
     block.fibers = std::vector<Fiber>(threads);
     for (Fiber& fiber : block.fibers) {
-        fiber.stack.resize(128 << 10);
+        fiber.stack.reset(new char[STACK]); // not touched, so that it takes no memory before it is used
         getcontext(&fiber.context);
-        fiber.context.uc_stack.ss_sp = fiber.stack.data();
-        fiber.context.uc_stack.ss_size = fiber.stack.size();
+        fiber.context.uc_stack.ss_sp = fiber.stack.get();
+        fiber.context.uc_stack.ss_size = STACK;
         fiber.context.uc_link = nullptr;
         makecontext(&fiber.context, live, 0);
     }

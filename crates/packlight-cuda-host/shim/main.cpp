@@ -1,7 +1,6 @@
 // Runs one kernel: the call comes on standard input, what the kernel wrote goes to standard output
 // (`src/lib.rs` has the other side).
 #include "cuda_host.h"
-#include <cmath>
 
 #include "kernels.cu"
 

@@ -84,6 +84,7 @@ impl Host {
                     request.text("new");
                     request.number((shape.elem_count() * dtype.size_in_bytes()) as u64);
                 }
+                Argument::Missing(_) => request.slot(0),
                 Argument::Size(size) => request.slot(*size as u64),
                 Argument::U32(number) => request.slot((*number).into()),
                 Argument::U64(number) => request.slot(*number),
@@ -127,6 +128,7 @@ fn kind(argument: &Argument) -> String {
         Argument::Input(tensor) => format!("in{}", bits(tensor.dtype())),
         Argument::InOut(tensor) => format!("out{}", bits(tensor.dtype())),
         Argument::Output(_, dtype) => format!("out{}", bits(*dtype)),
+        Argument::Missing(dtype) => format!("in{}", bits(*dtype)),
         Argument::Size(_) => "size".into(),
         Argument::U32(_) => "u32".into(),
         Argument::U64(_) => "u64".into(),

@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::rng::Key;
 use crate::tensor_io::{by_dtype, read};
@@ -32,10 +33,12 @@ pub fn apply(input: &Tensor, probability: f64, key: Key) -> Result<Tensor> {
         return blank(input.shape(), input.dtype());
     }
     let threshold = (probability * 2f64.powi(32)) as u32;
+    let scale = 1.0 / (1.0 - probability);
+    on_cuda!(input => dropout::apply(input, threshold, scale as f32, key));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
-        let scale = T::narrow(1.0 / (1.0 - probability));
+        let scale = T::narrow(scale);
         let mut output = vec![T::zero(); input.len()];
         output.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE)).enumerate().for_each(
             |(piece, (output, input))| {

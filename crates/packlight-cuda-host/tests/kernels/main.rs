@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod activations;
+mod dropout;
 mod gates;
+mod packers;
+mod products;
 mod ptxas;
 mod relu;
+mod softmax;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::rng::{Key, Purpose};

@@ -38,6 +38,8 @@ pub enum Argument {
     Output(Shape, DType),
     /// The elements of a tensor, which the kernel changes: `T*`.
     InOut(Tensor),
+    /// No tensor: a null pointer to elements of this type.
+    Missing(DType),
     /// A size: `Index`.
     Size(i64),
     /// 32 bits: `uint32_t`.
@@ -86,6 +88,14 @@ impl Call {
                 self.misfit.get_or_insert(error.into());
                 self
             }
+        }
+    }
+
+    /// A tensor of another type to be read, if there is one.
+    pub fn optional_of(self, dtype: DType, tensor: Option<&Tensor>) -> Self {
+        match tensor {
+            Some(tensor) => self.input_of(dtype, tensor),
+            None => self.push(Argument::Missing(dtype)),
         }
     }
 

@@ -3,6 +3,7 @@
 // Kernels are plain CUDA C++17 that a host compiler can read as well: no inline assembly, no atomics
 // on floats, explicit masks of lanes. No thread leaves a kernel before its last barrier.
 #pragma once
+#include <cfloat>
 #include <cstdint>
 
 // Indices and sizes: tensors may have more elements than 32 bits count.
@@ -73,6 +74,9 @@ template <class First> struct Arguments<void(First)> {
 #ifndef REGISTER // the host shim keeps a table of the entry points
 #define REGISTER(entry)
 #endif
+#ifndef DYNAMIC_SHARED // shared memory of the size that the launch asks for; each name has one type
+#define DYNAMIC_SHARED(T, name) extern __shared__ T name[]
+#endif
 
 #define ENTRY(entry, kernel)                                                                       \
     extern "C" __global__ void __launch_bounds__(THREADS)                                          \
@@ -118,6 +122,18 @@ __device__ inline Strided each_of_block(Index n) { return {blockIdx.x, n, gridDi
 __device__ inline Strided each_in_block(Index n) { return {threadIdx.x, n, THREADS}; }
 // The elements of 0..n that are this thread's, one of its warp's lanes.
 __device__ inline Strided each_in_warp(Index n) { return {threadIdx.x % 32, n, 32}; }
+
+// Quotient and rest of numbers that are not negative; much faster where they fit 32 bits.
+struct Divided {
+    Index quotient, rest;
+};
+__device__ inline Divided divide(Index number, Index by) {
+    if (uint64_t(number | by) >> 32 == 0) {
+        uint32_t quotient = uint32_t(number) / uint32_t(by);
+        return {quotient, uint32_t(number) - quotient * uint32_t(by)};
+    }
+    return {number / by, number % by};
+}
 
 // ------------------------------------------------------------------------------------ reductions
 

@@ -42,6 +42,7 @@ impl Gpu for CudaDevice {
             *slot = match argument {
                 Argument::Input(tensor) | Argument::InOut(tensor) => address(self, call, tensor)?,
                 Argument::Output(..) => new.next().map_or(Ok(0), |t| address(self, call, t))?,
+                Argument::Missing(_) => 0,
                 Argument::Size(size) => *size as u64,
                 Argument::U32(number) => u64::from(*number),
                 Argument::U64(number) => *number,

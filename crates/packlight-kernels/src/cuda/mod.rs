@@ -6,7 +6,21 @@
 //! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
 //! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
 
+pub mod batched_matmul;
+pub mod conv2d;
+pub mod dropout;
+pub mod finite;
+pub mod fixed_range;
+pub mod fp8;
+pub mod gelu;
+pub mod linear;
+pub mod quantise;
 pub mod relu;
+pub mod relu6;
+pub mod sigmoid;
+pub mod sign;
+pub mod silu;
+pub mod softmax;
 
 mod call;
 #[cfg(feature = "cuda")]
