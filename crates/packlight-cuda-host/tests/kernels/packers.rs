@@ -14,8 +14,10 @@ fn signs_have_the_bytes_of_the_cpu() {
     for (dtype, n) in cases(&[0, 1, 33, 1003]) {
         let x = sample(n, "x", dtype);
         let signs = sign::pack(&wide(&x)).unwrap();
-        prove(&[signs.clone()], Tolerance::Bytes, |gpu| Ok(vec![cuda::sign::pack(gpu, &x)?]))
-            .unwrap();
+        prove(std::slice::from_ref(&signs), Tolerance::Bytes, |gpu| {
+            Ok(vec![cuda::sign::pack(gpu, &x)?])
+        })
+        .unwrap();
         let back = sign::unpack(&signs, 0.3, x.shape(), DType::F32).unwrap();
         let sum = sign::add(&wide(&x), 0.3).unwrap();
         prove(&results(&[&back, &sum], dtype), Tolerance::Bytes, |gpu| {

@@ -60,7 +60,7 @@ fn batched_products_are_those_of_the_cpu() {
         (Matrices::plain(&a), Matrices::transposed(&bt)),
         (Matrices::transposed(&at), Matrices::transposed(&bt)),
     ] {
-        prove(&[expected.clone()], CLOSE, |gpu| {
+        prove(std::slice::from_ref(&expected), CLOSE, |gpu| {
             Ok(vec![cuda::batched_matmul::products(gpu, left, right, &[2, 3, 4, 6])?])
         })
         .unwrap();
