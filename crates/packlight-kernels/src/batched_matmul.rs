@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::matmul::{Matrix, multiply};
 use crate::par_vec::build;
 use crate::tensor_io::{by_dtype, read};
@@ -13,8 +14,8 @@ const KERNEL: &str = "matmul";
 /// A tensor (..., rows, columns) of matrices, as it is or transposed.
 #[derive(Debug, Clone, Copy)]
 pub struct Matrices<'a> {
-    tensor: &'a Tensor,
-    transposed: bool,
+    pub(crate) tensor: &'a Tensor,
+    pub(crate) transposed: bool,
 }
 
 impl<'a> Matrices<'a> {
@@ -70,6 +71,7 @@ pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
     if is_blank(left.tensor) {
         return blank(shape, left.tensor.dtype());
     }
+    on_cuda!(left.tensor => batched_matmul::products(left, right, &shape));
     let device = left.tensor.device();
     let (of_left, of_right) = (left.tensor, right.tensor);
     by_dtype!(KERNEL, of_left, T => {

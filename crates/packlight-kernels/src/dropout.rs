@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::rng::Key;
 use crate::tensor_io::{by_dtype, read};
@@ -26,6 +27,7 @@ pub fn apply(input: &Tensor, probability: f64, key: Key) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => dropout::apply(input, mask.threshold, mask.scale as f32, key));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);

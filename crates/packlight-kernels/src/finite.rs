@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::cuda::on_cuda;
 use crate::tensor_io::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
@@ -12,6 +13,7 @@ const KERNEL: &str = "finite";
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn is_finite(tensor: &Tensor) -> Result<bool> {
+    on_cuda!(tensor => finite::is_finite(tensor));
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);
         match check_finite(KERNEL, tensor) {

@@ -17,6 +17,7 @@ use candle_core::{Device, Tensor};
 use num_traits::{Float, One, Zero};
 
 use crate::bit_pack::{self, RUN};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::build;
 use crate::simd_dispatch::on_widest_vectors;
@@ -31,9 +32,9 @@ const RANGE: f64 = 6.0;
 /// How the values of a norm with this weight and bias are coded.
 #[derive(Debug)]
 pub struct FixedRange {
-    weight: Tensor,
-    bias: Tensor,
-    bits: u8,
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
+    pub(crate) bits: u8,
 }
 
 /// The codes of a channel and the values that they represent.
@@ -85,6 +86,7 @@ impl FixedRange {
     /// Returns an error if the channels do not fit, a value, weight or bias is not finite, or the
     /// type or device is not supported.
     pub fn pack(&self, normalised: &Tensor) -> Result<Tensor> {
+        on_cuda!(normalised => fixed_range::pack(self, normalised));
         let (sample, plane) = self.sizes(normalised.dims())?;
         let bytes = Self::bytes(self.bits, normalised.dims());
         let device = normalised.device();
@@ -106,6 +108,7 @@ impl FixedRange {
     /// # Errors
     /// Returns an error if the sizes do not fit, or the type or device is not supported.
     pub fn normalised(&self, codes: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        on_cuda!(codes => fixed_range::restore(self, codes, shape, false));
         by_dtype!(KERNEL, self.weight, T => {
             let mut channels = self.channels::<T>()?;
             for channel in &mut channels {
@@ -122,6 +125,7 @@ impl FixedRange {
     /// # Errors
     /// Returns an error if the sizes do not fit, or the type or device is not supported.
     pub fn output(&self, codes: &Tensor, shape: &[usize]) -> Result<Tensor> {
+        on_cuda!(codes => fixed_range::restore(self, codes, shape, true));
         by_dtype!(KERNEL, self.weight, T => {
             self.restore(codes, shape, &self.channels::<T>()?)
         })
@@ -134,12 +138,7 @@ impl FixedRange {
         channels: &[Channel<T>],
     ) -> Result<Tensor> {
         let (sample, plane) = self.sizes(shape)?;
-        if codes.elem_count() != Self::bytes(self.bits, shape) {
-            return Err(Error::shape(
-                KERNEL,
-                format!("{} bytes of codes do not make {shape:?}", codes.elem_count()),
-            ));
-        }
+        self.check_codes(codes, shape)?;
         read!(KERNEL; codes: u8);
         let own = bit_pack::bytes(sample, self.bits);
         let output = build(shape.iter().product(), sample, |number, values: &mut [T]| {
@@ -158,8 +157,16 @@ impl FixedRange {
         Ok(pairs.map(|(&weight, &bias)| Channel::new(weight, bias, *bits)).collect())
     }
 
+    pub(crate) fn check_codes(&self, codes: &Tensor, shape: &[usize]) -> Result<()> {
+        if codes.elem_count() == Self::bytes(self.bits, shape) {
+            return Ok(());
+        }
+        let reason = format!("{} bytes of codes do not make {shape:?}", codes.elem_count());
+        Err(Error::shape(KERNEL, reason))
+    }
+
     /// Elements of a sample and of a plane.
-    fn sizes(&self, shape: &[usize]) -> Result<(usize, usize)> {
+    pub(crate) fn sizes(&self, shape: &[usize]) -> Result<(usize, usize)> {
         let channels = self.weight.elem_count();
         match shape {
             &[_, found, ref plane @ ..] if found == channels => {

@@ -7,6 +7,7 @@
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{LARGEST_PIECE, build};
 use crate::simd_dispatch::on_widest_vectors;
@@ -28,6 +29,7 @@ const NAN: u8 = 0x7f;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn pack(input: &Tensor) -> Result<(Tensor, f32)> {
+    on_cuda!(input => fp8::pack(input));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -37,7 +39,7 @@ pub fn pack(input: &Tensor) -> Result<(Tensor, f32)> {
             greatest[0]
         });
         let greatest = greatest.reduce(|| 0.0, f32::max);
-        let scale = if greatest > 0.0 { (greatest / GREATEST).max(f32::MIN_POSITIVE) } else { 1.0 };
+        let scale = scale_of(greatest);
         let codes = build(input.len(), PIECE, |piece, codes| {
             encode(&input[piece * PIECE..][..codes.len()], scale, codes);
         });
@@ -50,11 +52,17 @@ pub fn pack(input: &Tensor) -> Result<(Tensor, f32)> {
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn unpack(codes: &Tensor, scale: f32, dtype: DType) -> Result<Tensor> {
+    on_cuda!(codes => fp8::unpack(codes, scale, dtype));
     match dtype {
         DType::F32 => restore::<f32>(codes, scale),
         DType::F64 => restore::<f64>(codes, scale),
         found => Err(Error::DType { kernel: KERNEL, found }),
     }
+}
+
+/// The scale at which this magnitude becomes the largest number.
+pub(crate) fn scale_of(greatest: f32) -> f32 {
+    if greatest > 0.0 { (greatest / GREATEST).max(f32::MIN_POSITIVE) } else { 1.0 }
 }
 
 fn restore<T: Element>(codes: &Tensor, scale: f32) -> Result<Tensor> {

@@ -21,6 +21,7 @@ pub mod block_sparse;
 pub mod channel_affine;
 pub mod conv2d;
 pub mod cross_entropy;
+pub mod cuda;
 pub mod dither;
 pub mod division;
 pub mod dropout;

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::par_vec::build;
@@ -29,6 +30,7 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     if is_blank(input) {
         return blank(shape, input.dtype());
     }
+    on_cuda!(input => linear::forward(input, weight, bias, &shape));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T);
@@ -60,6 +62,7 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
 pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let (m, n) = weight.dims2()?;
     let shape = replace_last(grad, m, n, "output gradient")?;
+    on_cuda!(grad => linear::input_grad(grad, weight, &shape));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, weight: T);
@@ -89,6 +92,7 @@ pub fn weight_grad(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
             ),
         ));
     }
+    on_cuda!(input => linear::weight_grad(input, grad, (n, m)));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, grad: T);
@@ -123,6 +127,7 @@ pub fn weight_grad_from_pooled(
 /// Returns an error if `grad` is a scalar, or the type or device is not supported.
 pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
     let (_, m) = as_matrix(grad)?;
+    on_cuda!(grad => linear::bias_grad(grad, m));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);

@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
@@ -25,6 +26,7 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
         let mask = blank(input.elem_count().div_ceil(8), DType::U8)?;
         return Ok((blank(input.shape(), input.dtype())?, mask));
     }
+    on_cuda!(input => relu::forward(input));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -46,6 +48,7 @@ pub fn forward_only(input: &Tensor) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => relu::forward_only(input));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -71,6 +74,7 @@ pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
             ),
         ));
     }
+    on_cuda!(grad => relu::backward(grad, mask));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, mask: u8);

@@ -47,6 +47,11 @@ impl Key {
         Self { step, ..self }
     }
 
+    /// The key and the step as two words, from which the device's generator starts.
+    pub fn words(self) -> [u64; 2] {
+        [self.key, self.step]
+    }
+
     /// The stream from its beginning.
     pub fn stream(self) -> Stream {
         self.stream_at(0)

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, LARGEST_PIECE as PIECE, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -19,6 +20,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => sigmoid::forward(input));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -38,6 +40,7 @@ pub fn backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
             format!("output {:?} and gradient {:?} differ", output.dims(), grad.dims()),
         ));
     }
+    on_cuda!(grad => sigmoid::backward(output, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; output: T, grad: T);

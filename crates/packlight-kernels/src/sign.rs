@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Shape, Tensor};
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, check_finite, read};
 use crate::{Error, Result};
@@ -17,6 +18,7 @@ const PIECE: usize = 4096;
 /// # Errors
 /// Returns an error if an element is not finite, or the type or device is not supported.
 pub fn pack(input: &Tensor) -> Result<Tensor> {
+    on_cuda!(input => sign::pack(input));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -43,6 +45,7 @@ pub fn unpack(signs: &Tensor, magnitude: f64, shape: &Shape, dtype: DType) -> Re
         let reason = format!("{} bytes of signs for {count} elements", signs.elem_count());
         return Err(Error::shape(KERNEL, reason));
     }
+    on_cuda!(signs => sign::unpack(signs, magnitude, shape, dtype));
     let like = Tensor::zeros(0, dtype, &Device::Cpu)?;
     let device = signs.device();
     by_dtype!(KERNEL, like, T => {
@@ -65,6 +68,7 @@ pub fn unpack(signs: &Tensor, magnitude: f64, shape: &Shape, dtype: DType) -> Re
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn add(input: &Tensor, magnitude: f64) -> Result<Tensor> {
+    on_cuda!(input => sign::add(input, magnitude));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);

@@ -5,6 +5,7 @@ use num_traits::{Float, Zero};
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::sum::{sum, sum_of};
 use crate::tensor_io::{by_dtype, read};
@@ -57,6 +58,7 @@ pub fn forward(scores: &Tensor, visible: &Visible) -> Result<Tensor> {
     if is_blank(scores) {
         return blank(scores.shape(), scores.dtype());
     }
+    on_cuda!(scores => softmax::forward(scores, visible));
     let (device, shape) = (scores.device(), scores.dims());
     let n = shape[shape.len() - 1].max(1);
     by_dtype!(KERNEL, scores, T => {
@@ -85,6 +87,7 @@ pub fn backward(probabilities: &Tensor, grad: &Tensor) -> Result<Tensor> {
             format!("output {:?} and gradient {:?} differ", probabilities.dims(), grad.dims()),
         ));
     }
+    on_cuda!(grad => softmax::backward(probabilities, grad));
     let (device, shape) = (grad.device(), grad.dims());
     let n = shape[shape.len() - 1].max(1);
     by_dtype!(KERNEL, grad, T => {

@@ -12,8 +12,9 @@ use std::process::Command;
 type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
 /// The crates from the ground up: each depends only on those before it.
-const CRATES: [&str; 13] = [
+const CRATES: [&str; 14] = [
     "packlight-kernels",
+    "packlight-cuda-host",
     "packlight-spec",
     "packlight-record",
     "packlight-allocation",

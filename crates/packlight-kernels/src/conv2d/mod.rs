@@ -30,11 +30,12 @@ use candle_core::Tensor;
 
 use crate::Result;
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
 pub use problem::Conv2dGeometry;
-use problem::Problem;
+pub(crate) use problem::Problem;
 
 const KERNEL: &str = "conv2d";
 
@@ -49,15 +50,18 @@ pub fn forward(
     geometry: &Conv2dGeometry,
 ) -> Result<Tensor> {
     let problem = Problem::new(input.dims(), weight.dims(), geometry)?;
+    if let Some(bias) = bias {
+        problem.check_bias(bias.dims())?;
+    }
     if is_blank(input) {
         return blank(problem.output_shape(), input.dtype());
     }
+    on_cuda!(input => conv2d::forward(input, weight, bias, geometry));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T);
         let output = match bias {
             Some(bias) => {
-                problem.check_bias(bias.dims())?;
                 read!(KERNEL; bias: T);
                 tap_sum::forward(&problem, input, weight, Some(bias))
             }
@@ -79,6 +83,7 @@ pub fn input_grad(
 ) -> Result<Tensor> {
     let problem = Problem::new(input_shape, weight.dims(), geometry)?;
     problem.check_grad(grad.dims())?;
+    on_cuda!(grad => conv2d::input_grad(grad, weight, input_shape, geometry));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, weight: T);
@@ -98,6 +103,7 @@ pub fn weight_grad(
 ) -> Result<Tensor> {
     let problem = Problem::new(input.dims(), weight_shape, geometry)?;
     problem.check_grad(grad.dims())?;
+    on_cuda!(input => conv2d::weight_grad(input, grad, weight_shape, geometry));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, grad: T);
@@ -125,6 +131,11 @@ pub fn weight_grad_from_pooled(
     let problem = Problem::new(input_shape, weight_shape, geometry)?;
     problem.check_grad(grad.dims())?;
     problem.check_pooled(pooled.dims(), block)?;
+    #[cfg(feature = "cuda")]
+    if grad.device().is_cuda() {
+        let unpooled = crate::block_pool::unpool(pooled, block, (problem.height, problem.width))?;
+        return weight_grad(&unpooled, grad, weight_shape, geometry);
+    }
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; pooled: T, grad: T);
@@ -139,6 +150,7 @@ pub fn weight_grad_from_pooled(
 /// Returns an error if `grad` has another rank, or the type or device is not supported.
 pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
     let (samples, channels, height, width) = grad.dims4()?;
+    on_cuda!(grad => conv2d::bias_grad(grad));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);

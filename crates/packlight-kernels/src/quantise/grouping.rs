@@ -54,16 +54,16 @@ impl Grouping<'_> {
 
 /// A grouping of a tensor of known size.
 pub(crate) struct Layout<'a> {
-    bits: Bits<'a>,
-    row: usize,
-    group: usize,
+    pub(crate) bits: Bits<'a>,
+    pub(crate) row: usize,
+    pub(crate) group: usize,
     pub(crate) groups_per_row: usize,
     rows: usize,
     /// Bytes of all codes.
     pub(crate) bytes: usize,
     /// For each row where its codes begin; empty where all rows take `row_bytes`.
-    starts: Vec<usize>,
-    row_bytes: usize,
+    pub(crate) starts: Vec<usize>,
+    pub(crate) row_bytes: usize,
 }
 
 impl<'a> Layout<'a> {
@@ -126,9 +126,14 @@ impl<'a> Layout<'a> {
         self.rows * self.groups_per_row
     }
 
+    /// How many groups a task has.
+    pub(crate) fn groups_per_piece(&self) -> usize {
+        (PIECE / self.group).max(1)
+    }
+
     /// The groups of each task.
     pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
-        let size = (PIECE / self.group).max(1);
+        let size = self.groups_per_piece();
         let starts = (0..self.groups()).step_by(size);
         starts.map(|start| start..(start + size).min(self.groups())).collect()
     }

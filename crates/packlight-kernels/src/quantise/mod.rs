@@ -22,6 +22,7 @@ pub(crate) use affine::{Affine, extremes_in};
 pub(crate) use grouping::Layout;
 
 use crate::bit_pack;
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::noise::Noise;
 use crate::par_vec::{build_parts, split};
@@ -44,6 +45,7 @@ pub fn pack(
     grouping: &Grouping<'_>,
     rounding: Rounding,
 ) -> Result<(Tensor, Tensor)> {
+    on_cuda!(input => quantise::pack(input, grouping, rounding));
     let layout = Layout::new(input.elem_count(), grouping)?;
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
@@ -77,6 +79,7 @@ pub fn pack_within(
     grouping: &Grouping<'_>,
     rounding: Rounding,
 ) -> Result<Tensor> {
+    on_cuda!(input => quantise::pack_within(input, ranges, grouping, rounding));
     let layout = Layout::new(input.elem_count(), grouping)?;
     layout.check_ranges(ranges, layout.groups_per_row)?;
     let device = input.device();
@@ -105,6 +108,22 @@ pub fn unpack(
     shape: &[usize],
     dtype: DType,
 ) -> Result<Tensor> {
+    on_cuda!(codes => quantise::unpack(codes, ranges, grouping, shape, dtype));
+    let (layout, wide, shared) = packed(codes, ranges, grouping, shape)?;
+    match dtype {
+        DType::F32 => restore::<f32>(codes, &wide, &layout, shape, shared),
+        DType::F64 => restore::<f64>(codes, &wide, &layout, shape, shared),
+        found => Err(Error::DType { kernel: KERNEL, found }),
+    }
+}
+
+/// The layout of packed values, their ranges in f32, and whether these are those of the groups of a row.
+pub(crate) fn packed<'a>(
+    codes: &Tensor,
+    ranges: &Tensor,
+    grouping: &Grouping<'a>,
+    shape: &[usize],
+) -> Result<(Layout<'a>, Tensor, bool)> {
     let layout = Layout::new(shape.iter().product(), grouping)?;
     if codes.elem_count() != layout.bytes {
         return Err(Error::shape(
@@ -114,12 +133,7 @@ pub fn unpack(
     }
     let shared = ranges.dtype() == DType::F32;
     layout.check_ranges(ranges, if shared { layout.groups_per_row } else { layout.groups() })?;
-    let wide = ranges.to_dtype(DType::F32)?;
-    match dtype {
-        DType::F32 => restore::<f32>(codes, &wide, &layout, shape, shared),
-        DType::F64 => restore::<f64>(codes, &wide, &layout, shape, shared),
-        found => Err(Error::DType { kernel: KERNEL, found }),
-    }
+    Ok((layout, ranges.to_dtype(DType::F32)?, shared))
 }
 
 fn restore<T: Element>(
@@ -146,6 +160,7 @@ fn restore<T: Element>(
 /// Returns an error if the grouping does not fit the tensor, or the type or device is not
 /// supported.
 pub fn extremes(input: &Tensor, row: usize, group: usize) -> Result<Tensor> {
+    on_cuda!(input => quantise::extremes(input, row, group));
     let layout = Layout::new(input.elem_count(), &Grouping { row, group, bits: Bits::All(1) })?;
     let device = input.device();
     by_dtype!(KERNEL, input, T => {

@@ -1,0 +1,42 @@
+//! Every CUDA kernel against the CPU's, through the gates of `prove`.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod activations;
+mod dropout;
+mod gates;
+mod packers;
+mod products;
+mod ptxas;
+mod relu;
+mod softmax;
+
+use candle_core::{DType, Device, Tensor};
+use packlight_kernels::rng::{Key, Purpose};
+
+/// Normal random numbers, determined by the name.
+fn sample(shape: impl Into<candle_core::Shape>, name: &str, dtype: DType) -> Tensor {
+    let shape = shape.into();
+    let mut stream = Key::new(5, Purpose::Sample).layer(name).stream();
+    let values: Vec<f32> = (0..shape.elem_count()).map(|_| stream.normal() as f32).collect();
+    Tensor::from_vec(values, shape, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+}
+
+/// The same numbers in f32, in which the CPU's kernels compute.
+fn wide(tensor: &Tensor) -> Tensor {
+    tensor.to_dtype(DType::F32).unwrap()
+}
+
+/// Results of the CPU in the type of the kernel's: f32 becomes `dtype`, rounded once.
+fn results(results: &[&Tensor], dtype: DType) -> Vec<Tensor> {
+    let narrow = |t: &&Tensor| match t.dtype() {
+        DType::F32 => t.to_dtype(dtype).unwrap(),
+        _ => (*t).clone(),
+    };
+    results.iter().map(narrow).collect()
+}
+
+/// The types of the kernels, and sizes at which they must work.
+fn cases(sizes: &[usize]) -> impl Iterator<Item = (DType, usize)> {
+    sizes.iter().flat_map(|&size| [(DType::F32, size), (DType::BF16, size)])
+}

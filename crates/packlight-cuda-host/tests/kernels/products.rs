@@ -1,0 +1,108 @@
+//! Fully connected layers, batched products and convolutions. The products themselves are candle's, here
+//! on the CPU; what is ours are the columns, the images and the sums.
+
+use candle_core::{DType, Tensor};
+use packlight_cuda_host::{Tolerance, prove};
+use packlight_kernels::batched_matmul::{Matrices, products};
+use packlight_kernels::conv2d::{self, Conv2dGeometry};
+use packlight_kernels::{cuda, linear};
+
+use crate::{results, sample, wide};
+
+/// Products are summed in another order.
+const CLOSE: Tolerance = Tolerance::OfLargest(2e-6);
+
+#[test]
+fn fully_connected_layers_are_those_of_the_cpu() {
+    for leading in [vec![1], vec![3, 70], vec![0]] {
+        let shape = |last: usize| [leading.as_slice(), &[last]].concat();
+        let (x, g) = (sample(shape(7), "x", DType::F32), sample(shape(5), "g", DType::F32));
+        let (w, b) = (sample((5, 7), "w", DType::F32), sample(5, "b", DType::F32));
+        let expected = [
+            linear::forward(&x, &w, Some(&b)).unwrap(),
+            linear::forward(&x, &w, None).unwrap(),
+            linear::input_grad(&g, &w).unwrap(),
+            linear::weight_grad(&x, &g).unwrap(),
+            linear::bias_grad(&g).unwrap(),
+        ];
+        prove(&expected, CLOSE, |gpu| {
+            Ok(vec![
+                cuda::linear::forward(gpu, &x, &w, Some(&b), &shape(5))?,
+                cuda::linear::forward(gpu, &x, &w, None, &shape(5))?,
+                cuda::linear::input_grad(gpu, &g, &w, &shape(7))?,
+                cuda::linear::weight_grad(gpu, &x, &g, (7, 5))?,
+                cuda::linear::bias_grad(gpu, &g, 5)?,
+            ])
+        })
+        .unwrap();
+    }
+}
+
+#[test]
+fn sums_of_columns_in_bf16_are_rounded_once() {
+    let g = sample((300, 33), "g", DType::BF16);
+    let expected = linear::bias_grad(&wide(&g)).unwrap();
+    prove(&results(&[&expected], DType::BF16), Tolerance::Bytes, |gpu| {
+        Ok(vec![cuda::linear::bias_grad(gpu, &g, 33)?])
+    })
+    .unwrap();
+}
+
+#[test]
+fn batched_products_are_those_of_the_cpu() {
+    let (a, b) = (sample((2, 3, 4, 5), "a", DType::F32), sample((2, 3, 5, 6), "b", DType::F32));
+    let turned = |x: &Tensor| x.transpose(2, 3).unwrap().contiguous().unwrap();
+    let (at, bt) = (turned(&a), turned(&b));
+    let expected = products(Matrices::plain(&a), Matrices::plain(&b)).unwrap();
+    for (left, right) in [
+        (Matrices::plain(&a), Matrices::plain(&b)),
+        (Matrices::transposed(&at), Matrices::plain(&b)),
+        (Matrices::plain(&a), Matrices::transposed(&bt)),
+        (Matrices::transposed(&at), Matrices::transposed(&bt)),
+    ] {
+        prove(std::slice::from_ref(&expected), CLOSE, |gpu| {
+            Ok(vec![cuda::batched_matmul::products(gpu, left, right, &[2, 3, 4, 6])?])
+        })
+        .unwrap();
+    }
+}
+
+/// A convolution and its gradients through the gates.
+fn convolution(input: [usize; 4], weight: [usize; 4], geometry: &Conv2dGeometry) {
+    let (x, w) = (sample(&input, "x", DType::F32), sample(&weight, "w", DType::F32));
+    let b = sample(weight[0], "b", DType::F32);
+    let y = conv2d::forward(&x, &w, Some(&b), geometry).unwrap();
+    let g = sample(y.shape(), "g", DType::F32);
+    let expected = [
+        y,
+        conv2d::forward(&x, &w, None, geometry).unwrap(),
+        conv2d::input_grad(&g, &w, &input, geometry).unwrap(),
+        conv2d::weight_grad(&x, &g, &weight, geometry).unwrap(),
+        conv2d::bias_grad(&g).unwrap(),
+    ];
+    prove(&expected, CLOSE, |gpu| {
+        Ok(vec![
+            cuda::conv2d::forward(gpu, &x, &w, Some(&b), geometry)?,
+            cuda::conv2d::forward(gpu, &x, &w, None, geometry)?,
+            cuda::conv2d::input_grad(gpu, &g, &w, &input, geometry)?,
+            cuda::conv2d::weight_grad(gpu, &x, &g, &weight, geometry)?,
+            cuda::conv2d::bias_grad(gpu, &g)?,
+        ])
+    })
+    .unwrap_or_else(|error| panic!("{input:?} {weight:?} {geometry:?}: {error}"));
+}
+
+#[test]
+fn convolutions_of_every_geometry_are_those_of_the_cpu() {
+    let geometry = Conv2dGeometry::default();
+    convolution([1, 1, 1, 1], [1, 1, 1, 1], &geometry);
+    convolution([3, 4, 7, 6], [5, 4, 1, 1], &geometry);
+    convolution([2, 3, 9, 8], [4, 3, 3, 3], &Conv2dGeometry { padding: (1, 1), ..geometry });
+    let strided = Conv2dGeometry { stride: (2, 2), padding: (3, 3), ..geometry };
+    convolution([2, 3, 11, 12], [4, 3, 7, 7], &strided);
+    // Nothing the same in both directions, and pixels that no tap reads.
+    let odd = Conv2dGeometry { stride: (3, 2), padding: (0, 2), dilation: (2, 1), groups: 2 };
+    convolution([3, 4, 12, 9], [6, 2, 3, 2], &odd);
+    let depthwise = Conv2dGeometry { stride: (2, 2), padding: (2, 2), groups: 5, ..geometry };
+    convolution([2, 5, 9, 10], [5, 1, 5, 5], &depthwise);
+}

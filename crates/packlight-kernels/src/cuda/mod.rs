@@ -1,0 +1,44 @@
+//! The kernels on CUDA devices. Not run on a GPU so far: the tests run them on the CPU, through the
+//! host shim of `packlight-cuda-host`.
+//!
+//! A kernel has two files here. `NAME.cu` is CUDA C++. `NAME.rs` is the *twin* of `src/NAME.rs`: it
+//! says with which blocks and arguments the kernels of `NAME.cu` are called ([`Call`]), as plain data,
+//! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
+//! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
+
+pub mod batched_matmul;
+pub mod conv2d;
+pub mod dropout;
+pub mod finite;
+pub mod fixed_range;
+pub mod fp8;
+pub mod gelu;
+pub mod linear;
+pub mod quantise;
+pub mod relu;
+pub mod relu6;
+pub mod sigmoid;
+pub mod sign;
+pub mod silu;
+pub mod softmax;
+
+mod call;
+#[cfg(feature = "cuda")]
+mod device;
+mod launch;
+
+pub use call::{Argument, Call, Gpu};
+pub use launch::{Launch, THREADS};
+
+/// Returns what the twin computes if the tensor is on a CUDA device:
+/// `on_cuda!(input => relu::forward(input))`.
+macro_rules! on_cuda {
+    ($tensor:expr => $module:ident::$function:ident($($argument:expr),* $(,)?)) => {
+        #[cfg(feature = "cuda")]
+        if let candle_core::Device::Cuda(gpu) = $tensor.device() {
+            return $crate::cuda::$module::$function(gpu, $($argument),*);
+        }
+    };
+}
+
+pub(crate) use on_cuda;

@@ -1,0 +1,35 @@
+//! [`relu6`](crate::relu6) on a CUDA device.
+
+use candle_core::{DType, Tensor};
+
+use super::{Call, Gpu, Launch};
+use crate::Result;
+
+/// `relu6::forward`.
+///
+/// # Errors
+/// Returns an error if the type is not supported or the device fails.
+pub fn forward(gpu: &dyn Gpu, input: &Tensor) -> Result<(Tensor, Tensor)> {
+    let count = input.elem_count();
+    let [output, mask] = Call::typed("relu6_forward", input.dtype(), Launch::elements(count))?
+        .input(input)
+        .output(input.shape())
+        .output_of(DType::U8, count.div_ceil(8))
+        .size(count)
+        .run(gpu)?;
+    Ok((output, mask))
+}
+
+/// `relu6::forward_only`.
+///
+/// # Errors
+/// Returns an error if the type is not supported or the device fails.
+pub fn forward_only(gpu: &dyn Gpu, input: &Tensor) -> Result<Tensor> {
+    let count = input.elem_count();
+    let [output] = Call::typed("relu6_forward_only", input.dtype(), Launch::elements(count))?
+        .input(input)
+        .output(input.shape())
+        .size(count)
+        .run(gpu)?;
+    Ok(output)
+}

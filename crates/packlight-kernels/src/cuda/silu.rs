@@ -1,0 +1,35 @@
+//! [`silu`](crate::silu) on a CUDA device.
+
+use candle_core::Tensor;
+
+use super::{Call, Gpu, Launch};
+use crate::Result;
+
+/// `silu::forward`.
+///
+/// # Errors
+/// Returns an error if the type is not supported or the device fails.
+pub fn forward(gpu: &dyn Gpu, input: &Tensor) -> Result<Tensor> {
+    let count = input.elem_count();
+    let [output] = Call::typed("silu_forward", input.dtype(), Launch::elements(count))?
+        .input(input)
+        .output(input.shape())
+        .size(count)
+        .run(gpu)?;
+    Ok(output)
+}
+
+/// `silu::backward`.
+///
+/// # Errors
+/// Returns an error if the type is not supported or the device fails.
+pub fn backward(gpu: &dyn Gpu, input: &Tensor, grad: &Tensor) -> Result<Tensor> {
+    let count = grad.elem_count();
+    let [result] = Call::typed("silu_backward", grad.dtype(), Launch::elements(count))?
+        .input(input)
+        .input(grad)
+        .output(grad.shape())
+        .size(count)
+        .run(gpu)?;
+    Ok(result)
+}
