@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod batch_norm;
 mod gates;
+mod layer_norm;
 mod ptxas;
 mod relu;
 
 use candle_core::{DType, Device, Tensor};
+use packlight_cuda_host::Tolerance;
 use packlight_kernels::rng::{Key, Purpose};
 
 /// Normal random numbers, determined by the name.
@@ -34,4 +37,10 @@ fn results(results: &[&Tensor], dtype: DType) -> Vec<Tensor> {
 /// The types of the kernels, and sizes at which they must work.
 fn cases(sizes: &[usize]) -> impl Iterator<Item = (DType, usize)> {
     sizes.iter().flat_map(|&size| [(DType::F32, size), (DType::BF16, size)])
+}
+
+/// The tolerance of sums that the CPU takes in another order: a few roundings of f32, or one of bf16, of the
+/// largest.
+fn close(dtype: DType) -> Tolerance {
+    Tolerance::OfLargest(if dtype == DType::BF16 { 1.0 / 256.0 } else { 1e-6 })
 }

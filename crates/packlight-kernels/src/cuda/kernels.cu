@@ -2,4 +2,6 @@
 // of `packlight-cuda-host` for the tests.
 #include "common.cuh"
 
+#include "batch_norm.cu"
+#include "layer_norm.cu"
 #include "relu.cu"

@@ -6,6 +6,8 @@
 //! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
 //! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
 
+pub mod batch_norm;
+pub mod layer_norm;
 pub mod relu;
 
 mod call;
