@@ -5,6 +5,7 @@
 mod batch_norm;
 mod gates;
 mod layer_norm;
+mod pooling;
 mod ptxas;
 mod relu;
 

@@ -6,8 +6,11 @@
 //! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
 //! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
 
+pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod block_pool;
 pub mod layer_norm;
+pub mod max_pool2d;
 pub mod relu;
 
 mod call;
