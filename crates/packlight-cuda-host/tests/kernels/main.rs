@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod batch_norm;
+mod elementwise;
 mod gates;
 mod layer_norm;
 mod pooling;

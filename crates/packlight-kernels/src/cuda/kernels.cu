@@ -2,9 +2,15 @@
 // of `packlight-cuda-host` for the tests.
 #include "common.cuh"
 
+#include "accumulate.cu"
+#include "argmax.cu"
 #include "avg_pool2d.cu"
 #include "batch_norm.cu"
 #include "block_pool.cu"
+#include "channel_affine.cu"
 #include "layer_norm.cu"
 #include "max_pool2d.cu"
+#include "mean_axis.cu"
+#include "plane_scale.cu"
 #include "relu.cu"
+#include "square.cu"

@@ -6,12 +6,18 @@
 //! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
 //! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
 
+pub mod accumulate;
+pub mod argmax;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod block_pool;
+pub mod channel_affine;
 pub mod layer_norm;
 pub mod max_pool2d;
+pub mod mean_axis;
+pub mod plane_scale;
 pub mod relu;
+pub mod square;
 
 mod call;
 #[cfg(feature = "cuda")]
