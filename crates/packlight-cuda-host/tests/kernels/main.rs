@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod batch_norm;
+mod cross_entropy;
 mod elementwise;
 mod gates;
 mod layer_norm;

@@ -1,6 +1,7 @@
 // All kernels, one file each. This file alone is compiled: to PTX for the device, and by the host shim
 // of `packlight-cuda-host` for the tests.
 #include "common.cuh"
+#include "exponential.cuh"
 
 #include "accumulate.cu"
 #include "argmax.cu"
@@ -8,6 +9,7 @@
 #include "batch_norm.cu"
 #include "block_pool.cu"
 #include "channel_affine.cu"
+#include "cross_entropy.cu"
 #include "layer_norm.cu"
 #include "max_pool2d.cu"
 #include "mean_axis.cu"

@@ -12,6 +12,7 @@ pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod block_pool;
 pub mod channel_affine;
+pub mod cross_entropy;
 pub mod layer_norm;
 pub mod max_pool2d;
 pub mod mean_axis;
