@@ -7,6 +7,7 @@ mod cross_entropy;
 mod elementwise;
 mod gates;
 mod layer_norm;
+mod optimizer;
 mod pooling;
 mod ptxas;
 mod relu;

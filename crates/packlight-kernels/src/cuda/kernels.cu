@@ -13,6 +13,7 @@
 #include "layer_norm.cu"
 #include "max_pool2d.cu"
 #include "mean_axis.cu"
+#include "optimizer.cu"
 #include "plane_scale.cu"
 #include "relu.cu"
 #include "square.cu"

@@ -16,6 +16,7 @@ pub mod cross_entropy;
 pub mod layer_norm;
 pub mod max_pool2d;
 pub mod mean_axis;
+pub mod optimizer;
 pub mod plane_scale;
 pub mod relu;
 pub mod square;
