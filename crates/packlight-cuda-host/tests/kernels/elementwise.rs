@@ -95,7 +95,7 @@ fn indices_of_the_largest_are_those_of_the_cpu() {
     let rows = [sample((3, 7, 70), "x", DType::F32), sample((9, 1), "x", DType::BF16), odd];
     for rows in rows {
         let expected = argmax::argmax(&wide(&rows)).unwrap();
-        prove(&[expected.clone()], Tolerance::Bytes, |gpu| {
+        prove(std::slice::from_ref(&expected), Tolerance::Bytes, |gpu| {
             Ok(vec![cuda::argmax::argmax(gpu, &rows, expected.dims())?])
         })
         .unwrap();

@@ -19,7 +19,7 @@ fn call(name: &'static str, count: usize) -> Call {
 /// What a gate says about a kernel that should not pass; the message holds this.
 fn assert_found(says: &str, expected: &Tensor, kernel: impl Fn(&dyn Gpu) -> Result<Vec<Tensor>>) {
     if here() {
-        let error = prove(&[expected.clone()], Tolerance::Bytes, kernel).unwrap_err();
+        let error = prove(std::slice::from_ref(expected), Tolerance::Bytes, kernel).unwrap_err();
         assert!(error.contains(says), "{error}");
     }
 }
@@ -43,10 +43,10 @@ fn results_that_are_not_the_cpus_are_found() {
         Ok(vec![wide])
     };
     if here() {
-        prove(&[other.clone()], Tolerance::Relative(0.01), halves).unwrap();
-        prove(&[other.clone()], Tolerance::OfLargest(0.01), halves).unwrap();
+        prove(std::slice::from_ref(&other), Tolerance::Relative(0.01), halves).unwrap();
+        prove(std::slice::from_ref(&other), Tolerance::OfLargest(0.01), halves).unwrap();
         for tolerance in [Tolerance::Bytes, Tolerance::Relative(1e-5), Tolerance::OfLargest(1e-5)] {
-            let error = prove(&[other.clone()], tolerance, halves).unwrap_err();
+            let error = prove(std::slice::from_ref(&other), tolerance, halves).unwrap_err();
             assert!(error.contains("elements differ"), "{error}");
         }
     }

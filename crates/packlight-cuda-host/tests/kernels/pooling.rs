@@ -101,7 +101,7 @@ fn means_of_blocks_and_their_copies_have_the_bytes_of_the_cpu() {
         let x = sample(shape, "x", dtype);
         let pooled = block_pool::pool(&wide(&x), block).unwrap();
         let narrow = pooled.to_dtype(dtype).unwrap();
-        prove(&[narrow.clone()], Tolerance::Bytes, |gpu| {
+        prove(std::slice::from_ref(&narrow), Tolerance::Bytes, |gpu| {
             Ok(vec![cuda::block_pool::pool(gpu, &x, block)?])
         })
         .unwrap();
@@ -122,7 +122,7 @@ fn means_of_features_and_their_copies_have_the_bytes_of_the_cpu() {
         let x = sample((2, 5, width), "x", dtype);
         let pooled = block_pool::pool_features(&wide(&x), block).unwrap();
         let narrow = pooled.to_dtype(dtype).unwrap();
-        prove(&[narrow.clone()], Tolerance::Bytes, |gpu| {
+        prove(std::slice::from_ref(&narrow), Tolerance::Bytes, |gpu| {
             Ok(vec![cuda::block_pool::pool_features(gpu, &x, block, pooled.dims())?])
         })
         .unwrap();
