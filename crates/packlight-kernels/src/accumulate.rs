@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor};
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::write;
 use crate::tensor_io::{by_dtype, on_cpu, read};
@@ -23,6 +24,7 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if is_blank(a) {
         return blank(a.shape(), a.dtype());
     }
+    on_cuda!(a => accumulate::add(a, b));
     let (device, shape) = (a.device(), a.shape());
     by_dtype!(KERNEL, a, T => {
         read!(KERNEL; a: T, b: T);
@@ -43,6 +45,7 @@ pub fn add_in_place(target: &Tensor, addend: &Tensor) -> Result<()> {
     if is_blank(target) {
         return Ok(());
     }
+    on_cuda!(target => accumulate::add_in_place(target, addend));
     on_cpu(target, KERNEL)?;
     let addend = addend.contiguous()?;
     Ok(target.inplace_op2(&addend, &AddInPlace)?)

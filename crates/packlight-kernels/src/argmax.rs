@@ -2,6 +2,7 @@
 
 use candle_core::Tensor;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::build;
 use crate::simd_dispatch::on_widest_vectors;
@@ -24,6 +25,7 @@ pub fn argmax(rows: &Tensor) -> Result<Tensor> {
     let Some((&n, leading)) = rows.dims().split_last().filter(|(n, _)| **n > 0) else {
         return Err(Error::shape(KERNEL, format!("expected (..., n), found {:?}", rows.dims())));
     };
+    on_cuda!(rows => argmax::argmax(rows, leading));
     let (device, count) = (rows.device(), leading.iter().product());
     by_dtype!(KERNEL, rows, T => {
         read!(KERNEL; rows: T);

@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
@@ -22,6 +23,7 @@ pub fn forward(images: &Tensor, kernel: (usize, usize), stride: (usize, usize)) 
     if is_blank(images) {
         return blank((n, c, rows, columns), images.dtype());
     }
+    on_cuda!(images => avg_pool2d::forward(images, kernel, stride, (rows, columns)));
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
@@ -60,6 +62,7 @@ pub fn backward(
             format!("output gradient {:?} does not fit {shape:?}", grad.dims()),
         ));
     }
+    on_cuda!(grad => avg_pool2d::backward(grad, shape, kernel, stride));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);
@@ -91,6 +94,7 @@ pub fn global(images: &Tensor) -> Result<Tensor> {
     if is_blank(images) {
         return blank((n, c), images.dtype());
     }
+    on_cuda!(images => avg_pool2d::global(images));
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
@@ -107,6 +111,7 @@ pub fn global(images: &Tensor) -> Result<Tensor> {
 /// Returns an error if the rank is not 2, or the type or device is not supported.
 pub fn global_backward(grad: &Tensor, size: (usize, usize)) -> Result<Tensor> {
     let (n, c) = grad.dims2()?;
+    on_cuda!(grad => avg_pool2d::global_backward(grad, size));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);

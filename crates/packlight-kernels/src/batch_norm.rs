@@ -7,6 +7,7 @@ use candle_core::{CpuStorage, DType, InplaceOp2, Layout, Tensor};
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -33,6 +34,7 @@ pub fn statistics(input: &Tensor) -> Result<(Tensor, Tensor)> {
         let of_channels = |dtype| blank(sizes.channels, dtype);
         return Ok((of_channels(input.dtype())?, of_channels(DType::F64)?));
     }
+    on_cuda!(input => batch_norm::statistics(input));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -74,6 +76,7 @@ pub fn normalise(
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => batch_norm::normalise(input, mean, inverse, weight, bias));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);
@@ -100,9 +103,11 @@ pub fn backward(
     inverse: &Tensor,
     weight: &Tensor,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    let sizes = Sizes::of_both(input, grad, &[mean, inverse, weight])?;
+    on_cuda!(input => batch_norm::backward(input, grad, mean, inverse, weight));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
-        let (sums, [by_weight, by_bias]) = sums::<T>(input, grad, mean, inverse, weight)?;
+        let (sums, [by_weight, by_bias]) = sums::<T>(sizes, input, grad, mean, inverse, weight)?;
         read!(KERNEL; input: T, grad: T);
         let Sums { sizes, factors } = sums;
         let result = sizes.by_planes(|result, planes| {
@@ -126,8 +131,10 @@ pub fn backward_in_place(
     inverse: &Tensor,
     weight: &Tensor,
 ) -> Result<(Tensor, Tensor, Tensor)> {
+    let sizes = Sizes::of_both(input, grad, &[mean, inverse, weight])?;
+    on_cuda!(input => batch_norm::backward_in_place(input, grad, mean, inverse, weight));
     by_dtype!(KERNEL, input, T => {
-        let (sums, [by_weight, by_bias]) = sums::<T>(input, grad, mean, inverse, weight)?;
+        let (sums, [by_weight, by_bias]) = sums::<T>(sizes, input, grad, mean, inverse, weight)?;
         grad.inplace_op2(&input.contiguous()?, &sums)?;
         Ok((grad.clone(), by_weight, by_bias))
     })
@@ -142,20 +149,13 @@ struct Sums<T> {
 
 /// The sums over each channel, and what they make: the gradients of weight and bias.
 fn sums<T: Element>(
+    sizes: Sizes,
     input: &Tensor,
     grad: &Tensor,
     mean: &Tensor,
     inverse: &Tensor,
     weight: &Tensor,
 ) -> Result<(Sums<T>, [Tensor; 2])> {
-    let sizes = Sizes::of(input)?;
-    sizes.check_channels(&[mean, inverse, weight])?;
-    if input.dims() != grad.dims() {
-        return Err(Error::shape(
-            KERNEL,
-            format!("input {:?} and output gradient {:?} differ", input.dims(), grad.dims()),
-        ));
-    }
     let device = input.device();
     read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
     let (by_bias, by_weight): (Vec<f64>, Vec<f64>) = (0..sizes.channels)
@@ -320,6 +320,19 @@ impl Sizes {
                 format!("expected input (N,C,...) with elements, found {other:?}"),
             )),
         }
+    }
+
+    /// Those of an input and its output's gradient, with parameters that fit.
+    fn of_both(input: &Tensor, grad: &Tensor, parameters: &[&Tensor]) -> Result<Self> {
+        let sizes = Self::of(input)?;
+        sizes.check_channels(parameters)?;
+        if input.dims() != grad.dims() {
+            return Err(Error::shape(
+                KERNEL,
+                format!("input {:?} and output gradient {:?} differ", input.dims(), grad.dims()),
+            ));
+        }
+        Ok(sizes)
     }
 
     fn check_channels(&self, tensors: &[&Tensor]) -> Result<()> {

@@ -6,6 +6,7 @@
 
 use candle_core::Tensor;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::build_planes;
 use crate::tensor_io::{by_dtype, count, read};
@@ -20,6 +21,7 @@ const KERNEL: &str = "block_pool";
 pub fn pool(images: &Tensor, block: usize) -> Result<Tensor> {
     check(block)?;
     let (n, c, height, width) = images.dims4()?;
+    on_cuda!(images => block_pool::pool(images, block));
     let (rows, columns) = (height.div_ceil(block), width.div_ceil(block));
     let block = block.min(height.max(width));
     let device = images.device();
@@ -56,6 +58,7 @@ pub fn unpool(pooled: &Tensor, block: usize, size: (usize, usize)) -> Result<Ten
         ));
     }
     count(KERNEL, &[n, c, height, width])?;
+    on_cuda!(pooled => block_pool::unpool(pooled, block, size));
     let block = block.min(height.max(width));
     let device = pooled.device();
     by_dtype!(KERNEL, pooled, T => {
@@ -85,6 +88,7 @@ pub fn pool_features(tokens: &Tensor, block: usize) -> Result<Tensor> {
     let columns = width.div_ceil(block);
     let lines = shape.iter().product();
     shape.push(columns);
+    on_cuda!(tokens => block_pool::pool_features(tokens, block, &shape));
     let device = tokens.device();
     by_dtype!(KERNEL, tokens, T => {
         read!(KERNEL; tokens: T);
@@ -111,6 +115,7 @@ pub fn unpool_features(pooled: &Tensor, block: usize, width: usize) -> Result<Te
     let lines = shape.iter().product();
     shape.push(width);
     count(KERNEL, &shape)?;
+    on_cuda!(pooled => block_pool::unpool_features(pooled, block, &shape));
     let device = pooled.device();
     by_dtype!(KERNEL, pooled, T => {
         read!(KERNEL; pooled: T);

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -39,6 +40,7 @@ pub fn channel_affine(input: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => channel_affine::channel_affine(input, weight, bias));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T, bias: T);

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use crate::argmax::greatest;
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, build, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
@@ -34,11 +35,13 @@ pub struct Targets {
 /// Returns an error if the shapes do not fit, a label is no class, no label counts, or the type or
 /// device is not supported.
 pub fn forward(logits: &Tensor, labels: &Tensor, targets: &Targets) -> Result<(Tensor, Tensor)> {
-    let (classes, labels) = class_indices(logits, labels, targets)?;
+    let (classes, classes_of) = class_indices(logits, labels, targets)?;
     if is_blank(logits) {
         return Ok((blank((), logits.dtype())?, blank(logits.shape(), logits.dtype())?));
     }
-    let counting = labels.iter().flatten().count() as f64;
+    let counting = classes_of.iter().flatten().count();
+    on_cuda!(logits => cross_entropy::forward(logits, labels, targets, counting));
+    let (labels, counting) = (classes_of, counting as f64);
     let (device, shape) = (logits.device(), logits.shape());
     let uniform = targets.smoothing / classes as f64;
     by_dtype!(KERNEL, logits, T => {
@@ -85,8 +88,10 @@ pub fn backward(
     targets: &Targets,
     grad: &Tensor,
 ) -> Result<Tensor> {
-    let (classes, labels) = class_indices(probabilities, labels, targets)?;
-    let counting = labels.iter().flatten().count() as f64;
+    let (classes, classes_of) = class_indices(probabilities, labels, targets)?;
+    let counting = classes_of.iter().flatten().count();
+    on_cuda!(probabilities => cross_entropy::backward(probabilities, labels, targets, grad, counting));
+    let (labels, counting) = (classes_of, counting as f64);
     let (device, shape) = (probabilities.device(), probabilities.shape());
     by_dtype!(KERNEL, probabilities, T => {
         let scale = grad.to_scalar::<T>()? / T::narrow(counting);

@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
@@ -39,6 +40,7 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> 
         let output = blank(input.shape(), input.dtype())?;
         return Ok(Output { output, mean: of_tokens()?, inverse: of_tokens()? });
     }
+    on_cuda!(input => layer_norm::forward(input, weight, bias, epsilon));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T, bias: T);
@@ -74,6 +76,7 @@ pub fn backward(
             format!("output gradient {:?} does not fit the input {:?}", grad.dims(), input.dims()),
         ));
     }
+    on_cuda!(input => layer_norm::backward(input, grad, mean, inverse, weight));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);

@@ -4,6 +4,7 @@ use candle_core::{DType, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, count, read};
 use crate::{Error, Result};
@@ -48,7 +49,7 @@ impl Windows {
     }
 
     /// Pixels of a window.
-    fn pixels(&self) -> usize {
+    pub(crate) fn pixels(&self) -> usize {
         self.kernel.0.saturating_mul(self.kernel.1)
     }
 }
@@ -60,6 +61,7 @@ impl Windows {
 /// # Errors
 /// Returns an error if the windows do not fit, or the type or device is not supported.
 pub fn forward(images: &Tensor, windows: &Windows) -> Result<(Tensor, Tensor)> {
+    on_cuda!(images => max_pool2d::forward(images, windows));
     if windows.pixels() <= 256 {
         by_dtype!(KERNEL, images, T => maxima::<T, u8>(images, windows))
     } else {
@@ -91,6 +93,7 @@ pub fn backward(
             ),
         ));
     }
+    on_cuda!(grad => max_pool2d::backward(grad, indices, shape, windows));
     match indices.dtype() {
         DType::U8 => by_dtype!(KERNEL, grad, T => scatter::<T, u8>(grad, indices, shape, windows)),
         _ => by_dtype!(KERNEL, grad, T => scatter::<T, u32>(grad, indices, shape, windows)),

@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -23,6 +24,7 @@ pub fn forward(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     if is_blank(tensor) {
         return blank(shape, tensor.dtype());
     }
+    on_cuda!(tensor => mean_axis::forward(tensor, axis));
     let device = tensor.device();
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);
@@ -54,6 +56,7 @@ pub fn backward(grad: &Tensor, dims: &[usize], axis: usize) -> Result<Tensor> {
         let reason = format!("expected {shape:?}, found {:?}", grad.dims());
         return Err(Error::shape(KERNEL, reason));
     }
+    on_cuda!(grad => mean_axis::backward(grad, dims, axis));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);

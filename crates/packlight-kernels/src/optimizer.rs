@@ -3,6 +3,7 @@
 use candle_core::{CpuStorage, InplaceOp3, Layout, Tensor};
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::tensor_io::on_cpu;
 use crate::{Error, Result};
@@ -33,6 +34,8 @@ impl Sgd {
     /// Returns an error if the shapes or types differ, or the device is not supported.
     pub fn step(&self, parameter: &Tensor, velocity: &Tensor, grad: &Tensor) -> Result<()> {
         check(parameter, &[velocity, grad])?;
+        on_cuda!(parameter => optimizer::sgd(self, parameter, velocity, grad));
+        on_cpu(parameter, KERNEL)?;
         let grad = grad.contiguous()?;
         velocity.inplace_op3(&grad, parameter, &Velocity(*self))?;
         // Without momentum the velocity is the decayed gradient itself.
@@ -138,6 +141,8 @@ impl AdamW {
         grad: &Tensor,
     ) -> Result<()> {
         check(parameter, &[m, v, grad])?;
+        on_cuda!(parameter => optimizer::adamw(self, parameter, (m, v), grad));
+        on_cpu(parameter, KERNEL)?;
         let grad = grad.contiguous()?;
         m.inplace_op3(&grad, &grad, &Mean { kept: self.betas.0, squares: false })?;
         v.inplace_op3(&grad, &grad, &Mean { kept: self.betas.1, squares: true })?;
@@ -219,7 +224,7 @@ impl Descent {
     }
 }
 
-/// Returns an error if one of the others differs from the parameter, or it lies on no CPU.
+/// Returns an error if one of the others differs from the parameter.
 fn check(parameter: &Tensor, others: &[&Tensor]) -> Result<()> {
     for other in others {
         if parameter.dims() != other.dims() || parameter.dtype() != other.dtype() {
@@ -235,7 +240,7 @@ fn check(parameter: &Tensor, others: &[&Tensor]) -> Result<()> {
             ));
         }
     }
-    on_cpu(parameter, KERNEL)
+    Ok(())
 }
 
 type Operands<'a> =

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{build, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -27,6 +28,7 @@ pub fn scale(input: &Tensor, factors: &Tensor) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => plane_scale::scale(input, factors));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, factors: T);
@@ -51,6 +53,7 @@ pub fn products(a: &Tensor, b: &Tensor, shape: &[usize]) -> Result<Tensor> {
         return Err(Error::shape(KERNEL, format!("{:?} and {:?} differ", a.dims(), b.dims())));
     }
     let plane = plane_size(a, shape)?;
+    on_cuda!(a => plane_scale::products(a, b, shape));
     let device = a.device();
     by_dtype!(KERNEL, a, T => {
         read!(KERNEL; a: T, b: T);

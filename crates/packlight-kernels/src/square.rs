@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::sum::sum_of;
 use crate::tensor_io::{by_dtype, read};
@@ -19,6 +20,7 @@ const PIECE: usize = 16 * 1024;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn sum(tensor: &Tensor) -> Result<f64> {
+    on_cuda!(tensor => square::sum(tensor));
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);
         let of_piece = |piece: &[T]| sum_of([piece], |[x]| x.wide() * x.wide());

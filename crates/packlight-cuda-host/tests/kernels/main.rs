@@ -3,15 +3,22 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod activations;
+mod batch_norm;
+mod cross_entropy;
 mod dropout;
+mod elementwise;
 mod gates;
+mod layer_norm;
+mod optimizer;
 mod packers;
+mod pooling;
 mod products;
 mod ptxas;
 mod relu;
 mod softmax;
 
 use candle_core::{DType, Device, Tensor};
+use packlight_cuda_host::Tolerance;
 use packlight_kernels::rng::{Key, Purpose};
 
 /// Normal random numbers, determined by the name.
@@ -39,4 +46,10 @@ fn results(results: &[&Tensor], dtype: DType) -> Vec<Tensor> {
 /// The types of the kernels, and sizes at which they must work.
 fn cases(sizes: &[usize]) -> impl Iterator<Item = (DType, usize)> {
     sizes.iter().flat_map(|&size| [(DType::F32, size), (DType::BF16, size)])
+}
+
+/// The tolerance of sums that the CPU takes in another order: a few roundings of f32, or one of bf16, of the
+/// largest.
+fn close(dtype: DType) -> Tolerance {
+    Tolerance::OfLargest(if dtype == DType::BF16 { 1.0 / 256.0 } else { 1e-6 })
 }

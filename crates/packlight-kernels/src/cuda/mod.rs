@@ -6,14 +6,26 @@
 //! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
 //! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
 
+pub mod accumulate;
+pub mod argmax;
+pub mod avg_pool2d;
+pub mod batch_norm;
 pub mod batched_matmul;
+pub mod block_pool;
+pub mod channel_affine;
 pub mod conv2d;
+pub mod cross_entropy;
 pub mod dropout;
 pub mod finite;
 pub mod fixed_range;
 pub mod fp8;
 pub mod gelu;
+pub mod layer_norm;
 pub mod linear;
+pub mod max_pool2d;
+pub mod mean_axis;
+pub mod optimizer;
+pub mod plane_scale;
 pub mod quantise;
 pub mod relu;
 pub mod relu6;
@@ -21,6 +33,7 @@ pub mod sigmoid;
 pub mod sign;
 pub mod silu;
 pub mod softmax;
+pub mod square;
 
 mod call;
 #[cfg(feature = "cuda")]
