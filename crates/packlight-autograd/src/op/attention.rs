@@ -9,7 +9,7 @@ use packlight_kernels::rng::Purpose;
 use packlight_kernels::softmax::Visible;
 
 use crate::operation::{Gradients, Needs, constant, output};
-use crate::{Activation, Error, Result, SavePoint};
+use crate::{Activation, Result, SavePoint};
 
 /// `softmax(q kᵀ) v` for `[q, k, v]` (N, heads, tokens, features), each saved at its own save point; each
 /// query counts what is `visible`. `dropout` drops probabilities in training: with which probability, and
@@ -48,7 +48,7 @@ pub fn attention(
     output("attention", data, &inputs, &[], move |grad| {
         let [q, k, v] = saved.map(|saved| saved.unpack());
         let grads = backward(&q?, &k?, &v?, &grad, &visible, mask);
-        let grads = grads.map_err(|e| Error::from(by.failed(e)))?;
+        let grads = grads.map_err(|e| by.failed(e))?;
         Ok(Gradients { inputs: grads.map(Some).into(), parameters: Vec::new() })
     })
 }
