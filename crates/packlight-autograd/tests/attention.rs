@@ -226,13 +226,23 @@ fn attention_keeps_its_probabilities_once() {
     }
 }
 
-/// Output and gradients of attention for such queries, keys and values, with its scores kept or not; and what
-/// the ledger has.
-fn attended(
-    sizes: [usize; 3],
-    visible: &Visible,
-    recomputes: bool,
-) -> (Vec<Vec<f64>>, Vec<(Arc<str>, usize)>) {
+/// A pass through attention.
+struct Attended {
+    /// The output and the gradients of queries, keys and values.
+    results: Vec<Vec<f64>>,
+    ledger: Ledger,
+}
+
+impl Attended {
+    /// Bytes that a layer kept.
+    fn bytes(&self, layer: &str) -> usize {
+        let entries = self.ledger.entries();
+        entries.iter().filter(|e| &*e.layer == layer).map(|e| e.bytes.total()).sum()
+    }
+}
+
+/// A pass with so many queries, keys and features, with the scores kept or not.
+fn attended(sizes: [usize; 3], visible: &Visible, recomputes: bool) -> Attended {
     let [queries, keys, features] = sizes;
     let [query, key, value, softmax, dropout] =
         ["query", "key", "value", "softmax", "dropout"].map(layer);
@@ -249,12 +259,12 @@ fn attended(
         let kept = op::dropout_of_saved(&kept, 0.3, &dropout, &softmax).unwrap();
         op::matmul(&kept, &v, &softmax, &value).unwrap()
     };
-    let kept = ledger.entries().iter().map(|e| (e.layer.clone(), e.bytes.total())).collect();
     let y = y.into_tensor().unwrap();
     let gradients = projected(&y).unwrap().backward().unwrap();
     assert_eq!(ledger.kept(), 0);
     let all = [y].into_iter().chain(vars.iter().map(|var| gradients.get(var).unwrap().clone()));
-    (all.map(|x| x.flatten_all().unwrap().to_vec1().unwrap()).collect(), kept)
+    let results = all.map(|x| x.flatten_all().unwrap().to_vec1().unwrap()).collect();
+    Attended { results, ledger }
 }
 
 #[test]
@@ -269,16 +279,12 @@ fn recomputed_scores_change_nothing_but_what_is_kept() {
         ([1, 1, 1], visible(None, true)),
         ([600, 600, 2], visible(Some([600, 500]), true)), // more than are computed at a time
     ] {
-        let (plain, kept) = attended(sizes, &visible, false);
-        let (own, own_kept) = attended(sizes, &visible, true);
-        let bytes = |name: &str, kept: &[(Arc<str>, usize)]| -> usize {
-            kept.iter().filter(|(layer, _)| &**layer == name).map(|(_, bytes)| bytes).sum()
-        };
-        assert!(bytes("softmax", &kept) > 0 && bytes("softmax", &own_kept) == 0);
+        let (plain, own) = (attended(sizes, &visible, false), attended(sizes, &visible, true));
+        assert!(plain.bytes("softmax") > 0 && own.bytes("softmax") == 0);
         for name in ["query", "key", "value"] {
-            assert_eq!(bytes(name, &own_kept), bytes(name, &kept), "{name}");
+            assert_eq!(own.bytes(name), plain.bytes(name), "{name}");
         }
-        for (plain, own) in plain.iter().zip(&own) {
+        for (plain, own) in plain.results.iter().zip(&own.results) {
             if sizes[0] < 200 {
                 assert!(plain == own, "{sizes:?}, {visible:?}");
             }
