@@ -330,11 +330,11 @@ fn the_help_has_every_model_s_options_with_their_defaults() {
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
         "The model: resnet18, resnet34, resnet50, resnet101, resnet152, resnet20, resnet56, \
-         mobilenet_v2, efficientnet_b0, mcunet, mlp, vit, mixer, transformer",
+         mobilenet_v2, efficientnet_b0, mcunet, mlp, vit, swin, mixer, transformer, gpt, bert",
         "--width <VALUE> Channels of the first stage [resnet18: 64, resnet34: 64, resnet50: 64, \
          resnet101: 64, resnet152: 64, resnet20: 16, resnet56: 16]; Channels of the first layer, to which \
          all others are in proportion [mobilenet_v2: 32, efficientnet_b0: 32, mcunet: 16]; Features of a token \
-         [vit: 192, mixer: 512, transformer: 512, gpt: 768]",
+         [vit: 192, mixer: 512, transformer: 512, gpt: 768, bert: 768]",
         "--hidden <VALUE> Sizes of the hidden layers, as in 128,64 [mlp: 128]",
         "[resnet18: cifar, resnet34: cifar, resnet50: cifar, resnet101: cifar, resnet152: cifar, \
          mobilenet_v2: cifar, efficientnet_b0: cifar, mcunet: cifar]",
