@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::Tensor;
+use candle_core::{Shape, Tensor};
 use packlight_kernels::accumulate;
 
 use crate::Result;
@@ -49,6 +49,27 @@ impl Slot {
                 Gradient::Owned(sum)
             }
         });
+        Ok(())
+    }
+
+    /// Adds a gradient of the elements whose index along `axis` is `start` or one of the next, of an
+    /// activation of this shape; that of the others is 0.
+    pub(crate) fn add_part(
+        &self,
+        part: &Tensor,
+        shape: &Shape,
+        axis: usize,
+        start: usize,
+    ) -> Result<()> {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let zeros = || Tensor::zeros(shape, part.dtype(), part.device());
+        let sum = match slot.take() {
+            None => zeros()?,
+            Some(Gradient::Shared(first)) => accumulate::add(&first, &zeros()?)?,
+            Some(Gradient::Owned(sum)) => sum,
+        };
+        accumulate::add_part_in_place(&sum, axis, start, part)?;
+        *slot = Some(Gradient::Owned(sum));
         Ok(())
     }
 

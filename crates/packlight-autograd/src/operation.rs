@@ -152,6 +152,9 @@ const FREE_FIRST: [&str; 3] = ["conv2d", "linear", "matmul"];
 /// The operation that writes its input's gradient over its output's, where nothing else holds that.
 const WRITES_OVER: &str = "batch_norm";
 
+/// The operation that adds its input's gradient to what is there of it.
+const ADDS_TO: &str = "slice";
+
 /// The backward pass of an output that is a blank: so are the gradients. Nothing is computed, and what
 /// was saved is freed.
 fn counted(
@@ -176,13 +179,16 @@ fn counted(
     let of_inputs_bytes = if PASS_ON.contains(&name) { 0 } else { sum(&of_inputs) };
     let same_shape = of_inputs.iter().flatten().all(|shape| shape == data.shape());
     let ledger = inputs.first().and_then(|input| input.pass().ledger().cloned());
+    let first = inputs.first().and_then(|input| input.link()).map(|link| link.slot.clone());
     let blanks = move |shapes: Vec<Option<Shape>>| -> packlight_kernels::Result<Vec<_>> {
         let one = |shape: Option<Shape>| shape.map(|shape| blank(shape, dtype)).transpose();
         shapes.into_iter().map(one).collect()
     };
     let owning = matches!(saved, Backward::Owning(_));
     let count = move |arriving: &Tensor, owned: bool| -> Result<Gradients> {
-        let of_inputs_bytes = if owned && name == WRITES_OVER { 0 } else { of_inputs_bytes };
+        let adds = name == ADDS_TO && first.as_ref().is_some_and(|slot| slot.held().is_some());
+        let reuses = adds || owned && name == WRITES_OVER;
+        let of_inputs_bytes = if reuses { 0 } else { of_inputs_bytes };
         let free_first = FREE_FIRST.contains(&name);
         // What is saved is there until all is computed, or until the weight's gradient is.
         let with_saved = if free_first { 0 } else { of_inputs_bytes };

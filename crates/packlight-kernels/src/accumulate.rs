@@ -51,6 +51,29 @@ pub fn add_in_place(target: &Tensor, addend: &Tensor) -> Result<()> {
     Ok(target.inplace_op2(&addend, &AddInPlace)?)
 }
 
+/// Adds `part` to the elements of `target` whose index along `axis` is `start` or one of the next, in the
+/// storage of `target`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if there is no such part, `target` is not contiguous, or the type or device is not
+/// supported.
+pub fn add_part_in_place(target: &Tensor, axis: usize, start: usize, part: &Tensor) -> Result<()> {
+    let length = part.dims().get(axis).copied().unwrap_or_default();
+    check(&target.narrow(axis, start, length)?, part)?;
+    if is_blank(target) {
+        return Ok(());
+    }
+    if !target.device().is_cpu() {
+        let behind = target.dims()[axis] - start - length;
+        return add_in_place(target, &part.pad_with_zeros(axis, start, behind)?);
+    }
+    let part = part.contiguous()?;
+    let after: usize = part.dims()[axis + 1..].iter().product();
+    let add =
+        AddPart { line: target.dims()[axis] * after, start: start * after, length: length * after };
+    Ok(target.inplace_op2(&part, &add)?)
+}
+
 fn check(a: &Tensor, b: &Tensor) -> Result<()> {
     if a.dims() == b.dims() && a.dtype() == b.dtype() {
         return Ok(());
@@ -105,4 +128,97 @@ fn add_slices<T: Element>(
             }
         });
     Ok(())
+}
+
+/// Adds lines of `length` elements to those that begin at `start` in each line of `line` elements.
+struct AddPart {
+    line: usize,
+    start: usize,
+    length: usize,
+}
+
+impl InplaceOp2 for AddPart {
+    fn name(&self) -> &'static str {
+        KERNEL
+    }
+
+    fn cpu_fwd(
+        &self,
+        target: &mut CpuStorage,
+        target_layout: &Layout,
+        part: &CpuStorage,
+        part_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        match part {
+            CpuStorage::F32(_) => self.add::<f32>(target, target_layout, part, part_layout),
+            _ => self.add::<f64>(target, target_layout, part, part_layout),
+        }
+    }
+}
+
+impl AddPart {
+    fn add<T: Element>(
+        &self,
+        target: &mut CpuStorage,
+        target_layout: &Layout,
+        part: &CpuStorage,
+        part_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let part = part.as_slice::<T>()?;
+        let (Some(target), Some(to), Some(from)) = (
+            T::elements_mut(target),
+            target_layout.contiguous_offsets(),
+            part_layout.contiguous_offsets(),
+        ) else {
+            candle_core::bail!("{KERNEL}: contiguous tensors of one type expected")
+        };
+        if self.length == 0 {
+            return Ok(());
+        }
+        let lines = (PIECE / self.line).max(1); // of one task
+        target[to.0..to.1]
+            .par_chunks_mut(lines * self.line)
+            .zip(part[from.0..from.1].par_chunks(lines * self.length))
+            .for_each(|(target, part)| {
+                let target = target.chunks_exact_mut(self.line);
+                for (target, part) in target.zip(part.chunks_exact(self.length)) {
+                    let target = &mut target[self.start..self.start + self.length];
+                    for (target, part) in target.iter_mut().zip(part) {
+                        *target += *part;
+                    }
+                }
+            });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn a_part_is_added_where_it_belongs() {
+        let device = &Device::Cpu;
+        let part = |shape: (usize, usize, usize)| {
+            let count = (shape.0 * shape.1 * shape.2) as f64;
+            Tensor::arange(1.0, 1.0 + count, device).unwrap().reshape(shape).unwrap()
+        };
+        for (axis, start, shape) in
+            [(0, 1, (2, 4, 5)), (1, 0, (3, 2, 5)), (1, 3, (3, 1, 5)), (2, 2, (3, 4, 3))]
+        {
+            let target = part((3, 4, 5)).affine(1.0, 0.0).unwrap();
+            let part = part(shape);
+            let behind = [3, 4, 5][axis] - start - part.dims()[axis];
+            let padded = part.pad_with_zeros(axis, start, behind).unwrap();
+            let expected = add(&target, &padded).unwrap();
+            add_part_in_place(&target, axis, start, &part).unwrap();
+            let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            assert_eq!(values(&target), values(&expected), "axis {axis}");
+        }
+        let target = Tensor::zeros((2, 3), DType::F64, device).unwrap();
+        let wide = Tensor::zeros((2, 2), DType::F64, device).unwrap();
+        assert!(add_part_in_place(&target, 1, 2, &wide).is_err());
+        assert!(add_part_in_place(&target, 2, 0, &wide).is_err());
+    }
 }

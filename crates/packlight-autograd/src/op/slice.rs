@@ -18,9 +18,12 @@ pub fn slice(x: &Activation, axis: usize, range: Range<usize>) -> Result<Activat
     if !Needs::of(&[x], &[]).any() {
         return Ok(constant(data, x));
     }
-    let behind = x.dims()[axis] - range.end;
+    let (slot, shape) = (x.link().map(|link| link.slot.clone()), x.data().shape().clone());
     output("slice", data, &[x], &[], move |grad| {
-        let grad = grad.pad_with_zeros(axis, range.start, behind)?;
-        Ok(Gradients::input(grad))
+        // Added where it belongs, without the zeros around it.
+        if let Some(slot) = slot {
+            slot.add_part(&grad, &shape, axis, range.start)?;
+        }
+        Ok(Gradients::default())
     })
 }
