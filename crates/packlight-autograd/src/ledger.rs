@@ -30,6 +30,8 @@ struct Account {
     waiting: HashMap<TensorId, (usize, usize)>,
     /// The bytes of tensors that were restored from what an operation has freed last.
     restored: usize,
+    /// Those of all inputs that it has freed.
+    read: usize,
     /// What a pass over blanks has held where operations begin and end, each with the number of an event.
     moments: Vec<(StepPeak, usize)>,
     products: Vec<Product>,
@@ -92,6 +94,9 @@ pub struct StepPeak {
     pub parameter_gradients: usize,
     /// The gradients of activations, and what the operation at work has restored.
     pub flowing_gradients: usize,
+    /// What the operation would have restored on top, were all inputs that it reads packed; not part of
+    /// the total.
+    pub restorable: usize,
     /// The layer that is at work, or the next one behind it that has saved anything.
     pub layer: Option<Arc<str>>,
 }
@@ -106,9 +111,10 @@ pub(crate) struct Begun {
 
 impl Account {
     /// Notes what a pass over blanks holds.
-    fn reach(&mut self, kept: usize, flowing_gradients: usize, event: usize) {
+    fn reach(&mut self, kept: usize, flowing_gradients: usize, restorable: usize, event: usize) {
         let parameter_gradients = self.gradients;
-        let now = StepPeak { kept, parameter_gradients, flowing_gradients, layer: None };
+        let now =
+            StepPeak { kept, parameter_gradients, flowing_gradients, restorable, layer: None };
         self.moments.push((now, event));
     }
 }
@@ -209,7 +215,7 @@ impl Ledger {
     /// Says that an operation of a backward pass over blanks begins, with this gradient of its output.
     pub(crate) fn begin_back(&self, arriving: &Tensor) -> Begun {
         let mut account = self.lock();
-        account.restored = 0;
+        (account.restored, account.read) = (0, 0);
         let elsewhere = account.waiting.contains_key(&arriving.id());
         let waiting: usize = account.waiting.values().map(|(_, bytes)| bytes).sum();
         let begun = Begun {
@@ -217,7 +223,7 @@ impl Ledger {
             flowing: waiting + if elsewhere { 0 } else { size_of(arriving) },
             event: account.timeline.len(),
         };
-        account.reach(begun.kept, begun.flowing, begun.event);
+        account.reach(begun.kept, begun.flowing, 0, begun.event);
         begun
     }
 
@@ -232,10 +238,10 @@ impl Ledger {
     ) {
         let mut account = self.lock();
         account.gradients += of_parameters;
-        let restored = account.restored;
-        account.reach(begun.kept, begun.flowing + restored + with_saved, begun.event);
-        let kept = account.kept;
-        account.reach(kept, begun.flowing + of_inputs, begun.event);
+        let (restored, kept) = (account.restored, account.kept);
+        let restorable = account.read - restored;
+        account.reach(begun.kept, begun.flowing + restored + with_saved, restorable, begun.event);
+        account.reach(kept, begun.flowing + of_inputs, 0, begun.event);
     }
 
     /// Says that a slot holds the gradient `after` in place of `before`.
@@ -306,12 +312,13 @@ impl Ledger {
         let mut account = self.lock();
         let Some(entry) = account.entries.get_mut(number) else { return };
         let whole = entry.known && entry.bytes.total() == entry.raw;
-        let restored =
-            if entry.kind == KeptKind::Input && entry.restores && !whole { entry.raw } else { 0 };
+        let read = if entry.kind == KeptKind::Input { entry.raw } else { 0 };
+        let restored = if entry.restores && !whole { read } else { 0 };
         entry.counted = live.map(|live| live_before as i64 - live as i64);
         let (layer, bytes) = (entry.layer.clone(), entry.bytes.total());
         account.kept -= bytes;
         account.restored += restored;
+        account.read += read;
         let event = Event { layer, backward: true, kept: account.kept, live };
         account.timeline.push(event);
     }

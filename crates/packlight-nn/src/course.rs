@@ -29,7 +29,8 @@ pub struct At {
     /// The layer.
     pub layer: Arc<str>,
     /// The most bytes that it then holds beside what is kept: parameters, buffers, the optimizer's state,
-    /// the gradients of parameters so far, and those of the output and inputs of an operation.
+    /// the gradients of parameters so far, those of activations, and the inputs that an operation would
+    /// restore if they were packed.
     pub beside: usize,
 }
 
@@ -114,7 +115,8 @@ fn layers(entries: &[Entry], moments: &[StepPeak], resident: usize) -> Vec<At> {
     for moment in moments {
         let at = kept.partition_point(|&kept| kept < moment.kept);
         if let (Some(layer), Some(kept)) = (layers.get_mut(at), kept.get(at)) {
-            layer.beside = layer.beside.max((resident + moment.total()).saturating_sub(*kept));
+            let held = resident + moment.total() + moment.restorable;
+            layer.beside = layer.beside.max(held.saturating_sub(*kept));
         }
     }
     layers

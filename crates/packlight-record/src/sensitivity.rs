@@ -27,7 +27,7 @@ pub enum SensitivityRecord {
         /// The layer.
         layer: String,
         /// The most bytes that the step then holds beside what is kept: parameters, buffers, the
-        /// optimizer's state, gradients.
+        /// optimizer's state, gradients, and the inputs that codecs may have to restore.
         beside: u64,
     },
     /// A block that can be recomputed, in forward order.

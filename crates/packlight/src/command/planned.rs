@@ -102,7 +102,7 @@ impl Planned {
         let sum = |of: fn(&Row) -> usize| layers.iter().map(of).sum();
         let count = |of: fn(&Row) -> u64| layers.iter().map(of).sum();
         let depends = layers.iter().filter(|row| row.depends_on_data);
-        let StepPeak { kept, parameter_gradients, flowing_gradients, layer } =
+        let StepPeak { kept, parameter_gradients, flowing_gradients, layer, .. } =
             footprint.peak.clone();
         let peak_bytes = footprint.peak_bytes();
         Self {
