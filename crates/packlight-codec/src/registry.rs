@@ -16,6 +16,7 @@ pub const CODECS: &[Entry] = &[
     crate::sign::auxiliary::AUXILIARY,
     crate::sign::auxiliary::ALTERNATIVE,
     crate::quantise::quantised::ENTRY,
+    crate::quantise::outlier::ENTRY,
     crate::float::bf16::ENTRY,
     crate::float::fp8::ENTRY,
     crate::quantise::alam::ENTRY,

@@ -63,6 +63,10 @@ fn bytes_are_the_published_ones() {
     assert_eq!((of("bf16").total(), of("fp8").total()), (2 * n, n + 4));
     // A scale in f32 for each line of 32 pixels.
     assert_eq!((of("fp8:e5m2:row").payload, of("fp8:e5m2:row").metadata), (n, n / 32 * 4));
+    // Those of q2, and for each of 2,621 outliers of 262,144 values the value and its index.
+    let (q2, outlier) = (of("q2"), of("outlier:0.01"));
+    assert_eq!(outlier.payload, q2.payload + 2621 * 4);
+    assert_eq!(outlier.metadata, q2.metadata + 2621 * 4);
     // Half a bit a value, and two bf16 for 512 values.
     assert_eq!((of("alam").payload, of("alam").metadata), (n / 16, n / 128));
 }
@@ -118,6 +122,26 @@ fn rows_of_fp8_are_the_last_axis_and_do_not_see_each_other() {
     let restored = values(&pack("fp8:e5m2", &x, 0).unpack().unwrap());
     assert!(exact[0] != 0.0 && restored[..50].iter().all(|x| *x == 0.0));
     assert_eq!(parse("fp8:row:e5m2").unwrap().spec(), "fp8:e5m2:row");
+}
+
+#[test]
+fn outliers_do_not_stretch_the_steps_of_the_others() {
+    // One value in 128 is a hundred times as large as the others.
+    let x = sample(&[8, 4096]);
+    let scales: Vec<f32> = (0..4096).map(|at| if at % 128 == 5 { 100.0 } else { 1.0 }).collect();
+    let x = x.broadcast_mul(&Tensor::new(scales, &Device::Cpu).unwrap()).unwrap();
+    let exact = values(&x);
+    let error_of_others = |name: &str| {
+        let restored = values(&pack(name, &x, 0).unpack().unwrap());
+        let gaps = exact.iter().zip(&restored).enumerate().filter(|(at, _)| at % 128 != 5);
+        gaps.map(|(_, (x, r))| (x - r).powi(2)).sum::<f64>()
+    };
+    assert!(error_of_others("q2") > 20.0 * error_of_others("outlier:0.01"));
+    let restored = values(&pack("outlier:0.01", &x, 0).unpack().unwrap());
+    let kept = exact.iter().zip(&restored).filter(|(x, r)| x == r).count();
+    assert!(kept >= 328, "{kept}");
+    let all = values(&pack("outlier:1", &x, 0).unpack().unwrap());
+    assert_eq!(all, exact);
 }
 
 #[test]
@@ -179,7 +203,7 @@ fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
 
 #[test]
 fn nothing_to_pack_is_packed() {
-    for name in ["q2", "bf16", "fp8", "fp8:e5m2:row", "alam"] {
+    for name in ["q2", "bf16", "fp8", "fp8:e5m2:row", "alam", "outlier:0.1"] {
         for shape in [&[0, 4][..], &[2, 0], &[0]] {
             let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             assert_eq!(pack(name, &x, 0).unpack().unwrap().dims(), shape, "{name}");

@@ -406,6 +406,10 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         let indices = Tensor::arange_step(0u32, 119, 7, &Device::Cpu)?;
         Ok(vec![top_k::scatter(&x[0], &indices, TOKENS)?])
     }),
+    ("top_k::put", &[Normal(TOKENS), Normal(&[17])], |x| {
+        let indices = Tensor::arange_step(0u32, 119, 7, &Device::Cpu)?;
+        Ok(vec![top_k::put(&x[0], &x[1], &indices)?])
+    }),
 ];
 
 fn bits(tensors: &[Tensor]) -> Vec<u64> {

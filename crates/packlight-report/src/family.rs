@@ -19,7 +19,7 @@ fn of_method(method: &str) -> Family {
         "checkpoint" | "recompute" | "scores" => Family::Checkpointing,
         "last" => Family::FrozenLayers,
         "pool" | "division" => Family::Pooling,
-        "q" | "actnn" | "gact" | "mesa" | "alam" => Family::FewBits,
+        "q" | "outlier" | "actnn" | "gact" | "mesa" | "alam" => Family::FewBits,
         "bf" | "fp" => Family::NarrowFloats,
         "svd" | "hosvd" | "asi" | "qb" => Family::LowRank,
         "velora" | "compact" | "pamm" => Family::Projection,

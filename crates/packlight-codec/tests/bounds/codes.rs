@@ -68,6 +68,25 @@ pub(super) fn groups_of_128(case: &Case<'_>) {
     groups(case, 128);
 }
 
+/// The largest share exactly, of equal magnitudes the first; the others in codes of 2 bits of groups in
+/// which 0 takes the place of the largest.
+pub(super) fn outliers_apart(case: &Case<'_>) {
+    let count = case.x.len();
+    let outliers = ((case.numbers()[0] * count as f64).round() as usize).clamp(1, count);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|&a, &b| case.x[b].abs().total_cmp(&case.x[a].abs()).then(a.cmp(&b)));
+    let mut others = case.x.clone();
+    for &at in &order[..outliers] {
+        assert_eq!(case.r[at], case.x[at], "{}: an outlier", case.name);
+        others[at] = 0.0;
+    }
+    let steps = steps(&others, case.sample(), 256, 2);
+    let largest = others.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+    let rounding = case.single_rounding(largest);
+    let inlier = |at: usize| 1.0001 * steps[at] + rounding;
+    case.within(&case.x, inlier);
+}
+
 /// Means of four neighbours of a sample, in groups of 128 codes of 2 bits.
 pub(super) fn means_of_four(case: &Case<'_>) {
     let sample = case.sample();

@@ -36,6 +36,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("fp8", codes::fp8),
     ("qb", low_rank::projection_of_rank),
     ("q", codes::groups_of_256),
+    ("outlier", codes::outliers_apart),
     ("blpa", codes::groups_of_256),
     ("actnn", codes::groups_of_256),
     ("gact", codes::groups_of_256),

@@ -470,6 +470,14 @@ pub(crate) const PUBLISHED: &[Published] = &[
         source: "LoRAct, arXiv 2509.23472, abstract",
     },
     Published {
+        methods: &["outlier:*"],
+        setting: "language models, LoRA",
+        accuracy: NOT_GIVEN,
+        memory: "3.97× less",
+        other: NOT_GIVEN,
+        source: "HyC-LoRA, MLSys 2025, abstract",
+    },
+    Published {
         methods: &["fp8"],
         setting: "language models, against bf16",
         accuracy: "nearly lossless",
