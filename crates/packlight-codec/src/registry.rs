@@ -24,6 +24,7 @@ pub const CODECS: &[Entry] = &[
     crate::projection::velora::ENTRY,
     crate::projection::compact::ENTRY,
     crate::projection::pamm::ENTRY,
+    crate::projection::basis::ENTRY,
     crate::low_rank::qb::ENTRY,
     crate::low_rank::svd::ENTRY,
     crate::low_rank::hosvd::ENTRY,

@@ -22,7 +22,7 @@ fn of_method(method: &str) -> Family {
         "q" | "outlier" | "actnn" | "gact" | "mesa" | "alam" => Family::FewBits,
         "bf" | "fp" => Family::NarrowFloats,
         "svd" | "hosvd" | "asi" | "qb" => Family::LowRank,
-        "velora" | "compact" | "pamm" => Family::Projection,
+        "velora" | "compact" | "pamm" | "basis" => Family::Projection,
         "topk" | "bitmap" | "bsr" | "swat" => Family::Sparse,
         "asa" | "alt" | "ara" => Family::Signs,
         "gf" | "dither" | "resprop" => Family::OutputGradients,

@@ -57,6 +57,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("velora", low_rank::parts_along_a_direction),
     ("compact", low_rank::random_projection),
     ("pamm", low_rank::rows_along_rows),
+    ("basis", low_rank::sums_in_bins),
 ];
 
 /// The bound of a codec; `None` for one that restores nothing.

@@ -462,6 +462,22 @@ pub(crate) const PUBLISHED: &[Published] = &[
         source: "PAMM, arXiv 2506.02939, abstract",
     },
     Published {
+        methods: &["basis:32"],
+        setting: "language model, 50,000 steps",
+        accuracy: "validation loss 6.575 (6.616)",
+        memory: NOT_GIVEN,
+        other: NOT_GIVEN,
+        source: "BASIS, arXiv 2604.16324, abstract",
+    },
+    Published {
+        methods: &["basis:1"],
+        setting: "language model, 50,000 steps",
+        accuracy: "converges",
+        memory: NOT_GIVEN,
+        other: NOT_GIVEN,
+        source: "BASIS, arXiv 2604.16324, abstract",
+    },
+    Published {
         methods: &["qb:*"],
         setting: "language models, LoRA",
         accuracy: "competitive",
