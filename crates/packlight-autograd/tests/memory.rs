@@ -90,6 +90,7 @@ fn backward(y: Activation) {
 fn spec(entry: &Entry) -> &'static str {
     match entry.name {
         "asi" => "asi:32x12x24x24",
+        "basis" => "basis:4096",
         _ => entry.examples[0],
     }
 }

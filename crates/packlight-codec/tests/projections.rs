@@ -69,6 +69,42 @@ fn compact_keeps_r_numbers_of_each_token() {
 }
 
 #[test]
+fn basis_keeps_a_sum_for_each_bin_and_is_exact_with_one_for_each_token() {
+    let (x, grad) = (sample(&[3, 4, 6], 7), sample(&[3, 4, 5], 8));
+    let packed = pack("basis:5", &x, Tokens);
+    assert_eq!((packed.bytes().payload, packed.bytes().metadata), (5 * 6 * 8, 0));
+    let exact = linear::weight_grad(&x, &grad).unwrap();
+    let far = distance(&gradient(&*packed, LINEAR, &grad).unwrap(), &exact);
+    assert!(far > 0.1, "{far}");
+    for name in ["basis:12", "basis:100"] {
+        let packed = pack(name, &x, Tokens);
+        assert_eq!(packed.bytes().payload, 12 * 6 * 8);
+        assert!(distance(&packed.unpack().unwrap(), &x) < 1e-14);
+        assert!(distance(&gradient(&*packed, LINEAR, &grad).unwrap(), &exact) < 1e-13);
+    }
+    // Bytes depend on the features alone.
+    let bytes =
+        |tokens| bytes(&*parse("basis:4").unwrap(), LINEAR, Tokens, &[tokens, 6], DType::F32);
+    assert_eq!(bytes(10).unwrap(), bytes(1000).unwrap());
+}
+
+#[test]
+fn basis_brings_both_sketches_to_the_norms_of_what_they_are_of() {
+    // One bin of two equal tokens: their sum or nothing, and the same of the gradient.
+    let x = Tensor::new(&[[3f64, 4.0], [3.0, 4.0]], &Device::Cpu).unwrap();
+    let grad = Tensor::new(&[[2f64], [2.0]], &Device::Cpu).unwrap();
+    let mut found = std::collections::BTreeSet::new();
+    for step in 0..40 {
+        let packed = pack_at("basis:1", &x, Tokens, step, &mut CodecState::default()).unwrap();
+        let by_weight = values(&gradient(&*packed, LINEAR, &grad).unwrap());
+        // |x| = sqrt(50) and |grad| = sqrt(8), both along their tokens; the exact gradient, too, is [12, 16].
+        found.insert(by_weight.iter().map(|g| (g * 1e6).round() as i64).collect::<Vec<_>>());
+    }
+    let expected = [vec![0, 0], vec![12_000_000, 16_000_000]];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn pamm_takes_the_best_of_its_tokens() {
     let x = sample(&[40, 6], 8);
     let packed = pack("pamm:5", &x, Tokens);

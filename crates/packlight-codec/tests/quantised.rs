@@ -61,6 +61,12 @@ fn bytes_are_the_published_ones() {
             .unwrap()
     };
     assert_eq!((of("bf16").total(), of("fp8").total()), (2 * n, n + 4));
+    // A scale in f32 for each line of 32 pixels.
+    assert_eq!((of("fp8:e5m2:row").payload, of("fp8:e5m2:row").metadata), (n, n / 32 * 4));
+    // Those of q2, and for each of 2,621 outliers of 262,144 values the value and its index.
+    let (q2, outlier) = (of("q2"), of("outlier:0.01"));
+    assert_eq!(outlier.payload, q2.payload + 2621 * 4);
+    assert_eq!(outlier.metadata, q2.metadata + 2621 * 4);
     // Half a bit a value, and two bf16 for 512 values.
     assert_eq!((of("alam").payload, of("alam").metadata), (n / 16, n / 128));
 }
@@ -84,13 +90,58 @@ fn nearest_rounding_has_half_the_mean_square_of_random_rounding() {
 #[test]
 fn floats_of_16_and_8_bits_are_as_near_as_their_mantissas() {
     let x = sample(&[4, 1000]);
-    for (name, precision, smallest) in [("bf16", 2f64.powi(-8), 0.0), ("fp8", 2f64.powi(-4), 1e-4)]
-    {
+    for (name, precision, smallest) in [
+        ("bf16", 2f64.powi(-8), 0.0),
+        ("fp8", 2f64.powi(-4), 1e-4),
+        ("fp8:e5m2", 2f64.powi(-3), 1e-8),
+    ] {
         let restored = values(&pack(name, &x, 0).unpack().unwrap());
         for (x, r) in values(&x).iter().zip(restored) {
             assert!((x - r).abs() <= precision * x.abs() * 1.001 + smallest, "{name}: {x} {r}");
         }
     }
+}
+
+#[test]
+fn rows_of_fp8_are_the_last_axis_and_do_not_see_each_other() {
+    // Each line has a magnitude of its own, over more decades than either format spans.
+    let lines = Tensor::new(&[1e-12f32, 1.0, 1e9, 0.0], &Device::Cpu).unwrap();
+    let x = sample(&[2, 3, 4, 50]).broadcast_mul(&lines.reshape((4, 1)).unwrap()).unwrap();
+    let exact = values(&x);
+    for (name, precision) in [("fp8:e5m2:row", 0.125), ("fp8:row", 0.0625)] {
+        let restored = values(&pack(name, &x, 0).unpack().unwrap());
+        for (line, restored) in exact.chunks(50).zip(restored.chunks(50)) {
+            let largest = line.iter().fold(0.0, |largest: f64, x| largest.max(x.abs()));
+            let near = |(x, r): (&f64, &f64)| {
+                (x - r).abs() <= precision * x.abs() * 1.001 + largest * 1e-5
+            };
+            assert!(line.iter().zip(restored).all(near), "{name}: {line:?} {restored:?}");
+        }
+    }
+    // One scale for all leaves nothing of the smallest line.
+    let restored = values(&pack("fp8:e5m2", &x, 0).unpack().unwrap());
+    assert!(exact[0] != 0.0 && restored[..50].iter().all(|x| *x == 0.0));
+    assert_eq!(parse("fp8:row:e5m2").unwrap().spec(), "fp8:e5m2:row");
+}
+
+#[test]
+fn outliers_do_not_stretch_the_steps_of_the_others() {
+    // One value in 128 is a hundred times as large as the others.
+    let x = sample(&[8, 4096]);
+    let scales: Vec<f32> = (0..4096).map(|at| if at % 128 == 5 { 100.0 } else { 1.0 }).collect();
+    let x = x.broadcast_mul(&Tensor::new(scales, &Device::Cpu).unwrap()).unwrap();
+    let exact = values(&x);
+    let error_of_others = |name: &str| {
+        let restored = values(&pack(name, &x, 0).unpack().unwrap());
+        let gaps = exact.iter().zip(&restored).enumerate().filter(|(at, _)| at % 128 != 5);
+        gaps.map(|(_, (x, r))| (x - r).powi(2)).sum::<f64>()
+    };
+    assert!(error_of_others("q2") > 20.0 * error_of_others("outlier:0.01"));
+    let restored = values(&pack("outlier:0.01", &x, 0).unpack().unwrap());
+    let kept = exact.iter().zip(&restored).filter(|(x, r)| x == r).count();
+    assert!(kept >= 328, "{kept}");
+    let all = values(&pack("outlier:1", &x, 0).unpack().unwrap());
+    assert_eq!(all, exact);
 }
 
 #[test]
@@ -140,7 +191,9 @@ fn with_a_budget_alam_averages_what_matters_least() {
 fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let x = Tensor::new(&[[1.0, bad, 2.0], [1.0, 2.0, 3.0]], &Device::Cpu).unwrap();
-        for name in ["q1", "q2", "q3", "q7", "q8", "q4:nearest", "bf16", "fp8", "alam"] {
+        for name in
+            ["q1", "q2", "q3", "q7", "q8", "q4:nearest", "bf16", "fp8", "fp8:e5m2:row", "alam"]
+        {
             let restored = values(&pack(name, &x, 0).unpack().unwrap());
             assert!(restored[1].is_nan() || restored[1] == f64::from(bad), "{name} {bad}");
             assert!(restored[3..].iter().all(|x| x.is_finite()), "{name} {bad}");
@@ -150,7 +203,7 @@ fn what_is_not_finite_never_becomes_a_number_of_ordinary_size() {
 
 #[test]
 fn nothing_to_pack_is_packed() {
-    for name in ["q2", "bf16", "fp8", "alam"] {
+    for name in ["q2", "bf16", "fp8", "fp8:e5m2:row", "alam", "outlier:0.1"] {
         for shape in [&[0, 4][..], &[2, 0], &[0]] {
             let x = Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
             assert_eq!(pack(name, &x, 0).unpack().unwrap().dims(), shape, "{name}");
@@ -174,6 +227,7 @@ fn wrong_parameters_are_refused() {
         ("gact:4:0", "the steps from one measurement to the next"),
         ("gact:4:5:6", "`gact:<bits>[:<steps>]` expected"),
         ("q2:", "`q<b>[:nearest]` expected"),
+        ("fp8:e4m3", "`fp8[:e5m2][:row]` expected, as in `fp8`; `e4m3` found"),
     ] {
         let error = parse(spec).unwrap_err().to_string();
         assert!(error.contains(said), "{error}");

@@ -118,19 +118,46 @@ pub fn gather(input: &Tensor, indices: &Tensor) -> Result<Tensor> {
 /// Returns an error if an index lies outside, the counts differ, or the type or device is not
 /// supported.
 pub fn scatter(values: &Tensor, indices: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    if values.elem_count() != indices.elem_count() {
-        let (values, indices) = (values.elem_count(), indices.elem_count());
-        return Err(Error::shape(KERNEL, format!("{values} values for {indices} indices")));
-    }
+    check_counts(values, indices)?;
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
         read!(KERNEL; values: T, indices: u32);
         let mut output = vec![T::zero(); shape.iter().product()];
-        for (&index, &value) in indices.iter().zip(values) {
-            *output.get_mut(index as usize).ok_or_else(|| outside(index))? = value;
-        }
+        put_into(&mut output, values, indices)?;
         Ok(Tensor::from_vec(output, shape, device)?)
     })
+}
+
+/// The tensor with `values` at flat `indices` (u32) instead of what is there.
+///
+/// # Errors
+/// Returns an error if an index lies outside, the counts differ, or the type or device is not
+/// supported.
+pub fn put(input: &Tensor, values: &Tensor, indices: &Tensor) -> Result<Tensor> {
+    check_counts(values, indices)?;
+    let (device, shape) = (input.device(), input.shape());
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T, values: T, indices: u32);
+        let mut output = input.to_vec();
+        put_into(&mut output, values, indices)?;
+        Ok(Tensor::from_vec(output, shape, device)?)
+    })
+}
+
+fn check_counts(values: &Tensor, indices: &Tensor) -> Result<()> {
+    match (values.elem_count(), indices.elem_count()) {
+        (values, indices) if values == indices => Ok(()),
+        (values, indices) => {
+            Err(Error::shape(KERNEL, format!("{values} values for {indices} indices")))
+        }
+    }
+}
+
+fn put_into<T: Element>(output: &mut [T], values: &[T], indices: &[u32]) -> Result<()> {
+    for (&index, &value) in indices.iter().zip(values) {
+        *output.get_mut(index as usize).ok_or_else(|| outside(index))? = value;
+    }
+    Ok(())
 }
 
 fn outside(index: u32) -> Error {
@@ -277,6 +304,9 @@ mod tests {
             let kept = gather(&tensor, &indices(&tensor, count).unwrap()).unwrap();
             let scattered = scatter(&kept, &indices(&tensor, count).unwrap(), &[len]).unwrap();
             prop_assert_eq!(dense.to_vec1::<f64>().unwrap(), scattered.to_vec1::<f64>().unwrap());
+            let rest = (&tensor - &dense).unwrap();
+            let whole = put(&rest, &kept, &indices(&tensor, count).unwrap()).unwrap();
+            prop_assert_eq!(whole.to_vec1::<f64>().unwrap(), tensor.to_vec1::<f64>().unwrap());
         }
     }
 
@@ -294,5 +324,8 @@ mod tests {
         assert_eq!(indices(&tensor, 1).unwrap().to_vec1::<u32>().unwrap(), [3]);
         assert_eq!(indices(&tensor, 3).unwrap().to_vec1::<u32>().unwrap(), [1, 3, 4]);
         assert!(indices(&tensor, 6).is_err() && mask(&tensor, 2, 1).is_err());
+        let beyond = Tensor::new(&[5u32], &Device::Cpu).unwrap();
+        let one = tensor.narrow(0, 0, 1).unwrap();
+        assert!(put(&tensor, &one, &beyond).is_err() && put(&tensor, &tensor, &beyond).is_err());
     }
 }

@@ -241,10 +241,12 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         Ok(vec![range.normalised(&x[0], IMAGES)?, range.output(&x[0], IMAGES)?])
     }),
     ("fp8", &[Normal(TOKENS)], |x| {
-        let (codes, scale) = fp8::pack(&x[0])?;
-        Ok(vec![codes, number(scale.into())?])
+        let (codes, scales) = fp8::pack(&x[0], fp8::Format::E5M2, 8)?;
+        Ok(vec![codes, scales])
     }),
-    ("fp8::unpack", &[Bytes(TOKENS, 120)], |x| Ok(vec![fp8::unpack(&x[0], 0.3, DType::F32)?])),
+    ("fp8::unpack", &[Bytes(TOKENS, 120), Normal(&[15])], |x| {
+        Ok(vec![fp8::unpack(&x[0], &x[1], fp8::Format::E5M2, DType::F32)?])
+    }),
     ("gelu", &[Normal(TOKENS), Normal(TOKENS)], |x| {
         Ok(vec![gelu::forward(&x[0])?, gelu::backward(&x[0], &x[1])?])
     }),
@@ -403,6 +405,10 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     ("top_k::scatter", &[Normal(&[17])], |x| {
         let indices = Tensor::arange_step(0u32, 119, 7, &Device::Cpu)?;
         Ok(vec![top_k::scatter(&x[0], &indices, TOKENS)?])
+    }),
+    ("top_k::put", &[Normal(TOKENS), Normal(&[17])], |x| {
+        let indices = Tensor::arange_step(0u32, 119, 7, &Device::Cpu)?;
+        Ok(vec![top_k::put(&x[0], &x[1], &indices)?])
     }),
 ];
 

@@ -1,5 +1,6 @@
 //! Projections of tokens.
 
+pub mod basis;
 pub mod compact;
 pub mod pamm;
 pub mod velora;

@@ -8,11 +8,20 @@ pub(super) fn bf16(case: &Case<'_>) {
     case.within(&case.x, |at| (case.x[at].abs() * 2f64.powi(-8) * 1.0001).max(5e-41));
 }
 
-/// A relative half of the last of 4 bits, or below 1/28672 of the greatest half a subnormal step.
+/// A relative half of the last of 4 or 3 bits, or half a subnormal step, each by its scale.
 pub(super) fn fp8(case: &Case<'_>) {
-    let scale = (case.largest() / 448.0).max(f64::from(f32::MIN_POSITIVE));
-    let half_step = scale / 1024.0;
-    case.within(&case.x, |at| (case.x[at].abs() / 16.0).max(half_step) * 1.0001);
+    let (relative, greatest, subnormal) = match case.name.contains("e5m2") {
+        false => (2f64.powi(-4), 448.0, 2f64.powi(-10)),
+        true => (2f64.powi(-3), 57344.0, 2f64.powi(-17)),
+    };
+    let by_row = case.name.contains("row");
+    let row = if by_row { case.shape[case.shape.len() - 1] } else { case.x.len() };
+    let half_step = |values: &[f64]| {
+        let largest = values.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+        (largest / greatest).max(f64::from(f32::MIN_POSITIVE)) * subnormal
+    };
+    let half_steps: Vec<f64> = case.x.chunks(row).map(half_step).collect();
+    case.within(&case.x, |at| (case.x[at].abs() * relative).max(half_steps[at / row]) * 1.0001);
 }
 
 /// What a code's step is at most over these values: their range, rounded outwards to bf16.
@@ -57,6 +66,25 @@ pub(super) fn groups_of_256(case: &Case<'_>) {
 
 pub(super) fn groups_of_128(case: &Case<'_>) {
     groups(case, 128);
+}
+
+/// The largest share exactly, of equal magnitudes the first; the others in codes of 2 bits of groups in
+/// which 0 takes the place of the largest.
+pub(super) fn outliers_apart(case: &Case<'_>) {
+    let count = case.x.len();
+    let outliers = ((case.numbers()[0] * count as f64).round() as usize).clamp(1, count);
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|&a, &b| case.x[b].abs().total_cmp(&case.x[a].abs()).then(a.cmp(&b)));
+    let mut others = case.x.clone();
+    for &at in &order[..outliers] {
+        assert_eq!(case.r[at], case.x[at], "{}: an outlier", case.name);
+        others[at] = 0.0;
+    }
+    let steps = steps(&others, case.sample(), 256, 2);
+    let largest = others.iter().fold(0.0, |largest: f64, x| x.abs().max(largest));
+    let rounding = case.single_rounding(largest);
+    let inlier = |at: usize| 1.0001 * steps[at] + rounding;
+    case.within(&case.x, inlier);
 }
 
 /// Means of four neighbours of a sample, in groups of 128 codes of 2 bits.

@@ -187,3 +187,33 @@ pub(super) fn rows_along_rows(case: &Case<'_>) {
     let rows = x.len() / features;
     assert!(exact >= rows.min(case.numbers()[0] as usize), "{}: {exact} rows", case.name);
 }
+
+/// Each row is plus or minus the sum of its bin, and the sums have the norm of the tensor; exact where
+/// each row has a bin of its own.
+pub(super) fn sums_in_bins(case: &Case<'_>) {
+    let (x, r, rounding) = case.scaled();
+    let features = case.shape[case.shape.len() - 1];
+    let (rows, count) = (x.len() / features, case.numbers()[0] as usize);
+    if count >= rows {
+        let left = energy(&difference(&x, &r));
+        return assert!(left <= 10.0 * rounding * energy(&x), "{}: {left}", case.name);
+    }
+    // Bins have as many rows as any other, but for one: the smaller number, then the larger.
+    let same = |a: &[f64], b: &[f64]| a == b || a.iter().zip(b).all(|(a, b)| *a == -b);
+    let mut bins: Vec<(&[f64], usize)> = Vec::new();
+    for row in r.chunks(features) {
+        match bins.iter_mut().find(|(sum, _)| same(sum, row)) {
+            Some((_, rows)) => *rows += 1,
+            None => bins.push((row, 1)),
+        }
+    }
+    assert!(bins.len() <= count, "{}: {} bins", case.name, bins.len());
+    // Sums that are equal or 0 look like one bin.
+    if bins.len() == count {
+        let sizes = rows / count..=rows.div_ceil(count);
+        assert!(bins.iter().all(|(_, rows)| sizes.contains(rows)), "{}: {bins:?}", case.name);
+        let sums: f64 = bins.iter().map(|(sum, _)| energy(sum)).sum();
+        let gap = (sums - energy(&x)).abs();
+        assert!(gap <= 100.0 * rounding * energy(&x), "{}: {sums}", case.name);
+    }
+}

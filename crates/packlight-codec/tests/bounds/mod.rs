@@ -36,6 +36,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("fp8", codes::fp8),
     ("qb", low_rank::projection_of_rank),
     ("q", codes::groups_of_256),
+    ("outlier", codes::outliers_apart),
     ("blpa", codes::groups_of_256),
     ("actnn", codes::groups_of_256),
     ("gact", codes::groups_of_256),
@@ -56,6 +57,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("velora", low_rank::parts_along_a_direction),
     ("compact", low_rank::random_projection),
     ("pamm", low_rank::rows_along_rows),
+    ("basis", low_rank::sums_in_bins),
 ];
 
 /// The bound of a codec; `None` for one that restores nothing.

@@ -3,6 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 use packlight_cuda_host::{Host, Tolerance, here, prove};
 use packlight_kernels::fixed_range::FixedRange;
+use packlight_kernels::fp8::Format;
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::{cuda, finite, fp8, sign};
@@ -55,28 +56,38 @@ fn what_is_not_finite_is_found_wherever_it_stands() {
 
 #[test]
 fn fp8_has_the_bytes_of_the_cpu() {
-    for (dtype, n) in cases(&[0, 1, 1003, 70_001]) {
-        let x = sample(n, "x", dtype);
-        let (codes, scale) = fp8::pack(&wide(&x)).unwrap();
-        let back = fp8::unpack(&codes, scale, DType::F32).unwrap();
-        prove(&results(&[&codes, &back], dtype), Tolerance::Bytes, |gpu| {
-            let (codes, found) = cuda::fp8::pack(gpu, &x)?;
-            assert_eq!(found, scale);
-            let back = cuda::fp8::unpack(gpu, &codes, found, dtype)?;
-            Ok(vec![codes, back])
+    for format in [Format::E4M3, Format::E5M2] {
+        for (dtype, n) in cases(&[0, 1, 1003, 70_001]) {
+            // All values are one row; 1003 are also 17 rows.
+            let x = sample(n, "x", dtype);
+            let narrow = (n == 1003).then_some(59);
+            for row in [n].into_iter().chain(narrow) {
+                let (codes, scales) = fp8::pack(&wide(&x), format, row).unwrap();
+                let back = fp8::unpack(&codes, &scales, format, DType::F32).unwrap();
+                let expected = [results(&[&codes, &back], dtype), vec![scales]].concat();
+                prove(&expected, Tolerance::Bytes, |gpu| {
+                    let (codes, scales) = cuda::fp8::pack(gpu, &x, format, row)?;
+                    let back = cuda::fp8::unpack(gpu, &codes, &scales, format, dtype)?;
+                    Ok(vec![codes, back, scales])
+                })
+                .unwrap();
+            }
+        }
+        let all = Tensor::arange(0u8, 255, &Device::Cpu).unwrap();
+        let odd = [0.5f32, -3.7, f32::INFINITY, f32::NAN, f32::NEG_INFINITY, -0.0, 1e-44, 1e-30];
+        let odd = Tensor::new(&odd, &Device::Cpu).unwrap();
+        let expected = [fp8::pack(&odd, format, 8).unwrap().0];
+        prove(&expected, Tolerance::Bytes, |gpu| {
+            Ok(vec![cuda::fp8::pack(gpu, &odd, format, 8)?.0])
+        })
+        .unwrap();
+        let scale = Tensor::new(&[0.37f32], &Device::Cpu).unwrap();
+        let expected = [fp8::unpack(&all, &scale, format, DType::F32).unwrap()];
+        prove(&expected, Tolerance::Relative(0.0), |gpu| {
+            Ok(vec![cuda::fp8::unpack(gpu, &all, &scale, format, DType::F32)?])
         })
         .unwrap();
     }
-    let all = Tensor::arange(0u8, 255, &Device::Cpu).unwrap();
-    let odd = [0.5f32, -3.7, f32::INFINITY, f32::NAN, f32::NEG_INFINITY, -0.0, 1e-44, 1e-30];
-    let odd = Tensor::new(&odd, &Device::Cpu).unwrap();
-    let expected = [fp8::pack(&odd).unwrap().0];
-    prove(&expected, Tolerance::Bytes, |gpu| Ok(vec![cuda::fp8::pack(gpu, &odd)?.0])).unwrap();
-    let expected = [fp8::unpack(&all, 0.37, DType::F32).unwrap()];
-    prove(&expected, Tolerance::Relative(0.0), |gpu| {
-        Ok(vec![cuda::fp8::unpack(gpu, &all, 0.37, DType::F32)?])
-    })
-    .unwrap();
 }
 
 /// Codes, ranges and restored values through the gates.

@@ -1,4 +1,4 @@
-// 8-bit floats with 4 exponent and 3 mantissa bits (E4M3).
+// 8-bit floats with 3 bits of mantissa (E4M3) or 2 (E5M2).
 
 // The largest finite magnitude of each piece of the input.
 template <class T>
@@ -16,36 +16,46 @@ __device__ void fp8_greatest(const T* input, float* greatest, Index n, Index siz
 }
 KERNELS(fp8_greatest)
 
-__device__ inline uint8_t fp8_nearest(float value) {
+__device__ inline uint32_t fp8_bias(uint32_t mantissa) { return (1u << (6 - mantissa)) - 1; }
+
+__device__ inline uint8_t fp8_nearest(float value, uint32_t mantissa) {
+    uint32_t bias = fp8_bias(mantissa), cut = 23 - mantissa;
+    float greatest = mantissa == 3 ? 448 : 57344;
     uint32_t sign = bits_of(value) >> 24 & 0x80;
     float size = fabsf(value);
-    size = size < 448 ? size : 448;
-    // The mantissa is cut to 3 bits, what is cut off rounds it, and the bias goes from 127 to 7.
+    size = size < greatest ? size : greatest;
+    // The mantissa is cut short, what is cut off rounds it, and the bias goes from 127 to the format's.
     uint32_t bits = bits_of(size);
-    uint32_t normal = ((bits + 0x7ffff + (bits >> 20 & 1)) >> 20) - (120 << 3);
-    // 2^14 has steps of 2^-9 in its lowest bits.
-    uint32_t subnormal = bits_of(size + 16384.0f) & 0xf;
-    uint32_t code = (size < 1.0f / 64 ? subnormal : normal) & 0xff;
-    if (!(fabsf(value) <= FLT_MAX)) code = 0x7f;
+    uint32_t rounded = (bits + (1u << (cut - 1)) - 1 + (bits >> cut & 1)) >> cut;
+    uint32_t normal = rounded - ((127 - bias) << mantissa);
+    // The steps of the lowest bits of this power of two are those of the subnormal numbers.
+    uint32_t subnormal = bits_of(size + float_of((151 - bias - mantissa) << 23)) & 0xf;
+    uint32_t code = (size < float_of((128 - bias) << 23) ? subnormal : normal) & 0xff;
+    if (!(fabsf(value) <= FLT_MAX)) code = value == value && mantissa == 2 ? 0x7c : 0x7f;
     return uint8_t(sign | code);
 }
 
 template <class T>
-__device__ void fp8_pack(const T* input, uint8_t* codes, float scale, Index n) {
-    for (Index i : each_element(n)) codes[i] = fp8_nearest(wide(input[i]) / scale);
+__device__ void fp8_pack(const T* input, const float* scales, uint8_t* codes, uint32_t mantissa, Index row,
+                         Index n) {
+    for (Index i : each_element(n)) codes[i] = fp8_nearest(wide(input[i]) / scales[i / row], mantissa);
 }
 KERNELS(fp8_pack)
 
-__device__ inline float fp8_value(uint8_t code) {
-    uint32_t exponent = code >> 3 & 0xf, mantissa = code & 7;
-    float size = exponent == 0 ? float(mantissa) / 512
-                               : (1 + float(mantissa) / 8) * float_of((exponent + 120) << 23);
-    if ((code & 0x7f) == 0x7f) size = float_of(0x7fc00000);
-    return code & 0x80 ? -size : size;
+__device__ inline float fp8_value(uint8_t code, uint32_t mantissa) {
+    uint32_t bias = fp8_bias(mantissa), size = code & 0x7f;
+    uint32_t exponent = size >> mantissa;
+    float part = float(size & ((1u << mantissa) - 1)) / float(1u << mantissa);
+    float value = exponent == 0 ? part * float_of((128 - bias) << 23)
+                                : (1 + part) * float_of((exponent + 127 - bias) << 23);
+    if (mantissa == 2 && size == 0x7c) value = float_of(0x7f800000);
+    if (size > (mantissa == 2 ? 0x7cu : 0x7eu)) value = float_of(0x7fc00000);
+    return code & 0x80 ? -value : value;
 }
 
 template <class T>
-__device__ void fp8_unpack(const uint8_t* codes, T* output, float scale, Index n) {
-    for (Index i : each_element(n)) output[i] = narrow<T>(fp8_value(codes[i]) * scale);
+__device__ void fp8_unpack(const uint8_t* codes, const float* scales, T* output, uint32_t mantissa, Index row,
+                           Index n) {
+    for (Index i : each_element(n)) output[i] = narrow<T>(fp8_value(codes[i], mantissa) * scales[i / row]);
 }
 KERNELS(fp8_unpack)

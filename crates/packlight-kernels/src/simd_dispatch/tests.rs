@@ -137,8 +137,12 @@ const SAME: &[(&str, Kernel)] = &[
         Ok(vec![output, by_input, by_weight])
     }),
     ("fp8", |dtype| {
-        let (codes, scale) = fp8::pack(&sample(&[1003], "x", dtype))?;
-        Ok(vec![fp8::unpack(&codes, scale, dtype)?, codes])
+        let formats = [fp8::Format::E4M3, fp8::Format::E5M2].into_iter();
+        let both = formats.map(|format| {
+            let (codes, scales) = fp8::pack(&sample(&[1003], "x", dtype), format, 59)?;
+            Ok([fp8::unpack(&codes, &scales, format, dtype)?, codes, scales])
+        });
+        Ok(both.collect::<Result<Vec<_>>>()?.concat())
     }),
     ("division", |dtype| {
         let maps = Maps { size: (13, 14), block: (8, 8), bits: 2 };
