@@ -126,7 +126,8 @@ impl Arguments {
             };
             Ok(Planned::of(&footprint, self.describe(&spec), plan, batch, optimizer, budget))
         };
-        let others = self.compare.iter().map(|plan| planned(&Plan::parse(plan)?));
+        let others = self.compare.iter().filter(|other| **other != plan.to_string());
+        let others = others.map(|plan| planned(&Plan::parse(plan)?));
         let plans: Vec<Planned> =
             [planned(&plan)].into_iter().chain(others).collect::<anyhow::Result<_>>()?;
         if let Some(file) = &self.csv {
