@@ -47,7 +47,7 @@ fn records(text: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn known_facts_are_counted_and_every_other_cell_says_why_not() {
+fn known_facts_are_counted_and_no_cell_is_left_out() {
     let rows = counted();
     let number = |table: &str, cell: &str| -> f64 {
         let row = rows.iter().find(|row| row[0] == table && row[1] == cell);
@@ -76,8 +76,7 @@ fn known_facts_are_counted_and_every_other_cell_says_why_not() {
     let rank = rows.iter().find(|row| row[1] == "ResNet-18, 2 layers, SVD 0.8").unwrap();
     assert_eq!(rank[4], "Mean rank 41.1 of 64.");
     for row in &rows {
-        let nothing = row[3].is_empty() && row[4].is_empty();
-        assert!(!nothing || row[5].starts_with("Network not built yet."), "{row:?}");
+        assert!(!row[3].is_empty() || !row[4].is_empty(), "{row:?}");
     }
 }
 

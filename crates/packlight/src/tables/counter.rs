@@ -6,7 +6,6 @@ use std::rc::Rc;
 use anyhow::{Context, bail};
 use clap::Parser;
 use packlight::nn::footprint::Footprint;
-use packlight::nn::model::find;
 use packlight::nn::{ModelSpec, Plan};
 
 use crate::command::plan::Arguments;
@@ -39,18 +38,13 @@ impl Counter {
     /// The step of a network that its options describe.
     ///
     /// # Errors
-    /// Returns an error if there is no network of this name, none has been built, or the options are not
-    /// valid.
+    /// Returns an error if there is no network of this name, or its options are not valid.
     pub(super) fn arguments(&self, network: &str) -> anyhow::Result<Arguments> {
         let Some(options) = self.networks.get(network) else {
             bail!("there is no network `{network}` in [networks]");
         };
-        let words: Vec<&str> = options.split_whitespace().collect();
-        let model = words.iter().skip_while(|word| **word != "--model").nth(1);
-        if model.is_some_and(|name| find(name).is_err()) {
-            bail!("Network not built yet.");
-        }
-        let line = Line::try_parse_from(words).with_context(|| format!("network `{network}`"))?;
+        let line = Line::try_parse_from(options.split_whitespace());
+        let line = line.with_context(|| format!("network `{network}`"))?;
         Ok(line.arguments)
     }
 

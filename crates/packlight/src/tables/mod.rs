@@ -18,6 +18,8 @@ use serde::Deserialize;
 use counter::Counter;
 use rule::Rule;
 
+use crate::output::say;
+
 /// `tables.toml`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,18 +68,17 @@ pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     let text = std::fs::read_to_string(&path).with_context(said)?;
     let File { title, networks, tables } = toml::from_str(&text).with_context(said)?;
     let mut counter = Counter::new(networks);
-    let count = |table: Table| CountedTable {
-        cells: table.cells.into_iter().map(|cell| counted(cell, &mut counter)).collect(),
-        id: table.id,
-        title: table.title,
-        source: table.source,
-        about: table.about,
+    let count = |Table { id, title, source, about, cells }: Table| {
+        say(format_args!("counting: {title}"));
+        let cells = cells.into_iter().map(|cell| counted(cell, &mut counter)).collect();
+        CountedTable { id, title, source, about, cells }
     };
     let tables: Vec<CountedTable> = tables.into_iter().map(count).collect();
     let used =
         |name: &str| tables.iter().flat_map(|table| &table.cells).any(|cell| cell.rule == name);
     let rules = Rule::ALL.iter().map(|rule| (rule.name().to_owned(), rule.words().to_owned()));
-    let rules = rules.filter(|(name, _)| used(name)).collect();
+    let mut rules: Vec<(String, String)> = rules.filter(|(name, _)| used(name)).collect();
+    rules.dedup(); // one in two units
     Ok(CountedTables { title, tables, rules })
 }
 
