@@ -77,8 +77,8 @@ pub(crate) struct Arguments {
     why: bool,
     /// Train the plan beside its rivals under the study's protocol: exact, the codecs at all layers alike
     /// that fit the budget, the largest plans of ASI, ActNN and GACT that fit, the best that only recomputes
-    /// blocks, and plans drawn at random from those that fit. With --fit-peak, these three have the bytes
-    /// that the plan keeps. Records and report are in DIR/verify-NAME
+    /// blocks, and plans drawn at random from those that fit. With --fit-peak, those of ASI, ActNN and GACT
+    /// have the bytes that the plan keeps. Records and report are in DIR/verify-NAME
     #[arg(long)]
     verify: bool,
     /// Remove the runs of an earlier --verify of this budget and start again
