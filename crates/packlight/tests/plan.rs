@@ -106,7 +106,7 @@ fn layers_of_all_plans_are_written_as_csv() {
     let layers: usize = (0..2).map(|at| plans[at]["layers"].as_array().unwrap().len()).sum();
     assert_eq!(text.lines().count(), 1 + layers);
     let head = text.lines().next().unwrap().split(',').count();
-    let line = text.lines().find(|line| line.starts_with("\"none\",conv1,conv,none,")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("none,conv1,conv,none,")).unwrap();
     assert_eq!(line.split(',').count(), head);
     assert!(text.contains("\"q4,fc=none\",layer1.0.conv1,conv,q4,false,4096,16384,"), "{text}");
 }

@@ -131,7 +131,7 @@ impl Arguments {
         let plans: Vec<Planned> =
             [planned(&plan)].into_iter().chain(others).collect::<anyhow::Result<_>>()?;
         if let Some(file) = &self.csv {
-            atomic_file::write(file, csv(&plans).as_bytes())?;
+            atomic_file::write(file, &csv(&plans)?)?;
         }
         match (&plans[..], self.json) {
             ([alone], true) => out.json(alone)?,

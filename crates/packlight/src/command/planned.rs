@@ -330,40 +330,39 @@ impl Row {
     }
 }
 
+/// The columns of [`csv`]: the plan, and the fields of a [`Row`].
+const COLUMNS: [&str; 19] = [
+    "plan",
+    "layer",
+    "kind",
+    "codec",
+    "frozen",
+    "parameters",
+    "parameter_bytes",
+    "gradient_bytes",
+    "optimizer_bytes",
+    "kept_payload",
+    "kept_metadata",
+    "kept_again",
+    "depends_on_data",
+    "kept_at_least",
+    "kept_at_most",
+    "uncompressed",
+    "forward_multiplications",
+    "backward_multiplications",
+    "moved_bytes",
+];
+
 /// The layers of each plan as CSV, with a line for the names of the columns.
-pub(super) fn csv(plans: &[Planned]) -> String {
-    let mut text =
-        "plan,layer,kind,codec,frozen,parameters,parameter_bytes,gradient_bytes,optimizer_bytes,\
-                    kept_payload,kept_metadata,kept_again,depends_on_data,kept_at_least,kept_at_most,uncompressed,\
-                    forward_multiplications,backward_multiplications,moved_bytes\n"
-            .to_owned();
+pub(super) fn csv(plans: &[Planned]) -> anyhow::Result<Vec<u8>> {
+    let mut writer = csv::WriterBuilder::new().has_headers(false).from_writer(Vec::new());
+    writer.write_record(COLUMNS)?;
     for plan in plans {
         for row in &plan.layers {
-            let layer = row.layer.as_deref().unwrap_or_default();
-            let codec = row.codec.as_deref().unwrap_or_default();
-            text += &format!(
-                "\"{}\",{layer},{},{codec},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n",
-                plan.plan,
-                row.kind,
-                row.frozen.unwrap_or_default(),
-                row.parameters,
-                row.parameter_bytes,
-                row.gradient_bytes,
-                row.optimizer_bytes,
-                row.kept_payload,
-                row.kept_metadata,
-                row.kept_again,
-                row.depends_on_data,
-                row.kept_at_least,
-                row.kept_at_most,
-                row.uncompressed,
-                row.forward_multiplications,
-                row.backward_multiplications,
-                row.moved_bytes,
-            );
+            writer.serialize((&plan.plan, row))?;
         }
     }
-    text
+    Ok(writer.into_inner()?)
 }
 
 /// A number of multiplications in the largest decimal unit of which there is at least one.
