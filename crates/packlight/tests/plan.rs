@@ -97,6 +97,18 @@ fn multiplications_are_those_of_the_formulas() {
 }
 
 #[test]
+fn scores_that_are_recomputed_are_multiplied_once_more() {
+    let vit = ["plan", "--model", "vit", "--depth", "2", "--image", "32", "--batch", "3", "--json"];
+    let plans = json(&packlight(vit).args(["--compare", "scores=recompute"]).output().unwrap());
+    let [kept, again] = [0, 1].map(|at| {
+        ["forward", "backward"].map(|pass| number(&plans[at], &format!("{pass}_multiplications")))
+    });
+    // Two blocks, 3 samples of 64 patches and the class token, 192 features.
+    let scores = 2 * 3 * 65 * 65 * 192;
+    assert_eq!(again, [kept[0], kept[1] + scores]);
+}
+
+#[test]
 fn layers_of_all_plans_are_written_as_csv() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("layers.csv");

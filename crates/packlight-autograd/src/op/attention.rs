@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use packlight_codec::Op;
 use packlight_kernels::attention::{backward, forward};
+use packlight_kernels::blank::is_blank;
 use packlight_kernels::dropout::Mask;
 use packlight_kernels::rng::Purpose;
 use packlight_kernels::softmax::Visible;
 
+use crate::ledger::Product;
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
@@ -39,7 +41,11 @@ pub fn attention(
     let mask = mask.transpose()?;
     let data = forward(query.data(), key.data(), value.data(), visible, mask);
     let data = data.map_err(|e| by.failed(e))?;
-    if !Needs::of(&inputs, &[]).any() {
+    let needs = Needs::of(&inputs, &[]);
+    if is_blank(&data) {
+        note_products(inputs, save_points, data.elem_count(), needs.any());
+    }
+    if !needs.any() {
         return Ok(constant(data, query));
     }
     let save = |at: usize| inputs[at].save(save_points[at], Op::Matmul);
@@ -51,4 +57,31 @@ pub fn attention(
         let grads = grads.map_err(|e| by.failed(e))?;
         Ok(Gradients { inputs: grads.map(Some).into(), parameters: Vec::new() })
     })
+}
+
+/// Enters both products into the ledger of a pass over blanks. Going back, the scores are computed once more.
+fn note_products(
+    [query, key, value]: [&Activation; 3],
+    save_points: [&Arc<SavePoint>; 3],
+    outputs: usize,
+    goes_back: bool,
+) {
+    let Some(ledger) = query.pass().ledger() else { return };
+    let size = |x: &Activation, axis: usize| x.dims().get(axis).copied().unwrap_or_default();
+    let (keys, width) = (size(key, 2), size(key, 3));
+    let scores = query.dims().iter().take(3).product::<usize>() * keys;
+    let (again, [by_scores, by_values]) =
+        (query.pass().is_again(), if goes_back { [3, 2] } else { [0; 2] });
+    let product = |at: usize, factor: &Activation, output, gradients| Product {
+        again,
+        ..Product::new(
+            save_points[at].shared_name(),
+            query.data(),
+            factor.data().elem_count(),
+            output,
+            gradients,
+        )
+    };
+    ledger.multiply(product(0, key, (scores, width), by_scores));
+    ledger.multiply(product(2, value, (outputs, keys), by_values));
 }
