@@ -43,4 +43,15 @@ impl Fault {
             }
         }
     }
+
+    /// Checks that a number is a probability below 1.
+    ///
+    /// # Errors
+    /// Returns a fault of `key` if `value` is not in [0, 1).
+    pub fn unless_probability(key: &str, value: f64) -> Result<(), Self> {
+        match (0.0..1.0).contains(&value) {
+            true => Ok(()),
+            false => Err(Self::new(key, format!("{value} given, expected 0 <= {key} < 1"))),
+        }
+    }
 }

@@ -69,13 +69,7 @@ impl Architecture for Bert {
         Fault::unless_within("depth", self.depth, 1..=LARGEST)?;
         Fault::unless_within("heads", self.heads, 1..=LARGEST)?;
         Fault::unless_within("context", self.context, 1..=LARGEST)?;
-        match (0.0..1.0).contains(&self.dropout) {
-            true => Ok(()),
-            false => {
-                let reason = format!("{} given, expected 0 <= dropout < 1", self.dropout);
-                Err(Fault::new("dropout", reason))
-            }
-        }
+        Fault::unless_probability("dropout", self.dropout)
     }
 
     fn classifier(&self) -> String {

@@ -6,8 +6,7 @@ use packlight_spec::Fault;
 
 use super::facts::LARGEST;
 use super::inverted::{
-    ConvNorm, Head, Mobile, Parts, Shape, Sizes, check_depth, check_probability, in_proportion,
-    repeated, silu,
+    ConvNorm, Head, Mobile, Parts, Shape, Sizes, check_depth, in_proportion, repeated, silu,
 };
 use super::{Architecture, Blocks, DataFacts, Network, Stem, Takes};
 use crate::checkpointed::CheckpointedBlocks;
@@ -59,8 +58,8 @@ impl Architecture for EfficientnetB0 {
     fn check(&self) -> Result<(), Fault> {
         Fault::unless_within("width", self.width, 1..=LARGEST)?;
         check_depth(self.depth)?;
-        check_probability("dropout", self.dropout)?;
-        check_probability("stochastic_depth", self.stochastic_depth)
+        Fault::unless_probability("dropout", self.dropout)?;
+        Fault::unless_probability("stochastic_depth", self.stochastic_depth)
     }
 
     fn classifier(&self) -> String {

@@ -252,17 +252,6 @@ pub(super) fn check_depth(depth: f64) -> Result<(), Fault> {
     }
 }
 
-/// Checks a probability.
-///
-/// # Errors
-/// Returns a fault if it is not in [0, 1).
-pub(super) fn check_probability(key: &str, value: f64) -> Result<(), Fault> {
-    match (0.0..1.0).contains(&value) {
-        true => Ok(()),
-        false => Err(Fault::new(key, format!("{value} given, expected 0 <= {key} < 1"))),
-    }
-}
-
 impl Stem {
     /// The stride of a layer of a mobile network that is `early`, one of the first two with stride 2.
     pub(super) fn stride(self, stride: usize, early: bool) -> usize {

@@ -5,8 +5,8 @@ use packlight_spec::Fault;
 
 use super::facts::LARGEST;
 use super::inverted::{
-    ConvNorm, Head, InvertedResidual, Mobile, Parts, Shape, Sizes, check_depth, check_probability,
-    in_proportion, relu6, repeated,
+    ConvNorm, Head, InvertedResidual, Mobile, Parts, Shape, Sizes, check_depth, in_proportion,
+    relu6, repeated,
 };
 use super::{Architecture, Blocks, DataFacts, Network, Stem, Takes};
 use crate::checkpointed::CheckpointedBlocks;
@@ -54,7 +54,7 @@ impl Architecture for MobilenetV2 {
     fn check(&self) -> Result<(), Fault> {
         Fault::unless_within("width", self.width, 1..=LARGEST)?;
         check_depth(self.depth)?;
-        check_probability("dropout", self.dropout)
+        Fault::unless_probability("dropout", self.dropout)
     }
 
     fn classifier(&self) -> String {

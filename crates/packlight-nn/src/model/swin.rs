@@ -6,7 +6,6 @@ use packlight_autograd::{Activation, op};
 use packlight_spec::Fault;
 
 use super::facts::LARGEST;
-use super::inverted::check_probability;
 use super::patches::{LARGEST_PATCH, check_heads};
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
@@ -64,7 +63,7 @@ impl Architecture for Swin {
         Fault::unless_within("heads", self.heads, 1..=LARGEST)?;
         Fault::unless_within("window", self.window, 1..=LARGEST_WINDOW)?;
         Fault::unless_within("patch", self.patch, 1..=LARGEST_PATCH)?;
-        check_probability("stochastic_depth", self.stochastic_depth)
+        Fault::unless_probability("stochastic_depth", self.stochastic_depth)
     }
 
     fn classifier(&self) -> String {
