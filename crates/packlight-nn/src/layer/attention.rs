@@ -158,3 +158,13 @@ impl Attention {
         }
     }
 }
+
+/// Queries, keys and values (N, tokens, features), which one linear layer has computed side by side.
+///
+/// # Errors
+/// Returns an error if `joint` is not (N, tokens, 3 x features).
+pub(crate) fn queries_keys_values(joint: Activation) -> Result<[Activation; 3]> {
+    let width = joint.dims().last().copied().unwrap_or_default() / 3;
+    let part = |number: usize| op::slice(&joint, 2, number * width..(number + 1) * width);
+    Ok([part(0)?, part(1)?, part(2)?])
+}

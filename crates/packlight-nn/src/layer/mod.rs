@@ -21,6 +21,7 @@ mod squeeze_excitation;
 
 pub use activation::{Gelu, GeluTanh, Nonlinearity, Relu, Relu6, Silu, Tanh};
 pub use attention::Attention;
+pub(crate) use attention::queries_keys_values;
 pub use batch_norm::BatchNorm2d;
 pub use conv2d::{Conv2d, Conv2dConfig};
 pub use cross_entropy::CrossEntropy;

@@ -10,7 +10,10 @@ use super::facts::LARGEST;
 use super::patches::check_heads;
 use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
-use crate::layer::{Attention, Dropout, Embedding, LayerNorm, Linear, LinearConfig, Nonlinearity};
+use crate::layer::{
+    Attention, Dropout, Embedding, LayerNorm, Linear, LinearConfig, Nonlinearity,
+    queries_keys_values,
+};
 use crate::{Builder, Error, Init, MemoryStrategy, Module, Result, options};
 
 /// The standard deviation of initial weights and embeddings.
@@ -213,9 +216,7 @@ impl Block {
 
     fn attend(&self, x: &Activation) -> Result<Activation> {
         let qkv = self.qkv.forward(x)?;
-        let width = qkv.dims()[2] / 3;
-        let part = |number: usize| op::slice(&qkv, 2, number * width..(number + 1) * width);
-        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
+        let [queries, keys, values] = queries_keys_values(qkv)?;
         let before = op::Visible { lengths: None, causal: true };
         let mixed = self.attention.forward(&queries, &keys, &values, &before)?;
         self.attention_dropout.forward(&self.proj.forward(&mixed)?)

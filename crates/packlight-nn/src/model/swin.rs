@@ -11,7 +11,7 @@ use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
     Attention, Conv2d, Conv2dConfig, FeedForward, FeedForwardConfig, LayerNorm, Learned, Linear,
-    LinearConfig, Nonlinearity, StochasticDepth,
+    LinearConfig, Nonlinearity, StochasticDepth, queries_keys_values,
 };
 use crate::{Builder, Error, Init, MemoryStrategy, Module, Result, options};
 
@@ -307,10 +307,7 @@ impl WindowAttention {
     /// The attention of each window of maps that are whole windows.
     fn attend(&self, windows: &Activation, mask: &Tensor) -> Result<Activation> {
         let qkv = self.qkv.forward(windows)?;
-        let width = qkv.dims()[2] / 3;
-        let part = |number: usize| op::slice(&qkv, 2, number * width..(number + 1) * width);
-        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-        drop(qkv);
+        let [queries, keys, values] = queries_keys_values(qkv)?;
         let index = distances(self.window, mask.device())?;
         let (table, all) = (self.table.value(), op::Visible::default());
         let mixed = self.attention.forward_with([&queries, &keys, &values], &all, |scores| {

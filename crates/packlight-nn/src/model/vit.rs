@@ -10,7 +10,7 @@ use super::{Architecture, Blocks, DataFacts, Network, Takes};
 use crate::checkpointed::CheckpointedBlocks;
 use crate::layer::{
     Attention, FeedForward, FeedForwardConfig, LayerNorm, Learned, Linear, LinearConfig,
-    Nonlinearity, PatchEmbedding,
+    Nonlinearity, PatchEmbedding, queries_keys_values,
 };
 use crate::{Builder, Init, MemoryStrategy, Module, Result, options};
 
@@ -139,10 +139,7 @@ impl Block {
 
     fn attend(&self, x: &Activation) -> Result<Activation> {
         let qkv = self.qkv.forward(&self.norm1.forward(x)?)?;
-        let width = qkv.dims()[2] / 3;
-        let part = |number: usize| op::slice(&qkv, 2, number * width..(number + 1) * width);
-        let (queries, keys, values) = (part(0)?, part(1)?, part(2)?);
-        drop(qkv);
+        let [queries, keys, values] = queries_keys_values(qkv)?;
         let mixed = self.attention.forward(&queries, &keys, &values, &op::Visible::default())?;
         self.proj.forward(&mixed)
     }
