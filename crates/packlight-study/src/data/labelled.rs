@@ -12,7 +12,7 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 use super::dataset::{DataSet, Form};
 use super::pairs::filled_up;
 use super::vocabulary::{BEGIN, END, Vocabulary};
-use super::{Batch, DataSpec, Error, Result, Split, multi30k};
+use super::{Batch, DataSpec, Error, Result, Split, text_file};
 
 /// The most tokens of a text, if the study does not say.
 const LENGTH: usize = 128;
@@ -104,7 +104,7 @@ struct Lines {
 
 impl Lines {
     fn read(folder: &Path, name: &str, limit: Option<usize>) -> Result<Self> {
-        let path = multi30k::find(folder, name)?;
+        let path = text_file::find(folder, name)?;
         let bytes = std::fs::read(&path).map_err(|e| Error::io(&path, e))?;
         let mut lines = parse(&bytes, &path)?;
         lines.truncate(limit.unwrap_or(usize::MAX));
@@ -116,7 +116,7 @@ impl Lines {
 pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Vec<(String, String)>> {
     let expected = "a class, a tab and a text";
     let remedy = "write each text in a line of its own, as CLASS<TAB>TEXT";
-    let lines = multi30k::parse(bytes, path)?;
+    let lines = text_file::parse(bytes, path)?;
     if lines.is_empty() {
         return Err(Error::corrupt(path, expected, "no line", remedy));
     }

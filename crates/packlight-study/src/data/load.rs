@@ -16,8 +16,8 @@ pub fn data_dir(given: Option<PathBuf>) -> Option<PathBuf> {
 
 /// Loads and checks the set that `spec` asks for. Of several alternatives, it loads the one that
 /// [`choose`] returns, and [`DataSet::name`] says which. `data_dir` is the folder with the sets
-/// that are not built in. The path of a `folder:PATH`, `text:PATH` or `labelled:PATH` is relative to [`DataSpec::base`];
-/// what is not there may be in `data_dir`.
+/// that are not built in. The path of a `folder:PATH`, `text:PATH` or `labelled:PATH` is relative to
+/// [`DataSpec::base`]; what is not there may be in `data_dir`.
 ///
 /// # Errors
 /// Returns an error if the set is not found, which says where it was looked for and what was there

@@ -29,6 +29,7 @@ mod set;
 mod spec;
 mod split;
 mod text;
+mod text_file;
 mod vocabulary;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::raw::Raw;
 use super::vocabulary::Vocabulary;
-use super::{cifar, folder, idx, jpeg, labelled, multi30k};
+use super::{cifar, folder, idx, jpeg, labelled, text_file};
 
 fn whole(raw: &Raw, classes: u32) -> bool {
     raw.pixels.len() == raw.labels.len() * raw.stride()
@@ -82,7 +82,7 @@ proptest! {
     ) {
         for file in [packed, plain, random] {
             let _ = labelled::parse(&file, path());
-            let Ok(lines) = multi30k::parse(&file, path()) else { continue };
+            let Ok(lines) = text_file::parse(&file, path()) else { continue };
             let vocabulary = Vocabulary::new(lines.iter().map(String::as_str));
             for token in lines.iter().flat_map(|line| vocabulary.tokens(line)) {
                 prop_assert!((token as usize) < vocabulary.len());

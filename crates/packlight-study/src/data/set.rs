@@ -11,8 +11,9 @@ use super::{Error, Normalise};
 
 /// The name of a data set: `digits`, `mnist`, `fashion-mnist`, `cifar-10`, `cifar-100` or
 /// `folder:PATH` of images, `reverse` or `multi30k` of pairs of sequences, `tinyshakespeare` or
-/// `text:PATH` of text, `labelled:PATH` of texts of one class each; or several of any kind, as in `folder:pets or fashion-mnist or digits`, which
-/// means the first that exists. In a path, ` or ` is part of the path unless a set's name follows it.
+/// `text:PATH` of text, `labelled:PATH` of texts of one class each; or several of any kind, as in
+/// `folder:pets or fashion-mnist or digits`, which means the first that exists. In a path, ` or ` is part of
+/// the path unless a set's name follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum SetName {

@@ -37,8 +37,8 @@ pub struct DataSpec {
     /// How to augment training images.
     #[serde(default)]
     pub augment: Augment,
-    /// The folder that the path of a `folder:PATH`, `text:PATH` or `labelled:PATH` is relative to: that of the study, or, if empty, the
-    /// working directory.
+    /// The folder that the path of a `folder:PATH`, `text:PATH` or `labelled:PATH` is relative to: that of the
+    /// study, or, if empty, the working directory.
     #[serde(skip)]
     pub base: PathBuf,
 }

@@ -8,7 +8,7 @@ use packlight_nn::model::Inputs;
 use sha2::{Digest, Sha256};
 
 use super::dataset::{DataSet, Form};
-use super::{Batch, DataSpec, Error, Result, Split, multi30k};
+use super::{Batch, DataSpec, Error, Result, Split, text_file};
 
 /// The number of tokens in a sample, if the study does not give one.
 const LENGTH: usize = 128;
@@ -62,7 +62,7 @@ impl Text {
 /// and the rest for the test. The vocabulary is the characters of the training part.
 pub(super) fn load(path: &Path, spec: &DataSpec) -> Result<DataSet> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, e))?;
-    set(&multi30k::decoded(&bytes, path)?, spec)
+    set(&text_file::decoded(&bytes, path)?, spec)
 }
 
 /// The set of this text.
