@@ -15,6 +15,7 @@ mod network;
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use candle_nn::Optimizer;
 use candle_resnet::CandleResNet;
 use clap::Parser;
@@ -51,13 +52,13 @@ struct Arguments {
     bench: bool,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if arguments.list {
         NETWORKS.iter().for_each(|network| println!("{}", network.name));
     } else if let Some(name) = arguments.network {
         let network = Network::named(&name)
-            .ok_or_else(|| format!("there is no network `{name}`; --list has their names"))?;
+            .with_context(|| format!("there is no network `{name}`; --list has their names"))?;
         let mut contestant = Contestant::new("", network.step(&arguments.plan)?)?;
         let begun = Instant::now();
         while contestant.times.len() < FEWEST || begun.elapsed().as_secs_f64() < arguments.seconds {
@@ -72,7 +73,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// Prints a table of one network.
-fn compare(network: &Network) -> Result<(), Box<dyn std::error::Error>> {
+fn compare(network: &Network) -> anyhow::Result<()> {
     let mut contestants = Vec::new();
     for plan in ["none", network.usual] {
         contestants.push(Contestant::new(plan, network.step(plan)?)?);

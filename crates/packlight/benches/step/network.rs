@@ -4,7 +4,9 @@ use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::Optimizer;
 use packlight::autograd::Pass;
 use packlight::kernels::rng::{Key, Purpose, Stream};
-use packlight::nn::model::{EfficientnetB0, Gpt, Inputs, MobilenetV2, Resnet18, Stem, Vit};
+use packlight::nn::model::{
+    Bert, EfficientnetB0, Gpt, Inputs, MobilenetV2, Resnet18, Stem, Swin, Vit,
+};
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Error, Model, ModelSpec, Plan, Trainer};
 
@@ -19,7 +21,7 @@ pub(crate) struct Network {
     spec: fn() -> ModelSpec,
     pub(crate) takes: Takes,
     pub(crate) batch: usize,
-    /// Classes of an image, or words of a vocabulary.
+    /// Classes of an image or a text, or words of a vocabulary.
     pub(crate) classes: usize,
 }
 
@@ -29,6 +31,8 @@ pub(crate) enum Takes {
     Image(usize),
     /// This many words of a text, the next of which are the targets.
     Words(usize),
+    /// A text of this many words from a vocabulary of so many.
+    Text(usize, usize),
 }
 
 /// Without dropout where the same network is usually written without it.
@@ -100,6 +104,22 @@ pub(crate) const NETWORKS: &[Network] = &[
         batch: 32,
         classes: 100,
     },
+    Network {
+        name: "swin-t-64",
+        usual: "mesa",
+        spec: || ModelSpec::new(Swin::default()),
+        takes: Takes::Image(64),
+        batch: 16,
+        classes: 100,
+    },
+    Network {
+        name: "bert-base-128",
+        usual: "asa4",
+        spec: || ModelSpec::new(Bert { dropout: 0.0, ..Bert::default() }),
+        takes: Takes::Text(128, 30_522),
+        batch: 8,
+        classes: 2,
+    },
 ];
 
 impl Network {
@@ -113,6 +133,7 @@ impl Network {
         let spec = match self.takes {
             Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
+            Takes::Text(_, words) => (self.spec)().for_labelled_text(words, self.classes)?,
         };
         let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
         let (inputs, targets) = self.data()?;
@@ -128,21 +149,26 @@ impl Network {
     pub(crate) fn data(&self) -> candle_core::Result<(Inputs, Tensor)> {
         let mut random = Key::new(0, Purpose::Sample).stream();
         let (batch, classes) = (self.batch, self.classes);
-        let words = |random: &mut Stream, shape: &[usize]| {
+        let below = |random: &mut Stream, bound: usize, shape: &[usize]| {
             let count = shape.iter().product::<usize>();
-            let words: Vec<u32> = (0..count).map(|_| random.below(classes as u32)).collect();
-            Tensor::from_vec(words, shape, &Device::Cpu)
+            let numbers: Vec<u32> = (0..count).map(|_| random.below(bound as u32)).collect();
+            Tensor::from_vec(numbers, shape, &Device::Cpu)
         };
         Ok(match self.takes {
             Takes::Image(side) => {
                 let shape = (batch, 3, side, side);
                 let pixels = (0..batch * 3 * side * side).map(|_| random.normal() as f32);
                 let images = Tensor::from_vec(pixels.collect(), shape, &Device::Cpu)?;
-                (Inputs::Images(images), words(&mut random, &[batch])?)
+                (Inputs::Images(images), below(&mut random, classes, &[batch])?)
             }
             Takes::Words(length) => {
-                let text = words(&mut random, &[batch, length])?;
-                (Inputs::Text(text), words(&mut random, &[batch, length])?)
+                let text = below(&mut random, classes, &[batch, length])?;
+                (Inputs::Text(text), below(&mut random, classes, &[batch, length])?)
+            }
+            Takes::Text(length, words) => {
+                // Token 0 would be padding.
+                let text = (below(&mut random, words - 1, &[batch, length])? + 1.0)?;
+                (Inputs::Text(text), below(&mut random, classes, &[batch])?)
             }
         })
     }
