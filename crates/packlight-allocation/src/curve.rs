@@ -1,5 +1,7 @@
 //! Convex curves of error against bytes.
 
+use crate::front::front;
+
 /// The least error that is possible with so many bytes if a part of a layer could have one codec and
 /// the rest another: the linear relaxation of the multiple-choice knapsack problem (Sinha and Zoltners,
 /// The Multiple-Choice Knapsack Problem, Operations Research 27, 1979). It falls, and falls ever less
@@ -62,14 +64,7 @@ impl Curve {
     pub(crate) fn or(&self, (bytes, error): (u64, f64)) -> Self {
         let mut points = self.vertices.clone();
         points.push((bytes, error));
-        points.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
-        let mut least = f64::INFINITY;
-        points.retain(|point| {
-            point.1 < least && {
-                least = point.1;
-                true
-            }
-        });
+        let points = front(points, |point| *point);
         Self::hull(points.into_iter())
     }
 

@@ -1,5 +1,6 @@
 //! Allocations under a budget, and under all.
 
+use crate::front::front;
 use crate::knapsack::{Knapsack, Solution, least_budget};
 use crate::stage::Stage;
 use crate::{Allocation, Error, Measured, Objective, Result, worst};
@@ -35,16 +36,9 @@ impl Measured {
             Objective::Worst => worst::all(&stages).filter(|all| all.len() <= MOST),
         };
         let solutions = all.unwrap_or_else(|| self.at_budgets(&stages, objective));
-        let mut frontier: Vec<Allocation> =
+        let found =
             solutions.iter().map(|solution| self.allocated(&stages, solution, objective)).collect();
-        frontier.sort_by_key(|allocation| allocation.bytes);
-        let mut least = f64::INFINITY;
-        frontier.retain(|allocation| {
-            allocation.error < least && {
-                least = allocation.error;
-                true
-            }
-        });
+        let mut frontier = front(found, |found: &Allocation| (found.bytes, found.error));
         frontier.reverse();
         frontier
     }

@@ -1,5 +1,6 @@
 //! Layers that save one tensor, and so may share copies of it.
 
+use crate::front::front;
 use crate::measured::LayerChoices;
 use crate::{Measured, Objective};
 
@@ -24,6 +25,12 @@ pub(crate) struct Item {
     pub(crate) error: f64,
     /// The number of each layer's choice.
     pub(crate) choices: Vec<usize>,
+}
+
+impl Item {
+    pub(crate) fn weight(&self) -> (u64, f64) {
+        (self.bytes, self.error)
+    }
 }
 
 /// A choice for each of the first layers of a group.
@@ -91,7 +98,7 @@ fn combinations(
             parts.drain(parts.len().min(most)..).map(|part| (part.item.bytes, part.item.error)),
         );
     }
-    (front(parts.into_iter().map(|part| part.item).collect()), not_followed)
+    (front(parts.into_iter().map(|part| part.item).collect(), Item::weight), not_followed)
 }
 
 /// The parts that no other beats that holds the same copies; those that hold the fewest come first.
@@ -108,19 +115,6 @@ fn undominated(mut parts: Vec<Part>) -> Vec<Part> {
         }
     }
     kept
-}
-
-/// The items that no other beats in both bytes and error, by rising bytes and falling error.
-pub(crate) fn front(mut items: Vec<Item>) -> Vec<Item> {
-    items.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
-    let mut least = f64::INFINITY;
-    items.retain(|item| {
-        item.error < least && {
-            least = item.error;
-            true
-        }
-    });
-    items
 }
 
 /// The copies that the layers of a group can keep.

@@ -1,6 +1,7 @@
 //! The least sum of errors under a budget.
 
 use crate::curve::Curve;
+use crate::front::front;
 use crate::stage::{Skip, Stage};
 
 /// The most labels that a stage goes on with, in one search after the other: what a narrow one finds bounds
@@ -41,6 +42,12 @@ struct Label {
     parent: (usize, usize),
     /// `None` if that stage and those behind it are skipped.
     item: Option<usize>,
+}
+
+impl Label {
+    fn weight(&self) -> (u64, f64) {
+        (self.bytes, self.error)
+    }
 }
 
 const START: Label = Label { bytes: 0, error: 0.0, parent: (0, 0), item: None };
@@ -139,7 +146,7 @@ impl<'a> Knapsack<'a> {
         let mut labels: Vec<Vec<Label>> = vec![Vec::new(); count + 1];
         labels[0].push(START);
         for (at, stage) in self.stages.iter().enumerate() {
-            let mut here = front(std::mem::take(&mut labels[at]));
+            let mut here = front(std::mem::take(&mut labels[at]), Label::weight);
             if here.len() > most {
                 // The first of them has the fewest bytes, so that something fits behind it.
                 here[1..].sort_by(|a, b| bounds.of(at, a).total_cmp(&bounds.of(at, b)));
@@ -166,7 +173,7 @@ impl<'a> Knapsack<'a> {
             }
             labels[at] = here;
         }
-        let last = front(std::mem::take(&mut labels[count])).pop()?;
+        let last = front(std::mem::take(&mut labels[count]), Label::weight).pop()?;
         Some((self.trace(&labels, last), dropped))
     }
 
@@ -218,7 +225,7 @@ impl<'a> Knapsack<'a> {
                     item: Some(item),
                 }));
             }
-            let next = front(next);
+            let next = front(next, Label::weight);
             if next.len() > most {
                 return None;
             }
@@ -293,19 +300,6 @@ pub(crate) fn least_budget(stages: &[Stage]) -> u64 {
         }
     }
     enough
-}
-
-/// The labels that no other beats, by rising bytes and falling error.
-fn front(mut labels: Vec<Label>) -> Vec<Label> {
-    labels.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
-    let mut least = f64::INFINITY;
-    labels.retain(|label| {
-        label.error < least && {
-            least = label.error;
-            true
-        }
-    });
-    labels
 }
 
 #[cfg(test)]

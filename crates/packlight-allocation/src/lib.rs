@@ -17,6 +17,7 @@ mod allocation;
 mod curve;
 mod error;
 mod estimate;
+mod front;
 mod frontier;
 mod group;
 mod knapsack;

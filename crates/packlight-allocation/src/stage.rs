@@ -1,6 +1,7 @@
 //! The stages of a search through a network: choices and their bytes, in forward order.
 
-use crate::group::{Group, Item, front};
+use crate::front::front;
+use crate::group::{Group, Item};
 use crate::timeline::{Block, Timeline};
 use crate::{Measured, Objective};
 
@@ -96,7 +97,7 @@ impl Stage {
     pub(crate) fn optimistic(&self) -> Self {
         let bound = |&(bytes, error): &(u64, f64)| Item { bytes, error, choices: Vec::new() };
         let all = self.items.iter().cloned().chain(self.not_followed.iter().map(bound)).collect();
-        Self { items: front(all), ..self.clone() }
+        Self { items: front(all, Item::weight), ..self.clone() }
     }
 
     /// The error that a combination which was not followed could have at least.
