@@ -111,6 +111,24 @@ fn add_slices<T: Element>(
     addend: &CpuStorage,
     addend_layout: &Layout,
 ) -> candle_core::Result<()> {
+    let (target, addend) = slices::<T>((target, target_layout), (addend, addend_layout))?;
+    target.par_chunks_mut(PIECE).zip(addend.par_chunks(PIECE)).for_each(|(target, addend)| {
+        add_each(target, addend);
+    });
+    Ok(())
+}
+
+fn add_each<T: Element>(target: &mut [T], addend: &[T]) {
+    for (target, addend) in target.iter_mut().zip(addend) {
+        *target += *addend;
+    }
+}
+
+/// The elements of a contiguous target and of what is added to it.
+fn slices<'a, T: Element>(
+    (target, target_layout): (&'a mut CpuStorage, &Layout),
+    (addend, addend_layout): (&'a CpuStorage, &Layout),
+) -> candle_core::Result<(&'a mut [T], &'a [T])> {
     let addend = addend.as_slice::<T>()?;
     let (Some(target), Some(to), Some(from)) = (
         T::elements_mut(target),
@@ -119,15 +137,7 @@ fn add_slices<T: Element>(
     ) else {
         candle_core::bail!("{KERNEL}: contiguous tensors of one type expected")
     };
-    target[to.0..to.1]
-        .par_chunks_mut(PIECE)
-        .zip(addend[from.0..from.1].par_chunks(PIECE))
-        .for_each(|(target, addend)| {
-            for (target, addend) in target.iter_mut().zip(addend) {
-                *target += *addend;
-            }
-        });
-    Ok(())
+    Ok((&mut target[to.0..to.1], &addend[from.0..from.1]))
 }
 
 /// Adds lines of `length` elements to those that begin at `start` in each line of `line` elements.
@@ -164,28 +174,18 @@ impl AddPart {
         part: &CpuStorage,
         part_layout: &Layout,
     ) -> candle_core::Result<()> {
-        let part = part.as_slice::<T>()?;
-        let (Some(target), Some(to), Some(from)) = (
-            T::elements_mut(target),
-            target_layout.contiguous_offsets(),
-            part_layout.contiguous_offsets(),
-        ) else {
-            candle_core::bail!("{KERNEL}: contiguous tensors of one type expected")
-        };
+        let (target, part) = slices::<T>((target, target_layout), (part, part_layout))?;
         if self.length == 0 {
             return Ok(());
         }
         let lines = (PIECE / self.line).max(1); // of one task
-        target[to.0..to.1]
+        target
             .par_chunks_mut(lines * self.line)
-            .zip(part[from.0..from.1].par_chunks(lines * self.length))
+            .zip(part.par_chunks(lines * self.length))
             .for_each(|(target, part)| {
                 let target = target.chunks_exact_mut(self.line);
                 for (target, part) in target.zip(part.chunks_exact(self.length)) {
-                    let target = &mut target[self.start..self.start + self.length];
-                    for (target, part) in target.iter_mut().zip(part) {
-                        *target += *part;
-                    }
+                    add_each(&mut target[self.start..self.start + self.length], part);
                 }
             });
         Ok(())
