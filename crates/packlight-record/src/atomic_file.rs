@@ -59,7 +59,8 @@ fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
     if let Some(usual) = usual_permissions() {
         builder.permissions(usual);
     }
-    let mut file = builder.tempfile_in(folder)?; // removed when it is dropped before its renaming
+    // Removed when it is dropped before its renaming.
+    let mut file = builder.tempfile_in(folder).map_err(without_path)?;
     if let Some(old) = old.filter(Metadata::is_file) {
         file.as_file().set_permissions(old.permissions())?;
     }
@@ -67,6 +68,15 @@ fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     sync(folder)
+}
+
+/// The system's error within one of `tempfile`, which names the temporary file: nobody asked for that.
+fn without_path(error: io::Error) -> io::Error {
+    let within = error.get_ref().and_then(|named| named.source()?.downcast_ref::<io::Error>());
+    match within.and_then(io::Error::raw_os_error) {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => error,
+    }
 }
 
 /// The permissions of a new file before the umask.
@@ -138,8 +148,9 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_an_error_that_names_the_file() {
-        let error = write(Path::new("/no/such/folder/file"), b"").unwrap_err();
-        assert!(error.to_string().contains("/no/such/folder/file"), "{error}");
+        let error = write(Path::new("/no/such/folder/file"), b"").unwrap_err().to_string();
+        assert!(error.starts_with("/no/such/folder/file: "), "{error}");
+        assert!(!error.contains(TEMPORARY.0), "{error}");
     }
 
     #[test]
