@@ -55,6 +55,15 @@ struct Case {
     geometry: Conv2dGeometry,
 }
 
+impl Case {
+    /// Whether the kernel lies within the padded input.
+    fn fits(&self) -> bool {
+        let g = &self.geometry;
+        g.dilation.0 * (self.weight[2] - 1) < self.input[2] + 2 * g.padding.0
+            && g.dilation.1 * (self.weight[3] - 1) < self.input[3] + 2 * g.padding.1
+    }
+}
+
 fn cases() -> impl Strategy<Value = Case> {
     let pair = |low: usize, high: usize| (low..=high, low..=high);
     (
@@ -73,11 +82,7 @@ fn cases() -> impl Strategy<Value = Case> {
                 geometry: Conv2dGeometry { stride, padding, dilation, groups },
             }
         })
-        .prop_filter("the kernel fits", |case| {
-            let g = &case.geometry;
-            g.dilation.0 * (case.weight[2] - 1) < case.input[2] + 2 * g.padding.0
-                && g.dilation.1 * (case.weight[3] - 1) < case.input[3] + 2 * g.padding.1
-        })
+        .prop_filter("the kernel fits", Case::fits)
 }
 
 /// A sum of products, and the sum of their magnitudes. What a sum loses by rounding grows with the
@@ -172,11 +177,7 @@ fn depthwise_cases() -> impl Strategy<Value = Case> {
             weight: [groups, 1, kernel.0, kernel.1],
             geometry: Conv2dGeometry { stride, padding, dilation, groups },
         })
-        .prop_filter("the kernel fits", |case| {
-            let g = &case.geometry;
-            g.dilation.0 * (case.weight[2] - 1) < case.input[2] + 2 * g.padding.0
-                && g.dilation.1 * (case.weight[3] - 1) < case.input[3] + 2 * g.padding.1
-        })
+        .prop_filter("the kernel fits", Case::fits)
 }
 
 proptest! {
@@ -218,16 +219,44 @@ fn wide_cases() -> impl Strategy<Value = Case> {
             weight: [groups * outputs, depth, 3, 3],
             geometry: Conv2dGeometry { padding, groups, ..Default::default() },
         })
-        .prop_filter("the kernel fits", |case| {
-            let padding = case.geometry.padding;
-            case.input[2] + 2 * padding.0 >= 3 && case.input[3] + 2 * padding.1 >= 3
-        })
+        .prop_filter("the kernel fits", Case::fits)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn every_pass_over_many_channels_is_the_sum_that_defines_it(case in wide_cases()) {
+        check(&case);
+    }
+}
+
+/// Cases of planes so small that samples are side by side: with more samples than are, and channels
+/// that do not fill a block.
+fn small_plane_cases() -> impl Strategy<Value = Case> {
+    let pair = |low: usize, high: usize| (low..=high, low..=high);
+    (
+        prop_oneof![1usize..=9, 16usize..=40],
+        (1usize..=2, 1usize..=20, 1usize..=40),
+        pair(1, 4),
+        pair(1, 3),
+        pair(1, 2),
+        pair(0, 2),
+        pair(1, 2),
+    )
+        .prop_map(|(batch, (groups, depth, outputs), size, kernel, stride, padding, dilation)| {
+            Case {
+                input: [batch, groups * depth, size.0, size.1],
+                weight: [groups * outputs, depth, kernel.0, kernel.1],
+                geometry: Conv2dGeometry { stride, padding, dilation, groups },
+            }
+        })
+        .prop_filter("the kernel fits", Case::fits)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn every_pass_over_small_planes_is_the_sum_that_defines_it(case in small_plane_cases()) {
         check(&case);
     }
 }
@@ -255,8 +284,8 @@ fn sums_over_many_channels_lose_few_digits() {
 fn one_thread_and_many_give_the_same_bits() {
     let geometry = Conv2dGeometry { padding: (1, 1), ..Default::default() };
     // Few channels are taken directly, many by way of fewer multiplications, cut by samples or, with
-    // fewer tiles than channels, by channels.
-    for (channels, side) in [(24, 20), (56, 20), (64, 6)] {
+    // fewer tiles than channels, by channels; small planes have samples side by side.
+    for (channels, side) in [(24, 20), (56, 20), (64, 6), (72, 2)] {
         same_bits(channels, side, [channels + 8, channels, 3, 3], &geometry);
     }
     for stride in [(1, 1), (2, 2)] {

@@ -5,6 +5,7 @@ use super::grid::Grid;
 use super::planes::side_by_side;
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
+use super::small_planes::SmallPlanes;
 use super::tap_sum::BAND;
 use super::weight_grad::{own_sums, weight_grad_of};
 use crate::dtype::Element;
@@ -14,6 +15,9 @@ use crate::par_vec::build;
 pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]) -> Vec<T> {
     if let Some(depthwise) = Depthwise::of(problem) {
         return depthwise.weight_grad(Input::Dense(input), grad);
+    }
+    if let Some(small) = SmallPlanes::forward(problem) {
+        return small.weight_grad(input, grad);
     }
     let grid = Grid::forward(problem);
     let sample_in = problem.in_channels * problem.pixels();

@@ -200,6 +200,15 @@ impl Grid {
         }
     }
 
+    /// The multiplications of a sample for each pair of channels, with those of pixels beyond the edge.
+    pub(super) fn multiplications(&self) -> usize {
+        let of_axis = |axis: &Axis, run: usize| -> usize {
+            let lattices = axis.lattices.iter();
+            lattices.map(|lattice| lattice.count.next_multiple_of(run) * lattice.taps.len()).sum()
+        };
+        of_axis(&self.rows, 1) * of_axis(&self.columns, RUN)
+    }
+
     /// The parts of the targets, except those without taps, for sums over `channels` channels and
     /// samples of `target_sample` targets.
     pub(super) fn parts(&self, channels: usize, target_sample: usize) -> Vec<Part> {

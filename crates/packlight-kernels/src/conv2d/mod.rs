@@ -10,8 +10,8 @@
 //!
 //! These sums are computed directly, over an image laid out so that each tap reads the whole image
 //! at another offset (`grid.rs`). The output and the input's gradient of 3 x 3 taps at stride 1 use
-//! Winograd's method, which takes fewer multiplications (`winograd/`). Depthwise convolutions have
-//! loops along pixels (`depthwise.rs`).
+//! Winograd's method, which takes fewer multiplications (`winograd/`). Small planes have samples side by
+//! side (`small_planes.rs`), and depthwise convolutions loops along pixels (`depthwise.rs`).
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -22,6 +22,7 @@ pub(crate) mod planes;
 mod pooled;
 mod problem;
 pub(crate) mod simd;
+mod small_planes;
 mod tap_sum;
 mod weight_grad;
 mod winograd;

@@ -3,8 +3,10 @@
 use std::array::from_fn;
 use std::ops::Range;
 
+use super::problem::Side;
 use super::simd::{CHANNELS, RUN};
 use crate::dtype::Element;
+use crate::par_vec::write;
 
 /// Channels written at a time.
 const QUARTER: usize = 4;
@@ -84,4 +86,43 @@ pub(crate) fn side_by_side<T: Element>(
             cell[first..first + QUARTER].copy_from_slice(&values);
         }
     }
+}
+
+/// Interleaves all taps of source channel `channel` for the target channels of a group from `first` on,
+/// at most [`CHANNELS`]; channels too many hold zeros. `weight` begins with the group's.
+pub(super) fn taps_side_by_side<T: Element>(
+    weight: &[T],
+    (from, to): (&Side, &Side),
+    (channel, first): (usize, usize),
+    taps: &mut [[T; CHANNELS]],
+) {
+    let count = to.channels.saturating_sub(first).min(CHANNELS);
+    if count < CHANNELS {
+        taps.fill([T::zero(); CHANNELS]);
+    }
+    if count > 0 {
+        let weight = &weight[first * to.weights + channel * from.weights..];
+        side_by_side(weight, to.weights, count, taps);
+    }
+}
+
+/// Puts the planes of all samples in order, where `batches` has them in batches of `channels` target
+/// channels: of each batch the planes of all samples, the last of a group with room for as many channels.
+pub(super) fn sample_by_sample<T: Element>(
+    batches: &[T],
+    (samples, groups): (usize, usize),
+    target: &Side,
+    channels: usize,
+) -> Vec<T> {
+    let pixels = target.pixels();
+    let of_group = target.channels.div_ceil(channels);
+    let sample = groups * target.channels * pixels;
+    write(samples * sample, sample, |elements, planes| {
+        let number = elements.start / sample;
+        for batch in 0..groups * of_group {
+            let count = channels.min(target.channels - batch % of_group * channels);
+            let start = (batch * samples + number) * channels * pixels;
+            planes.write([&batches[start..][..count * pixels]], |[value]| value);
+        }
+    })
 }

@@ -2,16 +2,15 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::depthwise::Depthwise;
 use super::grid::{Grid, Part};
-use super::planes::Planes;
+use super::planes::{Planes, taps_side_by_side};
 use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
+use super::small_planes::SmallPlanes;
 use super::winograd::Winograd;
 use crate::dtype::Element;
-use crate::par_vec::build_with;
+use crate::par_vec::{build, build_with};
 
 /// Runs of targets summed at a time, so that their sums stay in the first-level cache.
 pub(super) const BAND: usize = 64;
@@ -38,6 +37,9 @@ pub(super) fn forward<T: Element>(
     if let Some(winograd) = Winograd::forward(problem) {
         return winograd.apply(input, weight, bias);
     }
+    if let Some(small) = SmallPlanes::forward(problem) {
+        return small.apply(input, weight, bias);
+    }
     let (inputs, outputs) = problem.sides();
     let grid = Grid::forward(problem);
     let groups = problem.geometry.groups;
@@ -53,6 +55,9 @@ pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]
     if let Some(winograd) = Winograd::backward(problem) {
         return winograd.apply(grad, weight, None);
     }
+    if let Some(small) = SmallPlanes::backward(problem) {
+        return small.apply(grad, weight, None);
+    }
     let (inputs, outputs) = problem.sides();
     let grid = Grid::backward(problem);
     let groups = problem.geometry.groups;
@@ -63,11 +68,12 @@ pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]
 impl TapSum {
     fn apply<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let Self { grid, batch, groups, source: from, target: to } = self;
-        let parts: Vec<(Part, Vec<[T; CHANNELS]>)> = grid
+        let taps = weight.len() / (groups * to.channels * from.channels);
+        let parts: Vec<(Part, Vec<T>)> = grid
             .parts(from.channels, groups * to.channels * to.pixels())
             .into_iter()
             .map(|part| {
-                let packed = self.pack(weight, &part.taps);
+                let packed = self.pack(weight, &part.taps, taps);
                 (part, packed)
             })
             .collect();
@@ -93,7 +99,7 @@ impl TapSum {
                         let size = part.offsets.len();
                         let start = group * blocks + first;
                         let end = group * blocks + (first + BLOCKS).min(blocks);
-                        let weights = &packed[start * size..end * size];
+                        let weights = &packed.as_chunks().0[start * size..end * size];
                         let channel = group * to.channels + first * CHANNELS;
                         let end =
                             group * to.channels + ((first + BLOCKS) * CHANNELS).min(to.channels);
@@ -133,24 +139,20 @@ impl TapSum {
 
     /// The weights of `taps` in blocks of target channels, group by group: for each source channel
     /// and tap, those of the targets side by side. Channels too many hold zeros.
-    fn pack<T: Element>(&self, weight: &[T], taps: &[usize]) -> Vec<[T; CHANNELS]> {
+    fn pack<T: Element>(&self, weight: &[T], taps: &[usize], all: usize) -> Vec<T> {
         let (from, to) = (&self.source, &self.target);
         let group_size = weight.len() / self.groups;
         let blocks = to.channels.div_ceil(CHANNELS);
-        let block = |number: usize| {
-            let weight = &weight[number / blocks * group_size..][..group_size];
+        let block = from.channels * taps.len() * CHANNELS;
+        build(self.groups * blocks * block, block, |number, packed| {
+            let weight = &weight[number / blocks * group_size..];
             let first = number % blocks * CHANNELS;
-            let rows = (to.channels - first).min(CHANNELS);
-            (0..from.channels).flat_map(move |channel| {
-                taps.iter().map(move |tap| {
-                    let start = first * to.weights + channel * from.weights + tap;
-                    let column = weight[start..].iter().step_by(to.weights).take(rows);
-                    let mut packed = [T::zero(); CHANNELS];
-                    packed.iter_mut().zip(column).for_each(|(packed, weight)| *packed = *weight);
-                    packed
-                })
-            })
-        };
-        (0..self.groups * blocks).into_par_iter().flat_map_iter(block).collect()
+            let mut row = vec![[T::zero(); CHANNELS]; all];
+            let packed = packed.as_chunks_mut().0.chunks_exact_mut(taps.len());
+            for (channel, packed) in packed.enumerate() {
+                taps_side_by_side(weight, (from, to), (channel, first), &mut row);
+                packed.iter_mut().zip(taps).for_each(|(packed, tap)| *packed = row[*tap]);
+            }
+        })
     }
 }

@@ -54,10 +54,23 @@ pub(super) fn weight_grad_of<T: Element>(
     }
     // No task waits for another, and there is no second copy of a large gradient.
     let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
-    let firsts: Vec<usize> = (0..problem.out_channels)
+    let channels = (problem.geometry.groups, outputs);
+    by_channels(channels, size, share, |first, result| piece(input, grad, first, result))
+}
+
+/// The gradient of a weight of `size` elements for each output channel. Each task takes `share` channels
+/// of one group: `piece` computes them into a zeroed slice, given the first.
+pub(super) fn by_channels<T: Element>(
+    (groups, outputs): (usize, usize),
+    size: usize,
+    share: usize,
+    piece: impl Fn(usize, &mut [T]) + Sync + Send,
+) -> Vec<T> {
+    let all = groups * outputs;
+    let firsts: Vec<usize> = (0..all)
         .step_by(outputs)
         .flat_map(|group| (group..group + outputs).step_by(share))
         .collect();
-    let ends = firsts[1..].iter().chain([&problem.out_channels]).map(|end| end * size);
-    build_parts(ends, firsts.par_iter(), |first, result| piece(input, grad, *first, result))
+    let ends = firsts[1..].iter().chain([&all]).map(|end| end * size);
+    build_parts(ends, firsts.par_iter(), |first, result| piece(*first, result))
 }

@@ -22,11 +22,11 @@ mod transform;
 use std::ops::Range;
 
 use self::transform::{POINTS, SIDE, TAPS, TILE};
-use super::planes::{Planes, side_by_side};
+use super::planes::{Planes, sample_by_sample, side_by_side, taps_side_by_side};
 use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
 use crate::dtype::Element;
-use crate::par_vec::{build, build_with, write};
+use crate::par_vec::{build, build_with};
 
 /// Tiles per batch, so that their points stay in the cache; at least one line of tiles.
 const TILES: usize = 32;
@@ -186,13 +186,7 @@ impl Winograd {
                     self.multiply(filters, points, places, buffers, 0..PAIR, &mut target);
                 }
             });
-        write(pairs * piece, pairs * PAIR * plane, |elements, target| {
-            let sample = elements.start / (pairs * PAIR * plane);
-            for pair in 0..pairs {
-                let planes = &by_pair[(pair * self.batch + sample) * PAIR * plane..];
-                target.write([&planes[..PAIR * plane]], |[value]| value);
-            }
-        })
+        sample_by_sample(&by_pair, (self.batch, self.groups), &self.target, PAIR)
     }
 
     /// Transforms the tiles of some lines, of all channels of a group: for each point and block of
@@ -280,15 +274,8 @@ impl Winograd {
         let mut taps = vec![[[T::zero(); CHANNELS]; TAPS * TAPS]; from.channels];
         for block in 0..BLOCKS {
             let first = (pair * BLOCKS + block) * CHANNELS;
-            let count = to.channels.saturating_sub(first).min(CHANNELS);
             for (channel, taps) in taps.iter_mut().enumerate() {
-                if count < CHANNELS {
-                    taps.fill([T::zero(); CHANNELS]);
-                }
-                if count > 0 {
-                    let weight = &weight[first * to.weights + channel * from.weights..];
-                    side_by_side(weight, to.weights, count, taps);
-                }
+                taps_side_by_side(weight, (from, to), (channel, first), taps);
                 if self.flipped {
                     taps.reverse();
                 }
