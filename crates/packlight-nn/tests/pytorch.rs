@@ -19,8 +19,8 @@ use packlight_nn::{Plan, weights};
 const TOLERANCES: [(DType, f64); 2] = [(DType::F32, 1e-4), (DType::F64, 1e-6)];
 
 /// Of networks that begin with blocks of one channel: the norm behind removes the channel's scale, and its
-/// gradient is what remains of sums that cancel, of which f32 keeps a digit.
-const CANCELLING: [(DType, f64); 2] = [(DType::F32, 0.1), (DType::F64, 1e-6)];
+/// gradient is what remains of sums that cancel, of which f32 keeps less than a digit.
+const CANCELLING: [(DType, f64); 2] = [(DType::F32, 0.25), (DType::F64, 1e-6)];
 
 /// A gradient below this is one that would be 0 but for rounding in f64.
 const ZERO: f64 = 1e-12;
