@@ -103,6 +103,11 @@ fn linear_with_any_leading_axes() {
             |x, vars| op::linear(x, &vars[1], Some(&vars[2]), &layer(LayerKind::Linear)),
             Some(&|vars: &[Var]| vars[0].broadcast_matmul(&vars[1].t()?)?.broadcast_add(&vars[2])),
         );
+        check(
+            &[sample(&shape, "x"), sample(&[5, 4], "w"), sample(&[4], "b")],
+            |x, vars| op::linear_transposed(x, &vars[1], Some(&vars[2]), &layer(LayerKind::Linear)),
+            Some(&|vars: &[Var]| vars[0].broadcast_matmul(&vars[1])?.broadcast_add(&vars[2])),
+        );
     }
 }
 

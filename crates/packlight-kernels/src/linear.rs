@@ -18,7 +18,8 @@ const KERNEL: &str = "linear";
 /// which took an eighth of a ViT's step with tasks of 64 rows.
 const ROWS: usize = 128;
 
-/// The output (..., m) for input (..., n), weight (m, n) and bias (m).
+/// The output (..., m) for input (..., n), weight (m, n), which may be the view of a transposed tensor,
+/// and bias (m).
 ///
 /// # Errors
 /// Returns an error if the shapes do not fit, or the type or device is not supported.
@@ -33,9 +34,10 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     }
     on_cuda!(input => linear::forward(input, weight, bias, &shape));
     let device = input.device();
+    let (stored, transposed) = stored(weight)?;
     by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, weight: T);
-        let weight = Matrix::row_major(weight, m, n).transposed();
+        read!(KERNEL; input: T, stored: T);
+        let weight = oriented(stored, (m, n), transposed).transposed();
         let product = |output: &mut [T], start: usize, accumulate: bool| {
             let rows = output.len() / m;
             let input = Matrix::row_major(&input[start * n..(start + rows) * n], rows, n);
@@ -56,7 +58,8 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     })
 }
 
-/// The gradient of the input (..., n) for output gradient (..., m) and weight (m, n).
+/// The gradient of the input (..., n) for output gradient (..., m) and weight (m, n), which may be the view
+/// of a transposed tensor.
 ///
 /// # Errors
 /// Returns an error if the shapes do not fit, or the type or device is not supported.
@@ -65,9 +68,10 @@ pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let shape = replace_last(grad, m, n, "output gradient")?;
     on_cuda!(grad => linear::input_grad(grad, weight, &shape));
     let device = grad.device();
+    let (stored, transposed) = stored(weight)?;
     by_dtype!(KERNEL, grad, T => {
-        read!(KERNEL; grad: T, weight: T);
-        let weight = Matrix::row_major(weight, m, n);
+        read!(KERNEL; grad: T, stored: T);
+        let weight = oriented(stored, (m, n), transposed);
         let result = by_rows(shape.iter().product(), n, |result, start| {
             let rows = result.len() / n;
             let grad = Matrix::row_major(&grad[start * m..(start + rows) * m], rows, m);
@@ -145,6 +149,23 @@ pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
         let sums: Vec<T> = sums.into_iter().map(T::narrow).collect();
         Ok(Tensor::from_vec(sums, m, device)?)
     })
+}
+
+/// A matrix as it lies in memory, and whether that is transposed: such a view is not copied.
+fn stored(weight: &Tensor) -> Result<(Tensor, bool)> {
+    let turned = weight.t()?;
+    match !weight.is_contiguous() && turned.is_contiguous() {
+        true => Ok((turned, true)),
+        false => Ok((weight.clone(), false)),
+    }
+}
+
+/// The matrix (m, n) that lies in memory as it is or transposed.
+fn oriented<T>(stored: &[T], (m, n): (usize, usize), transposed: bool) -> Matrix<'_, T> {
+    match transposed {
+        true => Matrix::row_major(stored, n, m).transposed(),
+        false => Matrix::row_major(stored, m, n),
+    }
 }
 
 on_widest_vectors! {

@@ -24,10 +24,26 @@ pub fn linear(
     bias: Option<&Tensor>,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    weighted(Linear, x, weight, bias, save_point)
+    weighted(Linear { transposed: false }, x, weight, bias, save_point)
 }
 
-struct Linear;
+/// Like [`linear`], with the weight transposed: of shape (n, m).
+///
+/// # Errors
+/// Returns an error if the shapes do not fit, the codec cannot pack the input, or a kernel is
+/// missing.
+pub fn linear_transposed(
+    x: &Activation,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    save_point: &Arc<SavePoint>,
+) -> Result<Activation> {
+    weighted(Linear { transposed: true }, x, weight, bias, save_point)
+}
+
+struct Linear {
+    transposed: bool,
+}
 
 impl Weighted for Linear {
     const NAME: &'static str = "linear";
@@ -46,8 +62,15 @@ impl Weighted for Linear {
         linear::forward(input, weight, bias)
     }
 
+    fn oriented(&self, weight: Tensor) -> KernelResult<Tensor> {
+        Ok(if self.transposed { weight.t()? } else { weight })
+    }
+
     fn weight_grad(&self, input: &Tensor, grad: &Tensor, _: &[usize]) -> KernelResult<Tensor> {
-        linear::weight_grad(input, grad)
+        match self.transposed {
+            true => Ok(linear::weight_grad(grad, input)?.t()?), // laid out as the weight is
+            false => linear::weight_grad(input, grad),
+        }
     }
 
     fn bias_grad(&self, grad: &Tensor) -> KernelResult<Tensor> {

@@ -45,7 +45,7 @@ pub use dropout::{dropout, dropout_of_saved};
 pub use embedding::embedding;
 pub use gate::gate;
 pub use layer_norm::layer_norm;
-pub use linear::linear;
+pub use linear::{linear, linear_transposed};
 pub use matmul::{matmul, matmul_transposed};
 pub use max_pool2d::max_pool2d;
 pub use mean_axis::mean_axis;

@@ -22,6 +22,11 @@ pub(super) trait Weighted: Send + 'static {
 
     fn op<'a>(&self, weight: &'a Tensor) -> Op<'a>;
 
+    /// The weight as kernels and codecs take it, or its gradient as the parameter is: a view.
+    fn oriented(&self, weight: Tensor) -> KernelResult<Tensor> {
+        Ok(weight)
+    }
+
     fn forward(
         &self,
         input: &Tensor,
@@ -44,9 +49,10 @@ pub(super) fn weighted<L: Weighted>(
     bias: Option<&Tensor>,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
+    let oriented = layer.oriented(weight.detach()).map_err(|e| save_point.failed(e))?;
     let (input, used) = match is_blank(x.data()) {
-        true => (x.data().clone(), weight.detach()),
-        false => (used_input(x.data(), save_point)?, used_weight(weight, save_point)?),
+        true => (x.data().clone(), oriented.clone()),
+        false => (used_input(x.data(), save_point)?, used_weight(&oriented, save_point)?),
     };
     let data = layer.forward(&input, &used, bias).map_err(|e| save_point.failed(e))?;
     let parameter = |tensor: &Tensor| match save_point.is_frozen() {
@@ -57,7 +63,7 @@ pub(super) fn weighted<L: Weighted>(
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     let needs = Needs::of(&[x], &parameters);
     if let Some(ledger) = x.pass().ledger().filter(|_| is_blank(&data)) {
-        let (output, per_output) = (data.elem_count(), weight.dims()[1..].iter().product());
+        let (output, per_output) = (data.elem_count(), oriented.dims()[1..].iter().product());
         let gradients = usize::from(needs.parameters[0]) + usize::from(needs.inputs[0]);
         let (layer, of_weight) = (save_point.shared_name(), weight.elem_count());
         ledger.multiply(Product {
@@ -69,7 +75,7 @@ pub(super) fn weighted<L: Weighted>(
     if !needs.any() {
         return Ok(constant(data, x).with_axes(L::AXES));
     }
-    let weight = weight.detach();
+    let weight = oriented;
     let saved = match needs.parameters[0] {
         true => {
             let saved = x.clone().with_axes(L::AXES).save(save_point, layer.op(&weight))?;
@@ -85,7 +91,8 @@ pub(super) fn weighted<L: Weighted>(
             let compute =
                 |input: &Tensor, grad: &Tensor| layer.weight_grad(input, grad, weight.dims());
             let place = Place { op, axes: L::AXES, pass: &pass };
-            saved.weight_grad(place, &grad, &exact, compute)
+            let gradient = saved.weight_grad(place, &grad, &exact, compute)?;
+            layer.oriented(gradient).map_err(|e| by.failed(e))
         });
         let mut parameters = vec![by_weight.transpose()?];
         let by_bias = needs.parameters.get(1).map(|&need| {

@@ -99,7 +99,7 @@ impl Module for Linear {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let bias = self.bias.as_ref().map(Var::as_tensor);
         match self.transposed {
-            true => Ok(op::linear(x, &self.weight.t()?, bias, &self.save_point)?),
+            true => Ok(op::linear_transposed(x, &self.weight, bias, &self.save_point)?),
             false => Ok(op::linear(x, &self.weight, bias, &self.save_point)?),
         }
     }
