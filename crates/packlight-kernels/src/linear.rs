@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
-use crate::matmul::{Matrix, multiply};
+use crate::matmul::{Matrix, multiply, transpose};
 use crate::par_vec::build;
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
@@ -34,10 +34,11 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     }
     on_cuda!(input => linear::forward(input, weight, bias, &shape));
     let device = input.device();
-    let (stored, transposed) = stored(weight)?;
+    // Each task would transpose it anew.
+    let weight = laid_out(&weight.t()?)?;
     by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, stored: T);
-        let weight = oriented(stored, (m, n), transposed).transposed();
+        read!(KERNEL; input: T, weight: T);
+        let weight = Matrix::row_major(weight, n, m);
         let product = |output: &mut [T], start: usize, accumulate: bool| {
             let rows = output.len() / m;
             let input = Matrix::row_major(&input[start * n..(start + rows) * n], rows, n);
@@ -68,10 +69,10 @@ pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
     let shape = replace_last(grad, m, n, "output gradient")?;
     on_cuda!(grad => linear::input_grad(grad, weight, &shape));
     let device = grad.device();
-    let (stored, transposed) = stored(weight)?;
+    let weight = laid_out(weight)?;
     by_dtype!(KERNEL, grad, T => {
-        read!(KERNEL; grad: T, stored: T);
-        let weight = oriented(stored, (m, n), transposed);
+        read!(KERNEL; grad: T, weight: T);
+        let weight = Matrix::row_major(weight, m, n);
         let result = by_rows(shape.iter().product(), n, |result, start| {
             let rows = result.len() / n;
             let grad = Matrix::row_major(&grad[start * m..(start + rows) * m], rows, m);
@@ -151,21 +152,17 @@ pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// A matrix as it lies in memory, and whether that is transposed: such a view is not copied.
-fn stored(weight: &Tensor) -> Result<(Tensor, bool)> {
-    let turned = weight.t()?;
-    match !weight.is_contiguous() && turned.is_contiguous() {
-        true => Ok((turned, true)),
-        false => Ok((weight.clone(), false)),
+/// The matrix with its rows in order; it may be the view of a transposed one.
+fn laid_out(matrix: &Tensor) -> Result<Tensor> {
+    let transposed = matrix.t()?;
+    if matrix.is_contiguous() || !transposed.is_contiguous() {
+        return Ok(matrix.contiguous()?);
     }
-}
-
-/// The matrix (m, n) that lies in memory as it is or transposed.
-fn oriented<T>(stored: &[T], (m, n): (usize, usize), transposed: bool) -> Matrix<'_, T> {
-    match transposed {
-        true => Matrix::row_major(stored, n, m).transposed(),
-        false => Matrix::row_major(stored, m, n),
-    }
+    let ((rows, columns), shape) = (transposed.dims2()?, matrix.shape());
+    by_dtype!(KERNEL, transposed, T => {
+        read!(KERNEL; transposed: T);
+        Ok(Tensor::from_vec(transpose(transposed, rows, columns), shape, matrix.device())?)
+    })
 }
 
 on_widest_vectors! {

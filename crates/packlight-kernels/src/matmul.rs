@@ -1,7 +1,11 @@
 //! Matrix products on slices, through the `gemm` crate.
 
-use crate::dtype::Element;
 use gemm::Parallelism;
+
+use crate::conv2d::planes::side_by_side;
+use crate::conv2d::simd::CHANNELS;
+use crate::dtype::Element;
+use crate::par_vec::build;
 
 /// A matrix within a slice.
 #[derive(Clone, Copy)]
@@ -102,9 +106,35 @@ pub(crate) fn multiply<T: Element>(
     }
 }
 
+/// The transposed of a row-major matrix, in tiles, so that reading and writing both find lines in the cache.
+pub(crate) fn transpose<T: Element>(matrix: &[T], rows: usize, columns: usize) -> Vec<T> {
+    build(rows * columns, CHANNELS * rows, |number, result| {
+        let first = number * CHANNELS;
+        let mut tile = [[T::zero(); CHANNELS]; CHANNELS];
+        let tile = &mut tile[..result.len() / rows];
+        for start in (0..rows).step_by(CHANNELS) {
+            let height = CHANNELS.min(rows - start);
+            side_by_side(&matrix[start * columns + first..], columns, height, tile);
+            for (column, result) in tile.iter().zip(result.chunks_exact_mut(rows)) {
+                result[start..start + height].copy_from_slice(&column[..height]);
+            }
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_transposed_matrix_has_columns_for_rows() {
+        for (rows, columns) in [(1, 1), (3, 50), (50, 3), (16, 32), (37, 21)] {
+            let matrix: Vec<f32> = (0..rows * columns).map(|i| i as f32).collect();
+            let found = transpose(&matrix, rows, columns);
+            let cells = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c));
+            assert_eq!(found, cells.map(|cell| matrix[cell]).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn products_with_every_orientation() {

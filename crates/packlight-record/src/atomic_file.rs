@@ -70,11 +70,11 @@ fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
     sync(folder)
 }
 
-/// The system's error within one of `tempfile`, which names the temporary file: nobody asked for that.
+/// An error of `tempfile` without the temporary file's path, for which nobody asked.
 fn without_path(error: io::Error) -> io::Error {
-    let within = error.get_ref().and_then(|named| named.source()?.downcast_ref::<io::Error>());
-    match within.and_then(io::Error::raw_os_error) {
-        Some(code) => io::Error::from_raw_os_error(code),
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((reason, _)) => io::Error::new(error.kind(), reason),
         None => error,
     }
 }
