@@ -35,6 +35,36 @@ pub fn add(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// `x` with `part` added to each part of it: the shape of `part` is that of the last axes of `x`.
+///
+/// # Errors
+/// Returns an error if it is not, or the type or device is not supported.
+pub fn add_to_each(x: &Tensor, part: &Tensor) -> Result<Tensor> {
+    if !x.dims().ends_with(part.dims()) || x.dtype() != part.dtype() {
+        return Err(misfit(x, part));
+    }
+    if is_blank(x) {
+        return blank(x.shape(), x.dtype());
+    }
+    if !x.device().is_cpu() {
+        return Ok(x.broadcast_add(part)?);
+    }
+    let (device, shape) = (x.device(), x.shape());
+    by_dtype!(KERNEL, x, T => {
+        read!(KERNEL; x: T, part: T);
+        let sum = write(x.len(), PIECE, |elements, sum| {
+            let mut start = elements.start;
+            while start < elements.end {
+                let within = start % part.len();
+                let end = elements.end.min(start + part.len() - within);
+                sum.write([&x[start..end], &part[within..][..end - start]], |[a, b]| a + b);
+                start = end;
+            }
+        });
+        Ok(Tensor::from_vec(sum, shape, device)?)
+    })
+}
+
 /// `target += addend` in the storage of `target`, which nothing else may hold.
 ///
 /// # Errors
@@ -75,13 +105,16 @@ pub fn add_part_in_place(target: &Tensor, axis: usize, start: usize, part: &Tens
 }
 
 fn check(a: &Tensor, b: &Tensor) -> Result<()> {
-    if a.dims() == b.dims() && a.dtype() == b.dtype() {
-        return Ok(());
+    match a.dims() == b.dims() && a.dtype() == b.dtype() {
+        true => Ok(()),
+        false => Err(misfit(a, b)),
     }
-    Err(Error::shape(
-        KERNEL,
-        format!("{:?} {:?} and {:?} {:?} differ", a.dtype(), a.dims(), b.dtype(), b.dims()),
-    ))
+}
+
+fn misfit(a: &Tensor, b: &Tensor) -> Error {
+    let reason =
+        format!("{:?} {:?} and {:?} {:?} differ", a.dtype(), a.dims(), b.dtype(), b.dims());
+    Error::shape(KERNEL, reason)
 }
 
 struct AddInPlace;

@@ -261,6 +261,9 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         &[Normal(TOKENS), Normal(TOKENS), Normal(&[15]), Normal(&[15]), Normal(&[8])],
         |x| Ok(three(layer_norm::backward(&x[0], &x[1], &x[2], &x[3], &x[4])?)),
     ),
+    ("accumulate::add_to_each", &[Normal(TOKENS), Normal(&[5, 8])], |x| {
+        Ok(vec![accumulate::add_to_each(&x[0], &x[1])?])
+    }),
     ("linear", &[Normal(TOKENS), Normal(&[6, 8]), Normal(&[6])], |x| {
         Ok(vec![linear::forward(&x[0], &x[1], Some(&x[2]))?])
     }),

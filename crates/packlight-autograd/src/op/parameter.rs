@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use packlight_kernels::blank::{blank, is_blank};
-use packlight_kernels::linear;
+use packlight_kernels::{accumulate, linear};
 
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
@@ -15,10 +15,7 @@ pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
     if parameter.dims().split_first() != x.dims().split_first().map(|(_, rest)| (&1, rest)) {
         return Err(misfit("add_parameter", x, parameter));
     }
-    let data = match is_blank(x.data()) {
-        true => x.data().clone(),
-        false => x.data().broadcast_add(&parameter.detach())?,
-    };
+    let data = accumulate::add_to_each(x.data(), &parameter.detach().squeeze(0)?)?;
     let needs = Needs::of(&[x], &[parameter]);
     if !needs.any() {
         return Ok(constant(data, x));

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use packlight_kernels::blank::is_blank;
-use packlight_kernels::linear;
+use packlight_kernels::{accumulate, linear};
 
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Error, Result};
@@ -38,9 +38,9 @@ pub fn relative_bias(
         false => {
             let bias = table.detach().index_select(&index, 0)?.t()?;
             let bias = bias.reshape((1, heads, queries, keys))?;
-            let bias = bias.broadcast_add(&mask.unsqueeze(1)?)?.unsqueeze(0)?;
+            let bias = bias.broadcast_add(&mask.unsqueeze(1)?)?;
             let scores = x.data().reshape((all / windows, windows, heads, queries, keys))?;
-            scores.broadcast_add(&bias)?.reshape(x.dims())?
+            accumulate::add_to_each(&scores, &bias)?.reshape(x.dims())?
         }
     };
     let needs = Needs::of(&[x], &[table]);
