@@ -1,7 +1,7 @@
 //! Layers that save one tensor, and so may share copies of it.
 
+use crate::choices::LayerChoices;
 use crate::front::front;
-use crate::measured::LayerChoices;
 use crate::{Measured, Objective};
 
 /// The most partial combinations of a group that are followed; those with the fewest copies come first.

@@ -9,11 +9,15 @@
 //! layers exact. They are added up: for layers that change only their own weight's gradient that is the
 //! error of all of them together, for others it takes their errors to be uncorrelated.
 //!
+//! [`PlanErrors`] compares whole plans by errors that were measured, not predicted, in pairs on the same
+//! batches.
+//!
 //! This crate knows nothing of candle and of files.
 //!
 //! [`Score::lasting_error`]: packlight_record::Score::lasting_error
 
 mod allocation;
+mod choices;
 mod curve;
 mod error;
 mod estimate;
@@ -25,6 +29,7 @@ mod log;
 mod measured;
 mod neighbours;
 mod plan;
+mod plan_errors;
 mod random;
 mod slowdown;
 mod split_mix;
@@ -37,8 +42,10 @@ mod worst;
 mod made;
 
 pub use allocation::{Allocation, Objective};
+pub use choices::{Choice, LayerChoices, LeftOut};
 pub use error::{Error, Result};
 pub use estimate::Estimate;
 pub use frontier::knee;
-pub use measured::{Choice, LayerChoices, LeftOut, Measured};
+pub use measured::Measured;
 pub use neighbours::{Neighbour, Neighbours};
+pub use plan_errors::{PlanErrors, SquaredError};

@@ -1,23 +1,13 @@
-//! What was measured of each layer, averaged.
+//! What was measured of a network, averaged, and what follows for whole allocations.
 
-use std::collections::BTreeMap;
-
-use packlight_record::{Compared, LayerFacts, Score, SensitivityRecord};
+use packlight_record::{LayerFacts, Score, SensitivityRecord};
 use packlight_spec::Point;
-use serde::Serialize;
 
-use crate::estimate::{Bootstrap, Cluster, Estimate, Sampling, interval};
+use crate::choices::{EXACT, LayerChoices, LeftOut, agree_on_copies, layer_choices};
+use crate::estimate::{Bootstrap, Estimate, interval};
 use crate::log::Log;
 use crate::timeline::Timeline;
 use crate::{Allocation, Error, Objective, Result};
-
-/// The codec of a layer that is kept as it is.
-pub(crate) const EXACT: &str = "none";
-
-/// An exact gradient of a layer that is not larger than this share of the whole gradient is taken for
-/// rounding: the values that cancel in it are of the order of the whole gradient, each is rounded to
-/// `f32::EPSILON` of its size, and a sum of many of them loses a few bits more.
-const FLOOR: f64 = 16.0 * f32::EPSILON as f64;
 
 /// What was measured of the layers of a network, averaged over batches, seeds and points.
 #[derive(Debug, Clone)]
@@ -30,59 +20,6 @@ pub struct Measured {
     pub(crate) pass_seconds: Option<f64>,
     left_out: Vec<LeftOut>,
     bootstrap: Bootstrap,
-}
-
-/// A layer and what it can be packed with.
-#[derive(Debug, Clone, Serialize)]
-pub struct LayerChoices {
-    /// The layer.
-    pub facts: LayerFacts,
-    /// Whether its own exact gradient is at the numerical floor. Such a layer has no meaningful place
-    /// among the others; its choices count all the same, as their errors are those of the whole
-    /// gradient.
-    pub at_floor: bool,
-    /// The first is `none`, whose error is 0; then those that were measured, in the log's order.
-    pub choices: Vec<Choice>,
-    #[serde(skip)]
-    sampling: Sampling,
-}
-
-/// A codec for a layer.
-#[derive(Debug, Clone, Serialize)]
-pub struct Choice {
-    /// The codec.
-    pub codec: String,
-    /// The most bytes that it kept in any measurement.
-    pub bytes: u64,
-    /// The least; less than `bytes` only where they depend on the data.
-    pub least_bytes: u64,
-    /// What identifies the copy: layers of the same source share it if these are equal.
-    pub copy: String,
-    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`].
-    pub error: Estimate,
-    /// Seconds of packing and restoring, where they were measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub seconds: Option<f64>,
-    /// What these seconds cost in a search, in units of error.
-    #[serde(skip)]
-    pub(crate) price: f64,
-    /// The mean cosine between the gradients that were compared, where it is defined.
-    pub cosine: Option<f64>,
-    /// The error on each batch of the layer's sampling.
-    #[serde(skip)]
-    errors: Vec<f64>,
-}
-
-/// What was measured, but cannot be chosen.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// The layer.
-    pub layer: String,
-    /// The codec; all of them if there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub codec: Option<String>,
-    /// Why.
-    pub reason: String,
 }
 
 impl Measured {
@@ -281,141 +218,4 @@ impl Measured {
     pub(crate) fn recomputes(&self) -> bool {
         self.recomputes
     }
-}
-
-impl LayerChoices {
-    /// The number of the choice with this codec.
-    pub(crate) fn position(&self, codec: &str) -> Option<usize> {
-        self.choices.iter().position(|choice| choice.codec == codec)
-    }
-}
-
-fn layer_choices(
-    facts: &LayerFacts,
-    scores: &[&Score],
-    clusters: &[Cluster],
-    bootstrap: &Bootstrap,
-    left_out: &mut Vec<LeftOut>,
-) -> LayerChoices {
-    let number = |score: &Score| clusters.binary_search_by(|c| c.cmp(&Cluster::of(score)));
-    let mut codecs: Vec<(&str, BTreeMap<usize, &Score>)> = Vec::new();
-    for &score in scores {
-        let Ok(cluster) = number(score) else { continue }; // the clusters are those of the scores
-        let at = codecs.iter().position(|(codec, _)| *codec == score.codec);
-        let at = at.unwrap_or_else(|| {
-            codecs.push((&score.codec, BTreeMap::new()));
-            codecs.len() - 1
-        });
-        let most_draws = codecs[at].1.entry(cluster).or_insert(score);
-        if score.draws > most_draws.draws {
-            *most_draws = score;
-        }
-    }
-    let mut measured: Vec<usize> = codecs.iter().flat_map(|(_, by)| by.keys().copied()).collect();
-    measured.sort_unstable();
-    measured.dedup();
-    if facts.measured && measured.is_empty() {
-        let reason = "has no scores: no codec packs it, or the measurement has not come to it";
-        left_out.push(LeftOut { layer: facts.layer.clone(), codec: None, reason: reason.into() });
-    }
-
-    let sampling = Sampling::new(clusters, measured);
-    let mut choices = vec![exact(facts)];
-    for (codec, by_cluster) in codecs {
-        match choice(codec, &by_cluster, &sampling, clusters, bootstrap) {
-            Ok(choice) => choices.push(choice),
-            Err(reason) => {
-                let (layer, codec) = (facts.layer.clone(), Some(codec.to_owned()));
-                left_out.push(LeftOut { layer, codec, reason });
-            }
-        }
-    }
-    LayerChoices { facts: facts.clone(), at_floor: is_at_floor(scores), choices, sampling }
-}
-
-fn exact(facts: &LayerFacts) -> Choice {
-    Choice {
-        codec: EXACT.to_owned(),
-        bytes: facts.raw_bytes,
-        least_bytes: facts.raw_bytes,
-        copy: facts.copy.clone(),
-        error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
-        cosine: None,
-        seconds: Some(0.0),
-        price: 0.0,
-        errors: Vec::new(),
-    }
-}
-
-/// Averages the scores of a codec, or says why they cannot be used.
-fn choice(
-    codec: &str,
-    by_cluster: &BTreeMap<usize, &Score>,
-    sampling: &Sampling,
-    clusters: &[Cluster],
-    bootstrap: &Bootstrap,
-) -> Result<Choice, String> {
-    let mut errors = Vec::new();
-    for &cluster in sampling.clusters() {
-        let Cluster { point, seed, batch } = clusters[cluster];
-        let here = || format!("at {point}, seed {seed}, batch {batch}");
-        let Some(score) = by_cluster.get(&cluster) else {
-            let go_on = "measure again, which goes on where it ended";
-            return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
-        };
-        let error = score.lasting_error();
-        if !error.is_finite() {
-            return Err(format!("its error {} is not finite", here()));
-        }
-        errors.push(error);
-    }
-    let scores = || by_cluster.values();
-    let bytes = || scores().map(|score| score.kept_bytes);
-    let copy = scores().next().map(|score| score.copy.clone()).unwrap_or_default();
-    if scores().any(|score| score.copy != copy) {
-        return Err("is said to share its copy in one measurement, and not in another".into());
-    }
-    Ok(Choice {
-        codec: codec.to_owned(),
-        bytes: bytes().max().unwrap_or_default(),
-        least_bytes: bytes().min().unwrap_or_default(),
-        copy,
-        error: bootstrap.estimate(sampling, &errors),
-        seconds: None,
-        price: 0.0,
-        cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
-        errors,
-    })
-}
-
-/// Whether the layer's own exact gradient is rounding on every batch.
-fn is_at_floor(scores: &[&Score]) -> bool {
-    let own = scores.iter().filter(|score| score.compared == Compared::Own);
-    let shares = own.map(|score| score.fidelity.exact_norm / score.whole_norm);
-    shares.reduce(f64::max).is_some_and(|largest| largest <= FLOOR)
-}
-
-/// Takes the same bytes for a copy at all layers that may share it.
-fn agree_on_copies(layers: &mut [LayerChoices]) {
-    let mut copies: BTreeMap<(u64, String), (u64, u64)> = BTreeMap::new();
-    for layer in layers.iter() {
-        for choice in &layer.choices {
-            let copy = copies.entry((layer.facts.source, choice.copy.clone()));
-            let (most, least) = copy.or_insert((choice.bytes, choice.least_bytes));
-            *most = choice.bytes.max(*most);
-            *least = choice.least_bytes.min(*least);
-        }
-    }
-    for layer in layers {
-        for choice in &mut layer.choices {
-            if let Some(&bytes) = copies.get(&(layer.facts.source, choice.copy.clone())) {
-                (choice.bytes, choice.least_bytes) = bytes;
-            }
-        }
-    }
-}
-
-fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (count, sum) = values.fold((0u64, 0.0), |(count, sum), value| (count + 1, sum + value));
-    (count > 0).then(|| sum / count as f64)
 }

@@ -2,7 +2,7 @@
 
 use packlight_spec::{Checkpointing, MemoryStrategy, PlanSpec, Selector};
 
-use crate::measured::{EXACT, LayerChoices};
+use crate::choices::{EXACT, LayerChoices};
 use crate::{Allocation, Error, Measured, Objective, Result};
 
 impl Measured {

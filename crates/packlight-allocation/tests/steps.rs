@@ -6,84 +6,21 @@
 mod made;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
+use made::step::{Block, Step, large};
 use made::{Choice, Layer, network, records};
 use packlight_allocation::{Error, Measured, Objective};
-use packlight_record::{
-    BlockFacts, BlockTime, ChoiceTimes, CodecTime, KeptKind, SensitivityRecord,
-};
 use proptest::prelude::*;
 
-/// A network with what a step holds.
-#[derive(Debug, Clone)]
-struct Step {
-    layers: Vec<Layer>,
-    /// Masks of each layer, and what is held beside what is kept.
-    places: Vec<(u64, u64)>,
-    blocks: Vec<Block>,
-}
-
-#[derive(Debug, Clone)]
-struct Block {
-    layers: Range<usize>,
-    input: u64,
-    again: u64,
-    step: u64,
-}
-
-impl Step {
-    fn records(&self) -> Vec<SensitivityRecord> {
-        let mut all = records(&self.layers);
-        let name = |number: usize| format!("layer{number}");
-        for (number, &(bytes, beside)) in self.places.iter().enumerate() {
-            let (layer, kind) = (name(number), KeptKind::Mask);
-            all.push(SensitivityRecord::Fixed { layer: layer.clone(), kind, bytes });
-            all.push(SensitivityRecord::At { layer, beside });
-        }
-        for (number, block) in self.blocks.iter().enumerate() {
-            all.push(SensitivityRecord::Block(BlockFacts {
-                block: format!("block{number}"),
-                layers: block.layers.clone().map(name).collect(),
-                input_bytes: block.input,
-                again_bytes: block.again,
-                step_bytes: block.step,
-            }));
-        }
-        all
-    }
-
-    /// Seconds that grow with the bytes, and differ from codec to codec.
-    fn times(&self) -> ChoiceTimes {
-        let of_layer = |(number, layer): (usize, &Layer)| {
-            let of_choice = move |choice: &Choice| CodecTime {
-                layer: format!("layer{number}"),
-                codec: format!("c{}", choice.codec),
-                seconds: 0.01 * ((choice.codec + 1) * (layer.raw_bytes + number as u64)) as f64,
-            };
-            layer.choices.iter().map(of_choice).collect::<Vec<_>>()
-        };
-        let of_block = |(number, block): (usize, &Block)| BlockTime {
-            block: format!("block{number}"),
-            seconds: 0.02 * block.again as f64,
-        };
-        ChoiceTimes {
-            pass: 1.0,
-            codecs: self.layers.iter().enumerate().flat_map(of_layer).collect(),
-            blocks: self.blocks.iter().enumerate().map(of_block).collect(),
-        }
-    }
-
-    /// The blocks that save no tensor which another layer saves.
-    fn apart(&self) -> Vec<&Block> {
-        let sources = |inside: bool, block: &Block| -> BTreeSet<u64> {
-            let layers = self.layers.iter().enumerate();
-            let those = layers.filter(|(number, _)| block.layers.contains(number) == inside);
-            those.map(|(_, layer)| layer.source).collect()
-        };
-        let is_apart = |block: &&Block| sources(true, block).is_disjoint(&sources(false, block));
-        self.blocks.iter().filter(is_apart).collect()
-    }
+/// The blocks that save no tensor which another layer saves.
+fn apart(step: &Step) -> Vec<&Block> {
+    let sources = |inside: bool, block: &Block| -> BTreeSet<u64> {
+        let layers = step.layers.iter().enumerate();
+        let those = layers.filter(|(number, _)| block.layers.contains(number) == inside);
+        those.map(|(_, layer)| layer.source).collect()
+    };
+    let is_apart = |block: &&Block| sources(true, block).is_disjoint(&sources(false, block));
+    step.blocks.iter().filter(is_apart).collect()
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -132,7 +69,7 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
         };
         all = all.iter().flat_map(longer).collect();
     }
-    let blocks = step.apart();
+    let blocks = apart(step);
     let mut tried = Vec::new();
     for set in 0..1usize << blocks.len() {
         let chosen = || blocks.iter().enumerate().filter(|(at, _)| set >> at & 1 == 1);
@@ -192,7 +129,7 @@ proptest! {
             let measured = match plain.clone().with_recomputing() {
                 Ok(measured) => measured,
                 Err(error) => {
-                    prop_assert!(error == Error::NoBlocks && step.apart().is_empty());
+                    prop_assert!(error == Error::NoBlocks && apart(&step).is_empty());
                     plain.clone()
                 }
             };
@@ -265,7 +202,7 @@ proptest! {
 
 #[test]
 fn what_was_not_timed_is_not_promised_to_fit_a_time() {
-    let step = large(12);
+    let step = large(12, 8);
     let measured = Measured::new(&step.records(), None).unwrap();
     let error = measured.allocate_in_time(u64::MAX, 1.2).unwrap_err();
     assert!(matches!(error, Error::Lacks { .. }), "{error}");
@@ -278,26 +215,9 @@ fn what_was_not_timed_is_not_promised_to_fit_a_time() {
     assert!(timed.slowdown(&found).unwrap() > 1.0);
 }
 
-/// Blocks of four layers, with steps that hold most where the maps are large.
-fn large(layers: usize) -> Step {
-    let mut layers = network(layers, 8);
-    for (number, layer) in layers.iter_mut().enumerate() {
-        layer.source = number as u64;
-    }
-    let raw = |number: usize| layers[number].raw_bytes;
-    let places = (0..layers.len()).map(|number| (raw(number) / 32, 2 * raw(number))).collect();
-    let block = |from: usize| {
-        let (input, all) = (raw(from), (from..from + 4).map(raw).sum::<u64>());
-        let again = all - input + all / 32;
-        Block { layers: from..from + 4, input, again, step: input + again + 2 * input }
-    };
-    let blocks = (1..layers.len() - 4).step_by(4).map(block).collect();
-    Step { layers, places, blocks }
-}
-
 #[test]
 fn the_error_never_rises_with_the_budget_and_the_bytes_fit() {
-    let step = large(60);
+    let step = large(60, 8);
     let plain = Measured::new(&step.records(), None).unwrap();
     for whole in [false, true] {
         let recomputing = plain.clone().with_recomputing().unwrap();
@@ -321,7 +241,7 @@ fn the_error_never_rises_with_the_budget_and_the_bytes_fit() {
 
 #[test]
 fn without_codecs_only_blocks_are_recomputed_and_as_few_as_will_do() {
-    let step = large(20);
+    let step = large(20, 8);
     let measured = Measured::new(&step.records(), None).unwrap().with_recomputing().unwrap();
     let measured = measured.without_codecs();
     let exact = measured.exact_bytes();

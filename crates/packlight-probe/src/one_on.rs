@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use packlight_autograd::{Observer, Pass, SavePoint, SavedTensor, WeightGradient};
 use packlight_codec::{Codec, CodecState};
-use packlight_nn::Parameters;
+use packlight_nn::{Parameters, Plan};
 use packlight_record::{Compared, Distribution, Fidelity};
 
 use crate::error::refusal;
@@ -78,10 +78,11 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
         loss: F,
         trials: &[Trial],
     ) -> Result<(Self, Vec<Outcome>)> {
-        let pass = pass.clone().freeze_statistics().saving_own_inputs();
+        let pass = pass.clone().freeze_statistics();
         let _exact = ExactCodecs::put_on(parameters.save_points())?;
         let bench = Arc::new(Bench { trials: trials.to_vec(), outcomes: Mutex::default() });
-        let gradients = loss(&pass.clone().with_observer(bench.clone()))?.backward()?;
+        let observed = pass.clone().saving_own_inputs().with_observer(bench.clone());
+        let gradients = loss(&observed)?.backward()?;
         let gradient = flattened(parameters, &gradients, "exact")?;
         let norm = norm(&gradient);
         if !norm.is_finite() {
@@ -108,8 +109,8 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
         let mut copy = None;
         let errors = Errors::over(trial.draws, &self.gradient, |draw| {
             let kept = Arc::new(Kept { layer: layer.clone(), copies: Mutex::default() });
-            let pass = self.pass.clone().with_codec_draw(draw).with_observer(kept.clone());
-            let gradients = backward(&self.loss, &pass)?;
+            let pass = self.pass.clone().saving_own_inputs().with_codec_draw(draw);
+            let gradients = backward(&self.loss, &pass.with_observer(kept.clone()))?;
             let (bytes, first) = kept.found();
             kept_bytes = kept_bytes.max(bytes);
             copy.get_or_insert(first);
@@ -128,6 +129,29 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
             kept_bytes,
             copy: copy.unwrap_or_default(),
         }))
+    }
+
+    /// Goes over the batch `draws` times with all codecs of `plan` together, and compares the gradients of
+    /// all parameters. What the plan recomputes is not recomputed here, which changes no gradient. `settle`
+    /// may let codecs that remember see another batch beforehand.
+    ///
+    /// # Errors
+    /// Returns an error if the plan does not fit the network, or a pass or `settle` fails.
+    pub fn planned<E: From<Error>>(
+        &self,
+        plan: &Plan,
+        settle: impl FnOnce() -> std::result::Result<(), E>,
+        draws: u64,
+    ) -> std::result::Result<Errors, E> {
+        let layers = self.parameters.save_points();
+        let _exact = ExactCodecs::put_on(layers)?;
+        plan.apply(layers).map_err(Error::from)?;
+        settle()?;
+        let errors: Result<Errors> = Errors::over(draws, &self.gradient, |draw| {
+            let gradients = backward(&self.loss, &self.pass.clone().with_codec_draw(draw))?;
+            flattened(self.parameters, &gradients, "compressed")
+        });
+        Ok(errors?)
     }
 }
 

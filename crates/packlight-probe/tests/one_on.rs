@@ -114,6 +114,40 @@ fn effect(outcome: &Outcome) -> &Effect {
 const PACKING: [&str; 10] =
     ["q2", "q8", "q4:nearest", "pool2", "hosvd:0.8", "svd:0.8", "topk:0.1", "bf16", "fp8", "mesa"];
 
+/// All codecs of a plan together do what they do in a pass of that plan, to the bit: norms pass their errors
+/// on, layers share copies, and a codec that remembers has seen a batch. Afterwards the layers are exact again.
+#[test]
+fn a_plan_as_a_whole_is_what_real_passes_of_it_show() {
+    let plans =
+        ["conv=q2,norm=q4,relu=none", "default=q4,fc=resprop:0.1", "layer1.0.conv1=hosvd:0.8"];
+    let model = resnet();
+    let loss = |pass: &Pass| loss_of(&model, pass, 1);
+    let (one_on, _) = OneOn::new(model.parameters(), &pass(), loss, &[]).unwrap();
+    let exact = gradients(&model, &pass());
+    for text in plans {
+        let plan = Plan::parse(text).unwrap();
+        let settling = pass().with_seed(5, 8).settle_codecs();
+        let settle = || {
+            let loss = loss_of(&model, &settling, 0)?;
+            loss.backward().map(drop).map_err(packlight_probe::Error::from)
+        };
+        let found = one_on.planned(&plan, settle, 3).unwrap();
+        assert_eq!(gradients(&model, &pass()), exact, "{text} is still there");
+        plan.apply(model.save_points()).unwrap();
+        settle().unwrap();
+        let flat = |gradients: BTreeMap<String, Vec<f64>>| -> Vec<f64> {
+            gradients.into_values().flatten().collect()
+        };
+        let draws = [0, 1, 2].map(|draw| flat(gradients(&model, &pass().with_codec_draw(draw))));
+        Plan::parse("none").unwrap().apply(model.save_points()).unwrap();
+        let (error, bias) = error_and_bias(&flat(exact.clone()), &draws);
+        // The parameters are summed in another order.
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-9 * error;
+        assert!(near(found.squared_error, error) && error > 0.0, "{text}: {found:?} {error}");
+        assert!(near(found.squared_bias.unwrap(), bias.unwrap()), "{text}: {bias:?}");
+    }
+}
+
 /// What one pass says of a codec at a layer is what a pass with only that codec at that layer does, to
 /// the bit, and no other gradient changes.
 #[test]

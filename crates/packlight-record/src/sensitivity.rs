@@ -117,15 +117,20 @@ impl Score {
     /// The relative squared error of the whole gradient that averaging over steps leaves: the squared bias
     /// and [`VARIANCE_LEFT`] of the variance. Without repeated draws, the whole error.
     pub fn lasting_error(&self) -> f64 {
-        let left = match self.squared_bias {
-            Some(bias) => {
-                let bias = bias.clamp(0.0, self.squared_error);
-                bias + VARIANCE_LEFT * (self.squared_error - bias)
-            }
-            None => self.squared_error,
-        };
-        left / self.whole_norm.powi(2)
+        lasting(self.squared_error, self.squared_bias, self.whole_norm)
     }
+}
+
+/// The relative squared error that lasts, of a gradient whose exact norm is `norm`.
+pub(crate) fn lasting(squared_error: f64, squared_bias: Option<f64>, norm: f64) -> f64 {
+    let left = match squared_bias {
+        Some(bias) => {
+            let bias = bias.clamp(0.0, squared_error);
+            bias + VARIANCE_LEFT * (squared_error - bias)
+        }
+        None => squared_error,
+    };
+    left / norm.powi(2)
 }
 
 /// The gradients that a score compares.

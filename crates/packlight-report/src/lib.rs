@@ -56,7 +56,7 @@ pub use counted::{
 pub use error::{Error, Result};
 pub use family::of_plan as family_of_plan;
 pub use finding::{Finding, Verdict};
-pub use sensitivity::SensitivitySummary;
+pub use sensitivity::{AccuracyDifference, Contest, Rival, SensitivitySummary};
 pub use tables::Tables;
 
 /// The files of a report, the state of the study's runs and the findings.

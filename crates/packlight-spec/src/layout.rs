@@ -24,3 +24,5 @@ pub const TIMES: &str = "times.json";
 pub const VERIFY: &str = "verify-";
 /// The file in it with what other methods make of its budget.
 pub const RIVALS: &str = "rivals.json";
+/// The file in it with what it and its rivals do to whole gradients.
+pub const ERRORS: &str = "errors.jsonl";

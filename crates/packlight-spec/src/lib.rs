@@ -38,4 +38,4 @@ pub use schedule::Schedule;
 pub use sensitivity::{Point, SensitivitySpec};
 pub use settings::{Difference, differences};
 pub use study::Study;
-pub use weights::Pretrained;
+pub use weights::{OR, Pretrained};

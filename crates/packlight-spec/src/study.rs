@@ -77,8 +77,9 @@ impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
         let path = folder.join(STUDY);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let mut study = Self::parse(&text).map_err(|reason| Error::invalid(&path, reason))?;
-        if let Some(weights) = &mut study.weights {
-            weights.find(folder)?;
+        let data_dir = std::env::var_os("PACKLIGHT_DATA").filter(|dir| !dir.is_empty());
+        if let Some(written) = &study.weights {
+            study.weights = written.find(folder, data_dir.as_deref().map(Path::new))?;
         }
         Ok(study)
     }

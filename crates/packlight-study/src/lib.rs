@@ -4,7 +4,8 @@
 //! each of its seeds and writes a folder of records for each run. A [`Collection`] names several
 //! studies, which [`run_collection`] runs one after another. Records depend only on the study, the
 //! data and the seed: a run that was killed at any moment and resumed ends with the same bytes as
-//! one that was not. [`measure_sensitivity`] measures what each codec does at each layer alone.
+//! one that was not. [`measure_sensitivity`] measures what each codec does at each layer alone,
+//! [`measure_plans`] what whole plans do.
 //!
 //! This crate draws no charts and needs no terminal: it reports its events to a [`Progress`].
 
@@ -44,7 +45,7 @@ pub use packlight_spec::{NamedPlan, OptimizerSpec, Pretrained, ProbeSpec};
 pub use progress::{Event, Progress, Silent};
 pub use rivals::{Fit, Rival, find_rivals};
 pub use run_trainer::WEIGHTS;
-pub use sensitivity::{SensitivitySummary, measure_sensitivity};
+pub use sensitivity::{SensitivitySummary, measure_plans, measure_sensitivity};
 pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};

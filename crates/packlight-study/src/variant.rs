@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use packlight_spec::OR;
 use packlight_spec::layout::STUDY;
 use toml::{Table, Value};
 
@@ -33,7 +34,7 @@ pub fn write_variant(
     study.insert("name".into(), name.into());
     study.insert("title".into(), title.into());
     probe_whole_gradients(&mut study);
-    lead_out_of_the_folder(&mut study).map_err(invalid)?;
+    lead_out_of(folder, &mut study).map_err(invalid)?;
     // By hand, because a table forgets the order of its keys, and that of plans counts.
     study.remove("plans");
     let mut text = toml::to_string(&study).map_err(|e| invalid(e.to_string()))?;
@@ -58,10 +59,17 @@ fn probe_whole_gradients(study: &mut Table) {
     probe.insert("whole".into(), true.into());
 }
 
-/// Makes paths that are relative to the other study's folder lead there from a folder within it.
-fn lead_out_of_the_folder(study: &mut Table) -> std::result::Result<(), String> {
+/// Makes paths to what lies in the other study's folder lead there from a folder within it. Others are absolute,
+/// or relative to the folder of the data sets.
+fn lead_out_of(folder: &Path, study: &mut Table) -> std::result::Result<(), String> {
+    let outwards = |path: &Path| match folder.join(path).exists() {
+        true => Path::new("..").join(path), // an absolute path replaces what it is joined to
+        false => path.to_path_buf(),
+    };
     if let Some(Value::String(weights)) = study.get_mut("weights") {
-        *weights = outwards(Path::new(weights)).to_string_lossy().into_owned();
+        let files = weights.split(OR).map(|file| outwards(Path::new(file.trim())));
+        let files: Vec<String> = files.map(|file| file.to_string_lossy().into_owned()).collect();
+        *weights = files.join(OR);
     }
     let data = study.get_mut("data").and_then(Value::as_table_mut);
     if let Some(Value::String(name)) = data.and_then(|data| data.get_mut("name")) {
@@ -69,11 +77,6 @@ fn lead_out_of_the_folder(study: &mut Table) -> std::result::Result<(), String> 
         *name = set.map_paths(&outwards).to_string();
     }
     Ok(())
-}
-
-fn outwards(path: &Path) -> PathBuf {
-    // An absolute path replaces what it is joined to.
-    Path::new("..").join(path)
 }
 
 #[cfg(test)]
@@ -108,6 +111,8 @@ codecs = ["q2"]
 
     fn variant_of(text: &str) -> (tempfile::TempDir, crate::Study) {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("pets")).unwrap();
+        std::fs::write(dir.path().join("own.safetensors"), "weights").unwrap();
         std::fs::write(dir.path().join(STUDY), text).unwrap();
         let plans = [("none", "none"), ("b", "fc1=q2,fc2=q4"), ("a", "linear=q8")];
         let plans = plans.map(|(name, plan)| (name.to_owned(), plan.to_owned()));
@@ -145,9 +150,18 @@ codecs = ["q2"]
 
     #[test]
     fn relative_paths_still_lead_to_the_same_files() {
-        let folders = "folder:pets or folder:/data/pets or digits";
-        let text = TEXT.replace("name = \"digits\"", &format!("name = \"{folders}\"\nsize = 8"));
-        let (_dir, study) = variant_of(&text);
-        assert_eq!(study.data.name.to_string(), "folder:../pets or folder:/data/pets or digits");
+        let folders = "folder:pets or folder:/data/pets or folder:elsewhere or digits";
+        let text =
+            TEXT.replace("name = \"digits\"", &format!("name = \"{folders}\"\nsize = 8")).replace(
+                "batch = 16",
+                "batch = 16\nweights = \"none.pth or own.safetensors or random\"",
+            );
+        let (dir, study) = variant_of(&text);
+        assert_eq!(
+            study.data.name.to_string(),
+            "folder:../pets or folder:/data/pets or folder:elsewhere or digits"
+        );
+        let found = study.weights.unwrap().path().canonicalize().unwrap();
+        assert_eq!(found, dir.path().join("own.safetensors").canonicalize().unwrap());
     }
 }

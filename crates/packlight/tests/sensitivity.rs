@@ -192,11 +192,23 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
         let most = *kept.values().max().unwrap();
         assert!(most <= found["budget"].as_u64().unwrap(), "{name}: {kept:?}");
     }
+    // The plan is compared with those of one codec on batches that it was not chosen by.
+    let contest = &found["verified"]["contest"];
+    assert_eq!((&contest["plan"], &contest["bytes"]), (&found["name"], &found["bytes"]));
+    let best = contest["best_uniform"].as_str().unwrap();
+    let others = contest["rivals"].as_array().unwrap();
+    let best = others.iter().find(|rival| rival["plan"] == best).unwrap();
+    assert!(best["bytes"].as_u64().unwrap() <= found["budget"].as_u64().unwrap(), "{best}");
+    let ratio = |end: &str| best["ratio"][end].as_f64().unwrap();
+    assert_eq!((&best["ratio"]["n"], &best["accuracy"]["n"]), (&2.into(), &1.into()), "{best}");
+    assert!(0.0 < ratio("low") && ratio("low") <= ratio("mean") && ratio("mean") <= ratio("high"));
+    assert!(others.iter().any(|rival| rival["origin"] == "random"), "{others:?}");
     // The page on single layers has what became of the predictions, without a report of its own.
     let page = dir.path().join("sensitivity.html");
     assert_eq!(found["verified"]["predicted"], page.to_string_lossy().as_ref());
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("Predicted and measured errors of whole plans"), "{page}");
+    assert!(page.contains("the best plan of one codec that fits the same budget"), "{page}");
     let report = json(&packlight(["report", "--json"]).arg(dir.path()).output().unwrap());
     let findings = report["sensitivity"]["findings"].as_array().unwrap();
     let last = findings.last().unwrap().as_str().unwrap();

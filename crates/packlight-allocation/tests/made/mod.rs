@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test uses some of it
 
+pub(crate) mod step;
+
 use std::collections::BTreeSet;
 
 use packlight_record::{Compared, Fidelity, LayerFacts, LayerKind, Score, SensitivityRecord};

@@ -3,8 +3,8 @@
 use packlight_allocation::Allocation;
 use packlight_figure::{binary, significant};
 
-use super::Sensitivity;
 use super::ranking::{RelativeError, Row, of_allocation, ranked};
+use super::{Contest, Sensitivity};
 use crate::format::{multiple, percent};
 
 /// Plans whose bytes differ by less than this share of the smaller keep about the same.
@@ -21,6 +21,7 @@ pub(crate) fn findings(study: &Sensitivity) -> Vec<String> {
     findings.extend(bearers(study));
     findings.extend(equal_bytes(study));
     findings.extend(at_the_knee(study));
+    findings.extend(study.contests.iter().map(Contest::in_words));
     findings.extend(study.verified.finding());
     findings
 }

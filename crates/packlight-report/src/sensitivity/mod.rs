@@ -4,6 +4,7 @@
 //! steps leaves ([`packlight_record::Score::lasting_error`]), as roots of mean squares, so that those of
 //! several layers add as squares.
 
+mod contest;
 mod figures;
 mod findings;
 mod level;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use crate::format::{count, list};
 use crate::report::write_figure;
 use crate::{Error, Result, file, format, stale, tables as csv};
+pub use contest::{AccuracyDifference, Contest, Rival};
 use ranking::Row;
 use scores::Scores;
 use verified::Verified;
@@ -61,6 +63,8 @@ pub(crate) struct Sensitivity {
     knee: Option<usize>,
     /// Plans that were trained to check what is predicted of them.
     verified: Verified,
+    /// The same plans by what was measured of their whole gradients.
+    contests: Vec<Contest>,
 }
 
 impl Sensitivity {
@@ -84,6 +88,7 @@ impl Sensitivity {
             codecs: scores.codecs(),
             knee: knee(&frontier),
             verified: Verified::read(folder, &scores)?,
+            contests: contests(folder)?,
             scores,
             measured,
             rows,
@@ -147,6 +152,12 @@ impl Sensitivity {
     fn share(&self, bytes: u64) -> f64 {
         bytes as f64 / self.measured.exact_bytes() as f64
     }
+}
+
+/// What was measured in the folders of studies that verify a plan.
+fn contests(folder: &Path) -> Result<Vec<Contest>> {
+    let read = verified::folders(folder)?.into_iter().map(|folder| Contest::read(&folder));
+    read.filter_map(Result::transpose).collect()
 }
 
 /// Name and title of the study in `folder`; the folder's own name where `study.toml` has none.

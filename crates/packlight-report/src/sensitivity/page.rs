@@ -26,6 +26,7 @@ pub(crate) fn page(
             nav {
                 a href="#findings" { "Findings" }
                 a href="#codecs" { "Codecs" }
+                @if !study.contests.is_empty() { a href="#rivals" { "Rivals" } }
                 a href="#figures" { "Figures" }
                 a href="#ranking" { "Ranking" }
                 a href="#data" { "Data" }
@@ -44,6 +45,12 @@ pub(crate) fn page(
                 (tables::codecs(study))
                 h3 { "Totals by block" }
                 (tables::by_block(study))
+            }
+            @if !study.contests.is_empty() {
+                section #rivals {
+                    h2 { "Plans beside their rivals" }
+                    (tables::contests(&study.contests))
+                }
             }
             section #figures {
                 h2 { "Figures" }

@@ -1,11 +1,12 @@
 //! The tables of the page, as HTML. Those of class `sortable` can be sorted where scripts run.
 
 use maud::{Markup, html};
+use packlight_allocation::Estimate;
 use packlight_figure::significant;
 
-use super::Sensitivity;
 use super::findings::concentration;
 use super::ranking::{Row, blocks, of_allocation, of_block, ranked};
+use super::{Contest, Sensitivity};
 use crate::format::{bytes, cosine, count, list, multiple, percent};
 
 /// More codecs than this have their rankings folded away.
@@ -115,6 +116,87 @@ pub(crate) fn by_block(study: &Sensitivity) -> Markup {
         p .small.muted {
             "A block is the part of a layer's name before the last point. The error of the whole gradient \
              with the codec at all layers of the block, predicted as above, with its 95 % interval."
+        }
+    }
+}
+
+/// For each plan that was verified, a row for each plan that it was compared with.
+pub(crate) fn contests(contests: &[Contest]) -> Markup {
+    html! {
+        @for contest in contests {
+            h3 { (contest.plan) ": at most " (bytes(Some(contest.budget as f64))) }
+            div .wide tabindex="0" role="region" aria-label={ "Rivals of " (contest.plan) } {
+                table .sortable {
+                    thead {
+                        tr {
+                            th { "plan" }
+                            th .number { "bytes" }
+                            th .number { "error" }
+                            th .number { "single pass" }
+                            th .number { "error of " (contest.plan) " beside it" }
+                            th .number { "of a single pass" }
+                            th .number { "n" }
+                            th .number { "its accuracy beside it, points" }
+                        }
+                    }
+                    tbody {
+                        tr {
+                            td { b { (contest.plan) } }
+                            td .number data-value=(contest.bytes) { (bytes(Some(contest.bytes as f64))) }
+                            (estimate(Some(&contest.error), ""))
+                            (estimate(Some(&contest.one_pass_error), ""))
+                            @for _ in 0..2 { (optional(None, significant)) }
+                            td .number { (contest.error.n) }
+                            (optional(None, significant))
+                        }
+                        @for rival in &contest.rivals {
+                            @let best = contest.best_uniform.as_ref() == Some(&rival.plan);
+                            tr {
+                                td { (rival.plan) @if best { " " b { "best of one codec" } } }
+                                td .number data-value=(rival.bytes) { (bytes(Some(rival.bytes as f64))) }
+                                (estimate(Some(&rival.error), ""))
+                                (estimate(Some(&rival.one_pass_error), ""))
+                                (estimate(rival.ratio.as_ref(), "×"))
+                                (estimate(rival.one_pass_ratio.as_ref(), "×"))
+                                td .number { (rival.error.n) }
+                                @match &rival.accuracy {
+                                    Some(found) => { td .number data-value=(found.mean) { (found.said()) } }
+                                    None => { (optional(None, significant)) }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        p .small.muted {
+            "Measured by passes with all codecs of a plan together, beside the exact gradient of all parameters \
+             of the same batch and weights, at the points and with the seeds of the measurement, on batches that \
+             no score was measured on. Error: the lasting one, as above; single pass: that of one pass. A \
+             ratio, the geometric mean of those on single batches, says below 1× that the allocated plan errs less. \
+             Its 95 % interval is bootstrapped over the n batches, both plans together; one that includes 1× \
+             decides nothing. Accuracies are those at the end \
+             of training, the allocated plan's less the other's, in pairs by seed, with a 95 % interval by \
+             Student's t. Of the plans of one codec that fit, up to three are compared; the best is the one \
+             beside which the allocated plan errs most."
+        }
+    }
+}
+
+/// An estimate with its interval below it.
+fn estimate(of: Option<&Estimate>, unit: &str) -> Markup {
+    html! {
+        @match of {
+            Some(found) => {
+                td .number data-value=(found.mean) {
+                    (significant(found.mean)) (unit)
+                    @if found.n > 1 {
+                        br;
+                        span .muted { (significant(found.low)) " to " (significant(found.high)) }
+                    }
+                }
+            }
+            None => { (optional(None, significant)) }
         }
     }
 }

@@ -18,6 +18,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use chromium::Chromium;
+use packlight_record::PlanOrigin;
 use packlight_report::{
     Counted, CountedCell, CountedTable, CountedTables, write_collection, write_counted,
 };
@@ -188,6 +189,13 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
         support::write(&folder.join(name), &runs);
     }
     scores::write(&folder.join("few"), &scores::resnet18());
+    scores::write_errors(
+        &folder.join("few/verify-allocated-0_3x"),
+        &[
+            ("allocated-0_3x", PlanOrigin::Allocated, 2 << 20, &[0.01, 0.04, 0.02]),
+            ("all-hosvd-0-8", PlanOrigin::Uniform, 1 << 20, &[0.16, 0.1, 0.2]),
+        ],
+    );
     std::fs::write(folder.join("study.toml"), "title = 'All'\nstudies = ['few', 'many']").unwrap();
     let collection = Collection::read(&folder).unwrap().unwrap();
     write_collection(&collection, &folder).unwrap();

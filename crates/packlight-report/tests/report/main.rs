@@ -4,6 +4,7 @@
 
 mod collection;
 mod comparison;
+mod contest;
 mod counted;
 mod figures;
 mod grid;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
-    Appender, Compared, Distribution, Fidelity, KeptKind, LayerFacts, LayerKind, Score,
-    SensitivityRecord, layout,
+    Appender, Compared, Distribution, Fidelity, KeptKind, LayerFacts, LayerKind, PlanError,
+    PlanFacts, PlanOrigin, PlanRecord, Score, SensitivityRecord, layout,
 };
 use packlight_spec::Point;
 
@@ -63,6 +63,35 @@ pub(crate) fn score(layer: &str, codec: &str, batch: u64, squared_error: f64) ->
         kept_bytes: 100,
         copy: codec.into(),
     }
+}
+
+/// Writes what was measured of whole plans into the folder of a study that verifies the first of them. Each
+/// has its bytes and its squared errors, one for each batch; the gradient's norm is 2, and all is bias.
+pub(crate) fn write_errors(folder: &Path, plans: &[(&str, PlanOrigin, u64, &[f64])]) {
+    std::fs::create_dir_all(folder).unwrap();
+    let mut log = Appender::open(&folder.join(layout::ERRORS), 0).unwrap();
+    for &(plan, origin, bytes, _) in plans {
+        let facts =
+            PlanFacts { plan: plan.into(), spec: plan.into(), origin, budget: 3 << 20, bytes };
+        log.append(&PlanRecord::Plan(facts)).unwrap();
+    }
+    for (plan, _, _, errors) in plans {
+        for (batch, &squared_error) in (0..).zip(*errors) {
+            let error = PlanError {
+                state: format!("state {batch}"),
+                point: Point::START,
+                seed: 1,
+                batch,
+                draws: 2,
+                spec: (*plan).into(),
+                squared_error,
+                squared_bias: Some(squared_error),
+                whole_norm: 2.0,
+            };
+            log.append(&PlanRecord::Error(error)).unwrap();
+        }
+    }
+    log.sync().unwrap();
 }
 
 /// A distribution of which only the share at or below 0 is of interest.

@@ -7,6 +7,7 @@
 mod exact_training;
 mod manifest;
 mod measurement;
+mod plans;
 mod sample;
 mod scores;
 mod table;
@@ -33,9 +34,11 @@ use self::timing::write_times;
 use crate::progress::{Event, Progress};
 use crate::run::remove;
 use crate::run_trainer::RunTrainer;
-use crate::spec::{codecs_to_measure, read_study};
+use crate::spec::{Study, codecs_to_measure, read_study};
 use crate::sweep::{Options, Sweep};
 use crate::{Error, Result};
+
+pub use self::plans::measure_plans;
 
 /// The outcome of a measurement of single layers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -74,13 +77,22 @@ pub fn measure_sensitivity(
     progress: &mut dyn Progress,
 ) -> Result<SensitivitySummary> {
     let study = read_study(folder)?;
-    let Some(spec) = study.sensitivity.clone() else {
-        let reason = "it has no table `[sensitivity]`, which says what to measure; add one, such as \
-                      `[sensitivity]` with `codecs = [\"q8\", \"q2\"]`";
-        return Err(Error::Study { path: folder.join(STUDY), reason: reason.to_owned() });
-    };
+    let spec = spec_of(&study, folder)?;
     let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
     measure(&sweep, spec, options, progress)
+}
+
+/// What the study in `folder` asks for.
+fn spec_of(study: &Study, folder: &Path) -> Result<SensitivitySpec> {
+    let reason = "it has no table `[sensitivity]`, which says what to measure; add one, such as \
+                  `[sensitivity]` with `codecs = [\"q8\", \"q2\"]`";
+    let missing = || Error::Study { path: folder.join(STUDY), reason: reason.to_owned() };
+    study.sensitivity.clone().ok_or_else(missing)
+}
+
+/// The plan at whose training all is measured.
+fn exact_plan() -> NamedPlan {
+    NamedPlan { name: "none".to_owned(), spec: "none".to_owned(), epochs: None, from: None }
 }
 
 /// Measures what `spec` asks for of the study's network.
@@ -96,8 +108,7 @@ pub(crate) fn measure(
         reason: format!("sensitivity.codecs: {reason}"),
     };
     let codecs = codecs_to_measure(&spec).map_err(invalid)?;
-    let exact =
-        NamedPlan { name: "none".to_owned(), spec: "none".to_owned(), epochs: None, from: None };
+    let exact = exact_plan();
     let home = sweep.folder.join(SENSITIVITY);
     if options.overwrite {
         remove(&home)?;

@@ -13,7 +13,7 @@ use packlight::study::{Options, data};
 
 use super::allocated::{Answer, Layer, OnFrontier};
 use super::study_folder;
-use super::verify::{only_recomputing, plans_of_scores, verify};
+use super::verify::{Contenders, only_recomputing, plans_of_scores, verify};
 use crate::budget::Budget;
 use crate::output::{Output, say};
 
@@ -78,7 +78,9 @@ pub(crate) struct Arguments {
     /// Train the plan beside its rivals under the study's protocol: exact, the codecs at all layers alike
     /// that fit the budget, the largest plans of ASI, ActNN and GACT that fit, the best that only recomputes
     /// blocks, and plans drawn at random from those that fit. With --fit-peak, those of ASI, ActNN and GACT
-    /// have the bytes that the plan keeps. Records and report are in DIR/verify-NAME
+    /// have the bytes that the plan keeps. Then measure what the plan, those of one codec and those drawn at
+    /// random do to whole gradients, on other batches than the scores', and say whether the plan beats the
+    /// best of one codec. Records and report are in DIR/verify-NAME
     #[arg(long)]
     verify: bool,
     /// Remove the runs of an earlier --verify of this budget and start again
@@ -120,13 +122,17 @@ impl Arguments {
             out.finish()?; // before the training, which takes its time
         }
         if self.verify {
-            let plans = plans_of_scores(&measured, &answer.name, &allocation, answer.budget);
-            let only = only_recomputing(&measured, answer.budget);
-            let budget = if answer.fit_peak { answer.kept_bytes } else { answer.budget };
+            let contenders = Contenders {
+                name: answer.name.clone(),
+                of_scores: plans_of_scores(&measured, &answer.name, &allocation, answer.budget),
+                only_recomputing: only_recomputing(&measured, answer.budget),
+                fit_peak: answer.fit_peak,
+                kept: if answer.fit_peak { answer.kept_bytes } else { answer.budget },
+            };
             let overwrite = self.overwrite;
             let data_dir = data::data_dir(self.data_dir);
             let options = Options { overwrite, data_dir, ..Options::default() };
-            answer.verified = Some(verify(&self.dir, &answer.name, plans, only, budget, options)?);
+            answer.verified = Some(verify(&self.dir, contenders, options)?);
         }
         match (&answer.verified, self.json) {
             (_, true) => out.json(&answer)?,

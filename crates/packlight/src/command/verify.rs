@@ -6,11 +6,12 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, bail};
 use packlight::allocation::{Allocation, Error, Measured, Objective};
-use packlight::record::atomic_file;
-use packlight::record::layout::{RIVALS, RUNS, STUDY, VERIFY};
-use packlight::report;
+use packlight::record::layout::{ERRORS, RIVALS, RUNS, STUDY, VERIFY};
+use packlight::record::{PlanFacts, PlanOrigin, atomic_file};
+use packlight::report::{self, Contest};
 use packlight::study::{
-    self, Fit, Options, Rival, StudySummary, find_rivals, read_study, run_study, write_variant,
+    self, Fit, Options, Rival, StudySummary, find_rivals, measure_plans, read_study, run_study,
+    write_variant,
 };
 use serde::Serialize;
 
@@ -28,15 +29,35 @@ const RANDOM: u64 = 2;
 /// Set by signals; training then stops after the current step, with a checkpoint.
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// The plans to train beside each other that follow from the scores, by name: the exact one, the
-/// allocation, the codecs at all layers alike that fit the budget and whose predicted error is least, and
-/// allocations drawn at random from those that fit.
+/// The plans that are verified, before those of other methods are found.
+pub(super) struct Contenders {
+    /// The name of the allocation.
+    pub(super) name: String,
+    /// Those that follow from the scores, the allocation first; see [`plans_of_scores`].
+    pub(super) of_scores: Vec<PlanFacts>,
+    /// See [`only_recomputing`].
+    pub(super) only_recomputing: Rival,
+    /// Whether the bytes of these are those of a whole step at its peak.
+    pub(super) fit_peak: bool,
+    /// The bytes that the plans of other methods may keep.
+    pub(super) kept: u64,
+}
+
+/// The plans to compare that follow from the scores: the allocation, the codecs at all layers alike that fit
+/// the budget and whose predicted error is least, and allocations drawn at random from those that fit.
 pub(super) fn plans_of_scores(
     measured: &Measured,
     name: &str,
     allocation: &Allocation,
     budget: u64,
-) -> Vec<(String, String)> {
+) -> Vec<PlanFacts> {
+    let facts = |plan: String, origin: PlanOrigin, allocation: &Allocation| PlanFacts {
+        plan,
+        spec: measured.plan(allocation),
+        origin,
+        budget,
+        bytes: allocation.bytes,
+    };
     let mut uniform: Vec<(&str, Allocation)> = measured
         .codecs()
         .into_iter()
@@ -45,13 +66,14 @@ pub(super) fn plans_of_scores(
         .collect();
     uniform.sort_by(|a, b| a.1.error.total_cmp(&b.1.error));
     uniform.truncate(UNIFORM);
-    let uniform = uniform.iter().map(|(codec, plan)| (format!("all-{}", file_name(codec)), plan));
-    let random: Vec<Allocation> =
-        (0..RANDOM).filter_map(|draw| measured.random(budget, draw)).collect();
-    let random = random.iter().zip(1..).map(|(plan, number)| (format!("random-{number}"), plan));
-    let plans = [(name.to_owned(), allocation)].into_iter().chain(uniform).chain(random);
-    let exact = ("none".to_owned(), "none".to_owned());
-    [exact].into_iter().chain(plans.map(|(name, plan)| (name, measured.plan(plan)))).collect()
+    let uniform = uniform
+        .iter()
+        .map(|(codec, plan)| facts(format!("all-{}", file_name(codec)), PlanOrigin::Uniform, plan));
+    let random = (0..RANDOM).filter_map(|draw| measured.random(budget, draw)).zip(1..);
+    let random =
+        random.map(|(plan, number)| facts(format!("random-{number}"), PlanOrigin::Random, &plan));
+    let own = facts(name.to_owned(), PlanOrigin::Allocated, allocation);
+    [own].into_iter().chain(uniform).chain(random).collect()
 }
 
 /// The best plan that only recomputes blocks, as PyTorch's memory budget does.
@@ -89,23 +111,24 @@ pub(super) struct Verified {
     rivals: Vec<Rival>,
     /// How the runs ended.
     runs: StudySummary,
+    /// The plan beside the others that follow from the scores; none if no error could be measured.
+    contest: Option<Contest>,
     /// The page that compares them.
     page: PathBuf,
     /// The page of the measured study, with what was predicted of them beside what was measured.
     predicted: PathBuf,
 }
 
-/// Trains these plans, and those of other methods that keep at most `budget` bytes, under the protocol of
+/// Trains these plans, and those of other methods that keep at most as many bytes, under the protocol of
 /// the study in `dir`, each with each of its seeds, in the folder `verify-NAME` within it, and writes the
-/// reports of both. Goes on where it was stopped, with the plans of other methods that it had found.
+/// reports of both. Before the reports, it measures what the plans that follow from the scores do to whole
+/// gradients. Goes on where it was stopped, with the plans of other methods that it had found.
 pub(super) fn verify(
     dir: &Path,
-    name: &str,
-    mut plans: Vec<(String, String)>,
-    only_recomputing: Rival,
-    budget: u64,
+    contenders: Contenders,
     options: Options<'_>,
 ) -> anyhow::Result<Verified> {
+    let Contenders { name, of_scores, only_recomputing, fit_peak, kept } = contenders;
     let threads = read_study(dir)?.threads();
     use_threads(threads)?;
     stop_on_signals(&STOP)?;
@@ -117,13 +140,25 @@ pub(super) fn verify(
         Ok(found_before) if !options.overwrite => {
             serde_json::from_slice(&found_before).with_context(|| found.display().to_string())?
         }
-        _ => find_rivals(dir, budget, &options, &mut progress)?,
+        _ => find_rivals(dir, kept, &options, &mut progress)?,
     };
     std::fs::create_dir_all(dir.join(&variant))?;
     atomic_file::write(&found, &serde_json::to_vec_pretty(&rivals)?)?;
-    rivals.push(only_recomputing);
     for rival in &rivals {
-        progress.say(&in_words(rival, budget));
+        let keeps =
+            |bytes| format!("keeps {bytes} with masks, statistics and what codecs remember");
+        progress.say(&in_words(rival, kept, keeps));
+    }
+    let asked = of_scores.first().map_or(kept, |own| own.budget);
+    progress.say(&in_words(&only_recomputing, asked, |bytes| match fit_peak {
+        true => format!("holds {bytes} at the peak of a step"),
+        false => format!("keeps {bytes} at the peak"),
+    }));
+    rivals.push(only_recomputing);
+    let exact = ("none".to_owned(), "none".to_owned());
+    let own = of_scores.iter().map(|facts| (facts.plan.clone(), facts.spec.clone()));
+    let mut plans: Vec<(String, String)> = [exact].into_iter().chain(own).collect();
+    for rival in &rivals {
         if let Fit::Fits { plan, .. } = &rival.fit
             && plan != "none"
         {
@@ -135,8 +170,8 @@ pub(super) fn verify(
     let before = std::fs::read(&description).ok(); // there may be none
     let folder = write_variant(dir, &variant, &title, &plans)?;
     let runs = run_study(&folder, &options, &mut progress);
-    progress.finish();
     if let (Err(study::Error::Changed { folder: run, what, how }), Some(before)) = (&runs, before) {
+        progress.finish();
         atomic_file::write(&description, &before)?; // what was trained stays as it was
         let how = match *what {
             "the study" => "by a new measurement, from which they follow, or in study.toml",
@@ -150,27 +185,35 @@ pub(super) fn verify(
         );
     }
     let runs = runs?;
+    let errors = folder.join(ERRORS);
+    if options.overwrite && errors.exists() {
+        std::fs::remove_file(&errors).with_context(|| errors.display().to_string())?;
+    }
+    measure_plans(dir, &of_scores, &errors, &options, &mut progress)?;
+    progress.finish();
+    let contest = Contest::read(&folder)?;
     let page = report::write(&folder)?.page;
     let layers = report::write(dir)?.sensitivity;
     let predicted = layers.map_or_else(|| page.clone(), |layers| layers.page);
-    Ok(Verified { rivals, runs, page, predicted })
+    Ok(Verified { rivals, runs, contest, page, predicted })
 }
 
-/// What a method makes of the budget.
-fn in_words(Rival { method, fit }: &Rival, budget: u64) -> String {
-    let [of, budget] = [" with masks, statistics and what codecs remember", &size(budget)];
+/// What a method makes of the budget; `holding` says that a plan holds so many bytes.
+fn in_words(
+    Rival { method, fit }: &Rival,
+    budget: u64,
+    holding: impl Fn(String) -> String,
+) -> String {
+    let budget = size(budget);
     match fit {
         Fit::Fits { plan, bytes } => {
-            format!(
-                "rival: {} = \"{plan}\" ({method}) keeps {}{of}",
-                rival_name(plan),
-                size(*bytes)
-            )
+            let holds = holding(size(*bytes));
+            format!("rival: {} = \"{plan}\" ({method}) {holds}", rival_name(plan))
         }
-        Fit::TooLarge { plan, bytes } => format!(
-            "no rival: {method}: even {plan} keeps {}{of}, more than {budget}",
-            size(*bytes)
-        ),
+        Fit::TooLarge { plan, bytes } => {
+            let holds = holding(size(*bytes));
+            format!("no rival: {method}: even {plan} {holds}, more than {budget}")
+        }
         Fit::Refused { reason } => format!("no rival: {method}: not within {budget}: {reason}"),
     }
 }
@@ -192,6 +235,9 @@ impl Verified {
     pub(super) fn print(&self, out: &mut Output) -> anyhow::Result<()> {
         writeln!(out)?;
         run::tell(out, &self.runs, self.page.with_file_name(RUNS).as_path())?;
+        if let Some(contest) = &self.contest {
+            writeln!(out, "{}", contest.in_words())?;
+        }
         writeln!(out, "the plan beside its rivals: {}", self.page.display())?;
         writeln!(out, "predicted beside measured: {}", self.predicted.display())?;
         Ok(())
@@ -199,5 +245,27 @@ impl Verified {
 
     pub(super) fn code(&self) -> ExitCode {
         if self.runs.any_failed() { ExitCode::from(SOME_FAILED) } else { ExitCode::SUCCESS }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_rival_holds_is_said_in_the_words_of_its_budget() {
+        let rival = |fit| Rival { method: "recomputing alone".to_owned(), fit };
+        let holds = |bytes| format!("holds {bytes} at the peak of a step");
+        let (plan, bytes) = ("recompute=layer1".to_owned(), 3 << 20);
+        let fits = rival(Fit::Fits { plan: plan.clone(), bytes });
+        assert_eq!(
+            in_words(&fits, 4 << 20, holds),
+            "rival: recompute = \"recompute=layer1\" (recomputing alone) holds 3.00 MiB at the peak of a step"
+        );
+        assert_eq!(
+            in_words(&rival(Fit::TooLarge { plan, bytes }), 2 << 20, holds),
+            "no rival: recomputing alone: even recompute=layer1 holds 3.00 MiB at the peak of a step, more \
+             than 2.00 MiB"
+        );
     }
 }
