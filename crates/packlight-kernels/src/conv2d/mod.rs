@@ -25,6 +25,7 @@ pub(crate) mod simd;
 mod tap_sum;
 mod weight_grad;
 mod winograd;
+mod workspace;
 
 use candle_core::Tensor;
 
@@ -36,6 +37,7 @@ use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
 pub use problem::Conv2dGeometry;
 pub(crate) use problem::Problem;
+pub use workspace::{Workspace, workspace};
 
 const KERNEL: &str = "conv2d";
 

@@ -2,8 +2,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::depthwise::Depthwise;
 use super::grid::{Grid, Part};
 use super::planes::Planes;
@@ -11,7 +9,7 @@ use super::problem::{Problem, Side};
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
 use super::winograd::Winograd;
 use crate::dtype::Element;
-use crate::par_vec::build_with;
+use crate::par_vec::{at_a_time, build, build_with};
 
 /// Runs of targets summed at a time, so that their sums stay in the first-level cache.
 pub(super) const BAND: usize = 64;
@@ -25,6 +23,39 @@ struct TapSum {
     target: Side,
 }
 
+/// How a sum is computed.
+enum Method<'a> {
+    Depthwise(Depthwise<'a>),
+    Winograd(Winograd),
+    Direct(TapSum),
+}
+
+impl<'a> Method<'a> {
+    fn forward(problem: &'a Problem) -> Self {
+        if let Some(depthwise) = Depthwise::of(problem) {
+            return Self::Depthwise(depthwise);
+        }
+        if let Some(winograd) = Winograd::forward(problem) {
+            return Self::Winograd(winograd);
+        }
+        let (source, target) = problem.sides();
+        let (grid, groups) = (Grid::forward(problem), problem.geometry.groups);
+        Self::Direct(TapSum { grid, batch: problem.batch, groups, source, target })
+    }
+
+    fn backward(problem: &'a Problem) -> Self {
+        if let Some(depthwise) = Depthwise::of(problem) {
+            return Self::Depthwise(depthwise);
+        }
+        if let Some(winograd) = Winograd::backward(problem) {
+            return Self::Winograd(winograd);
+        }
+        let (target, source) = problem.sides();
+        let (grid, groups) = (Grid::backward(problem), problem.geometry.groups);
+        Self::Direct(TapSum { grid, batch: problem.batch, groups, source, target })
+    }
+}
+
 /// The output of a convolution.
 pub(super) fn forward<T: Element>(
     problem: &Problem,
@@ -32,35 +63,61 @@ pub(super) fn forward<T: Element>(
     weight: &[T],
     bias: Option<&[T]>,
 ) -> Vec<T> {
-    if let Some(depthwise) = Depthwise::of(problem) {
-        return depthwise.forward(input, weight, bias);
+    match Method::forward(problem) {
+        Method::Depthwise(depthwise) => depthwise.forward(input, weight, bias),
+        Method::Winograd(winograd) => winograd.apply(input, weight, bias),
+        Method::Direct(sum) => sum.apply(input, weight, bias),
     }
-    if let Some(winograd) = Winograd::forward(problem) {
-        return winograd.apply(input, weight, bias);
+}
+
+/// The elements that [`forward`] allocates beside the output.
+pub(super) fn forward_workspace(problem: &Problem) -> usize {
+    match Method::forward(problem) {
+        Method::Depthwise(depthwise) => depthwise.forward_workspace(),
+        Method::Winograd(winograd) => winograd.workspace(),
+        Method::Direct(sum) => sum.workspace(),
     }
-    let (inputs, outputs) = problem.sides();
-    let grid = Grid::forward(problem);
-    let groups = problem.geometry.groups;
-    let sum = TapSum { grid, batch: problem.batch, groups, source: inputs, target: outputs };
-    sum.apply(input, weight, bias)
 }
 
 /// The gradient of a convolution's input.
 pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]) -> Vec<T> {
-    if let Some(depthwise) = Depthwise::of(problem) {
-        return depthwise.input_grad(grad, weight);
+    match Method::backward(problem) {
+        Method::Depthwise(depthwise) => depthwise.input_grad(grad, weight),
+        Method::Winograd(winograd) => winograd.apply(grad, weight, None),
+        Method::Direct(sum) => sum.apply(grad, weight, None),
     }
-    if let Some(winograd) = Winograd::backward(problem) {
-        return winograd.apply(grad, weight, None);
-    }
-    let (inputs, outputs) = problem.sides();
-    let grid = Grid::backward(problem);
-    let groups = problem.geometry.groups;
-    let sum = TapSum { grid, batch: problem.batch, groups, source: outputs, target: inputs };
-    sum.apply(grad, weight, None)
 }
 
+/// The elements that [`input_grad`] allocates beside the gradient.
+pub(super) fn input_grad_workspace(problem: &Problem) -> usize {
+    match Method::backward(problem) {
+        Method::Depthwise(depthwise) => depthwise.input_grad_workspace(),
+        Method::Winograd(winograd) => winograd.workspace(),
+        Method::Direct(sum) => sum.workspace(),
+    }
+}
+
+/// Runs of targets that a task sums at a time.
+const RUNS: usize = BLOCKS * BAND;
+
 impl TapSum {
+    /// The elements that [`TapSum::apply`] allocates beside the targets.
+    fn workspace(&self) -> usize {
+        let tasks = at_a_time(self.batch.div_ceil(self.grid.samples));
+        let weights = self.packed(self.grid.taps()) * CHANNELS;
+        weights + tasks * (self.padded() + RUNS * RUN * CHANNELS)
+    }
+
+    /// Cells of the samples that share a buffer.
+    fn padded(&self) -> usize {
+        self.source.channels * self.grid.channel()
+    }
+
+    /// Vectors of the weights of so many taps.
+    fn packed(&self, taps: usize) -> usize {
+        self.groups * self.target.channels.div_ceil(CHANNELS) * self.source.channels * taps
+    }
+
     fn apply<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let Self { grid, batch, groups, source: from, target: to } = self;
         let parts: Vec<(Part, Vec<[T; CHANNELS]>)> = grid
@@ -74,8 +131,8 @@ impl TapSum {
         let (sample_in, sample_out) =
             (groups * from.channels * from.pixels(), groups * to.channels * to.pixels());
         let buffers = || {
-            let padded = vec![T::zero(); from.channels * grid.channel()];
-            (padded, vec![[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND])
+            let padded = vec![T::zero(); self.padded()];
+            (padded, vec![[[T::zero(); CHANNELS]; RUN]; RUNS])
         };
         let piece = grid.samples * sample_out;
         build_with(batch * sample_out, piece, buffers, |(padded, sums), number, target| {
@@ -137,20 +194,18 @@ impl TapSum {
         let (from, to) = (&self.source, &self.target);
         let group_size = weight.len() / self.groups;
         let blocks = to.channels.div_ceil(CHANNELS);
-        let block = |number: usize| {
+        let size = from.channels * taps.len();
+        build(self.packed(taps.len()), size, |number, packed: &mut [[T; CHANNELS]]| {
             let weight = &weight[number / blocks * group_size..][..group_size];
             let first = number % blocks * CHANNELS;
             let rows = (to.channels - first).min(CHANNELS);
-            (0..from.channels).flat_map(move |channel| {
-                taps.iter().map(move |tap| {
+            for (channel, packed) in packed.chunks_exact_mut(taps.len()).enumerate() {
+                for (tap, packed) in taps.iter().zip(packed) {
                     let start = first * to.weights + channel * from.weights + tap;
                     let column = weight[start..].iter().step_by(to.weights).take(rows);
-                    let mut packed = [T::zero(); CHANNELS];
                     packed.iter_mut().zip(column).for_each(|(packed, weight)| *packed = *weight);
-                    packed
-                })
-            })
-        };
-        (0..self.groups * blocks).into_par_iter().flat_map_iter(block).collect()
+                }
+            }
+        })
     }
 }
