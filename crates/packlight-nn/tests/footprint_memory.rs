@@ -104,8 +104,8 @@ fn the_planned_peak_is_the_counted_one() {
             let Ok(model) = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu) else {
                 continue;
             };
-            counted(&model, &spec); // what is allocated once, such as threads' buffers
-            let counted = counted(&model, &spec);
+            // Threads allocate buffers once, whenever they first work.
+            let counted = (0..4).map(|_| counted(&model, &spec)).min().unwrap();
             let step = Step { length: LENGTH, ..Step::of_batch(BATCH) };
             let planned = Footprint::of(&spec, &plan, &step).unwrap();
             let share = |planned: &Footprint| planned.peak.total() as f64 / counted as f64;
@@ -115,7 +115,8 @@ fn the_planned_peak_is_the_counted_one() {
             let within = match (of.contains("checkpoint"), name) {
                 (true, _) => 0.8..1.05,
                 (false, "resnet18") => 0.97..1.03,
-                (false, _) => 0.93..1.07,
+                (false, "resnet50") => 0.92..1.03,
+                (false, _) => 0.95..1.01,
             };
             if !within.contains(&with) {
                 faults.push(format!("{of}: {with:.3} of {counted} planned"));
