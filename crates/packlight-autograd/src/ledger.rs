@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use candle_core::{Tensor, TensorId};
 use packlight_codec::Bytes;
+use packlight_kernels::conv2d::Workspace;
 use packlight_record::KeptKind;
 
 use crate::blank::Size;
+use crate::product::{Product, Stream};
 use crate::saved::size_of;
+use crate::step_peak::{Begun, StepPeak};
 
 /// Counts what the save points of a pass save. Clones share one account.
 #[derive(Clone, Default)]
@@ -32,97 +35,24 @@ struct Account {
     restored: usize,
     /// Those of all inputs that it has freed.
     read: usize,
-    /// What a pass over blanks has held where operations begin and end, each with the number of an event.
+    /// Whether it computes straight from a packed copy of one, so that its kernel is the codec's.
+    direct: bool,
+    /// What a pass over blanks has held while operations run, each with the number of an event.
     moments: Vec<(StepPeak, usize)>,
     products: Vec<Product>,
-}
-
-/// A convolution, a linear layer or a product of activations in a pass over blanks
-/// ([`packlight_kernels::blank`]).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Product {
-    /// The layer; that of the left factor, for a product of activations.
-    pub layer: Arc<str>,
-    /// The shape of what it reads, which is the left factor.
-    pub input: Vec<usize>,
-    /// Whether it has a weight, and computes the gradient of that.
-    pub trains: bool,
-    /// The multiplications of the forward pass, as its formula has them: fast algorithms need fewer.
-    pub forward: u64,
-    /// Those of the gradients that it computes.
-    pub backward: u64,
-    /// The bytes of what it reads and writes, once each, in both passes.
-    pub moved: u64,
-    /// Whether it was computed in the backward pass, by a recomputed part.
-    pub again: bool,
-}
-
-impl Product {
-    /// A product of `input` by a factor of `factor` elements to `output` elements, with `per_output`
-    /// multiplications for each of them, and `gradients` more products like it in the backward pass.
-    pub(crate) fn new(
-        layer: Arc<str>,
-        input: &Tensor,
-        factor: usize,
-        (output, per_output): (usize, usize),
-        gradients: usize,
-    ) -> Self {
-        let forward = output as u64 * per_output as u64;
-        let once = (input.elem_count() + factor + output) * input.dtype().size_in_bytes();
-        Self {
-            layer,
-            input: input.dims().to_vec(),
-            trains: false,
-            forward,
-            backward: gradients as u64 * forward,
-            moved: (1 + gradients as u64) * once as u64,
-            again: false,
-        }
-    }
-}
-
-/// What a pass over blanks ([`packlight_kernels::blank`]) holds at once: what is kept, the
-/// gradients of parameters so far, those of activations, be they of an operation at work or waiting for
-/// another one, and the input that an operation has restored.
-///
-/// The largest is a lower bound of what a step holds: what kernels allocate while they run comes on top.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StepPeak {
-    /// What is kept.
-    pub kept: usize,
-    /// The gradients of parameters.
-    pub parameter_gradients: usize,
-    /// The gradients of activations, and what the operation at work has restored.
-    pub flowing_gradients: usize,
-    /// What the operation would have restored on top, were all inputs that it reads packed; not part of
-    /// the total.
-    pub restorable: usize,
-    /// The layer that is at work, or the next one behind it that has saved anything.
-    pub layer: Option<Arc<str>>,
-}
-
-/// What was there when an operation began.
-pub(crate) struct Begun {
-    kept: usize,
-    flowing: usize,
-    /// The number of the operation's first event.
-    event: usize,
+    streams: Vec<Stream>,
 }
 
 impl Account {
-    /// Notes what a pass over blanks holds.
-    fn reach(&mut self, kept: usize, flowing_gradients: usize, restorable: usize, event: usize) {
+    /// Notes what a pass over blanks holds; the gradients of parameters are known here.
+    fn reach(&mut self, event: usize, now: StepPeak) {
         let parameter_gradients = self.gradients;
-        let now =
-            StepPeak { kept, parameter_gradients, flowing_gradients, restorable, layer: None };
-        self.moments.push((now, event));
+        self.moments.push((StepPeak { parameter_gradients, ..now }, event));
     }
-}
 
-impl StepPeak {
-    /// All its bytes.
-    pub fn total(&self) -> usize {
-        self.kept + self.parameter_gradients + self.flowing_gradients
+    /// The bytes of the gradients that wait.
+    fn waiting(&self) -> usize {
+        self.waiting.values().map(|(_, bytes)| bytes).sum()
     }
 }
 
@@ -196,18 +126,13 @@ impl Ledger {
         self.lock().peak
     }
 
-    /// The most that a pass over blanks holds at once; `None` without a backward pass over blanks.
-    pub fn step_peak(&self) -> Option<StepPeak> {
-        let moments = self.moments().into_iter();
-        moments.reduce(|most, next| if next.total() > most.total() { next } else { most })
-    }
-
-    /// What a pass over blanks holds where the operations of its backward pass begin and end, in order.
+    /// What a pass over blanks holds, in order: in the forward pass once something was saved and while a
+    /// convolution works, in the backward pass when operations begin and when they end.
     pub fn moments(&self) -> Vec<StepPeak> {
         let account = self.lock();
         let of = |(moment, event): &(StepPeak, usize)| {
-            let layer = account.timeline.get(*event).map(|event| event.layer.clone());
-            StepPeak { layer, ..moment.clone() }
+            let at = || account.timeline.get(*event).map(|event| event.layer.clone());
+            StepPeak { layer: moment.layer.clone().or_else(at), ..moment.clone() }
         };
         account.moments.iter().map(of).collect()
     }
@@ -215,16 +140,30 @@ impl Ledger {
     /// Says that an operation of a backward pass over blanks begins, with this gradient of its output.
     pub(crate) fn begin_back(&self, arriving: &Tensor) -> Begun {
         let mut account = self.lock();
-        (account.restored, account.read) = (0, 0);
+        (account.restored, account.read, account.direct) = (0, 0, false);
         let elsewhere = account.waiting.contains_key(&arriving.id());
-        let waiting: usize = account.waiting.values().map(|(_, bytes)| bytes).sum();
         let begun = Begun {
             kept: account.kept,
-            flowing: waiting + if elsewhere { 0 } else { size_of(arriving) },
+            flowing: account.waiting() + if elsewhere { 0 } else { size_of(arriving) },
             event: account.timeline.len(),
         };
-        account.reach(begun.kept, begun.flowing, 0, begun.event);
+        account.reach(begun.event, begun.moment());
         begun
+    }
+
+    /// Says that a layer of a forward pass over blanks, which has saved what it needs, makes `output` with
+    /// so many bytes of workspace; in the backward pass, if `again`.
+    pub(crate) fn work(&self, layer: Arc<str>, output: &Tensor, workspace: usize, again: bool) {
+        let mut account = self.lock();
+        let now = StepPeak {
+            kept: account.kept,
+            flowing_gradients: account.waiting() + size_of(output),
+            workspace,
+            backward: again,
+            layer: Some(layer),
+            ..Default::default()
+        };
+        account.reach(0, now);
     }
 
     /// Says that the operation ends and has freed what it saved: the bytes of the new gradients of its
@@ -235,13 +174,39 @@ impl Ledger {
         of_parameters: usize,
         with_saved: usize,
         of_inputs: usize,
+        workspace: Workspace,
     ) {
         let mut account = self.lock();
         account.gradients += of_parameters;
-        let (restored, kept) = (account.restored, account.kept);
-        let restorable = account.read - restored;
-        account.reach(begun.kept, begun.flowing + restored + with_saved, restorable, begun.event);
-        account.reach(kept, begun.flowing + of_inputs, 0, begun.event);
+        let restored = account.restored;
+        let before = StepPeak {
+            flowing_gradients: begun.flowing + restored + with_saved,
+            restorable: account.read - restored,
+            workspace: if account.direct { 0 } else { workspace.weight_grad },
+            ..begun.moment()
+        };
+        let after = StepPeak {
+            kept: account.kept,
+            flowing_gradients: begun.flowing + of_inputs,
+            workspace: workspace.input_grad,
+            ..begun.moment()
+        };
+        account.reach(begun.event, before);
+        account.reach(begun.event, after);
+    }
+
+    /// Says that candle takes the gradient of a variable. It adds it to zeros, so there are three of them for
+    /// a moment.
+    pub(crate) fn hand_over(&self, gradient: &Tensor) {
+        let mut account = self.lock();
+        let now = StepPeak {
+            kept: account.kept,
+            flowing_gradients: account.waiting() + 2 * size_of(gradient),
+            backward: true,
+            ..Default::default()
+        };
+        let event = account.timeline.len();
+        account.reach(event, now);
     }
 
     /// Says that a slot holds the gradient `after` in place of `before`.
@@ -258,6 +223,20 @@ impl Ledger {
         if let Some(gradient) = after {
             account.waiting.entry(gradient.id()).or_insert((0, size_of(gradient))).0 += 1;
         }
+    }
+
+    /// Says that the operation, which is no product, moves so many bytes beside what it has saved; which
+    /// layer it is, is seen from what it has freed.
+    pub(crate) fn stream(&self, begun: &Begun, moved: usize) {
+        let mut account = self.lock();
+        let saved = begun.kept.saturating_sub(account.kept);
+        let layer = account.timeline.get(begun.event).map(|event| event.layer.clone());
+        account.streams.push(Stream { layer, moved: (moved + saved) as u64 });
+    }
+
+    /// What operations other than products move in a pass over blanks, in the order of the backward pass.
+    pub fn streams(&self) -> Vec<Stream> {
+        self.lock().streams.clone()
     }
 
     /// The products of a pass over blanks, in order.
@@ -291,6 +270,14 @@ impl Ledger {
         account.kept += bytes.total();
         account.peak = account.peak.max(account.kept);
         let event = Event { layer: layer.clone(), backward: again, kept: account.kept, live };
+        let now = StepPeak {
+            kept: account.kept,
+            flowing_gradients: account.waiting(),
+            backward: again,
+            ..Default::default()
+        };
+        let number = account.timeline.len();
+        account.reach(number, now);
         account.timeline.push(event);
         account.entries.push(Entry {
             layer,
@@ -319,6 +306,7 @@ impl Ledger {
         account.kept -= bytes;
         account.restored += restored;
         account.read += read;
+        account.direct |= read > 0 && restored == 0 && !whole;
         let event = Event { layer, backward: true, kept: account.kept, live };
         account.timeline.push(event);
     }

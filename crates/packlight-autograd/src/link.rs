@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Stor
 use packlight_kernels::blank::is_blank;
 
 use crate::gradient::{Gradient, Slot};
-use crate::{EagerUpdates, Pass, Result};
+use crate::{EagerUpdates, Ledger, Pass, Result};
 
 /// The scalar that stands for an activation, and the slot of its gradient.
 #[derive(Clone)]
@@ -60,7 +60,8 @@ pub(crate) fn enter(tensor: &Tensor, pass: &Pass) -> Result<Link> {
     if let Some(updates) = &updates {
         updates.expect(tensor);
     }
-    let scalar = tensor.apply_op1(Enter { slot: slot.clone(), updates })?;
+    let ledger = pass.ledger().cloned();
+    let scalar = tensor.apply_op1(Enter { slot: slot.clone(), updates, ledger })?;
     Ok(Link { scalar, slot })
 }
 
@@ -68,6 +69,7 @@ struct Enter {
     slot: Slot,
     /// What takes the gradient in candle's place.
     updates: Option<EagerUpdates>,
+    ledger: Option<Ledger>,
 }
 
 impl CustomOp1 for Enter {
@@ -89,7 +91,8 @@ impl CustomOp1 for Enter {
             updates.arrived(tensor, gradient)?;
             return Ok(None); // a variable is a leaf, which candle does not go on from
         }
-        if tensor.is_variable() && gradient.as_ref().is_some_and(is_blank) {
+        if let Some(gradient) = gradient.as_ref().filter(|g| tensor.is_variable() && is_blank(g)) {
+            self.ledger.iter().for_each(|ledger| ledger.hand_over(gradient));
             return Ok(None);
         }
         gradient.map_or_else(|| tensor.zeros_like(), Ok).map(Some)

@@ -163,6 +163,11 @@ pub(crate) fn build_with<T: Copy + Default + Send, S: Send>(
     })
 }
 
+/// How many of so many pieces are computed at a time, at most.
+pub(crate) fn at_a_time(pieces: usize) -> usize {
+    pieces.min(rayon::current_num_threads())
+}
+
 /// Elements of the planes that one piece of [`build_planes`] reads or writes.
 const PLANES: usize = 16 * 1024;
 

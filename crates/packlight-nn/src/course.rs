@@ -14,7 +14,8 @@ use crate::{Block, Model, ModelSpec, Plan, Result};
 
 /// What a step of exact training holds from layer to layer, and what it holds where a block is recomputed.
 ///
-/// It is found as a [`Footprint`](crate::Footprint) is, and has its limits.
+/// It is found as a [`Footprint`](crate::Footprint) is, and has its limits; the workspace of convolutions
+/// is left out, so that it is the same on every machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course {
     /// The layers that save anything, in forward order.
@@ -112,10 +113,10 @@ fn layers(entries: &[Entry], moments: &[StepPeak], resident: usize) -> Vec<At> {
             }
         }
     }
-    for moment in moments {
+    for moment in moments.iter().filter(|moment| moment.backward) {
         let at = kept.partition_point(|&kept| kept < moment.kept);
         if let (Some(layer), Some(kept)) = (layers.get_mut(at), kept.get(at)) {
-            let held = resident + moment.total() + moment.restorable;
+            let held = resident + moment.held() + moment.restorable;
             layer.beside = layer.beside.max(held.saturating_sub(*kept));
         }
     }
@@ -148,7 +149,7 @@ fn recomputed(
     let within = |moment: &&StepPeak| {
         moment.layer.as_deref().is_some_and(|layer| is_own(layer) || is_input(layer))
     };
-    let held = moments.iter().filter(within).map(StepPeak::total).max().unwrap_or_default();
+    let held = moments.iter().filter(within).map(StepPeak::held).max().unwrap_or_default();
     Some(Recomputed {
         block: block.name.clone(),
         layers: layers.iter().map(|layer| layer.name().to_owned()).collect(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use packlight_autograd::{Entry, Ledger, Pass, Product, SavePoint, StepPeak};
+use packlight_autograd::{Entry, Ledger, Pass, Product, SavePoint, StepPeak, Stream};
 use packlight_codec::Bytes;
 use packlight_kernels::blank::blank;
 use packlight_spec::LayerKind;
@@ -46,7 +46,12 @@ pub struct Footprint {
     /// The peak of the kept bytes. It is above [`Footprint::kept`] only where parts are recomputed and
     /// what they save again is more than what has been freed by then.
     pub kept_peak: usize,
-    /// The most that the step holds at once, beside parameters, buffers and the optimizer's state.
+    /// The bytes that operations between layers read and write, such as additions.
+    pub streamed_between: u64,
+    /// What the step holds while its operations run, in order, beside parameters, buffers and the
+    /// optimizer's state.
+    pub moments: Vec<StepPeak>,
+    /// The one of them that holds most.
     pub peak: StepPeak,
 }
 
@@ -69,6 +74,8 @@ pub struct LayerFootprint {
     pub saved_again: Vec<Entry>,
     /// Its products: one where it is a convolution or a linear layer, another where it is recomputed.
     pub products: Vec<Product>,
+    /// The bytes that its other operations read and write.
+    pub streamed: u64,
 }
 
 /// The sizes of a step that the model's description does not give.
@@ -136,13 +143,32 @@ impl Footprint {
             let Some(layer) = layers.get_mut(&product.layer) else { continue };
             layer.products.push(product);
         }
+        let mut streamed_between = 0;
+        for Stream { layer, moved } in ledger.streams() {
+            match layer.and_then(|layer| layers.get_mut(&layer)) {
+                Some(layer) => layer.streamed += moved,
+                None => streamed_between += moved,
+            }
+        }
         let layer = |layer: &Arc<SavePoint>| layers.remove(layer.name());
         Ok(Self {
+            streamed_between,
             layers: model.save_points().iter().filter_map(layer).collect(),
             buffers: model.parameters().buffers().map(|(_, var)| bytes(var, step)).sum(),
             kept_peak: ledger.peak(),
-            peak: ledger.step_peak().unwrap_or_default(),
+            peak: most(&ledger.moments()),
+            moments: ledger.moments(),
         })
+    }
+
+    /// The same step without the workspace of convolutions, for a machine whose kernels are not these. It
+    /// then depends on nothing but shapes.
+    pub fn without_workspace(mut self) -> Self {
+        self.moments.iter_mut().for_each(|moment| moment.workspace = 0);
+        let products = self.layers.iter_mut().flat_map(|layer| &mut layer.products);
+        products.for_each(|product| product.workspace = 0);
+        self.peak = most(&self.moments);
+        self
     }
 
     /// What the forward pass saves.
@@ -214,6 +240,7 @@ impl LayerFootprint {
             saved: Vec::new(),
             saved_again: Vec::new(),
             products: Vec::new(),
+            streamed: 0,
         }
     }
 
@@ -252,10 +279,22 @@ impl LayerFootprint {
         (forward, backward)
     }
 
-    /// The bytes that its products read and write, once each.
-    pub fn moved(&self) -> u64 {
-        self.products.iter().map(|product| product.moved).sum()
+    /// The most bytes that one of its products allocates while it runs.
+    pub fn workspace(&self) -> usize {
+        self.products.iter().map(|product| product.workspace).max().unwrap_or_default()
     }
+
+    /// The bytes that its operations read and write, once each in each pass.
+    pub fn moved(&self) -> u64 {
+        self.streamed + self.products.iter().map(|product| product.moved).sum::<u64>()
+    }
+}
+
+/// The first of the moments that hold most.
+fn most(moments: &[StepPeak]) -> StepPeak {
+    let moments = moments.iter();
+    let most = moments.reduce(|most, next| if next.total() > most.total() { next } else { most });
+    most.cloned().unwrap_or_default()
 }
 
 fn sum<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Bytes {

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use packlight_autograd::Pass;
 use packlight_autograd::allocator::{self, Counting};
 use packlight_nn::footprint::{Footprint, Step};
-use packlight_nn::model::{Inputs, Mixer, Resnet18, Resnet50, Takes, Vit, models};
+use packlight_nn::model::{Inputs, Takes, models};
 use packlight_nn::{Model, ModelSpec, Plan};
 
 #[global_allocator]
@@ -17,6 +17,17 @@ static ALLOCATOR: Counting<System> = Counting::new(System);
 
 /// Beside the parameters, which are counted but never touched.
 const MOST: usize = 32 << 20;
+
+const BATCH: usize = 32;
+const LENGTH: usize = 64;
+const SIDE: usize = 32;
+
+const NETWORKS: [(&str, &str); 4] = [
+    ("resnet18", "width = 16"),
+    ("resnet50", "width = 16"),
+    ("vit", "width = 48, depth = 3"),
+    ("mixer", "width = 48, depth = 3"),
+];
 
 /// A step so large that any tensor that is not a blank takes more than [`MOST`].
 fn planning_takes_almost_no_memory() {
@@ -46,12 +57,29 @@ fn planning_takes_almost_no_memory() {
     }
 }
 
+/// Inputs and labels of a batch.
+fn batch(spec: &ModelSpec) -> (Inputs, Tensor) {
+    let tokens = Tensor::ones((BATCH, LENGTH), DType::U32, &Device::Cpu).unwrap();
+    let classes = Tensor::zeros(BATCH, DType::U32, &Device::Cpu).unwrap();
+    match spec.takes() {
+        Takes::Pairs { .. } => {
+            let (source, target) = (tokens.clone(), tokens.clone());
+            (Inputs::Pairs { source, target }, tokens)
+        }
+        Takes::Text => (Inputs::Text(tokens.clone()), tokens),
+        Takes::LabelledText { .. } => (Inputs::Text(tokens), classes),
+        _ => {
+            let images = Tensor::ones((BATCH, 3, SIDE, SIDE), DType::F32, &Device::Cpu).unwrap();
+            (Inputs::Images(images), classes)
+        }
+    }
+}
+
 /// The most that the allocator counts within a step, above what was there before.
-fn counted(model: &Model, images: &Tensor) -> usize {
-    let labels = Tensor::zeros(images.dims()[0], DType::U32, &Device::Cpu).unwrap();
+fn counted(model: &Model, spec: &ModelSpec) -> usize {
     let before = allocator::live();
     allocator::reset_peak();
-    let inputs = Inputs::Images(images.copy().unwrap());
+    let (inputs, labels) = batch(spec);
     let logits = model.logits(&inputs, &Pass::training()).unwrap();
     drop(inputs);
     let loss = model.loss(&logits, &labels).unwrap();
@@ -60,35 +88,46 @@ fn counted(model: &Model, images: &Tensor) -> usize {
     allocator::peak() - before
 }
 
-fn the_planned_peak_is_a_lower_bound() {
-    let resnet18 = ModelSpec::new(Resnet18 { width: 16, ..Resnet18::default() });
-    let resnet50 = ModelSpec::new(Resnet50 { width: 16, ..Resnet50::default() });
-    let vit = ModelSpec::new(Vit { width: 48, depth: 3, ..Vit::default() });
-    let mixer = ModelSpec::new(Mixer { width: 48, depth: 3, ..Mixer::default() });
-    let images = Tensor::ones((32, 3, 32, 32), DType::F32, &Device::Cpu).unwrap();
-    for spec in [resnet18, resnet50, vit, mixer] {
-        let spec = spec.for_images(3, 32, 10).unwrap();
+fn the_planned_peak_is_the_counted_one() {
+    let mut faults = Vec::new();
+    for (name, options) in NETWORKS {
+        let spec = ModelSpec::named(name, options.replace(", ", "\n").parse().unwrap()).unwrap();
+        let spec = match spec.takes() {
+            Takes::Pairs { .. } => spec.for_sequences(100, 100).unwrap(),
+            Takes::Text => spec.for_text(100).unwrap(),
+            Takes::LabelledText { .. } => spec.for_labelled_text(100, 10).unwrap(),
+            _ => spec.for_images(3, SIDE, 10).unwrap(),
+        };
         for plan in ["none", "pool2", "q4", "linear=q4", "checkpoint=block"] {
-            let of = format!("{} with `{plan}`", spec.name());
+            let of = format!("{name} with `{plan}`");
             let plan = Plan::parse(plan).unwrap();
             let Ok(model) = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu) else {
                 continue;
             };
-            counted(&model, &images); // what is allocated once, such as threads' buffers
-            let counted = counted(&model, &images);
-            let planned = Footprint::of(&spec, &plan, &Step::of_batch(32)).unwrap().peak.total();
-            let share = planned as f64 / counted as f64;
-            println!("{of}: planned {planned}, counted {counted}: {share:.3}");
-            // Convolutions lay their sources out anew, which is not planned.
-            let least = if of.starts_with("resnet") { 0.8 } else { 0.98 };
-            let known = (least..1.01).contains(&share);
-            assert!(known, "{of}: {planned} planned, {counted} counted");
+            // Threads allocate buffers once, whenever they first work.
+            let counted = (0..4).map(|_| counted(&model, &spec)).min().unwrap();
+            let step = Step { length: LENGTH, ..Step::of_batch(BATCH) };
+            let planned = Footprint::of(&spec, &plan, &step).unwrap();
+            let share = |planned: &Footprint| planned.peak.total() as f64 / counted as f64;
+            let (with, without) = (share(&planned), share(&planned.clone().without_workspace()));
+            println!("{of}: counted {counted}, planned {with:.3}, without workspace {without:.3}");
+            // What a recomputed block holds on its way forward, before it is saved, is not planned.
+            let within = match (of.contains("checkpoint"), name) {
+                (true, _) => 0.8..1.05,
+                (false, "resnet18") => 0.97..1.03,
+                (false, "resnet50") => 0.92..1.03,
+                (false, _) => 0.95..1.01,
+            };
+            if !within.contains(&with) {
+                faults.push(format!("{of}: {with:.3} of {counted} planned"));
+            }
         }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
 #[test]
-fn planning_is_cheap_and_its_peak_a_lower_bound() {
+fn planning_is_cheap_and_its_peak_is_counted() {
     planning_takes_almost_no_memory();
-    the_planned_peak_is_a_lower_bound();
+    the_planned_peak_is_the_counted_one();
 }

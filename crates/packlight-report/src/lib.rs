@@ -33,6 +33,7 @@ mod made;
 mod notices;
 mod page;
 mod plan;
+mod planned;
 mod published;
 mod report;
 mod rows;
@@ -56,6 +57,7 @@ pub use counted::{
 pub use error::{Error, Result};
 pub use family::of_plan as family_of_plan;
 pub use finding::{Finding, Verdict};
+pub use planned::{PlannedLayer, PlannedMoment, PlannedPlan, PlannedSteps, write_planned};
 pub use sensitivity::{AccuracyDifference, Contest, Rival, SensitivitySummary};
 pub use tables::Tables;
 

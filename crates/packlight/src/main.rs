@@ -4,6 +4,7 @@ mod batch_file;
 mod budget;
 mod command;
 mod failure;
+mod machine;
 mod model_options;
 mod output;
 mod pages;

@@ -37,10 +37,8 @@ fn layers_add_up_to_what_is_published() {
         );
         assert_eq!(sum("parameters"), 25_557_032, "{key}");
     }
-    let peak: u64 = ["resident", "kept", "parameter_gradients", "flowing_gradients"]
-        .iter()
-        .map(|part| number(&whole["peak"], part))
-        .sum();
+    let parts = ["resident", "kept", "parameter_gradients", "flowing_gradients", "workspace"];
+    let peak: u64 = parts.iter().map(|part| number(&whole["peak"], part)).sum();
     assert_eq!(peak, number(&whole, "peak_bytes"));
     assert!(peak > number(&whole, "kept_bytes"));
 }
@@ -124,6 +122,53 @@ fn layers_of_all_plans_are_written_as_csv() {
 }
 
 #[test]
+fn a_machine_bounds_the_time_of_a_step_and_gives_the_budget() {
+    let t4 = plan(&["--batch", "8", "--on", "t4"]);
+    assert_eq!(number(&t4["budget"], "bytes"), 16_000_000_000);
+    assert_eq!(number(&t4["peak"], "workspace"), 0);
+    let seconds = |planned: &Value| planned["seconds"].as_f64().unwrap();
+    let multiplications =
+        number(&t4, "forward_multiplications") + number(&t4, "backward_multiplications");
+    let computing = 2.0 * multiplications as f64 / 8.1e12;
+    let moving = number(&t4, "moved_bytes") as f64 / 300e9;
+    let least = seconds(&t4);
+    assert!(least >= computing.max(moving) && least < computing + moving, "{least}");
+    let layers = t4["layers"].as_array().unwrap().iter().map(seconds).sum::<f64>();
+    let between = number(&t4, "moved_between") as f64 / 300e9;
+    assert!((layers + between - least).abs() < 1e-9 && between > 0.0, "{layers} {between}");
+    let h100 = plan(&["--batch", "8", "--on", "h100"]);
+    assert!(seconds(&h100) < least && h100["seconds_in_bf16"].as_f64().unwrap() < seconds(&h100));
+    let here = plan(&["--batch", "8", "--on", "this"]);
+    assert!(seconds(&here) > 0.0 && seconds(&here).is_finite());
+    assert!(here["layers"].as_array().unwrap().iter().any(|row| number(row, "workspace") > 0));
+    let largest = plan(&["--on", "t4", "--fit", "batch", "--plan", "q2"]);
+    assert!(largest["budget"]["fits"].as_bool().unwrap() && number(&largest, "batch") > 100);
+}
+
+#[test]
+fn a_page_shows_the_layers_and_the_course_of_a_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("new").join("page");
+    let compare = ["--batch", "2", "--on", "l4", "--compare", "checkpoint=block"];
+    let plans = plan(&[&compare[..], &["--report", report.to_str().unwrap()]].concat());
+    let read = |file: &str| std::fs::read_to_string(report.join(file)).unwrap();
+    let page = read("index.html");
+    for words in ["layer4.2.conv3", "checkpoint=block", "How to read this", "l4: 24 GB", "fits"] {
+        assert!(page.contains(words), "`{words}` is missing");
+    }
+    assert!(read("tables/layers.csv").contains("checkpoint=block,layer4.2.conv3"));
+    for (at, plan) in plans.as_array().unwrap().iter().enumerate() {
+        let course = read(&format!("figures/course-{}.csv", at + 1));
+        let held = course.lines().skip(1).map(|line| {
+            let bytes = line.split(',').skip(3);
+            bytes.map(|bytes| bytes.parse::<u64>().unwrap()).sum::<u64>()
+        });
+        assert_eq!(held.max().unwrap(), number(plan, "peak_bytes"));
+        assert!(read(&format!("figures/course-{}.svg", at + 1)).contains("backward pass"));
+    }
+}
+
+#[test]
 fn sizes_that_a_model_does_not_have_are_refused() {
     for (model, option, words) in [
         ("gpt", ["--image", "32"], "--image 32: gpt takes text"),
@@ -175,7 +220,8 @@ fn what_cannot_be_planned_says_why() {
         (&["--batch", "8", "--budget", "0.5x"], &["--budget: a number of bytes expected"]),
         (&["--batch", "0"], &["0 is not in 1..=1048576"]),
         (&[], &["--batch"]),
-        (&["--fit", "batch"], &["--budget"]),
+        (&["--fit", "batch"], &["--fit: --budget or --on expected"]),
+        (&["--batch", "8", "--on", "rtx"], &["expected `this` or one of a100-40, a100-80, h100"]),
         (&["--fit", "depth", "--budget", "24GB"], &["--batch: the number of samples"]),
         (&["--fit", "batch", "--batch", "8", "--budget", "24GB"], &["leave one of them out"]),
         (&["--fit", "width", "--batch", "8", "--budget", "1MB"], &["--budget: a width of 1"]),

@@ -9,9 +9,8 @@ use packlight_kernels::dropout::Mask;
 use packlight_kernels::rng::Purpose;
 use packlight_kernels::softmax::Visible;
 
-use crate::ledger::Product;
 use crate::operation::{Gradients, Needs, constant, output};
-use crate::{Activation, Result, SavePoint};
+use crate::{Activation, Product, Result, SavePoint};
 
 /// `softmax(q kᵀ) v` for `[q, k, v]` (N, heads, tokens, features), each saved at its own save point; each
 /// query counts what is `visible`. `dropout` drops probabilities in training: with which probability, and

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use candle_core::Var;
 use packlight_codec::{AxisLayout, Op};
+use packlight_kernels::blank::is_blank;
 
 use crate::link::Link;
 use crate::operation::{Gradients, Needs, output_of_any};
@@ -46,7 +47,11 @@ pub fn checkpoint<const N: usize>(
     let y = output_of_any("checkpoint", data, &inputs, &tracked, move |grad| {
         let x = own.restored()?;
         let read = others.iter().map(Input::restored).collect::<Result<Vec<_>>>()?;
+        let ledger = x.pass().ledger().filter(|_| is_blank(&grad)).cloned();
+        let wait = |before, after| ledger.iter().for_each(|ledger| ledger.wait(before, after));
+        wait(None, Some(&grad));
         let again = part(&x, array::from_fn(|at| &read[at]))?;
+        wait(Some(&grad), None);
         drop((x, read, own, others)); // what layers within share lives on with them
         let end = again.link().cloned();
         drop(again);

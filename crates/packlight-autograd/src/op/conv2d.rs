@@ -5,7 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
-use packlight_kernels::conv2d::{self, Conv2dGeometry};
+use packlight_kernels::conv2d::{self, Conv2dGeometry, Workspace};
 
 use super::weighted::{Weighted, weighted};
 use crate::{Activation, Result, SavePoint};
@@ -55,5 +55,9 @@ impl Weighted for Conv2dGeometry {
 
     fn input_grad(&self, grad: &Tensor, weight: &Tensor, input: &[usize]) -> KernelResult<Tensor> {
         conv2d::input_grad(grad, weight, input, self)
+    }
+
+    fn workspace(&self, input: &Tensor, weight: &Tensor) -> KernelResult<Workspace> {
+        conv2d::workspace(input.dims(), weight.dims(), self, input.dtype())
     }
 }

@@ -6,9 +6,8 @@ use packlight_codec::Op;
 use packlight_kernels::batched_matmul::{Matrices, products};
 use packlight_kernels::blank::is_blank;
 
-use crate::ledger::Product;
 use crate::operation::{Gradients, Needs, constant, output};
-use crate::{Activation, Result, SavePoint};
+use crate::{Activation, Product, Result, SavePoint};
 
 /// `a b` for matrices `a` (..., m, k) and `b` (..., k, n), each saved at its own save point.
 ///

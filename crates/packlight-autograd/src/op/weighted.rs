@@ -7,11 +7,11 @@ use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::blank::is_blank;
+use packlight_kernels::conv2d::Workspace;
 
-use crate::ledger::Product;
 use crate::observer::Place;
-use crate::operation::{Gradients, Needs, constant, output};
-use crate::{Activation, Observer, Pass, Result, SavePoint, SavedInput, WeightGradient};
+use crate::operation::{Gradients, Needs, constant, output_working};
+use crate::{Activation, Observer, Pass, Product, Result, SavePoint, SavedInput, WeightGradient};
 
 /// A layer with a weight: its kernels.
 pub(super) trait Weighted: Send + 'static {
@@ -39,6 +39,11 @@ pub(super) trait Weighted: Send + 'static {
     fn bias_grad(&self, grad: &Tensor) -> KernelResult<Tensor>;
 
     fn input_grad(&self, grad: &Tensor, weight: &Tensor, input: &[usize]) -> KernelResult<Tensor>;
+
+    /// What its kernels allocate beside their results.
+    fn workspace(&self, _input: &Tensor, _weight: &Tensor) -> KernelResult<Workspace> {
+        Ok(Workspace::default())
+    }
 }
 
 /// The output of a layer with a weight.
@@ -62,12 +67,23 @@ pub(super) fn weighted<L: Weighted>(
     let parameters: Vec<Tensor> = [weight].into_iter().chain(bias).map(parameter).collect();
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     let needs = Needs::of(&[x], &parameters);
-    if let Some(ledger) = x.pass().ledger().filter(|_| is_blank(&data)) {
+    let ledger = x.pass().ledger().filter(|_| is_blank(&data));
+    let workspace = match ledger {
+        Some(_) => layer.workspace(&input, &oriented).map_err(|e| save_point.failed(e))?,
+        None => Workspace::default(),
+    };
+    let workspace = Workspace {
+        forward: workspace.forward,
+        weight_grad: if needs.parameters[0] { workspace.weight_grad } else { 0 },
+        input_grad: if needs.inputs[0] { workspace.input_grad } else { 0 },
+    };
+    if let Some(ledger) = ledger {
         let (output, per_output) = (data.elem_count(), oriented.dims()[1..].iter().product());
         let gradients = usize::from(needs.parameters[0]) + usize::from(needs.inputs[0]);
         let (layer, of_weight) = (save_point.shared_name(), weight.elem_count());
         ledger.multiply(Product {
             trains: needs.parameters[0],
+            workspace: workspace.forward.max(workspace.weight_grad).max(workspace.input_grad),
             again: x.pass().is_again(),
             ..Product::new(layer, &input, of_weight, (output, per_output), gradients)
         });
@@ -84,7 +100,11 @@ pub(super) fn weighted<L: Weighted>(
         false => None,
     };
     let (shape, by, pass) = (x.dims().to_vec(), save_point.clone(), x.shared_pass());
-    let y = output(L::NAME, data, &[x], &parameters, move |exact| {
+    if let Some(ledger) = ledger {
+        let layer = save_point.shared_name();
+        ledger.work(layer, &data, workspace.forward, x.pass().is_again());
+    }
+    let y = output_working(L::NAME, data, &[x], &parameters, workspace, move |exact| {
         let op = layer.op(&weight);
         let grad = used_output_grad(&exact, op, L::AXES, &by, &pass)?;
         let by_weight = saved.map(|saved| {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
+mod course;
 mod drawing;
 mod lines;
 mod long_names;

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use super::small_planes::SmallPlanes;
 use super::tap_sum::BAND;
-use super::weight_grad::{own_sums, weight_grad_of};
+use super::weight_grad::{self, own_sums, weight_grad_of};
 use crate::dtype::Element;
 use crate::par_vec::build;
 
@@ -28,11 +28,46 @@ pub(super) fn weight_grad<T: Element>(problem: &Problem, input: &[T], grad: &[T]
     })
 }
 
+/// The elements that [`weight_grad`] allocates beside the gradient.
+pub(super) fn workspace(problem: &Problem) -> usize {
+    if let Some(depthwise) = Depthwise::of(problem) {
+        return depthwise.weight_grad_workspace();
+    }
+    if let Some(small) = SmallPlanes::forward(problem) {
+        return small.weight_grad_workspace();
+    }
+    let grid = Grid::forward(problem);
+    let is_laid = !own_sums(problem);
+    let tasks = weight_grad::workspace(problem, grid.samples, |outputs| {
+        let (sums, buffer) = scratch(problem, &grid, outputs, is_laid);
+        sums * CHANNELS + buffer
+    });
+    tasks + if is_laid { batches(problem, &grid) * cells(problem.in_channels, &grid) } else { 0 }
+}
+
+/// How many batches of samples share a buffer.
+fn batches(problem: &Problem, grid: &Grid) -> usize {
+    problem.batch.div_ceil(grid.samples)
+}
+
+/// Cells of so many channels.
+fn cells(channels: usize, grid: &Grid) -> usize {
+    channels * grid.channel()
+}
+
+/// What a task allocates for so many output channels: vectors of sums, and cells of a buffer.
+fn scratch(problem: &Problem, grid: &Grid, outputs: usize, is_laid: bool) -> (usize, usize) {
+    // Rounded up to whole blocks of weights.
+    let weights = (problem.depth() * problem.taps()).next_multiple_of(WEIGHTS);
+    let buffer = if is_laid { 0 } else { cells(problem.depth(), grid) };
+    (outputs.div_ceil(CHANNELS) * weights, buffer)
+}
+
 /// The samples in the layout of the inner loops, in batches that share a buffer.
 fn lay<T: Element>(problem: &Problem, grid: &Grid, input: &[T]) -> Vec<T> {
     let sample_in = problem.in_channels * problem.pixels();
-    let size = problem.in_channels * grid.channel();
-    build(problem.batch.div_ceil(grid.samples) * size, size, |number, laid| {
+    let size = cells(problem.in_channels, grid);
+    build(batches(problem, grid) * size, size, |number, laid| {
         let samples = input[number * grid.samples * sample_in..].chunks_exact(sample_in);
         for (sample, input) in samples.take(grid.samples).enumerate() {
             grid.place(input, sample, laid);
@@ -58,14 +93,14 @@ fn piece_grad<T: Element>(
     let sample_out = problem.out_channels * pixels;
     let outputs = first..first + result.len() / size;
     let group = first / problem.group_outputs();
-    let cells = depth * grid.channel();
+    let cells = cells(depth, grid);
+    let (vectors, buffer) = scratch(problem, grid, outputs.len(), laid.is_some());
     // All targets of a convolution meet the same taps, so there is one part.
     for mut part in grid.parts(depth, sample_out) {
         // Rounded up to whole blocks of weights by repeating the first.
         part.offsets.resize(size.next_multiple_of(WEIGHTS), 0);
-        let blocks = outputs.len().div_ceil(CHANNELS);
-        let mut sums = vec![[T::zero(); CHANNELS]; blocks * part.offsets.len()];
-        let mut buffer = vec![T::zero(); if laid.is_some() { 0 } else { cells }];
+        let mut sums = vec![[T::zero(); CHANNELS]; vectors];
+        let mut buffer = vec![T::zero(); buffer];
         let mut grads = [[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND];
         let inputs = input.chunks(grid.samples * sample_in);
         let grads_of_samples = grad.chunks(grid.samples * sample_out);

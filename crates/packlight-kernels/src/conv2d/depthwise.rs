@@ -13,7 +13,7 @@
 
 use super::problem::Problem;
 use crate::dtype::Element;
-use crate::par_vec::build_with;
+use crate::par_vec::{at_a_time, build_with};
 use crate::simd_dispatch::on_widest_vectors;
 
 /// Targets summed at a time, so that their sums stay in registers.
@@ -74,8 +74,8 @@ impl<'a> Depthwise<'a> {
         let (strips, offsets) = (self.strips(size), self.offsets());
         let reads: Vec<Read> =
             offsets.iter().enumerate().map(|(tap, &at)| Read { at, tap }).collect();
-        let buffers = || (self.padded(), vec![T::zero(); self.targets()]);
-        self.planes(from, to, buffers, |(padded, sums), plane, target| {
+        let buffers = || self.forward_buffers().map(|len| vec![T::zero(); len]);
+        self.planes(to, buffers, |[padded, sums], plane, target| {
             let channel = plane % self.problem.out_channels;
             self.place(&input[plane * from..][..from], &strips, padded);
             correlate(padded, &reads, self.taps_of(channel, weight), sums);
@@ -89,10 +89,10 @@ impl<'a> Depthwise<'a> {
     /// The gradient of the input.
     pub(super) fn input_grad<T: Element>(&self, grad: &[T], weight: &[T]) -> Vec<T> {
         let (from, to) = (self.problem.out_pixels(), self.problem.pixels());
-        let size = self.phase().next_multiple_of(RUN);
+        let size = self.phase_of_runs();
         let strips = self.strips(size);
         // Before the plane are zeros, for the taps that reach beyond it.
-        let before = self.taps.iter().map(|tap| tap.at).max().unwrap_or(0);
+        let before = self.before();
         let phases = 0..self.phases();
         let reads: Vec<Vec<Read>> = phases
             .map(|phase| {
@@ -100,8 +100,8 @@ impl<'a> Depthwise<'a> {
                 taps.map(|(number, tap)| Read { at: before - tap.at, tap: number }).collect()
             })
             .collect();
-        let buffers = || (vec![T::zero(); before + size], vec![T::zero(); self.phases() * size]);
-        self.planes(from, to, buffers, |(laid, sums), plane, target| {
+        let buffers = || self.input_grad_buffers().map(|len| vec![T::zero(); len]);
+        self.planes(to, buffers, |[laid, sums], plane, target| {
             let channel = plane % self.problem.out_channels;
             self.lay(&grad[plane * from..][..from], &mut laid[before..]);
             for (sums, reads) in sums.chunks_exact_mut(size).zip(&reads) {
@@ -120,10 +120,10 @@ impl<'a> Depthwise<'a> {
     pub(super) fn weight_grad<T: Element>(&self, input: Input<'_, T>, grad: &[T]) -> Vec<T> {
         let (from, to) = (self.problem.pixels(), self.problem.out_pixels());
         let (strips, offsets) = (self.strips(self.phase()), self.offsets());
-        let buffers = || (self.padded(), vec![T::zero(); self.targets()], vec![T::zero(); from]);
+        let buffers = || self.weight_grad_buffers().map(|len| vec![T::zero(); len]);
         let taps = self.taps.len();
         let channels = self.problem.out_channels;
-        build_with(channels * taps, taps, buffers, |(padded, laid, whole), channel, result| {
+        build_with(channels * taps, taps, buffers, |[padded, laid, whole], channel, result| {
             let mut sums = vec![0.0; taps];
             for sample in 0..self.problem.batch {
                 let plane = sample * channels + channel;
@@ -143,15 +143,54 @@ impl<'a> Depthwise<'a> {
         })
     }
 
-    /// Computes planes of `to` pixels, each with its number, from planes of `from` pixels.
+    /// The elements that [`Depthwise::forward`] allocates beside the output.
+    pub(super) fn forward_workspace(&self) -> usize {
+        self.planes_at_a_time() * self.forward_buffers().iter().sum::<usize>()
+    }
+
+    /// The elements that [`Depthwise::input_grad`] allocates beside the gradient.
+    pub(super) fn input_grad_workspace(&self) -> usize {
+        self.planes_at_a_time() * self.input_grad_buffers().iter().sum::<usize>()
+    }
+
+    /// The elements that [`Depthwise::weight_grad`] allocates beside the gradient.
+    pub(super) fn weight_grad_workspace(&self) -> usize {
+        let buffers = self.weight_grad_buffers().iter().sum::<usize>();
+        at_a_time(self.problem.out_channels) * buffers
+    }
+
+    fn forward_buffers(&self) -> [usize; 2] {
+        [self.padded(), self.targets()]
+    }
+
+    fn input_grad_buffers(&self) -> [usize; 2] {
+        let size = self.phase_of_runs();
+        [self.before() + size, self.phases() * size]
+    }
+
+    fn weight_grad_buffers(&self) -> [usize; 3] {
+        [self.padded(), self.targets(), self.problem.pixels()]
+    }
+
+    /// Tasks that compute planes at the same time.
+    fn planes_at_a_time(&self) -> usize {
+        let planes = self.problem.batch * self.problem.out_channels;
+        at_a_time(planes.div_ceil(self.together()))
+    }
+
+    /// Planes that a task takes.
+    fn together(&self) -> usize {
+        (PIECE / self.problem.pixels().max(self.problem.out_pixels())).max(1)
+    }
+
+    /// Computes planes of `to` pixels, each with its number.
     fn planes<T: Element, B: Send>(
         &self,
-        from: usize,
         to: usize,
         buffers: impl Fn() -> B + Sync + Send,
         compute: impl Fn(&mut B, usize, &mut [T]) + Sync + Send,
     ) -> Vec<T> {
-        let together = (PIECE / from.max(to)).max(1);
+        let together = self.together();
         let planes = self.problem.batch * self.problem.out_channels;
         build_with(planes * to, together * to, buffers, |buffers, number, piece| {
             for (plane, target) in piece.chunks_exact_mut(to).enumerate() {
@@ -184,9 +223,19 @@ impl<'a> Depthwise<'a> {
         last.next_multiple_of(RUN)
     }
 
-    /// A buffer for the phases of a plane, in which the last run may read on.
-    fn padded<T: Element>(&self) -> Vec<T> {
-        vec![T::zero(); self.phases() * self.phase() + RUN]
+    /// Elements of the phases of a plane, beyond which the last run may read on.
+    fn padded(&self) -> usize {
+        self.phases() * self.phase() + RUN
+    }
+
+    /// Elements of a phase, in whole runs.
+    fn phase_of_runs(&self) -> usize {
+        self.phase().next_multiple_of(RUN)
+    }
+
+    /// The farthest that a tap reads.
+    fn before(&self) -> usize {
+        self.taps.iter().map(|tap| tap.at).max().unwrap_or(0)
     }
 
     /// The pixels of each row that lie in one phase, with phases of `size` elements.

@@ -172,6 +172,13 @@ impl Grid {
         self.rows.step * self.columns.step * self.plane()
     }
 
+    /// The taps of all parts.
+    pub(super) fn taps(&self) -> usize {
+        let of =
+            |axis: &Axis| axis.lattices.iter().map(|lattice| lattice.taps.len()).sum::<usize>();
+        of(&self.rows) * of(&self.columns)
+    }
+
     /// Copies the planes of one sample's channels into a buffer that is otherwise zero.
     pub(super) fn place<T: Element>(&self, planes: &[T], sample: usize, buffer: &mut [T]) {
         let pixels = self.rows.size * self.columns.size;

@@ -26,6 +26,7 @@ mod small_planes;
 mod tap_sum;
 mod weight_grad;
 mod winograd;
+mod workspace;
 
 use candle_core::Tensor;
 
@@ -37,6 +38,7 @@ use crate::sum::sum;
 use crate::tensor_io::{by_dtype, read};
 pub use problem::Conv2dGeometry;
 pub(crate) use problem::Problem;
+pub use workspace::{Workspace, workspace};
 
 const KERNEL: &str = "conv2d";
 

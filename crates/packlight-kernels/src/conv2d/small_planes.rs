@@ -5,6 +5,8 @@
 //! several samples instead, and each pixel of the target has taps of its own: those that meet the
 //! source. Work is divided by channels, since such planes are found where channels are many.
 
+use std::ops::Range;
+
 use super::grid::Grid;
 use super::planes::{Planes, sample_by_sample, side_by_side, taps_side_by_side};
 use super::problem::{Problem, Side};
@@ -12,7 +14,7 @@ use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate, correlate};
 use super::tap_sum::BAND;
 use super::weight_grad::by_channels;
 use crate::dtype::Element;
-use crate::par_vec::{build, build_with};
+use crate::par_vec::{at_a_time, build, build_with};
 
 /// Output channels that are computed together.
 const PAIR: usize = BLOCKS * CHANNELS;
@@ -27,8 +29,27 @@ pub(super) struct SmallPlanes {
     groups: usize,
     source: Side,
     target: Side,
+    /// Taps of a kernel.
+    taps: usize,
     /// For each pixel of the target.
     meetings: Vec<Vec<Meeting>>,
+}
+
+/// Buffers that tasks reuse; in all of them the channels of a block are adjacent.
+struct Buffers<T> {
+    /// All taps of a pair of blocks.
+    packed: Vec<[T; CHANNELS]>,
+    /// Those that one pixel of the target meets.
+    weights: Vec<[T; CHANNELS]>,
+    /// The sums of runs of samples.
+    sums: Vec<[[T; CHANNELS]; RUN]>,
+}
+
+/// The lengths of [`Buffers`].
+struct Sizes {
+    packed: usize,
+    weights: usize,
+    sums: usize,
 }
 
 /// A tap, and the pixel of the source that it meets.
@@ -69,7 +90,8 @@ impl SmallPlanes {
             return None;
         }
         let (batch, groups) = (problem.batch, problem.geometry.groups);
-        let sum = Self { batch, groups, source, target, meetings: meetings(problem) };
+        let (taps, meetings) = (problem.taps(), meetings(problem));
+        let sum = Self { batch, groups, source, target, taps, meetings };
         let here = sum.meetings.iter().map(Vec::len).sum::<usize>() * sum.runs() * RUN;
         (3 * here <= 2 * grid(problem).multiplications() * batch).then_some(sum)
     }
@@ -81,130 +103,205 @@ impl SmallPlanes {
         weight: &[T],
         bias: Option<&[T]>,
     ) -> Vec<T> {
-        let Self { batch, groups, source: from, target: to, .. } = self;
-        let lanes = Lanes::of_this_machine::<T>();
-        let (laid, pixels) = (self.lay(source), to.pixels());
+        let (laid, pixels) = (self.lay(source), self.target.pixels());
         let offsets: Vec<Vec<usize>> = self.meetings.iter().map(|met| self.offsets(met)).collect();
         let runs = self.starts();
-        let sample = PAIR * pixels;
-        let pairs = to.channels.div_ceil(PAIR);
-        let taps = weight.len() / (groups * to.channels * from.channels);
-        let most = self.meetings.iter().map(Vec::len).max().unwrap_or(0);
-        let buffers = || {
-            let zeros = [T::zero(); CHANNELS];
-            let packed = vec![zeros; BLOCKS * from.channels * taps];
-            let weights = vec![zeros; BLOCKS * from.channels * most];
-            (packed, weights, vec![[zeros; RUN]; BLOCKS * BAND])
-        };
+        let (all, size) = (self.all_pairs() * self.of_pair(), self.of_pair());
         let by_pair = build_with(
-            groups * pairs * batch * sample,
-            batch * sample,
-            buffers,
-            |(packed, weights, sums), number, target| {
-                let (group, first) = (number / pairs, number % pairs * PAIR);
-                let channels = first..(first + PAIR).min(to.channels);
-                let blocks = channels.len().div_ceil(CHANNELS);
-                let weight = &weight[group * weight.len() / groups..];
-                let rows = packed.chunks_exact_mut(taps).take(blocks * from.channels);
-                for (row, packed) in rows.enumerate() {
-                    let (block, channel) = (row / from.channels, row % from.channels);
-                    let first = first + block * CHANNELS;
-                    taps_side_by_side(weight, (from, to), (channel, first), packed);
-                }
-                let laid = &laid[group * from.channels * from.pixels() * SAMPLES..];
-                let bias = bias.map(|bias| &bias[group * to.channels + first..]);
+            all,
+            size,
+            || self.buffers(),
+            |buffers, number, target| {
+                let (group, first) = (number / self.pairs(), number % self.pairs() * PAIR);
+                let channels = first..(first + PAIR).min(self.target.channels);
+                self.pack(&weight[group * weight.len() / self.groups..], channels.clone(), buffers);
+                let laid = &laid[self.of_groups(group)..];
+                let bias = bias.map(|bias| &bias[group * self.target.channels + first..]);
                 let mut target = Planes { values: target, pixels, bias };
-                for (pixel, (met, offsets)) in self.meetings.iter().zip(&offsets).enumerate() {
-                    let weights = &mut weights[..blocks * offsets.len()];
-                    let rows = packed.chunks_exact(taps);
-                    let taken = rows.flat_map(|row| met.iter().map(move |met| row[met.tap]));
-                    weights.iter_mut().zip(taken).for_each(|(weight, taken)| *weight = taken);
-                    for (runs, band) in runs.chunks(BAND).zip(0..) {
-                        let sums = &mut sums[..blocks * runs.len()];
-                        correlate::<T, 1>(lanes, weights, laid, offsets, runs, sums);
-                        let places: Vec<(usize, usize)> = (0..runs.len())
-                            .map(|run| (band * BAND + run) * RUN)
-                            .take_while(|sample| sample < batch)
-                            .map(|first| (first * sample + pixel, RUN.min(batch - first)))
-                            .collect();
-                        for (block, sums) in sums.chunks_exact(runs.len()).enumerate() {
-                            let first = block * CHANNELS;
-                            let channels = first..(first + CHANNELS).min(channels.len());
-                            target.write(channels, sums, &places, sample);
-                        }
-                    }
+                for (pixel, offsets) in offsets.iter().enumerate() {
+                    self.sum(pixel, (laid, offsets, &runs), channels.len(), buffers, &mut target);
                 }
             },
         );
-        sample_by_sample(&by_pair, (*batch, *groups), to, PAIR)
+        sample_by_sample(&by_pair, (self.batch, self.groups), &self.target, PAIR)
+    }
+
+    /// The elements that [`SmallPlanes::apply`] allocates beside the targets.
+    pub(super) fn workspace(&self) -> usize {
+        let Sizes { packed, weights, sums } = self.sizes();
+        let task = (packed + weights + sums * RUN) * CHANNELS;
+        let targets = self.batch * self.groups * self.target.channels * self.target.pixels();
+        // The targets are allocated once the tasks are done.
+        let tasks = (at_a_time(self.all_pairs()) * task).saturating_sub(targets);
+        self.laid() + self.all_pairs() * self.of_pair() + tasks
+    }
+
+    /// All taps of the target channels `channels` of a group, side by side: for each block of channels, each
+    /// source channel.
+    fn pack<T: Element>(&self, weight: &[T], channels: Range<usize>, buffers: &mut Buffers<T>) {
+        let depth = self.source.channels;
+        let blocks = channels.len().div_ceil(CHANNELS);
+        let rows = buffers.packed.chunks_exact_mut(self.taps).take(blocks * depth);
+        for (row, taps) in rows.enumerate() {
+            let first = channels.start + row / depth * CHANNELS;
+            taps_side_by_side(weight, (&self.source, &self.target), (row % depth, first), taps);
+        }
+    }
+
+    /// The sums of one pixel of the target, of all samples and of `channels` channels.
+    fn sum<T: Element>(
+        &self,
+        pixel: usize,
+        (laid, offsets, runs): (&[T], &[usize], &[usize]),
+        channels: usize,
+        buffers: &mut Buffers<T>,
+        target: &mut Planes<'_, T>,
+    ) {
+        let (lanes, met) = (Lanes::of_this_machine::<T>(), &self.meetings[pixel]);
+        let blocks = channels.div_ceil(CHANNELS);
+        let weights = &mut buffers.weights[..blocks * offsets.len()];
+        let rows = buffers.packed.chunks_exact(self.taps);
+        let taken = rows.flat_map(|row| met.iter().map(move |met| row[met.tap]));
+        weights.iter_mut().zip(taken).for_each(|(weight, taken)| *weight = taken);
+        let sample = PAIR * self.target.pixels();
+        let place = |first: usize| (first * sample + pixel, RUN.min(self.batch - first));
+        let places: Vec<_> = (0..self.batch).step_by(RUN).map(place).collect();
+        for (runs, places) in runs.chunks(BAND).zip(places.chunks(BAND)) {
+            let sums = &mut buffers.sums[..blocks * runs.len()];
+            correlate::<T, 1>(lanes, weights, laid, offsets, runs, sums);
+            for (block, sums) in sums.chunks_exact(runs.len()).enumerate() {
+                let first = block * CHANNELS;
+                target.write(first..(first + CHANNELS).min(channels), sums, places, sample);
+            }
+        }
     }
 
     /// The gradient of a convolution's weight from the dense `input`.
     pub(super) fn weight_grad<T: Element>(&self, input: &[T], grad: &[T]) -> Vec<T> {
-        let Self { batch, groups, source: from, target: to, .. } = self;
-        let lanes = Lanes::of_this_machine::<T>();
-        let laid = self.lay(input);
-        let (taps, pixels) = (to.weights / from.channels, to.pixels());
-        let cell = |channel: usize| channel * from.pixels() * SAMPLES;
-        let mut offsets: Vec<usize> = (0..from.channels).map(cell).collect();
+        let to = &self.target;
+        let (laid, starts) = (self.lay(input), self.starts());
+        let mut offsets = self.offsets(&[Meeting { tap: 0, pixel: 0 }]);
         // Rounded up to whole blocks of weights by repeating the first.
-        offsets.resize(from.channels.next_multiple_of(WEIGHTS), 0);
-        let starts = self.starts();
-        by_channels((*groups, to.channels), to.weights, PAIR, |first, result| {
+        offsets.resize(self.offsets_of_gradient(), 0);
+        by_channels((self.groups, to.channels), to.weights, PAIR, |first, result| {
             let channels = result.len() / to.weights;
             let blocks = channels.div_ceil(CHANNELS);
-            let zeros = [T::zero(); CHANNELS];
-            let mut grads = vec![[zeros; RUN]; pixels * starts.len() * blocks];
-            let mut cells = vec![zeros; pixels];
-            for sample in 0..*batch {
-                for block in 0..blocks {
-                    let first = first + block * CHANNELS;
-                    let count = CHANNELS.min(channels - block * CHANNELS);
-                    let planes = &grad[(sample * groups * to.channels + first) * pixels..];
-                    side_by_side(planes, pixels, count, &mut cells);
-                    for (pixel, cell) in cells.iter().enumerate() {
-                        let run = pixel * starts.len() + sample / RUN;
-                        grads[run * blocks + block][sample % RUN] = *cell;
-                    }
-                }
-            }
-            let laid = &laid[first / to.channels * from.channels * from.pixels() * SAMPLES..];
-            let mut sums = vec![zeros; taps * blocks * offsets.len()];
+            let grads = self.side_by_side(grad, first, channels);
+            let laid = &laid[self.of_groups(first / to.channels)..];
+            let size = blocks * offsets.len();
+            let mut sums = vec![[T::zero(); CHANNELS]; self.taps * size];
             let mut runs = starts.clone();
             for (met, grads) in self.meetings.iter().zip(grads.chunks(starts.len() * blocks)) {
                 for met in met {
                     let start = met.pixel * SAMPLES;
                     runs.iter_mut().zip(&starts).for_each(|(run, first)| *run = first + start);
-                    let size = blocks * offsets.len();
                     let sums = &mut sums[met.tap * size..][..size];
-                    accumulate(lanes, grads, laid, &offsets, &runs, sums);
+                    accumulate(Lanes::of_this_machine::<T>(), grads, laid, &offsets, &runs, sums);
                 }
             }
             for (number, row) in result.chunks_exact_mut(to.weights).enumerate() {
-                for (channel, row) in row.chunks_exact_mut(taps).enumerate() {
-                    for (tap, weight) in row.iter_mut().enumerate() {
-                        let block = tap * blocks + number / CHANNELS;
-                        *weight = sums[block * offsets.len() + channel][number % CHANNELS];
-                    }
+                for (at, weight) in row.iter_mut().enumerate() {
+                    let (channel, tap) = (at / self.taps, at % self.taps);
+                    let block = tap * blocks + number / CHANNELS;
+                    *weight = sums[block * offsets.len() + channel][number % CHANNELS];
                 }
             }
         })
     }
 
+    /// The elements that [`SmallPlanes::weight_grad`] allocates beside the gradient.
+    pub(super) fn weight_grad_workspace(&self) -> usize {
+        let (pixels, blocks) = (self.target.pixels(), self.blocks());
+        let grads = pixels * self.runs() * blocks * RUN + pixels;
+        let sums = self.taps * blocks * self.offsets_of_gradient();
+        self.laid() + at_a_time(self.all_pairs()) * (grads + sums) * CHANNELS
+    }
+
+    /// The output gradients of `channels` channels from `first` on: for each pixel, each run of samples and
+    /// each block of channels. Samples too many hold zeros.
+    fn side_by_side<T: Element>(
+        &self,
+        grad: &[T],
+        first: usize,
+        channels: usize,
+    ) -> Vec<[[T; CHANNELS]; RUN]> {
+        let (pixels, blocks) = (self.target.pixels(), channels.div_ceil(CHANNELS));
+        let mut grads = vec![[[T::zero(); CHANNELS]; RUN]; pixels * self.runs() * blocks];
+        let mut cells = vec![[T::zero(); CHANNELS]; pixels];
+        for sample in 0..self.batch {
+            for block in 0..blocks {
+                let count = CHANNELS.min(channels - block * CHANNELS);
+                let channel =
+                    sample * self.groups * self.target.channels + first + block * CHANNELS;
+                side_by_side(&grad[channel * pixels..], pixels, count, &mut cells);
+                for (pixel, cell) in cells.iter().enumerate() {
+                    let run = pixel * self.runs() + sample / RUN;
+                    grads[run * blocks + block][sample % RUN] = *cell;
+                }
+            }
+        }
+        grads
+    }
+
     /// The source with [`SAMPLES`] samples side by side: for each of these, each channel of all groups
     /// and each pixel. Samples too many hold zeros.
     fn lay<T: Element>(&self, source: &[T]) -> Vec<T> {
-        let sample = self.sample();
-        build(self.batch.div_ceil(SAMPLES) * sample * SAMPLES, sample * SAMPLES, |number, laid| {
+        let sample = self.of_groups(self.groups) / SAMPLES;
+        build(self.laid(), sample * SAMPLES, |number, laid| {
             let first = number * SAMPLES;
             let count = SAMPLES.min(self.batch - first);
             side_by_side(&source[first * sample..], sample, count, laid.as_chunks_mut().0);
         })
     }
 
-    /// Elements of a sample of the source.
-    fn sample(&self) -> usize {
-        self.groups * self.source.channels * self.source.pixels()
+    /// Elements of the source as [`SmallPlanes::lay`] has it.
+    fn laid(&self) -> usize {
+        self.batch.div_ceil(SAMPLES) * self.of_groups(self.groups)
+    }
+
+    /// Those of so many groups of the samples that are side by side.
+    fn of_groups(&self, groups: usize) -> usize {
+        groups * self.source.channels * self.source.pixels() * SAMPLES
+    }
+
+    /// Pairs of blocks of a group's target channels.
+    fn pairs(&self) -> usize {
+        self.target.channels.div_ceil(PAIR)
+    }
+
+    /// Those of all groups.
+    fn all_pairs(&self) -> usize {
+        self.groups * self.pairs()
+    }
+
+    /// Elements of all targets of a pair.
+    fn of_pair(&self) -> usize {
+        self.batch * PAIR * self.target.pixels()
+    }
+
+    /// The most blocks of channels of a pair.
+    fn blocks(&self) -> usize {
+        BLOCKS.min(self.target.channels.div_ceil(CHANNELS))
+    }
+
+    /// The offsets of a tap's gradient, in whole blocks of weights.
+    fn offsets_of_gradient(&self) -> usize {
+        self.source.channels.next_multiple_of(WEIGHTS)
+    }
+
+    fn sizes(&self) -> Sizes {
+        let rows = self.blocks() * self.source.channels;
+        let most = self.meetings.iter().map(Vec::len).max().unwrap_or(0);
+        Sizes { packed: rows * self.taps, weights: rows * most, sums: BLOCKS * BAND }
+    }
+
+    fn buffers<T: Element>(&self) -> Buffers<T> {
+        let (Sizes { packed, weights, sums }, zeros) = (self.sizes(), [T::zero(); CHANNELS]);
+        Buffers {
+            packed: vec![zeros; packed],
+            weights: vec![zeros; weights],
+            sums: vec![[zeros; RUN]; sums],
+        }
     }
 
     /// Runs of samples, of which there is an even number.
@@ -214,7 +311,8 @@ impl SmallPlanes {
 
     /// Where the runs begin in the layout of the source.
     fn starts(&self) -> Vec<usize> {
-        let start = |sample: usize| sample / SAMPLES * self.sample() * SAMPLES + sample % SAMPLES;
+        let together = self.of_groups(self.groups);
+        let start = |sample: usize| sample / SAMPLES * together + sample % SAMPLES;
         (0..self.runs()).map(|run| start(run * RUN)).collect()
     }
 

@@ -10,7 +10,7 @@ use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, correlate};
 use super::small_planes::SmallPlanes;
 use super::winograd::Winograd;
 use crate::dtype::Element;
-use crate::par_vec::{build, build_with};
+use crate::par_vec::{at_a_time, build, build_with};
 
 /// Runs of targets summed at a time, so that their sums stay in the first-level cache.
 pub(super) const BAND: usize = 64;
@@ -24,6 +24,46 @@ struct TapSum {
     target: Side,
 }
 
+/// How a sum is computed.
+enum Method<'a> {
+    Depthwise(Depthwise<'a>),
+    Winograd(Winograd),
+    Small(SmallPlanes),
+    Direct(TapSum),
+}
+
+impl<'a> Method<'a> {
+    fn forward(problem: &'a Problem) -> Self {
+        if let Some(depthwise) = Depthwise::of(problem) {
+            return Self::Depthwise(depthwise);
+        }
+        if let Some(winograd) = Winograd::forward(problem) {
+            return Self::Winograd(winograd);
+        }
+        if let Some(small) = SmallPlanes::forward(problem) {
+            return Self::Small(small);
+        }
+        let (source, target) = problem.sides();
+        let (grid, groups) = (Grid::forward(problem), problem.geometry.groups);
+        Self::Direct(TapSum { grid, batch: problem.batch, groups, source, target })
+    }
+
+    fn backward(problem: &'a Problem) -> Self {
+        if let Some(depthwise) = Depthwise::of(problem) {
+            return Self::Depthwise(depthwise);
+        }
+        if let Some(winograd) = Winograd::backward(problem) {
+            return Self::Winograd(winograd);
+        }
+        if let Some(small) = SmallPlanes::backward(problem) {
+            return Self::Small(small);
+        }
+        let (target, source) = problem.sides();
+        let (grid, groups) = (Grid::backward(problem), problem.geometry.groups);
+        Self::Direct(TapSum { grid, batch: problem.batch, groups, source, target })
+    }
+}
+
 /// The output of a convolution.
 pub(super) fn forward<T: Element>(
     problem: &Problem,
@@ -31,45 +71,69 @@ pub(super) fn forward<T: Element>(
     weight: &[T],
     bias: Option<&[T]>,
 ) -> Vec<T> {
-    if let Some(depthwise) = Depthwise::of(problem) {
-        return depthwise.forward(input, weight, bias);
+    match Method::forward(problem) {
+        Method::Depthwise(depthwise) => depthwise.forward(input, weight, bias),
+        Method::Winograd(winograd) => winograd.apply(input, weight, bias),
+        Method::Small(small) => small.apply(input, weight, bias),
+        Method::Direct(sum) => sum.apply(input, weight, bias),
     }
-    if let Some(winograd) = Winograd::forward(problem) {
-        return winograd.apply(input, weight, bias);
+}
+
+/// The elements that [`forward`] allocates beside the output.
+pub(super) fn forward_workspace(problem: &Problem) -> usize {
+    match Method::forward(problem) {
+        Method::Depthwise(depthwise) => depthwise.forward_workspace(),
+        Method::Winograd(winograd) => winograd.workspace(),
+        Method::Small(small) => small.workspace(),
+        Method::Direct(sum) => sum.workspace(),
     }
-    if let Some(small) = SmallPlanes::forward(problem) {
-        return small.apply(input, weight, bias);
-    }
-    let (inputs, outputs) = problem.sides();
-    let grid = Grid::forward(problem);
-    let groups = problem.geometry.groups;
-    let sum = TapSum { grid, batch: problem.batch, groups, source: inputs, target: outputs };
-    sum.apply(input, weight, bias)
 }
 
 /// The gradient of a convolution's input.
 pub(super) fn input_grad<T: Element>(problem: &Problem, grad: &[T], weight: &[T]) -> Vec<T> {
-    if let Some(depthwise) = Depthwise::of(problem) {
-        return depthwise.input_grad(grad, weight);
+    match Method::backward(problem) {
+        Method::Depthwise(depthwise) => depthwise.input_grad(grad, weight),
+        Method::Winograd(winograd) => winograd.apply(grad, weight, None),
+        Method::Small(small) => small.apply(grad, weight, None),
+        Method::Direct(sum) => sum.apply(grad, weight, None),
     }
-    if let Some(winograd) = Winograd::backward(problem) {
-        return winograd.apply(grad, weight, None);
-    }
-    if let Some(small) = SmallPlanes::backward(problem) {
-        return small.apply(grad, weight, None);
-    }
-    let (inputs, outputs) = problem.sides();
-    let grid = Grid::backward(problem);
-    let groups = problem.geometry.groups;
-    let sum = TapSum { grid, batch: problem.batch, groups, source: outputs, target: inputs };
-    sum.apply(grad, weight, None)
 }
 
+/// The elements that [`input_grad`] allocates beside the gradient.
+pub(super) fn input_grad_workspace(problem: &Problem) -> usize {
+    match Method::backward(problem) {
+        Method::Depthwise(depthwise) => depthwise.input_grad_workspace(),
+        Method::Winograd(winograd) => winograd.workspace(),
+        Method::Small(small) => small.workspace(),
+        Method::Direct(sum) => sum.workspace(),
+    }
+}
+
+/// Runs of targets that a task sums at a time.
+const RUNS: usize = BLOCKS * BAND;
+
 impl TapSum {
+    /// The elements that [`TapSum::apply`] allocates beside the targets.
+    fn workspace(&self) -> usize {
+        let tasks = at_a_time(self.batch.div_ceil(self.grid.samples));
+        let weights = self.packed(self.grid.taps()) * CHANNELS;
+        weights + tasks * (self.padded() + RUNS * RUN * CHANNELS)
+    }
+
+    /// Cells of the samples that share a buffer.
+    fn padded(&self) -> usize {
+        self.source.channels * self.grid.channel()
+    }
+
+    /// Vectors of the weights of so many taps.
+    fn packed(&self, taps: usize) -> usize {
+        self.groups * self.target.channels.div_ceil(CHANNELS) * self.source.channels * taps
+    }
+
     fn apply<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let Self { grid, batch, groups, source: from, target: to } = self;
         let taps = weight.len() / (groups * to.channels * from.channels);
-        let parts: Vec<(Part, Vec<T>)> = grid
+        let parts: Vec<(Part, Vec<[T; CHANNELS]>)> = grid
             .parts(from.channels, groups * to.channels * to.pixels())
             .into_iter()
             .map(|part| {
@@ -80,8 +144,8 @@ impl TapSum {
         let (sample_in, sample_out) =
             (groups * from.channels * from.pixels(), groups * to.channels * to.pixels());
         let buffers = || {
-            let padded = vec![T::zero(); from.channels * grid.channel()];
-            (padded, vec![[[T::zero(); CHANNELS]; RUN]; BLOCKS * BAND])
+            let padded = vec![T::zero(); self.padded()];
+            (padded, vec![[[T::zero(); CHANNELS]; RUN]; RUNS])
         };
         let piece = grid.samples * sample_out;
         build_with(batch * sample_out, piece, buffers, |(padded, sums), number, target| {
@@ -99,7 +163,7 @@ impl TapSum {
                         let size = part.offsets.len();
                         let start = group * blocks + first;
                         let end = group * blocks + (first + BLOCKS).min(blocks);
-                        let weights = &packed.as_chunks().0[start * size..end * size];
+                        let weights = &packed[start * size..end * size];
                         let channel = group * to.channels + first * CHANNELS;
                         let end =
                             group * to.channels + ((first + BLOCKS) * CHANNELS).min(to.channels);
@@ -139,17 +203,16 @@ impl TapSum {
 
     /// The weights of `taps` in blocks of target channels, group by group: for each source channel
     /// and tap, those of the targets side by side. Channels too many hold zeros.
-    fn pack<T: Element>(&self, weight: &[T], taps: &[usize], all: usize) -> Vec<T> {
+    fn pack<T: Element>(&self, weight: &[T], taps: &[usize], all: usize) -> Vec<[T; CHANNELS]> {
         let (from, to) = (&self.source, &self.target);
         let group_size = weight.len() / self.groups;
         let blocks = to.channels.div_ceil(CHANNELS);
-        let block = from.channels * taps.len() * CHANNELS;
-        build(self.groups * blocks * block, block, |number, packed| {
+        let size = from.channels * taps.len();
+        build(self.packed(taps.len()), size, |number, packed: &mut [[T; CHANNELS]]| {
             let weight = &weight[number / blocks * group_size..];
             let first = number % blocks * CHANNELS;
             let mut row = vec![[T::zero(); CHANNELS]; all];
-            let packed = packed.as_chunks_mut().0.chunks_exact_mut(taps.len());
-            for (channel, packed) in packed.enumerate() {
+            for (channel, packed) in packed.chunks_exact_mut(taps.len()).enumerate() {
                 taps_side_by_side(weight, (from, to), (channel, first), &mut row);
                 packed.iter_mut().zip(taps).for_each(|(packed, tap)| *packed = row[*tap]);
             }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS};
 use crate::dtype::Element;
-use crate::par_vec::build_parts;
+use crate::par_vec::{at_a_time, build_parts};
 
 /// The number of tasks, divided by samples or by output channels.
 const PIECES: usize = 8;
@@ -33,7 +33,7 @@ pub(super) fn weight_grad_of<T: Element>(
     let size = problem.depth() * problem.taps();
     let outputs = problem.group_outputs();
     if own_sums(problem) {
-        let share = problem.batch.div_ceil(PIECES).next_multiple_of(together);
+        let share = samples_of_piece(problem, together);
         let sample_out = problem.out_channels * problem.out_pixels();
         let sums: Vec<Vec<T>> = input
             .par_chunks(share * sample_in)
@@ -53,7 +53,7 @@ pub(super) fn weight_grad_of<T: Element>(
         return result;
     }
     // No task waits for another, and there is no second copy of a large gradient.
-    let share = outputs.div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS);
+    let share = outputs_of_piece(problem);
     let channels = (problem.geometry.groups, outputs);
     by_channels(channels, size, share, |first, result| piece(input, grad, first, result))
 }
@@ -73,4 +73,33 @@ pub(super) fn by_channels<T: Element>(
         .collect();
     let ends = firsts[1..].iter().chain([&all]).map(|end| end * size);
     build_parts(ends, firsts.par_iter(), |first, result| piece(*first, result))
+}
+
+/// The elements that [`weight_grad_of`] allocates beside the gradient, where a piece of so many output
+/// channels needs `scratch` of them.
+pub(super) fn workspace(
+    problem: &Problem,
+    together: usize,
+    scratch: impl Fn(usize) -> usize,
+) -> usize {
+    let outputs = problem.group_outputs();
+    if own_sums(problem) {
+        // The gradient itself is allocated once the tasks are done.
+        let pieces = problem.batch.div_ceil(samples_of_piece(problem, together));
+        let weights = problem.out_channels * problem.depth() * problem.taps();
+        let tasks = at_a_time(pieces) * scratch(outputs);
+        return pieces * weights + tasks.saturating_sub(weights);
+    }
+    let share = outputs_of_piece(problem).min(outputs);
+    at_a_time(problem.geometry.groups * outputs.div_ceil(share)) * scratch(share)
+}
+
+/// Samples of a task that sums the whole gradient, where `together` are best combined.
+fn samples_of_piece(problem: &Problem, together: usize) -> usize {
+    problem.batch.div_ceil(PIECES).next_multiple_of(together)
+}
+
+/// Output channels of a task that goes through all samples.
+fn outputs_of_piece(problem: &Problem) -> usize {
+    problem.group_outputs().div_ceil(PIECES).next_multiple_of(BLOCKS * CHANNELS)
 }

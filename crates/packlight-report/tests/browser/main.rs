@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
 mod chromium;
+mod planned;
 #[path = "../report/scores.rs"]
 #[allow(dead_code)] // the other tests need all of it
 mod scores;
@@ -21,6 +22,7 @@ use chromium::Chromium;
 use packlight_record::PlanOrigin;
 use packlight_report::{
     Counted, CountedCell, CountedTable, CountedTables, write_collection, write_counted,
+    write_planned,
 };
 use packlight_spec::Collection;
 use support::{Made, complete};
@@ -200,6 +202,7 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
     let collection = Collection::read(&folder).unwrap().unwrap();
     write_collection(&collection, &folder).unwrap();
     write_counted(&folder.join("counted"), &counted()).unwrap();
+    write_planned(&folder.join("planned"), &planned::steps()).unwrap();
 
     let pages = [
         "few/index.html",
@@ -207,6 +210,7 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
         "many/index.html",
         "index.html",
         "counted/index.html",
+        "planned/index.html",
     ];
     let mut pages: Vec<PathBuf> = pages.iter().map(|page| folder.join(page)).collect();
     pages.extend(notebooks());

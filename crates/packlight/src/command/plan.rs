@@ -12,8 +12,9 @@ use packlight::nn::{ModelSpec, Plan};
 use packlight::record::atomic_file;
 
 use super::fit::{Fit, LARGEST_BATCH, Largest, largest};
-use super::planned::{Planned, compare, csv};
+use super::planned::{Planned, Setting, compare, csv, page};
 use crate::budget::Budget;
+use crate::machine::On;
 use crate::model_options::ModelOptions;
 use crate::output::Output;
 
@@ -24,12 +25,17 @@ use crate::output::Output;
 /// `packlight run`.
 ///
 /// For each layer: its parameters, their gradients, the optimizer's state, and what it keeps of
-/// activations, as payload and metadata, and the multiplications of its forward and its backward pass, as
-/// formulas have them. The peak is the most that a step holds at once: parameters, buffers and the
-/// optimizer's state, and in the backward pass what is still kept, the gradients of parameters so far,
-/// those of activations, and the input that a layer restores.
+/// activations, as payload and metadata, the workspace that a convolution allocates while it runs, the
+/// multiplications of its forward and its backward pass, as formulas have them, and the bytes that it reads
+/// and writes. The peak is the most that a step holds at once: parameters, buffers and the optimizer's
+/// state, what is still kept, the gradients of parameters so far, those of activations, the input that a
+/// layer restores, and workspace.
 ///
-/// It does not count what codecs keep from step to step, what kernels and the optimizer allocate while they
+/// With --on, it also says how long a step takes there at least: an estimate, as if every operation reached
+/// the machine's memory bandwidth or its rate of operations. Workspace is that of this machine's kernels and
+/// threads, and is left out for a card.
+///
+/// It does not count what codecs keep from step to step, what codecs and the optimizer allocate while they
 /// work, and the program itself. Where a codec's bytes depend on the data, it says between which bounds they
 /// lie, and sums lack them.
 #[derive(Args)]
@@ -38,12 +44,14 @@ Examples:
   packlight plan --model resnet50 --stem imagenet --batch 512 --plan ara=3:4:4:2
   packlight plan --model resnet152 --stem imagenet --batch 512 --budget 24GB
   packlight plan --model resnet152 --stem imagenet --budget 24GB --fit batch --plan q2
+  packlight plan --model resnet50 --stem imagenet --on rtx4090 --fit batch --plan q2
   packlight plan --model vit --patch 16 --batch 64 --budget 24GB --fit depth
   packlight plan --model resnet18 --stem imagenet --batch 64 --compare pool2 pool4 q4
   packlight plan --model vit --width 1024 --depth 24 --heads 16 --patch 16 --batch 64 --optimizer adamw
   packlight plan --model gpt --classes 50257 --length 1024 --batch 8 --plan checkpoint=block --optimizer adamw
   packlight plan --model bert --width 1024 --depth 24 --heads 16 --vocabulary 30522 --classes 2 --batch 32 --plan asa4
-  packlight plan --model transformer --batch 32 --length 128 --json
+  packlight plan --model transformer --batch 32 --length 128 --on this --json
+  packlight plan --model resnet50 --stem imagenet --batch 256 --compare q2 checkpoint=block --report plans/
   packlight plan --model mobilenet_v2 --stem imagenet --batch 64 --csv layers.csv")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -82,14 +90,21 @@ pub(crate) struct Arguments {
     #[arg(long)]
     budget: Option<Budget>,
     /// Find the largest step whose peak is within the budget
-    #[arg(long, value_enum, requires = "budget")]
+    #[arg(long, value_enum)]
     fit: Option<Fit>,
+    /// How long a step takes at least, on `this` machine or a card (a100-40, a100-80, h100, h200, rtx4090,
+    /// rtx3090, l4, t4, v100), whose memory is the budget if none is given
+    #[arg(long, value_name = "NAME")]
+    on: Option<On>,
     /// Other plans to lay beside this one
     #[arg(long, value_name = "PLAN", num_args = 1.., conflicts_with = "fit")]
     compare: Vec<String>,
     /// Also write the layers to this file, as CSV
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Also write a page with the layers and the course of a step to DIR/index.html
+    #[arg(long, value_name = "DIR")]
+    report: Option<PathBuf>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -107,7 +122,9 @@ impl Arguments {
         let budget = self.budget.as_ref().map(|budget| {
             budget.in_bytes().context("--budget: a number of bytes expected, such as 24GB")
         });
-        let budget = budget.transpose()?;
+        let machine = self.on.as_ref().map(On::machine).transpose()?;
+        let memory = machine.as_ref().and_then(|machine| machine.memory_bytes);
+        let budget = budget.transpose()?.or(memory);
         let (spec, batch) = match (self.fit, budget) {
             (Some(Fit::Batch), _) if self.batch.is_some() => {
                 anyhow::bail!("--batch and --fit batch: leave one of them out")
@@ -116,7 +133,8 @@ impl Arguments {
                 let Largest { spec, batch, .. } = largest(&self, &plan, fit, budget)?;
                 (spec, batch)
             }
-            _ => (self.spec()?, self.given_batch()?),
+            (Some(_), None) => anyhow::bail!("--fit: --budget or --on expected"),
+            (None, _) => (self.spec()?, self.given_batch()?),
         };
         let planned = |plan: &Plan| -> anyhow::Result<Planned> {
             let footprint = self.footprint(&spec, plan, batch)?;
@@ -124,7 +142,9 @@ impl Arguments {
                 OptimizerName::Sgd => "sgd",
                 OptimizerName::Adamw => "adamw",
             };
-            Ok(Planned::of(&footprint, self.describe(&spec), plan, batch, optimizer, budget))
+            let (model, machine) = (self.describe(&spec), machine.as_ref());
+            let setting = Setting { model, plan, batch, optimizer, machine, budget };
+            Ok(Planned::of(footprint, setting))
         };
         let others = self.compare.iter().filter(|other| **other != plan.to_string());
         let others = others.map(|plan| planned(&Plan::parse(plan)?));
@@ -133,11 +153,17 @@ impl Arguments {
         if let Some(file) = &self.csv {
             atomic_file::write(file, &csv(&plans)?)?;
         }
+        if let Some(folder) = &self.report {
+            page(folder, &plans)?;
+        }
         match (&plans[..], self.json) {
             ([alone], true) => out.json(alone)?,
             ([alone], false) => alone.print(out)?,
             (_, true) => out.json(&plans)?,
             (_, false) => compare(&plans, out)?,
+        }
+        if let (Some(folder), false) = (&self.report, self.json) {
+            writeln!(out, "\n{}", folder.join("index.html").display())?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -231,6 +257,11 @@ impl Arguments {
             OptimizerName::Adamw => AdamW::STATE,
         };
         let step = Step { length: self.length(), optimizer_state, ..Step::of_batch(batch) };
-        Footprint::of(spec, plan, &step).with_context(|| format!("plan `{plan}`"))
+        let footprint =
+            Footprint::of(spec, plan, &step).with_context(|| format!("plan `{plan}`"))?;
+        Ok(match self.on {
+            Some(On::Card(_)) => footprint.without_workspace(),
+            _ => footprint,
+        })
     }
 }

@@ -10,6 +10,10 @@ use packlight::nn::{ModelSpec, Plan};
 
 use crate::command::plan::Arguments;
 
+/// Counts do not depend on the machine that makes the page: they leave out the workspace of its kernels, as
+/// for this card.
+pub(super) const ON: [&str; 2] = ["--on", "rtx3090"];
+
 /// Makes footprints, each once.
 pub(super) struct Counter {
     /// The options of `packlight plan` for each network.
@@ -43,7 +47,7 @@ impl Counter {
         let Some(options) = self.networks.get(network) else {
             bail!("there is no network `{network}` in [networks]");
         };
-        let line = Line::try_parse_from(options.split_whitespace());
+        let line = Line::try_parse_from(options.split_whitespace().chain(ON));
         let line = line.with_context(|| format!("network `{network}`"))?;
         Ok(line.arguments)
     }

@@ -8,7 +8,7 @@ use packlight::report::Counted;
 use packlight::spec::LayerKind;
 use serde::Deserialize;
 
-use super::counter::Counter;
+use super::counter::{Counter, ON};
 use super::rank;
 use crate::command::fit::{Fit, largest};
 
@@ -78,7 +78,7 @@ impl Rule {
         match self {
             Rule::PeakSaving => {
                 "1 − peak of a step with the plan / peak with `none`, as `packlight plan` counts: parameters, \
-                 buffers, SGD's momentum, what is kept, and gradients."
+                 buffers, SGD's momentum, what is kept, and gradients, but no workspace of kernels."
             }
             Rule::TorchSaving => {
                 "The share by which the plan's packed convolution inputs shrink what PyTorch keeps (see \
@@ -139,10 +139,12 @@ impl Rule {
 
     /// The command that shows what was counted.
     pub(super) fn command(self, options: &str, plan: &str) -> String {
+        let on = ON.join(" ");
         let more = match self {
-            Rule::LargestDepth => " --budget 24GB --fit depth",
-            Rule::LargestWidth => " --budget 24GB --fit width",
-            _ => "",
+            Rule::PeakSaving => format!(" {on}"),
+            Rule::LargestDepth => format!(" {on} --budget 24GB --fit depth"),
+            Rule::LargestWidth => format!(" {on} --budget 24GB --fit width"),
+            _ => String::new(),
         };
         format!("packlight plan {options} --plan {plan}{more}")
     }

@@ -17,6 +17,7 @@
 //! error of 1.4e-6 with the points of [`transform`], 2.9e-6 with the usual 0, 1, -1, 2 and -2, and
 //! 0.6e-6 if computed directly.
 
+mod sizes;
 mod transform;
 
 use std::ops::Range;
@@ -115,17 +116,15 @@ impl Winograd {
         weight: &[T],
         bias: Option<&[T]>,
     ) -> Vec<T> {
-        let tiles = self.batch * self.tiles.0 * self.tiles.1;
-        if self.target.channels > tiles && self.target.channels.is_multiple_of(PAIR) {
-            self.by_pairs(source, weight, bias)
-        } else {
-            self.by_samples(source, weight, bias)
+        match self.is_by_pairs() {
+            true => self.by_pairs(source, weight, bias),
+            false => self.by_samples(source, weight, bias),
         }
     }
 
     /// Each task takes some samples; all share the transformed taps.
     fn by_samples<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
-        let (pairs, size) = (self.groups * self.pairs(), POINTS * self.filter_point() * CHANNELS);
+        let (pairs, size) = (self.groups * self.pairs(), self.filter());
         let filters = build(pairs * size, size, |number, filters| {
             self.filters(weight, number, filters.as_chunks_mut().0);
         });
@@ -157,7 +156,7 @@ impl Winograd {
     /// points.
     fn by_pairs<T: Element>(&self, source: &[T], weight: &[T], bias: Option<&[T]>) -> Vec<T> {
         let lines = self.batch * self.tiles.0;
-        let together = lines.div_ceil(self.lines);
+        let together = self.together();
         let lines = |number: usize| number * self.lines..((number + 1) * self.lines).min(lines);
         let size = self.points();
         let points = build_with(
@@ -171,9 +170,8 @@ impl Winograd {
         );
         let plane = self.target.pixels();
         let places = self.places(self.batch, PAIR * plane);
-        let piece = self.batch * PAIR * plane;
-        let filters = POINTS * self.filter_point() * CHANNELS;
-        let buffers = || (self.buffers(), vec![T::zero(); filters]);
+        let piece = self.of_pair();
+        let buffers = || (self.buffers(), vec![T::zero(); self.filter()]);
         let pairs = self.groups * self.pairs();
         let by_pair =
             build_with(pairs * piece, piece, buffers, |(buffers, filters), number, target| {
@@ -285,16 +283,6 @@ impl Winograd {
         }
     }
 
-    /// Pairs of blocks of a group's target channels.
-    fn pairs(&self) -> usize {
-        self.target.channels.div_ceil(PAIR)
-    }
-
-    /// Distance from one point of a filter to the next; see [`Self::point`].
-    fn filter_point(&self) -> usize {
-        BLOCKS * self.source.channels + 1
-    }
-
     /// Where the rows of targets of some samples go, which are `distance` apart, line by line of
     /// the tiles, in runs: the first of a run in the first channel's plane, and how many there are.
     fn places(&self, samples: usize, distance: usize) -> Vec<(usize, usize)> {
@@ -321,31 +309,11 @@ impl Winograd {
 
     fn buffers<T: Element>(&self) -> Buffers<T> {
         let zeros = [T::zero(); CHANNELS];
+        let [rows, sums, targets] = self.buffer_sizes();
         Buffers {
-            rows: vec![zeros; SIDE * self.cells()],
-            sums: vec![[zeros; RUN]; POINTS * BLOCKS * self.room / RUN],
-            targets: vec![[zeros; RUN]; self.lines * TILE * self.tiles.1],
+            rows: vec![zeros; rows],
+            sums: vec![[zeros; RUN]; sums],
+            targets: vec![[zeros; RUN]; targets],
         }
-    }
-
-    /// Pixels that a row of a line of tiles meets.
-    fn cells(&self) -> usize {
-        self.tiles.1 * TILE + TAPS - 1
-    }
-
-    /// Distance from one point of a tile to the next: one more than needed, or the points of a tile
-    /// would share cache lines.
-    fn point(&self) -> usize {
-        self.source.channels.div_ceil(CHANNELS) * self.room + 1
-    }
-
-    /// Elements of the points of as many tiles as are taken at a time.
-    fn points(&self) -> usize {
-        POINTS * self.point() * CHANNELS
-    }
-
-    /// Elements of a sample on one side.
-    fn sample(&self, side: &Side) -> usize {
-        self.groups * side.channels * side.pixels()
     }
 }
