@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{Compared, LayerFacts, Score, SensitivityRecord};
+use packlight_record::{Compared, LayerFacts, LossChange, Score, SensitivityRecord};
 use packlight_spec::Point;
 use serde::Serialize;
 
 use crate::estimate::{Bootstrap, Cluster, Estimate, Sampling, interval};
 use crate::log::Log;
+use crate::loss::Changes;
+use crate::one_off::add_one_offs;
 use crate::timeline::Timeline;
 use crate::{Allocation, Error, Objective, Result};
 
@@ -28,8 +30,10 @@ pub struct Measured {
     recomputes: bool,
     /// Seconds of a pass forward and back with every layer exact, where they were measured.
     pub(crate) pass_seconds: Option<f64>,
-    left_out: Vec<LeftOut>,
-    bootstrap: Bootstrap,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) bootstrap: Bootstrap,
+    /// After how many updates losses were compared.
+    pub(crate) horizon: Option<u64>,
 }
 
 /// A layer and what it can be packed with.
@@ -44,7 +48,10 @@ pub struct LayerChoices {
     /// The first is `none`, whose error is 0; then those that were measured, in the log's order.
     pub choices: Vec<Choice>,
     #[serde(skip)]
-    sampling: Sampling,
+    pub(crate) sampling: Sampling,
+    /// What trainings with a codec began on.
+    #[serde(skip)]
+    pub(crate) trained: Sampling,
 }
 
 /// A codec for a layer.
@@ -68,9 +75,21 @@ pub struct Choice {
     pub(crate) price: f64,
     /// The mean cosine between the gradients that were compared, where it is defined.
     pub cosine: Option<f64>,
+    /// How much higher the loss is after [`Measured::horizon`] updates with this codec at this layer than
+    /// after exact ones, where that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Estimate>,
+    /// By how much the squared error of the codec at all its layers falls where this layer alone is exact:
+    /// its own error, if the codec changes only the gradients of its layers' own weights; else where it was
+    /// measured. It may be less than 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_off: Option<Estimate>,
     /// The error on each batch of the layer's sampling.
     #[serde(skip)]
-    errors: Vec<f64>,
+    pub(crate) errors: Vec<f64>,
+    /// The change of the loss in each training, or why it is not known.
+    #[serde(skip)]
+    pub(crate) changes: Result<Vec<f64>, String>,
 }
 
 /// What was measured, but cannot be chosen.
@@ -98,12 +117,18 @@ impl Measured {
         let of_layer = |facts: &LayerFacts| {
             let of = |score: &&&Score| score.layer == facts.layer && score.codec != EXACT;
             let scores: Vec<&Score> = log.scores.iter().filter(of).copied().collect();
-            layer_choices(facts, &scores, &log.clusters, &bootstrap, &mut left_out)
+            let losses = log.losses.iter().filter(|change| change.layer == facts.layer);
+            let losses: Vec<&LossChange> = losses.copied().collect();
+            let basis = Basis { clusters: &log.clusters, bootstrap: &bootstrap };
+            layer_choices(facts, &scores, &losses, &basis, &mut left_out)
         };
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);
+        add_one_offs(&mut layers, &log, &bootstrap);
         let timeline = Timeline::new(&layers, &log);
-        Ok(Self { layers, timeline, recomputes: false, pass_seconds: None, left_out, bootstrap })
+        let horizon = log.horizon;
+        let (recomputes, pass_seconds) = (false, None);
+        Ok(Self { layers, timeline, recomputes, pass_seconds, left_out, bootstrap, horizon })
     }
 
     /// The same, with allocations that may recompute blocks. A recomputed block has no error: its layers are
@@ -147,6 +172,11 @@ impl Measured {
     /// The layers in forward order.
     pub fn layers(&self) -> &[LayerChoices] {
         &self.layers
+    }
+
+    /// After how many updates losses were compared; `None` if none were.
+    pub fn horizon(&self) -> Option<u64> {
+        self.horizon
     }
 
     /// What was measured, but cannot be chosen, and why.
@@ -290,17 +320,24 @@ impl LayerChoices {
     }
 }
 
+/// What averages are taken over.
+#[derive(Clone, Copy)]
+struct Basis<'a> {
+    clusters: &'a [Cluster],
+    bootstrap: &'a Bootstrap,
+}
+
 fn layer_choices(
     facts: &LayerFacts,
     scores: &[&Score],
-    clusters: &[Cluster],
-    bootstrap: &Bootstrap,
+    losses: &[&LossChange],
+    basis: &Basis<'_>,
     left_out: &mut Vec<LeftOut>,
 ) -> LayerChoices {
-    let number = |score: &Score| clusters.binary_search_by(|c| c.cmp(&Cluster::of(score)));
+    let clusters = basis.clusters;
     let mut codecs: Vec<(&str, BTreeMap<usize, &Score>)> = Vec::new();
     for &score in scores {
-        let Ok(cluster) = number(score) else { continue }; // the clusters are those of the scores
+        let Some(cluster) = Cluster::of(score).number(clusters) else { continue }; // of the scores
         let at = codecs.iter().position(|(codec, _)| *codec == score.codec);
         let at = at.unwrap_or_else(|| {
             codecs.push((&score.codec, BTreeMap::new()));
@@ -320,17 +357,25 @@ fn layer_choices(
     }
 
     let sampling = Sampling::new(clusters, measured);
+    let losses = Changes::new(losses, clusters);
+    let trained = Sampling::new(clusters, losses.clusters());
     let mut choices = vec![exact(facts)];
     for (codec, by_cluster) in codecs {
-        match choice(codec, &by_cluster, &sampling, clusters, bootstrap) {
-            Ok(choice) => choices.push(choice),
+        match choice(codec, &by_cluster, &sampling, basis) {
+            Ok(mut choice) => {
+                choice.changes = losses.of(codec, &by_cluster, &trained, clusters);
+                let known = choice.changes.as_ref().ok();
+                choice.loss = known.map(|all| basis.bootstrap.estimate(&trained, all));
+                choices.push(choice);
+            }
             Err(reason) => {
                 let (layer, codec) = (facts.layer.clone(), Some(codec.to_owned()));
                 left_out.push(LeftOut { layer, codec, reason });
             }
         }
     }
-    LayerChoices { facts: facts.clone(), at_floor: is_at_floor(scores), choices, sampling }
+    let (facts, at_floor) = (facts.clone(), is_at_floor(scores));
+    LayerChoices { facts, at_floor, choices, sampling, trained }
 }
 
 fn exact(facts: &LayerFacts) -> Choice {
@@ -343,7 +388,10 @@ fn exact(facts: &LayerFacts) -> Choice {
         cosine: None,
         seconds: Some(0.0),
         price: 0.0,
+        loss: None,
+        one_off: None,
         errors: Vec::new(),
+        changes: Ok(Vec::new()),
     }
 }
 
@@ -352,13 +400,11 @@ fn choice(
     codec: &str,
     by_cluster: &BTreeMap<usize, &Score>,
     sampling: &Sampling,
-    clusters: &[Cluster],
-    bootstrap: &Bootstrap,
+    basis: &Basis<'_>,
 ) -> Result<Choice, String> {
     let mut errors = Vec::new();
     for &cluster in sampling.clusters() {
-        let Cluster { point, seed, batch } = clusters[cluster];
-        let here = || format!("at {point}, seed {seed}, batch {batch}");
+        let here = || basis.clusters[cluster].to_string();
         let Some(score) = by_cluster.get(&cluster) else {
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
@@ -380,11 +426,14 @@ fn choice(
         bytes: bytes().max().unwrap_or_default(),
         least_bytes: bytes().min().unwrap_or_default(),
         copy,
-        error: bootstrap.estimate(sampling, &errors),
+        error: basis.bootstrap.estimate(sampling, &errors),
         seconds: None,
         price: 0.0,
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
+        loss: None,
+        one_off: None,
         errors,
+        changes: Ok(Vec::new()),
     })
 }
 

@@ -26,5 +26,8 @@ pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
-pub use sensitivity::{BlockFacts, Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
+pub use sensitivity::{
+    BlockFacts, Compared, HOPELESS, LayerFacts, LossChange, OneOff, Score, SensitivityRecord,
+    VARIANCE_LEFT,
+};
 pub use timings::{PlanTiming, Round, Timings};

@@ -10,6 +10,7 @@ use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
 use packlight::record::{ChoiceTimes, SensitivityRecord, read_log};
 use packlight::spec::Point;
 use packlight::study::{Options, data};
+use serde::Serialize;
 
 use super::allocated::{Answer, Layer, OnFrontier};
 use super::study_folder;
@@ -27,6 +28,11 @@ use crate::output::{Output, say};
 /// Errors are those of the gradient of all parameters, relative to its norm. The prediction adds up
 /// the squared errors of the layers, each measured with all others exact; with `--objective worst` it
 /// is the largest of them. The interval is a bootstrap over the measured batches.
+///
+/// `--objective loss` minimises the rise of the loss instead: after the `horizon` updates that
+/// `[sensitivity]` in study.toml asks for, with one codec at one layer, above that after exact ones; those of
+/// the layers are added up. Since it is small beside its noise, each is drawn towards the mean of its codec
+/// over the layers, as far as these differ by noise alone, and less than 0 counts as 0.
 ///
 /// The frontier is what no other plan beats in both bytes and error. Its knee is the plan from which
 /// on saving bytes costs the most.
@@ -46,6 +52,7 @@ Examples:
   packlight allocate reports/mine --budget 200MiB
   packlight allocate reports/mine --budget 0.3x --why
   packlight allocate reports/mine --budget 0.3x --objective worst --point end --json
+  packlight allocate reports/mine --budget 0.3x --objective loss
   packlight allocate reports/mine --budget 0.2x --recompute
   packlight allocate reports/mine --fit-peak 12GiB --recompute --max-slowdown 1.2
   packlight allocate reports/mine --budget 0.3x --verify")]
@@ -92,12 +99,16 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Minimised {
+/// What an allocation minimises.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Minimised {
     /// The error of the whole gradient
     Sum,
     /// The error of the layer that disturbs it most
     Worst,
+    /// The rise of the loss after the updates of `horizon` in study.toml
+    Loss,
 }
 
 fn slowdown(text: &str) -> Result<f64, String> {
@@ -114,7 +125,13 @@ fn point(text: &str) -> Result<Point, String> {
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         let measured = self.measured()?;
-        let (mut answer, allocation) = self.answer(&measured)?;
+        let counted = match self.objective {
+            Minimised::Loss => {
+                measured.clone().by_loss().with_context(|| self.dir.display().to_string())?
+            }
+            Minimised::Sum | Minimised::Worst => measured.clone(),
+        };
+        let (mut answer, allocation) = self.answer(&counted)?;
         if !self.json {
             answer.print(self.why, out)?;
             out.finish()?; // before the training, which takes its time
@@ -138,7 +155,7 @@ impl Arguments {
 
     fn answer(&self, measured: &Measured) -> anyhow::Result<(Answer, Allocation)> {
         let objective = match self.objective {
-            Minimised::Sum => Objective::Sum,
+            Minimised::Sum | Minimised::Loss => Objective::Sum,
             Minimised::Worst => Objective::Worst,
         };
         let (asked, fit_peak) = match (&self.budget, &self.fit_peak) {
@@ -147,12 +164,13 @@ impl Arguments {
             (None, None) => bail!("--budget: a number of bytes expected, such as 200MiB"),
         };
         let budget = asked.bytes(measured.exact_bytes());
-        let named = [(fit_peak, "-peak"), (self.recompute, "-recompute")];
+        let by_loss = self.objective == Minimised::Loss;
+        let named = [(fit_peak, "-peak"), (self.recompute, "-recompute"), (by_loss, "-loss")];
         let endings = named.into_iter().filter_map(|(is, ending)| is.then_some(ending));
         let allocation = match (self.max_slowdown, objective) {
             (None, _) => measured.allocate(budget, objective)?,
             (Some(limit), Objective::Sum) => measured.allocate_in_time(budget, limit)?,
-            (Some(_), Objective::Worst) => bail!("--max-slowdown: only with `--objective sum`"),
+            (Some(_), Objective::Worst) => bail!("--max-slowdown: not with `--objective worst`"),
         };
         let frontier = measured.frontier(objective);
         let knee = knee(&frontier);
@@ -166,7 +184,8 @@ impl Arguments {
         let answer = Answer {
             name: [asked.plan_name().as_str()].into_iter().chain(endings).collect(),
             plan: measured.plan(&allocation),
-            objective,
+            objective: self.objective,
+            horizon: measured.horizon().filter(|_| by_loss),
             point: self.point,
             fit_peak,
             budget,
