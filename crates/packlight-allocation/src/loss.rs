@@ -59,6 +59,10 @@ impl<'a> Changes<'a> {
     }
 }
 
+/// What an error counts beside losses: where these do not tell choices apart, the smaller error does. A gradient
+/// that is off by its own norm costs less than any training of a few updates could show.
+const ERROR: f64 = 1e-4;
+
 /// Of a choice: the number of its layer, the mean change and this mean's variance.
 type Mean = (usize, f64, Option<f64>);
 
@@ -67,10 +71,14 @@ impl Measured {
     /// which it is not known are left out.
     ///
     /// Changes of the loss are small beside their noise, and an allocation looks for the smallest of many: it
-    /// would find luck. So each is drawn towards the mean of its codec over the layers, as far as the
-    /// differences between layers are noise (James and Stein's estimator with the variance that is left, as
-    /// in Efron and Morris, Data Analysis Using Stein's Estimator, 1975); and what lies below 0 counts as 0,
-    /// since exact training is what others are measured by, not something to be improved upon by errors.
+    /// would find luck. On a small ViT, ten updates with 178 choices changed the loss by up to a few
+    /// hundredths, in sizes that follow their errors (rank correlations of 0.7), but in signs that do not
+    /// repeat: between two batches the changes had rank correlations of −0.1 to 0.1. So each is drawn towards
+    /// the mean of its codec over the layers, as far as the differences between layers are noise, and that
+    /// mean towards 0, as far as it is noise (positive-part James-Stein estimators; Efron and Morris, Data
+    /// Analysis Using Stein's Estimator, 1975). What lies below 0 counts as 0: exact training is what others
+    /// are measured by, not something to be improved upon by errors. Among choices that losses do not tell
+    /// apart, the one with the smaller error is taken.
     ///
     /// # Errors
     /// Returns an error if no loss was measured.
@@ -108,6 +116,7 @@ impl Measured {
             for choice in &mut layer.choices[1..] {
                 let Ok(changes) = &choice.changes else { continue };
                 let Some(&rise) = rises.get(&(number, choice.codec.clone())) else { continue };
+                choice.price = ERROR * choice.error.mean;
                 let moved = rise - trained.mean(changes);
                 choice.errors = changes.iter().map(|change| change + moved).collect();
                 let around = bootstrap.estimate(trained, &choice.errors);
@@ -120,19 +129,19 @@ impl Measured {
     }
 }
 
-/// A codec's means, drawn towards that of all layers, and at least 0.
+/// A codec's means, drawn towards that of all layers, and at least 0. The mean of all layers is taken to be as
+/// noisy as each: all changes on a batch share the luck of one exact training.
 fn shrunk(means: &[Mean]) -> Vec<f64> {
-    let average =
-        |of: &dyn Fn(&Mean) -> f64| means.iter().map(of).sum::<f64>() / means.len() as f64;
-    let all = average(&|mean| mean.1);
-    let spread =
-        average(&|mean| (mean.1 - all).powi(2)) * means.len() as f64 / (means.len() as f64 - 1.0);
-    let noise = average(&|mean| mean.2.unwrap_or_default());
+    let count = means.len() as f64;
+    let sum = |of: &dyn Fn(&Mean) -> f64| means.iter().map(of).sum::<f64>();
+    let all = sum(&|mean| mean.1) / count;
+    let spread = sum(&|mean| (mean.1 - all).powi(2)) / (count - 1.0).max(1.0);
+    let noise = sum(&|mean| mean.2.unwrap_or_default()) / count;
     let real = (spread - noise).max(0.0);
+    let common = if all > 0.0 { (all - noise / all).max(0.0) } else { all };
     let shrunk = |&(_, mean, variance): &Mean| match variance {
-        // Of a single layer, or a single batch, nothing is known.
-        Some(noise) if means.len() > 1 && noise > 0.0 => all + (mean - all) * real / (real + noise),
-        _ => mean,
+        Some(own) if own > 0.0 => common + (mean - all) * real / (real + own),
+        _ => mean, // of a single batch nothing is known
     };
     means.iter().map(|mean| shrunk(mean).max(0.0)).collect()
 }
@@ -147,16 +156,20 @@ mod tests {
             let of = values.iter().enumerate().map(|(at, v)| (at, *v, Some(variance)));
             shrunk(&of.collect::<Vec<_>>())
         };
-        // Their variance is 5/3: less than the noise, three times it, and far more.
+        // Their variance is 5/3: less than the noise, three times it, and far more. Of their mean, 2.5, the
+        // noise takes a share, too.
         let values = [1.0, 2.0, 3.0, 4.0];
-        assert_eq!(means(values, 2.0), [2.5; 4]);
+        assert_eq!(means(values, 2.0), [2.5 - 2.0 / 2.5; 4]);
+        assert_eq!(means(values, 7.0), [0.0; 4]);
         let third = means(values, 5.0 / 9.0);
         for (found, value) in third.iter().zip(values) {
-            assert!((found - (2.5 + (value - 2.5) * 2.0 / 3.0)).abs() < 1e-12, "{third:?}");
+            let expected = 2.5 - 5.0 / 9.0 / 2.5 + (value - 2.5) * 2.0 / 3.0;
+            assert!((found - expected).abs() < 1e-12, "{third:?}");
         }
         assert_eq!(means(values, 0.0), values);
         // What is below 0 counts as 0.
         assert_eq!(means([-1.0, -2.0, 1.0, 0.0], 0.0), [0.0, 0.0, 1.0, 0.0]);
-        assert_eq!(shrunk(&[(0, 2.0, Some(9.0))]), [2.0]);
+        assert_eq!(shrunk(&[(0, 2.0, Some(1.0))]), [1.5]);
+        assert_eq!(shrunk(&[(0, 2.0, None)]), [2.0]);
     }
 }

@@ -103,9 +103,10 @@ fn what_lowers_the_loss_counts_as_exact_and_the_interval_is_that_of_the_batches(
     let raw = measured.layers()[0].choices[2].loss.unwrap();
     assert!((raw.mean + 0.2).abs() < 1e-12 && measured.layers()[0].choices[1].loss.is_none());
     let by_loss = measured.by_loss().unwrap();
-    // The means of q2 are -0.2 and 0.5, each with a variance of 0.01, and their own is 0.245.
+    // The means of q2 are -0.2 and 0.5, each with a variance of 0.01, and their own is 0.245. Of the mean of
+    // both, the noise takes its share.
     let kept = (0.245 - 0.01) / 0.245;
-    let expected = 0.15 + 0.35 * kept;
+    let expected = 0.15 - 0.01 / 0.15 + 0.35 * kept;
     let uniform = by_loss.uniform("q2").unwrap();
     assert!((uniform.error - expected).abs() < 1e-12, "{} {expected}", uniform.error);
     let found = by_loss.estimate(&uniform, Objective::Sum);
@@ -113,6 +114,25 @@ fn what_lowers_the_loss_counts_as_exact_and_the_interval_is_that_of_the_batches(
     // Both layers rise by 0.2 from the first batch to the second.
     assert!((found.low - (expected - 0.2)).abs() < 1e-12, "{found:?}");
     assert!((found.high - (expected + 0.2)).abs() < 1e-12, "{found:?}");
+}
+
+#[test]
+fn where_losses_tell_nothing_the_error_decides() {
+    // By chance the loss is lower with the fewest bits.
+    let all = [
+        ("a", "q8", twice(-0.1)),
+        ("a", "q2", [Some(0.5), Some(-0.7)]),
+        ("b", "q8", [Some(0.3), Some(-0.1)]),
+        ("b", "q2", twice(-0.4)),
+    ];
+    let measured = Measured::new(&records(&all), None).unwrap();
+    let by_loss = measured.clone().by_loss().unwrap();
+    for budget in [20, 35, 50, 110, 200] {
+        let found = by_loss.allocate(budget, Objective::Sum).unwrap();
+        assert_eq!(found.error, 0.0);
+        let by_error = measured.allocate(budget, Objective::Sum).unwrap();
+        assert_eq!(found.codecs, by_error.codecs, "{budget}");
+    }
 }
 
 #[test]

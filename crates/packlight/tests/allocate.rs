@@ -262,10 +262,13 @@ fn the_loss_after_some_updates_can_be_minimised_instead() {
         (&json!("allocated-120MiB-loss"), &json!("conv1=q2,conv2=q2"))
     );
     assert_eq!(found["error"]["mean"], 0.375);
+    let error = found["gradient_error"]["mean"].as_f64().unwrap();
+    assert!((error - 0.06).abs() < 1e-12, "{error}");
     let text = String::from_utf8(allocate(dir.path(), &[&budget[..], &["--why"]].concat()).stdout)
         .unwrap();
     for expected in [
         "loss    +0.375 after 20 updates (+0.375 to +0.375, 95 % interval from 2 batches)",
+        "error   24.5 % of the gradient's norm",
         "of exact      loss",
         "conv2=q8: no training was compared at start, seed 1, batch 0, unlike with other codecs",
         "conv3=q2: no training was compared",

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Error, bail};
 use clap::{Args, ValueEnum};
 use packlight::allocation::{Allocation, Measured, Objective, knee};
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
 use packlight::record::{ChoiceTimes, SensitivityRecord, read_log};
-use packlight::spec::Point;
+use packlight::spec::{PlanSpec, Point};
 use packlight::study::{Options, data};
 use serde::Serialize;
 
@@ -32,7 +32,8 @@ use crate::output::{Output, say};
 /// `--objective loss` minimises the rise of the loss instead: after the `horizon` updates that
 /// `[sensitivity]` in study.toml asks for, with one codec at one layer, above that after exact ones; those of
 /// the layers are added up. Since it is small beside its noise, each is drawn towards the mean of its codec
-/// over the layers, as far as these differ by noise alone, and less than 0 counts as 0.
+/// over the layers, and that towards 0, as far as they are noise; less than 0 counts as 0. Where losses then
+/// do not tell choices apart, errors decide.
 ///
 /// The frontier is what no other plan beats in both bytes and error. Its knee is the plan from which
 /// on saving bytes costs the most.
@@ -132,6 +133,11 @@ impl Arguments {
             Minimised::Sum | Minimised::Worst => measured.clone(),
         };
         let (mut answer, allocation) = self.answer(&counted)?;
+        if self.objective == Minimised::Loss {
+            let plan: PlanSpec = answer.plan.parse().map_err(Error::msg)?;
+            let by_error = measured.of_plan(&plan)?;
+            answer.gradient_error = Some(measured.estimate(&by_error, Objective::Sum));
+        }
         if !self.json {
             answer.print(self.why, out)?;
             out.finish()?; // before the training, which takes its time
@@ -195,6 +201,7 @@ impl Arguments {
             fixed_bytes: measured.fixed_bytes(),
             exact_bytes: measured.exact_bytes(),
             error: measured.estimate(&allocation, objective),
+            gradient_error: None,
             gap: allocation.gap,
             slowdown: measured.slowdown(&allocation),
             recomputed: recomputed.map(str::to_owned).collect(),

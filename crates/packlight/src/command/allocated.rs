@@ -37,6 +37,9 @@ pub(super) struct Answer {
     pub(super) exact_bytes: u64,
     /// The relative squared error of the gradient, or the rise of the loss.
     pub(super) error: Estimate,
+    /// The relative squared error of the gradient, where the loss counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gradient_error: Option<Estimate>,
     pub(super) gap: f64,
     /// How many times as long as an exact pass one with the plan takes, where that was measured.
     pub(super) slowdown: Option<f64>,
@@ -136,6 +139,9 @@ impl Answer {
         if self.gap > 0.0 {
             let least = self.told((mean - self.gap).max(0.0));
             writeln!(out, "        no plan has less than {least}; the search went no further")?;
+        }
+        if let Some(Estimate { mean, .. }) = self.gradient_error {
+            writeln!(out, "error   {} of the gradient's norm", norm(mean))?;
         }
         if let Some(slowdown) = self.slowdown {
             writeln!(
