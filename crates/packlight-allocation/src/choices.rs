@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{Compared, LayerFacts, Score};
+use packlight_record::{Compared, LayerFacts, LossChange, Score};
 use serde::Serialize;
 
 use crate::Result;
 use crate::estimate::{Bootstrap, Cluster, Estimate, Sampling};
+use crate::loss::Changes;
 
 /// The codec of a layer that is kept as it is.
 pub(crate) const EXACT: &str = "none";
@@ -29,6 +30,9 @@ pub struct LayerChoices {
     pub choices: Vec<Choice>,
     #[serde(skip)]
     pub(crate) sampling: Sampling,
+    /// What trainings with a codec began on.
+    #[serde(skip)]
+    pub(crate) trained: Sampling,
 }
 
 /// A codec for a layer.
@@ -47,14 +51,28 @@ pub struct Choice {
     /// Seconds of packing and restoring, where they were measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// What these seconds cost in a search, in units of error.
+    /// What it costs in a search beside its error: its seconds, or an error that counts little beside the loss.
     #[serde(skip)]
     pub(crate) price: f64,
     /// The mean cosine between the gradients that were compared, where it is defined.
     pub cosine: Option<f64>,
+    /// How much higher the loss is after [`Measured::horizon`] updates with this codec at this layer than
+    /// after exact ones, where that was measured.
+    ///
+    /// [`Measured::horizon`]: crate::Measured::horizon
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss: Option<Estimate>,
+    /// By how much the squared error of the codec at all its layers falls where this layer alone is exact:
+    /// its own error, if the codec changes only the gradients of its layers' own weights; else where it was
+    /// measured. It may be less than 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub one_off: Option<Estimate>,
     /// The error on each batch of the layer's sampling.
     #[serde(skip)]
     pub(crate) errors: Vec<f64>,
+    /// The change of the loss in each training, or why it is not known.
+    #[serde(skip)]
+    pub(crate) changes: Result<Vec<f64>, String>,
 }
 
 /// What was measured, but cannot be chosen.
@@ -76,18 +94,25 @@ impl LayerChoices {
     }
 }
 
-/// Averages the scores of a layer on these clusters. What cannot be used goes to `left_out`.
+/// What averages are taken over.
+#[derive(Clone, Copy)]
+pub(crate) struct Basis<'a> {
+    pub(crate) clusters: &'a [Cluster],
+    pub(crate) bootstrap: &'a Bootstrap,
+}
+
+/// Averages the scores of a layer. What cannot be used goes to `left_out`.
 pub(crate) fn layer_choices(
     facts: &LayerFacts,
     scores: &[&Score],
-    clusters: &[Cluster],
-    bootstrap: &Bootstrap,
+    losses: &[&LossChange],
+    basis: &Basis<'_>,
     left_out: &mut Vec<LeftOut>,
 ) -> LayerChoices {
-    let number = |score: &Score| clusters.binary_search_by(|c| c.cmp(&Cluster::of(score)));
+    let clusters = basis.clusters;
     let mut codecs: Vec<(&str, BTreeMap<usize, &Score>)> = Vec::new();
     for &score in scores {
-        let Ok(cluster) = number(score) else { continue }; // the clusters are those of the scores
+        let Some(cluster) = Cluster::of(score).number(clusters) else { continue }; // of the scores
         let at = codecs.iter().position(|(codec, _)| *codec == score.codec);
         let at = at.unwrap_or_else(|| {
             codecs.push((&score.codec, BTreeMap::new()));
@@ -107,17 +132,25 @@ pub(crate) fn layer_choices(
     }
 
     let sampling = Sampling::new(clusters, measured);
+    let losses = Changes::new(losses, clusters);
+    let trained = Sampling::new(clusters, losses.clusters());
     let mut choices = vec![exact(facts)];
     for (codec, by_cluster) in codecs {
-        match choice(codec, &by_cluster, &sampling, clusters, bootstrap) {
-            Ok(choice) => choices.push(choice),
+        match choice(codec, &by_cluster, &sampling, basis) {
+            Ok(mut choice) => {
+                choice.changes = losses.of(codec, &by_cluster, &trained, clusters);
+                let known = choice.changes.as_ref().ok();
+                choice.loss = known.map(|all| basis.bootstrap.estimate(&trained, all));
+                choices.push(choice);
+            }
             Err(reason) => {
                 let (layer, codec) = (facts.layer.clone(), Some(codec.to_owned()));
                 left_out.push(LeftOut { layer, codec, reason });
             }
         }
     }
-    LayerChoices { facts: facts.clone(), at_floor: is_at_floor(scores), choices, sampling }
+    let (facts, at_floor) = (facts.clone(), is_at_floor(scores));
+    LayerChoices { facts, at_floor, choices, sampling, trained }
 }
 
 fn exact(facts: &LayerFacts) -> Choice {
@@ -130,7 +163,10 @@ fn exact(facts: &LayerFacts) -> Choice {
         cosine: None,
         seconds: Some(0.0),
         price: 0.0,
+        loss: None,
+        one_off: None,
         errors: Vec::new(),
+        changes: Ok(Vec::new()),
     }
 }
 
@@ -139,13 +175,11 @@ fn choice(
     codec: &str,
     by_cluster: &BTreeMap<usize, &Score>,
     sampling: &Sampling,
-    clusters: &[Cluster],
-    bootstrap: &Bootstrap,
+    basis: &Basis<'_>,
 ) -> Result<Choice, String> {
     let mut errors = Vec::new();
     for &cluster in sampling.clusters() {
-        let Cluster { point, seed, batch } = clusters[cluster];
-        let here = || format!("at {point}, seed {seed}, batch {batch}");
+        let here = || basis.clusters[cluster].to_string();
         let Some(score) = by_cluster.get(&cluster) else {
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
@@ -167,11 +201,14 @@ fn choice(
         bytes: bytes().max().unwrap_or_default(),
         least_bytes: bytes().min().unwrap_or_default(),
         copy,
-        error: bootstrap.estimate(sampling, &errors),
+        error: basis.bootstrap.estimate(sampling, &errors),
         seconds: None,
         price: 0.0,
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
+        loss: None,
+        one_off: None,
         errors,
+        changes: Ok(Vec::new()),
     })
 }
 

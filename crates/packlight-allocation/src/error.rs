@@ -55,6 +55,12 @@ pub enum Error {
         /// What it does not say.
         lacks: &'static str,
     },
+    /// Losses were to count, and none was measured.
+    #[error(
+        "no training was compared with an exact one; write `horizon = 20` under `[sensitivity]` in study.toml \
+         and measure again with `packlight sensitivity DIR`, which only adds that"
+    )]
+    NoLosses,
     /// Even the fastest allocation takes longer.
     #[error(
         "no plan within {budget} B is at most {limit} times as slow as the exact one; allow {least:.3} times"

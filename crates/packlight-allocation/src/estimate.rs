@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt;
 
-use packlight_record::Score;
+use packlight_record::{LossChange, OneOff, Score};
 use packlight_spec::Point;
 use serde::Serialize;
 
@@ -42,9 +43,31 @@ impl Cluster {
         Self { point: score.point, seed: score.seed, batch: score.batch }
     }
 
+    /// What the trainings of `change` began on.
+    pub(crate) fn of_change(change: &LossChange) -> Self {
+        Self { point: change.point, seed: change.seed, batch: change.batch }
+    }
+
+    /// What `one_off` was measured on.
+    pub(crate) fn of_one_off(one_off: &OneOff) -> Self {
+        Self { point: one_off.point, seed: one_off.seed, batch: one_off.batch }
+    }
+
+    /// Its number among all clusters, which are in order.
+    pub(crate) fn number(&self, all: &[Self]) -> Option<usize> {
+        all.binary_search_by(|other| other.cmp(self)).ok()
+    }
+
     pub(crate) fn cmp(&self, other: &Self) -> Ordering {
         let by_point = self.point.share().total_cmp(&other.point.share());
         by_point.then((self.seed, self.batch).cmp(&(other.seed, other.batch)))
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { point, seed, batch } = self;
+        write!(f, "at {point}, seed {seed}, batch {batch}")
     }
 }
 
@@ -63,6 +86,8 @@ pub(crate) struct Sampling {
     /// Their weights in a mean: the batches of a seed count as much as those of another seed, and so do
     /// the seeds of a point.
     weights: Vec<f64>,
+    /// Their points.
+    points: Vec<Point>,
 }
 
 impl Sampling {
@@ -75,7 +100,8 @@ impl Sampling {
             let batches = at_point().filter(|other| other.seed == of.seed).count();
             1.0 / (batches * seeds.len()) as f64
         };
-        Self { weights: chosen.iter().map(weight).collect(), clusters }
+        let points = chosen.iter().map(|of| of.point).collect();
+        Self { weights: chosen.iter().map(weight).collect(), clusters, points }
     }
 
     /// The numbers of the clusters.
@@ -87,6 +113,24 @@ impl Sampling {
     pub(crate) fn mean(&self, values: &[f64]) -> f64 {
         let weighted = values.iter().zip(&self.weights).map(|(value, weight)| value * weight);
         weighted.sum::<f64>() / self.weights.iter().sum::<f64>()
+    }
+
+    /// The variance of that mean, from how much values of one point of the training differ; `None` if a
+    /// point has only one.
+    pub(crate) fn variance(&self, values: &[f64]) -> Option<f64> {
+        let all = || values.iter().zip(&self.weights).zip(&self.points);
+        let mut variance = 0.0;
+        for ((value, weight), point) in all() {
+            let here = || all().filter(|(_, other)| *other == point).map(|(of, _)| of);
+            let count = here().count() as f64;
+            if count < 2.0 {
+                return None;
+            }
+            let total: f64 = here().map(|(_, weight)| weight).sum();
+            let mean = here().map(|(value, weight)| value * weight).sum::<f64>() / total;
+            variance += (weight * (value - mean)).powi(2) * count / (count - 1.0);
+        }
+        Some(variance / self.weights.iter().sum::<f64>().powi(2))
     }
 }
 
@@ -152,6 +196,17 @@ mod tests {
         // Start: seed 1 has 1 and 3, seed 2 has 6; end: 10.
         let mean = sampling.mean(&[1.0, 3.0, 6.0, 10.0]);
         assert!((mean - ((2.0 + 6.0) / 2.0 + 10.0) / 2.0).abs() < 1e-12, "{mean}");
+    }
+
+    #[test]
+    fn the_variance_of_a_mean_is_that_within_points() {
+        let (start, end) = (Point::START, Point::END);
+        let all = clusters(&[(start, 1, 0), (start, 1, 1), (end, 1, 0), (end, 1, 1)]);
+        let values = [1.0, 3.0, 101.0, 105.0];
+        // Of two values that are 2 and 4 apart the means have the variances 1 and 4.
+        let variance = Sampling::new(&all, vec![0, 1, 2, 3]).variance(&values).unwrap();
+        assert!((variance - (1.0 + 4.0) / 4.0).abs() < 1e-12, "{variance}");
+        assert_eq!(Sampling::new(&all, vec![0, 1, 2]).variance(&values[..3]), None);
     }
 
     #[test]

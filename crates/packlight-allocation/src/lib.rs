@@ -9,6 +9,9 @@
 //! layers exact. They are added up: for layers that change only their own weight's gradient that is the
 //! error of all of them together, for others it takes their errors to be uncorrelated.
 //!
+//! Where trainings of a few updates were compared with exact ones, the [change of the loss](Measured::by_loss)
+//! may count in place of errors.
+//!
 //! [`PlanErrors`] compares whole plans by errors that were measured, not predicted, in pairs on the same
 //! batches.
 //!
@@ -26,8 +29,10 @@ mod frontier;
 mod group;
 mod knapsack;
 mod log;
+mod loss;
 mod measured;
 mod neighbours;
+mod one_off;
 mod plan;
 mod plan_errors;
 mod random;

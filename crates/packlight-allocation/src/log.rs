@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{BlockFacts, KeptKind, LayerFacts, Score, SensitivityRecord};
+use packlight_record::{
+    BlockFacts, KeptKind, LayerFacts, LossChange, OneOff, Score, SensitivityRecord,
+};
 use packlight_spec::Point;
 
 use crate::estimate::Cluster;
@@ -21,13 +23,20 @@ pub(crate) struct Log<'a> {
     pub(crate) scores: Vec<&'a Score>,
     /// What these were measured on, in the order of points, seeds and batches.
     pub(crate) clusters: Vec<Cluster>,
+    /// The largest number of updates after which losses were compared at this point.
+    pub(crate) horizon: Option<u64>,
+    /// The changes of the loss after so many.
+    pub(crate) losses: Vec<&'a LossChange>,
+    /// Those of this point.
+    pub(crate) one_offs: Vec<&'a OneOff>,
 }
 
 impl<'a> Log<'a> {
     pub(crate) fn read(records: &'a [SensitivityRecord], point: Option<Point>) -> Result<Self> {
         let mut layers: Vec<LayerFacts> = Vec::new();
         let mut fixed: BTreeMap<(&str, KeptKind), u64> = BTreeMap::new();
-        let mut scores: Vec<&Score> = Vec::new();
+        let (mut scores, mut losses): (Vec<&Score>, Vec<&LossChange>) = (Vec::new(), Vec::new());
+        let mut one_offs: Vec<&OneOff> = Vec::new();
         let (mut course, mut blocks) = (Vec::new(), Vec::new());
         for record in records {
             match record {
@@ -42,22 +51,29 @@ impl<'a> Log<'a> {
                 SensitivityRecord::At { layer, beside } => course.push((layer.clone(), *beside)),
                 SensitivityRecord::Block(block) => blocks.push(block.clone()),
                 SensitivityRecord::Score(score) => scores.push(score),
+                SensitivityRecord::Loss(change) => losses.push(change),
+                SensitivityRecord::OneOff(one_off) => one_offs.push(one_off),
             }
         }
-        check_states(&layers, &scores)?;
+        check_states(&layers, &scores, &losses)?;
         if scores.is_empty() {
             return Err(Error::NoScores);
         }
         let measured = points(&scores);
         if let Some(point) = point {
             scores.retain(|score| score.point == point);
+            losses.retain(|change| change.point == point);
+            one_offs.retain(|one_off| one_off.point == point);
             if scores.is_empty() {
                 return Err(Error::NoScoresAt { point, measured });
             }
         }
         let clusters = clusters(&scores);
+        let horizon = losses.iter().map(|change| change.horizon).max();
+        losses.retain(|change| Some(change.horizon) == horizon);
         let fixed = fixed.into_iter().map(|((layer, _), bytes)| (layer.to_owned(), bytes));
-        Ok(Self { layers, fixed: fixed.collect(), course, blocks, scores, clusters })
+        let fixed = fixed.collect();
+        Ok(Self { layers, fixed, course, blocks, scores, clusters, horizon, losses, one_offs })
     }
 }
 
@@ -74,19 +90,20 @@ fn add_layer(layers: &mut Vec<LayerFacts>, facts: &LayerFacts) -> Result<()> {
     }
 }
 
-/// Checks that all scores are of these layers, and those of one batch on the same weights.
-fn check_states(layers: &[LayerFacts], scores: &[&Score]) -> Result<()> {
+/// Checks that all that was measured is of these layers, and that of one batch on the same weights.
+fn check_states(layers: &[LayerFacts], scores: &[&Score], losses: &[&LossChange]) -> Result<()> {
     let mut states: BTreeMap<(u64, u64, u64), &str> = BTreeMap::new();
-    for score in scores {
-        if !layers.iter().any(|facts| facts.layer == score.layer) {
-            return Err(mixed(&score.layer, "has scores, but is no layer of the network".into()));
+    let scores = scores.iter().map(|of| (&of.layer, of.point, of.seed, of.batch, &of.state));
+    let losses = losses.iter().map(|of| (&of.layer, of.point, of.seed, of.batch, &of.state));
+    for (layer, point, seed, batch, state) in scores.chain(losses) {
+        if !layers.iter().any(|facts| facts.layer == *layer) {
+            return Err(mixed(layer, "has scores, but is no layer of the network".into()));
         }
-        let batch = (score.point.share().to_bits(), score.seed, score.batch);
-        if *states.entry(batch).or_insert(&score.state) != score.state {
-            let Score { point, seed, batch, .. } = score;
+        let place = (point.share().to_bits(), seed, batch);
+        if *states.entry(place).or_insert(state) != *state {
             let reason =
                 format!("measured at {point}, seed {seed}, batch {batch} on other weights or data");
-            return Err(mixed(&score.layer, reason));
+            return Err(mixed(layer, reason));
         }
     }
     Ok(())

@@ -1,11 +1,12 @@
 //! What was measured of a network, averaged, and what follows for whole allocations.
 
-use packlight_record::{LayerFacts, Score, SensitivityRecord};
+use packlight_record::{LayerFacts, LossChange, Score, SensitivityRecord};
 use packlight_spec::Point;
 
-use crate::choices::{EXACT, LayerChoices, LeftOut, agree_on_copies, layer_choices};
+use crate::choices::{Basis, EXACT, LayerChoices, LeftOut, agree_on_copies, layer_choices};
 use crate::estimate::{Bootstrap, Estimate, interval};
 use crate::log::Log;
+use crate::one_off::add_one_offs;
 use crate::timeline::Timeline;
 use crate::{Allocation, Error, Objective, Result};
 
@@ -18,8 +19,10 @@ pub struct Measured {
     recomputes: bool,
     /// Seconds of a pass forward and back with every layer exact, where they were measured.
     pub(crate) pass_seconds: Option<f64>,
-    left_out: Vec<LeftOut>,
-    bootstrap: Bootstrap,
+    pub(crate) left_out: Vec<LeftOut>,
+    pub(crate) bootstrap: Bootstrap,
+    /// After how many updates losses were compared.
+    pub(crate) horizon: Option<u64>,
 }
 
 impl Measured {
@@ -35,12 +38,18 @@ impl Measured {
         let of_layer = |facts: &LayerFacts| {
             let of = |score: &&&Score| score.layer == facts.layer && score.codec != EXACT;
             let scores: Vec<&Score> = log.scores.iter().filter(of).copied().collect();
-            layer_choices(facts, &scores, &log.clusters, &bootstrap, &mut left_out)
+            let losses = log.losses.iter().filter(|change| change.layer == facts.layer);
+            let losses: Vec<&LossChange> = losses.copied().collect();
+            let basis = Basis { clusters: &log.clusters, bootstrap: &bootstrap };
+            layer_choices(facts, &scores, &losses, &basis, &mut left_out)
         };
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);
+        add_one_offs(&mut layers, &log, &bootstrap);
         let timeline = Timeline::new(&layers, &log);
-        Ok(Self { layers, timeline, recomputes: false, pass_seconds: None, left_out, bootstrap })
+        let horizon = log.horizon;
+        let (recomputes, pass_seconds) = (false, None);
+        Ok(Self { layers, timeline, recomputes, pass_seconds, left_out, bootstrap, horizon })
     }
 
     /// The same, with allocations that may recompute blocks. A recomputed block has no error: its layers are
@@ -84,6 +93,11 @@ impl Measured {
     /// The layers in forward order.
     pub fn layers(&self) -> &[LayerChoices] {
         &self.layers
+    }
+
+    /// After how many updates losses were compared; `None` if none were.
+    pub fn horizon(&self) -> Option<u64> {
+        self.horizon
     }
 
     /// What was measured, but cannot be chosen, and why.

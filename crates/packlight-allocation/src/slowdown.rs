@@ -108,7 +108,7 @@ impl Measured {
         for layer in layers {
             layer.choices.retain(|choice| choice.seconds.is_some());
             for choice in &mut layer.choices {
-                choice.price = price * choice.seconds.unwrap_or_default();
+                choice.price += price * choice.seconds.unwrap_or_default();
             }
         }
         for block in &mut timeline.blocks {

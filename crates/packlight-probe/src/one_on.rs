@@ -107,7 +107,7 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
         let layer = put_on(trial, self.parameters)?;
         let mut kept_bytes = 0;
         let mut copy = None;
-        let errors = Errors::over(trial.draws, &self.gradient, |draw| {
+        let errors = self.over(trial.draws, |draw| {
             let kept = Arc::new(Kept { layer: layer.clone(), copies: Mutex::default() });
             let pass = self.pass.clone().saving_own_inputs().with_codec_draw(draw);
             let gradients = backward(&self.loss, &pass.with_observer(kept.clone()))?;
@@ -115,12 +115,8 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
             kept_bytes = kept_bytes.max(bytes);
             copy.get_or_insert(first);
             flattened(self.parameters, &gradients, "compressed")
-        });
-        let errors = match errors {
-            Ok(errors) => errors,
-            Err(error) => return error.refusal().map(Err).ok_or(error),
-        };
-        Ok(Ok(Effect {
+        })?;
+        Ok(errors.map(|errors| Effect {
             compared: Compared::All,
             fidelity: fidelity_of(&self.gradient, &errors.first),
             squared_error: errors.squared_error,
@@ -152,6 +148,34 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
             flattened(self.parameters, &gradients, "compressed")
         });
         Ok(errors?)
+    }
+
+    /// Tries several codecs, each at its layer, in one pass, and compares the gradients of all parameters. As
+    /// many draws are made as the first trial has. Returns why a codec cannot pack its input, if one cannot.
+    ///
+    /// # Errors
+    /// Returns an error if the pass fails for another reason.
+    pub fn together(&self, trials: &[Trial]) -> Result<std::result::Result<Errors, String>> {
+        let _exact = ExactCodecs::put_on(self.parameters.save_points())?;
+        for trial in trials {
+            put_on(trial, self.parameters)?;
+        }
+        self.over(trials.first().map_or(1, |trial| trial.draws), |draw| {
+            let gradients = backward(&self.loss, &self.pass.clone().with_codec_draw(draw))?;
+            flattened(self.parameters, &gradients, "compressed")
+        })
+    }
+
+    /// How far draws are from the exact gradients, or why a codec cannot pack.
+    fn over(
+        &self,
+        draws: u64,
+        gradients: impl FnMut(u64) -> Result<Vec<f64>>,
+    ) -> Result<std::result::Result<Errors, String>> {
+        match Errors::over(draws, &self.gradient, gradients) {
+            Ok(errors) => Ok(Ok(errors)),
+            Err(error) => error.refusal().map(Err).ok_or(error),
+        }
     }
 }
 

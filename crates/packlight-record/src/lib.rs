@@ -28,5 +28,8 @@ pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use plan_record::{PlanError, PlanFacts, PlanOrigin, PlanRecord};
 pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
-pub use sensitivity::{BlockFacts, Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
+pub use sensitivity::{
+    BlockFacts, Compared, HOPELESS, LayerFacts, LossChange, OneOff, Score, SensitivityRecord,
+    VARIANCE_LEFT,
+};
 pub use timings::{PlanTiming, Round, Timings};

@@ -34,6 +34,10 @@ pub enum SensitivityRecord {
     Block(BlockFacts),
     /// A measurement.
     Score(Score),
+    /// What became of the loss in a training of a few updates.
+    Loss(LossChange),
+    /// A measurement with one codec at all layers but one.
+    OneOff(OneOff),
 }
 
 /// A block of the network, and what is kept where it is recomputed with every layer exact.
@@ -131,6 +135,76 @@ pub(crate) fn lasting(squared_error: f64, squared_bias: Option<f64>, norm: f64) 
         None => squared_error,
     };
     left / norm.powi(2)
+}
+
+/// What one codec at all layers but one does to the gradients of one batch. It is measured only for codecs that
+/// change more than the gradients of their own layers' weights somewhere; for others it follows from the
+/// [`Score`]s, whose squared errors add up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneOff {
+    /// That of the [`Score`]s of this batch.
+    pub state: String,
+    /// The point of the training.
+    pub point: Point,
+    /// The seed of the training.
+    pub seed: u64,
+    /// Which of the batches, from 0.
+    pub batch: u64,
+    /// How many times the codec packed the batch.
+    pub draws: u64,
+    /// The layer that is exact; `None` if the codec is at all layers.
+    pub except: Option<String>,
+    /// The codec.
+    pub codec: String,
+    /// The layers that were measured with the codec, as SHA-256 of their names.
+    pub among: String,
+    /// See [`Score::squared_error`].
+    pub squared_error: f64,
+    /// See [`Score::squared_bias`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squared_bias: Option<f64>,
+    /// `|g|`, the exact gradient's norm over all parameters.
+    pub whole_norm: f64,
+}
+
+impl OneOff {
+    /// See [`Score::lasting_error`].
+    pub fn lasting_error(&self) -> f64 {
+        lasting(self.squared_error, self.squared_bias, self.whole_norm)
+    }
+}
+
+/// A layer and a codec whose lasting error is at least this is hopeless: the gradient that lasts is as far
+/// from the exact one as none at all.
+pub const HOPELESS: f64 = 1.0;
+
+/// What a few updates with one codec at one layer do to the loss, beside as many exact ones from the same
+/// state, on the same batches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LossChange {
+    /// That of the [`Score`]s of this batch, which is the first one that is trained on. With the layer, the
+    /// codec and the horizon it determines everything else.
+    pub state: String,
+    /// The point of the training.
+    pub point: Point,
+    /// The seed of the training.
+    pub seed: u64,
+    /// Which of the batches, from 0.
+    pub batch: u64,
+    /// The number of updates.
+    pub horizon: u64,
+    /// The layer.
+    pub layer: String,
+    /// The codec.
+    pub codec: String,
+    /// The loss on a fixed sample after one exact update.
+    pub exact_after_one: f64,
+    /// That after `horizon` exact updates.
+    pub exact_after_horizon: f64,
+    /// The loss after one update with the codec, less that after an exact one; `None` if it is not finite.
+    pub after_one: Option<f64>,
+    /// The same after `horizon` updates; `None` if the training came to something that is not finite.
+    pub after_horizon: Option<f64>,
 }
 
 /// The gradients that a score compares.

@@ -6,9 +6,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{Fault, LayerKind, Selector};
 
-/// The most batches, and the most draws; a larger number is taken for a typing error.
-const MOST: u64 = 10_000;
-
 /// What to measure: each codec at each layer, all other layers exact.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +29,14 @@ pub struct SensitivitySpec {
     /// which takes 2.
     #[serde(default = "twice")]
     pub draws: u64,
+    /// After how many updates with each codec at each layer the loss is compared with that after exact
+    /// ones. Not at all by default, since it takes as many steps of training for each score.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon: Option<u64>,
+    /// Whether each codec is also measured at all layers but one. That takes a pass for each layer, unless the
+    /// codec changes nothing but the gradients of its layers' own weights; then it follows from the others.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_off: bool,
 }
 
 /// A point of a training: the share of its steps that are done.
@@ -55,6 +60,9 @@ fn twice() -> u64 {
 }
 
 impl SensitivitySpec {
+    /// The most batches, draws and updates; a larger number is taken for a typing error.
+    pub const MOST: u64 = 10_000;
+
     /// Whether a layer is one of those to measure.
     pub fn includes(&self, layer: &str, kind: LayerKind) -> bool {
         let any = |selectors: &[String]| {
@@ -87,8 +95,10 @@ impl SensitivitySpec {
             let reason = format!("{} does not lie before {}", pair[0], pair[1]);
             return Err(Fault::new("points", reason));
         }
-        Fault::unless_within("batches", self.batches, 1..=MOST)?;
-        Fault::unless_within("draws", self.draws, 1..=MOST)
+        Fault::unless_within("batches", self.batches, 1..=Self::MOST)?;
+        Fault::unless_within("draws", self.draws, 1..=Self::MOST)?;
+        self.horizon
+            .map_or(Ok(()), |updates| Fault::unless_within("horizon", updates, 1..=Self::MOST))
     }
 }
 
@@ -213,6 +223,7 @@ mod tests {
             ("codecs = [\"q2\"]\npoints = [\"middle\"]", "`middle` given, expected \"start\""),
             ("codecs = [\"q2\"]\nbatches = 0", "batches: 0 given, expected 1 to 10000"),
             ("codecs = [\"q2\"]\ndraws = 0", "draws: 0 given, expected 1 to 10000"),
+            ("codecs = [\"q2\"]\nhorizon = 0", "horizon: 0 given, expected 1 to 10000"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

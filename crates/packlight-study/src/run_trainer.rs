@@ -95,12 +95,20 @@ impl<'a> RunTrainer<'a> {
         let Some(saved) = Checkpoint::load(path, &self.device)? else {
             return Ok(None);
         };
-        let unfit = |e: packlight_nn::Error| Error::checkpoint(path, e.to_string());
-        self.model.parameters().set(&saved.model).map_err(unfit)?;
-        self.trainer.optimizer.set_state(&saved.optimizer).map_err(unfit)?;
-        codec_state::restore(self.model.save_points(), &saved.memory).map_err(unfit)?;
-        self.trainer.steps.go_to(saved.position.step);
+        self.go_to(&saved).map_err(|e| Error::checkpoint(path, e.to_string()))?;
         Ok(Some(saved.position))
+    }
+
+    /// Takes on the state of a checkpoint.
+    ///
+    /// # Errors
+    /// Returns an error if it does not fit the model.
+    pub(crate) fn go_to(&mut self, saved: &Checkpoint) -> packlight_nn::Result<()> {
+        self.model.parameters().set(&saved.model)?;
+        self.trainer.optimizer.set_state(&saved.optimizer)?;
+        codec_state::restore(self.model.save_points(), &saved.memory)?;
+        self.trainer.steps.go_to(saved.position.step);
+        Ok(())
     }
 
     /// Trains from `position` to the end.

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::{options, study};
 use packlight_record::layout::{SCORES, SENSITIVITY};
-use packlight_record::{Compared, LayerFacts, Score, SensitivityRecord, read_log};
+use packlight_record::{
+    Compared, HOPELESS, LayerFacts, LossChange, OneOff, Score, SensitivityRecord, read_log,
+};
 use packlight_study::{
     Error, Event, Options, Progress, SensitivitySummary, Silent, measure_sensitivity, read_study,
 };
@@ -69,6 +71,14 @@ fn scores(dir: &Path) -> Vec<Score> {
     records(dir).into_iter().filter_map(score).collect()
 }
 
+fn losses(dir: &Path) -> Vec<LossChange> {
+    let change = |record| match record {
+        SensitivityRecord::Loss(change) => Some(change),
+        _ => None,
+    };
+    records(dir).into_iter().filter_map(change).collect()
+}
+
 fn layers(dir: &Path) -> Vec<LayerFacts> {
     let facts = |record| match record {
         SensitivityRecord::Layer(facts) => Some(facts),
@@ -77,9 +87,19 @@ fn layers(dir: &Path) -> Vec<LayerFacts> {
     records(dir).into_iter().filter_map(facts).collect()
 }
 
-/// The scores as lines, in no particular order.
+/// What was measured as lines, in no particular order.
 fn set(dir: &Path) -> BTreeSet<String> {
-    scores(dir).iter().map(|score| serde_json::to_string(score).unwrap()).collect()
+    let measured = |record: &SensitivityRecord| {
+        use SensitivityRecord::{Loss, OneOff, Score};
+        matches!(record, Score(_) | Loss(_) | OneOff(_))
+    };
+    let measured = records(dir).into_iter().filter(measured);
+    measured.map(|record| serde_json::to_string(&record).unwrap()).collect()
+}
+
+/// The same table with trainings of two updates.
+fn with_horizon() -> String {
+    format!("{TEXT}horizon = 2\none_off = true\n")
 }
 
 /// Asks to stop at the given number of events that say how far it has got.
@@ -146,11 +166,138 @@ fn it_measures_what_the_table_asks_for_and_says_so_before() {
 }
 
 #[test]
+fn with_a_horizon_it_trains_with_each_codec_and_exactly() {
+    let dir = study(&with_horizon());
+    let (samples, pairs) = (2 * 2 * 2, 4 * 2);
+    // Both codecs at all four layers and at all but each, on two draws.
+    let (together, alone) = (2 * 5, 2);
+    // Each codec at each layer and an exact training for two steps, beside those to the point.
+    let steps = 2 * 4 + samples * (pairs + 1) * 2;
+    let passes = samples * (1 + 2 * (alone + together));
+    assert_eq!(announced(dir.path()), Some((samples * (2 * pairs + together), passes, steps)));
+    let found = losses(dir.path());
+    assert_eq!(found.len() as u64, samples * pairs);
+    for change in &found {
+        assert_eq!(change.horizon, 2);
+        assert!(change.exact_after_one != change.exact_after_horizon, "{change:?}");
+        assert!(change.after_one.unwrap().abs() < 0.1 && change.after_horizon.is_some());
+    }
+    // The exact training of a batch is one, and each change is another one.
+    let different = |of: fn(&LossChange) -> f64| {
+        found.iter().map(|change| of(change).to_bits()).collect::<BTreeSet<u64>>().len()
+    };
+    assert_eq!(different(|change| change.exact_after_horizon) as u64, samples);
+    assert!(different(|change| change.after_horizon.unwrap()) > found.len() * 9 / 10);
+
+    // Without trainings the scores are the same, and those of a table that had none are not measured again.
+    let without = study(TEXT);
+    measure(without.path()).unwrap();
+    assert_eq!(scores(without.path()), scores(dir.path()));
+    std::fs::write(without.path().join("study.toml"), with_horizon()).unwrap();
+    let widened = measure(without.path()).unwrap();
+    assert_eq!((widened.measured, widened.trained), (0, samples * pairs));
+    assert_eq!(set(without.path()), set(dir.path()));
+    let again = measure(dir.path()).unwrap();
+    assert_eq!((again.trained, again.losses), (0, samples * pairs));
+    // Another horizon is another training.
+    let longer = with_horizon().replace("horizon = 2", "horizon = 3");
+    std::fs::write(dir.path().join("study.toml"), longer).unwrap();
+    let longer = measure(dir.path()).unwrap();
+    assert_eq!(
+        (longer.measured, longer.trained, longer.losses),
+        (0, samples * pairs, samples * pairs)
+    );
+    let one = |of: &[LossChange], n| of.iter().find(|c| c.horizon == n).unwrap().after_one;
+    assert_eq!(one(&losses(dir.path()), 2), one(&losses(dir.path()), 3));
+}
+
+#[test]
+fn one_off_is_measured_where_it_does_not_follow_from_single_layers() {
+    let text = format!("{}one_off = true\n", TEXT.replace("\"q2\", \"mesa\"", "\"q2\""));
+    let text = text.replace("[\"layer2.0.*\", \"linear\"]", "[\"layer2.0.*\"]");
+    let dir = study(&text);
+    // Two convolutions and a norm: q2 at all of them and at all but each, two draws.
+    let samples = 2 * 2 * 2;
+    let said = announced(dir.path()).unwrap();
+    let one_off = |record| match record {
+        SensitivityRecord::OneOff(one_off) => Some(one_off),
+        _ => None,
+    };
+    let found: Vec<OneOff> = records(dir.path()).into_iter().filter_map(one_off).collect();
+    assert_eq!(found.len() as u64, samples * 4);
+    assert_eq!((said.0, said.1), (samples * (3 + 4), samples * (1 + (1 + 4) * 2)));
+    let scores = scores(dir.path());
+    for all in found.iter().filter(|one| one.except.is_none()) {
+        let here = |score: &&Score| (&score.state, &*score.codec) == (&all.state, "q2");
+        let own: Vec<&Score> = scores.iter().filter(here).collect();
+        assert_eq!(own.len(), 3);
+        // Convolutions add their own errors; the norm's error reaches the layers before it.
+        let without = |layer: &str| {
+            let of =
+                |one: &&OneOff| (&one.state, one.except.as_deref()) == (&all.state, Some(layer));
+            found.iter().find(of).unwrap().squared_error
+        };
+        let single = |layer: &str| own.iter().find(|of| of.layer == layer).unwrap().squared_error;
+        assert!(all.squared_error > without("layer2.0.bn2"));
+        let sum = single("layer2.0.conv1") + single("layer2.0.conv2");
+        assert!((without("layer2.0.bn2") - sum).abs() < 1e-6 * sum, "{sum}");
+    }
+    assert_eq!(announced(dir.path()), None, "there is nothing to do");
+    // Among other layers it is another measurement.
+    std::fs::write(
+        dir.path().join("study.toml"),
+        text.replace("except = [\"layer2.0.bn1\"]\n", ""),
+    )
+    .unwrap();
+    measure(dir.path()).unwrap();
+    let after = records(dir.path()).into_iter().filter_map(one_off).count() as u64;
+    assert_eq!(after, samples * (4 + 5));
+    // Errors of convolutions alone add up.
+    let convolutions =
+        study(&text.replace("\"layer2.0.*\"", "\"layer2.0.conv1\", \"layer2.0.conv2\""));
+    measure(convolutions.path()).unwrap();
+    assert_eq!(records(convolutions.path()).into_iter().filter_map(one_off).count(), 0);
+}
+
+#[test]
+fn hopeless_codecs_are_not_trained_with_and_named() {
+    // Two bits at the norms of a ViT lose far more than there is.
+    let text = with_horizon()
+        .replace(
+            "name = \"resnet20\"\nwidth = 2",
+            "name = \"vit\"\nwidth = 8\ndepth = 1\nheads = 2\npatch = 4",
+        )
+        .replace("\"layer2.0.*\", \"linear\"", "\"norm\", \"head\"")
+        .replace("except = [\"layer2.0.bn1\"]\n", "")
+        .replace("\"mesa\"", "\"q8\"");
+    let dir = study(&text);
+    let summary = measure(dir.path()).unwrap();
+    let is_hopeless = |score: &&Score| score.lasting_error() >= HOPELESS;
+    let scores = scores(dir.path());
+    let hopeless: Vec<&Score> = scores.iter().filter(is_hopeless).collect();
+    assert!(
+        !hopeless.is_empty(),
+        "{:?}",
+        scores.iter().map(Score::lasting_error).fold(0.0, f64::max)
+    );
+    let trained = losses(dir.path());
+    assert_eq!(trained.len(), scores.len() - hopeless.len());
+    for score in &hopeless {
+        let same = |of: &&LossChange| {
+            (&of.state, &of.layer, &of.codec) == (&score.state, &score.layer, &score.codec)
+        };
+        assert!(!trained.iter().any(|change| same(&change)), "{score:?}");
+        assert!(summary.hopeless.contains(&format!("{} at {}", score.codec, score.layer)));
+    }
+    assert_eq!(announced(dir.path()), None, "there is nothing to do");
+}
+
+#[test]
 fn stopped_anywhere_it_goes_on_to_the_same_bytes() {
-    let whole = study(TEXT);
+    let whole = study(&with_horizon());
     measure(whole.path()).unwrap();
-    for left in (1..=29).step_by(4) {
-        let dir = study(TEXT);
+    for left in (1..=90).step_by(17) {
+        let dir = study(&with_horizon());
         let interrupted = AtomicBool::new(false);
         let mut stop = StopAt { left, interrupted: &interrupted };
         let options = options(&interrupted);
@@ -163,7 +310,7 @@ fn stopped_anywhere_it_goes_on_to_the_same_bytes() {
 
 #[test]
 fn a_log_that_ends_in_a_group_is_completed() {
-    let dir = study(TEXT);
+    let dir = study(&with_horizon());
     measure(dir.path()).unwrap();
     let whole = bytes(dir.path());
     for share in [1, 3, 5, 8] {
@@ -176,18 +323,20 @@ fn a_log_that_ends_in_a_group_is_completed() {
 
 #[test]
 fn a_widened_table_measures_only_what_is_new() {
-    let wide = study(TEXT);
+    let text = with_horizon();
+    let wide = study(&text);
     measure(wide.path()).unwrap();
     let (draws, points) = (("draws = 2", "draws = 1"), ("[\"start\", 0.4]", "[0.4]"));
     let (codecs, batches) = (("\"q2\", \"mesa\"", "\"mesa\""), ("batches = 2", "batches = 1"));
     let (seeds, layers_) = (("[3, 4]", "[4]"), ("\"layer2.0.*\", \"linear\"", "\"linear\""));
     for (now, then) in [draws, points, codecs, batches, seeds, layers_] {
-        let narrow = TEXT.replace(now, then);
-        assert_ne!(narrow, TEXT);
+        let narrow = text.replace(now, then);
+        assert_ne!(narrow, text);
         let dir = study(&narrow);
         let before = measure(dir.path()).unwrap();
-        std::fs::write(dir.path().join("study.toml"), TEXT).unwrap();
+        std::fs::write(dir.path().join("study.toml"), &text).unwrap();
         let after = measure(dir.path()).unwrap();
+        assert_eq!(before.trained + after.trained, after.losses, "{then}");
         let reused = if then == draws.1 { 0 } else { before.measured };
         assert_eq!(reused + after.measured, after.scores, "{then}");
         if then != draws.1 {

@@ -9,7 +9,7 @@ use std::process::Output;
 
 use common::{json, packlight, stderr};
 use packlight::record::{
-    Appender, Compared, Fidelity, KeptKind, LayerFacts, Score, SensitivityRecord,
+    Appender, Compared, Fidelity, KeptKind, LayerFacts, LossChange, Score, SensitivityRecord,
 };
 use packlight::spec::{LayerKind, PlanSpec, Point};
 use serde_json::json;
@@ -218,4 +218,61 @@ fn the_worst_layer_can_be_minimised_instead() {
     assert!((found["error"]["mean"].as_f64().unwrap() - 0.045).abs() < 1e-12);
     let text = String::from_utf8(allocate(dir.path(), &worst).stdout).unwrap();
     assert!(text.contains("of the gradient's norm by the worst layer"), "{text}");
+}
+
+#[test]
+fn the_loss_after_some_updates_can_be_minimised_instead() {
+    let dir = scored();
+    let by_loss = ["--budget", "40MiB", "--objective", "loss"];
+    let none = allocate(dir.path(), &by_loss);
+    let said = stderr(&none);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(said.contains("write `horizon = 20` under `[sensitivity]` in study.toml"), "{said}");
+    let mut log = std::fs::read(dir.path().join("sensitivity/scores.jsonl")).unwrap().len();
+    for batch in 0..2 {
+        // By its error q8 is better at both.
+        for (layer, codec, rise) in
+            [("conv1", "q8", 0.5), ("conv1", "q2", 0.25), ("conv2", "q2", 0.125)]
+        {
+            let path = dir.path().join("sensitivity/scores.jsonl");
+            let mut appender = Appender::open(&path, log as u64).unwrap();
+            let change = LossChange {
+                state: format!("state {batch}"),
+                point: Point::START,
+                seed: 1,
+                batch,
+                horizon: 20,
+                layer: layer.into(),
+                codec: codec.into(),
+                exact_after_one: 2.0,
+                exact_after_horizon: 1.0,
+                after_one: Some(0.0),
+                after_horizon: Some(rise),
+            };
+            appender.append(&SensitivityRecord::Loss(change)).unwrap();
+            appender.sync().unwrap();
+            log = std::fs::read(&path).unwrap().len();
+        }
+    }
+    let budget = ["--budget", "120MiB", "--objective", "loss"];
+    let found = json(&allocate(dir.path(), &[&budget[..], &["--json"]].concat()));
+    assert_eq!((&found["objective"], &found["horizon"]), (&json!("loss"), &json!(20)));
+    assert_eq!(
+        (&found["name"], &found["plan"]),
+        (&json!("allocated-120MiB-loss"), &json!("conv1=q2,conv2=q2"))
+    );
+    assert_eq!(found["error"]["mean"], 0.375);
+    let error = found["gradient_error"]["mean"].as_f64().unwrap();
+    assert!((error - 0.06).abs() < 1e-12, "{error}");
+    let text = String::from_utf8(allocate(dir.path(), &[&budget[..], &["--why"]].concat()).stdout)
+        .unwrap();
+    for expected in [
+        "loss    +0.375 after 20 updates (+0.375 to +0.375, 95 % interval from 2 batches)",
+        "error   24.5 % of the gradient's norm",
+        "of exact      loss",
+        "conv2=q8: no training was compared at start, seed 1, batch 0, unlike with other codecs",
+        "conv3=q2: no training was compared",
+    ] {
+        assert!(text.contains(expected), "`{expected}` is missing in:\n{text}");
+    }
 }

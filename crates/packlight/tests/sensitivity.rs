@@ -19,7 +19,9 @@ fn text() -> String {
 codecs = ["q2", "mesa", "resprop:0.1"]
 layers = ["layer2.0.conv1", "layer2.0.bn1", "fc"]
 points = ["start", 0.5, "end"]
-batches = 3
+batches = 2
+horizon = 2
+one_off = true
 "#;
     format!("{STUDY}{table}")
 }
@@ -40,7 +42,7 @@ fn killed_at_many_points_it_ends_with_the_same_scores() {
     let took = begun.elapsed();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
-        stderr(&output).contains(" passes and 12 steps of training, about "),
+        stderr(&output).contains(" passes and 120 steps of training, about "),
         "{}",
         stderr(&output)
     );
@@ -79,7 +81,7 @@ fn one_thread_or_two_give_the_same_scores() {
 #[test]
 #[cfg(unix)]
 fn asked_to_stop_it_says_how_to_go_on() {
-    let dir = study(&text().replace("batches = 3", "batches = 30"));
+    let dir = study(&text().replace("batches = 2", "batches = 30"));
     let child = listening("sensitivity")
         .arg(dir.path())
         .stdout(Stdio::null())

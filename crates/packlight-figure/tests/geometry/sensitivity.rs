@@ -2,8 +2,8 @@
 
 use packlight_figure::{
     Chosen, CodecLevels, CodecParts, ErrorParts, ErrorRow, Family, LayerError, LayerLevels,
-    PredictedPlan, Strip, UniformPlan, allocation_strips, bias_and_variance, calibration,
-    error_by_level, error_map, frontier,
+    LayerPoint, PredictedPlan, Strip, TwoWays, UniformPlan, allocation_strips, bias_and_variance,
+    calibration, error_by_level, error_map, frontier, layer_scatter,
 };
 
 use crate::caption;
@@ -229,4 +229,46 @@ fn predicted_and_measured_errors_stand_at_their_values_beside_the_diagonal() {
     assert!(drawing.hovers.iter().any(|(_, text)| text == said));
     assert!(calibration(&caption("calibration"), &[]).is_err());
     assert!(calibration(&caption("calibration"), &[plan("none", 1.0, &[])]).is_err());
+}
+
+#[test]
+fn two_measurements_of_a_layer_stand_at_their_values_and_what_is_not_above_0_at_the_end() {
+    let point = |layer, across, up: f64| {
+        let (codec, family, n) = ("q2", Family::Exact, 4);
+        LayerPoint { layer, codec, family, across, up, low: up - 0.01, high: up + 0.01, n }
+    };
+    let points = [point("conv1", 0.1, 0.02), point("conv2", 0.3, -0.005), point("fc", 0.001, 0.5)];
+    let ways = |comparable| TwoWays {
+        across: ("error of the whole gradient", "error"),
+        up: ("rise of the loss", "rise"),
+        comparable,
+    };
+    let figure = layer_scatter(&caption("scatter"), ways(false), &points).unwrap();
+    let drawing = Drawing::of(&figure);
+    let panel = &drawing.panels()[0];
+    let (x, y) = (drawing.x_axis(panel), drawing.y_axis(panel));
+    assert!(x.is_log() && y.is_log());
+    let inside: Vec<_> =
+        drawing.circles.iter().map(|circle| circle.0).filter(|at| panel.holds(*at, 1.0)).collect();
+    assert_eq!(inside.len(), 3);
+    close(inside[0].0, x.at(0.1), "error");
+    close(inside[0].1, y.at(0.02), "rise");
+    close(inside[1].0, x.at(0.3), "error");
+    close(inside[1].1, panel.bottom, "it does not rise");
+    let said = "conv1, q2: error 0.100, rise 0.0200 (95 % interval 0.0100 to 0.0300, n = 4)";
+    assert!(drawing.hovers.iter().any(|(_, text)| text == said), "{:?}", drawing.hovers);
+    assert!(
+        figure.csv.contains("layer,codec,error,rise,low,high,n\nconv1,q2,0.1,0.02,0.01,0.03,4")
+    );
+    assert!(!figure.how_to_read.contains("dashed"));
+    // With one unit both axes have one range, and the line of equals.
+    let same = layer_scatter(&caption("scatter"), ways(true), &points).unwrap();
+    let drawing = Drawing::of(&same);
+    let panel = &drawing.panels()[0];
+    let (x, y) = (drawing.x_axis(panel), drawing.y_axis(panel));
+    let share = |at: f64, from: f64, to: f64| (at - from) / (to - from);
+    let across = share(x.at(0.1), panel.left, panel.right);
+    assert!((across - share(y.at(0.1), panel.bottom, panel.top)).abs() < 0.01);
+    assert!(same.how_to_read.contains("dashed line both are equal"));
+    assert!(layer_scatter(&caption("scatter"), ways(true), &[]).is_err());
 }

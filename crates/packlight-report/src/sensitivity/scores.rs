@@ -77,10 +77,10 @@ impl Scores {
     /// The records without scores that are not of early training, if there are early ones. Those `of_one_pass`
     /// have the whole error instead of what averaging over steps leaves.
     pub(crate) fn early(&self, of_one_pass: bool) -> Vec<SensitivityRecord> {
-        let is_early = |score: &Score| score.point.share() <= EARLY;
-        let any = self.all().any(is_early);
+        let is_early = |point: Point| point.share() <= EARLY;
+        let any = self.all().any(|score| is_early(score.point));
         let mut records = self.records.clone();
-        records.retain(|r| !matches!(r, SensitivityRecord::Score(s) if any && !is_early(s)));
+        records.retain(|record| !any || place(record).is_none_or(|(point, _)| is_early(point)));
         for record in &mut records {
             if let SensitivityRecord::Score(score) = record
                 && of_one_pass
@@ -93,9 +93,8 @@ impl Scores {
 
     /// The records without the scores of other seeds.
     pub(crate) fn of_seed(&self, seed: u64) -> Vec<SensitivityRecord> {
-        let other =
-            |r: &&SensitivityRecord| matches!(r, SensitivityRecord::Score(s) if s.seed != seed);
-        self.records.iter().filter(|record| !other(record)).cloned().collect()
+        let own = |r: &&SensitivityRecord| place(r).is_none_or(|(_, of)| of == seed);
+        self.records.iter().filter(own).cloned().collect()
     }
 
     /// One row for each score.
@@ -129,5 +128,15 @@ impl Scores {
             "li_nonpositive" => numbers(|s| Some(s.learning_indicator?.nonpositive)),
             "kept_bytes" => counts(|s| s.kept_bytes),
         )?)
+    }
+}
+
+/// The point and the seed at which something was measured; `None` for facts about the network.
+fn place(record: &SensitivityRecord) -> Option<(Point, u64)> {
+    match record {
+        SensitivityRecord::Score(score) => Some((score.point, score.seed)),
+        SensitivityRecord::Loss(change) => Some((change.point, change.seed)),
+        SensitivityRecord::OneOff(one_off) => Some((one_off.point, one_off.seed)),
+        _ => None,
     }
 }

@@ -11,10 +11,9 @@ use super::findings::ROUNDING;
 use super::scores::Scores;
 use crate::bias_and_variance::{GradientError, early_error};
 use crate::family::of_plan;
-use crate::format::count;
 use crate::plan::mean;
 use crate::statistics::median::median;
-use crate::statistics::rank::{correlation, spearman};
+use crate::statistics::rank;
 use crate::study::Study;
 use crate::{Error, Result};
 
@@ -131,13 +130,7 @@ impl Verified {
     fn correlation(&self) -> Option<String> {
         let errors: Vec<(f64, f64)> =
             self.plans.iter().map(|plan| (plan.predicted, plan.mean())).collect();
-        let value = correlation(&errors)?;
-        let plans = count(errors.len() as u64, "plan");
-        let interval = match spearman(&errors) {
-            Some(found) => format!("95 % interval {:.2} to {:.2}, {plans}", found.low, found.high),
-            None => format!("{plans}, too few for an interval"),
-        };
-        Some(format!("{value:.2} ({interval})").replace('-', "−"))
+        rank::in_words(&errors, "plans")
     }
 
     /// Correlation and calibration in sentences; `None` if the plans are too few.

@@ -37,6 +37,17 @@ pub(crate) fn correlation(pairs: &[(f64, f64)]) -> Option<f64> {
     (x.len() > 2).then(|| pearson(&ranks(&x), &ranks(&y)))?
 }
 
+/// The same in words, of several `things`: `0.94 (95 % interval 0.53 to 0.99, 6 plans)`.
+pub(crate) fn in_words(pairs: &[(f64, f64)], things: &str) -> Option<String> {
+    let value = correlation(pairs)?;
+    let of = format!("{} {things}", pairs.len());
+    let interval = match spearman(pairs) {
+        Some(found) => format!("95 % interval {:.2} to {:.2}, {of}", found.low, found.high),
+        None => format!("{of}, too few for an interval"),
+    };
+    Some(format!("{value:.2} ({interval})").replace('-', "−"))
+}
+
 fn finite(pairs: &[(f64, f64)]) -> impl Iterator<Item = (f64, f64)> {
     pairs.iter().copied().filter(|pair| pair.0.is_finite() && pair.1.is_finite())
 }

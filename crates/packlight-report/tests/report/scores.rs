@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
-    Appender, Compared, Distribution, Fidelity, KeptKind, LayerFacts, LayerKind, PlanError,
-    PlanFacts, PlanOrigin, PlanRecord, Score, SensitivityRecord, layout,
+    Appender, Compared, Distribution, Fidelity, KeptKind, LayerFacts, LayerKind, LossChange,
+    OneOff, PlanError, PlanFacts, PlanOrigin, PlanRecord, Score, SensitivityRecord, layout,
 };
 use packlight_spec::Point;
 
@@ -151,11 +151,59 @@ pub(crate) fn resnet18() -> Vec<SensitivityRecord> {
                 let part = if codec.starts_with('q') { 0.01 } else { 1.0 };
                 (score.draws, score.squared_bias) = (2, Some(part * score.squared_error));
                 score.kept_bytes = ((elements * 256) as f64 * share) as u64 + 16;
+                let luck = noise(batch, seed, i as u64) - 0.5;
+                records.push(SensitivityRecord::Loss(change(&score, 0.3 * error + 0.01 * luck)));
+                if codec.starts_with('q') {
+                    // What goes with a layer is a bit less than its own error.
+                    let squared_error = 100.0 - 0.8 * score.squared_error;
+                    records.push(SensitivityRecord::OneOff(one_off(&score, squared_error)));
+                }
                 records.push(SensitivityRecord::Score(score));
             }
         }
+        for (codec, ..) in CODECS.iter().filter(|codec| codec.0.starts_with('q')) {
+            let mut all = score("", codec, batch, 0.0);
+            all.state = format!("{point} {seed} {batch}");
+            (all.point, all.seed, all.draws) = (point, seed, 2);
+            let all = OneOff { except: None, ..one_off(&all, 100.0) };
+            records.push(SensitivityRecord::OneOff(all));
+        }
     }
     records
+}
+
+/// Twenty updates with what a score is of.
+pub(crate) fn change(score: &Score, after_horizon: f64) -> LossChange {
+    LossChange {
+        state: score.state.clone(),
+        point: score.point,
+        seed: score.seed,
+        batch: score.batch,
+        horizon: 20,
+        layer: score.layer.clone(),
+        codec: score.codec.clone(),
+        exact_after_one: 2.0,
+        exact_after_horizon: 1.0,
+        after_one: Some(after_horizon / 20.0),
+        after_horizon: Some(after_horizon),
+    }
+}
+
+/// The codec of a score at all layers but its own, without bias.
+pub(crate) fn one_off(score: &Score, squared_error: f64) -> OneOff {
+    OneOff {
+        state: score.state.clone(),
+        point: score.point,
+        seed: score.seed,
+        batch: score.batch,
+        draws: score.draws,
+        except: Some(score.layer.clone()),
+        codec: score.codec.clone(),
+        among: "these".into(),
+        squared_error,
+        squared_bias: None,
+        whole_norm: score.whole_norm,
+    }
 }
 
 fn groups() -> Vec<(Point, u64, u64)> {

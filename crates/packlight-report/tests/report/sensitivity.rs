@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use packlight_record::{Draws, Fidelity, LayerKind, Record, RunState, SensitivityRecord};
+use packlight_record::{
+    Compared, Draws, Fidelity, LayerKind, OneOff, Record, RunState, SensitivityRecord,
+};
 use packlight_report::write;
 use packlight_spec::Point;
 
@@ -158,6 +160,8 @@ fn a_whole_study_gives_every_figure_and_both_pages_know_each_other() {
             "sensitivity-training-codecs",
             "sensitivity-training-layers",
             "sensitivity-bias",
+            "sensitivity-one-off",
+            "sensitivity-loss",
             "sensitivity-frontier",
             "sensitivity-allocations",
         ]
@@ -179,11 +183,16 @@ fn a_whole_study_gives_every_figure_and_both_pages_know_each_other() {
     }
 
     // Without scores at a second point there is no course over training, and its figures go.
-    let start = |r: &&SensitivityRecord| !matches!(r, SensitivityRecord::Score(s) if s.point != Point::START);
+    let start = |record: &&SensitivityRecord| match record {
+        SensitivityRecord::Score(score) => score.point == Point::START,
+        SensitivityRecord::Loss(change) => change.point == Point::START,
+        SensitivityRecord::OneOff(one_off) => one_off.point == Point::START,
+        _ => true,
+    };
     let records: Vec<_> = resnet18().iter().filter(start).cloned().collect();
     std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
     scores::write(study.path(), &records);
-    assert_eq!(write(study.path()).unwrap().sensitivity.unwrap().figures.len(), 5);
+    assert_eq!(write(study.path()).unwrap().sensitivity.unwrap().figures.len(), 7);
     assert!(!study.path().join("figures/sensitivity-training-codecs.svg").exists());
     assert!(study.path().join("figures/loss-and-accuracy.svg").exists());
 }
@@ -249,6 +258,74 @@ fn bias_and_spread_are_the_parts_of_the_error() {
     // All layers: the sums, 0.03 less 0.001, and 0.03 and 0.011.
     close(row("q2", ""), (0.029, 0.041));
     assert!(rows.iter().all(|row| row.1 != "fc"), "a layer at the floor is left out");
+}
+
+#[test]
+fn losses_and_single_exact_layers_stand_against_errors() {
+    let study = tempfile::tempdir().unwrap();
+    let mut records = small();
+    scores::write(study.path(), &records);
+    write(study.path()).unwrap();
+    let csv = |name: &str| study.path().join(format!("figures/sensitivity-{name}.csv"));
+    assert!(!csv("loss").exists() && !csv("one-off").exists());
+    let rises = |layer: &str, codec: &str| match (layer, codec) {
+        ("a.x", "q2") => [0.25, 0.75],
+        ("a.y", "q2") => [0.125, 0.125],
+        _ => [-0.5, 0.0],
+    };
+    for record in records.clone() {
+        let SensitivityRecord::Score(score) = record else { continue };
+        let rise = rises(&score.layer, &score.codec)[score.batch as usize];
+        records.push(SensitivityRecord::Loss(scores::change(&score, rise)));
+        if score.codec == "q2" {
+            // At all layers the error is 4.5, without `a.x` as much less as it has alone, and half of that
+            // without the others.
+            let part = if score.layer == "a.x" { 1.0 } else { 0.5 };
+            let without = scores::one_off(&score, 4.5 - part * score.squared_error);
+            records.push(SensitivityRecord::OneOff(without));
+        }
+        if (score.layer.as_str(), score.codec.as_str()) == ("a.x", "q2") {
+            let all = OneOff { except: None, ..scores::one_off(&score, 4.5) };
+            records.push(SensitivityRecord::OneOff(all));
+        }
+    }
+    for record in &mut records {
+        // One of its layers passes errors on.
+        if let SensitivityRecord::Score(score) = record
+            && score.codec == "q2"
+            && score.layer == "a.y"
+        {
+            score.compared = Compared::All;
+        }
+    }
+    std::fs::remove_dir_all(study.path().join("sensitivity")).unwrap();
+    scores::write(study.path(), &records);
+    write(study.path()).unwrap();
+    let values = |name: &str, layer: &str, codec: &str| -> Vec<f64> {
+        let mut found = csv::Reader::from_path(csv(name)).unwrap();
+        let mut rows = found.records().map(Result::unwrap);
+        let row = rows.find(|row| (&row[0], &row[1]) == (layer, codec)).unwrap();
+        (2..7).map(|at| row[at].parse().unwrap()).collect()
+    };
+    let close = |found: Vec<f64>, expected: [f64; 5]| {
+        let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9);
+        assert!(near, "{found:?} {expected:?}");
+    };
+    close(values("loss", "a.x", "q2"), [0.06f64.sqrt(), 0.5, 0.25, 0.75, 2.0]);
+    close(values("loss", "a.y", "q8"), [0.01, -0.25, -0.5, 0.0, 2.0]);
+    let error = 0.06f64.sqrt();
+    let (low, high) = (0.2, 0.08f64.sqrt());
+    close(values("one-off", "a.x", "q2"), [error, error, low, high, 2.0]);
+    let half = 0.005f64.sqrt();
+    close(values("one-off", "a.y", "q2"), [0.1, half, half, half, 2.0]);
+    // A codec that only changes own gradients needs no pass.
+    close(values("one-off", "a.x", "q8"), [0.01, 0.01, 0.01, 0.01, 2.0]);
+    let page = page(study.path());
+    assert!(
+        page.contains("Loss after 20 updates against the error of the gradient: rank correlation")
+    );
+    let floor = std::fs::read_to_string(csv("loss")).unwrap();
+    assert!(!floor.contains("fc"), "a layer at the floor is left out");
 }
 
 #[test]

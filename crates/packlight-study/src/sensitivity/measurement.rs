@@ -2,18 +2,17 @@
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use packlight_codec::CodecState;
 use packlight_probe::one_on::{Outcome, Trial, settle};
-use packlight_record::{Compared, Distribution, Score};
+use packlight_record::{Compared, Distribution, Score, SensitivityRecord};
 use packlight_spec::Point;
-use sha2::Sha256;
 
-use super::exact_training::{ExactTraining, steps_left};
+use super::exact_training::ExactTraining;
 use super::sample::{SETTLING, Sample, weights_digest};
 use super::scores::{Key, Scores};
 use super::table::{Pair, Table};
+use super::work::Work;
 use crate::progress::{Event, Progress};
 use crate::run_trainer::RunTrainer;
 use crate::sweep::Options;
@@ -22,38 +21,40 @@ use crate::{Error, Result, shortened};
 /// What the log lacks of one batch at one point of one training.
 pub(super) struct Group {
     pub(super) seed: u64,
-    point: Point,
-    step: u64,
-    batch: u64,
-    /// The indices of pairs.
+    pub(super) point: Point,
+    pub(super) step: u64,
+    pub(super) batch: u64,
+    /// The indices of pairs without a score.
     pub(super) lacks: Vec<usize>,
+    /// The indices of what was not measured of a codec at all layers, or all but one.
+    pub(super) together: Vec<usize>,
+    /// The indices of pairs with which no training was compared, and of which it is not known that they are
+    /// hopeless.
+    pub(super) untrained: Vec<usize>,
 }
 
-/// The work of a measurement, in seconds by the forecast.
-#[derive(Debug, Default)]
-struct Work {
-    /// Of a pass forward and back, or a step.
-    pass: f64,
-    /// Of a trial within such a pass.
-    trial: f64,
-    total: f64,
-    done: f64,
-}
+impl Group {
+    /// Whether gradients are to be compared.
+    pub(super) fn has_passes(&self) -> bool {
+        !(self.lacks.is_empty() && self.together.is_empty())
+    }
 
-impl Work {
-    /// Adds what has been done, and says so.
-    fn advance(&mut self, seconds: f64, now: &str, progress: &mut dyn Progress) {
-        self.done += seconds;
-        progress.event(Event::Measuring { now, done: self.done / self.total });
+    /// The number of trainings, an exact one included.
+    pub(super) fn trainings(&self) -> u64 {
+        self.untrained.len() as u64 + u64::from(!self.untrained.is_empty())
     }
 }
 
 pub(super) struct Measurement<'a> {
-    table: &'a Table,
+    pub(super) table: &'a Table,
     pub(super) scores: Scores,
-    options: &'a Options<'a>,
-    progress: &'a mut dyn Progress,
-    work: Work,
+    pub(super) options: &'a Options<'a>,
+    pub(super) progress: &'a mut dyn Progress,
+    pub(super) work: Work,
+    /// How many scores were measured now.
+    pub(super) measured: u64,
+    /// How many changes of the loss were.
+    pub(super) trained: u64,
 }
 
 impl<'a> Measurement<'a> {
@@ -64,91 +65,52 @@ impl<'a> Measurement<'a> {
         options: &'a Options<'a>,
         progress: &'a mut dyn Progress,
     ) -> Self {
-        Self { table, scores, options, progress, work: Work::default() }
+        let work = Work::default();
+        Self { table, scores, options, progress, work, measured: 0, trained: 0 }
     }
 
     /// The groups of which the log lacks something, in the order in which they are measured.
     pub(super) fn groups(&self, seeds: &[u64]) -> Vec<Group> {
-        let (spec, pairs) = (&self.table.spec, &self.table.pairs);
+        let pairs = 0..self.table.pairs.len();
         let mut groups = Vec::new();
-        for &seed in seeds {
-            for &(point, step) in &self.table.points {
-                for batch in 0..spec.batches {
-                    let key = |&pair: &usize| key(seed, point, batch, spec.draws, &pairs[pair]);
-                    let lacks: Vec<usize> = (0..pairs.len())
-                        .filter(|pair| self.scores.state(&key(pair)).is_none())
-                        .collect();
-                    if !lacks.is_empty() {
-                        groups.push(Group { seed, point, step, batch, lacks });
-                    }
-                }
+        for (seed, point, step, batch) in self.table.places(seeds) {
+            let [lacks, together, untrained] = [const { Vec::new() }; 3];
+            let mut group = Group { seed, point, step, batch, lacks, together, untrained };
+            let lacks = |pair: &usize| self.scores.state(&self.key(&group, *pair)).is_none();
+            group.lacks = pairs.clone().filter(lacks).collect();
+            let lacks = |at: &usize| !self.scores.has_one_off(&self.together_key(&group, *at));
+            group.together = (0..self.table.together.len()).filter(lacks).collect();
+            let lacks = |pair: &usize| {
+                let change = self.loss_key(&group, *pair);
+                let lacks = change.is_some_and(|key| !self.scores.has_loss(&key));
+                lacks && (group.lacks.contains(pair) || !self.is_hopeless(&group, *pair))
+            };
+            group.untrained = pairs.clone().filter(lacks).collect();
+            if group.has_passes() || !group.untrained.is_empty() {
+                groups.push(group);
             }
         }
         groups
     }
 
-    /// Times a pass without and one with trials, and says how much there is to do.
+    /// Says how much there is to do.
     pub(super) fn forecast(
         &mut self,
         trainer: &RunTrainer<'_>,
         groups: &[Group],
         home: &Path,
     ) -> Result<()> {
-        let sample = Sample::new(trainer, SETTLING)?;
-        let draws = self.table.spec.draws;
-        let trials = |pair: &Pair| trial(pair, draws, CodecState::default());
-        let own = self.table.pairs.iter().filter(|pair| pair.compared == Compared::Own);
-        let own: Vec<Trial> = own.map(trials).collect();
-        let timed = |trials: &[Trial]| -> Result<f64> {
-            let begun = Instant::now();
-            sample.one_on(trials)?;
-            Ok(begun.elapsed().as_secs_f64())
-        };
-        let pass = timed(&[])?;
-        let trial = (timed(&own)? - pass).max(0.0) / own.len().max(1) as f64;
-
-        let mut steps = 0;
-        let (mut seed, mut points) = (None, Vec::new());
-        for group in groups {
-            if seed != Some(group.seed) {
-                steps += seed.map_or(0, |seed| steps_left(home, seed, &points));
-                (seed, points) = (Some(group.seed), Vec::new());
-            }
-            points.push(group.step);
-        }
-        steps += seed.map_or(0, |seed| steps_left(home, seed, &points));
-        self.work = Work { pass, trial, ..Work::default() };
-        let seconds: f64 = groups.iter().map(|group| self.seconds(group)).sum();
-        let seconds = seconds + steps as f64 * pass;
-        self.work.total = seconds;
-        let scores = groups.iter().map(|group| group.lacks.len() as u64).sum();
-        let passes = groups.iter().map(|group| 1 + self.alone(group)).sum();
-        self.progress.event(Event::ToMeasure { scores, passes, steps, seconds });
+        self.work = Work::forecast(trainer, self.table, groups, home, self.progress)?;
         Ok(())
     }
 
-    /// The number of passes of a group for single scores: one for each of their draws.
-    fn alone(&self, group: &Group) -> u64 {
-        let pairs = &self.table.pairs;
-        let alone = |pair: &&usize| pairs[**pair].compared == Compared::All;
-        group.lacks.iter().filter(alone).count() as u64 * self.table.spec.draws
-    }
-
-    /// How long a group takes, by the forecast.
-    fn seconds(&self, group: &Group) -> f64 {
-        let is_own = |pair: &&usize| self.table.pairs[**pair].compared == Compared::Own;
-        let tried = group.lacks.iter().filter(is_own).count() as f64;
-        (1.0 + self.alone(group) as f64) * self.work.pass + tried * self.work.trial
-    }
-
-    /// Measures what is lacking with one seed, and returns how many scores that were.
+    /// Measures what is lacking with one seed.
     pub(super) fn measure_seed(
         &mut self,
         mut training: ExactTraining<'_>,
         groups: &[&Group],
-    ) -> Result<u64> {
+    ) -> Result<()> {
         let points: Vec<u64> = self.table.points.iter().map(|&(_, step)| step).collect();
-        let mut measured = 0;
         for of_point in groups.chunk_by(|one, other| one.step == other.step) {
             let Group { seed, point, step, .. } = *of_point[0];
             let (work, progress) = (&mut self.work, &mut *self.progress);
@@ -156,19 +118,23 @@ impl<'a> Measurement<'a> {
                 let now = format!("seed {seed}, training to {point}: step {at} of {step}");
                 work.advance(work.pass, &now, progress);
             })?;
-            let trainer = &training.trainer;
+            let trainer = &mut training.trainer;
             let settled = self.settled(trainer, of_point)?;
             let weights = weights_digest(trainer)?;
             for group in of_point {
                 if self.options.interrupted.load(Ordering::Relaxed) {
                     return Err(Error::Interrupted);
                 }
-                let scores = self.measure(trainer, group, &settled, &weights)?;
-                measured += scores.len() as u64;
-                self.scores.append(scores)?;
+                let sample = Sample::new(trainer, SETTLING + 1 + group.batch)?;
+                let state = sample.digest(weights.clone());
+                self.require_state(group, &state)?;
+                if group.has_passes() {
+                    self.measure(&sample, group, &settled, &state)?;
+                }
+                self.train(trainer, group, &settled, &state)?;
             }
         }
-        Ok(measured)
+        Ok(())
     }
 
     /// The states of codecs that remember, by the index of their pair.
@@ -178,7 +144,14 @@ impl<'a> Measurement<'a> {
         groups: &[&Group],
     ) -> Result<Vec<(usize, CodecState)>> {
         let pairs = &self.table.pairs;
-        let lacking = |pair: &usize| groups.iter().any(|group| group.lacks.contains(pair));
+        let lacking = |pair: &usize| {
+            let together = |g: &Group| {
+                g.together.iter().any(|&at| self.table.together[at].pairs.contains(pair))
+            };
+            let in_group =
+                |g: &&Group| g.lacks.contains(pair) || g.untrained.contains(pair) || together(g);
+            groups.iter().any(in_group)
+        };
         let to_settle: Vec<usize> =
             (0..pairs.len()).filter(|&pair| pairs[pair].settles).filter(lacking).collect();
         if to_settle.is_empty() {
@@ -192,32 +165,26 @@ impl<'a> Measurement<'a> {
         Ok(to_settle.into_iter().zip(trials.into_iter().map(|trial| trial.state)).collect())
     }
 
+    /// A trial of a pair whose codec has settled, if it remembers.
+    pub(super) fn trial(&self, pair: usize, settled: &[(usize, CodecState)]) -> Trial {
+        let remembered = settled.iter().find(|(of, _)| *of == pair);
+        let state = remembered.map(|(_, state)| state.clone()).unwrap_or_default();
+        trial(&self.table.pairs[pair], self.table.spec.draws, state)
+    }
+
     /// Measures a group: in one pass all that is compared by own gradients, and each of the others in a
     /// pass.
     fn measure(
         &mut self,
-        trainer: &RunTrainer<'_>,
+        sample: &Sample<'_>,
         group: &Group,
         settled: &[(usize, CodecState)],
-        weights: &Sha256,
-    ) -> Result<Vec<Score>> {
+        state: &str,
+    ) -> Result<()> {
         let pairs = &self.table.pairs;
-        let sample = Sample::new(trainer, SETTLING + 1 + group.batch)?;
-        let state = sample.digest(weights.clone());
-        self.require_state(group, &state)?;
-        let place = format!(
-            "seed {}, {}, batch {} of {}",
-            group.seed,
-            group.point,
-            group.batch + 1,
-            self.table.spec.batches
-        );
+        let place = self.place(group);
         let draws = self.table.spec.draws;
-        let trial = |&pair: &usize| {
-            let remembered = settled.iter().find(|(of, _)| *of == pair);
-            let state = remembered.map(|(_, state)| state.clone()).unwrap_or_default();
-            trial(&pairs[pair], draws, state)
-        };
+        let trial = |&pair: &usize| self.trial(pair, settled);
         let is_own = |pair: &&usize| pairs[**pair].compared == Compared::Own;
         let own: Vec<Trial> = group.lacks.iter().filter(is_own).map(trial).collect();
         let (one_on, outcomes) = sample.one_on(&own).map_err(|error| at(&place, error))?;
@@ -229,14 +196,14 @@ impl<'a> Measurement<'a> {
             let outcome = match is_own(&lacks) {
                 true => outcomes.next(),
                 false => {
-                    let outcome = one_on.alone(&trial(lacks))?;
+                    let outcome = one_on.alone(&self.trial(*lacks, settled))?;
                     self.work.advance(draws as f64 * self.work.pass, &place, self.progress);
                     Some(outcome)
                 }
             };
             let Some(outcome) = outcome else { continue };
-            match score(group, draws, &pairs[*lacks], &state, one_on.norm(), outcome) {
-                Ok(score) => scores.push(score),
+            match score(group, draws, &pairs[*lacks], state, one_on.norm(), outcome) {
+                Ok(score) => scores.push(SensitivityRecord::Score(score)),
                 Err(reason) => {
                     let layer = &pairs[*lacks].layer;
                     let text = format!("{place}: `{layer}` has no score: {reason}");
@@ -244,13 +211,36 @@ impl<'a> Measurement<'a> {
                 }
             }
         }
-        Ok(scores)
+        self.measured += scores.len() as u64;
+        self.scores.append(scores)?;
+        self.measure_together(&one_on, group, settled, state)
+    }
+
+    pub(super) fn place(&self, group: &Group) -> String {
+        let Group { seed, point, batch, .. } = group;
+        format!("seed {seed}, {point}, batch {} of {}", batch + 1, self.table.spec.batches)
+    }
+
+    fn key(&self, group: &Group, pair: usize) -> Key {
+        let place = (group.seed, group.point, group.batch);
+        key_of(place, self.table.spec.draws, &self.table.pairs[pair])
+    }
+
+    /// `None` where the table asks for no training.
+    fn loss_key(&self, group: &Group, pair: usize) -> Option<Key> {
+        let place = (group.seed, group.point, group.batch);
+        Some(key_of(place, self.table.spec.horizon?, &self.table.pairs[pair]))
+    }
+
+    /// Whether a pair was measured and has no finite or too large an error.
+    pub(super) fn is_hopeless(&self, group: &Group, pair: usize) -> bool {
+        self.scores.is_hopeless(&self.key(group, pair))
     }
 
     /// Checks that what the log has of this batch was measured on the same state.
     fn require_state(&self, group: &Group, state: &str) -> Result<()> {
-        for pair in &self.table.pairs {
-            let key = key(group.seed, group.point, group.batch, self.table.spec.draws, pair);
+        for pair in 0..self.table.pairs.len() {
+            let key = self.key(group, pair);
             if let Some(then) = self.scores.state(&key)
                 && then != state
             {
@@ -271,12 +261,14 @@ impl<'a> Measurement<'a> {
     }
 }
 
-fn key(seed: u64, point: Point, batch: u64, draws: u64, pair: &Pair) -> Key {
+/// The key of a pair at a seed, a point and a batch, with a number of draws or of updates.
+pub(super) fn key_of((seed, point, batch): (u64, Point, u64), times: u64, pair: &Pair) -> Key {
     let layer = pair.layer.to_string();
-    (seed, point.share().to_bits(), batch, draws, layer, pair.codec.spec())
+    (seed, point.share().to_bits(), batch, times, layer, pair.codec.spec())
 }
 
-fn trial(pair: &Pair, draws: u64, state: CodecState) -> Trial {
+/// A trial of a pair whose codec remembers this.
+pub(super) fn trial(pair: &Pair, draws: u64, state: CodecState) -> Trial {
     Trial { layer: pair.layer.clone(), codec: pair.codec.clone(), draws, state }
 }
 

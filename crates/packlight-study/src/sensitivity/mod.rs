@@ -5,6 +5,7 @@
 //! which a measurement can be stopped or killed: the next one does what the log lacks.
 
 mod exact_training;
+mod horizon;
 mod manifest;
 mod measurement;
 mod plans;
@@ -12,6 +13,9 @@ mod sample;
 mod scores;
 mod table;
 mod timing;
+mod together;
+mod trainings;
+mod work;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,6 +53,14 @@ pub struct SensitivitySummary {
     pub scores: u64,
     /// How many of them were measured now.
     pub measured: u64,
+    /// The number of trainings of a few updates that its `horizon` asks for and that were compared with exact
+    /// ones.
+    pub losses: u64,
+    /// How many of them were trained now.
+    pub trained: u64,
+    /// The codecs at layers that were not trained with everywhere, since their error is at least
+    /// [`HOPELESS`](packlight_record::HOPELESS) or not finite, such as `q1 at layer1.0.bn1`.
+    pub hopeless: Vec<String>,
     /// The number of layers that are measured.
     pub layers: usize,
     /// The codecs.
@@ -64,8 +76,9 @@ pub struct SensitivitySummary {
 ///
 /// For each seed, an exact training goes to each point. There, a pass over each batch tries all codecs
 /// that only pack at all conv and linear layers, since they change these layers' own weight gradients
-/// alone; every other pair of a layer and a codec takes a pass. What the log has already is not
-/// measured again.
+/// alone; every other pair of a layer and a codec takes a pass. With a `horizon`, as many updates with each
+/// pair are then compared with exact ones from the same state. What the log has already is not measured
+/// again.
 ///
 /// # Errors
 /// Returns an error if the study or its data cannot be read, the table does not fit the model, another
@@ -133,20 +146,23 @@ pub(crate) fn measure(
         write_times(&home, &first, &table)?;
     }
     drop(first);
-    let mut measured = 0;
     for &seed in &sweep.study.seeds {
         let groups: Vec<&Group> = groups.iter().filter(|group| group.seed == seed).collect();
         if !groups.is_empty() {
             let training = ExactTraining::new(trainer(seed)?, &home);
-            measured += measurement.measure_seed(training, &groups)?;
+            measurement.measure_seed(training, &groups)?;
         }
     }
     let seeds = &sweep.study.seeds;
     let lacking: u64 = measurement.groups(seeds).iter().map(|group| group.lacks.len() as u64).sum();
+    let (measured, trained) = (measurement.measured, measurement.trained);
     Ok(SensitivitySummary {
         study: sweep.study.name.clone(),
         scores: seeds.len() as u64 * table.scores() - lacking,
         measured,
+        losses: measurement.losses(seeds),
+        trained,
+        hopeless: measurement.hopeless(seeds),
         layers: table.layers(),
         codecs: codecs.iter().map(|codec| codec.spec()).collect(),
         seconds: begun.elapsed().as_secs_f64(),

@@ -39,14 +39,8 @@ impl<'a> Sample<'a> {
     /// # Errors
     /// Returns an error if the device runs out of memory.
     pub(super) fn new(trainer: &'a RunTrainer<'a>, number: u64) -> Result<Self> {
-        let (seed, size) = (trainer.trainer.steps.seed(), trainer.study.batch);
-        let in_epoch = (trainer.data.train.len() / size).max(1) as u64;
-        let order = trainer.order(number / in_epoch);
-        let samples: Vec<usize> =
-            order.into_iter().skip((number % in_epoch) as usize * size).take(size).collect();
-        let augment = Key::new(seed, Purpose::Augment).step(number);
-        let batch = trainer.data.train.batch(&samples, Some(augment), &trainer.device)?;
-        Ok(Self { trainer, batch, pass: Pass::training().with_seed(seed, number) })
+        let pass = Pass::training().with_seed(trainer.trainer.steps.seed(), number);
+        Ok(Self { trainer, batch: whole_batch(trainer, number)?, pass })
     }
 
     /// The loss in a pass.
@@ -99,6 +93,20 @@ impl<'a> Sample<'a> {
         }
         crate::hex(&state.finalize())
     }
+}
+
+/// The `number`-th whole batch of a training, augmented as there.
+///
+/// # Errors
+/// Returns an error if the device runs out of memory.
+pub(super) fn whole_batch(trainer: &RunTrainer<'_>, number: u64) -> Result<Batch> {
+    let (seed, size) = (trainer.trainer.steps.seed(), trainer.study.batch);
+    let in_epoch = (trainer.data.train.len() / size).max(1) as u64;
+    let order = trainer.order(number / in_epoch);
+    let samples: Vec<usize> =
+        order.into_iter().skip((number % in_epoch) as usize * size).take(size).collect();
+    let augment = Key::new(seed, Purpose::Augment).step(number);
+    Ok(trainer.data.train.batch(&samples, Some(augment), &trainer.device)?)
 }
 
 /// The beginning of that: the seed of random numbers, the weights and the running statistics.

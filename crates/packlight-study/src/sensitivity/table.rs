@@ -10,6 +10,7 @@ use packlight_record::{BlockFacts, Compared, LayerFacts, SensitivityRecord};
 use packlight_spec::layout::STUDY;
 use packlight_spec::{LayerKind, Point, Selector, SensitivitySpec, nearest};
 
+use super::together::Together;
 use crate::sweep::Sweep;
 use crate::{Error, Result};
 
@@ -33,6 +34,8 @@ pub(super) struct Table {
     pub(super) points: Vec<(Point, u64)>,
     /// By layer in forward order, then by codec in the order of the table.
     pub(super) pairs: Vec<Pair>,
+    /// By codec in the order of the table, all layers before all but one.
+    pub(super) together: Vec<Together>,
     /// What the log begins with.
     pub(super) facts: Vec<SensitivityRecord>,
     /// Codecs that cannot pack some layers, in words.
@@ -95,7 +98,11 @@ impl Table {
             return Err(invalid("codecs", refusals.first().cloned().unwrap_or(none)));
         }
         let facts = facts(&survey, course, &pairs);
-        Ok(Self { spec, points, pairs, facts, refusals })
+        let together = match spec.one_off {
+            true => codecs.iter().flat_map(|codec| Together::of(codec, &pairs)).collect(),
+            false => Vec::new(),
+        };
+        Ok(Self { spec, points, pairs, together, facts, refusals })
     }
 
     /// The number of layers that are measured.
@@ -109,6 +116,17 @@ impl Table {
     pub(super) fn scores(&self) -> u64 {
         let samples = self.points.len() as u64 * self.spec.batches;
         samples * self.pairs.len() as u64
+    }
+
+    /// The seeds, points with their steps, and batches, in the order in which they are measured.
+    pub(super) fn places(&self, seeds: &[u64]) -> Vec<(u64, Point, u64, u64)> {
+        let mut places = Vec::new();
+        for &seed in seeds {
+            for &(point, step) in &self.points {
+                places.extend((0..self.spec.batches).map(|batch| (seed, point, step, batch)));
+            }
+        }
+        places
     }
 }
 

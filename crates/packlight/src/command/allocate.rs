@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, Error, bail};
 use clap::{Args, ValueEnum};
 use packlight::allocation::{Allocation, Measured, Objective, knee};
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
 use packlight::record::{ChoiceTimes, SensitivityRecord, read_log};
-use packlight::spec::Point;
+use packlight::spec::{PlanSpec, Point};
 use packlight::study::{Options, data};
+use serde::Serialize;
 
 use super::allocated::{Answer, Layer, OnFrontier};
 use super::study_folder;
@@ -27,6 +28,12 @@ use crate::output::{Output, say};
 /// Errors are those of the gradient of all parameters, relative to its norm. The prediction adds up
 /// the squared errors of the layers, each measured with all others exact; with `--objective worst` it
 /// is the largest of them. The interval is a bootstrap over the measured batches.
+///
+/// `--objective loss` minimises the rise of the loss instead: after the `horizon` updates that
+/// `[sensitivity]` in study.toml asks for, with one codec at one layer, above that after exact ones; those of
+/// the layers are added up. Since it is small beside its noise, each is drawn towards the mean of its codec
+/// over the layers, and that towards 0, as far as they are noise; less than 0 counts as 0. Where losses then
+/// do not tell choices apart, errors decide.
 ///
 /// The frontier is what no other plan beats in both bytes and error. Its knee is the plan from which
 /// on saving bytes costs the most.
@@ -46,6 +53,7 @@ Examples:
   packlight allocate reports/mine --budget 200MiB
   packlight allocate reports/mine --budget 0.3x --why
   packlight allocate reports/mine --budget 0.3x --objective worst --point end --json
+  packlight allocate reports/mine --budget 0.3x --objective loss
   packlight allocate reports/mine --budget 0.2x --recompute
   packlight allocate reports/mine --fit-peak 12GiB --recompute --max-slowdown 1.2
   packlight allocate reports/mine --budget 0.3x --verify")]
@@ -94,12 +102,16 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Minimised {
+/// What an allocation minimises.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Minimised {
     /// The error of the whole gradient
     Sum,
     /// The error of the layer that disturbs it most
     Worst,
+    /// The rise of the loss after the updates of `horizon` in study.toml
+    Loss,
 }
 
 fn slowdown(text: &str) -> Result<f64, String> {
@@ -116,7 +128,18 @@ fn point(text: &str) -> Result<Point, String> {
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         let measured = self.measured()?;
-        let (mut answer, allocation) = self.answer(&measured)?;
+        let counted = match self.objective {
+            Minimised::Loss => {
+                measured.clone().by_loss().with_context(|| self.dir.display().to_string())?
+            }
+            Minimised::Sum | Minimised::Worst => measured.clone(),
+        };
+        let (mut answer, allocation) = self.answer(&counted)?;
+        if self.objective == Minimised::Loss {
+            let plan: PlanSpec = answer.plan.parse().map_err(Error::msg)?;
+            let by_error = measured.of_plan(&plan)?;
+            answer.gradient_error = Some(measured.estimate(&by_error, Objective::Sum));
+        }
         if !self.json {
             answer.print(self.why, out)?;
             out.finish()?; // before the training, which takes its time
@@ -144,7 +167,7 @@ impl Arguments {
 
     fn answer(&self, measured: &Measured) -> anyhow::Result<(Answer, Allocation)> {
         let objective = match self.objective {
-            Minimised::Sum => Objective::Sum,
+            Minimised::Sum | Minimised::Loss => Objective::Sum,
             Minimised::Worst => Objective::Worst,
         };
         let (asked, fit_peak) = match (&self.budget, &self.fit_peak) {
@@ -153,12 +176,13 @@ impl Arguments {
             (None, None) => bail!("--budget: a number of bytes expected, such as 200MiB"),
         };
         let budget = asked.bytes(measured.exact_bytes());
-        let named = [(fit_peak, "-peak"), (self.recompute, "-recompute")];
+        let by_loss = self.objective == Minimised::Loss;
+        let named = [(fit_peak, "-peak"), (self.recompute, "-recompute"), (by_loss, "-loss")];
         let endings = named.into_iter().filter_map(|(is, ending)| is.then_some(ending));
         let allocation = match (self.max_slowdown, objective) {
             (None, _) => measured.allocate(budget, objective)?,
             (Some(limit), Objective::Sum) => measured.allocate_in_time(budget, limit)?,
-            (Some(_), Objective::Worst) => bail!("--max-slowdown: only with `--objective sum`"),
+            (Some(_), Objective::Worst) => bail!("--max-slowdown: not with `--objective worst`"),
         };
         let frontier = measured.frontier(objective);
         let knee = knee(&frontier);
@@ -172,7 +196,8 @@ impl Arguments {
         let answer = Answer {
             name: [asked.plan_name().as_str()].into_iter().chain(endings).collect(),
             plan: measured.plan(&allocation),
-            objective,
+            objective: self.objective,
+            horizon: measured.horizon().filter(|_| by_loss),
             point: self.point,
             fit_peak,
             budget,
@@ -182,6 +207,7 @@ impl Arguments {
             fixed_bytes: measured.fixed_bytes(),
             exact_bytes: measured.exact_bytes(),
             error: measured.estimate(&allocation, objective),
+            gradient_error: None,
             gap: allocation.gap,
             slowdown: measured.slowdown(&allocation),
             recomputed: recomputed.map(str::to_owned).collect(),

@@ -1,11 +1,12 @@
 //! What `packlight allocate` answers.
 
-use packlight::allocation::{Estimate, LeftOut, Neighbour, Neighbours, Objective};
-use packlight::figure::binary;
+use packlight::allocation::{Estimate, LeftOut, Neighbour, Neighbours};
+use packlight::figure::{binary, significant};
 use packlight::record::LayerKind;
 use packlight::spec::Point;
 use serde::Serialize;
 
+use super::allocate::Minimised;
 use super::verify::Verified;
 use crate::output::Output;
 
@@ -18,7 +19,10 @@ pub(super) struct Answer {
     /// The name under which the plan is printed.
     pub(super) name: String,
     pub(super) plan: String,
-    pub(super) objective: Objective,
+    pub(super) objective: Minimised,
+    /// The number of updates after which the loss counts, where it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) horizon: Option<u64>,
     pub(super) point: Option<Point>,
     /// Whether bytes are those of a whole step, not only what is kept.
     pub(super) fit_peak: bool,
@@ -31,8 +35,11 @@ pub(super) struct Answer {
     pub(super) least_bytes: u64,
     pub(super) fixed_bytes: u64,
     pub(super) exact_bytes: u64,
-    /// The relative squared error of the gradient.
+    /// The relative squared error of the gradient, or the rise of the loss.
     pub(super) error: Estimate,
+    /// The relative squared error of the gradient, where the loss counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gradient_error: Option<Estimate>,
     pub(super) gap: f64,
     /// How many times as long as an exact pass one with the plan takes, where that was measured.
     pub(super) slowdown: Option<f64>,
@@ -117,16 +124,24 @@ impl Answer {
         let interval = match n {
             0 => String::new(),
             1 => " (from one batch)".to_owned(),
-            n => format!(" ({} to {}, 95 % interval from {n} batches)", norm(low), norm(high)),
+            n => {
+                let [low, high] = [low, high].map(|end| self.told(end));
+                format!(" ({low} to {high}, 95 % interval from {n} batches)")
+            }
         };
+        let said = self.told(mean);
         let of = match self.objective {
-            Objective::Sum => "of the gradient's norm",
-            Objective::Worst => "of the gradient's norm by the worst layer",
+            Minimised::Sum => "of the gradient's norm".to_owned(),
+            Minimised::Worst => "of the gradient's norm by the worst layer".to_owned(),
+            Minimised::Loss => format!("after {} updates", self.horizon.unwrap_or_default()),
         };
-        writeln!(out, "error   {} {of}{interval}", norm(mean))?;
+        writeln!(out, "{:<8}{said} {of}{interval}", self.what())?;
         if self.gap > 0.0 {
-            let least = norm((mean - self.gap).max(0.0));
+            let least = self.told((mean - self.gap).max(0.0));
             writeln!(out, "        no plan has less than {least}; the search went no further")?;
+        }
+        if let Some(Estimate { mean, .. }) = self.gradient_error {
+            writeln!(out, "error   {} of the gradient's norm", norm(mean))?;
         }
         if let Some(slowdown) = self.slowdown {
             writeln!(
@@ -161,6 +176,20 @@ impl Answer {
         Ok(())
     }
 
+    /// What is minimised.
+    fn what(&self) -> &str {
+        if self.objective == Minimised::Loss { "loss" } else { "error" }
+    }
+
+    /// How much of it.
+    fn told(&self, value: f64) -> String {
+        match self.objective {
+            Minimised::Sum | Minimised::Worst => norm(value),
+            Minimised::Loss if value > 0.0 => format!("+{}", significant(value)),
+            Minimised::Loss => significant(value),
+        }
+    }
+
     fn print_layers(&self, out: &mut Output) -> anyhow::Result<()> {
         let width = self.layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
         let codecs = self.layers.iter().map(|layer| layer.told().len()).max().unwrap_or(0);
@@ -171,15 +200,16 @@ impl Answer {
         for (layer, range) in self.layers.iter().zip(&ranges) {
             let Layer { layer: name, shares, error, neighbours, .. } = layer;
             let codec = layer.told();
-            let error = error.mean;
-            write!(out, "  {name:<width$}  {codec:<codecs$}  {range:>bytes$}  {:>8}", norm(error))?;
+            let (error, said) = (error.mean, self.told(error.mean));
+            write!(out, "  {name:<width$}  {codec:<codecs$}  {range:>bytes$}  {said:>8}")?;
             if let Some(shares) = shares {
                 write!(out, "  shared with {shares}")?;
             }
             let tell = |other: &Neighbour| {
                 let sign = if other.bytes < 0 { "-" } else { "+" };
-                let (bytes, error) = (size(other.bytes.unsigned_abs()), norm(error + other.error));
-                format!("{}, {sign}{bytes}, error {error}", other.codec)
+                let bytes = size(other.bytes.unsigned_abs());
+                let (what, error) = (self.what(), self.told(error + other.error));
+                format!("{}, {sign}{bytes}, {what} {error}", other.codec)
             };
             if let Some(cheaper) = &neighbours.cheaper {
                 write!(out, "  cheaper: {}", tell(cheaper))?;
@@ -200,11 +230,16 @@ impl Answer {
             let is_step = (0..=steps).any(|step| step * (count - 1) / steps == *number);
             is_step || self.frontier[*number].knee
         };
-        writeln!(out, "\nFrontier:   kept  of exact     error")?;
+        writeln!(out, "\nFrontier:   kept  of exact {:>9}", self.what())?;
         for row in (0..count).filter(shown).map(|number| &self.frontier[number]) {
             let share = row.bytes as f64 / self.exact_bytes.max(1) as f64;
             let knee = if row.knee { "  knee" } else { "" };
-            writeln!(out, "{:>16} {share:>8.3}x {:>9}{knee}", size(row.bytes), norm(row.error))?;
+            writeln!(
+                out,
+                "{:>16} {share:>8.3}x {:>9}{knee}",
+                size(row.bytes),
+                self.told(row.error)
+            )?;
         }
         Ok(())
     }

@@ -27,6 +27,18 @@ use crate::signals::stop_on_signals;
 /// A codec is tried at every layer of the table that it can pack, whatever kinds of layers it was
 /// published for. Codecs that remember something of earlier batches see one batch first.
 ///
+/// With `horizon`, it also trains: from each point, on each batch and those that follow it, so many updates
+/// with one codec at one layer, and as many exact ones. It compares their losses on a fixed sample of 4 other
+/// batches of the training part after one update and after all of them. That takes the time of `horizon` + 3
+/// steps for each score, where scores of convolutions and linear layers share a pass; the time is printed
+/// before. `packlight allocate --objective loss` needs it. A codec whose error at a layer, by what averaging
+/// over steps leaves, is at least as large as the whole gradient is hopeless there: it is not trained with,
+/// and named.
+///
+/// With `one_off`, each codec is also at all layers and at all but each one, which takes a pass for each of
+/// these. A codec that only changes the gradients of its layers' own weights takes none: its squared errors add
+/// up.
+///
 /// Ctrl-C, SIGTERM and SIGHUP stop it after the current batch; a second signal stops it at once. The
 /// same command goes on from there.
 #[derive(Args)]
@@ -39,6 +51,8 @@ A table for DIR/study.toml; only `codecs` has to be given:
   points = [\"start\", 0.1, \"end\"]    # shares of the steps of training; the start by default
   batches = 4
   draws = 2                           # of random numbers, on each batch: bias apart from variance
+  horizon = 20                        # updates after which losses are compared; none by default
+  one_off = true                      # each codec also at all layers but one; not by default
 
 Examples:
   packlight sensitivity reports/mine
@@ -102,8 +116,19 @@ impl Arguments {
 
 /// Prints what was measured.
 pub(super) fn tell(out: &mut Output, summary: &SensitivitySummary) -> anyhow::Result<()> {
-    let SensitivitySummary { scores, measured, layers, codecs, .. } = summary;
+    let SensitivitySummary { scores, measured, losses, trained, hopeless, layers, codecs, .. } =
+        summary;
     writeln!(out, "{scores} scores of {layers} layers with {}", codecs.join(", "))?;
     writeln!(out, "{measured} of them are new")?;
+    if *losses > 0 {
+        writeln!(out, "{losses} trainings were compared with exact ones, {trained} of them now")?;
+    }
+    if !hopeless.is_empty() {
+        writeln!(
+            out,
+            "not trained with, since their error is as large as the gradient: {}",
+            hopeless.join(", ")
+        )?;
+    }
     writeln!(out, "they are in {}", summary.file.display())
 }

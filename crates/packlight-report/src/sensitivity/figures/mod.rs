@@ -5,7 +5,9 @@ mod bias;
 mod calibration;
 mod frontier;
 mod levels;
+mod loss;
 mod map;
+mod one_off;
 mod training;
 
 use std::collections::HashMap;
@@ -25,6 +27,8 @@ pub(crate) fn all(study: &Sensitivity) -> Result<Vec<Figure>> {
     figures.extend(study.levels()?);
     figures.extend(study.over_training()?);
     figures.extend(study.bias()?);
+    figures.extend(study.one_off()?);
+    figures.extend(study.loss()?);
     figures.extend(study.frontier_figure()?);
     figures.extend(study.allocations()?);
     figures.extend(study.calibration()?);

@@ -1,0 +1,188 @@
+//! Allocations by what a few updates do to the loss.
+
+#![allow(clippy::unwrap_used)]
+
+mod made;
+
+use made::score;
+use packlight_allocation::{Error, Measured, Objective};
+use packlight_record::{LayerFacts, LayerKind, LossChange, Score, SensitivityRecord};
+use packlight_spec::Point;
+
+fn layer(name: &str, source: u64) -> SensitivityRecord {
+    SensitivityRecord::Layer(LayerFacts {
+        layer: name.into(),
+        kind: LayerKind::Conv,
+        source,
+        raw_bytes: 100,
+        copy: "exact".into(),
+        measured: true,
+    })
+}
+
+fn change(batch: u64, layer: &str, codec: &str, after_horizon: Option<f64>) -> LossChange {
+    LossChange {
+        state: format!("start-1-{batch}"),
+        point: Point::START,
+        seed: 1,
+        batch,
+        horizon: 20,
+        layer: layer.into(),
+        codec: codec.into(),
+        exact_after_one: 2.0,
+        exact_after_horizon: 1.0,
+        after_one: Some(0.0),
+        after_horizon,
+    }
+}
+
+/// Two layers with two codecs on two batches, with these changes of the loss.
+fn records(changes: &[(&str, &str, [Option<f64>; 2])]) -> Vec<SensitivityRecord> {
+    let mut records = vec![layer("a", 0), layer("b", 1)];
+    for batch in [0, 1] {
+        // By its error `a` should have the fewer bits.
+        for (layer, codec, bytes, error) in [
+            ("a", "q8", 25, 1e-4),
+            ("a", "q2", 10, 0.01),
+            ("b", "q8", 25, 1e-3),
+            ("b", "q2", 10, 0.1),
+        ] {
+            let state = format!("start-1-{batch}");
+            let score = Score { state, batch, ..score(layer, codec, bytes, error) };
+            records.push(SensitivityRecord::Score(Score {
+                copy: format!("{codec} {layer}"),
+                ..score
+            }));
+        }
+        for (layer, codec, after) in changes {
+            let change = change(batch, layer, codec, after[batch as usize]);
+            records.push(SensitivityRecord::Loss(change));
+        }
+    }
+    records
+}
+
+fn twice(value: f64) -> [Option<f64>; 2] {
+    [Some(value); 2]
+}
+
+#[test]
+fn the_loss_decides_in_place_of_the_error() {
+    let all = [
+        ("a", "q8", twice(0.01)),
+        ("a", "q2", twice(0.3)),
+        ("b", "q8", twice(0.002)),
+        ("b", "q2", twice(0.05)),
+    ];
+    let measured = Measured::new(&records(&all), None).unwrap();
+    let plan = |measured: &Measured| {
+        let found = measured.allocate(35, Objective::Sum).unwrap();
+        (measured.plan(&found), found.error)
+    };
+    assert_eq!(plan(&measured).0, "a=q2,b=q8");
+    let by_loss = measured.clone().by_loss().unwrap();
+    let (by_loss_plan, rise) = plan(&by_loss);
+    assert_eq!(by_loss_plan, "a=q8,b=q2");
+    assert!((rise - 0.06).abs() < 1e-12, "{rise}");
+    assert_eq!((measured.horizon(), by_loss.left_out().len()), (Some(20), 0));
+    let loss = measured.layers()[0].choices[2].loss.unwrap();
+    assert_eq!((loss.mean, loss.n), (0.3, 2));
+    // Bytes are as before, and no codec has no loss.
+    assert_eq!(by_loss.exact_bytes(), measured.exact_bytes());
+    assert_eq!(by_loss.allocate(200, Objective::Sum).unwrap().error, 0.0);
+}
+
+#[test]
+fn what_lowers_the_loss_counts_as_exact_and_the_interval_is_that_of_the_batches() {
+    let all = [
+        ("a", "q2", [Some(-0.3), Some(-0.1)]),
+        ("b", "q2", [Some(0.4), Some(0.6)]),
+        ("b", "q8", [Some(0.1), Some(0.3)]),
+    ];
+    let measured = Measured::new(&records(&all), None).unwrap();
+    let raw = measured.layers()[0].choices[2].loss.unwrap();
+    assert!((raw.mean + 0.2).abs() < 1e-12 && measured.layers()[0].choices[1].loss.is_none());
+    let by_loss = measured.by_loss().unwrap();
+    // The means of q2 are -0.2 and 0.5, each with a variance of 0.01, and their own is 0.245. Of the mean of
+    // both, the noise takes its share.
+    let kept = (0.245 - 0.01) / 0.245;
+    let expected = 0.15 - 0.01 / 0.15 + 0.35 * kept;
+    let uniform = by_loss.uniform("q2").unwrap();
+    assert!((uniform.error - expected).abs() < 1e-12, "{} {expected}", uniform.error);
+    let found = by_loss.estimate(&uniform, Objective::Sum);
+    assert_eq!((found.mean, found.n), (uniform.error, 2));
+    // Both layers rise by 0.2 from the first batch to the second.
+    assert!((found.low - (expected - 0.2)).abs() < 1e-12, "{found:?}");
+    assert!((found.high - (expected + 0.2)).abs() < 1e-12, "{found:?}");
+}
+
+#[test]
+fn where_losses_tell_nothing_the_error_decides() {
+    // By chance the loss is lower with the fewest bits.
+    let all = [
+        ("a", "q8", twice(-0.1)),
+        ("a", "q2", [Some(0.5), Some(-0.7)]),
+        ("b", "q8", [Some(0.3), Some(-0.1)]),
+        ("b", "q2", twice(-0.4)),
+    ];
+    let measured = Measured::new(&records(&all), None).unwrap();
+    let by_loss = measured.clone().by_loss().unwrap();
+    for budget in [20, 35, 50, 110, 200] {
+        let found = by_loss.allocate(budget, Objective::Sum).unwrap();
+        assert_eq!(found.error, 0.0);
+        let by_error = measured.allocate(budget, Objective::Sum).unwrap();
+        assert_eq!(found.codecs, by_error.codecs, "{budget}");
+    }
+}
+
+#[test]
+fn choices_without_a_loss_are_left_out_with_the_reason() {
+    let mut records = records(&[
+        ("a", "q8", twice(0.0)),
+        ("a", "q2", [Some(0.1), None]),
+        ("b", "q8", twice(0.0)),
+    ]);
+    for record in &mut records {
+        if let SensitivityRecord::Score(score) = record
+            && (score.layer.as_str(), score.codec.as_str(), score.batch) == ("b", "q2", 1)
+        {
+            score.squared_error = 4.0; // as large as the gradient
+        }
+    }
+    let reasons = |records: &[SensitivityRecord]| -> Vec<String> {
+        let by_loss = Measured::new(records, None).unwrap().by_loss().unwrap();
+        assert_eq!(by_loss.layers()[1].choices.len(), 2);
+        let said = |l: &packlight_allocation::LeftOut| {
+            format!("{} {}: {}", l.layer, l.codec.clone().unwrap_or_default(), l.reason)
+        };
+        by_loss.left_out().iter().map(said).collect()
+    };
+    let not_finite = "a q2: training came to something not finite at start, seed 1, batch 1";
+    let lacking = "b q2: no training was compared at start, seed 1, batch 0, unlike";
+    let found = reasons(&records);
+    assert_eq!(found[0], not_finite);
+    assert!(found[1].starts_with(lacking), "{found:?}");
+    records.push(SensitivityRecord::Loss(change(0, "b", "q2", Some(0.1))));
+    let hopeless =
+        "b q2: its error is as large as the gradient at start, seed 1, batch 1, so that no";
+    assert!(reasons(&records)[1].starts_with(hopeless), "{:?}", reasons(&records));
+}
+
+#[test]
+fn without_trainings_there_is_nothing_to_minimise_and_the_longest_horizon_counts() {
+    let measured = Measured::new(&records(&[]), None).unwrap();
+    assert_eq!(
+        (measured.horizon(), measured.clone().by_loss().err()),
+        (None, Some(Error::NoLosses))
+    );
+    let mut both = records(&[("a", "q2", twice(0.3))]);
+    let longer = LossChange { horizon: 30, ..change(0, "a", "q2", Some(0.7)) };
+    both.push(SensitivityRecord::Loss(longer));
+    let measured = Measured::new(&both, Some(Point::START)).unwrap();
+    assert_eq!(measured.horizon(), Some(30));
+    assert_eq!(measured.layers()[0].choices[2].loss.map(|l| (l.mean, l.n)), Some((0.7, 1)));
+    // Trainings from other weights are no part of this study.
+    let state = "other".to_owned();
+    both.push(SensitivityRecord::Loss(LossChange { state, ..change(0, "a", "q8", None) }));
+    assert!(matches!(Measured::new(&both, None), Err(Error::Mixed { .. })));
+}
