@@ -25,6 +25,6 @@ pub use log::{Appender, read_log, write_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
-pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
+pub use record::{AllocatedLayer, Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
 pub use sensitivity::{BlockFacts, Compared, LayerFacts, Score, SensitivityRecord, VARIANCE_LEFT};
 pub use timings::{PlanTiming, Round, Timings};

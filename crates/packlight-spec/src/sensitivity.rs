@@ -55,6 +55,18 @@ fn twice() -> u64 {
 }
 
 impl SensitivitySpec {
+    /// These codecs at the layers of another table, or at all.
+    pub(crate) fn of(codecs: Vec<String>, table: Option<&Self>) -> Self {
+        Self {
+            codecs,
+            layers: table.map_or_else(all, |table| table.layers.clone()),
+            except: table.map_or_else(Vec::new, |table| table.except.clone()),
+            points: at_the_start(),
+            batches: four(),
+            draws: twice(),
+        }
+    }
+
     /// Whether a layer is one of those to measure.
     pub fn includes(&self, layer: &str, kind: LayerKind) -> bool {
         let any = |selectors: &[String]| {

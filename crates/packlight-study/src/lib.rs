@@ -10,6 +10,7 @@
 
 pub mod data;
 
+mod adaptive;
 mod bleu;
 mod check;
 mod checkpoint;

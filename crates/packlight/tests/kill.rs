@@ -8,7 +8,7 @@ mod common;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{STUDY, packlight, records, run, stderr, study, timed_study};
+use common::{STUDY, adaptive, packlight, records, run, stderr, study, timed_study};
 use packlight::kernels::rng::{Key, Purpose};
 use packlight::record::Timings;
 
@@ -61,6 +61,29 @@ fn killed_again_and_again_it_still_comes_to_the_same_end() {
         patience += Duration::from_millis(30);
     }
     assert!(records(dir.path()) == records(whole.path()));
+}
+
+#[test]
+fn killed_before_and_after_allocations_an_adaptive_plan_comes_to_the_same_end() {
+    let text = adaptive();
+    let whole = study(&text);
+    let output = run(whole.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let expected = records(whole.path());
+    let again = timed_study(&text, whole.path());
+    let begun = Instant::now();
+    run(again.path());
+    let took = begun.elapsed();
+    let mut killed = 0;
+    for kill in 0..6 {
+        let dir = timed_study(&text, whole.path());
+        // Most of the time is that of the plan that measures.
+        killed += u32::from(run_and_kill(dir.path(), took.mul_f64((f64::from(kill) + 3.5) / 10.0)));
+        let output = run(dir.path());
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(records(dir.path()) == expected, "kill {kill}");
+    }
+    assert!(killed > 3, "only {killed} of 6 were killed in time");
 }
 
 #[test]

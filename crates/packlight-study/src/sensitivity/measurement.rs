@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use packlight_codec::CodecState;
-use packlight_probe::one_on::{Outcome, Trial, settle};
-use packlight_record::{Compared, Distribution, Score};
+use packlight_probe::one_on::{Trial, settle};
+use packlight_record::{Compared, Score};
 use packlight_spec::Point;
 use sha2::Sha256;
 
 use super::exact_training::{ExactTraining, steps_left};
 use super::sample::{SETTLING, Sample, weights_digest};
+use super::score::{On, score, trial};
 use super::scores::{Key, Scores};
 use super::table::{Pair, Table};
 use crate::progress::{Event, Progress};
@@ -223,6 +224,14 @@ impl<'a> Measurement<'a> {
         let (one_on, outcomes) = sample.one_on(&own).map_err(|error| at(&place, error))?;
         let seconds = self.work.pass + own.len() as f64 * self.work.trial;
         self.work.advance(seconds, &place, self.progress);
+        let on = On {
+            point: group.point,
+            seed: group.seed,
+            batch: group.batch,
+            draws,
+            state: &state,
+            whole_norm: one_on.norm(),
+        };
         let mut outcomes = outcomes.into_iter();
         let mut scores = Vec::new();
         for lacks in &group.lacks {
@@ -235,7 +244,7 @@ impl<'a> Measurement<'a> {
                 }
             };
             let Some(outcome) = outcome else { continue };
-            match score(group, draws, &pairs[*lacks], &state, one_on.norm(), outcome) {
+            match score(&on, &pairs[*lacks], outcome) {
                 Ok(score) => scores.push(score),
                 Err(reason) => {
                     let layer = &pairs[*lacks].layer;
@@ -276,10 +285,6 @@ fn key(seed: u64, point: Point, batch: u64, draws: u64, pair: &Pair) -> Key {
     (seed, point.share().to_bits(), batch, draws, layer, pair.codec.spec())
 }
 
-fn trial(pair: &Pair, draws: u64, state: CodecState) -> Trial {
-    Trial { layer: pair.layer.clone(), codec: pair.codec.clone(), draws, state }
-}
-
 /// Adds to an exact gradient that is not finite where that was.
 fn at(place: &str, error: Error) -> Error {
     match &error {
@@ -289,38 +294,4 @@ fn at(place: &str, error: Error) -> Error {
         }
         _ => error,
     }
-}
-
-/// The record of a trial, or why there is none.
-fn score(
-    group: &Group,
-    draws: u64,
-    pair: &Pair,
-    state: &str,
-    whole_norm: f64,
-    outcome: Outcome,
-) -> Result<Score, String> {
-    let effect = outcome?;
-    let all = [Some(effect.squared_error), effect.squared_bias];
-    if !all.into_iter().flatten().all(f64::is_finite) {
-        return Err(format!("with {} the gradient is not finite", pair.codec.spec()));
-    }
-    let is_finite = |found: &Distribution| found.mean.is_finite();
-    Ok(Score {
-        state: state.to_owned(),
-        point: group.point,
-        seed: group.seed,
-        batch: group.batch,
-        draws,
-        layer: pair.layer.to_string(),
-        codec: pair.codec.spec(),
-        compared: effect.compared,
-        fidelity: effect.fidelity,
-        squared_error: effect.squared_error,
-        squared_bias: effect.squared_bias,
-        whole_norm,
-        learning_indicator: effect.learning_indicator.filter(is_finite),
-        kept_bytes: effect.kept_bytes,
-        copy: effect.copy,
-    })
 }

@@ -8,6 +8,7 @@ mod exact_training;
 mod manifest;
 mod measurement;
 mod sample;
+mod score;
 mod scores;
 mod table;
 mod timing;
@@ -26,9 +27,12 @@ use serde::Serialize;
 use self::exact_training::ExactTraining;
 use self::manifest::Conditions;
 use self::measurement::{Group, Measurement};
-use self::sample::{SETTLING, Sample};
+use self::sample::SETTLING;
+pub(crate) use self::sample::{Sample, whole_batch};
+pub(crate) use self::score::{On, score, trial};
 use self::scores::Scores;
 use self::table::Table;
+pub(crate) use self::table::{Pair, is_included, pairs_at, saved};
 use self::timing::write_times;
 use crate::progress::{Event, Progress};
 use crate::run::remove;
@@ -96,8 +100,7 @@ pub(crate) fn measure(
         reason: format!("sensitivity.codecs: {reason}"),
     };
     let codecs = codecs_to_measure(&spec).map_err(invalid)?;
-    let exact =
-        NamedPlan { name: "none".to_owned(), spec: "none".to_owned(), epochs: None, from: None };
+    let exact = NamedPlan::unnamed("none");
     let home = sweep.folder.join(SENSITIVITY);
     if options.overwrite {
         remove(&home)?;
