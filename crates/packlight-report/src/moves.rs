@@ -1,5 +1,6 @@
 //! How the codecs of an adaptive plan changed during training.
 
+use packlight_figure::significant;
 use packlight_record::{AllocatedLayer, Measurement, Record};
 
 use crate::study::{Run, Study};
@@ -13,7 +14,7 @@ pub(crate) struct Period<'a> {
     /// The most bytes that a step keeps.
     pub(crate) kept: u64,
     /// The relative squared error that is predicted.
-    pub(crate) error: f64,
+    error: f64,
     pub(crate) layers: &'a [AllocatedLayer],
 }
 
@@ -21,6 +22,11 @@ pub(crate) struct Period<'a> {
 pub(crate) type Change<'a> = (&'a str, &'a str, &'a str);
 
 impl<'a> Period<'a> {
+    /// The predicted error relative to the gradient's norm, such as `0.295 %`.
+    pub(crate) fn error_in_words(&self) -> String {
+        format!("{} %", significant(100.0 * self.error.max(0.0).sqrt()))
+    }
+
     /// What changed since another period of the same run.
     pub(crate) fn changes_since(&self, before: &Period<'a>) -> Vec<Change<'a>> {
         let both = before.layers.iter().zip(self.layers);

@@ -19,7 +19,7 @@ name = "tiny"
 title = "A study for tests"
 seeds = [3]
 epochs = 2
-batch = 4
+batch = 8
 
 [model]
 name = "resnet18"
@@ -28,7 +28,7 @@ width = 2
 [data]
 name = "digits"
 size = 8
-train_limit = 10
+train_limit = 20
 test_limit = 4
 augment = { pad = 1, flip = true }
 

@@ -73,17 +73,20 @@ fn killed_before_and_after_allocations_an_adaptive_plan_comes_to_the_same_end() 
     let again = timed_study(&text, whole.path());
     let begun = Instant::now();
     run(again.path());
-    let took = begun.elapsed();
+    let mut took = begun.elapsed();
     let mut killed = 0;
-    for kill in 0..6 {
+    for kill in 0..4 {
         let dir = timed_study(&text, whole.path());
-        // Most of the time is that of the plan that measures.
-        killed += u32::from(run_and_kill(dir.path(), took.mul_f64((f64::from(kill) + 3.5) / 10.0)));
+        let after = took.mul_f64((f64::from(kill) + 1.5) / 6.0);
+        match run_and_kill(dir.path(), after) {
+            true => killed += 1,
+            false => took = took.min(after),
+        }
         let output = run(dir.path());
         assert!(output.status.success(), "{}", stderr(&output));
-        assert!(records(dir.path()) == expected, "kill {kill}");
+        assert!(records(dir.path()) == expected, "killed after {after:?}");
     }
-    assert!(killed > 3, "only {killed} of 6 were killed in time");
+    assert!(killed > 1, "only {killed} of 4 were killed in time");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use packlight_record::AllocatedLayer;
 
 use super::{Source, slug};
 use crate::Result;
-use crate::format::percent;
 use crate::moves::{Period, first_adaptive, periods};
 use crate::plan::PlanRow;
 
@@ -32,7 +31,7 @@ impl Source<'_> {
                 "from step {}: keeps {} at most, predicted error {}",
                 period.step,
                 binary(period.kept as f64),
-                percent(period.error.max(0.0).sqrt())
+                period.error_in_words()
             )
         };
         let headings: Vec<String> = shown.iter().map(heading).collect();

@@ -75,7 +75,7 @@ fn row(period: &Period<'_>, changes: Option<&[Change<'_>]>) -> Markup {
         tr {
             td .number { (period.step) }
             td .number { (bytes(Some(period.kept as f64))) }
-            td .number { (percent(period.error.max(0.0).sqrt())) }
+            td .number { (period.error_in_words()) }
             td .number { (changes.map_or_else(|| "–".to_owned(), |all| format!("{} of {}", all.len(), period.layers.len()))) }
             td { (changes.map_or_else(|| "the first allocation".to_owned(), in_words)) }
         }

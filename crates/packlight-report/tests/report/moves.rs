@@ -56,7 +56,7 @@ fn an_adaptive_plan_shows_how_it_changed() {
         "4 of 17",
         "layer2.0.conv1: q2 → q8",
         "20.0 %",
-        "5.0 %",
+        "5.00 %",
     ] {
         assert!(section.contains(expected), "{expected} is not in {}", &section[..3000]);
     }

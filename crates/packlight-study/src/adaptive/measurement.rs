@@ -54,7 +54,9 @@ impl RunTrainer<'_> {
         let mut states = None;
         let (mut scores, mut kept, mut parts) = (Vec::new(), 0, 0);
         for batch in 0..adaptive.batches {
-            for samples in whole_batch(self, first + batch).chunks(adaptive.part) {
+            let order = whole_batch(self, first + batch);
+            let parts_of_it = order.chunks(adaptive.part);
+            for samples in parts_of_it.filter(|part| part.len() >= adaptive.fewest) {
                 let ledger = Ledger::new();
                 let sample = Sample::of(self, samples, first + parts)?.counted_by(&ledger);
                 let states = match &mut states {

@@ -38,9 +38,11 @@ pub(crate) struct Adaptive {
     exact_bytes: u64,
     batches: u64,
     draws: u64,
-    /// The samples of a whole batch, and the most on which an exact pass keeps within the budget.
+    /// The samples of a whole batch, the most on which an exact pass keeps within the budget, and the fewest
+    /// that the network takes.
     batch: usize,
     part: usize,
+    fewest: usize,
     shapes: Shapes,
     candidates: Candidates,
     /// The present codecs, as a plan.
@@ -72,8 +74,8 @@ impl Adaptive {
         let batch = trainer.study.batch;
         let last = Some(trainer.data.train.len() % batch);
         let last = last.filter(|&last| last > 0 && !trainer.study.drop_last);
-        let sizes = [batch].into_iter().chain(last);
-        let surveys = sizes.map(|size| shapes.survey(size, &codecs)).collect::<Result<Vec<_>>>()?;
+        let mut surveys = vec![shapes.survey(batch, &codecs)?];
+        surveys.extend(last.and_then(|last| shapes.survey(last, &codecs).ok())); // `check` tells why not
         let exact_bytes = exact_bytes(&surveys[0]);
         let bytes = budget.bytes(exact_bytes);
         let too_small = |least: u64, what: &str| {
@@ -86,11 +88,16 @@ impl Adaptive {
         };
         let measuring =
             |samples| -> Result<u64> { Ok(measuring_bytes(&shapes.survey(samples, &codecs)?)) };
-        let least_measuring = measuring(1)?;
-        let part = largest(batch, |samples| Ok(measuring(samples)? <= bytes))?;
-        let part = batch.div_ceil(batch.div_ceil(part.max(1))).min(part); // parts alike
+        // A batch norm takes no single value of a channel.
+        let (fewest, least_measuring) = match measuring(1) {
+            Ok(least) => (1, least),
+            Err(_) => (2, measuring(2)?),
+        };
+        let part = largest(batch, |samples| -> Result<bool> {
+            Ok(samples < fewest || measuring(samples)? <= bytes)
+        })?;
 
-        let seen = trainer.survey(part.max(1), &codecs)?;
+        let seen = trainer.survey(part.max(fewest), &codecs)?;
         let candidates = Candidates::new(measures, &codecs, &surveys, &seen);
         let by_bytes = candidates.by_bytes_alone();
         let by_bytes = by_bytes.map_err(|_| {
@@ -105,6 +112,7 @@ impl Adaptive {
             draws: measures.draws,
             batch,
             part,
+            fewest,
             shapes,
             candidates,
             plan: String::new(),
@@ -115,8 +123,9 @@ impl Adaptive {
                 let what = "masks, statistics and the cheapest codec of each layer take as much";
                 Err(too_small(least, what))
             }
-            _ if part == 0 => {
-                let what = "what it measures with, an exact pass over one sample, takes as much";
+            _ if part < fewest => {
+                let what =
+                    "what it measures with, an exact pass over a sample or two, takes as much";
                 Err(too_small(least_measuring, what))
             }
             Err(least) => Err(too_small(least, "the cheapest codec of each layer takes as much")),
@@ -154,7 +163,8 @@ impl Adaptive {
 
     /// The number of parts of all batches of a measurement.
     fn parts(&self) -> u64 {
-        self.batches * self.batch.div_ceil(self.part) as u64
+        let parts = self.batch / self.part + usize::from(self.batch % self.part >= self.fewest);
+        self.batches * parts as u64
     }
 
     /// The forward and backward passes of a measurement.

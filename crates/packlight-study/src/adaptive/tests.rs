@@ -91,7 +91,7 @@ fn no_step_and_no_measurement_keeps_more_than_the_budget() {
     {
         let made = Made::new(model, budget);
         let mut trainer = made.trainer().unwrap();
-        let (mut allocations, mut most) = (0, 0);
+        let (mut allocations, mut most) = (0, 0.0_f64);
         for step in 0..trainer.total_steps() {
             let limit = trainer.adaptive.as_ref().unwrap().budget;
             if let Some(record) = reallocate(&mut trainer, step) {
