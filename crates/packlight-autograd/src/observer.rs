@@ -5,7 +5,7 @@ use packlight_codec::{AxisLayout, Bytes, Codec, CodecState, Op, Packed, ShareKey
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::rng::Purpose;
 
-use crate::{Pass, Result, SavePoint};
+use crate::{Pass, Result, SavePoint, blank};
 
 /// Receives what a pass saves, and the weight gradients of each conv and linear layer.
 pub trait Observer: Send + Sync {
@@ -92,7 +92,8 @@ impl Place<'_> {
         let key = self.pass.clone().with_codec_draw(draw).key(Purpose::Codec, layer.name());
         let mut site = Site::new(self.op, self.axes, key, state);
         let copy = codec.share_key(&site, tensor.dims());
-        let packed = codec.pack(tensor, &mut site).map_err(|e| layer.codec_failed(e))?;
+        let (packed, _) =
+            blank::pack(codec, tensor, &mut site).map_err(|e| layer.codec_failed(e))?;
         Ok((packed, copy))
     }
 }
@@ -136,6 +137,21 @@ impl SavedTensor<'_> {
     ) -> Result<Box<dyn Packed>> {
         let packed = self.place.pack(self.layer, self.tensor, codec, draw, state);
         packed.map(|(packed, _)| packed)
+    }
+
+    /// The most bytes that another codec takes for such a tensor, whatever its values, and what would
+    /// identify the packed copy.
+    ///
+    /// # Errors
+    /// Returns an error, which names the layer, if the codec cannot pack it.
+    pub fn most_bytes(&self, codec: &dyn Codec) -> Result<(usize, ShareKey)> {
+        let (shape, dtype) = (self.tensor.dims(), self.tensor.dtype());
+        let key = self.place.pass.key(Purpose::Codec, self.layer.name());
+        let mut state = CodecState::default();
+        let site = Site::new(self.place.op, self.place.axes, key, &mut state);
+        let bytes = codec.bytes(&site, shape, dtype).map_err(|e| self.layer.codec_failed(e))?;
+        let most = bytes.map_or_else(|| codec.bounds(shape, dtype)[1], Bytes::total);
+        Ok((most, codec.share_key(&site, shape)))
     }
 
     /// Checks that a gradient can be computed from such a packed copy: from the unpacked tensor, or, in a

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_autograd::{Entry, StepPeak};
-use packlight_kernels::blank::blank;
 use packlight_spec::LayerKind;
 
 use crate::footprint::go_through;
-use crate::model::Inputs;
+use crate::model::{Inputs, blanks_of};
 use crate::{Block, Model, ModelSpec, Plan, Result};
 
 /// What a step of exact training holds from layer to layer, and what it holds where a block is recomputed.
@@ -64,17 +63,9 @@ impl Course {
         dtype: candle_core::DType,
         optimizer_state: usize,
     ) -> Result<Self> {
-        let like = |tensor: &Tensor, dtype| blank(tensor.shape(), dtype);
+        let samples = inputs.samples();
         let blanks = || -> Result<(Inputs, Tensor)> {
-            let inputs = match inputs {
-                Inputs::Images(images) => Inputs::Images(like(images, dtype)?),
-                Inputs::Pairs { source, target } => Inputs::Pairs {
-                    source: like(source, source.dtype())?,
-                    target: like(target, target.dtype())?,
-                },
-                Inputs::Text(tokens) => Inputs::Text(like(tokens, tokens.dtype())?),
-            };
-            Ok((inputs, like(labels, labels.dtype())?))
+            Ok((inputs.blanks(samples, dtype)?, blanks_of(labels, samples, labels.dtype())?))
         };
         let (model, ledger) = go_through(spec, &Plan::parse("none")?, dtype, blanks()?)?;
         let resident = resident(&model, dtype.size_in_bytes(), optimizer_state);

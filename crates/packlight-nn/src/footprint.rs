@@ -210,8 +210,13 @@ impl Footprint {
     }
 }
 
-/// Goes forward and back over blank inputs and labels with a model of blanks.
-pub(crate) fn go_through(
+/// Goes forward and back over blank inputs and labels ([`packlight_kernels::blank`]) with a model of blanks,
+/// and counts what that saves.
+///
+/// # Errors
+/// Returns an error if the model, the plan and the shapes do not fit each other, or a codec cannot pack its
+/// layer's input.
+pub fn go_through(
     spec: &ModelSpec,
     plan: &Plan,
     dtype: DType,

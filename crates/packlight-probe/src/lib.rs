@@ -23,6 +23,6 @@ pub use error::{Error, Result};
 pub use metric::fidelity;
 pub use one_on::{Effect, OneOn, Outcome, Trial, settle};
 pub use side_by_side::SideBySide;
-pub use survey::{Fixed, Survey, Surveyed, survey};
+pub use survey::{Fixed, Packing, Survey, Surveyed, survey};
 pub use times::{Timed, Times, times};
 pub use whole_pass::whole_pass;

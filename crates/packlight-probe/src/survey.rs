@@ -35,8 +35,19 @@ pub struct Surveyed {
     /// Whether it is a conv or linear layer that the pass uses once, so that a codec that only packs
     /// changes its own weight's gradient alone.
     pub changes_own_alone: bool,
-    /// For each codec, whether it remembers something of the batch; or why it cannot pack the tensor.
-    pub codecs: Vec<std::result::Result<bool, String>>,
+    /// What each codec makes of the tensor, or why it cannot pack it.
+    pub codecs: Vec<std::result::Result<Packing, String>>,
+}
+
+/// What a codec makes of a layer's input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packing {
+    /// Whether it remembers something of the batch; not known of blanks.
+    pub remembers: bool,
+    /// The most bytes that it takes for a tensor of this shape.
+    pub most_bytes: u64,
+    /// What identifies the packed copy.
+    pub copy: String,
 }
 
 /// What a layer saves whatever packs its input: masks and statistics.
@@ -54,7 +65,8 @@ pub struct Fixed {
 /// `codecs` packs it once, too, and remembers nothing of it.
 ///
 /// `loss` computes the scalar loss of a batch in the given pass, a copy of `pass` that changes neither
-/// running statistics nor the codecs' states.
+/// running statistics nor the codecs' states. Where its batch is of blanks
+/// ([`packlight_kernels::blank`]), nothing is computed.
 ///
 /// # Errors
 /// Returns an error if the pass fails, or a codec for another reason than that it cannot pack such a
@@ -98,7 +110,7 @@ struct Note {
     layer: String,
     copies: Copies,
     weight_gradients: usize,
-    codecs: Vec<std::result::Result<bool, String>>,
+    codecs: Vec<std::result::Result<Packing, String>>,
 }
 
 /// Notes what layers save, and has each codec pack the first tensor of each layer.
@@ -112,8 +124,16 @@ impl Surveyor {
         let pack = |codec: &Arc<dyn Codec>| {
             let mut state = CodecState::default();
             let packed = seen.packed_by(&**codec, 0, &mut state);
-            match packed.and_then(|packed| seen.check_use(&*packed)) {
-                Ok(()) => Ok(Ok(state.bytes() > 0)),
+            let packed = packed.and_then(|packed| {
+                seen.check_use(&*packed)?;
+                seen.most_bytes(&**codec)
+            });
+            match packed {
+                Ok((most, copy)) => Ok(Ok(Packing {
+                    remembers: state.bytes() > 0,
+                    most_bytes: most as u64,
+                    copy: copy.to_string(),
+                })),
                 Err(error) => refusal(&error).map(Err).ok_or_else(|| error.to_string()),
             }
         };

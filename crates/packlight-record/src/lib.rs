@@ -27,7 +27,7 @@ pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
 pub use plan_record::{PlanError, PlanFacts, PlanOrigin, PlanRecord};
-pub use record::{Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
+pub use record::{AllocatedLayer, Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
 pub use sensitivity::{
     BlockFacts, Compared, HOPELESS, LayerFacts, LossChange, OneOff, Score, SensitivityRecord,
     VARIANCE_LEFT,

@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Measurement {
     /// Time of an epoch's training steps, without probed steps, and of its evaluation. An epoch
-    /// whose steps are all probed has no step time.
+    /// whose steps are all probed has no step time. What an adaptive plan takes for its measurements is
+    /// part of the training.
     Time {
         /// The epoch.
         epoch: u64,
         /// Training steps timed.
         steps: u64,
-        /// Their wall time in seconds.
+        /// Their wall time in seconds, that of measurements of single layers between them included.
         train_seconds: f64,
         /// Wall time of the evaluation in seconds.
         test_seconds: f64,
@@ -24,6 +25,16 @@ pub enum Measurement {
     Calibration {
         /// The step.
         step: u64,
+        /// Wall time in seconds.
+        seconds: f64,
+    },
+    /// Time that an adaptive plan took to measure single layers before a step and to allocate; included in
+    /// the time of the epoch.
+    Allocation {
+        /// The step.
+        step: u64,
+        /// Forward and backward passes.
+        passes: u64,
         /// Wall time in seconds.
         seconds: f64,
     },

@@ -182,6 +182,27 @@ pub enum Record {
         /// One point for each time something was kept or freed.
         points: Vec<TimelinePoint>,
     },
+    /// The codecs that an adaptive plan gives the layers from a step on, before which it has measured
+    /// single layers.
+    Allocation {
+        /// The step.
+        step: u64,
+        /// The codecs as a plan.
+        plan: String,
+        /// The budget in bytes.
+        budget: u64,
+        /// The most bytes that a step keeps with them, masks and statistics included.
+        kept_bytes: u64,
+        /// What a step keeps with every layer exact.
+        exact_bytes: u64,
+        /// The most bytes that a pass of the measurement has kept.
+        measuring_bytes: u64,
+        /// The relative squared error of the whole gradient that averaging over steps leaves, as it is
+        /// predicted of these codecs.
+        predicted_error: f64,
+        /// The layers whose input a codec can pack, in forward order.
+        layers: Vec<AllocatedLayer>,
+    },
     /// The loss or a gradient was no longer finite, and the run ended there.
     Diverged {
         /// The step.
@@ -194,6 +215,21 @@ pub enum Record {
         /// Optimizer steps done.
         step: u64,
     },
+}
+
+/// A layer in an allocation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AllocatedLayer {
+    /// The layer.
+    pub layer: String,
+    /// Its codec.
+    pub codec: String,
+    /// The most bytes that it takes.
+    pub kept_bytes: u64,
+    /// Bytes of the layer's input, uncompressed.
+    pub raw_bytes: u64,
+    /// The lasting relative squared error of the whole gradient with this layer's codec alone, as measured.
+    pub error: f64,
 }
 
 /// One event in the memory timeline of a pass.

@@ -14,9 +14,9 @@ pub(crate) fn methods(spec: &str) -> impl Iterator<Item = &str> {
 }
 
 /// A method without its parameters: `pool` of `pool2`, `hosvd` of `hosvd:0.8`, `ara` of
-/// `ara=2:2:2:2`.
+/// `ara=2:2:2:2`, `adaptive` of a plan that says in words how it finds its codecs.
 pub(crate) fn family(method: &str) -> &str {
-    let end = method.find(|c: char| c.is_ascii_digit() || matches!(c, ':' | '='));
+    let end = method.find(|c: char| c.is_ascii_digit() || matches!(c, ':' | '=' | ' '));
     &method[..end.unwrap_or(method.len())]
 }
 

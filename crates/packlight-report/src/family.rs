@@ -25,6 +25,7 @@ fn of_method(method: &str) -> Family {
         "velora" | "compact" | "pamm" | "basis" => Family::Projection,
         "topk" | "bitmap" | "bsr" | "swat" => Family::Sparse,
         "asa" | "alt" | "ara" => Family::Signs,
+        "adaptive" => Family::Several,
         "gf" | "dither" | "resprop" => Family::OutputGradients,
         "regelu" | "resilu" | "msnorm" | "blpa" => Family::NormsAndActivations,
         _ => Family::Other,
@@ -44,6 +45,7 @@ mod tests {
         assert_eq!(of_plan("scores=recompute"), Family::Checkpointing);
         assert_eq!(of_plan("checkpoint=sqrt,blocks.*=asa4"), Family::Several);
         assert_eq!(of_plan("hosvd:0.8:st"), Family::LowRank);
+        assert_eq!(of_plan("adaptive every 2 epochs within 0.3x by q8 pool2"), Family::Several);
         assert_eq!(of_plan("my-codec:3"), Family::Other);
     }
 }

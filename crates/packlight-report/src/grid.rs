@@ -19,6 +19,7 @@ pub(crate) fn of_manifests<'a>(manifests: impl Iterator<Item = &'a Manifest>) ->
             plans.push(NamedPlan {
                 name: m.plan.clone(),
                 spec: m.plan_spec.clone(),
+                adaptive: None,
                 epochs: Some(m.epochs),
                 from: m.from.clone(),
             });

@@ -30,6 +30,7 @@ mod head_to_head;
 mod html_tables;
 #[cfg(test)]
 mod made;
+mod moves;
 mod notices;
 mod page;
 mod plan;

@@ -17,7 +17,7 @@ pub(crate) fn plan(name: &str, epochs: u64, accuracies: &[f64]) -> PlanRow {
         held: None,
     };
     PlanRow {
-        plan: NamedPlan { name: name.into(), spec: spec.into(), epochs: Some(epochs), from: None },
+        plan: NamedPlan { name: name.into(), epochs: Some(epochs), ..NamedPlan::unnamed(spec) },
         planned_epochs: epochs,
         training: Training::Plain,
         planned: accuracies.len() as u64,

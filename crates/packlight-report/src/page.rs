@@ -43,6 +43,7 @@ pub(crate) fn page(
                 (html_tables::continued(source))
                 h3 { "Memory by ledger, allocator and process" }
                 (html_tables::memory_accounts(source))
+                @if let Some(moves) = html_tables::moves(source) { (moves) }
             }
             @if !published.is_empty() {
                 section #published {

@@ -7,6 +7,7 @@ use packlight_record::{Distribution, KeptKind, LayerKind, Measurement, Record};
 use packlight_spec::NamedPlan;
 use polars::prelude::*;
 
+use crate::moves::periods;
 use crate::study::{Run, Study};
 use crate::{Result, file, frame, step_time};
 
@@ -21,6 +22,8 @@ pub struct Tables {
     pub whole_gradients: DataFrame,
     /// Bytes kept: plan, seed, step, layer, part, ...
     pub kept: DataFrame,
+    /// What adaptive plans give the layers: plan, seed, step, layer, codec, ...
+    pub allocations: DataFrame,
     /// Memory over a step: plan, seed, step, event, ...
     pub timeline: DataFrame,
     /// Peaks of a step: plan, seed, step, kept, allocated.
@@ -60,6 +63,7 @@ impl Tables {
             gradients: gradients(study)?,
             whole_gradients: whole_gradients(study)?,
             kept: kept(study, &layers)?,
+            allocations: allocations(study)?,
             timeline: timeline(study)?,
             peaks: peaks(study)?,
             times: times(study)?,
@@ -78,6 +82,7 @@ impl Tables {
             ("gradients", &self.gradients),
             ("whole-gradients", &self.whole_gradients),
             ("kept", &self.kept),
+            ("allocations", &self.allocations),
             ("timeline", &self.timeline),
             ("peaks", &self.peaks),
             ("times", &self.times),
@@ -294,6 +299,25 @@ fn kept(study: &Study, layers: &[(String, LayerKind)]) -> PolarsResult<DataFrame
         kept: bytes[0] + bytes[1],
         raw: bytes[2],
         counted: *counted,
+    )
+}
+
+fn allocations(study: &Study) -> PolarsResult<DataFrame> {
+    let mut rows = Vec::new();
+    for run in &study.runs {
+        for period in periods(run) {
+            rows.extend(period.layers.iter().map(|layer| (run, period.step, layer)));
+        }
+    }
+    table!(rows, |(run, step, layer)|
+        plan: run.manifest.plan.clone(),
+        seed: run.manifest.seed,
+        step: *step,
+        layer: layer.layer.clone(),
+        codec: layer.codec.clone(),
+        kept: layer.kept_bytes,
+        raw: layer.raw_bytes,
+        squared_error: finite(layer.error),
     )
 }
 

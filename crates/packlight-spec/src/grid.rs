@@ -59,6 +59,7 @@ mod tests {
         let plan = |name: &str, spec: &str, epochs: Option<u64>, from: Option<&str>| NamedPlan {
             name: name.into(),
             spec: spec.into(),
+            adaptive: None,
             epochs,
             from: from.map(Into::into),
         };

@@ -6,6 +6,8 @@
 
 pub mod layout;
 
+mod adaptive;
+mod budget;
 mod collection;
 mod error;
 mod fault;
@@ -23,6 +25,8 @@ mod settings;
 mod study;
 mod weights;
 
+pub use adaptive::{Adaptation, AdaptiveSpec, Every};
+pub use budget::Budget;
 pub use collection::{Collection, studies_in};
 pub use error::{Error, Result};
 pub use fault::Fault;

@@ -4,23 +4,35 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
+
+use crate::AdaptiveSpec;
 
 /// A plan under the name that a study gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPlan {
     /// Its name, which is also the first part of the names of its runs.
     pub name: String,
-    /// The plan, as on a command line; see [`PlanSpec`](crate::PlanSpec).
+    /// The plan, as on a command line; see [`PlanSpec`](crate::PlanSpec). One that is adaptive in words.
     pub spec: String,
+    /// How its codecs are found during training, if it is adaptive.
+    pub adaptive: Option<AdaptiveSpec>,
     /// Passes over the training data, if they are not the study's; see
     /// [`Study::epochs_of`](crate::Study::epochs_of).
     pub epochs: Option<u64>,
     /// The plan whose trained weights this one starts from, each run from the run with the same
     /// seed. Without it, weights are drawn at random.
     pub from: Option<String>,
+}
+
+impl NamedPlan {
+    /// A plan under the name of its own text, with the study's epochs and start.
+    pub fn unnamed(spec: &str) -> Self {
+        let (name, spec) = (spec.to_owned(), spec.to_owned());
+        Self { name, spec, adaptive: None, epochs: None, from: None }
+    }
 }
 
 /// The name of the run of a plan with a seed, which is also the name of its folder.
@@ -37,8 +49,8 @@ pub(crate) fn in_order<'de, D: Deserializer<'de>>(
     let mut plans: Vec<_> = table.into_iter().collect();
     plans.sort_by_key(|(_, entry)| entry.span().start);
     let named = |(name, entry): (String, Spanned<Entry>)| {
-        let Entry { plan, epochs, from } = entry.into_inner();
-        NamedPlan { name, spec: plan, epochs, from }
+        let Entry { plan, adaptive, epochs, from } = entry.into_inner();
+        NamedPlan { name, spec: plan, adaptive, epochs, from }
     };
     Ok(plans.into_iter().map(named).collect())
 }
@@ -46,6 +58,7 @@ pub(crate) fn in_order<'de, D: Deserializer<'de>>(
 /// The value of a plan's name: the plan itself, or a table with the plan in it.
 struct Entry {
     plan: String,
+    adaptive: Option<AdaptiveSpec>,
     epochs: Option<u64>,
     from: Option<String>,
 }
@@ -55,6 +68,7 @@ struct Entry {
 #[serde(deny_unknown_fields)]
 struct Table {
     plan: Option<String>,
+    adaptive: Option<AdaptiveSpec>,
     epochs: Option<u64>,
     from: Option<String>,
     /// Group sizes of auxiliary residual activation, which may also be given in the plan.
@@ -77,20 +91,30 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 
     fn visit_str<E>(self, plan: &str) -> Result<Entry, E> {
-        Ok(Entry { plan: plan.to_owned(), epochs: None, from: None })
+        Ok(Entry { plan: plan.to_owned(), adaptive: None, epochs: None, from: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
-        let Table { plan, epochs, from, ara } =
+        let Table { plan, adaptive, epochs, from, ara } =
             Table::deserialize(MapAccessDeserializer::new(map))?;
         let groups = ara.map(|sizes| {
             let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
             format!("ara={}", sizes.join(":"))
         });
         let plan: Vec<_> = plan.into_iter().chain(groups).collect();
-        if plan.is_empty() {
-            return Err(serde::de::Error::missing_field("plan"));
-        }
-        Ok(Entry { plan: plan.join(","), epochs, from })
+        let plan = match (&adaptive, plan.as_slice()) {
+            (None, []) => return Err(de::Error::missing_field("plan")),
+            (Some(adaptive), []) => adaptive.to_string(),
+            (None, plan) => plan.join(","),
+            (Some(_), plan) => {
+                let reason = format!(
+                    "`{}` and `adaptive` given; an adaptive plan finds its codecs itself: leave one of the \
+                     two out",
+                    plan.join(",")
+                );
+                return Err(de::Error::custom(reason));
+            }
+        };
+        Ok(Entry { plan, adaptive, epochs, from })
     }
 }

@@ -77,6 +77,12 @@ impl FromStr for PlanSpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
+        if text.split([' ', '=']).next() == Some("adaptive") {
+            return Err("an adaptive plan finds its codecs while a study trains it, so it is a table \
+                        under `[plans]` in study.toml: `moving = { adaptive = { every = \"1 epoch\", \
+                        budget = \"0.3x\" } }`"
+                .to_owned());
+        }
         let mut plan = PlanSpec {
             text: text.to_owned(),
             rules: Vec::new(),
@@ -270,6 +276,8 @@ mod tests {
             ("q2,conv=q4,default=q2", "`q2` and `q2` are both the default"),
             ("conv=q2,conv=q4", "`conv` is both `q2` and `q4`; leave one of them out"),
             ("last=1,last=2", "`last` is both `1` and `2`"),
+            ("adaptive every 1 epoch within 0.3x", "under `[plans]` in study.toml"),
+            ("adaptive=0.3x", "finds its codecs while a study trains it"),
         ] {
             let error = text.parse::<PlanSpec>().unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");

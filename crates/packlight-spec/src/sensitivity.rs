@@ -63,6 +63,20 @@ impl SensitivitySpec {
     /// The most batches, draws and updates; a larger number is taken for a typing error.
     pub const MOST: u64 = 10_000;
 
+    /// These codecs at the layers of another table, or at all.
+    pub(crate) fn of(codecs: Vec<String>, table: Option<&Self>) -> Self {
+        Self {
+            codecs,
+            layers: table.map_or_else(all, |table| table.layers.clone()),
+            except: table.map_or_else(Vec::new, |table| table.except.clone()),
+            points: at_the_start(),
+            batches: four(),
+            draws: twice(),
+            horizon: None,
+            one_off: false,
+        }
+    }
+
     /// Whether a layer is one of those to measure.
     pub fn includes(&self, layer: &str, kind: LayerKind) -> bool {
         let any = |selectors: &[String]| {

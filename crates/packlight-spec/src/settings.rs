@@ -9,13 +9,15 @@ use sha2::{Digest, Sha256};
 
 use crate::layout::STUDY;
 use crate::study::hex;
-use crate::{Error, NamedPlan, OptimizerSpec, ProbeSpec, Result, Schedule, Study};
+use crate::{Adaptation, Error, NamedPlan, OptimizerSpec, ProbeSpec, Result, Schedule, Study};
 
 /// Everything that determines the records of a run: everything in a study except its name and title,
 /// the threads, and the other plans and seeds.
 #[derive(Serialize)]
 struct Settings<'a, Model, Data> {
     plan: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adaptive: Option<Adaptation>,
     seed: u64,
     epochs: u64,
     /// The hash of the run or of the file whose weights it starts from.
@@ -54,6 +56,9 @@ impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
     fn settings_text(&self, plan: &NamedPlan, seed: u64) -> Result<String> {
         let settings = Settings {
             plan: &plan.spec,
+            adaptive: self
+                .adaptation_of(plan)
+                .map_err(|fault| Error::invalid(Path::new(STUDY), fault))?,
             seed,
             epochs: self.epochs_of(plan),
             from: match self.source_of(plan) {

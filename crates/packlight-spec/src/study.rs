@@ -9,8 +9,8 @@ use crate::layout::STUDY;
 use crate::named_plan::in_order;
 use crate::nearest::from_toml;
 use crate::{
-    Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result, Schedule,
-    SensitivitySpec,
+    Adaptation, Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result,
+    Schedule, SensitivitySpec,
 };
 
 /// The largest number of epochs of a run; a larger number is taken for a typing error.
@@ -117,7 +117,8 @@ impl<Model, Data> Study<Model, Data> {
             ));
         }
         for (index, plan) in self.plans.iter().enumerate() {
-            plan.check(&self.plans[..index]).map_err(|fault| fault.within("plans"))?;
+            plan.check(&self.plans[..index], self.sensitivity.as_ref())
+                .map_err(|fault| fault.within("plans"))?;
         }
         self.optimizer.check().map_err(|fault| fault.within("optimizer"))?;
         self.schedule.check().map_err(|fault| fault.within("schedule"))?;
@@ -148,6 +149,15 @@ impl<Model, Data> Study<Model, Data> {
     /// The plan whose weights `plan` starts from, if any; it precedes `plan` in the file.
     pub fn source_of(&self, plan: &NamedPlan) -> Option<&NamedPlan> {
         self.plans.iter().find(|other| Some(&other.name) == plan.from.as_ref())
+    }
+
+    /// What `plan` does during training if it is adaptive, with what it leaves to `[sensitivity]`.
+    ///
+    /// # Errors
+    /// Returns the first value that is not valid, as [`Study::check`] does.
+    pub fn adaptation_of(&self, plan: &NamedPlan) -> Result<Option<Adaptation>, Fault> {
+        let adaptive = plan.adaptive.as_ref();
+        adaptive.map(|adaptive| adaptive.within(self.sensitivity.as_ref())).transpose()
     }
 
     /// The same study with the epochs of every plan multiplied by `factor` and rounded, to at least
@@ -188,7 +198,11 @@ impl<Model, Data> Study<Model, Data> {
 impl NamedPlan {
     /// Checks the plan's name, text, epochs and source. The source must be one of the plans
     /// `above`, because these run before it.
-    fn check(&self, above: &[NamedPlan]) -> Result<(), Fault> {
+    fn check(
+        &self,
+        above: &[NamedPlan],
+        sensitivity: Option<&SensitivitySpec>,
+    ) -> Result<(), Fault> {
         let name = self.name.as_str();
         if !is_file_name(name) {
             return Err(Fault::new(
@@ -200,6 +214,10 @@ impl NamedPlan {
             check_epochs("epochs", epochs).map_err(|fault| fault.within(name))?;
         }
         self.check_source(above).map_err(|reason| Fault::new(format!("{name}.from"), reason))?;
+        if let Some(adaptive) = &self.adaptive {
+            let within = adaptive.within(sensitivity).map(drop);
+            return within.map_err(|fault| fault.within("adaptive").within(name));
+        }
         match self.spec.parse::<PlanSpec>() {
             Ok(_) => Ok(()),
             Err(reason) => Err(Fault::new(name, format!("plan `{}`: {reason}", self.spec))),
@@ -340,6 +358,30 @@ learning_rate = 0.1
         ] {
             assert_ne!(hash(&other), expected, "{other}");
         }
+    }
+
+    #[test]
+    fn an_adaptive_plan_takes_its_codecs_from_the_study() {
+        let moving = "{ adaptive = { every = \"1 epoch\", budget = \"0.3x\" }, epochs = 4 }";
+        let text = TEXT.replace("\"pool4\"", moving);
+        let error = Study::parse(&text).unwrap_err();
+        assert!(error.starts_with("plans.b.adaptive.codecs: missing"), "{error}");
+        let table = |codec: &str| format!("{text}\n[sensitivity]\ncodecs = [\"{codec}\"]");
+        let study = |codec| Study::parse(&table(codec)).unwrap();
+        let plan = &study("q2").plans[1];
+        assert_eq!(plan.spec, "adaptive every 1 epoch within 0.3x");
+        assert_eq!(study("q2").epochs_of(plan), 4);
+        assert!(study("q2").adaptation_of(&study("q2").plans[0]).unwrap().is_none());
+        let hash = |study: Study| study.hash(&study.plans[1], 0).unwrap();
+        assert_ne!(hash(study("q2")), hash(study("q4")), "its codecs are part of its run");
+        let settings = study("q2").settings(plan, 0).unwrap();
+        assert_eq!(settings["adaptive"]["every"], "1 epoch");
+        assert_eq!(settings["adaptive"]["codecs"][0], "q2");
+        let both = TEXT.replace("\"pool4\"", &moving.replace("epochs", "plan = \"q2\", epochs"));
+        let error = Study::parse(&both).unwrap_err();
+        assert!(error.contains("`q2` and `adaptive` given"), "{error}");
+        let slip = Study::parse(&text.replace("budget", "budgets")).unwrap_err();
+        assert!(slip.contains("did you mean `budget`?"), "{slip}");
     }
 
     #[test]

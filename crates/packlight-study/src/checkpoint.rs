@@ -1,8 +1,8 @@
 //! Checkpoints of a run: after a crash, it resumes as if nothing had happened.
 //!
 //! A checkpoint is one safetensors file: the model's parameters and buffers under `model.`, the
-//! optimizer's state under `optimizer.`, codec states under `memory.`, and the position in the
-//! header. Random numbers need no state: they are a function of the seed and the position.
+//! optimizer's state under `optimizer.`, codec states under `memory.`, and the position and the codecs of
+//! an adaptive plan in the header. Random numbers need no state: they are a function of the seed and the position.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -62,12 +62,15 @@ pub(crate) struct Checkpoint {
     pub(crate) optimizer: BTreeMap<String, Tensor>,
     /// The states of the codecs.
     pub(crate) memory: BTreeMap<String, Tensor>,
+    /// The codecs of an adaptive plan, as a plan.
+    pub(crate) plan: Option<String>,
 }
 
 const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
 const MEMORY: &str = "memory.";
 const POSITION: &str = "position";
+const PLAN: &str = "plan";
 const CHECKSUM: &str = "sha256";
 
 impl Checkpoint {
@@ -86,9 +89,12 @@ impl Checkpoint {
         let position = serde_json::to_string(&self.position)
             .map_err(|e| Error::checkpoint(path, e.to_string()))?;
         let contents = tensors.iter().map(|(name, tensor)| (name.as_str(), View::data(*tensor)));
-        let checksum = checksum(&position, contents);
-        let header =
-            HashMap::from([(POSITION.to_owned(), position), (CHECKSUM.to_owned(), checksum)]);
+        let checksum = checksum(&position, self.plan.as_deref(), contents);
+        let header = [(POSITION, position), (CHECKSUM, checksum)].into_iter();
+        let header: HashMap<String, String> = header
+            .chain(self.plan.clone().map(|plan| (PLAN, plan)))
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect();
         let bytes =
             serialize(tensors, Some(header)).map_err(|e| Error::checkpoint(path, e.to_string()))?;
         Ok(atomic_file::write(path, &bytes)?)
@@ -114,10 +120,11 @@ impl Checkpoint {
                 .ok_or_else(|| damaged(format!("its header has no `{key}`")))
         };
         let (position, expected) = (entry(POSITION)?, entry(CHECKSUM)?);
+        let plan = header.and_then(|header| header.get(PLAN)).cloned();
         let views = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
         let contents: BTreeMap<_, _> =
             views.iter().map(|(name, view)| (name, Cow::Borrowed(view.data()))).collect();
-        let found = checksum(position, contents);
+        let found = checksum(position, plan.as_deref(), contents);
         if found != *expected {
             return Err(damaged(format!("checksum {expected} expected, {found} found")));
         }
@@ -130,17 +137,19 @@ impl Checkpoint {
             tensors.iter().filter_map(named).collect()
         };
         let (model, optimizer, memory) = (part(MODEL), part(OPTIMIZER), part(MEMORY));
-        Ok(Some(Self { position, model, optimizer, memory }))
+        Ok(Some(Self { position, model, optimizer, memory, plan }))
     }
 }
 
-/// SHA-256 of the position and all tensors, which `contents` yields in the order of their names.
+/// SHA-256 of the position, the plan and all tensors, which `contents` yields in the order of their names.
 fn checksum<'a>(
     position: &str,
+    plan: Option<&str>,
     contents: impl IntoIterator<Item = (&'a str, Cow<'a, [u8]>)>,
 ) -> String {
     let mut hasher = Sha256::new();
     hasher.update(position);
+    hasher.update(plan.unwrap_or_default());
     for (name, bytes) in contents {
         hasher.update(name);
         hasher.update(&bytes);
@@ -169,6 +178,7 @@ mod tests {
             ]),
             optimizer: BTreeMap::from([("conv1.weight".to_owned(), tensor(&[3.0, 2.0, 1.0]))]),
             memory: BTreeMap::from([("conv1/range".to_owned(), tensor(&[0.25, 4.0]))]),
+            plan: Some("conv1=mesa".to_owned()),
         }
     }
 
@@ -187,7 +197,7 @@ mod tests {
         let saved = checkpoint();
         saved.save(&path).unwrap();
         let loaded = Checkpoint::load(&path, &Device::Cpu).unwrap().unwrap();
-        assert_eq!(loaded.position, saved.position);
+        assert_eq!((loaded.position, &loaded.plan), (saved.position, &saved.plan));
         assert_eq!(bits(&loaded.model), bits(&saved.model));
         assert_eq!(bits(&loaded.optimizer), bits(&saved.optimizer));
         assert_eq!(bits(&loaded.memory), bits(&saved.memory));

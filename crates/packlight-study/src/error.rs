@@ -37,6 +37,14 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<packlight_nn::Error>,
     },
+    /// An adaptive plan cannot be trained.
+    #[error("plan {plan} of the study: {reason}")]
+    Adaptive {
+        /// The plan's name in the study.
+        plan: String,
+        /// What is wrong, and what would do.
+        reason: String,
+    },
     /// A plan's first step cannot be computed.
     #[error("plan {plan} of the study, on a batch of {samples}: {source}{remedy}")]
     Step {
@@ -178,6 +186,9 @@ pub enum Error {
     /// An error of a probe.
     #[error(transparent)]
     Probe(Box<packlight_probe::Error>),
+    /// What was measured of single layers allows no allocation.
+    #[error(transparent)]
+    Allocation(packlight_allocation::Error),
     /// Candle's own error.
     #[error(transparent)]
     Candle(#[from] candle_core::Error),
@@ -214,6 +225,11 @@ impl Error {
             && let packlight_nn::Error::Diverged { found, step } = &**error
         {
             return Some(format!("{found} at step {step}"));
+        }
+        if let Error::Probe(error) = self
+            && let packlight_probe::Error::NotFinite { .. } = &**error
+        {
+            return Some(format!("{error} (step {step})"));
         }
         let not_finite = successors(self.source(), |&cause| cause.source()).any(|cause| {
             let kernel = match cause.downcast_ref() {

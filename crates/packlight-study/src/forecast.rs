@@ -13,8 +13,8 @@ const ORDINARY: u64 = 1;
 const CALIBRATING: u64 = 0;
 
 impl RunTrainer<'_> {
-    /// Estimates the seconds that all epochs will take on this machine: steps, probes, calibrations
-    /// and evaluations, each timed after a first step as warm-up. It changes the parameters, so do
+    /// Estimates the seconds that all epochs will take on this machine: steps, probes, calibrations,
+    /// evaluations and the measurements of an adaptive plan, each timed after a first step as warm-up. It changes the parameters, so do
     /// not train with this trainer afterwards.
     ///
     /// # Errors
@@ -46,6 +46,8 @@ impl RunTrainer<'_> {
         self.model.logits(&inputs, &Pass::evaluation())?;
         let evaluation = begun.elapsed().as_secs_f64() * samples as f64 / test.len().max(1) as f64;
         let epochs = self.epochs as f64;
-        Ok((steps as f64 - probed) * step + probed * probe + calibration + epochs * evaluation)
+        let allocations = self.allocations() as f64 * self.forecast_measurement()?;
+        let training = (steps as f64 - probed) * step + probed * probe + calibration + allocations;
+        Ok(training + epochs * evaluation)
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod data;
 
+mod adaptive;
 mod bleu;
 mod check;
 mod checkpoint;

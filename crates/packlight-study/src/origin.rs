@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub struct Origin {
     /// The model, with all its options and sizes.
     pub model: ModelSpec,
-    /// The plan that they were trained with.
+    /// The plan that they were trained with; the last allocation of an adaptive one.
     pub plan: String,
     /// The data that they were trained on, without augmentation and with the normalisation in numbers.
     pub data: DataSpec,
@@ -33,10 +33,11 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// What the weights of `model` are when a run of `plan` in `study` has ended.
+    /// What the weights of `model` are when a run of a plan in `study` has ended, whose codecs were those of
+    /// `last` then.
     pub(crate) fn of(
         model: &Model,
-        plan: &NamedPlan,
+        (plan, last): (&NamedPlan, &str),
         study: &Study,
         data: &DataSet,
         seed: u64,
@@ -47,7 +48,7 @@ impl Origin {
         };
         Self {
             model: model.spec().complete(),
-            plan: plan.spec.clone(),
+            plan: last.to_owned(),
             data: DataSpec {
                 name: data.name.clone(),
                 normalise,

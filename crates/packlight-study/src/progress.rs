@@ -62,6 +62,13 @@ pub enum Event<'a> {
         /// Its loss.
         loss: f64,
     },
+    /// How far an adaptive plan has got in measuring single layers before a step.
+    Allocating {
+        /// Steps done so far.
+        step: u64,
+        /// The fraction of its passes that are done.
+        done: f64,
+    },
     /// An epoch ended.
     Epoch {
         /// Which, from 1.

@@ -175,8 +175,7 @@ impl Trials<'_> {
             return Err(Error::Interrupted);
         }
         self.progress.event(Event::Checking { plan });
-        let plan =
-            NamedPlan { name: plan.to_owned(), spec: plan.to_owned(), epochs: None, from: None };
+        let plan = NamedPlan::unnamed(plan);
         let Sweep { study, data, model, .. } = self.sweep;
         let kept = RunTrainer::new(study, data, model, &plan, study.seeds[0])
             .and_then(|mut trainer| trainer.kept());

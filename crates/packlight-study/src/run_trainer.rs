@@ -8,10 +8,11 @@ use candle_core::{DType, Device};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::optimizer::Resumable;
 use packlight_nn::weights::File;
-use packlight_nn::{Model, ModelSpec, Plan, Trainer, codec_state};
+use packlight_nn::{Fault, Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
 use packlight_spec::NamedPlan;
 
+use crate::adaptive::Adaptive;
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
 use crate::data::DataSet;
 use crate::evaluation::evaluate;
@@ -50,12 +51,14 @@ pub(crate) struct Watch<'a> {
 pub(crate) struct RunTrainer<'a> {
     pub(crate) study: &'a Study,
     pub(crate) data: &'a DataSet,
-    plan: &'a NamedPlan,
+    pub(crate) plan: &'a NamedPlan,
     pub(crate) epochs: u64,
     pub(crate) device: Device,
     pub(crate) model: Model,
     /// Takes the steps. The number of its next step is the position's.
     pub(crate) trainer: Trainer<Box<dyn Resumable>>,
+    /// Finds the codecs in the course of the training, if the plan is adaptive.
+    pub(crate) adaptive: Option<Adaptive>,
 }
 
 impl<'a> RunTrainer<'a> {
@@ -63,8 +66,8 @@ impl<'a> RunTrainer<'a> {
     /// optimizer.
     ///
     /// # Errors
-    /// Returns an error if the plan or the study's weights do not fit the model; the error names
-    /// the tensor.
+    /// Returns an error if the plan or the study's weights do not fit the model, of which the error names
+    /// the tensor; or if an adaptive plan cannot keep within its budget.
     pub(crate) fn new(
         study: &'a Study,
         data: &'a DataSet,
@@ -73,7 +76,8 @@ impl<'a> RunTrainer<'a> {
         seed: u64,
     ) -> Result<Self> {
         let device = Device::Cpu;
-        let model = Plan::parse(&plan.spec)
+        let exact_first = plan.adaptive.is_some();
+        let model = Plan::parse(if exact_first { "none" } else { &plan.spec })
             .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
             .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
         if let Some(weights) = &study.weights {
@@ -84,7 +88,16 @@ impl<'a> RunTrainer<'a> {
         let steps = epochs.saturating_mul(steps_per_epoch(study, data));
         let trainer = Trainer::new(model.parameters(), optimizer, seed, steps)
             .with_schedule(study.schedule.clone());
-        Ok(Self { study, data, plan, epochs, device, model, trainer })
+        let mut made = Self { study, data, plan, epochs, device, model, trainer, adaptive: None };
+        let adaptation = study.adaptation_of(plan);
+        let invalid = |fault: Fault| Error::Adaptive {
+            plan: plan.name.clone(),
+            reason: fault.within("adaptive").to_string(),
+        };
+        if let Some(adaptation) = adaptation.map_err(invalid)? {
+            made.adapt(&adaptation)?;
+        }
+        Ok(made)
     }
 
     /// Restores the checkpoint at `path` and returns its position, or `None` if there is none.
@@ -95,6 +108,9 @@ impl<'a> RunTrainer<'a> {
         let Some(saved) = Checkpoint::load(path, &self.device)? else {
             return Ok(None);
         };
+        if let Some(plan) = &saved.plan {
+            self.use_codecs(plan)?; // before the states of these codecs
+        }
         self.go_to(&saved).map_err(|e| Error::checkpoint(path, e.to_string()))?;
         Ok(Some(saved.position))
     }
@@ -124,12 +140,19 @@ impl<'a> RunTrainer<'a> {
     ) -> Result<Ending> {
         let mut logs = Logs::open(folder, &position)?;
         if position.step == 0 {
+            if let Some(reason) = self.prepare_step(folder, &mut position, &mut logs, watch)? {
+                return diverged(reason, &mut position, &mut logs);
+            }
             self.record_layers(&mut logs)?;
         }
         let mut saved = Instant::now();
         while position.epoch < self.epochs {
             let order = self.order(position.epoch);
             for indices in order.chunks(self.study.batch).skip(position.batch as usize) {
+                let prepared = self.prepare_step(folder, &mut position, &mut logs, watch)?;
+                if let Some(reason) = prepared {
+                    return diverged(reason, &mut position, &mut logs);
+                }
                 if let Some(reason) = self.advance(indices, &mut position, &mut logs)? {
                     return diverged(reason, &mut position, &mut logs);
                 }
@@ -151,7 +174,9 @@ impl<'a> RunTrainer<'a> {
             saved = Instant::now();
         }
         let (seed, path) = (self.trainer.steps.seed(), folder.join(WEIGHTS));
-        Origin::of(&self.model, self.plan, self.study, self.data, seed).save(&self.model, &path)?;
+        let last = self.adaptive.as_ref().map_or(&self.plan.spec, |adaptive| &adaptive.plan);
+        Origin::of(&self.model, (self.plan, last), self.study, self.data, seed)
+            .save(&self.model, &path)?;
         logs.record(&Record::Finished { step: position.step })?;
         logs.sync(&mut position)?;
         Ok(Ending::Finished)
@@ -198,6 +223,30 @@ impl<'a> RunTrainer<'a> {
             })?;
         }
         Ok(())
+    }
+
+    /// Allocates codecs before the next step, if that is due; returns a reason if training cannot continue.
+    fn prepare_step(
+        &mut self,
+        folder: &Path,
+        position: &mut Position,
+        logs: &mut Logs,
+        watch: &mut Watch<'_>,
+    ) -> Result<Option<String>> {
+        match self.reallocate(position.step, watch.interrupted, watch.progress) {
+            Ok(None) => {}
+            Ok(Some(found)) => {
+                logs.record(&found.record)?;
+                logs.measure(&found.measurement)?;
+                position.sums.seconds += found.seconds;
+            }
+            Err(Error::Interrupted) => {
+                self.save(folder, position, logs)?;
+                return Err(Error::Interrupted);
+            }
+            Err(error) => return error.divergence(position.step).map(Some).ok_or(error),
+        }
+        Ok(None)
     }
 
     /// Takes one step; returns a reason if training cannot continue.
@@ -280,6 +329,7 @@ impl<'a> RunTrainer<'a> {
             model: self.model.parameters().tensors()?,
             optimizer: self.trainer.optimizer.state()?,
             memory: codec_state::tensors(self.model.save_points()),
+            plan: self.adaptive.as_ref().map(|adaptive| adaptive.plan.clone()),
         })
     }
 }

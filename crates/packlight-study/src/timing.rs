@@ -6,8 +6,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use packlight_record::{PlanTiming, Round, Timings};
-use packlight_spec::NamedPlan;
+use packlight_record::{PlanTiming, Record, Round, Timings, read_log};
+use packlight_spec::layout::{RECORDS, RUNS};
+use packlight_spec::{NamedPlan, run_name};
 
 use crate::instrument::Instrument;
 use crate::progress::{Event, Progress};
@@ -100,6 +101,24 @@ impl Sweep {
         })
     }
 
+    /// A trainer whose steps are timed: with an adaptive plan, those with the last codecs of the run with
+    /// the first seed.
+    fn trainer_to_time<'a>(&'a self, plan: &'a NamedPlan) -> Result<RunTrainer<'a>> {
+        let seed = self.study.seeds[0];
+        let mut trainer = RunTrainer::new(&self.study, &self.data, &self.model, plan, seed)?;
+        if trainer.adaptive.is_some() {
+            let run = self.folder.join(RUNS).join(run_name(&plan.name, seed));
+            let records = read_log::<Record>(&run.join(RECORDS))?.values;
+            let last = records.iter().rev().find_map(|record| match record {
+                Record::Allocation { plan, .. } => Some(plan.as_str()),
+                _ => None,
+            });
+            let (plan, reason) = (plan.name.clone(), "its run has not allocated codecs".to_owned());
+            trainer.use_codecs(last.ok_or(Error::Adaptive { plan, reason })?)?;
+        }
+        Ok(trainer)
+    }
+
     /// Trains with both plans on the study's first batch, a turn each; each goes first in every
     /// other round.
     fn by_turns(
@@ -108,9 +127,8 @@ impl Sweep {
         plan: &NamedPlan,
         interrupted: &AtomicBool,
     ) -> Result<Vec<Round>> {
-        let trainer =
-            |plan| RunTrainer::new(&self.study, &self.data, &self.model, plan, self.study.seeds[0]);
-        let (mut baseline, mut own) = (trainer(baseline)?, trainer(plan)?);
+        let (mut baseline, mut own) =
+            (self.trainer_to_time(baseline)?, self.trainer_to_time(plan)?);
         for _ in 0..WARM_UP {
             turn(&mut baseline)?;
             turn(&mut own)?;

@@ -1,7 +1,6 @@
 //! The command line.
 
 mod batch_file;
-mod budget;
 mod command;
 mod failure;
 mod machine;

@@ -111,6 +111,12 @@ impl Progress for ProgressBar {
                 self.say_now_and_then(|| format!("{run}: {said}"));
                 self.bar.set_message(said);
             }
+            Event::Allocating { step, done } => {
+                let run = self.run.clone();
+                let said = format!("before step {step}, measuring layers: {:.0} %", 100.0 * done);
+                self.say_now_and_then(|| format!("{run}: {said}"));
+                self.bar.set_message(said);
+            }
             Event::Epoch { epoch, of, train_loss, test_accuracy } => {
                 let run = self.run.clone();
                 self.say_now_and_then(|| {

@@ -8,7 +8,7 @@ mod common;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use common::{STUDY, packlight, records, run, stderr, study, timed_study};
+use common::{STUDY, adaptive, packlight, records, run, stderr, study, timed_study};
 use packlight::kernels::rng::{Key, Purpose};
 use packlight::record::Timings;
 
@@ -61,6 +61,32 @@ fn killed_again_and_again_it_still_comes_to_the_same_end() {
         patience += Duration::from_millis(30);
     }
     assert!(records(dir.path()) == records(whole.path()));
+}
+
+#[test]
+fn killed_before_and_after_allocations_an_adaptive_plan_comes_to_the_same_end() {
+    let text = adaptive();
+    let whole = study(&text);
+    let output = run(whole.path());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let expected = records(whole.path());
+    let again = timed_study(&text, whole.path());
+    let begun = Instant::now();
+    run(again.path());
+    let mut took = begun.elapsed();
+    let mut killed = 0;
+    for kill in 0..4 {
+        let dir = timed_study(&text, whole.path());
+        let after = took.mul_f64((f64::from(kill) + 1.5) / 6.0);
+        match run_and_kill(dir.path(), after) {
+            true => killed += 1,
+            false => took = took.min(after),
+        }
+        let output = run(dir.path());
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(records(dir.path()) == expected, "killed after {after:?}");
+    }
+    assert!(killed > 1, "only {killed} of 4 were killed in time");
 }
 
 #[test]

@@ -5,11 +5,22 @@
 
 mod common;
 
-use common::{STUDY, packlight, records, run, stderr, study};
+use common::{STUDY, adaptive, packlight, records, run, stderr, study};
 
 #[test]
 fn one_thread_or_two_give_the_same_records() {
     let (one, two) = (study(STUDY), study(STUDY));
+    for (dir, threads) in [(&one, "1"), (&two, "2")] {
+        let output = packlight(["run", "--threads", threads]).arg(dir.path()).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+    assert!(records(one.path()) == records(two.path()));
+}
+
+#[test]
+fn an_adaptive_plan_allocates_alike_on_one_thread_and_on_two() {
+    let text = adaptive();
+    let (one, two) = (study(&text), study(&text));
     for (dir, threads) in [(&one, "1"), (&two, "2")] {
         let output = packlight(["run", "--threads", threads]).arg(dir.path()).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));

@@ -1,6 +1,9 @@
 //! The inputs of a model.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
+use packlight_kernels::blank::blank;
+
+use crate::Result;
 
 /// The inputs of a model: images, pairs of sequences, or text.
 #[derive(Debug, Clone)]
@@ -18,4 +21,41 @@ pub enum Inputs {
     /// Sequences of tokens (N, length), u32: parts of a text, all of the same length, or whole texts
     /// of one class each, padded with [`PADDING`](super::PADDING) to the longest.
     Text(Tensor),
+}
+
+impl Inputs {
+    /// Blanks ([`packlight_kernels::blank`]) of the same shapes, for so many samples; images are of `dtype`.
+    ///
+    /// # Errors
+    /// Returns an error if candle does not support the type.
+    pub fn blanks(&self, samples: usize, dtype: DType) -> Result<Self> {
+        let like = |tensor: &Tensor, dtype| blanks_of(tensor, samples, dtype);
+        Ok(match self {
+            Inputs::Images(images) => Inputs::Images(like(images, dtype)?),
+            Inputs::Pairs { source, target } => Inputs::Pairs {
+                source: like(source, source.dtype())?,
+                target: like(target, target.dtype())?,
+            },
+            Inputs::Text(tokens) => Inputs::Text(like(tokens, tokens.dtype())?),
+        })
+    }
+
+    /// The number of samples.
+    pub fn samples(&self) -> usize {
+        let (Inputs::Images(first) | Inputs::Pairs { source: first, .. } | Inputs::Text(first)) =
+            self;
+        first.dims().first().copied().unwrap_or_default()
+    }
+}
+
+/// A blank of a tensor's shape, for so many samples, which are its first axis.
+///
+/// # Errors
+/// Returns an error if candle does not support the type.
+pub fn blanks_of(tensor: &Tensor, samples: usize, dtype: DType) -> Result<Tensor> {
+    let mut shape = tensor.dims().to_vec();
+    if let Some(first) = shape.first_mut() {
+        *first = samples;
+    }
+    Ok(blank(shape, dtype)?)
 }

@@ -33,7 +33,7 @@ pub use bert::Bert;
 pub use efficientnet::EfficientnetB0;
 pub use facts::DataFacts;
 pub use gpt::Gpt;
-pub use inputs::Inputs;
+pub use inputs::{Inputs, blanks_of};
 pub use list::{Entry, find, models, register};
 pub use mcunet::Mcunet;
 pub use mixer::Mixer;

@@ -6,6 +6,7 @@ mod foretelling;
 mod gradient_error;
 mod heatmaps;
 mod memory;
+mod moves;
 mod overview;
 mod tradeoff;
 mod training;
@@ -70,6 +71,10 @@ pub(crate) fn all(source: &Source<'_>) -> Result<Vec<FigureGroup>> {
     put("Gradient error over training".into(), source.in_groups(&wrong, Source::gradient_error)?);
     put("Memory over a training step".into(), source.in_groups(&once, Source::timeline)?);
     put("Bytes kept, layer by layer".into(), source.in_groups(&once, Source::kept)?);
+    for plan in source.plans {
+        let moved = source.moves(plan)?;
+        put(format!("Codecs of {} over training", plan.plan.name), moved.into_iter().collect());
+    }
     for plan in source.plans.iter().filter(|p| p.alters()) {
         let mut figures = match plan.compresses() {
             true => vec![source.heatmap(plan)?, source.multiples(plan)?],

@@ -3,6 +3,7 @@
 mod head_to_head;
 mod layers;
 mod memory;
+mod moves;
 mod provenance;
 
 use maud::{Markup, html};
@@ -14,6 +15,7 @@ use crate::training::Training;
 pub(crate) use head_to_head::{class, continued, head_to_head, sign};
 pub(crate) use layers::layers;
 pub(crate) use memory::memory_accounts;
+pub(crate) use moves::moves;
 pub(crate) use provenance::provenance;
 
 /// A plan's name, with its codecs where they are not its name, and what it starts from.

@@ -171,6 +171,15 @@ pub(crate) fn append(run: &Path, record: &Record) {
     records.sync().unwrap();
 }
 
+/// Adds a measurement to those of a run.
+pub(crate) fn append_measurement(run: &Path, measurement: &Measurement) {
+    let path = run.join("measurements.jsonl");
+    let length = std::fs::metadata(&path).unwrap().len();
+    let mut measurements = Appender::open(&path, length).unwrap();
+    measurements.append(measurement).unwrap();
+    measurements.sync().unwrap();
+}
+
 fn write_run(study: &Path, run: &Made) -> PathBuf {
     let folder = study.join("runs").join(format!("{}-seed{}", run.plan, run.seed));
     std::fs::create_dir_all(&folder).unwrap();

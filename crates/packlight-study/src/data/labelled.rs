@@ -32,6 +32,11 @@ impl Labelled {
         self.texts.len()
     }
 
+    /// The longest text.
+    pub(super) fn longest(&self) -> Vec<usize> {
+        (0..self.len()).max_by_key(|&index| self.texts[index].0.len()).into_iter().collect()
+    }
+
     /// The texts at `indices`, padded to the longest.
     pub(super) fn batch(&self, indices: &[usize], device: &Device) -> Result<Batch> {
         let texts = || indices.iter().map(|&index| &self.texts[index]);

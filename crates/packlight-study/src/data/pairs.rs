@@ -64,6 +64,14 @@ impl Pairs {
         self.pairs.len()
     }
 
+    /// The pairs with the longest source and with the longest target.
+    pub(super) fn longest(&self) -> Vec<usize> {
+        let by = |length: fn(&(Vec<u32>, Vec<u32>)) -> usize| {
+            (0..self.len()).max_by_key(|&index| length(&self.pairs[index]))
+        };
+        by(|pair| pair.0.len()).into_iter().chain(by(|pair| pair.1.len())).collect()
+    }
+
     /// The pairs at `indices`, with each side padded to its longest sequence.
     pub(super) fn batch(&self, indices: &[usize], device: &Device) -> Result<Batch> {
         let pairs = || indices.iter().map(|&index| &self.pairs[index]);
@@ -128,5 +136,6 @@ mod tests {
         assert_eq!(target.to_vec2::<u32>().unwrap(), [[BEGIN, 4, 5], [BEGIN, 8, 0]]);
         assert_eq!(batch.targets.to_vec2::<u32>().unwrap(), [[4, 5, END], [8, END, 0]]);
         assert_eq!(batch.units, 5);
+        assert_eq!(pairs.longest(), [0, 1]);
     }
 }

@@ -53,6 +53,15 @@ impl Split {
         self.len() == 0
     }
 
+    /// Samples of which each side of a batch is as long as that of any batch.
+    pub(crate) fn longest(&self) -> Vec<usize> {
+        match self {
+            Split::Images(_) | Split::Text(_) => vec![0],
+            Split::Pairs(pairs) => pairs.longest(),
+            Split::Labelled(texts) => texts.longest(),
+        }
+    }
+
     /// The samples at `indices`.
     ///
     /// With a key, training images are augmented as the set's [`Augment`](super::Augment) says: a

@@ -8,7 +8,7 @@ use packlight_nn::Model;
 use packlight_probe::one_on::Trial;
 use packlight_spec::SensitivitySpec;
 
-use super::sample::{SETTLING, whole_batch};
+use super::sample::{SETTLING, augmented_batch};
 use crate::checkpoint::{Checkpoint, Position};
 use crate::data::Batch;
 use crate::evaluation::scalar;
@@ -52,7 +52,7 @@ impl<'a, 'b> Updates<'a, 'b> {
     pub(super) fn new(trainer: &'a mut RunTrainer<'b>, batch: u64, count: u64) -> Result<Self> {
         let from = |first: u64, count: u64| -> Result<Vec<Numbered>> {
             let numbers = (0..count).map(|k| first + k * APART);
-            numbers.map(|number| Ok((number, whole_batch(trainer, number)?))).collect()
+            numbers.map(|number| Ok((number, augmented_batch(trainer, number)?))).collect()
         };
         let batches = from(SETTLING + 1 + batch, count)?;
         let fixed = from(SETTLING, FIXED)?;
@@ -182,10 +182,11 @@ name = "cosine"
     /// The losses after three updates by a network whose plan has the codec, on the same batches.
     fn by_hand(trainer: &mut RunTrainer<'_>, batches: &[u64], step: u64) -> [f64; 2] {
         let (mut after, fixed) = (Vec::new(), (0..FIXED).map(|k| SETTLING + k * APART));
-        let fixed: Vec<Numbered> = fixed.map(|n| (n, whole_batch(trainer, n).unwrap())).collect();
+        let fixed: Vec<Numbered> =
+            fixed.map(|n| (n, augmented_batch(trainer, n).unwrap())).collect();
         trainer.trainer.steps.go_to(step);
         for &number in batches {
-            let batch = whole_batch(trainer, number).unwrap();
+            let batch = augmented_batch(trainer, number).unwrap();
             let pass = Pass::training().with_seed(3, number);
             let _ = trainer.trainer.steps.begin(|_| unreachable!("nothing calibrates")).unwrap();
             let (loss, _) = forward(&trainer.model, batch.inputs, &batch.targets, &pass).unwrap();
@@ -202,12 +203,7 @@ name = "cosine"
         let study = read_study(dir.path()).unwrap();
         let data = data::load(&study.data, None::<&Path>).unwrap();
         let model = data.model(&study.model).unwrap();
-        let plan = |spec: &str| NamedPlan {
-            name: "plan".into(),
-            spec: spec.into(),
-            epochs: None,
-            from: None,
-        };
+        let plan = NamedPlan::unnamed;
         let plans = [plan("none"), plan("fc2=q1")];
         let interrupted = AtomicBool::new(false);
         // Two steps from the start; at the end, whose updates have the last steps' learning rates.

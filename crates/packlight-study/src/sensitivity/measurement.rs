@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use packlight_codec::CodecState;
-use packlight_probe::one_on::{Outcome, Trial, settle};
-use packlight_record::{Compared, Distribution, Score, SensitivityRecord};
+use packlight_probe::one_on::{Trial, settle};
+use packlight_record::{Compared, SensitivityRecord};
 use packlight_spec::Point;
 
 use super::exact_training::ExactTraining;
 use super::sample::{SETTLING, Sample, weights_digest};
+use super::score::{On, score, trial};
 use super::scores::{Key, Scores};
 use super::table::{Pair, Table};
 use super::work::Work;
@@ -190,6 +191,14 @@ impl<'a> Measurement<'a> {
         let (one_on, outcomes) = sample.one_on(&own).map_err(|error| at(&place, error))?;
         let seconds = self.work.pass + own.len() as f64 * self.work.trial;
         self.work.advance(seconds, &place, self.progress);
+        let on = On {
+            point: group.point,
+            seed: group.seed,
+            batch: group.batch,
+            draws,
+            state,
+            whole_norm: one_on.norm(),
+        };
         let mut outcomes = outcomes.into_iter();
         let mut scores = Vec::new();
         for lacks in &group.lacks {
@@ -202,7 +211,7 @@ impl<'a> Measurement<'a> {
                 }
             };
             let Some(outcome) = outcome else { continue };
-            match score(group, draws, &pairs[*lacks], state, one_on.norm(), outcome) {
+            match score(&on, &pairs[*lacks], outcome) {
                 Ok(score) => scores.push(SensitivityRecord::Score(score)),
                 Err(reason) => {
                     let layer = &pairs[*lacks].layer;
@@ -267,11 +276,6 @@ pub(super) fn key_of((seed, point, batch): (u64, Point, u64), times: u64, pair: 
     (seed, point.share().to_bits(), batch, times, layer, pair.codec.spec())
 }
 
-/// A trial of a pair whose codec remembers this.
-pub(super) fn trial(pair: &Pair, draws: u64, state: CodecState) -> Trial {
-    Trial { layer: pair.layer.clone(), codec: pair.codec.clone(), draws, state }
-}
-
 /// Adds to an exact gradient that is not finite where that was.
 fn at(place: &str, error: Error) -> Error {
     match &error {
@@ -281,38 +285,4 @@ fn at(place: &str, error: Error) -> Error {
         }
         _ => error,
     }
-}
-
-/// The record of a trial, or why there is none.
-fn score(
-    group: &Group,
-    draws: u64,
-    pair: &Pair,
-    state: &str,
-    whole_norm: f64,
-    outcome: Outcome,
-) -> Result<Score, String> {
-    let effect = outcome?;
-    let all = [Some(effect.squared_error), effect.squared_bias];
-    if !all.into_iter().flatten().all(f64::is_finite) {
-        return Err(format!("with {} the gradient is not finite", pair.codec.spec()));
-    }
-    let is_finite = |found: &Distribution| found.mean.is_finite();
-    Ok(Score {
-        state: state.to_owned(),
-        point: group.point,
-        seed: group.seed,
-        batch: group.batch,
-        draws,
-        layer: pair.layer.to_string(),
-        codec: pair.codec.spec(),
-        compared: effect.compared,
-        fidelity: effect.fidelity,
-        squared_error: effect.squared_error,
-        squared_bias: effect.squared_bias,
-        whole_norm,
-        learning_indicator: effect.learning_indicator.filter(is_finite),
-        kept_bytes: effect.kept_bytes,
-        copy: effect.copy,
-    })
 }

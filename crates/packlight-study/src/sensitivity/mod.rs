@@ -10,6 +10,7 @@ mod manifest;
 mod measurement;
 mod plans;
 mod sample;
+mod score;
 mod scores;
 mod table;
 mod timing;
@@ -31,9 +32,12 @@ use serde::Serialize;
 use self::exact_training::ExactTraining;
 use self::manifest::Conditions;
 use self::measurement::{Group, Measurement};
-use self::sample::{SETTLING, Sample};
+use self::sample::SETTLING;
+pub(crate) use self::sample::{Sample, whole_batch};
+pub(crate) use self::score::{On, score, trial};
 use self::scores::Scores;
 use self::table::Table;
+pub(crate) use self::table::{Pair, is_included, pairs_at, saved};
 use self::timing::write_times;
 use crate::progress::{Event, Progress};
 use crate::run::remove;
@@ -103,11 +107,6 @@ fn spec_of(study: &Study, folder: &Path) -> Result<SensitivitySpec> {
     study.sensitivity.clone().ok_or_else(missing)
 }
 
-/// The plan at whose training all is measured.
-fn exact_plan() -> NamedPlan {
-    NamedPlan { name: "none".to_owned(), spec: "none".to_owned(), epochs: None, from: None }
-}
-
 /// Measures what `spec` asks for of the study's network.
 pub(crate) fn measure(
     sweep: &Sweep,
@@ -121,7 +120,7 @@ pub(crate) fn measure(
         reason: format!("sensitivity.codecs: {reason}"),
     };
     let codecs = codecs_to_measure(&spec).map_err(invalid)?;
-    let exact = exact_plan();
+    let exact = NamedPlan::unnamed("none");
     let home = sweep.folder.join(SENSITIVITY);
     if options.overwrite {
         remove(&home)?;

@@ -8,13 +8,13 @@ use packlight_nn::Plan;
 use packlight_probe::survey;
 use packlight_record::{Appender, PlanError, PlanFacts, PlanRecord, read_log, write_log};
 use packlight_spec::layout::{SENSITIVITY, STUDY};
-use packlight_spec::{Point, SensitivitySpec};
+use packlight_spec::{NamedPlan, Point, SensitivitySpec};
 use sha2::Sha256;
 
 use super::exact_training::ExactTraining;
 use super::manifest::Conditions;
 use super::sample::{SETTLING, Sample, weights_digest};
-use super::{exact_plan, spec_of};
+use super::spec_of;
 use crate::progress::{Event, Progress};
 use crate::run_trainer::RunTrainer;
 use crate::spec::{codecs_to_measure, read_study};
@@ -45,7 +45,7 @@ pub fn measure_plans(
     let study = read_study(folder)?;
     let spec = spec_of(&study, folder)?;
     let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
-    let exact = exact_plan();
+    let exact = NamedPlan::unnamed("none");
     let home = sweep.folder.join(SENSITIVITY);
     Conditions::of(&sweep.study, &exact, &sweep.data)?.require(&home, &sweep.data.name)?;
     let mut specs: Vec<&PlanFacts> = Vec::new();
@@ -207,7 +207,10 @@ fn remembering(trainer: &RunTrainer<'_>, spec: &SensitivitySpec) -> Result<Vec<S
     let sample = Sample::new(trainer, SETTLING)?;
     let parameters = trainer.model.parameters();
     let survey = survey(parameters, &sample.pass, |pass| sample.loss(pass), &codecs)?;
-    let remembers = |at: usize| survey.layers.iter().any(|layer| layer.codecs[at] == Ok(true));
+    let remembers = |at: usize| {
+        let mut packings = survey.layers.iter().filter_map(|layer| layer.codecs[at].as_ref().ok());
+        packings.any(|packing| packing.remembers)
+    };
     let codecs = codecs.iter().enumerate();
     let remembering = codecs.filter(|(at, codec)| remembers(*at) || codec.gradients().is_some());
     Ok(remembering.map(|(_, codec)| codec.spec()).collect())

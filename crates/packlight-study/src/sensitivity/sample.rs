@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use candle_core::{DType, Tensor};
-use packlight_autograd::Pass;
+use packlight_autograd::{Ledger, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::ModelSpec;
 use packlight_nn::course::Course;
@@ -27,10 +27,10 @@ pub(super) const SETTLING: u64 = 0;
 type Loss<'a> = Box<dyn Fn(&Pass) -> packlight_nn::Result<Tensor> + 'a>;
 
 /// A batch with the pass that goes over it. Its number and the seed determine both.
-pub(super) struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     trainer: &'a RunTrainer<'a>,
     batch: Batch,
-    pub(super) pass: Pass,
+    pub(crate) pass: Pass,
 }
 
 impl<'a> Sample<'a> {
@@ -39,12 +39,27 @@ impl<'a> Sample<'a> {
     /// # Errors
     /// Returns an error if the device runs out of memory.
     pub(super) fn new(trainer: &'a RunTrainer<'a>, number: u64) -> Result<Self> {
-        let pass = Pass::training().with_seed(trainer.trainer.steps.seed(), number);
-        Ok(Self { trainer, batch: whole_batch(trainer, number)?, pass })
+        Self::of(trainer, &whole_batch(trainer, number), number)
+    }
+
+    /// These training samples, with the random numbers of the `number`-th batch.
+    ///
+    /// # Errors
+    /// Returns an error if the device runs out of memory.
+    pub(crate) fn of(trainer: &'a RunTrainer<'a>, samples: &[usize], number: u64) -> Result<Self> {
+        let seed = trainer.trainer.steps.seed();
+        let augment = Key::new(seed, Purpose::Augment).step(number);
+        let batch = trainer.data.train.batch(samples, Some(augment), &trainer.device)?;
+        Ok(Self { trainer, batch, pass: Pass::training().with_seed(seed, number) })
+    }
+
+    /// The same with passes that a ledger counts.
+    pub(crate) fn counted_by(self, ledger: &Ledger) -> Self {
+        Self { pass: self.pass.with_ledger(ledger), ..self }
     }
 
     /// The loss in a pass.
-    pub(super) fn loss(&self, pass: &Pass) -> packlight_nn::Result<Tensor> {
+    pub(crate) fn loss(&self, pass: &Pass) -> packlight_nn::Result<Tensor> {
         let Batch { inputs, targets, .. } = &self.batch;
         forward(&self.trainer.model, inputs.clone(), targets, pass).map(|(loss, _)| loss)
     }
@@ -75,7 +90,7 @@ impl<'a> Sample<'a> {
     ///
     /// # Errors
     /// Returns an error if the pass fails or the exact gradient is not finite.
-    pub(super) fn one_on(&self, trials: &[Trial]) -> Result<(OneOn<'_, Loss<'_>>, Vec<Outcome>)> {
+    pub(crate) fn one_on(&self, trials: &[Trial]) -> Result<(OneOn<'_, Loss<'_>>, Vec<Outcome>)> {
         let parameters = self.trainer.model.parameters();
         let loss: Loss<'_> = Box::new(|pass| self.loss(pass));
         Ok(OneOn::new(parameters, &self.pass, loss, trials)?)
@@ -95,18 +110,20 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// The `number`-th whole batch of a training, augmented as there.
+/// The training samples of the `number`-th whole batch of a training.
+pub(crate) fn whole_batch(trainer: &RunTrainer<'_>, number: u64) -> Vec<usize> {
+    let size = trainer.study.batch;
+    let in_epoch = (trainer.data.train.len() / size).max(1) as u64;
+    let order = trainer.order(number / in_epoch);
+    order.into_iter().skip((number % in_epoch) as usize * size).take(size).collect()
+}
+
+/// That batch, augmented as in a training.
 ///
 /// # Errors
 /// Returns an error if the device runs out of memory.
-pub(super) fn whole_batch(trainer: &RunTrainer<'_>, number: u64) -> Result<Batch> {
-    let (seed, size) = (trainer.trainer.steps.seed(), trainer.study.batch);
-    let in_epoch = (trainer.data.train.len() / size).max(1) as u64;
-    let order = trainer.order(number / in_epoch);
-    let samples: Vec<usize> =
-        order.into_iter().skip((number % in_epoch) as usize * size).take(size).collect();
-    let augment = Key::new(seed, Purpose::Augment).step(number);
-    Ok(trainer.data.train.batch(&samples, Some(augment), &trainer.device)?)
+pub(super) fn augmented_batch(trainer: &RunTrainer<'_>, number: u64) -> Result<Batch> {
+    Ok(Sample::new(trainer, number)?.batch)
 }
 
 /// The beginning of that: the seed of random numbers, the weights and the running statistics.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use packlight_autograd::SavePoint;
 use packlight_codec::Codec;
 use packlight_nn::course::Course;
-use packlight_probe::{Survey, Surveyed};
+use packlight_probe::{Packing, Survey, Surveyed};
 use packlight_record::{BlockFacts, Compared, LayerFacts, SensitivityRecord};
 use packlight_spec::layout::STUDY;
 use packlight_spec::{LayerKind, Point, Selector, SensitivitySpec, nearest};
@@ -16,14 +16,14 @@ use crate::{Error, Result};
 
 /// A codec at a layer that can be measured.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
+pub(crate) struct Pair {
     /// The layer's name.
-    pub(super) layer: Arc<str>,
-    pub(super) codec: Arc<dyn Codec>,
+    pub(crate) layer: Arc<str>,
+    pub(crate) codec: Arc<dyn Codec>,
     /// Which gradients the codec changes.
-    pub(super) compared: Compared,
+    pub(crate) compared: Compared,
     /// Whether it settles on a batch first, because it remembers.
-    pub(super) settles: bool,
+    pub(crate) settles: bool,
 }
 
 /// All that a table asks for.
@@ -74,9 +74,7 @@ impl Table {
             );
             return Err(invalid("points", reason));
         }
-        let included = |layer: &SavePoint| {
-            layer.kind() != LayerKind::Segment && spec.includes(layer.name(), layer.kind())
-        };
+        let included = |layer: &SavePoint| is_included(&spec, layer);
         let pairs: Vec<Pair> = survey
             .layers
             .iter()
@@ -151,11 +149,16 @@ fn check_selectors(selectors: &[String], layers: &[Surveyed]) -> Result<(), Stri
     Ok(())
 }
 
+/// Whether a layer is to be measured.
+pub(crate) fn is_included(spec: &SensitivitySpec, layer: &SavePoint) -> bool {
+    layer.kind() != LayerKind::Segment && spec.includes(layer.name(), layer.kind())
+}
+
 /// The codecs that can be measured at a layer. A codec is tried at every layer that it can pack,
 /// whatever kinds it was published for.
-fn pairs_at(surveyed: &Surveyed, codecs: &[Arc<dyn Codec>]) -> Vec<Pair> {
-    let pair = |(codec, packs): (&Arc<dyn Codec>, &std::result::Result<bool, String>)| {
-        let remembers = *packs.as_ref().ok()?;
+pub(crate) fn pairs_at(surveyed: &Surveyed, codecs: &[Arc<dyn Codec>]) -> Vec<Pair> {
+    let pair = |(codec, packs): (&Arc<dyn Codec>, &std::result::Result<Packing, String>)| {
+        let remembers = packs.as_ref().ok()?.remembers;
         let only_packs = codec.operands().is_none() && codec.gradients().is_none();
         let does_more_here = surveyed.changes_own_alone; // only a layer with a weight asks for it
         (only_packs || does_more_here).then(|| Pair {
@@ -171,8 +174,8 @@ fn pairs_at(surveyed: &Surveyed, codecs: &[Arc<dyn Codec>]) -> Vec<Pair> {
     codecs.iter().zip(&surveyed.codecs).filter_map(pair).collect()
 }
 
-/// What the log says of the layers before any score.
-fn facts(survey: &Survey, course: &Course, pairs: &[Pair]) -> Vec<SensitivityRecord> {
+/// The layers that `survey` found, of which `pairs` are measured, and what else they save.
+pub(crate) fn saved(survey: &Survey, pairs: &[Pair]) -> impl Iterator<Item = SensitivityRecord> {
     let layers = survey.layers.iter().map(|surveyed| {
         let name = surveyed.layer.name();
         SensitivityRecord::Layer(LayerFacts {
@@ -189,6 +192,11 @@ fn facts(survey: &Survey, course: &Course, pairs: &[Pair]) -> Vec<SensitivityRec
         kind: fixed.kind,
         bytes: fixed.bytes,
     });
+    layers.chain(fixed)
+}
+
+/// What the log says of the layers before any score.
+fn facts(survey: &Survey, course: &Course, pairs: &[Pair]) -> Vec<SensitivityRecord> {
     let at = course
         .layers
         .iter()
@@ -202,5 +210,5 @@ fn facts(survey: &Survey, course: &Course, pairs: &[Pair]) -> Vec<SensitivityRec
             step_bytes: block.step as u64,
         })
     });
-    layers.chain(fixed).chain(at).chain(blocks).collect()
+    saved(survey, pairs).chain(at).chain(blocks).collect()
 }

@@ -9,8 +9,9 @@ use packlight_record::Compared;
 
 use super::exact_training::steps_left;
 use super::horizon::LOSSES;
-use super::measurement::{Group, trial};
+use super::measurement::Group;
 use super::sample::{SETTLING, Sample};
+use super::score::trial;
 use super::table::{Pair, Table};
 use crate::Result;
 use crate::progress::{Event, Progress};

@@ -3,14 +3,15 @@
 mod collection;
 mod optimizer;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
 use packlight_codec::Codec;
 use packlight_codec::identity::Identity;
 use packlight_nn::{ModelSpec, Plan};
-use packlight_spec::SensitivitySpec;
 use packlight_spec::layout::STUDY;
+use packlight_spec::{Adaptation, SensitivitySpec};
 
 pub use collection::{Collection, Member};
 pub(crate) use optimizer::build_optimizer;
@@ -33,7 +34,15 @@ pub fn read_study(folder: &Path) -> Result<Study> {
     let invalid = |reason| Error::Study { path: folder.join(STUDY), reason };
     study.data.check().map_err(|fault| invalid(fault.within("data").to_string()))?;
     for plan in &study.plans {
-        Plan::parse(&plan.spec).map_err(|e| invalid(format!("plans.{}: {e}", plan.name)))?;
+        let invalid = |e: &dyn fmt::Display| invalid(format!("plans.{}{e}", plan.name));
+        match study.adaptation_of(plan) {
+            Ok(None) => drop(Plan::parse(&plan.spec).map_err(|e| invalid(&format_args!(": {e}")))?),
+            Ok(Some(Adaptation { measures, .. })) => {
+                let found = codecs_to_measure(&measures);
+                found.map_err(|reason| invalid(&format_args!(".adaptive.codecs: {reason}")))?;
+            }
+            Err(fault) => return Err(invalid(&format_args!(".adaptive.{fault}"))),
+        }
     }
     if let Some(sensitivity) = &study.sensitivity {
         codecs_to_measure(sensitivity)

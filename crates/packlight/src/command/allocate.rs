@@ -8,14 +8,13 @@ use clap::{Args, ValueEnum};
 use packlight::allocation::{Allocation, Measured, Objective, knee};
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
 use packlight::record::{ChoiceTimes, SensitivityRecord, read_log};
-use packlight::spec::{PlanSpec, Point};
+use packlight::spec::{Budget, PlanSpec, Point};
 use packlight::study::{Options, data};
 use serde::Serialize;
 
 use super::allocated::{Answer, Layer, OnFrontier};
 use super::study_folder;
 use super::verify::{Contenders, only_recomputing, plans_of_scores, verify};
-use crate::budget::Budget;
 use crate::output::{Output, say};
 
 /// Find the plan that keeps at most so many bytes and disturbs the gradient least.

@@ -10,10 +10,10 @@ use packlight::nn::model::Takes;
 use packlight::nn::optimizer::{AdamW, Sgd};
 use packlight::nn::{ModelSpec, Plan};
 use packlight::record::atomic_file;
+use packlight::spec::Budget;
 
 use super::fit::{Fit, LARGEST_BATCH, Largest, largest};
 use super::planned::{Planned, Setting, compare, csv, page};
-use crate::budget::Budget;
 use crate::machine::On;
 use crate::model_options::ModelOptions;
 use crate::output::Output;

@@ -47,6 +47,14 @@ every = 5
 whole = true
 "#;
 
+/// [`STUDY`] with an adaptive plan for the second one: it allocates three times in twelve steps.
+pub(crate) fn adaptive() -> String {
+    let plan = "\"layer1.*=none,default=pool4\"";
+    let adaptive = "{ adaptive = { every = \"5 steps\", budget = \"0.5x\", codecs = [\"mesa\"], \
+                    batches = 1, draws = 1 } }";
+    STUDY.replace(plan, adaptive)
+}
+
 /// The names of the runs of [`STUDY`].
 pub(crate) const RUNS: [&str; 2] = ["pool2-seed7", "mixed-seed7"];
 

@@ -1,6 +1,9 @@
-//! A budget of bytes on the command line.
+//! A budget of bytes, as users write it.
 
+use std::fmt;
 use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The units, and how many bytes each is.
 const UNITS: [(&str, f64); 7] = [
@@ -13,14 +16,17 @@ const UNITS: [(&str, f64); 7] = [
     ("B", 1.0),
 ];
 
-/// So many bytes, or a share of what the exact plan keeps.
+/// So many bytes, such as `200MiB`, or a share of what the exact plan keeps, such as `0.3x`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Budget {
+pub struct Budget {
     text: String,
     amount: f64,
     /// Whether the amount is a share, not bytes.
     is_share: bool,
 }
+
+/// The amount is finite.
+impl Eq for Budget {}
 
 impl FromStr for Budget {
     /// What is wrong and what to write instead.
@@ -46,7 +52,7 @@ impl FromStr for Budget {
 
 impl Budget {
     /// The whole bytes, where the exact plan keeps `exact`.
-    pub(crate) fn bytes(&self, exact: u64) -> u64 {
+    pub fn bytes(&self, exact: u64) -> u64 {
         match self.is_share {
             true => (self.amount * exact as f64).floor() as u64,
             false => self.amount.floor() as u64,
@@ -54,17 +60,37 @@ impl Budget {
     }
 
     /// The whole bytes; `None` of a share.
-    pub(crate) fn in_bytes(&self) -> Option<u64> {
+    pub fn in_bytes(&self) -> Option<u64> {
         (!self.is_share).then(|| self.bytes(0))
     }
 
     /// A name for a plan with this budget: of letters, digits, `-` and `_`.
-    pub(crate) fn plan_name(&self) -> String {
+    pub fn plan_name(&self) -> String {
         let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
         format!(
             "allocated-{}",
             self.text.chars().filter(|c| *c != ' ').map(fits).collect::<String>()
         )
+    }
+}
+
+impl fmt::Display for Budget {
+    /// The budget as it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Budget {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Budget {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|expected| de::Error::custom(format!("`{text}` given, {expected}")))
     }
 }
 
