@@ -14,6 +14,7 @@
 //! [`Score::lasting_error`]: packlight_record::Score::lasting_error
 
 mod allocation;
+mod beside;
 mod curve;
 mod error;
 mod estimate;

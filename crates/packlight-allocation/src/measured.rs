@@ -29,7 +29,9 @@ pub struct Measured {
     /// Seconds of a pass forward and back with every layer exact, where they were measured.
     pub(crate) pass_seconds: Option<f64>,
     left_out: Vec<LeftOut>,
-    bootstrap: Bootstrap,
+    /// What all layers together were measured on.
+    pub(crate) clusters: Vec<Cluster>,
+    pub(crate) bootstrap: Bootstrap,
 }
 
 /// A layer and what it can be packed with.
@@ -44,7 +46,7 @@ pub struct LayerChoices {
     /// The first is `none`, whose error is 0; then those that were measured, in the log's order.
     pub choices: Vec<Choice>,
     #[serde(skip)]
-    sampling: Sampling,
+    pub(crate) sampling: Sampling,
 }
 
 /// A codec for a layer.
@@ -70,7 +72,7 @@ pub struct Choice {
     pub cosine: Option<f64>,
     /// The error on each batch of the layer's sampling.
     #[serde(skip)]
-    errors: Vec<f64>,
+    pub(crate) errors: Vec<f64>,
 }
 
 /// What was measured, but cannot be chosen.
@@ -103,7 +105,16 @@ impl Measured {
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);
         let timeline = Timeline::new(&layers, &log);
-        Ok(Self { layers, timeline, recomputes: false, pass_seconds: None, left_out, bootstrap })
+        let clusters = log.clusters;
+        Ok(Self {
+            layers,
+            timeline,
+            recomputes: false,
+            pass_seconds: None,
+            left_out,
+            clusters,
+            bootstrap,
+        })
     }
 
     /// The same, with allocations that may recompute blocks. A recomputed block has no error: its layers are

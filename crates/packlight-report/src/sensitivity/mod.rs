@@ -8,7 +8,7 @@ mod figures;
 mod findings;
 mod level;
 mod page;
-mod ranking;
+pub(crate) mod ranking;
 mod scores;
 mod tables;
 mod verified;
@@ -49,12 +49,12 @@ pub struct SensitivitySummary {
 /// The scores of a study, evaluated.
 pub(crate) struct Sensitivity {
     name: String,
-    title: String,
+    pub(crate) title: String,
     scores: Scores,
-    measured: Measured,
+    pub(crate) measured: Measured,
     /// In the order in which they were first measured.
-    codecs: Vec<String>,
-    rows: Vec<Row>,
+    pub(crate) codecs: Vec<String>,
+    pub(crate) rows: Vec<Row>,
     /// By falling bytes.
     frontier: Vec<Allocation>,
     /// The place of the knee in the frontier.

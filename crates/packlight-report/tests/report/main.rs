@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
+mod beside;
 mod collection;
 mod comparison;
 mod counted;
