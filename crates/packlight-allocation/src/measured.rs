@@ -1,6 +1,6 @@
 //! What was measured of each layer, averaged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use packlight_record::{Compared, LayerFacts, Score, SensitivityRecord};
 use packlight_spec::Point;
@@ -97,10 +97,13 @@ impl Measured {
         let log = Log::read(records, point)?;
         let bootstrap = Bootstrap::new(log.clusters.len());
         let mut left_out = Vec::new();
+        let mut by_layer: HashMap<&str, Vec<&Score>> = HashMap::new();
+        for score in log.scores.iter().filter(|score| score.codec != EXACT) {
+            by_layer.entry(&score.layer).or_default().push(score);
+        }
         let of_layer = |facts: &LayerFacts| {
-            let of = |score: &&&Score| score.layer == facts.layer && score.codec != EXACT;
-            let scores: Vec<&Score> = log.scores.iter().filter(of).copied().collect();
-            layer_choices(facts, &scores, &log.clusters, &bootstrap, &mut left_out)
+            let scores = by_layer.get(facts.layer.as_str()).map_or(&[][..], Vec::as_slice);
+            layer_choices(facts, scores, &log.clusters, &bootstrap, &mut left_out)
         };
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);

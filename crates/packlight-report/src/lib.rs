@@ -35,6 +35,7 @@ mod made;
 mod notices;
 mod page;
 mod plan;
+mod probed;
 mod published;
 mod report;
 mod rows;

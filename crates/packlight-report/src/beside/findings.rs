@@ -82,7 +82,7 @@ impl Beside {
         (!all.is_empty()).then(|| {
             format!(
                 "{codec}: the error changed by more than the noise at {} of {}{errors}. {} changed rank{places}.",
-                changed.len(),
+                if changed.is_empty() { "none".to_owned() } else { changed.len().to_string() },
                 count(all.len() as u64, "layer"),
                 match moved.len() {
                     0 => "None".to_owned(),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::format::list;
 use crate::plan::PlanRow;
+use crate::probed::MOST_STEPS;
 use crate::sensitivity::Sensitivity;
 use crate::study::Study;
 use crate::tables::Tables;
@@ -48,7 +49,7 @@ impl Side {
 
     fn read(folder: &Path, label: String) -> Result<Self> {
         let layers = Sensitivity::read(folder)?;
-        let runs = match Study::read(folder) {
+        let runs = match Study::read(folder, MOST_STEPS) {
             Ok(study) => {
                 let plans = rows::rows(&study, &Tables::new(&study)?)?;
                 Some(Runs { study, plans })

@@ -7,6 +7,7 @@ mod gradient_error;
 mod heatmaps;
 mod memory;
 mod overview;
+mod probes;
 mod tradeoff;
 mod training;
 

@@ -76,7 +76,7 @@ impl Sensitivity {
         }
         let measured = Measured::new(&scores.records, None)?;
         let frontier = measured.frontier(Objective::Sum);
-        let rows = ranking::rows(&measured, &scores.table()?)?;
+        let rows = ranking::rows(&measured, &scores);
         let (name, title) = names(folder);
         Ok(Some(Self {
             name,

@@ -9,6 +9,7 @@ mod counted;
 mod figures;
 mod grid;
 mod incomplete;
+mod long;
 mod scores;
 mod sensitivity;
 mod support;
