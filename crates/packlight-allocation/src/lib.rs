@@ -20,6 +20,7 @@
 //! [`Score::lasting_error`]: packlight_record::Score::lasting_error
 
 mod allocation;
+mod beside;
 mod choices;
 mod curve;
 mod error;

@@ -1,10 +1,12 @@
 //! What was measured of a network, averaged, and what follows for whole allocations.
 
+use std::collections::HashMap;
+
 use packlight_record::{LayerFacts, LossChange, Score, SensitivityRecord};
 use packlight_spec::Point;
 
 use crate::choices::{Basis, EXACT, LayerChoices, LeftOut, agree_on_copies, layer_choices};
-use crate::estimate::{Bootstrap, Estimate, interval};
+use crate::estimate::{Bootstrap, Cluster, Estimate, interval};
 use crate::log::Log;
 use crate::one_off::add_one_offs;
 use crate::timeline::Timeline;
@@ -20,6 +22,8 @@ pub struct Measured {
     /// Seconds of a pass forward and back with every layer exact, where they were measured.
     pub(crate) pass_seconds: Option<f64>,
     pub(crate) left_out: Vec<LeftOut>,
+    /// What all layers together were measured on.
+    pub(crate) clusters: Vec<Cluster>,
     pub(crate) bootstrap: Bootstrap,
     /// After how many updates losses were compared.
     pub(crate) horizon: Option<u64>,
@@ -35,21 +39,34 @@ impl Measured {
         let log = Log::read(records, point)?;
         let bootstrap = Bootstrap::new(log.clusters.len());
         let mut left_out = Vec::new();
+        let mut scores: HashMap<&str, Vec<&Score>> = HashMap::new();
+        for &score in log.scores.iter().filter(|score| score.codec != EXACT) {
+            scores.entry(&score.layer).or_default().push(score);
+        }
+        let mut losses: HashMap<&str, Vec<&LossChange>> = HashMap::new();
+        for &change in &log.losses {
+            losses.entry(&change.layer).or_default().push(change);
+        }
         let of_layer = |facts: &LayerFacts| {
-            let of = |score: &&&Score| score.layer == facts.layer && score.codec != EXACT;
-            let scores: Vec<&Score> = log.scores.iter().filter(of).copied().collect();
-            let losses = log.losses.iter().filter(|change| change.layer == facts.layer);
-            let losses: Vec<&LossChange> = losses.copied().collect();
+            let scores = scores.get(facts.layer.as_str()).map_or(&[][..], Vec::as_slice);
+            let losses = losses.get(facts.layer.as_str()).map_or(&[][..], Vec::as_slice);
             let basis = Basis { clusters: &log.clusters, bootstrap: &bootstrap };
-            layer_choices(facts, &scores, &losses, &basis, &mut left_out)
+            layer_choices(facts, scores, losses, &basis, &mut left_out)
         };
         let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
         agree_on_copies(&mut layers);
         add_one_offs(&mut layers, &log, &bootstrap);
         let timeline = Timeline::new(&layers, &log);
-        let horizon = log.horizon;
-        let (recomputes, pass_seconds) = (false, None);
-        Ok(Self { layers, timeline, recomputes, pass_seconds, left_out, bootstrap, horizon })
+        Ok(Self {
+            layers,
+            timeline,
+            recomputes: false,
+            pass_seconds: None,
+            left_out,
+            horizon: log.horizon,
+            clusters: log.clusters,
+            bootstrap,
+        })
     }
 
     /// The same, with allocations that may recompute blocks. A recomputed block has no error: its layers are

@@ -19,10 +19,11 @@ pub mod sensitivity;
 pub mod timings;
 
 mod error;
+mod scan;
 
 pub use choice_times::{BlockTime, ChoiceTimes, CodecTime};
 pub use error::{Error, Result};
-pub use log::{Appender, read_log, write_log};
+pub use log::{Appender, Logged, read_log, write_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};

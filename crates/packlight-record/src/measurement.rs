@@ -1,7 +1,10 @@
 //! What depends on the machine: times and counted bytes.
 
+use crate::log::Logged;
 use crate::record::KeptKind;
 use serde::{Deserialize, Serialize};
+
+impl Logged for Measurement {}
 
 /// One line of a run's `measurements.jsonl`; varies between machines and between runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 use packlight_spec::Point;
 use serde::{Deserialize, Serialize};
 
+use crate::Logged;
 use crate::sensitivity::lasting;
 
 /// One line of `errors.jsonl` in the folder of a study that verifies a plan.
@@ -14,6 +15,8 @@ pub enum PlanRecord {
     /// A measurement.
     Error(PlanError),
 }
+
+impl Logged for PlanRecord {}
 
 /// A plan that follows from the scores of single layers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

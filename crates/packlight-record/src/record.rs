@@ -3,6 +3,9 @@
 use packlight_spec::LayerKind;
 use serde::{Deserialize, Serialize};
 
+use crate::log::Logged;
+use crate::scan::Scan;
+
 /// The purpose of a kept tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -215,6 +218,52 @@ pub enum Record {
         /// Optimizer steps done.
         step: u64,
     },
+}
+
+impl Logged for Record {
+    /// Gradients, of which a long run has most.
+    fn scanned(json: &str) -> Option<Self> {
+        let mut scan = Scan::new(json);
+        let side_by_side = scan.maybe("{\"type\":\"gradient\",\"epoch\":");
+        if !side_by_side {
+            scan.past("{\"type\":\"whole_gradient\",\"epoch\":")?;
+        }
+        let epoch = scan.number()?;
+        scan.past(",\"step\":")?;
+        let step = scan.number()?;
+        scan.past(if side_by_side { ",\"layer\":" } else { ",\"parameter\":" })?;
+        let name = scan.text()?.to_owned();
+        scan.past(",\"fidelity\":")?;
+        let fidelity = scan.fidelity()?;
+        let record = if side_by_side {
+            scan.past(",\"learning_indicator\":")?;
+            let learning_indicator = scan.distribution()?;
+            let sample_learning_indicator = match scan.maybe(",\"sample_learning_indicator\":") {
+                true => scan.distribution()?,
+                false => None,
+            };
+            scan.past(",\"kept_bytes\":")?;
+            let kept_bytes = scan.number()?;
+            scan.past(",\"raw_bytes\":")?;
+            let raw_bytes = scan.number()?;
+            Record::Gradient {
+                epoch,
+                step,
+                layer: name,
+                fidelity,
+                learning_indicator,
+                sample_learning_indicator,
+                kept_bytes,
+                raw_bytes,
+            }
+        } else {
+            let draws = if scan.maybe(",\"draws\":") { Some(scan.draws()?) } else { None };
+            Record::WholeGradient { epoch, step, parameter: name, fidelity, draws }
+        };
+        scan.past("}")?;
+        scan.end()?;
+        Some(record)
+    }
 }
 
 /// A layer in an allocation.

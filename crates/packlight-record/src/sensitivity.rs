@@ -3,6 +3,8 @@
 use packlight_spec::{LayerKind, Point};
 use serde::{Deserialize, Serialize};
 
+use crate::log::Logged;
+use crate::scan::Scan;
 use crate::{Distribution, Fidelity, KeptKind};
 
 /// One line of a study's `sensitivity/scores.jsonl`.
@@ -122,6 +124,80 @@ impl Score {
     /// and [`VARIANCE_LEFT`] of the variance. Without repeated draws, the whole error.
     pub fn lasting_error(&self) -> f64 {
         lasting(self.squared_error, self.squared_bias, self.whole_norm)
+    }
+
+    /// The squared bias, relative to the squared norm of the whole gradient; `None` for a single draw.
+    pub fn relative_squared_bias(&self) -> Option<f64> {
+        Some(self.squared_bias? / self.whole_norm.powi(2))
+    }
+
+    /// The rest of the squared error, likewise.
+    pub fn relative_variance(&self) -> Option<f64> {
+        Some((self.squared_error - self.squared_bias?) / self.whole_norm.powi(2))
+    }
+}
+
+impl Logged for SensitivityRecord {
+    /// Scores, of which nearly all lines are.
+    fn scanned(json: &str) -> Option<Self> {
+        let mut scan = Scan::new(json);
+        scan.past("{\"type\":\"score\",\"state\":")?;
+        let state = scan.text()?.to_owned();
+        scan.past(",\"point\":")?;
+        let point = scan.point()?;
+        scan.past(",\"seed\":")?;
+        let seed = scan.number()?;
+        scan.past(",\"batch\":")?;
+        let batch = scan.number()?;
+        scan.past(",\"draws\":")?;
+        let draws = scan.number()?;
+        scan.past(",\"layer\":")?;
+        let layer = scan.text()?.to_owned();
+        scan.past(",\"codec\":")?;
+        let codec = scan.text()?.to_owned();
+        scan.past(",\"compared\":")?;
+        let compared = match scan.text()? {
+            "own" => Compared::Own,
+            "all" => Compared::All,
+            _ => return None,
+        };
+        scan.past(",\"fidelity\":")?;
+        let fidelity = scan.fidelity()?;
+        scan.past(",\"squared_error\":")?;
+        let squared_error = scan.number()?;
+        let squared_bias = match scan.maybe(",\"squared_bias\":") {
+            true => scan.optional()?,
+            false => None,
+        };
+        scan.past(",\"whole_norm\":")?;
+        let whole_norm = scan.number()?;
+        let learning_indicator = match scan.maybe(",\"learning_indicator\":") {
+            true => scan.distribution()?,
+            false => None,
+        };
+        scan.past(",\"kept_bytes\":")?;
+        let kept_bytes = scan.number()?;
+        scan.past(",\"copy\":")?;
+        let copy = scan.text()?.to_owned();
+        scan.past("}")?;
+        scan.end()?;
+        Some(SensitivityRecord::Score(Score {
+            state,
+            point,
+            seed,
+            batch,
+            draws,
+            layer,
+            codec,
+            compared,
+            fidelity,
+            squared_error,
+            squared_bias,
+            whole_norm,
+            learning_indicator,
+            kept_bytes,
+            copy,
+        }))
     }
 }
 

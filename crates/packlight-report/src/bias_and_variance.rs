@@ -34,7 +34,7 @@ pub(crate) const EARLY: f64 = 0.1;
 /// The error at the first probed step of a finished run; `None` if that is not early.
 pub(crate) fn early_error(run: &Run) -> Option<GradientError> {
     let last = (EARLY * run.steps()? as f64) as u64;
-    gradient_errors(std::iter::once(run)).into_iter().next().filter(|error| error.step <= last)
+    run.errors.first().copied().filter(|error| error.step <= last)
 }
 
 /// Bias and variance of a plan's gradient.
@@ -61,30 +61,33 @@ struct Squares {
     draws: u64,
 }
 
-/// Combines the parameters of each step, weighted by the squared norms of their exact gradients, in
-/// the order of seeds and steps. Parameters whose exact gradient is zero have no relative error and
-/// are left out.
-pub(crate) fn gradient_errors<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<GradientError> {
-    let mut steps: BTreeMap<(u64, u64), Squares> = BTreeMap::new();
-    for run in runs {
-        for record in &run.records {
-            let Record::WholeGradient { step, fidelity, draws, .. } = record else { continue };
-            let Some(error) = fidelity.relative_error else { continue };
-            let square = fidelity.exact_norm * fidelity.exact_norm;
-            let sum = steps.entry((run.manifest.seed, *step)).or_default();
-            sum.exact += square;
-            sum.error += error * error * square;
-            let Some(draws) = draws else { continue };
-            let (Some(bias), Some(variance)) = (draws.bias, draws.variance) else { continue };
-            sum.exact_drawn += square;
-            sum.bias += (bias * bias - variance / draws.count.max(1) as f64) * square;
-            sum.variance += variance * square;
-            sum.draws = sum.draws.max(draws.count);
-        }
+/// Combines the parameters of each step of a run, weighted by the squared norms of their exact gradients, in
+/// the order of steps. Parameters whose exact gradient is zero have no relative error and are left out.
+pub(crate) fn gradient_errors(seed: u64, records: &[Record]) -> Vec<GradientError> {
+    let mut steps: BTreeMap<u64, Squares> = BTreeMap::new();
+    for record in records {
+        let Record::WholeGradient { step, fidelity, draws, .. } = record else {
+            continue;
+        };
+        let Some(error) = fidelity.relative_error else {
+            continue;
+        };
+        let square = fidelity.exact_norm * fidelity.exact_norm;
+        let sum = steps.entry(*step).or_default();
+        sum.exact += square;
+        sum.error += error * error * square;
+        let Some(draws) = draws else { continue };
+        let (Some(bias), Some(variance)) = (draws.bias, draws.variance) else {
+            continue;
+        };
+        sum.exact_drawn += square;
+        sum.bias += (bias * bias - variance / draws.count.max(1) as f64) * square;
+        sum.variance += variance * square;
+        sum.draws = sum.draws.max(draws.count);
     }
     let defined = steps.into_iter().filter(|(_, sum)| sum.exact > 0.0);
     defined
-        .map(|((seed, step), sum)| GradientError {
+        .map(|(step, sum)| GradientError {
             seed,
             step,
             error: (sum.error / sum.exact).sqrt(),
@@ -101,8 +104,8 @@ pub(crate) fn gradient_errors<'a>(runs: impl Iterator<Item = &'a Run>) -> Vec<Gr
 pub(crate) fn bias_and_variance<'a>(
     runs: impl Iterator<Item = &'a Run>,
 ) -> Option<BiasAndVariance> {
-    let steps = gradient_errors(runs);
-    let drawn: Vec<BiasAndVariance> = steps.iter().filter_map(|step| step.drawn).collect();
+    let steps = runs.flat_map(|run| &run.errors);
+    let drawn: Vec<BiasAndVariance> = steps.filter_map(|step| step.drawn).collect();
     let mean =
         |of: fn(&BiasAndVariance) -> f64| drawn.iter().map(of).sum::<f64>() / drawn.len() as f64;
     (!drawn.is_empty()).then(|| BiasAndVariance {

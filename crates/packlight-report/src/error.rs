@@ -25,6 +25,31 @@ pub enum Error {
         /// The study's folder.
         study: PathBuf,
     },
+    /// A study was to be laid beside itself.
+    #[error("{}: both are this study; name another one to lay beside it", study.display())]
+    SameStudy {
+        /// The study's folder.
+        study: PathBuf,
+    },
+    /// Two studies cannot be laid side by side.
+    #[error(
+        "{} and {} have no plan of the same name, and no layer that was measured with the same codec: \
+         {} has {first_has}; {} has {second_has}",
+        first.display(), second.display(), first.display(), second.display()
+    )]
+    NothingInCommon {
+        /// The first study's folder.
+        first: PathBuf,
+        /// What it has.
+        first_has: String,
+        /// The second one's folder.
+        second: PathBuf,
+        /// What that has.
+        second_has: String,
+    },
+    /// A study's description cannot be read.
+    #[error(transparent)]
+    Description(packlight_spec::Error),
     /// The log of single layers is damaged.
     #[error(
         "{source}; remove this file and run `packlight sensitivity {}` to measure again",

@@ -6,11 +6,13 @@
 //! CSV), and `sensitivity.html` from the scores of single layers, where there are some. The pages need
 //! neither network nor scripts. At the top of the first it lists the runs that failed, are
 //! unfinished, damaged or not started, and folders that hold no run of the study. For a
-//! collection of studies, [`write_collection`] writes a page for each study and one that compares them.
+//! collection of studies, [`write_collection`] writes a page for each study and one that compares them;
+//! [`write_beside`] lays two studies side by side.
 //!
 //! This crate does not depend on candle: reports need no training code.
 
 mod answers;
+mod beside;
 mod bias_and_variance;
 mod codec_name;
 mod collection;
@@ -35,6 +37,7 @@ mod notices;
 mod page;
 mod plan;
 mod planned;
+mod probed;
 mod published;
 mod report;
 mod rows;
@@ -51,6 +54,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 pub use answers::Answer;
+pub use beside::{
+    BesideSummary, Compared, LayerChange, PlanChange, SettingChange, Time,
+    Verdict as ChangeVerdict, write_beside,
+};
 pub use collection::{CollectionSummary, write_collection};
 pub use counted::{
     Counted, CountedCell, CountedSummary, CountedTable, CountedTables, write_counted,

@@ -52,6 +52,7 @@ pub(crate) fn layer(name: &str, cosine: f64) -> LayerRow {
         indicator: 0.0,
         sample_indicator: 0.0,
         mean_indicator: 0.0,
+        quantiles: [f64::NAN; 4],
         nonpositive: 0.0,
         kept: 1.0,
         raw: 4.0,

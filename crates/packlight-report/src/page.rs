@@ -6,6 +6,7 @@ use packlight_figure::Figure;
 use crate::document::document;
 use crate::figures::{FigureGroup, Source};
 use crate::finding::Finding;
+use crate::probed::Drawn;
 use crate::sensitivity::PAGE;
 use crate::{answers, format, html_tables, notices, published};
 
@@ -53,6 +54,7 @@ pub(crate) fn page(
             }
             section #figures {
                 h2 { "Figures" }
+                (drawn(source))
                 (exact_plans(source))
                 @for group in groups {
                     @if let Some(title) = &group.folded {
@@ -85,6 +87,10 @@ pub(crate) fn page(
                         a href={ "tables/" (table) } { (table) }
                     }
                     ". Each figure links to its own data. Undefined values are empty."
+                    @if let Some(Drawn { steps, of }) = source.study.drawn() {
+                        " The tables of gradients have " (steps) " of the " (of) " probed steps of a run; all \
+                         of them are in its " code { "records.jsonl" } "."
+                    }
                 }
             }
         }
@@ -122,6 +128,18 @@ fn claims(findings: &[Finding]) -> Markup {
                 @if !finding.details.is_empty() {
                     ul { @for detail in &finding.details { li { (detail) } } }
                 }
+            }
+        }
+    }
+}
+
+/// That not all probed steps are drawn; empty if all are.
+fn drawn(source: &Source<'_>) -> Markup {
+    html! {
+        @if let Some(Drawn { steps, of }) = source.study.drawn() {
+            p .muted {
+                "Of the " (of) " probed steps of a run, the gradients of " (steps) ", spread evenly, are drawn. \
+                 Averages, on this page and in the titles of figures, are over all of them."
             }
         }
     }

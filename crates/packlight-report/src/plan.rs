@@ -42,6 +42,8 @@ pub(crate) struct LayerRow {
     pub(crate) mean_indicator: f64,
     /// The fraction of samples at or below 0.
     pub(crate) nonpositive: f64,
+    /// The learning indicator's 5th, 25th, 75th and 95th percentile, averaged likewise.
+    pub(crate) quantiles: [f64; 4],
     /// Bytes of the input that the probed steps kept, and of the exact one.
     pub(crate) kept: f64,
     pub(crate) raw: f64,

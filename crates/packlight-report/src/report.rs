@@ -7,6 +7,7 @@ use packlight_figure::Figure;
 use crate::figures::{self, Source};
 use crate::finding::{self, Finding};
 use crate::plan::PlanRow;
+use crate::probed::MOST_STEPS;
 use crate::sensitivity::{self, Sensitivity};
 use crate::study::{State, Study};
 use crate::tables::{self, Tables};
@@ -28,7 +29,7 @@ impl Report {
     /// Returns an error if the study has no runs, the log of scores is damaged, or the folder cannot be
     /// read.
     pub(crate) fn read(folder: &Path) -> Result<Self> {
-        let study = Study::read(folder)?;
+        let study = Study::read(folder, MOST_STEPS)?;
         let tables = Tables::new(&study)?;
         let plans = rows::rows(&study, &tables)?;
         let base = study.baseline().map(|b| b.name.as_str());

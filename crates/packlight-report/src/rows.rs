@@ -8,6 +8,7 @@ use crate::Result;
 use crate::bias_and_variance::bias_and_variance;
 use crate::frame::{describe, numbers, only, texts, whole};
 use crate::plan::{LayerRow, ParameterRow, PlanRow, RunPoint, SeedStats, mean};
+use crate::probed::{Average, Averages, LayerAverages, ParameterAverages};
 use crate::study::{Run, Study};
 use crate::tables::{CODEC_STATE, INPUTS, Tables};
 use crate::{comparison, step_time, training};
@@ -34,7 +35,8 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         texts(&kept, "part")?.iter().map(|part| (part == CODEC_STATE, part != CODEC_STATE)).unzip();
     let memory = kept.filter(&memory.into_iter().collect())?;
     let pass = kept.filter(&pass.into_iter().collect())?;
-    let layers = layers(&here(&tables.gradients)?, &kept)?;
+    let averages = study.averages(&plan.name);
+    let layers = averages.map(|averages| layers(averages, &kept)).transpose()?.unwrap_or_default();
     let peaks = here(&tables.peaks)?;
     let (mut points, mut perplexities) = (Vec::new(), Vec::new());
     for run in study.of(&plan.name).filter(|r| r.finished()) {
@@ -85,7 +87,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         time: step_time::of(study, plan),
         calibration_seconds: mean(calibrated),
         layers,
-        changed: changed(&here(&tables.whole_gradients)?)?,
+        changed: averages.and_then(changed),
         bias_and_variance: bias_and_variance(study.of(&plan.name)),
         plan: plan.clone(),
     })
@@ -134,38 +136,30 @@ fn per_step(kept: &DataFrame, column: &str) -> Result<Option<f64>> {
     Ok(Some(values.iter().sum::<f64>() / steps as f64))
 }
 
-/// The layers of a plan's `gradients`, with what training `kept` of their inputs.
-fn layers(gradients: &DataFrame, kept: &DataFrame) -> Result<Vec<LayerRow>> {
-    if gradients.height() == 0 {
+/// The layers of a plan's gradients, with what training `kept` of their inputs.
+fn layers(averages: &Averages, kept: &DataFrame) -> Result<Vec<LayerRow>> {
+    if averages.layers.is_empty() {
         return Ok(Vec::new());
     }
-    let by = |value: &str| describe(gradients, &["layer"], value);
-    let cosine = by("cosine")?;
-    let names = texts(&cosine, "layer")?;
-    let (means, lows) = (numbers(&cosine, "mean")?, numbers(&cosine, "low")?);
-    let column = |value: &str| numbers(&by(value)?, "mean");
-    let (error, indicator) = (column("relative_error")?, column("li_median")?);
-    let sample_indicator = column("li_sample_median")?;
-    let mean_indicator = column("li_mean")?;
-    let nonpositive = column("li_nonpositive")?;
-    let (probed, raw) = (column("kept_bytes")?, column("raw_bytes")?);
-    let (shares, by_seed) = (trained_shares(kept)?, by_seed(gradients)?);
+    let shares = trained_shares(kept)?;
     let trained = |layer: &str| shares.iter().find(|(name, _)| name == layer).map(|(_, s)| *s);
-    let row = |(i, layer): (usize, String)| LayerRow {
-        cosine: means[i],
-        lowest_cosine: lows[i],
-        relative_error: error[i],
-        indicator: indicator[i],
-        sample_indicator: sample_indicator[i],
-        mean_indicator: mean_indicator[i],
-        nonpositive: nonpositive[i],
-        kept: probed[i],
-        raw: raw[i],
-        trained: trained(&layer).unwrap_or(f64::NAN) * raw[i],
-        by_seed: by_seed.iter().filter(|row| row.0 == layer).map(|row| (row.1, row.2)).collect(),
-        layer,
+    let row = |of: &LayerAverages| LayerRow {
+        layer: of.layer.clone(),
+        cosine: of.cosine.mean(),
+        lowest_cosine: of.cosine.low,
+        relative_error: of.relative_error.mean(),
+        indicator: of.indicator.median.mean(),
+        sample_indicator: of.sample_median.mean(),
+        mean_indicator: of.indicator.mean.mean(),
+        nonpositive: of.indicator.nonpositive.mean(),
+        quantiles: [&of.indicator.p05, &of.indicator.p25, &of.indicator.p75, &of.indicator.p95]
+            .map(Average::mean),
+        kept: of.kept.mean(),
+        raw: of.raw.mean(),
+        trained: trained(&of.layer).unwrap_or(f64::NAN) * of.raw.mean(),
+        by_seed: of.by_seed.iter().map(|(seed, cosine)| (*seed, cosine.mean())).collect(),
     };
-    Ok(names.into_iter().enumerate().map(row).collect())
+    Ok(averages.layers.iter().map(row).collect())
 }
 
 /// The share of each layer's input that training steps keep, by the ledger.
@@ -181,23 +175,12 @@ fn trained_shares(kept: &DataFrame) -> Result<Vec<(String, f64)>> {
     Ok(texts(&kept, "layer")?.into_iter().zip(shares.map(|(kept, raw)| kept / raw)).collect())
 }
 
-/// Layer, seed and mean cosine over the seed's probed steps.
-fn by_seed(gradients: &DataFrame) -> Result<Vec<(String, u64, f64)>> {
-    let means = describe(gradients, &["layer", "seed"], "cosine")?;
-    let places = texts(&means, "layer")?.into_iter().zip(whole(&means, "seed")?);
-    let rows = places.zip(numbers(&means, "mean")?);
-    Ok(rows.map(|((layer, seed), cosine)| (layer, seed, cosine)).collect())
-}
-
-fn changed(gradients: &DataFrame) -> Result<Option<Vec<ParameterRow>>> {
-    if gradients.height() == 0 {
-        return Ok(None);
-    }
-    let cosines = describe(gradients, &["parameter"], "cosine")?;
-    let errors = describe(gradients, &["parameter"], "relative_error")?;
-    let (means, highest) = (numbers(&cosines, "mean")?, numbers(&errors, "high")?);
-    let row =
-        |(i, parameter)| ParameterRow { parameter, cosine: means[i], highest_error: highest[i] };
-    let rows = texts(&cosines, "parameter")?.into_iter().enumerate().map(row);
-    Ok(Some(rows.filter(|row| row.highest_error > 0.0).collect()))
+fn changed(averages: &Averages) -> Option<Vec<ParameterRow>> {
+    let row = |of: &ParameterAverages| ParameterRow {
+        parameter: of.parameter.clone(),
+        cosine: of.cosine.mean(),
+        highest_error: of.relative_error.high,
+    };
+    let rows = averages.parameters.iter().map(row).filter(|row| row.highest_error > 0.0);
+    (!averages.parameters.is_empty()).then(|| rows.collect())
 }

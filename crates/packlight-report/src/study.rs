@@ -1,13 +1,16 @@
 //! The runs of a study, read from disk.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use packlight_record::{Manifest, Measurement, Record, RunState, Timings, read_log};
+use packlight_record::{Logged, Manifest, Measurement, Record, RunState, Timings, read_log};
 use packlight_spec::layout::{MEASUREMENTS, RECORDS, RUNS, STUDY};
 use packlight_spec::{Grid, NamedPlan, run_name};
-use serde::de::DeserializeOwned;
+use rayon::prelude::*;
 
+use crate::bias_and_variance::{GradientError, gradient_errors};
 use crate::grid::{cells, of_manifests};
+use crate::probed::{self, Averages, Drawn};
 use crate::{Error, LeftOut, Result};
 
 /// The state of a run, as the report shows it.
@@ -19,13 +22,17 @@ pub(crate) enum State {
     Damaged(String),
 }
 
-/// One run with everything that it recorded.
+/// One run with what it recorded. Of the gradients of probed steps, `records` has those that are drawn.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) manifest: Manifest,
     pub(crate) state: State,
     pub(crate) records: Vec<Record>,
     pub(crate) measurements: Vec<Measurement>,
+    /// The errors of the whole gradient at all probed steps.
+    pub(crate) errors: Vec<GradientError>,
+    /// How many steps were probed, and how many of them are in `records`.
+    pub(crate) probed: Drawn,
 }
 
 impl Run {
@@ -78,21 +85,24 @@ pub(crate) struct Study {
     pub(crate) timings: Timings,
     /// What is wrong with `study.toml`, so that the runs it asks for are not known.
     pub(crate) no_grid: Option<String>,
+    /// The averages of each plan's gradients over all probed steps and seeds, by its name.
+    averages: HashMap<String, Averages>,
 }
 
 impl Study {
     /// Reads all runs of the study in `folder`. Title, plans and seeds come from `study.toml`, or
-    /// from the runs' manifests where it is missing.
+    /// from the runs' manifests where it is missing. Of the gradients of probed steps, runs keep those of
+    /// `most` steps, spread evenly; averages are of all.
     ///
     /// # Errors
     /// Returns an error if there are no runs, the folder cannot be listed, or `timings.json` is
     /// damaged.
-    pub(crate) fn read(folder: &Path) -> Result<Self> {
+    pub(crate) fn read(folder: &Path, most: usize) -> Result<Self> {
         let (grid, no_grid) = match Grid::read(folder) {
             Ok(grid) => (grid, None),
             Err(error) => (None, Some(format!("{STUDY}: {}", error.reason()))),
         };
-        let (mut runs, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut found, mut unreadable, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
         for path in run_folders(folder)? {
             let folder = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(reason) = grid.as_ref().and_then(|grid| no_run(&folder, grid)) {
@@ -103,15 +113,16 @@ impl Study {
                 Err(e) => unreadable.push((folder, e.to_string())),
                 Ok(manifest) => match stranger(&folder, &manifest, grid.as_ref()) {
                     Some(reason) => left_out.push(LeftOut { folder, reason }),
-                    None => runs.push(read_run(&path, manifest)),
+                    None => found.push((path, manifest)),
                 },
             }
         }
         let Grid { name, title, plans, seeds } =
-            grid.unwrap_or_else(|| of_manifests(runs.iter().map(|run| &run.manifest)));
+            grid.unwrap_or_else(|| of_manifests(found.iter().map(|(_, manifest)| manifest)));
         let grid = Grid { name, title, plans: exact_first(plans), seeds };
-        let place = |run: &Run| grid.plans.iter().position(|plan| plan.name == run.manifest.plan);
-        runs.sort_by_key(|run| (place(run), run.manifest.seed));
+        let place = |plan: &str| grid.plans.iter().position(|known| known.name == plan);
+        found.sort_by_key(|(_, manifest)| (place(&manifest.plan), manifest.seed));
+        let (runs, averages) = read_runs(&found, most);
         let begun = |plan: &str, seed: u64| {
             runs.iter().any(|r| r.manifest.plan == plan && r.manifest.seed == seed)
                 || unreadable.iter().any(|(run, _)| *run == run_name(plan, seed))
@@ -134,7 +145,19 @@ impl Study {
             first_seed,
             timings,
             no_grid,
+            averages,
         })
+    }
+
+    /// The averages of a plan's gradients; `None` if it has no runs.
+    pub(crate) fn averages(&self, plan: &str) -> Option<&Averages> {
+        self.averages.get(plan)
+    }
+
+    /// How many of their probed steps runs have drawn, where that is not all, for the run with the most.
+    pub(crate) fn drawn(&self) -> Option<Drawn> {
+        let part = self.runs.iter().map(|run| run.probed).filter(|drawn| drawn.steps < drawn.of);
+        part.max_by_key(|drawn| drawn.of)
     }
 
     /// The factors other than 1 by which the epochs of runs were multiplied.
@@ -223,25 +246,50 @@ fn repeats_last(plans: Vec<NamedPlan>) -> Vec<NamedPlan> {
     first
 }
 
-fn read_run(folder: &Path, manifest: Manifest) -> Run {
+/// Reads runs, which are in the order of their plans, and averages their gradients. Plans are read side by
+/// side, the runs of each one after another, so that sums do not depend on the number of threads.
+fn read_runs(found: &[(PathBuf, Manifest)], most: usize) -> (Vec<Run>, HashMap<String, Averages>) {
+    let plans: Vec<&[(PathBuf, Manifest)]> =
+        found.chunk_by(|(_, a), (_, b)| a.plan == b.plan).collect();
+    let read = |runs: &&[(PathBuf, Manifest)]| {
+        let mut averages = Averages::default();
+        let read = |(path, manifest): &(PathBuf, Manifest)| {
+            read_run(path, manifest.clone(), most, &mut averages)
+        };
+        let runs: Vec<Run> = runs.iter().map(read).collect();
+        (runs, averages)
+    };
+    let read: Vec<(Vec<Run>, Averages)> = plans.par_iter().map(read).collect();
+    let (mut runs, mut by_plan) = (Vec::new(), HashMap::new());
+    for (of_plan, averages) in read {
+        by_plan.extend(of_plan.first().map(|run| (run.manifest.plan.clone(), averages)));
+        runs.extend(of_plan);
+    }
+    (runs, by_plan)
+}
+
+fn read_run(folder: &Path, manifest: Manifest, most: usize, averages: &mut Averages) -> Run {
     let mut state = match &manifest.state {
         RunState::Finished => State::Finished,
         RunState::Unfinished => State::Unfinished,
         RunState::Failed { reason } => State::Failed(reason.clone()),
     };
-    let records = values(&folder.join(RECORDS), &mut state);
+    let mut records = values(&folder.join(RECORDS), &mut state);
     let measurements = values(&folder.join(MEASUREMENTS), &mut state);
     if let (State::Unfinished | State::Failed(_), Some(reason)) =
         (&state, records.iter().find_map(divergence))
     {
         state = State::Failed(reason);
     }
-    Run { manifest, state, records, measurements }
+    averages.add(manifest.seed, &records);
+    let errors = gradient_errors(manifest.seed, &records);
+    let probed = probed::thin(&mut records, most);
+    Run { manifest, state, records, measurements, errors, probed }
 }
 
 /// The values of a log; empty if it is damaged, which is noted in `state`. A killed run may leave
 /// an incomplete last line, a finished run may not.
-fn values<T: DeserializeOwned>(path: &Path, state: &mut State) -> Vec<T> {
+fn values<T: Logged>(path: &Path, state: &mut State) -> Vec<T> {
     match read_log(path) {
         Ok(log) if log.torn && *state == State::Finished => {
             *state = State::Damaged(format!("{}: the last line is damaged", path.display()));

@@ -42,7 +42,7 @@ impl Tables {
     /// # Errors
     /// Returns an error if the study has no runs, or the folder cannot be read.
     pub fn read(folder: &Path) -> Result<Self> {
-        Self::new(&Study::read(folder)?)
+        Self::new(&Study::read(folder, usize::MAX)?)
     }
 
     /// Makes the tables of all runs.

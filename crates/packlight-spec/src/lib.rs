@@ -40,6 +40,6 @@ pub use plan::{PlanSpec, Rule, Selector, Specificity};
 pub use probe::ProbeSpec;
 pub use schedule::Schedule;
 pub use sensitivity::{Point, SensitivitySpec};
-pub use settings::{Difference, differences};
+pub use settings::{Difference, Given, differences, written_settings};
 pub use study::Study;
 pub use weights::{OR, Pretrained};

@@ -77,6 +77,22 @@ impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
     }
 }
 
+/// What `study.toml` in `folder` says, as it is written there, without defaults; `None` if there is none.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or is not TOML.
+pub fn written_settings(folder: &Path) -> Result<Option<Value>> {
+    let path = folder.join(STUDY);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let value = toml::from_str(&text);
+            value.map(Some).map_err(|e| Error::invalid(&path, e.message()))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(&path, e)),
+    }
+}
+
 /// A key whose values differ between two descriptions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
@@ -96,7 +112,7 @@ impl Difference {
 }
 
 /// A value as a message writes it.
-struct Given<'a>(&'a Value);
+pub struct Given<'a>(pub &'a Value);
 
 impl fmt::Display for Given<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,6 +177,19 @@ mod tests {
         ];
         assert_eq!(said(&first, &second), expected);
         assert!(differences(&first, &first).is_empty());
+    }
+
+    #[test]
+    fn a_file_is_read_as_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(written_settings(folder.path()).unwrap(), None);
+        let path = folder.path().join(STUDY);
+        std::fs::write(&path, "batch = 8\n[optimizer]\nname = 'sgd'").unwrap();
+        let expected = json!({ "batch": 8, "optimizer": { "name": "sgd" } });
+        assert_eq!(written_settings(folder.path()).unwrap(), Some(expected));
+        std::fs::write(&path, "batch =").unwrap();
+        let error = written_settings(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("study.toml"), "{error}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{RUNS, STUDY, json as output_json, packlight, stderr, study};
+use common::{RUNS, STUDY, finished_study, json as output_json, packlight, stderr, study};
 use serde_json::{Value, json};
 
 #[test]
@@ -99,4 +99,30 @@ fn an_error_is_a_document_on_standard_output_and_a_line_on_standard_error() {
         assert!(stderr(&output).contains(message.lines().next().unwrap()) || code == 2);
         assert_eq!(stderr(&plain).replace(" --json", ""), stderr(&output).replace(" --json", ""));
     }
+}
+
+#[test]
+fn two_studies_side_by_side_tell_each_change() {
+    let (first, second) = (finished_study(), finished_study());
+    let beside = |other: &std::path::Path| {
+        packlight(["report", "--json", "--beside"]).arg(other).arg(first.path()).output().unwrap()
+    };
+    let summary = output_json(&beside(second.path()));
+    let plans: Vec<&Value> = summary["plans"].as_array().unwrap().iter().collect();
+    assert_eq!(plans.len(), 2, "{summary}");
+    for plan in plans {
+        let accuracy = &plan["accuracy"];
+        assert_eq!(
+            (&accuracy["change"], &accuracy["verdict"]),
+            (&0.0.into(), &"too_few_seeds".into())
+        );
+        assert!(plan["held"][0].as_f64().unwrap() > 0.0, "{plan}");
+        assert_eq!(plan["held"][0], plan["held"][1], "{plan}");
+    }
+    assert_eq!(summary["settings"], json!([]));
+    assert!(std::path::Path::new(summary["page"].as_str().unwrap()).is_file());
+    let output = beside(first.path());
+    assert!(!output.status.success() && stderr(&output).contains("both are this study"));
+    let output = beside(&first.path().join("missing"));
+    assert!(!output.status.success() && stderr(&output).contains("no such folder"));
 }

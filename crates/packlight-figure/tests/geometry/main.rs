@@ -8,6 +8,7 @@ mod drawing;
 mod lines;
 mod long_names;
 mod maps;
+mod pairs;
 mod rows;
 mod sensitivity;
 mod tradeoffs;

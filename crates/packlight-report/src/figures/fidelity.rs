@@ -1,27 +1,23 @@
 //! How close compressed gradients and activations are to the exact ones, over training and over
 //! samples.
 
-use std::collections::HashMap;
+use packlight_figure::{
+    Compared, Figure, IndicatorColumn, Quantiles, cosine_multiples, learning_indicator,
+};
 
-use packlight_figure::{Figure, IndicatorColumn, Quantiles, cosine_multiples, learning_indicator};
-
-use super::{Source, by_seed, slug};
+use super::probes::Probes;
+use super::{Source, slug};
 use crate::Result;
 use crate::format::{self, list, thousandths};
-use crate::frame::{describe, distinct, numbers, only, texts};
 use crate::plan::{PlanRow, mean};
 
 impl Source<'_> {
     /// The layers that a plan changes, one line each.
     pub(super) fn multiples(&self, plan: &PlanRow) -> Result<Figure> {
-        let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
+        let probes = Probes::of(self.study, &plan.plan.name, Compared::SideBySide);
         let changed: Vec<String> = plan.compressed().map(|row| row.layer.clone()).collect();
         let layers = self.in_order(&changed);
-        let steps = distinct(&gradients, "step")?;
-        let mut cosine = Vec::new();
-        for layer in &layers {
-            cosine.push(by_seed(&only(&gradients, "layer", layer)?, "step", &steps, "cosine")?);
-        }
+        let (steps, cosine) = (probes.steps(), probes.cosines(&layers));
         let at = |step: usize| mean(cosine.iter().flatten().map(|seed| seed[step]));
         let last = steps.len() - 1;
         let title = match (at(0), at(last)) {
@@ -45,21 +41,12 @@ impl Source<'_> {
         let mut columns = Vec::new();
         let (mut lowest, mut below) = (Vec::new(), Vec::new());
         for plan in plans {
-            let gradients = only(&self.tables.gradients, "plan", &plan.plan.name)?;
-            let mut of: HashMap<String, Vec<f64>> = HashMap::new();
-            for value in ["li_p05", "li_p25", "li_median", "li_p75", "li_p95", "li_nonpositive"] {
-                let means = describe(&gradients, &["layer"], value)?;
-                for (layer, mean) in
-                    texts(&means, "layer")?.into_iter().zip(numbers(&means, "mean")?)
-                {
-                    of.entry(layer).or_default().push(mean);
-                }
-            }
-            let quantiles = |layer: &String| match of.get(layer).map(Vec::as_slice) {
-                Some(&[p05, p25, median, p75, p95, nonpositive]) if median.is_finite() => {
-                    Some(Quantiles { p05, p25, median, p75, p95, nonpositive })
-                }
-                _ => None,
+            let quantiles = |layer: &String| {
+                let row = plan.layers.iter().find(|row| row.layer == *layer)?;
+                let [p05, p25, p75, p95] = row.quantiles;
+                let (median, nonpositive) = (row.indicator, row.nonpositive);
+                let quantiles = Quantiles { p05, p25, median, p75, p95, nonpositive };
+                median.is_finite().then_some(quantiles)
             };
             let column: Vec<Option<Quantiles>> = layers.iter().map(quantiles).collect();
             if column.iter().all(Option::is_none) {

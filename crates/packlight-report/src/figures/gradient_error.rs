@@ -1,10 +1,12 @@
 //! Error, bias and variance of whole gradients over training.
 
+use std::collections::HashMap;
+
 use packlight_figure::{Figure, Line, Panel, curves};
 
 use super::{ROUNDING, Source, TOGETHER};
 use crate::Result;
-use crate::bias_and_variance::{GradientError, gradient_errors};
+use crate::bias_and_variance::GradientError;
 use crate::format::thousandths;
 use crate::plan::{PlanRow, mean};
 
@@ -42,10 +44,11 @@ impl Course {
         steps.dedup();
         let mut seeds: Vec<u64> = errors.iter().map(|e| e.seed).collect();
         seeds.dedup(); // the errors are in the order of seeds
+        let places: HashMap<(u64, u64), &GradientError> =
+            errors.iter().map(|e| ((e.seed, e.step), e)).collect();
         let values = |of: fn(&GradientError) -> Option<f64>| -> Vec<Vec<f64>> {
             let at = |seed: u64, step: u64| {
-                let here = errors.iter().find(|e| (e.seed, e.step) == (seed, step));
-                here.and_then(of).unwrap_or(f64::NAN)
+                places.get(&(seed, step)).and_then(|e| of(e)).unwrap_or(f64::NAN)
             };
             seeds.iter().map(|seed| steps.iter().map(|step| at(*seed, *step)).collect()).collect()
         };
@@ -72,7 +75,8 @@ impl Source<'_> {
         plans: &[&PlanRow],
     ) -> Result<Option<Figure>> {
         let course = |plan: &PlanRow| {
-            let errors = gradient_errors(self.study.of(&plan.plan.name));
+            let runs = self.study.of(&plan.plan.name);
+            let errors: Vec<GradientError> = runs.flat_map(|run| run.errors.clone()).collect();
             Course::new(plan.plan.name.clone(), &errors)
         };
         let lossy = |course: &Course| course.mean() > ROUNDING;

@@ -8,6 +8,7 @@ mod heatmaps;
 mod memory;
 mod moves;
 mod overview;
+mod probes;
 mod tradeoff;
 mod training;
 

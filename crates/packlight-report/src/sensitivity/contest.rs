@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::comparison::MARGIN;
 use crate::format::{count, points};
+use crate::probed::MOST_STEPS;
 use crate::statistics::paired::Paired;
 use crate::study::{State, Study};
 use crate::{Error, Result};
@@ -79,7 +80,7 @@ impl Contest {
         let source = |source| Error::Scores { study: folder.to_path_buf(), source };
         let records = read_log::<PlanRecord>(&folder.join(ERRORS)).map_err(source)?.values;
         let errors = PlanErrors::new(&records);
-        let study = match Study::read(folder) {
+        let study = match Study::read(folder, MOST_STEPS) {
             Err(Error::NoRuns { .. }) => None,
             study => Some(study?),
         };

@@ -9,7 +9,7 @@ mod figures;
 mod findings;
 mod level;
 mod page;
-mod ranking;
+pub(crate) mod ranking;
 mod scores;
 mod tables;
 mod verified;
@@ -51,12 +51,12 @@ pub struct SensitivitySummary {
 /// The scores of a study, evaluated.
 pub(crate) struct Sensitivity {
     name: String,
-    title: String,
+    pub(crate) title: String,
     scores: Scores,
-    measured: Measured,
+    pub(crate) measured: Measured,
     /// In the order in which they were first measured.
-    codecs: Vec<String>,
-    rows: Vec<Row>,
+    pub(crate) codecs: Vec<String>,
+    pub(crate) rows: Vec<Row>,
     /// By falling bytes.
     frontier: Vec<Allocation>,
     /// The place of the knee in the frontier.
@@ -80,7 +80,7 @@ impl Sensitivity {
         }
         let measured = Measured::new(&scores.records, None)?;
         let frontier = measured.frontier(Objective::Sum);
-        let rows = ranking::rows(&measured, &scores.table()?)?;
+        let rows = ranking::rows(&measured, &scores);
         let (name, title) = names(folder);
         Ok(Some(Self {
             name,

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use packlight_allocation::{Allocation, Estimate, Measured, Objective};
 use packlight_figure::significant;
+use packlight_record::Score;
 use polars::prelude::*;
 
+use super::scores::Scores;
 use crate::Result;
-use crate::frame::{describe, numbers, texts};
+use crate::tables::finite;
 
 /// A lasting error of the whole gradient: the root of a mean square, with the roots of the
 /// ends of its 95 % interval.
@@ -59,22 +61,22 @@ pub(crate) struct Row {
 }
 
 /// A row for each layer and codec that was measured there, in forward order.
-///
-/// # Errors
-/// Returns an error if polars cannot evaluate the table of `scores`.
-pub(crate) fn rows(measured: &Measured, scores: &DataFrame) -> Result<Vec<Row>> {
-    let shares = describe(scores, &["layer", "codec"], "li_nonpositive")?;
-    let places = texts(&shares, "layer")?.into_iter().zip(texts(&shares, "codec")?);
-    let shares: HashMap<_, f64> = places.zip(numbers(&shares, "mean")?).collect();
+pub(crate) fn rows(measured: &Measured, scores: &Scores) -> Vec<Row> {
+    let nonpositive =
+        |score: &Score| [score.learning_indicator.and_then(|li| finite(li.nonpositive))];
+    let shares = scores.averages(nonpositive).into_iter();
+    let shares: HashMap<(&str, &str), f64> =
+        shares.map(|(layer, codec, [share])| ((layer, codec), share.mean())).collect();
+    let share = |layer: &str, codec: &str| shares.get(&(layer, codec)).copied();
     let mut rows = Vec::new();
     for layer in measured.layers() {
         for choice in layer.choices.iter().skip(1) {
-            let at = (layer.facts.layer.clone(), choice.codec.clone());
+            let (name, codec) = (&layer.facts.layer, &choice.codec);
             rows.push(Row {
-                nonpositive: shares.get(&at).copied().filter(|share| share.is_finite()),
-                layer: at.0,
+                nonpositive: share(name, codec).and_then(finite),
+                layer: name.clone(),
                 kind: layer.facts.kind.name(),
-                codec: at.1,
+                codec: codec.clone(),
                 error: choice.error.into(),
                 kept: choice.bytes,
                 raw: layer.facts.raw_bytes,
@@ -83,7 +85,7 @@ pub(crate) fn rows(measured: &Measured, scores: &DataFrame) -> Result<Vec<Row>> 
             });
         }
     }
-    Ok(rows)
+    rows
 }
 
 /// The rows of a codec that have a rank, the layer that suffers most first.

@@ -1,6 +1,6 @@
 //! The log of scores: read, checked and as a table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use packlight_record::{Score, SensitivityRecord, read_log};
@@ -9,6 +9,7 @@ use packlight_spec::layout::{SCORES, SENSITIVITY};
 use polars::prelude::*;
 
 use crate::bias_and_variance::EARLY;
+use crate::probed::Average;
 use crate::tables::finite;
 use crate::{Error, Result};
 
@@ -41,6 +42,26 @@ impl Scores {
             SensitivityRecord::Score(score) => Some(score),
             _ => None,
         })
+    }
+
+    /// The averages of some values over the scores of each layer and codec, in the order in which these were
+    /// first measured.
+    pub(crate) fn averages<const N: usize>(
+        &self,
+        values: impl Fn(&Score) -> [Option<f64>; N],
+    ) -> Vec<(&str, &str, [Average; N])> {
+        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
+        let mut averages = Vec::new();
+        for score in self.all() {
+            let (layer, codec) = (score.layer.as_str(), score.codec.as_str());
+            let place = *places.entry((layer, codec)).or_insert_with(|| {
+                averages.push((layer, codec, [Average::default(); N]));
+                averages.len() - 1
+            });
+            let (_, _, own) = &mut averages[place];
+            own.iter_mut().zip(values(score)).for_each(|(average, value)| average.add(value));
+        }
+        averages
     }
 
     /// The codecs in the order in which they were first measured.
@@ -117,10 +138,8 @@ impl Scores {
             "squared_bias" => numbers(|s| s.squared_bias),
             "whole_norm" => numbers(|s| Some(s.whole_norm)),
             "error" => numbers(|s| Some(s.squared_error.sqrt() / s.whole_norm)),
-            "relative_squared_bias" => numbers(|s| Some(s.squared_bias? / s.whole_norm.powi(2))),
-            "relative_variance" => numbers(|s| {
-                Some((s.squared_error - s.squared_bias?) / s.whole_norm.powi(2))
-            }),
+            "relative_squared_bias" => numbers(Score::relative_squared_bias),
+            "relative_variance" => numbers(Score::relative_variance),
             "cosine" => numbers(|s| s.fidelity.cosine),
             "relative_error" => numbers(|s| s.fidelity.relative_error),
             "exact_norm" => numbers(|s| Some(s.fidelity.exact_norm)),

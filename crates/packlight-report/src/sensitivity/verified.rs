@@ -12,6 +12,7 @@ use super::scores::Scores;
 use crate::bias_and_variance::{GradientError, early_error};
 use crate::family::of_plan;
 use crate::plan::mean;
+use crate::probed::MOST_STEPS;
 use crate::statistics::median::median;
 use crate::statistics::rank;
 use crate::study::Study;
@@ -78,7 +79,7 @@ impl Verified {
         let predictions = Predictions { lasting: lasting?, one_pass: one_pass? };
         let mut known: Vec<NamedPlan> = Vec::new();
         for path in &studies {
-            let study = match Study::read(path) {
+            let study = match Study::read(path, MOST_STEPS) {
                 Err(Error::NoRuns { .. }) => continue,
                 study => study?,
             };

@@ -1,5 +1,6 @@
 //! Student's t, paired differences, Holm's correction, the power of tests and rank correlation.
 
+pub(crate) mod change;
 pub(crate) mod holm;
 pub(crate) mod median;
 pub(crate) mod paired;

@@ -19,10 +19,10 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use chromium::Chromium;
-use packlight_record::PlanOrigin;
+use packlight_record::{Manifest, PlanOrigin};
 use packlight_report::{
-    Counted, CountedCell, CountedTable, CountedTables, write_collection, write_counted,
-    write_planned,
+    Counted, CountedCell, CountedTable, CountedTables, write_beside, write_collection,
+    write_counted, write_planned,
 };
 use packlight_spec::Collection;
 use support::{Made, complete};
@@ -135,6 +135,20 @@ fn counted() -> CountedTables {
     }
 }
 
+/// The runs of `many` with a third seed, on other data, and scores to lay beside others.
+fn write_other(folder: &Path) {
+    let mut runs = many();
+    let third: Vec<Made> = runs.iter().filter(|run| run.seed == 2).cloned().collect();
+    runs.extend(third.into_iter().map(|run| Made { seed: 3, ..run }));
+    for run in support::write(folder, &runs) {
+        let mut manifest = Manifest::read(&run).unwrap();
+        manifest.data_hash = "0123".repeat(16);
+        manifest.data = "handwritten digits, mirrored and padded by 2 pixels".into();
+        manifest.write(&run).unwrap();
+    }
+    scores::write(folder, &scores::resnet18());
+}
+
 /// The faults of the page as it is shown now.
 fn faults(browser: &mut Chromium, script: &str) -> Vec<String> {
     let faults = browser.evaluate(script);
@@ -203,10 +217,15 @@ fn pages_can_be_read_on_every_screen_and_on_paper() {
     write_collection(&collection, &folder).unwrap();
     write_counted(&folder.join("counted"), &counted()).unwrap();
     write_planned(&folder.join("planned"), &planned::steps()).unwrap();
+    write_other(&folder.join("other-with-a-long-name"));
+    write_beside(&folder.join("few"), &folder.join("other-with-a-long-name")).unwrap();
+    write_beside(&folder.join("many"), &folder.join("other-with-a-long-name")).unwrap();
 
     let pages = [
         "few/index.html",
         "few/sensitivity.html",
+        "few/beside-other-with-a-long-name.html",
+        "many/beside-other-with-a-long-name.html",
         "many/index.html",
         "index.html",
         "counted/index.html",

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // clippy does not see that helpers are tests
 
+mod beside;
 mod collection;
 mod comparison;
 mod contest;
@@ -9,6 +10,7 @@ mod counted;
 mod figures;
 mod grid;
 mod incomplete;
+mod long;
 mod moves;
 mod scores;
 mod sensitivity;

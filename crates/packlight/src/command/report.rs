@@ -1,8 +1,9 @@
 //! `packlight report`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::Args;
 use packlight::record::layout::{RUNS, SENSITIVITY, STUDY, TABLES};
 use packlight::report::{self, Summary};
@@ -22,16 +23,23 @@ use crate::tables;
 ///
 /// If DIR has published tables in place of a study, DIR/tables.toml, each of their numbers is counted
 /// from shapes as `packlight plan` does, and DIR/index.html lays both side by side.
+///
+/// With --beside, nothing of this is written, but DIR/beside-OTHER.html: both studies' plans and single
+/// layers side by side, with each change and whether it exceeds the noise, and the settings that differ.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight report reports/quickstart
   packlight report reports/quickstart --json
   packlight report reports/methods        # several studies
-  packlight report reports/tables         # published tables, by counting")]
+  packlight report reports/tables         # published tables, by counting
+  packlight report reports/mine --beside reports/other    # what changed from mine to other")]
 pub(crate) struct Arguments {
     /// The folder of a study, a collection or published tables
     dir: PathBuf,
+    /// Lay this study beside that in DIR, instead of DIR's own report
+    #[arg(long, value_name = "OTHER")]
+    beside: Option<PathBuf>,
     /// Print a summary as JSON
     #[arg(long)]
     json: bool,
@@ -39,6 +47,9 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        if let Some(other) = &self.beside {
+            return self.beside(other, out);
+        }
         if self.dir.join(TABLES).is_file() {
             return self.tables(out);
         }
@@ -73,6 +84,32 @@ impl Arguments {
             if summary.sensitivity.as_ref().is_none_or(|layers| layers.page != summary.page) {
                 writeln!(out, "{}", summary.page.display())?;
             }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Two studies side by side.
+    fn beside(&self, other: &Path, out: &mut Output) -> anyhow::Result<ExitCode> {
+        for dir in [&*self.dir, other] {
+            study_folder::check(dir, "report", &[STUDY, RUNS, SENSITIVITY])?;
+            if let Some(collection) = Collection::find(dir)? {
+                let study =
+                    collection.studies.first().map(|name| dir.join(name)).unwrap_or_default();
+                bail!(
+                    "{} is a collection of studies; name one of them, such as {}",
+                    dir.display(),
+                    study.display()
+                );
+            }
+        }
+        let summary = report::write_beside(&self.dir, other)?;
+        if self.json {
+            out.json(&summary)?;
+        } else {
+            for finding in &summary.findings {
+                writeln!(out, "{finding}")?;
+            }
+            writeln!(out, "{}", summary.page.display())?;
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -4,8 +4,8 @@ use packlight_figure::{CodecParts, ErrorParts, Figure, bias_and_variance};
 
 use crate::Result;
 use crate::family::of_plan;
-use crate::frame::{describe, numbers, texts};
 use crate::sensitivity::Sensitivity;
+use crate::tables::finite;
 
 /// A layer's name with the squares of its bias and of its spread.
 type Squares = (String, f64, f64);
@@ -14,18 +14,18 @@ impl Sensitivity {
     /// Bias against spread, where codecs packed a batch more than once; `None` if none did. Layers at the
     /// numerical floor are left out.
     pub(super) fn bias(&self) -> Result<Option<Figure>> {
-        let scores = self.scores.table()?;
-        let by = |value: &str| describe(&scores, &["layer", "codec"], value);
-        let (biases, variances) = (by("relative_squared_bias")?, by("relative_variance")?);
+        let averages = self.scores.averages(|score| {
+            [score.relative_squared_bias(), score.relative_variance()]
+                .map(|part| part.and_then(finite))
+        });
         let at_floor = |layer: &str| self.rows.iter().any(|r| r.layer == *layer && r.at_floor);
-        let places = texts(&biases, "layer")?.into_iter().zip(texts(&biases, "codec")?);
-        let values = numbers(&biases, "mean")?.into_iter().zip(numbers(&variances, "mean")?);
         let mut all: Vec<(&str, Vec<Squares>)> =
             self.codecs.iter().map(|codec| (codec.as_str(), Vec::new())).collect();
-        for ((layer, codec), (bias, variance)) in places.zip(values) {
+        for (layer, codec, parts) in averages {
+            let [bias, variance] = parts.map(|part| part.mean());
             let of_codec = all.iter_mut().find(|(known, _)| *known == codec);
-            if let Some((_, layers)) = of_codec.filter(|_| bias.is_finite() && !at_floor(&layer)) {
-                layers.push((layer, bias, variance));
+            if let Some((_, layers)) = of_codec.filter(|_| bias.is_finite() && !at_floor(layer)) {
+                layers.push((layer.to_owned(), bias, variance));
             }
         }
         all.retain(|(_, layers)| layers.iter().any(|(_, bias, spread)| bias.max(*spread) > 0.0));

@@ -1,0 +1,122 @@
+//! Reading the kinds of lines that long logs consist of, in the form in which this crate writes them.
+//!
+//! A parser for any JSON spends most of its time on what may come next. Here that is known: each field at
+//! its place. Whatever is written in another way is left to `serde_json`, so what is accepted, and what is
+//! said of the rest, does not depend on this.
+
+use std::str::FromStr;
+
+use packlight_spec::Point;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+
+use crate::{Distribution, Draws, Fidelity};
+
+/// What is left of a line.
+pub(crate) struct Scan<'a>(&'a str);
+
+impl<'a> Scan<'a> {
+    pub(crate) fn new(json: &'a str) -> Self {
+        Self(json)
+    }
+
+    /// Goes past `text`; `None` if something else stands here.
+    pub(crate) fn past(&mut self, text: &str) -> Option<()> {
+        self.0 = self.0.strip_prefix(text)?;
+        Some(())
+    }
+
+    /// Goes past `text` if it stands here, and says whether it did.
+    pub(crate) fn maybe(&mut self, text: &str) -> bool {
+        self.past(text).is_some()
+    }
+
+    /// `None` unless the line ends here.
+    pub(crate) fn end(&self) -> Option<()> {
+        self.0.is_empty().then_some(())
+    }
+
+    /// A number.
+    pub(crate) fn number<T: FromStr>(&mut self) -> Option<T> {
+        let end = self.0.bytes().position(|byte| matches!(byte, b',' | b'}'))?;
+        let (number, rest) = self.0.split_at(end);
+        // Rust would also take `inf`, `nan` and `+1`.
+        let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e');
+        let first = number.bytes().next()?;
+        if first == b'+' || !number.bytes().all(plain) {
+            return None;
+        }
+        self.0 = rest;
+        number.parse().ok()
+    }
+
+    /// A number or null.
+    pub(crate) fn optional<T: FromStr>(&mut self) -> Option<Option<T>> {
+        if self.maybe("null") { Some(None) } else { self.number().map(Some) }
+    }
+
+    /// A string without escapes.
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        self.past("\"")?;
+        let end = self.0.bytes().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        let (text, rest) = self.0.split_at(end);
+        self.0 = rest;
+        self.past("\"")?;
+        Some(text)
+    }
+
+    /// A point of the training.
+    pub(crate) fn point(&mut self) -> Option<Point> {
+        let share: Result<Point, serde::de::value::Error> = match self.text() {
+            Some(word) => Point::deserialize(word.into_deserializer()),
+            None => Point::deserialize(self.number::<f64>()?.into_deserializer()),
+        };
+        share.ok()
+    }
+
+    pub(crate) fn fidelity(&mut self) -> Option<Fidelity> {
+        self.past("{\"cosine\":")?;
+        let cosine = self.optional()?;
+        self.past(",\"relative_error\":")?;
+        let relative_error = self.optional()?;
+        self.past(",\"norm_ratio\":")?;
+        let norm_ratio = self.optional()?;
+        self.past(",\"snr_db\":")?;
+        let snr_db = self.optional()?;
+        self.past(",\"exact_norm\":")?;
+        let exact_norm = self.number()?;
+        self.past("}")?;
+        Some(Fidelity { cosine, relative_error, norm_ratio, snr_db, exact_norm })
+    }
+
+    /// A distribution or null.
+    pub(crate) fn distribution(&mut self) -> Option<Option<Distribution>> {
+        if self.maybe("null") {
+            return Some(None);
+        }
+        self.past("{\"count\":")?;
+        let count = self.number()?;
+        let mut values = [0.0; 9];
+        let names = ["mean", "min", "p05", "p25", "median", "p75", "p95", "max", "nonpositive"];
+        for (value, name) in values.iter_mut().zip(names) {
+            self.past(",\"")?;
+            self.past(name)?;
+            self.past("\":")?;
+            *value = self.number()?;
+        }
+        self.past("}")?;
+        let [mean, min, p05, p25, median, p75, p95, max, nonpositive] = values;
+        Some(Some(Distribution { count, mean, min, p05, p25, median, p75, p95, max, nonpositive }))
+    }
+
+    pub(crate) fn draws(&mut self) -> Option<Draws> {
+        self.past("{\"count\":")?;
+        let count = self.number()?;
+        self.past(",\"bias\":")?;
+        let bias = self.optional()?;
+        self.past(",\"variance\":")?;
+        let variance = self.optional()?;
+        self.past("}")?;
+        Some(Draws { count, bias, variance })
+    }
+}
