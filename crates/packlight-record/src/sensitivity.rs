@@ -10,7 +10,6 @@ use crate::{Distribution, Fidelity, KeptKind};
 /// One line of a study's `sensitivity/scores.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "nearly all records are scores")]
 pub enum SensitivityRecord {
     /// A layer of the network, in forward order.
     Layer(LayerFacts),

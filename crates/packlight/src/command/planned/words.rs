@@ -201,7 +201,7 @@ fn times(multiplications: u64) -> String {
 /// A time in the largest unit of which there is at least one.
 fn duration(seconds: f64) -> String {
     match seconds {
-        s if s == 0.0 => "0".to_owned(),
+        0.0 => "0".to_owned(),
         s if s < 1e-3 => format!("{:.1} µs", 1e6 * s),
         s if s < 1.0 => format!("{:.1} ms", 1e3 * s),
         s => format!("{s:.2} s"),
