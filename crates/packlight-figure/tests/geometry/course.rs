@@ -27,8 +27,8 @@ fn areas_of_a_step_lie_on_each_other_and_its_peak_is_marked() {
     up.check();
     let width = (panel.right - panel.left) / 4.0;
     let mut below = [0.0; 4];
-    for part in 0..3 {
-        let shape = &drawing.shapes[part];
+    assert!(drawing.shapes.len() >= 3);
+    for (part, shape) in drawing.shapes.iter().take(3).enumerate() {
         assert_eq!(shape.points.len(), 16);
         for at in 0..4 {
             let above = below[at] + bytes[at][part];
