@@ -39,7 +39,7 @@ none = "none"
 
 [optimizer]
 name = "sgd"
-learning_rate = 0.1
+learning_rate = 0.01
 momentum = 0.9
 "#;
 
@@ -75,7 +75,6 @@ fn an_adaptive_plan_records_its_codecs_and_goes_on_with_them_after_a_stop() {
     let steps: Vec<u64> = allocations.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, [0, 2, 4]);
     assert!(allocations.iter().any(|(_, plan)| plan.contains("mesa")), "{allocations:?}");
-    println!("{allocations:?}");
     assert!(matches!(records[0], Record::Allocation { step: 0, .. }));
 
     // Its measurements are part of the time of the epochs, and are told apart.
