@@ -55,7 +55,29 @@ struct Case {
     geometry: Conv2dGeometry,
 }
 
+type Pair = (usize, usize);
+
 impl Case {
+    /// For a batch, groups with their input and output channels, the size of a plane, and the kernel's size,
+    /// stride, padding and dilation.
+    fn of(
+        (batch, (groups, depth, outputs), size, kernel, stride, padding, dilation): (
+            usize,
+            (usize, usize, usize),
+            Pair,
+            Pair,
+            Pair,
+            Pair,
+            Pair,
+        ),
+    ) -> Self {
+        Self {
+            input: [batch, groups * depth, size.0, size.1],
+            weight: [groups * outputs, depth, kernel.0, kernel.1],
+            geometry: Conv2dGeometry { stride, padding, dilation, groups },
+        }
+    }
+
     /// Whether the kernel lies within the padded input.
     fn fits(&self) -> bool {
         let g = &self.geometry;
@@ -75,13 +97,7 @@ fn cases() -> impl Strategy<Value = Case> {
         pair(0, 3),
         pair(1, 2),
     )
-        .prop_map(|(batch, (groups, depth, outputs), size, kernel, stride, padding, dilation)| {
-            Case {
-                input: [batch, groups * depth, size.0, size.1],
-                weight: [groups * outputs, depth, kernel.0, kernel.1],
-                geometry: Conv2dGeometry { stride, padding, dilation, groups },
-            }
-        })
+        .prop_map(Case::of)
         .prop_filter("the kernel fits", Case::fits)
 }
 
@@ -243,13 +259,7 @@ fn small_plane_cases() -> impl Strategy<Value = Case> {
         pair(0, 2),
         pair(1, 2),
     )
-        .prop_map(|(batch, (groups, depth, outputs), size, kernel, stride, padding, dilation)| {
-            Case {
-                input: [batch, groups * depth, size.0, size.1],
-                weight: [groups * outputs, depth, kernel.0, kernel.1],
-                geometry: Conv2dGeometry { stride, padding, dilation, groups },
-            }
-        })
+        .prop_map(Case::of)
         .prop_filter("the kernel fits", Case::fits)
 }
 
