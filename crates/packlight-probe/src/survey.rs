@@ -66,7 +66,7 @@ pub struct Fixed {
 ///
 /// `loss` computes the scalar loss of a batch in the given pass, a copy of `pass` that changes neither
 /// running statistics nor the codecs' states. Where its batch is of blanks
-/// ([`packlight_kernels::blank`]), nothing is computed.
+/// (`packlight_kernels::blank`), nothing is computed.
 ///
 /// # Errors
 /// Returns an error if the pass fails, or a codec for another reason than that it cannot pack such a

@@ -27,7 +27,7 @@ pub fn linear(
     weighted(Linear { transposed: false }, x, weight, bias, save_point)
 }
 
-/// Like [`linear`], with the weight transposed: of shape (n, m).
+/// Like [`linear()`], with the weight transposed: of shape (n, m).
 ///
 /// # Errors
 /// Returns an error if the shapes do not fit, the codec cannot pack the input, or a kernel is
