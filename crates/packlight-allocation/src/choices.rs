@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{Compared, LayerFacts, LossChange, Score, VARIANCE_LEFT};
+use packlight_record::{Compared, LayerFacts, LossChange, Score};
 use serde::Serialize;
 
 use crate::Result;
@@ -46,8 +46,7 @@ pub struct Choice {
     pub least_bytes: u64,
     /// What identifies the copy: layers of the same source share it if these are equal.
     pub copy: String,
-    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`]. What chance puts
-    /// below a bias of 0 is cut off from the mean, not from each batch.
+    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`].
     pub error: Estimate,
     /// Seconds of packing and restoring, where they were measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,14 +170,6 @@ fn exact(facts: &LayerFacts) -> Choice {
     }
 }
 
-/// [`Score::lasting_error`] before it is cut off at what chance puts below a bias of 0. The mean over batches has to
-/// be cut off, not each batch: on a layer whose draws go in few directions, the bias of one batch is hardly
-/// known, and its positive half alone would pass for a bias.
-fn lasting_error(score: &Score) -> f64 {
-    let bias = score.squared_bias.unwrap_or(score.squared_error);
-    (bias + VARIANCE_LEFT * (score.squared_error - bias)) / score.whole_norm.powi(2)
-}
-
 /// Averages the scores of a codec, or says why they cannot be used.
 fn choice(
     codec: &str,
@@ -186,29 +177,19 @@ fn choice(
     sampling: &Sampling,
     basis: &Basis<'_>,
 ) -> Result<Choice, String> {
-    let (mut errors, mut without_bias) = (Vec::new(), Vec::new());
+    let mut errors = Vec::new();
     for &cluster in sampling.clusters() {
         let here = || basis.clusters[cluster].to_string();
         let Some(score) = by_cluster.get(&cluster) else {
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
         };
-        let error = lasting_error(score);
+        let error = score.lasting_error();
         if !error.is_finite() {
             return Err(format!("its error {} is not finite", here()));
         }
         errors.push(error);
-        let all = score.squared_error / score.whole_norm.powi(2);
-        without_bias.push(if score.squared_bias.is_some() { VARIANCE_LEFT * all } else { all });
     }
-    let found = basis.bootstrap.estimate(sampling, &errors);
-    let least = sampling.mean(&without_bias);
-    let error = Estimate {
-        mean: found.mean.max(least),
-        low: found.low.max(0.0),
-        high: found.high.max(least),
-        n: found.n,
-    };
     let scores = || by_cluster.values();
     let bytes = || scores().map(|score| score.kept_bytes);
     let copy = scores().next().map(|score| score.copy.clone()).unwrap_or_default();
@@ -220,7 +201,7 @@ fn choice(
         bytes: bytes().max().unwrap_or_default(),
         least_bytes: bytes().min().unwrap_or_default(),
         copy,
-        error,
+        error: basis.bootstrap.estimate(sampling, &errors),
         seconds: None,
         price: 0.0,
         cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),

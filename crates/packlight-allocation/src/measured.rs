@@ -202,10 +202,7 @@ impl Measured {
         }
         match resampled.is_empty() {
             true => Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
-            false => {
-                let found = interval(allocation.error, resampled, n);
-                Estimate { low: found.low.max(0.0), ..found } // chance may put a bias below 0
-            }
+            false => interval(allocation.error, resampled, n),
         }
     }
 

@@ -51,28 +51,6 @@ fn batches_are_averaged_before_seeds_and_more_draws_replace_fewer() {
 }
 
 #[test]
-fn chance_in_the_bias_of_single_batches_averages_out() {
-    let drawn = |batch, error: f64, bias: f64| {
-        let score = score("a", "q2", 10, error);
-        on(1, batch, 2, Score { squared_bias: Some(4.0 * bias), ..score })
-    };
-    let error = |biases: [f64; 2]| {
-        let batches = biases.into_iter().zip(0..).map(|(bias, batch)| drawn(batch, 0.19, bias));
-        let records: Vec<SensitivityRecord> = [layer("a", 0)].into_iter().chain(batches).collect();
-        let measured = measured(&records);
-        let of_plan = measured.estimate(&measured.uniform("q2").unwrap(), Objective::Sum);
-        let of_choice = measured.layers()[0].choices[1].error;
-        assert!((of_plan.mean - of_choice.mean).abs() < 1e-12 && of_plan.low >= 0.0);
-        assert!(of_choice.low >= 0.0 && of_choice.high >= of_choice.mean, "{of_choice:?}");
-        of_choice.mean
-    };
-    // A nineteenth of 0.19 is 0.01. Cut off on each batch, 0.1 and -0.1 would be 0.05 on average.
-    assert!((error([0.1, -0.1]) - 0.01).abs() < 1e-12);
-    assert!((error([0.1, 0.05]) - (0.075 + 0.115 / 19.0)).abs() < 1e-12);
-    assert!((error([-0.1, 0.05]) - 0.01).abs() < 1e-12, "what is left below 0 is cut off");
-}
-
-#[test]
 fn copies_that_layers_share_count_once_and_fixed_bytes_always() {
     let fixed = |kind| SensitivityRecord::Fixed { layer: "a".into(), kind, bytes: 5 };
     let own_copy = Score { copy: "own".into(), ..score("b", "q4", 20, 0.01) };
