@@ -174,7 +174,7 @@ impl Network {
     }
 }
 
-/// The optimizer of all steps.
+/// The optimizer of all steps, with a learning rate at which no plan diverges, however often it is timed.
 pub(crate) fn sgd(vars: Vec<Var>) -> candle_core::Result<Sgd> {
-    Sgd::new(vars, SgdConfig { lr: 1e-3, ..SgdConfig::default() })
+    Sgd::new(vars, SgdConfig { lr: 1e-6, ..SgdConfig::default() })
 }
