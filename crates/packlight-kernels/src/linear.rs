@@ -1,9 +1,10 @@
 //! Fully connected layers: `Y = X W^T + b` over the last axis, for any leading axes.
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::conv2d::Workspace;
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply, transpose};
@@ -150,6 +151,16 @@ pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
         let sums: Vec<T> = sums.into_iter().map(T::narrow).collect();
         Ok(Tensor::from_vec(sums, m, device)?)
     })
+}
+
+/// The workspace of a weight (m, n) of so many elements on the CPU: a copy of it for the pass that needs its
+/// rows in the other order, the output's or, where it is the view of a transposed tensor, the input gradient's.
+pub fn workspace(weight: usize, transposed: bool, dtype: DType) -> Workspace {
+    let copy = weight * dtype.size_in_bytes();
+    match transposed {
+        true => Workspace { input_grad: copy, ..Workspace::default() },
+        false => Workspace { forward: copy, ..Workspace::default() },
+    }
 }
 
 /// The matrix with its rows in order; it may be the view of a transposed one.

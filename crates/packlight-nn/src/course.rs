@@ -13,7 +13,7 @@ use crate::{Block, Model, ModelSpec, Plan, Result};
 
 /// What a step of exact training holds from layer to layer, and what it holds where a block is recomputed.
 ///
-/// It is found as a [`Footprint`](crate::Footprint) is, and has its limits; the workspace of convolutions
+/// It is found as a [`Footprint`](crate::Footprint) is, and has its limits; workspace
 /// is left out, so that it is the same on every machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Course {

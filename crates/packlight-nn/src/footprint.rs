@@ -161,7 +161,7 @@ impl Footprint {
         })
     }
 
-    /// The same step without the workspace of convolutions, for a machine whose kernels are not these. It
+    /// The same step without workspace, for a machine whose kernels are not these. It
     /// then depends on nothing but shapes.
     pub fn without_workspace(mut self) -> Self {
         self.moments.iter_mut().for_each(|moment| moment.workspace = 0);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
+use packlight_kernels::conv2d::Workspace;
 use packlight_kernels::linear;
 
 use super::weighted::{Weighted, weighted};
@@ -79,5 +80,9 @@ impl Weighted for Linear {
 
     fn input_grad(&self, grad: &Tensor, weight: &Tensor, _: &[usize]) -> KernelResult<Tensor> {
         linear::input_grad(grad, weight)
+    }
+
+    fn workspace(&self, input: &Tensor, weight: &Tensor) -> KernelResult<Workspace> {
+        Ok(linear::workspace(weight.elem_count(), self.transposed, input.dtype()))
     }
 }

@@ -41,9 +41,7 @@ pub(super) trait Weighted: Send + 'static {
     fn input_grad(&self, grad: &Tensor, weight: &Tensor, input: &[usize]) -> KernelResult<Tensor>;
 
     /// What its kernels allocate beside their results.
-    fn workspace(&self, _input: &Tensor, _weight: &Tensor) -> KernelResult<Workspace> {
-        Ok(Workspace::default())
-    }
+    fn workspace(&self, input: &Tensor, weight: &Tensor) -> KernelResult<Workspace>;
 }
 
 /// The output of a layer with a weight.

@@ -5,8 +5,9 @@ use candle_core::DType;
 use super::{Conv2dGeometry, Problem, dense, tap_sum};
 use crate::Result;
 
-/// The bytes that each pass of a convolution allocates beside its result, and frees before it returns:
-/// sources laid out with their padding, weights side by side, transformed taps and tiles, sums of tasks.
+/// The bytes that each pass of a convolution or a linear layer allocates beside its result, and frees before
+/// it returns: sources laid out with their padding, weights side by side or transposed, transformed taps and
+/// tiles, sums of tasks.
 ///
 /// Those of tasks that run at the same time depend on the number of threads. Lists of indices, which are
 /// far smaller, are left out.

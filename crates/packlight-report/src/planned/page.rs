@@ -33,7 +33,7 @@ pub(super) fn body(steps: &PlannedSteps, figures: &[Figure]) -> Markup {
                 p .muted {
                     "Found from shapes alone, without weights or data, as the program counts in a run. Not \
                     counted: what codecs keep from step to step, what codecs and the optimizer allocate while they \
-                    work, the data set and the program. Workspace is what convolutions allocate while they run, \
+                    work, the data set and the program. Workspace is what convolutions and linear layers allocate while they run, \
                     with the threads of the machine that made this page."
                 }
             }

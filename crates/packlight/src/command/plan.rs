@@ -25,7 +25,7 @@ use crate::output::Output;
 /// `packlight run`.
 ///
 /// For each layer: its parameters, their gradients, the optimizer's state, and what it keeps of
-/// activations, as payload and metadata, the workspace that a convolution allocates while it runs, the
+/// activations, as payload and metadata, the workspace that it allocates while it runs, the
 /// multiplications of its forward and its backward pass, as formulas have them, and the bytes that it reads
 /// and writes. The peak is the most that a step holds at once: parameters, buffers and the optimizer's
 /// state, what is still kept, the gradients of parameters so far, those of activations, the input that a

@@ -115,9 +115,8 @@ impl Planned {
             "\nNot counted: what codecs keep from step to step, what codecs and the optimizer allocate while they \
              work,\nthe data set, the program.{}",
             match &self.on {
-                Some(machine) if machine.is_a_card() =>
-                    " Nor the workspace of convolutions on the card.",
-                _ => " The workspace of convolutions is that of this machine's threads.",
+                Some(machine) if machine.is_a_card() => " Nor the workspace of layers on the card.",
+                _ => " Workspace is that of this machine's kernels and threads.",
             }
         )
     }

@@ -1,4 +1,4 @@
-//! The workspace of a convolution is what the allocator counts while it runs. One test, since all threads
+//! The workspace of a convolution or a linear layer is what the allocator counts while it runs. One test, since all threads
 //! of a process share the counter.
 
 #![allow(clippy::unwrap_used)]
@@ -10,6 +10,7 @@ use packlight_autograd::allocator::{self, Counting};
 use packlight_kernels::conv2d::{
     Conv2dGeometry, Workspace, forward, input_grad, weight_grad, workspace,
 };
+use packlight_kernels::linear;
 
 #[global_allocator]
 static ALLOCATOR: Counting<System> = Counting::new(System);
@@ -27,7 +28,7 @@ fn beside(run: impl Fn() -> Tensor) -> usize {
 }
 
 #[test]
-fn a_convolution_allocates_the_workspace_that_it_says() {
+fn kernels_allocate_the_workspace_that_they_say() {
     // One thread, so that as many tasks run as are counted.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let plain = |stride: usize, padding: usize, groups: usize| Conv2dGeometry {
@@ -68,6 +69,21 @@ fn a_convolution_allocates_the_workspace_that_it_says() {
             println!("{of}: said {said}, counted {counted}");
             let within = said..=said + said / 50 + INDICES;
             assert!(within.contains(&counted), "{of}: {said} said, {counted} counted");
+        }
+    }
+    // A linear layer's weight is copied where it lies in the other order.
+    let one = |shape: &[usize]| Tensor::ones(shape, DType::F32, &Device::Cpu).unwrap();
+    let (x, y) = (one(&[64, 512]), one(&[64, 384]));
+    for (w, transposed) in [(one(&[384, 512]), false), (one(&[512, 384]).t().unwrap(), true)] {
+        let said = linear::workspace(w.elem_count(), transposed, DType::F32);
+        let (output, by_input) = pool.install(|| {
+            (
+                beside(|| linear::forward(&x, &w, None).unwrap()),
+                beside(|| linear::input_grad(&y, &w).unwrap()),
+            )
+        });
+        for (said, counted) in [(said.forward, output), (said.input_grad, by_input)] {
+            assert!((said..=said + INDICES).contains(&counted), "{said} said, {counted} counted");
         }
     }
 }
