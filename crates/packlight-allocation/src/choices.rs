@@ -51,7 +51,8 @@ pub struct Choice {
     /// Seconds of packing and restoring, where they were measured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// What it costs in a search beside its error: its seconds, or an error that counts little beside the loss.
+    /// What it costs in a search beside its error: its seconds, and where losses count, its error, which counts
+    /// little beside them.
     #[serde(skip)]
     pub(crate) price: f64,
     /// The mean cosine between the gradients that were compared, where it is defined.

@@ -55,7 +55,7 @@ impl<'a> Log<'a> {
                 SensitivityRecord::OneOff(one_off) => one_offs.push(one_off),
             }
         }
-        check_states(&layers, &scores, &losses)?;
+        check_states(&layers, &scores, &losses, &one_offs)?;
         if scores.is_empty() {
             return Err(Error::NoScores);
         }
@@ -91,19 +91,27 @@ fn add_layer(layers: &mut Vec<LayerFacts>, facts: &LayerFacts) -> Result<()> {
 }
 
 /// Checks that all that was measured is of these layers, and that of one batch on the same weights.
-fn check_states(layers: &[LayerFacts], scores: &[&Score], losses: &[&LossChange]) -> Result<()> {
+fn check_states(
+    layers: &[LayerFacts],
+    scores: &[&Score],
+    losses: &[&LossChange],
+    one_offs: &[&OneOff],
+) -> Result<()> {
     let mut states: BTreeMap<(u64, u64, u64), &str> = BTreeMap::new();
-    let scores = scores.iter().map(|of| (&of.layer, of.point, of.seed, of.batch, &of.state));
-    let losses = losses.iter().map(|of| (&of.layer, of.point, of.seed, of.batch, &of.state));
-    for (layer, point, seed, batch, state) in scores.chain(losses) {
-        if !layers.iter().any(|facts| facts.layer == *layer) {
+    let scores = scores.iter().map(|of| (Some(&of.layer), of.point, of.seed, of.batch, &of.state));
+    let losses = losses.iter().map(|of| (Some(&of.layer), of.point, of.seed, of.batch, &of.state));
+    let one_offs =
+        one_offs.iter().map(|of| (of.except.as_ref(), of.point, of.seed, of.batch, &of.state));
+    for (layer, point, seed, batch, state) in scores.chain(losses).chain(one_offs) {
+        if let Some(layer) = layer.filter(|&layer| layers.iter().all(|facts| facts.layer != *layer))
+        {
             return Err(mixed(layer, "has scores, but is no layer of the network".into()));
         }
         let place = (point.share().to_bits(), seed, batch);
         if *states.entry(place).or_insert(state) != *state {
             let reason =
                 format!("measured at {point}, seed {seed}, batch {batch} on other weights or data");
-            return Err(mixed(layer, reason));
+            return Err(mixed(layer.map_or("all layers", String::as_str), reason));
         }
     }
     Ok(())

@@ -11,6 +11,8 @@ const SEARCHES: usize = 40;
 struct Found {
     allocation: Allocation,
     seconds: f64,
+    /// What a search minimises beside time.
+    weight: f64,
 }
 
 impl Measured {
@@ -65,7 +67,8 @@ impl Measured {
         let at_price = |price: f64| -> Result<Found> {
             let allocation = self.priced(price).allocate(budget, Objective::Sum)?;
             let seconds = self.seconds(&allocation).ok_or_else(|| lacks.clone())?;
-            Ok(Found { allocation, seconds })
+            let weight = self.weight(&allocation);
+            Ok(Found { allocation, seconds, weight })
         };
         let most = (limit - 1.0) * pass;
         let mut slow = at_price(0.0)?;
@@ -74,18 +77,19 @@ impl Measured {
         }
         // So dear that errors do not count.
         let errors = self.layers().iter().flat_map(|layer| &layer.choices);
-        let dear = 1e9 * errors.map(|choice| choice.error.mean).fold(1e-9, f64::max) / pass;
+        let weights = errors.map(|choice| choice.error.mean + choice.price);
+        let dear = 1e9 * weights.fold(1e-9, f64::max) / pass;
         let mut fast = at_price(dear)?;
         if fast.seconds > most {
             let least = 1.0 + fast.seconds / pass;
             return Err(Error::TooSlow { budget, limit, least });
         }
-        let mut bound = slow.allocation.error - slow.allocation.gap;
+        let mut bound = slow.weight - slow.allocation.gap;
         for _ in 0..SEARCHES {
-            let rise = fast.allocation.error - slow.allocation.error;
+            let rise = fast.weight - slow.weight;
             let price = (rise / (slow.seconds - fast.seconds)).max(0.0);
             let found = at_price(price)?;
-            let cost = |found: &Found| found.allocation.error + price * found.seconds;
+            let cost = |found: &Found| found.weight + price * found.seconds;
             bound = bound.max(cost(&found) - found.allocation.gap - price * most);
             let is_lower = cost(&found) < cost(&slow) * (1.0 - 1e-9);
             if !is_lower {
@@ -96,8 +100,14 @@ impl Measured {
                 false => slow = found,
             }
         }
-        let gap = (fast.allocation.error - bound).max(0.0);
+        let gap = (fast.weight - bound).max(0.0);
         Ok(Allocation { gap, ..fast.allocation })
+    }
+
+    /// The error of an allocation, with what its choices cost beside it.
+    fn weight(&self, allocation: &Allocation) -> f64 {
+        let chosen = self.layers().iter().zip(self.indices(allocation));
+        allocation.error + chosen.map(|(layer, at)| layer.choices[at].price).sum::<f64>()
     }
 
     /// The same, where a second costs so much in units of error, and choices that were not timed are left

@@ -5,8 +5,10 @@
 mod made;
 
 use made::score;
-use packlight_allocation::{Error, Measured, Objective};
-use packlight_record::{LayerFacts, LayerKind, LossChange, Score, SensitivityRecord};
+use packlight_allocation::{Allocation, Error, Measured, Objective};
+use packlight_record::{
+    ChoiceTimes, CodecTime, LayerFacts, LayerKind, LossChange, OneOff, Score, SensitivityRecord,
+};
 use packlight_spec::Point;
 
 fn layer(name: &str, source: u64) -> SensitivityRecord {
@@ -133,6 +135,27 @@ fn where_losses_tell_nothing_the_error_decides() {
         let by_error = measured.allocate(budget, Objective::Sum).unwrap();
         assert_eq!(found.codecs, by_error.codecs, "{budget}");
     }
+
+    // Within a time, too.
+    let time = |layer: &str, codec: &str, seconds| CodecTime {
+        layer: layer.into(),
+        codec: codec.into(),
+        seconds,
+    };
+    let codecs = vec![
+        time("a", "q8", 0.5),
+        time("a", "q2", 0.2),
+        time("b", "q8", 0.4),
+        time("b", "q2", 0.1),
+    ];
+    let times = ChoiceTimes { pass: 1.0, codecs, blocks: Vec::new() };
+    let (measured, by_loss) = (measured.timed(&times), by_loss.timed(&times));
+    for limit in [1.3, 1.6, 1.75, 2.0] {
+        let found = by_loss.allocate_in_time(50, limit);
+        let by_error = measured.allocate_in_time(50, limit);
+        let codecs = |found: Result<Allocation, Error>| found.map(|of| of.codecs);
+        assert_eq!(codecs(found), codecs(by_error), "{limit}");
+    }
 }
 
 #[test]
@@ -184,5 +207,21 @@ fn without_trainings_there_is_nothing_to_minimise_and_the_longest_horizon_counts
     // Trainings from other weights are no part of this study.
     let state = "other".to_owned();
     both.push(SensitivityRecord::Loss(LossChange { state, ..change(0, "a", "q8", None) }));
+    assert!(matches!(Measured::new(&both, None), Err(Error::Mixed { .. })));
+    // Nor is a pass with all layers but one.
+    both.pop();
+    both.push(SensitivityRecord::OneOff(OneOff {
+        state: "other".into(),
+        point: Point::START,
+        seed: 1,
+        batch: 0,
+        draws: 1,
+        except: None,
+        codec: "q2".into(),
+        among: String::new(),
+        squared_error: 1.0,
+        squared_bias: None,
+        whole_norm: 1.0,
+    }));
     assert!(matches!(Measured::new(&both, None), Err(Error::Mixed { .. })));
 }
