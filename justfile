@@ -41,8 +41,8 @@ clean-report study="reports/quickstart":
     fi
     for folder in "$study" "$study"/*; do
         if [ -f "$folder/study.toml" ]; then
-            rm -rf -- "$folder"/{runs,timings.json,figures,tables,index.html,sensitivity.html,verify-*}
-            rm -rf -- "$folder"/sensitivity/{scores.jsonl,manifest.json,*.safetensors}
+            rm -rf -- "$folder"/{runs,timings.json,figures,tables,index.html,sensitivity.html,beside-*.html,verify-*}
+            rm -rf -- "$folder"/sensitivity/{scores.jsonl,manifest.json,times.json,*.safetensors}
         fi
     done
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use packlight_figure::{Caption, Figure, Moment, binary, step_course};
 
 use crate::document::document;
+use crate::report::write_figure;
 use crate::{Result, file};
 
 /// The steps of one model with one plan or several.
@@ -43,7 +44,7 @@ pub struct PlannedPlan {
     pub multiplications: u64,
     /// What operations read and write.
     pub moved: f64,
-    /// The seconds that it takes at least, on the machine.
+    /// The estimated seconds on the machine.
     pub seconds: Option<f64>,
     /// Those in bf16.
     pub seconds_in_bf16: Option<f64>,
@@ -82,7 +83,7 @@ pub struct PlannedLayer {
     pub multiplications: u64,
     /// What it reads and writes.
     pub moved: f64,
-    /// The seconds that it takes at least, on the machine.
+    /// The estimated seconds on the machine.
     pub seconds: Option<f64>,
 }
 
@@ -120,9 +121,7 @@ pub fn write_planned(folder: &Path, steps: &PlannedSteps) -> Result<()> {
         .map(|(number, plan)| course(steps, number, plan))
         .collect::<Result<_>>()?;
     for figure in &figures {
-        let path = |kind: &str| folder.join("figures").join(format!("{}.{kind}", figure.id));
-        file::write(&path("svg"), figure.svg.as_bytes())?;
-        file::write(&path("csv"), figure.csv.as_bytes())?;
+        write_figure(folder, figure)?;
     }
     file::write(&folder.join("tables").join("layers.csv"), &steps.layers_csv)?;
     let html = document(&format!("Plan: {}", steps.model), &page::body(steps, &figures));
@@ -132,7 +131,8 @@ pub fn write_planned(folder: &Path, steps: &PlannedSteps) -> Result<()> {
 /// The course of a step.
 fn course(steps: &PlannedSteps, number: usize, plan: &PlannedPlan) -> Result<Figure> {
     let at = plan.peak_layer.as_ref().map(|layer| format!(", at {layer}")).unwrap_or_default();
-    let title = format!("{}: a step holds up to {}{at}", plan.plan, binary(plan.peak));
+    let up = if plan.is_exact { "up to" } else { "at least" };
+    let title = format!("{}: a step holds {up} {}{at}", plan.plan, binary(plan.peak));
     let caption = Caption::new(format!("course-{}", number + 1), title);
     let caption = caption.subtitle(format!("{}; {}", steps.model, steps.setting));
     let moments: Vec<Moment<'_>> = plan.course.iter().map(drawn).collect();

@@ -26,15 +26,17 @@ pub(super) fn body(steps: &PlannedSteps, figures: &[Figure]) -> Markup {
                 (summary(steps))
                 @if let Some(machine) = &steps.machine {
                     p .muted {
-                        "Times are for " (machine) ", and an estimate: as if every operation reached the rate of \
-                        the memory or that of operations, and nothing else took time."
+                        "Times are for " (machine) ", and estimates: as if every operation did the multiplications \
+                        of its formula at the rate of operations, or moved its bytes at that of the memory. Fast \
+                        algorithms for convolutions need fewer multiplications."
                     }
                 }
                 p .muted {
                     "Found from shapes alone, without weights or data, as the program counts in a run. Not \
                     counted: what codecs keep from step to step, what codecs and the optimizer allocate while they \
-                    work, the data set and the program. Workspace is what convolutions and linear layers allocate while they run, \
-                    with the threads of the machine that made this page."
+                    work, the data set and the program. Workspace is what convolutions and linear layers allocate while \
+                    they run, with the kernels and threads of the machine that made this page; for a card it is left \
+                    out."
                 }
             }
             section #course {
@@ -82,7 +84,7 @@ fn summary(steps: &PlannedSteps) -> Markup {
                         th { "peak at" }
                         th .number { "multiplications" }
                         th .number { "moved" }
-                        @if timed { th .number { "time at least" } }
+                        @if timed { th .number { "time, estimated" } }
                         @if in_bf16 { th .number { "in bf16" } }
                         @if steps.budget.is_some() { th { "budget" } }
                     }
@@ -96,7 +98,10 @@ fn summary(steps: &PlannedSteps) -> Markup {
                                 (bytes(Some(plan.kept)))
                             }
                             td .number { (share(plan.kept, |plan| plan.kept)) }
-                            td .number { (bytes(Some(plan.peak))) }
+                            td .number {
+                                @if !plan.is_exact { "at least " }
+                                (bytes(Some(plan.peak)))
+                            }
                             td .number { (share(plan.peak, |plan| plan.peak)) }
                             td { (plan.peak_layer.as_deref().unwrap_or("–")) }
                             td .number { (times(plan.multiplications)) }
@@ -105,8 +110,9 @@ fn summary(steps: &PlannedSteps) -> Markup {
                             @if in_bf16 { td .number { (time(plan.seconds_in_bf16)) } }
                             @if let Some(budget) = steps.budget {
                                 td {
-                                    @if plan.peak <= budget { span .verdict.confirmed { "fits" } }
-                                    @else { span .verdict.denied { "does not fit" } }
+                                    @if plan.peak > budget { span .verdict.denied { "does not fit" } }
+                                    @else if plan.is_exact { span .verdict.confirmed { "fits" } }
+                                    @else { span .verdict.partly { "fits without what depends on the data" } }
                                 }
                             }
                         }
@@ -138,7 +144,7 @@ fn layers(plan: &PlannedPlan) -> Markup {
                         th .number { "workspace" }
                         th .number { "multiplications" }
                         th .number { "moved" }
-                        @if timed { th .number { "time at least" } }
+                        @if timed { th .number { "time, estimated" } }
                     }
                 }
                 tbody { @for layer in &plan.layers { (row(layer, timed)) } }

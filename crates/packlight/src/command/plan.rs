@@ -31,8 +31,9 @@ use crate::output::Output;
 /// state, what is still kept, the gradients of parameters so far, those of activations, the input that a
 /// layer restores, and workspace.
 ///
-/// With --on, it also says how long a step takes there at least: an estimate, as if every operation reached
-/// the machine's memory bandwidth or its rate of operations. Workspace is that of this machine's kernels and
+/// With --on, it also estimates how long a step takes there: as if every operation did the multiplications
+/// of its formula at the machine's rate, or moved its bytes at the memory's. Most steps take longer; fast
+/// algorithms for convolutions need fewer multiplications. Workspace is that of this machine's kernels and
 /// threads, and is left out for a card.
 ///
 /// It does not count what codecs keep from step to step, what codecs and the optimizer allocate while they
@@ -92,7 +93,7 @@ pub(crate) struct Arguments {
     /// Find the largest step whose peak is within the budget
     #[arg(long, value_enum)]
     fit: Option<Fit>,
-    /// How long a step takes at least, on `this` machine or a card (a100-40, a100-80, h100, h200, rtx4090,
+    /// Estimate the time of a step on `this` machine or a card (a100-40, a100-80, h100, h200, rtx4090,
     /// rtx3090, l4, t4, v100), whose memory is the budget if none is given
     #[arg(long, value_name = "NAME")]
     on: Option<On>,

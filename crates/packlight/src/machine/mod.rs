@@ -1,4 +1,4 @@
-//! How fast a machine may go at most, and how long a step takes there at least.
+//! How fast a machine may go at most, and an estimate of how long a step takes there.
 
 mod cards;
 mod this;
@@ -67,7 +67,7 @@ impl On {
 }
 
 impl Machine {
-    /// The seconds that a layer takes at least, forward and back, in f32: each of its products computes and
+    /// An estimate of the seconds of a layer, forward and back, in f32: each of its products computes and
     /// moves its bytes at the same time, and one of both takes longer.
     pub(crate) fn seconds(&self, layer: &LayerFootprint) -> f64 {
         self.bound(layer, 1.0, self.f32_per_second)
@@ -79,7 +79,7 @@ impl Machine {
         between + step.layers.iter().map(|layer| self.seconds(layer)).sum::<f64>()
     }
 
-    /// The seconds that a step takes at least in bf16, with half of the bytes; `None` where the machine has
+    /// The same in bf16, with half of the bytes; `None` where the machine has
     /// no bf16.
     pub(crate) fn step_seconds_in_bf16(&self, step: &Footprint) -> Option<f64> {
         let rate = self.bf16_per_second?;

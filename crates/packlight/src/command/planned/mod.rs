@@ -47,7 +47,7 @@ pub(super) struct Planned {
     moved_bytes: u64,
     /// Of these, what operations between layers move.
     moved_between: u64,
-    /// The machine, and how many seconds a step takes on it at least; and in bf16, where it has that.
+    /// The machine, and the estimated seconds of a step on it; and in bf16, where it has that.
     #[serde(skip_serializing_if = "Option::is_none")]
     on: Option<Machine>,
     #[serde(skip_serializing_if = "Option::is_none")]

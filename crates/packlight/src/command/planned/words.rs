@@ -22,7 +22,7 @@ impl Planned {
             "backward",
             "moved",
         ];
-        let heads = heads.into_iter().chain(self.on.as_ref().map(|_| "at least"));
+        let heads = heads.into_iter().chain(self.on.as_ref().map(|_| "about"));
         let heads: Vec<String> = heads.map(|head| format!("{head:>12}")).collect();
         writeln!(out, "{:width$}  {:10}  {:codec$}{}", "layer", "kind", "codec", heads.concat())?;
         for row in &self.layers {
@@ -52,7 +52,7 @@ impl Planned {
             writeln!(out, "on               {}", machine.in_words())?;
             writeln!(
                 out,
-                "time             at least {}{}: an estimate, as if every operation reached one of these rates",
+                "time             about {}{}: an estimate from formulas and these rates",
                 duration(seconds),
                 bf16.unwrap_or_default()
             )?;
@@ -129,7 +129,7 @@ pub(in crate::command) fn compare(plans: &[Planned], out: &mut Output) -> anyhow
     writeln!(out, "batch {}, {}, f32", first.batch, first.optimizer)?;
     writeln!(out)?;
     if let Some(machine) = &first.on {
-        writeln!(out, "{}; times are the least there", machine.in_words())?;
+        writeln!(out, "{}; times are estimates from formulas and these rates", machine.in_words())?;
     }
     let time = if first.on.is_some() { "          time" } else { "" };
     let width = plans.iter().map(|plan| plan.plan.len()).max().unwrap_or(0).max(4);
