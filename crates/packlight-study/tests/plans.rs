@@ -127,6 +127,15 @@ fn all_plans_are_measured_on_the_same_batches_and_none_of_them_has_a_score() {
     let more = [&plans()[..], &[other]].concat();
     measure(dir.path(), &more, &mut said).unwrap();
     assert_eq!((said.0, errors(dir.path()).len()), (Some((8, 8 * 2 + 8)), 24));
+    // With one more batch for scores, the errors of that batch count no longer: plans were chosen by it.
+    let wider = TEXT.replace("batches = 2", "batches = 3").replace("seeds = [3, 4]", "seeds = [3]");
+    std::fs::write(dir.path().join("study.toml"), wider).unwrap();
+    measure(dir.path(), &plans(), &mut said).unwrap();
+    // Of two plans, two points and three batches, one batch is there.
+    assert_eq!(said.0, Some((2 * 2 * 2, 2 * 2 * 2 * 2 + 2 * 3)));
+    let places: BTreeSet<(u64, u64)> =
+        errors(dir.path()).iter().map(|e| (e.seed, e.batch)).collect();
+    assert_eq!(places, BTreeSet::from([(3, 3), (3, 4), (3, 5)]));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! What a codec keeps is known from shapes, as the most that it can be; so a budget holds in every step,
 //! whatever the data are, and one that cannot hold is refused before training. What a codec does to the
 //! gradient is measured in exact passes. These have to keep within the budget, too, so they go through a
-//! batch in parts. Their batches come after those of the training, in an order of their own, so that no
-//! random number is drawn twice, and they change nothing that the training goes on with.
+//! batch in parts. Their batches come after those of the training, in an order of their own, so that they
+//! use none of its random numbers, and they change nothing that the training goes on with.
 
 mod candidates;
 mod measurement;
@@ -71,7 +71,7 @@ impl Adaptive {
         let codecs =
             codecs_to_measure(measures).map_err(|reason| refused(format!("codecs: {reason}")))?;
         let shapes = Shapes::of(trainer)?;
-        let batch = trainer.study.batch;
+        let batch = trainer.study.batch.min(trainer.data.train.len());
         let last = Some(trainer.data.train.len() % batch);
         let last = last.filter(|&last| last > 0 && !trainer.study.drop_last);
         let mut surveys = vec![shapes.survey(batch, &codecs)?];

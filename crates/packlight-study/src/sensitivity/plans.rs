@@ -61,11 +61,18 @@ pub fn measure_plans(
         };
         Ok((facts.spec.clone(), Plan::parse(&facts.spec).map_err(invalid)?))
     };
-    let log = Log::open(path, plans)?;
+    let batches = spec.batches..2 * spec.batches;
+    // What stands there of batches that scores now use, or of other points and seeds, counts no longer.
+    let asked = |error: &PlanError| {
+        batches.contains(&error.batch)
+            && spec.points.contains(&error.point)
+            && sweep.study.seeds.contains(&error.seed)
+    };
+    let log = Log::open(path, plans, asked)?;
     let mut comparison = Comparison {
         plans: specs.into_iter().map(parse).collect::<Result<_>>()?,
         draws: spec.draws.max(FEWEST_DRAWS),
-        batches: spec.batches..2 * spec.batches,
+        batches,
         remembering: Vec::new(),
         log,
         options,
@@ -223,8 +230,8 @@ struct Log {
 }
 
 impl Log {
-    /// Opens the log at `path`, with these plans at its beginning.
-    fn open(path: &Path, plans: &[PlanFacts]) -> Result<Self> {
+    /// Opens the log at `path`, with these plans at its beginning and of the errors those that are asked for.
+    fn open(path: &Path, plans: &[PlanFacts], asked: impl Fn(&PlanError) -> bool) -> Result<Self> {
         let found = read_log::<PlanRecord>(path)?;
         let (mut then, mut measured) = (Vec::new(), Vec::new());
         for record in found.values {
@@ -233,7 +240,9 @@ impl Log {
                 PlanRecord::Error(error) => measured.push(error),
             }
         }
-        if found.torn || then != plans {
+        let all = measured.len();
+        measured.retain(asked);
+        if found.torn || then != plans || measured.len() < all {
             let plans = plans.iter().cloned().map(PlanRecord::Plan);
             let all = plans.chain(measured.iter().cloned().map(PlanRecord::Error));
             write_log(path, &all.collect::<Vec<_>>())?;

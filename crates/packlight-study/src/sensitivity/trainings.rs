@@ -29,7 +29,8 @@ impl Measurement<'_> {
             group.untrained.iter().partition(|&&pair| self.is_hopeless(group, pair));
         let place = self.place(group);
         let seconds = self.work.training(self.table);
-        self.work.advance(seconds * hopeless.len() as f64, &place, self.progress);
+        let skipped = if to_train.is_empty() { group.trainings() } else { hopeless.len() as u64 };
+        self.work.advance(seconds * skipped as f64, &place, self.progress);
         if to_train.is_empty() {
             return Ok(());
         }

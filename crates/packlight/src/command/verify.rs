@@ -169,6 +169,10 @@ pub(super) fn verify(
     let description = dir.join(&variant).join(STUDY);
     let before = std::fs::read(&description).ok(); // there may be none
     let folder = write_variant(dir, &variant, &title, &plans)?;
+    let errors = folder.join(ERRORS);
+    if options.overwrite && errors.exists() {
+        std::fs::remove_file(&errors).with_context(|| errors.display().to_string())?;
+    }
     let runs = run_study(&folder, &options, &mut progress);
     if let (Err(study::Error::Changed { folder: run, what, how }), Some(before)) = (&runs, before) {
         progress.finish();
@@ -185,10 +189,6 @@ pub(super) fn verify(
         );
     }
     let runs = runs?;
-    let errors = folder.join(ERRORS);
-    if options.overwrite && errors.exists() {
-        std::fs::remove_file(&errors).with_context(|| errors.display().to_string())?;
-    }
     measure_plans(dir, &of_scores, &errors, &options, &mut progress)?;
     progress.finish();
     let contest = Contest::read(&folder)?;
