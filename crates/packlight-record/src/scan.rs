@@ -37,21 +37,18 @@ impl<'a> Scan<'a> {
     }
 
     /// A number.
-    pub(crate) fn number<T: FromStr>(&mut self) -> Option<T> {
+    pub(crate) fn number<T: Number>(&mut self) -> Option<T> {
         let end = self.0.bytes().position(|byte| matches!(byte, b',' | b'}'))?;
         let (number, rest) = self.0.split_at(end);
-        // Rust would also take `inf`, `nan` and `+1`.
-        let plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e');
-        let first = number.bytes().next()?;
-        if first == b'+' || !number.bytes().all(plain) {
+        if !is_json(number) {
             return None;
         }
         self.0 = rest;
-        number.parse().ok()
+        number.parse().ok().filter(T::is_finite)
     }
 
     /// A number or null.
-    pub(crate) fn optional<T: FromStr>(&mut self) -> Option<Option<T>> {
+    pub(crate) fn optional<T: Number>(&mut self) -> Option<Option<T>> {
         if self.maybe("null") { Some(None) } else { self.number().map(Some) }
     }
 
@@ -119,4 +116,34 @@ impl<'a> Scan<'a> {
         self.past("}")?;
         Some(Draws { count, bias, variance })
     }
+}
+
+/// What a log has numbers of.
+pub(crate) trait Number: FromStr {
+    /// Whether it is in the range of its type.
+    fn is_finite(&self) -> bool {
+        true
+    }
+}
+
+impl Number for u64 {}
+
+impl Number for f64 {
+    fn is_finite(&self) -> bool {
+        f64::is_finite(*self)
+    }
+}
+
+/// Whether a number is one of JSON. Rust would also take `inf`, `nan`, `+1`, `01`, `.5` and `1.`.
+fn is_json(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number).as_bytes();
+    let begins = match digits {
+        [b'0', next, ..] => !next.is_ascii_digit(),
+        [first, ..] => first.is_ascii_digit(),
+        [] => false,
+    };
+    let plain = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e');
+    let behind_point = |pair: &[u8]| pair[0] != b'.' || pair[1].is_ascii_digit();
+    let ends = digits.last().is_some_and(u8::is_ascii_digit);
+    begins && ends && digits.iter().all(plain) && digits.windows(2).all(behind_point)
 }
