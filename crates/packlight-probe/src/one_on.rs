@@ -1,4 +1,4 @@
-//! What one codec at one layer does to the gradients of a batch, all other layers exact.
+//! What codecs do to the gradients of a batch: one at one layer, all other layers exact, or several together.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -143,27 +143,32 @@ impl<'a, F: Fn(&Pass) -> packlight_nn::Result<Tensor>> OneOn<'a, F> {
         let _exact = ExactCodecs::put_on(layers)?;
         plan.apply(layers).map_err(Error::from)?;
         settle()?;
-        let errors: Result<Errors> = Errors::over(draws, &self.gradient, |draw| {
-            let gradients = backward(&self.loss, &self.pass.clone().with_codec_draw(draw))?;
-            flattened(self.parameters, &gradients, "compressed")
-        });
+        let errors: Result<Errors> =
+            Errors::over(draws, &self.gradient, |draw| self.compressed(draw));
         Ok(errors?)
     }
 
-    /// Tries several codecs, each at its layer, in one pass, and compares the gradients of all parameters. As
-    /// many draws are made as the first trial has. Returns why a codec cannot pack its input, if one cannot.
+    /// Tries several codecs, each at its layer, in `draws` passes, and compares the gradients of all parameters.
+    /// Returns why a codec cannot pack its input, if one cannot.
     ///
     /// # Errors
     /// Returns an error if the pass fails for another reason.
-    pub fn together(&self, trials: &[Trial]) -> Result<std::result::Result<Errors, String>> {
+    pub fn together(
+        &self,
+        trials: &[Trial],
+        draws: u64,
+    ) -> Result<std::result::Result<Errors, String>> {
         let _exact = ExactCodecs::put_on(self.parameters.save_points())?;
         for trial in trials {
             put_on(trial, self.parameters)?;
         }
-        self.over(trials.first().map_or(1, |trial| trial.draws), |draw| {
-            let gradients = backward(&self.loss, &self.pass.clone().with_codec_draw(draw))?;
-            flattened(self.parameters, &gradients, "compressed")
-        })
+        self.over(draws, |draw| self.compressed(draw))
+    }
+
+    /// The gradients of all parameters with the codecs that the layers have.
+    fn compressed(&self, draw: u64) -> Result<Vec<f64>> {
+        let gradients = backward(&self.loss, &self.pass.clone().with_codec_draw(draw))?;
+        flattened(self.parameters, &gradients, "compressed")
     }
 
     /// How far draws are from the exact gradients, or why a codec cannot pack.

@@ -61,7 +61,7 @@ impl Measurement<'_> {
         for &at in &group.together {
             let Together { codec, except, pairs, among } = &self.table.together[at];
             let trials: Vec<Trial> = pairs.iter().map(|&pair| self.trial(pair, settled)).collect();
-            let outcome = one_on.together(&trials)?.and_then(|errors| {
+            let outcome = one_on.together(&trials, draws)?.and_then(|errors| {
                 let finite = errors.squared_error.is_finite();
                 finite.then_some(errors).ok_or_else(|| "the gradient is not finite".to_owned())
             });
