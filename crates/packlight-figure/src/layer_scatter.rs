@@ -44,8 +44,8 @@ const HOW_TO_READ: &str = "One marker for each codec at each layer, in the colou
     or less than they show, stands at their lower end.";
 const DIAGONAL: &str = " On the dashed line both are equal.";
 
-/// The axes show so many decades below the largest value.
-const DECADES: f64 = 1e-5;
+/// The least value that the axes show, as a share of the largest.
+const LEAST: f64 = 1e-5;
 
 /// Draws the second measurement of each codec at each layer against the first.
 ///
@@ -73,7 +73,7 @@ pub fn layer_scatter(
         let positive: Vec<f64> = values.filter(|value| *value > 0.0).collect();
         not_empty(caption, "value above 0", positive.len())?;
         let (_, low, high) = mean_and_range(positive.into_iter());
-        Ok((low.max(high * DECADES) * 0.8, high * 1.25))
+        Ok((low.max(high * LEAST) * 0.8, high * 1.25))
     };
     let mut across = range(&mut points.iter().map(|point| point.across))?;
     let mut up = range(&mut points.iter().flat_map(|point| [point.up, point.high]))?;

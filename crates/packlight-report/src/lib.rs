@@ -7,7 +7,8 @@
 //! neither network nor scripts. At the top of the first it lists the runs that failed, are
 //! unfinished, damaged or not started, and folders that hold no run of the study. For a
 //! collection of studies, [`write_collection`] writes a page for each study and one that compares them;
-//! [`write_beside`] lays two studies side by side.
+//! [`write_beside`] lays two studies side by side. [`write_planned`] and [`write_counted`] make pages without a
+//! study: of steps that were planned, and of what was counted for published tables.
 //!
 //! This crate does not depend on candle: reports need no training code.
 

@@ -139,7 +139,8 @@ fn drawn(source: &Source<'_>) -> Markup {
         @if let Some(Drawn { steps, of }) = source.study.drawn() {
             p .muted {
                 "Of the " (of) " probed steps of a run, the gradients of " (steps) ", spread evenly, are drawn. \
-                 Averages, on this page and in the titles of figures, are over all of them."
+                 Averages, on this page and in the titles of figures, are over all of them, and the errors of \
+                 whole gradients over training are drawn at all of them."
             }
         }
     }

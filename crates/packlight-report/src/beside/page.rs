@@ -106,7 +106,7 @@ fn settings(beside: &Beside) -> Markup {
                 }
             }
             p .small.muted {
-                "Keys of " code { "study.toml" } " with the values that the runs were made with, where there are \
+                "Keys of " code { "study.toml" } " with the values that the runs were made with, where both have \
                  runs; names and plans are not listed. Of tables of different names, such as two optimizers, only \
                  the names are. Version, processor and threads are those of the first run."
             }
@@ -117,7 +117,8 @@ fn settings(beside: &Beside) -> Markup {
 /// A value as the table shows it; of hashes the beginning.
 fn value(key: &str, value: &serde_json::Value) -> String {
     let text = Given(value).to_string();
-    match key == "data_hash" {
+    let is_hash = matches!(key, "data_hash" | "weights") && text.len() == 64;
+    match is_hash {
         true => text.chars().take(12).collect(),
         false => text,
     }

@@ -69,8 +69,10 @@ pub enum Verdict {
     Within,
     /// There are too few seeds to say.
     TooFewSeeds,
-    /// Some runs have not finished, or were shortened by `--scale`.
+    /// Some runs have not finished.
     Unfinished,
+    /// Some runs were shortened by `--scale`.
+    Shortened,
 }
 
 /// The time of a step as a multiple of the exact plan's.
@@ -94,6 +96,7 @@ impl Compared {
             Verdict::Within => "within the noise".to_owned(),
             Verdict::TooFewSeeds => format!("cannot say with fewer than {FEWEST} seeds each"),
             Verdict::Unfinished => "not judged before all runs finish".to_owned(),
+            Verdict::Shortened => "not judged, since --scale shortened runs".to_owned(),
         }
     }
 
@@ -159,7 +162,10 @@ fn cosines(plan: &PlanRow) -> Vec<(u64, f64)> {
 struct Unjudged {
     stats: [SeedStats; 2],
     change: Change,
-    complete: bool,
+    /// Whether all runs have finished.
+    finished: bool,
+    /// Whether none was shortened.
+    whole: bool,
 }
 
 fn change(
@@ -183,26 +189,28 @@ fn change(
         true => Change::paired(values, resolution),
         false => Change::unpaired(values, resolution),
     };
-    let complete = whole && pair.iter().all(|plan| plan.finished == plan.planned);
-    Some(Unjudged { stats: [a, b], change: change?, complete })
+    let finished = pair.iter().all(|plan| plan.finished == plan.planned);
+    Some(Unjudged { stats: [a, b], change: change?, finished, whole })
 }
 
 /// Tests all changes of one quantity, corrected by Holm for their number.
 fn judge(changes: Vec<Option<Unjudged>>) -> Vec<Option<Compared>> {
-    let p = |unjudged: &Unjudged| unjudged.change.p().filter(|_| unjudged.complete);
+    let p =
+        |unjudged: &Unjudged| unjudged.change.p().filter(|_| unjudged.finished && unjudged.whole);
     let tested: Vec<f64> = changes.iter().flatten().filter_map(p).collect();
     let mut adjusted = holm(&tested).into_iter();
     let mut judged = |unjudged: Unjudged| {
         let alone = p(&unjudged);
         let corrected = alone.and_then(|_| adjusted.next());
-        let Unjudged { stats, change, complete } = unjudged;
+        let Unjudged { stats, change, finished, whole } = unjudged;
         let verdict = match (corrected, alone) {
             (Some(p), _) if p <= LEVEL && change.mean > 0.0 => Verdict::Higher,
             (Some(p), _) if p <= LEVEL => Verdict::Lower,
             (_, Some(p)) if p <= LEVEL => Verdict::Alone,
             (Some(_), _) => Verdict::Within,
-            (None, _) if complete => Verdict::TooFewSeeds,
-            (None, _) => Verdict::Unfinished,
+            (None, _) if !whole => Verdict::Shortened,
+            (None, _) if !finished => Verdict::Unfinished,
+            (None, _) => Verdict::TooFewSeeds,
         };
         Compared {
             means: stats.map(|stats| stats.mean),

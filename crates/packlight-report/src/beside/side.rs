@@ -44,7 +44,13 @@ impl Side {
         }
         let parts = (1..=a.components().count()).find(|n| tail(&a, *n) != tail(&b, *n));
         let [a, b] = [&a, &b].map(|path| tail(path, parts.unwrap_or(1)));
-        Ok([Self::read(first, a)?, Self::read(second, b)?])
+        let mut sides = [Self::read(first, a)?, Self::read(second, b)?];
+        // Settings with defaults and facts would differ from those as they are written in every key.
+        let ran = sides.iter().all(|side| side.runs.is_some());
+        for (side, folder) in sides.iter_mut().zip([first, second]) {
+            side.settings = settings(folder, side.runs.as_ref().filter(|_| ran))?;
+        }
+        Ok(sides)
     }
 
     fn read(folder: &Path, label: String) -> Result<Self> {
@@ -63,8 +69,7 @@ impl Side {
             (None, Some(layers)) => layers.title.clone(),
             (None, None) => label.clone(),
         };
-        let settings = settings(folder, runs.as_ref())?;
-        Ok(Self { label, title, runs, layers, settings })
+        Ok(Self { label, title, runs, layers, settings: Value::Null })
     }
 
     /// Its plans, and the codecs that were measured at single layers, in a sentence.
@@ -90,8 +95,8 @@ fn tail(path: &Path, parts: usize) -> String {
     last.display().to_string()
 }
 
-/// What `study.toml` says, except its names and plans, with what the runs were made from in its place, where
-/// there are runs: that includes defaults and what the data were.
+/// What `study.toml` says, except its names and plans, with what these runs were made from in its place: that
+/// includes defaults and what the data were.
 fn settings(folder: &Path, runs: Option<&Runs>) -> Result<Value> {
     let mut found = match written_settings(folder) {
         Ok(Some(Value::Object(written))) => written,
@@ -118,8 +123,13 @@ fn of_manifest(manifest: &Manifest) -> Map<String, Value> {
             ("batch".to_owned(), json!(manifest.batch)),
         ]),
     };
-    for own in ["plan", "seed", "epochs", "from"] {
+    let start = found.remove("from");
+    for own in ["plan", "adaptive", "seed", "epochs"] {
         found.remove(own);
+    }
+    // The hash of the initial weights says more than their path.
+    if let (None, Some(hash)) = (&manifest.from, start.filter(|start| !start.is_null())) {
+        found.insert("weights".to_owned(), hash);
     }
     let facts = [
         ("data_hash", json!(manifest.data_hash)),

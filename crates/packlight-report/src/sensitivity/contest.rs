@@ -80,16 +80,16 @@ impl Contest {
         let source = |source| Error::Scores { study: folder.to_path_buf(), source };
         let records = read_log::<PlanRecord>(&folder.join(ERRORS)).map_err(source)?.values;
         let errors = PlanErrors::new(&records);
-        let study = match Study::read(folder, MOST_STEPS) {
-            Err(Error::NoRuns { .. }) => None,
-            study => Some(study?),
-        };
         let Some((own, others)) = errors.plans().split_first() else { return Ok(None) };
         let both = |plan| {
             let lasting = errors.error(plan, PlanError::lasting_error)?;
             Some((lasting, errors.error(plan, PlanError::one_pass_error)?))
         };
         let Some((error, one_pass_error)) = both(own) else { return Ok(None) };
+        let study = match Study::read(folder, MOST_STEPS) {
+            Err(Error::NoRuns { .. }) => None,
+            study => Some(study?),
+        };
         let rival = |plan| {
             let (error, one_pass_error) = both(plan)?;
             Some(Rival {

@@ -1,4 +1,5 @@
-//! Student's t, paired differences, Holm's correction, the power of tests and rank correlation.
+//! Student's t, paired differences, changes between two studies, Holm's correction, the power of tests, medians
+//! and rank correlation.
 
 pub(crate) mod change;
 pub(crate) mod holm;

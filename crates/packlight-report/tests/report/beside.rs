@@ -235,3 +235,35 @@ fn two_that_have_nothing_in_common_are_an_error_that_says_what_each_has() {
     assert!(error.contains("packlight run"), "{error}");
     assert!(!a.join("beside-empty.html").exists() && !a.join("figures").exists());
 }
+
+#[test]
+fn other_initial_weights_under_one_path_make_other_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = two(folder.path());
+    for (study, hash) in [(&a, "a"), (&b, "b")] {
+        change_manifests(study, |manifest| {
+            let mut settings = match manifest.settings.take() {
+                Some(serde_json::Value::Object(settings)) => settings,
+                _ => serde_json::Map::new(),
+            };
+            settings.insert("from".into(), hash.repeat(64).into());
+            manifest.settings = Some(settings.into());
+        });
+    }
+    let summary = write_beside(&a, &b).unwrap();
+    assert!(!accuracy(&summary, "pool4").paired);
+    let page = page(&summary);
+    assert!(page.contains("<code>weights</code>") && page.contains("<td>aaaaaaaaaaaa</td>"));
+}
+
+#[test]
+fn scores_beside_runs_and_scores_are_of_the_same_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let [a, b] = two(folder.path());
+    for study in [&a, &b] {
+        scores::write(study, &scores::resnet18());
+    }
+    std::fs::remove_dir_all(b.join("runs")).unwrap();
+    let summary = write_beside(&a, &b).unwrap();
+    assert!(summary.settings.is_empty());
+}
