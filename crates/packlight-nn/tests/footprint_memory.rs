@@ -1,4 +1,4 @@
-//! Planning takes almost no memory, and its peak is below the one that the allocator counts. One test,
+//! Planning takes almost no memory, and its peak is close to the one that the allocator counts. One test,
 //! since all threads of a process share the counter.
 
 #![allow(clippy::unwrap_used)]
@@ -22,11 +22,14 @@ const BATCH: usize = 32;
 const LENGTH: usize = 64;
 const SIDE: usize = 32;
 
-const NETWORKS: [(&str, &str); 4] = [
+const NETWORKS: [(&str, &str); 7] = [
     ("resnet18", "width = 16"),
     ("resnet50", "width = 16"),
     ("vit", "width = 48, depth = 3"),
     ("mixer", "width = 48, depth = 3"),
+    ("gpt", "width = 48, depth = 3, heads = 2"),
+    ("bert", "width = 48, depth = 3, heads = 2"),
+    ("transformer", "width = 48, depth = 2, heads = 2"),
 ];
 
 /// A step so large that any tensor that is not a blank takes more than [`MOST`].
@@ -111,12 +114,11 @@ fn the_planned_peak_is_the_counted_one() {
             let share = |planned: &Footprint| planned.peak.total() as f64 / counted as f64;
             let (with, without) = (share(&planned), share(&planned.clone().without_workspace()));
             println!("{of}: counted {counted}, planned {with:.3}, without workspace {without:.3}");
-            // What a recomputed block holds on its way forward, before it is saved, is not planned.
-            let within = match (of.contains("checkpoint"), name) {
-                (true, _) => 0.8..1.05,
-                (false, "resnet18") => 0.97..1.03,
-                (false, "resnet50") => 0.92..1.03,
-                (false, _) => 0.95..1.01,
+            let within = match (name, &*plan.to_string()) {
+                // What a recomputed block holds on its way forward, before it is saved, is not planned.
+                ("resnet18" | "resnet50", "checkpoint=block") => 0.8..1.03,
+                ("resnet50" | "transformer", "q4") => 0.92..1.03,
+                _ => 0.97..1.03,
             };
             if !within.contains(&with) {
                 faults.push(format!("{of}: {with:.3} of {counted} planned"));
