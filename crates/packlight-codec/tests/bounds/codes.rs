@@ -21,7 +21,9 @@ pub(super) fn fp8(case: &Case<'_>) {
         (largest / greatest).max(f64::from(f32::MIN_POSITIVE)) * subnormal
     };
     let half_steps: Vec<f64> = case.x.chunks(row).map(half_step).collect();
-    case.within(&case.x, |at| (case.x[at].abs() * relative).max(half_steps[at / row]) * 1.0001);
+    // A value is divided in f32, whose steps are 1.4e-45 at the least.
+    let allowed = |at: usize| (case.x[at].abs() * relative).max(half_steps[at / row]) * 1.0001;
+    case.within(&case.x, |at| allowed(at) + 1e-45);
 }
 
 /// What a code's step is at most over these values: their range, rounded outwards to bf16.
