@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::from_toml::from_toml;
 use crate::layout::STUDY;
-use crate::nearest::{did_you_mean, from_toml};
+use crate::nearest::did_you_mean;
 use crate::study::is_file_name;
 use crate::{Error, Result};
 

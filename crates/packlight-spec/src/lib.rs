@@ -11,6 +11,7 @@ mod budget;
 mod collection;
 mod error;
 mod fault;
+mod from_toml;
 mod grid;
 mod layer_kind;
 mod memory_strategy;

@@ -1,7 +1,5 @@
 //! Suggests the name that was probably meant instead of a mistyped one.
 
-use serde::de::DeserializeOwned;
-
 /// The least similarity, from 0 to 1, for a name to be suggested.
 const ALIKE: f64 = 0.7;
 
@@ -29,17 +27,6 @@ pub fn suggestion(message: &str) -> Option<&str> {
     let complaint = message.lines().find(|line| line.contains("unknown "))?;
     let mut names = complaint.split('`').skip(1).step_by(2);
     nearest(names.next()?, names)
-}
-
-/// Reads TOML; the error suggests the key or value that was probably meant.
-pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    toml::from_str(text).map_err(|e| {
-        let hint = suggestion(e.message())
-            .filter(|_| !e.message().contains("did you mean"))
-            .map(|name| format!("did you mean `{name}`?\n"))
-            .unwrap_or_default();
-        format!("{e}{hint}")
-    })
 }
 
 #[cfg(test)]

@@ -5,9 +5,9 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::from_toml::from_toml;
 use crate::layout::STUDY;
 use crate::named_plan::in_order;
-use crate::nearest::from_toml;
 use crate::{
     Adaptation, Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result,
     Schedule, SensitivitySpec,
@@ -67,19 +67,18 @@ pub struct Study<Model, Data> {
 }
 
 impl<Model: DeserializeOwned, Data: DeserializeOwned> Study<Model, Data> {
-    /// Reads and checks the study in `folder`. The caller must check that the codecs of its plans
-    /// exist.
+    /// Reads and checks the study in `folder`; its file of weights may be in `data_dir`, the folder with the
+    /// data sets. The caller must check that the codecs of its plans exist.
     ///
     /// # Errors
     /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest valid
     /// one is suggested) or an invalid value, or if its file of weights cannot be read.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: &Path, data_dir: Option<&Path>) -> Result<Self> {
         let path = folder.join(STUDY);
         let text = std::fs::read_to_string(&path).map_err(|e| Error::io(&path, e))?;
         let mut study = Self::parse(&text).map_err(|reason| Error::invalid(&path, reason))?;
-        let data_dir = std::env::var_os("PACKLIGHT_DATA").filter(|dir| !dir.is_empty());
         if let Some(written) = &study.weights {
-            study.weights = written.find(folder, data_dir.as_deref().map(Path::new))?;
+            study.weights = written.find(folder, data_dir)?;
         }
         Ok(study)
     }

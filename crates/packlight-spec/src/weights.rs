@@ -27,7 +27,7 @@ pub struct Pretrained {
 
 impl Pretrained {
     /// Finds the file and computes its hash. A path is relative to the study's folder or, if nothing is there,
-    /// to `data_dir`. Of several, `A or B`, the first that exists counts; `None` if that is `random`.
+    /// to `data_dir`, the folder with the data sets. Of several, `A or B`, the first that exists counts; `None` if that is `random`.
     ///
     /// # Errors
     /// Returns an error if no file is there, or if it cannot be read.
@@ -51,8 +51,8 @@ impl Pretrained {
         let bytes = std::fs::read(&path).map_err(|e| {
             let reason = format!(
                 "weights: {}: {e}; expected a safetensors file or a state dict of `torch.save`, its path \
-                 relative to the study's folder or to that of PACKLIGHT_DATA; ` or random` behind it draws \
-                 them where there is no such file",
+                 relative to the study's folder or to that of the data sets (--data-dir or PACKLIGHT_DATA); \
+                 ` or random` behind it draws them where there is no such file",
                 path.display()
             );
             Error::invalid(&folder.join(STUDY), reason)

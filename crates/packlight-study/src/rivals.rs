@@ -74,7 +74,8 @@ pub fn find_rivals(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Vec<Rival>> {
-    let sweep = Sweep::prepare(folder, String::new(), read_study(folder)?, options, progress)?;
+    let study = read_study(folder, options.data_dir.as_deref())?;
+    let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
     let actnn = ACTNN.map(str::to_owned);
     let gact: Vec<String> =
         (2..=GACT).rev().map(|halves| format!("gact:{}", f64::from(halves) / 2.0)).collect();

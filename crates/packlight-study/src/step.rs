@@ -172,7 +172,7 @@ learning_rate = 0.1
     fn a_gradient_that_is_not_finite_is_found_before_the_update() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(packlight_record::layout::STUDY), TEXT).unwrap();
-        let study = read_study(dir.path()).unwrap();
+        let study = read_study(dir.path(), None).unwrap();
         let data = data::load(&study.data, None::<&Path>).unwrap();
         let model = data.model(&study.model).unwrap();
         let mut trainer = RunTrainer::new(&study, &data, &model, &study.plans[0], 3).unwrap();

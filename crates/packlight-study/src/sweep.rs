@@ -26,7 +26,7 @@ pub struct Options<'a> {
     pub scale: f64,
     /// Whether to remove existing runs and start them again.
     pub overwrite: bool,
-    /// The folder with the data sets that are not built in.
+    /// The folder with the data sets that are not built in, and perhaps the weights to start from.
     pub data_dir: Option<PathBuf>,
     /// The number of threads that the caller has set up; it is written to the manifests.
     pub threads: usize,
@@ -70,7 +70,8 @@ pub fn run_study(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<StudySummary> {
-    let sweep = Sweep::prepare(folder, String::new(), read_study(folder)?, options, progress)?;
+    let study = read_study(folder, options.data_dir.as_deref())?;
+    let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
     sweep.check(options, progress)?;
     let runs = run_all(std::slice::from_ref(&sweep), options, progress)?;
     let sensitivity = sweep.measure(options, progress)?;

@@ -83,7 +83,7 @@ fn run<'a>(
 ) -> (Result<CollectionSummary, Error>, Notes<'a>) {
     let mut notes =
         Notes { forecasts: Vec::new(), started: Vec::new(), steps: 0, stop_after, stop };
-    let collection = Collection::read(dir).unwrap().unwrap();
+    let collection = Collection::read(dir, None).unwrap().unwrap();
     (run_collection(dir, collection, &options(stop), &mut notes), notes)
 }
 

@@ -13,7 +13,9 @@ use common::{options, study};
 use packlight_nn::weights;
 use packlight_record::layout::{RUNS, STUDY};
 use packlight_record::{Manifest, Record, RunState, read_log};
-use packlight_study::{Error, Event, Outcome, Progress, Silent, StudySummary, WEIGHTS, run_study};
+use packlight_study::{
+    Error, Event, Options, Outcome, Progress, Silent, StudySummary, WEIGHTS, run_study,
+};
 
 const TEXT: &str = r#"
 name = "tiny"
@@ -226,4 +228,23 @@ fn a_study_may_start_from_a_file_of_weights() {
 
     std::fs::copy(dir.path().join(RUNS).join("tuned-seed5").join(WEIGHTS), &file).unwrap();
     assert!(refused(&text).contains("the study changed"), "with other weights");
+}
+
+#[test]
+fn weights_may_be_where_the_data_sets_are() {
+    let one_epoch = TEXT.replace("[3, 4]", "[3]").replace("epochs = 6", "epochs = 1");
+    let source = study(&one_epoch);
+    outcomes(source.path());
+    let data_dir = tempfile::tempdir().unwrap();
+    let trained = source.path().join(RUNS).join("whole-seed3").join(WEIGHTS);
+    std::fs::copy(trained, data_dir.path().join("trained.safetensors")).unwrap();
+
+    let dir = study(
+        &one_epoch.replace("batch = 64", "batch = 64\nweights = \"trained.safetensors or random\""),
+    );
+    let interrupted = AtomicBool::new(false);
+    let options = Options { data_dir: Some(data_dir.path().to_owned()), ..options(&interrupted) };
+    run_study(dir.path(), &options, &mut Silent).unwrap();
+    let manifest = Manifest::read(&dir.path().join(RUNS).join("whole-seed3")).unwrap();
+    assert_eq!(manifest.model, "resnet18, width 4, from trained.safetensors");
 }

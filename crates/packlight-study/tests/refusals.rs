@@ -56,7 +56,7 @@ impl Progress for NothingTimed {
 fn refused(dir: &Path, overwrite: bool) -> String {
     let interrupted = AtomicBool::new(false);
     let options = Options { overwrite, ..options(&interrupted) };
-    let error = match Collection::read(dir).unwrap() {
+    let error = match Collection::read(dir, None).unwrap() {
         None => run_study(dir, &options, &mut NothingTimed).map(drop).unwrap_err(),
         Some(several) => {
             run_collection(dir, several, &options, &mut NothingTimed).map(drop).unwrap_err()

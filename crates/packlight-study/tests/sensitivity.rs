@@ -393,7 +393,7 @@ fn codecs_that_no_single_layer_shows_are_refused_when_the_study_is_read() {
         ("\"blpa:4\"", "`blpa:4` packs a norm's output"),
     ] {
         let dir = study(&TEXT.replace("\"q2\", \"mesa\"", codecs));
-        let error = read_study(dir.path()).unwrap_err().to_string();
+        let error = read_study(dir.path(), None).unwrap_err().to_string();
         assert!(error.contains("study.toml: sensitivity.codecs: "), "{error}");
         assert!(error.contains(words), "{error}");
     }

@@ -7,7 +7,8 @@ use std::path::Path;
 use candle_core::{DType, Device};
 use packlight::nn::model::Takes;
 use packlight::nn::{Model, Plan};
-use packlight::study::{Collection, Study};
+use packlight::study::data::data_dir;
+use packlight::study::{Collection, Study, read_study};
 
 /// Asserts that every plan fits the study's model, on data of any size.
 fn fits(study: &Study) {
@@ -30,14 +31,15 @@ fn fits(study: &Study) {
 #[test]
 fn every_plan_of_every_study_fits_its_model() {
     let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../reports");
+    let data_dir = data_dir(None);
     let (mut studies, mut collections) = (0, 0);
     for entry in std::fs::read_dir(reports).unwrap() {
         let folder = entry.unwrap().path();
         if !folder.join("study.toml").is_file() {
             continue;
         }
-        let Some(collection) = Collection::read(&folder).unwrap() else {
-            fits(&Study::read(&folder).unwrap());
+        let Some(collection) = Collection::read(&folder, data_dir.as_deref()).unwrap() else {
+            fits(&read_study(&folder, data_dir.as_deref()).unwrap());
             studies += 1;
             continue;
         };

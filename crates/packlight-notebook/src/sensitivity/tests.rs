@@ -168,7 +168,7 @@ fn plan_of_an_allocation_can_be_pasted_into_the_study() {
     let plan = measured.plan(&measured.allocate(budget, Objective::Sum).unwrap());
     let plans = format!("plans = {{ none = \"none\", allocated = \"{plan}\" }}");
     let dir = study(&STUDY.replace("plans = { none = \"none\" }", &plans));
-    let pasted = read_study(dir.path()).unwrap();
+    let pasted = read_study(dir.path(), None).unwrap();
     assert_eq!(pasted.plans[1].spec, plan);
     assert!(plan.contains("layer2.0.conv1="), "{plan}");
 }

@@ -54,7 +54,7 @@ momentum = 0.9
         );
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(STUDY), text).unwrap();
-        let study = read_study(dir.path()).unwrap();
+        let study = read_study(dir.path(), None).unwrap();
         let data = data::load(&study.data, None::<&Path>).unwrap();
         let model = data.model(&study.model).unwrap();
         Self { study, data, model }

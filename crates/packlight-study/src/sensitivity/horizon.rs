@@ -200,7 +200,7 @@ name = "cosine"
     fn losses_are_those_of_a_plan_with_the_codec_and_the_training_goes_on_as_if_nothing_was() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(STUDY), TEXT).unwrap();
-        let study = read_study(dir.path()).unwrap();
+        let study = read_study(dir.path(), None).unwrap();
         let data = data::load(&study.data, None::<&Path>).unwrap();
         let model = data.model(&study.model).unwrap();
         let plan = NamedPlan::unnamed;

@@ -93,7 +93,7 @@ pub fn measure_sensitivity(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<SensitivitySummary> {
-    let study = read_study(folder)?;
+    let study = read_study(folder, options.data_dir.as_deref())?;
     let spec = spec_of(&study, folder)?;
     let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
     measure(&sweep, spec, options, progress)

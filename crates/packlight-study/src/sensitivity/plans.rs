@@ -42,7 +42,7 @@ pub fn measure_plans(
     options: &Options<'_>,
     progress: &mut dyn Progress,
 ) -> Result<()> {
-    let study = read_study(folder)?;
+    let study = read_study(folder, options.data_dir.as_deref())?;
     let spec = spec_of(&study, folder)?;
     let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
     let exact = NamedPlan::unnamed("none");

@@ -24,17 +24,17 @@ pub struct Member {
 }
 
 impl Collection {
-    /// Reads the collection in `folder` and checks all its studies; `None` if `study.toml` describes
-    /// one study itself.
+    /// Reads the collection in `folder` and checks all its studies, each as [`read_study`] does; `None` if
+    /// `study.toml` describes one study itself.
     ///
     /// # Errors
     /// Returns an error if `study.toml` is not valid (see [`packlight_spec::Collection`]), or as
     /// [`read_study`] does for one of its studies.
-    pub fn read(folder: &Path) -> Result<Option<Self>> {
+    pub fn read(folder: &Path, data_dir: Option<&Path>) -> Result<Option<Self>> {
         let Some(collection) = packlight_spec::Collection::read(folder)? else { return Ok(None) };
         collection.check(folder)?;
         let member = |name: String| -> Result<Member> {
-            let study = read_study(&folder.join(&name))?;
+            let study = read_study(&folder.join(&name), data_dir)?;
             Ok(Member { name, study })
         };
         let members = collection.studies.into_iter().map(member).collect::<Result<_>>()?;

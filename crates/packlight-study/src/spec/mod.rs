@@ -22,14 +22,15 @@ use crate::{Error, Result};
 /// One reproducible experiment: a model, data, plans and seeds.
 pub type Study = packlight_spec::Study<ModelSpec, DataSpec>;
 
-/// Reads and checks the study in `folder`.
+/// Reads and checks the study in `folder`; its file of weights may be in `data_dir`, the folder with the data
+/// sets.
 ///
 /// # Errors
 /// Returns an error if `study.toml` is missing, is not TOML, has an unknown key (the nearest valid one
 /// is suggested), an invalid value or a codec that does not exist, a codec in
 /// `[sensitivity]` that cannot be measured at one layer, or if its file of weights cannot be read.
-pub fn read_study(folder: &Path) -> Result<Study> {
-    let mut study = Study::read(folder)?;
+pub fn read_study(folder: &Path, data_dir: Option<&Path>) -> Result<Study> {
+    let mut study = Study::read(folder, data_dir)?;
     study.data.base = folder.to_path_buf();
     let invalid = |reason| Error::Study { path: folder.join(STUDY), reason };
     study.data.check().map_err(|fault| invalid(fault.within("data").to_string()))?;

@@ -47,7 +47,7 @@ pub(crate) struct Arguments {
     /// Number of threads; does not change any record [default: from study.toml, or all cores]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
+    /// The folder with the data sets that are not built in, and weights to start from [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Print the outcome of each run as JSON
@@ -67,18 +67,19 @@ impl Arguments {
             );
         }
         study_folder::check(&self.dir, "run", &[STUDY])?;
-        let collection = Collection::read(&self.dir)?;
+        let data_dir = data::data_dir(self.data_dir.clone());
+        let collection = Collection::read(&self.dir, data_dir.as_deref())?;
         let threads = match (self.threads, &collection) {
             (Some(threads), _) => threads.into(),
             (None, Some(collection)) => collection.threads(),
-            (None, None) => read_study(&self.dir)?.threads(),
+            (None, None) => read_study(&self.dir, data_dir.as_deref())?.threads(),
         };
         use_threads(threads)?;
         stop_on_signals(&STOP)?;
         let options = Options {
             scale: self.scale,
             overwrite: self.overwrite,
-            data_dir: data::data_dir(self.data_dir.clone()),
+            data_dir,
             threads,
             interrupted: &STOP,
             ..Options::default()

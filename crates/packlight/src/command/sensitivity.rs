@@ -67,7 +67,7 @@ pub(crate) struct Arguments {
     /// Number of threads; does not change any score [default: from study.toml, or all cores]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// The folder with the data sets that are not built in [default: $PACKLIGHT_DATA]
+    /// The folder with the data sets that are not built in, and weights to start from [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Print what was measured as JSON
@@ -81,7 +81,8 @@ static STOP: AtomicBool = AtomicBool::new(false);
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
         study_folder::check(&self.dir, "sensitivity", &[STUDY])?;
-        if let Some(collection) = Collection::read(&self.dir)? {
+        let data_dir = data::data_dir(self.data_dir);
+        if let Some(collection) = Collection::read(&self.dir, data_dir.as_deref())? {
             let first = collection.members.first().map(|member| self.dir.join(&member.name));
             let example = first.map(|dir| format!(", such as {}", dir.display()));
             bail!(
@@ -92,13 +93,13 @@ impl Arguments {
         }
         let threads = match self.threads {
             Some(threads) => threads.into(),
-            None => read_study(&self.dir)?.threads(),
+            None => read_study(&self.dir, data_dir.as_deref())?.threads(),
         };
         use_threads(threads)?;
         stop_on_signals(&STOP)?;
         let options = Options {
             overwrite: self.overwrite,
-            data_dir: data::data_dir(self.data_dir),
+            data_dir,
             threads,
             interrupted: &STOP,
             ..Options::default()

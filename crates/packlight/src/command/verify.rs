@@ -129,7 +129,7 @@ pub(super) fn verify(
     options: Options<'_>,
 ) -> anyhow::Result<Verified> {
     let Contenders { name, of_scores, only_recomputing, fit_peak, kept } = contenders;
-    let threads = read_study(dir)?.threads();
+    let threads = read_study(dir, options.data_dir.as_deref())?.threads();
     use_threads(threads)?;
     stop_on_signals(&STOP)?;
     let options = Options { threads, interrupted: &STOP, ..options };
