@@ -14,7 +14,7 @@ use crate::page::drawing_in;
 use crate::report::{Report, write_figure, write_sensitivity};
 use crate::sensitivity::PAGE;
 use crate::{
-    Error, Result, SensitivitySummary, Summary, answers, file, format, html_tables, notices,
+    Error, Result, SensitivitySummary, Summary, answers, format, html_tables, notices, stale,
 };
 
 /// The files of a collection's report.
@@ -86,7 +86,7 @@ pub fn write_collection(collection: &Collection, folder: &Path) -> Result<Collec
             (&only_layers, &missing),
         ),
     );
-    file::write(&page, html.as_bytes())?;
+    stale::replace(&page, &html)?;
     Ok(CollectionSummary { page, studies, only_layers, missing })
 }
 

@@ -64,9 +64,7 @@ impl Report {
         }
         let page = folder.join("index.html");
         let html = page::page(&source, &groups, &table_files, self.sensitivity.is_some());
-        let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
-        file::write(&page, html.as_bytes())?;
-        stale::remove(folder, &old, &html)?;
+        stale::replace(&page, &html)?;
         let sensitivity = self.sensitivity.as_ref().map(|layers| layers.write(folder, true));
         let study = &self.study;
         let count =

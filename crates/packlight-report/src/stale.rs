@@ -1,5 +1,5 @@
-//! Removes files of an earlier report that the new one does not write: figures and tables of plans
-//! that are gone.
+//! Writes a page in place of an earlier one, and removes files of the earlier report that the new one does
+//! not write: figures and tables of plans that are gone.
 //!
 //! A page links to every file that was written with it. The links of the old page therefore tell
 //! which files belong to the report; no other file is touched.
@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::{Error, Result};
+use crate::{Error, Result, file};
 
 /// The figures, their data and the tables that a page links to, relative to its folder.
 pub(crate) fn links(page: &str) -> BTreeSet<String> {
@@ -22,13 +22,16 @@ fn is_own(target: &str) -> bool {
     stem.is_some_and(|stem| stem.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
 }
 
-/// Removes the files in `folder` that the page `old` links to and the page `new` does not.
+/// Writes the page `html` to `path`, and removes the files that the page there linked to and this one does
+/// not.
 ///
 /// # Errors
-/// Returns an error if such a file exists and cannot be removed.
-pub(crate) fn remove(folder: &Path, old: &str, new: &str) -> Result<()> {
-    for target in links(old).difference(&links(new)) {
-        let path = folder.join(target);
+/// Returns an error if the page cannot be written, or such a file exists and cannot be removed.
+pub(crate) fn replace(path: &Path, html: &str) -> Result<()> {
+    let old = std::fs::read_to_string(path).unwrap_or_default(); // there may be none
+    file::write(path, html.as_bytes())?;
+    for target in links(&old).difference(&links(html)) {
+        let path = path.with_file_name(target);
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(Error::io(&path, e)),
             _ => {}

@@ -166,6 +166,10 @@ fn a_page_shows_the_layers_and_the_course_of_a_step() {
         assert_eq!(held.max().unwrap(), number(plan, "peak_bytes"));
         assert!(read(&format!("figures/course-{}.svg", at + 1)).contains("backward pass"));
     }
+
+    plan(&["--batch", "2", "--report", report.to_str().unwrap()]);
+    let there = |number: u32| report.join(format!("figures/course-{number}.svg")).exists();
+    assert!(there(1) && !there(2), "figures of a plan that is gone are gone");
 }
 
 #[test]

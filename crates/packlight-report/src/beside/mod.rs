@@ -14,7 +14,7 @@ use packlight_spec::{Difference, differences};
 use serde::Serialize;
 
 use crate::report::write_figure;
-use crate::{Error, Result, file, format};
+use crate::{Error, Result, format, stale};
 
 pub use layers::LayerChange;
 pub use plans::{Compared, PlanChange, Time, Verdict};
@@ -83,7 +83,7 @@ pub fn write_beside(first: &Path, second: &Path) -> Result<BesideSummary> {
     let drawings: Result<Vec<PathBuf>> = figures.iter().map(|f| write_figure(first, f)).collect();
     let findings = beside.findings();
     let page = first.join(format!("{slug}.html"));
-    file::write(&page, page::page(&beside, &findings, &figures).as_bytes())?;
+    stale::replace(&page, &page::page(&beside, &findings, &figures))?;
     let Beside { sides, settings, plans, plans_of_one, layers, .. } = beside;
     let setting =
         |Difference { key, first, second }: Difference| SettingChange { key, first, second };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::document::document;
-use crate::{Result, file, format};
+use crate::{Result, file, format, stale};
 
 /// Published tables and what was counted for each of their cells.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -124,7 +124,7 @@ pub fn write_counted(folder: &Path, tables: &CountedTables) -> Result<CountedSum
     file::write(&table, &csv(tables)?)?;
     let summary = summary(page, table, tables);
     let html = document(&tables.title, &page::body(tables, &summary));
-    file::write(&summary.page, html.as_bytes())?;
+    stale::replace(&summary.page, &html)?;
     Ok(summary)
 }
 

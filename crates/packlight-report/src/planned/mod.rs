@@ -8,7 +8,7 @@ use packlight_figure::{Caption, Figure, Moment, binary, step_course};
 
 use crate::document::document;
 use crate::report::write_figure;
-use crate::{Result, file};
+use crate::{Result, file, stale};
 
 /// The steps of one model with one plan or several.
 #[derive(Debug, Clone, PartialEq)]
@@ -125,7 +125,7 @@ pub fn write_planned(folder: &Path, steps: &PlannedSteps) -> Result<()> {
     }
     file::write(&folder.join("tables").join("layers.csv"), &steps.layers_csv)?;
     let html = document(&format!("Plan: {}", steps.model), &page::body(steps, &figures));
-    file::write(&folder.join("index.html"), html.as_bytes())
+    stale::replace(&folder.join("index.html"), &html)
 }
 
 /// The course of a step.

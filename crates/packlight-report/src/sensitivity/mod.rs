@@ -23,7 +23,7 @@ use serde::Serialize;
 
 use crate::format::{count, list};
 use crate::report::write_figure;
-use crate::{Error, Result, file, format, stale, tables as csv};
+use crate::{Error, Result, format, stale, tables as csv};
 pub use contest::{AccuracyDifference, Contest, Rival};
 use ranking::Row;
 use scores::Scores;
@@ -113,9 +113,7 @@ impl Sensitivity {
         let findings = findings::findings(self);
         let html = page::page(self, &figures, &findings, &tables, with_runs);
         let page = folder.join(PAGE);
-        let old = std::fs::read_to_string(&page).unwrap_or_default(); // there may be none
-        file::write(&page, html.as_bytes())?;
-        stale::remove(folder, &old, &html)?;
+        stale::replace(&page, &html)?;
         let tables = tables.iter().map(|table| folder_of_tables.join(table)).collect();
         Ok(SensitivitySummary { page, figures: drawings?, tables, findings })
     }
