@@ -54,6 +54,10 @@ pub struct Manifest {
     pub train_samples: u64,
     /// Test samples.
     pub test_samples: u64,
+    /// The share of the test part's most frequent class, or token: the accuracy of always answering alike.
+    /// `None` in older runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guessed: Option<f64>,
     /// Samples in a batch.
     pub batch: u64,
     /// The parts of the study that determine this run, by their keys; `None` in older runs.

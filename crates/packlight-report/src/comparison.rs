@@ -8,7 +8,7 @@
 //! nothing is claimed, and what the uncorrected test of a difference shows is named as such.
 
 use crate::format::{count, points};
-use crate::plan::PlanRow;
+use crate::plan::{PlanRow, SeedStats};
 use crate::statistics::holm::holm;
 use crate::statistics::paired::{FEWEST, Paired};
 use crate::statistics::power;
@@ -45,6 +45,26 @@ pub(crate) enum Outcome {
     Unfinished,
     /// Not tested, since the runs were shortened by `--scale`.
     Shortened,
+    /// Neither plan differs, but the one that it is compared with only guesses: there is no accuracy to keep.
+    Guessing,
+}
+
+/// What the accuracies of a study can be.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Accuracies {
+    /// They are multiples of this.
+    pub(crate) resolution: f64,
+    /// That of always answering alike, if it is known.
+    pub(crate) guessed: Option<f64>,
+}
+
+impl Accuracies {
+    /// Whether a plan's accuracy, to the lower end of its 95 % interval, is at most [`MARGIN`] above that of
+    /// always answering alike.
+    pub(crate) fn only_guessed(self, found: SeedStats) -> bool {
+        let least = found.mean - found.half_interval().unwrap_or(0.0);
+        self.guessed.is_some_and(|guessed| least <= guessed + MARGIN)
+    }
 }
 
 /// A plan's accuracy beside another plan's.
@@ -89,6 +109,7 @@ impl Comparison {
             Outcome::Undecided => format!("cannot say with n = {n}{}", self.more()),
             Outcome::Unfinished => "not judged before all runs finish".to_owned(),
             Outcome::Shortened => "not judged, since --scale shortened the runs".to_owned(),
+            Outcome::Guessing => format!("not judged, since {} only guesses", self.with),
         }
     }
 
@@ -142,28 +163,50 @@ pub(crate) fn judge(differences: &[Paired]) -> Vec<Tested> {
         .collect()
 }
 
-/// Compares each plan with its counterpart. Accuracies are multiples of `resolution`; unless the runs
-/// are `whole`, nothing is tested.
-pub(crate) fn compare(plans: &mut [PlanRow], baseline: Option<&str>, resolution: f64, whole: bool) {
+/// A plan and its counterpart.
+struct Pair {
+    /// The label of the counterpart.
+    with: String,
+    difference: Paired,
+    /// Whether all runs of both have finished.
+    complete: bool,
+    /// Whether the counterpart only guesses.
+    guessing: bool,
+}
+
+/// Compares each plan with its counterpart. Unless the runs are `whole`, nothing is tested.
+pub(crate) fn compare(
+    plans: &mut [PlanRow],
+    baseline: Option<&str>,
+    accuracies: Accuracies,
+    whole: bool,
+) {
     let pair = |plan: &PlanRow| {
         let other = counterpart(plans, plan, baseline)?;
-        let difference = Paired::new(&plan.accuracies(), &other.accuracies(), resolution)?;
-        let complete = [plan, other].iter().all(|p| p.finished == p.planned);
-        Some((other.label(), difference, complete))
+        let resolution = accuracies.resolution;
+        Some(Pair {
+            with: other.label(),
+            difference: Paired::new(&plan.accuracies(), &other.accuracies(), resolution)?,
+            complete: [plan, other].iter().all(|p| p.finished == p.planned),
+            guessing: other.accuracy.is_some_and(|found| accuracies.only_guessed(found)),
+        })
     };
-    let pairs: Vec<_> = plans.iter().map(pair).collect();
-    let testable = |(_, _, complete): &&(String, Paired, bool)| *complete && whole;
-    let differences: Vec<Paired> = pairs.iter().flatten().filter(testable).map(|p| p.1).collect();
+    let pairs: Vec<Option<Pair>> = plans.iter().map(pair).collect();
+    let testable = pairs.iter().flatten().filter(|pair| pair.complete && whole);
+    let differences: Vec<Paired> = testable.map(|pair| pair.difference).collect();
     let tests = differences.iter().filter(|d| d.difference_p().is_some()).count();
     let mut tested = judge(&differences).into_iter();
     let untested = |outcome| Tested { difference_p: None, equivalence_p: None, outcome };
     for (plan, pair) in plans.iter_mut().zip(pairs) {
-        plan.comparison = pair.map(|(with, difference, complete)| {
-            let tested = match () {
+        plan.comparison = pair.map(|Pair { with, difference, complete, guessing }| {
+            let mut tested = match () {
                 () if !whole => untested(Outcome::Shortened),
                 () if !complete => untested(Outcome::Unfinished),
                 () => tested.next().unwrap_or(untested(Outcome::Undecided)),
             };
+            if guessing && matches!(tested.outcome, Outcome::Equivalent | Outcome::Undecided) {
+                tested.outcome = Outcome::Guessing;
+            }
             Comparison { with, difference, tested, plans: tests.max(1) }
         });
     }

@@ -2,18 +2,38 @@
 
 use maud::{Markup, html};
 
-use crate::format;
+use crate::figures::Source;
+use crate::format::{self, percent};
 use crate::study::{State, Study};
+use crate::training::row;
 
 /// The most plans that are listed openly.
 const MOST_LISTED: usize = 8;
 
 /// All notices of a study.
-pub(crate) fn notices(study: &Study) -> Markup {
+pub(crate) fn notices(source: &Source) -> Markup {
+    let study = source.study;
     html! {
         (shortened(&study.scales()))
         (incomplete(study))
         (left_out(study))
+        (only_guessed(source))
+    }
+}
+
+/// That the exact plan only guesses, so that the others have no accuracy to keep.
+fn only_guessed(source: &Source) -> Markup {
+    let accuracies = source.study.accuracies();
+    let base = source.study.baseline().and_then(|plan| row(source.plans, &plan.name));
+    let found = base.and_then(|base| base.accuracy.filter(|found| accuracies.only_guessed(*found)));
+    html! {
+        @if let (Some(found), Some(guessed)) = (found, accuracies.guessed) {
+            div .notice role="status" {
+                strong { "The exact plan only guesses: " (percent(found.mean)) " of the test part is right." }
+                " Always answering alike gets " (percent(guessed)) ". So nothing here shows whether a plan \
+                 keeps the accuracy. Train for more epochs, on more data or with another learning rate."
+            }
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn page(
             }
         }
         main {
-            (notices::notices(source.study))
+            (notices::notices(source))
             (summary(source))
             section #plans {
                 h2 { "Plans head to head" }

@@ -22,8 +22,7 @@ pub(crate) fn rows(study: &Study, tables: &Tables) -> Result<Vec<PlanRow>> {
     let mut rows = rows.collect::<Result<Vec<PlanRow>>>()?;
     let base = study.baseline().map(|plan| plan.name.as_str());
     training::classify(&mut rows, base);
-    let resolution = study.resolution();
-    comparison::compare(&mut rows, base, resolution, study.scales().is_empty());
+    comparison::compare(&mut rows, base, study.accuracies(), study.scales().is_empty());
     Ok(rows)
 }
 

@@ -9,6 +9,7 @@ use packlight_spec::{Grid, NamedPlan, run_name};
 use rayon::prelude::*;
 
 use crate::bias_and_variance::{GradientError, gradient_errors};
+use crate::comparison::Accuracies;
 use crate::grid::{cells, of_manifests};
 use crate::probed::{self, Averages, Drawn};
 use crate::{Error, LeftOut, Result};
@@ -173,6 +174,12 @@ impl Study {
     pub(crate) fn resolution(&self) -> f64 {
         let samples = self.runs.iter().map(|run| run.manifest.test_samples).max();
         1.0 / samples.unwrap_or(1).max(1) as f64
+    }
+
+    /// What test accuracies can be.
+    pub(crate) fn accuracies(&self) -> Accuracies {
+        let guessed = self.runs.iter().find_map(|run| run.manifest.guessed); // older runs do not say it
+        Accuracies { resolution: self.resolution(), guessed }
     }
 
     /// The runs of one plan.

@@ -248,6 +248,7 @@ impl Run<'_> {
             data: self.data_in_words(),
             train_samples: self.data.train.len() as u64,
             test_samples: self.data.test.len() as u64,
+            guessed: Some(self.data.test.most_frequent()),
             batch: self.study.batch as u64,
             settings: Some(self.study.settings(self.plan, self.seed)?),
             study_hash: self.study.hash(self.plan, self.seed)?,

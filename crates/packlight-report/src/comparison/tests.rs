@@ -111,7 +111,7 @@ fn the_stated_number_of_seeds_has_the_stated_power() {
 fn compared(plans: &[PlanRow]) -> Vec<Comparison> {
     let mut plans = plans.to_vec();
     training::classify(&mut plans, Some("none"));
-    compare(&mut plans, Some("none"), 0.0, true);
+    compare(&mut plans, Some("none"), Accuracies::default(), true);
     plans.into_iter().filter_map(|plan| plan.comparison).collect()
 }
 
@@ -156,10 +156,33 @@ fn shortened_runs_are_not_judged_alone_either() {
     let mut plans =
         [made::plan("none", 3, &[0.70, 0.71, 0.70]), made::plan("q2", 3, &[0.5, 0.53, 0.49])];
     training::classify(&mut plans, Some("none"));
-    compare(&mut plans, Some("none"), 0.0, false);
+    compare(&mut plans, Some("none"), Accuracies::default(), false);
     let found = plans[1].comparison.as_ref().unwrap();
     assert_eq!(found.tested.outcome, Outcome::Shortened);
     assert!(found.verdict().starts_with("not judged"), "{}", found.verdict());
+}
+
+#[test]
+fn an_accuracy_that_is_only_guessed_is_not_kept() {
+    let mut plans = vec![
+        made::plan("none", 3, &[0.10, 0.11, 0.10]),
+        made::plan("same", 3, &[0.10, 0.11, 0.10]),
+        made::plan("wide", 3, &[0.10, 0.09, 0.11]),
+        made::plan("learns", 3, &[0.80, 0.81, 0.80]),
+    ];
+    training::classify(&mut plans, Some("none"));
+    let mut outcomes = |guessed| {
+        let accuracies = Accuracies { resolution: 0.01, guessed };
+        compare(&mut plans, Some("none"), accuracies, true);
+        let found = plans.iter().filter_map(|plan| plan.comparison.as_ref());
+        found.map(|found| found.tested.outcome).collect::<Vec<_>>()
+    };
+    use Outcome::{Equivalent, Gain, Guessing, Undecided};
+    assert_eq!(outcomes(Some(0.05)), [Equivalent, Undecided, Gain]);
+    assert_eq!(outcomes(None), [Equivalent, Undecided, Gain], "runs that do not say it");
+    assert_eq!(outcomes(Some(0.1)), [Guessing, Guessing, Gain]);
+    let found = plans[1].comparison.as_ref().unwrap().verdict();
+    assert_eq!(found, "not judged, since none only guesses");
 }
 
 #[test]

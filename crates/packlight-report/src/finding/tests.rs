@@ -1,4 +1,5 @@
 use super::*;
+use crate::comparison::Accuracies;
 use crate::plan::LayerRow;
 use crate::{comparison, made, training};
 
@@ -26,7 +27,7 @@ fn network() -> Vec<(String, LayerKind)> {
 fn judged(plans: &[PlanRow], layers: &[(String, LayerKind)], whole: bool) -> Vec<Finding> {
     let mut plans = plans.to_vec();
     training::classify(&mut plans, Some("none"));
-    comparison::compare(&mut plans, Some("none"), 0.0, whole);
+    comparison::compare(&mut plans, Some("none"), Accuracies::default(), whole);
     findings(&plans, Some("none"), layers, whole)
 }
 

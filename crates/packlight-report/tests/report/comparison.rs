@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use packlight_record::{Appender, KeptKind, Record, RunState, read_log};
+use packlight_record::{Appender, KeptKind, Manifest, Record, RunState, read_log};
 use packlight_report::{Summary, Verdict, write};
 
 use crate::support::{self, EPOCHS, Made, complete, with_seeds};
@@ -139,6 +139,28 @@ fn shortened_runs_say_so_at_the_top_and_bear_no_verdict() {
         assert!(row["verdict"].starts_with("not judged"), "{row:?}");
         assert_eq!(row["difference_p_holm"], "", "{row:?}");
     }
+}
+
+#[test]
+fn an_exact_plan_that_only_guesses_bears_no_verdict_on_the_accuracy() {
+    let study = tempfile::tempdir().unwrap();
+    support::write(study.path(), &with_seeds(&[1, 2, 3, 4, 5]));
+    for run in std::fs::read_dir(study.path().join("runs")).unwrap() {
+        let run = run.unwrap().path();
+        let manifest = Manifest { guessed: Some(0.99), ..Manifest::read(&run).unwrap() };
+        manifest.write(&run).unwrap();
+    }
+    let summary = write(study.path()).unwrap();
+    let page = page(study.path());
+    assert!(
+        page.contains("The exact plan only guesses: ") && page.contains("gets 99.0 %"),
+        "{page}"
+    );
+    let summary_starts = page.find("id=\"summary\"").unwrap();
+    assert!(page.find("The exact plan only guesses").unwrap() < summary_starts);
+    // That bytes are saved holds all the same.
+    let verdicts: Vec<_> = summary.findings.iter().map(|f| f.verdict).collect();
+    assert_eq!(verdicts[0], Verdict::Confirmed);
 }
 
 #[test]

@@ -198,6 +198,7 @@ fn write_run(study: &Path, run: &Made) -> PathBuf {
         data: "handwritten digits".into(),
         train_samples: 1438,
         test_samples: 359,
+        guessed: Some(0.1),
         batch: 64,
         settings: None,
         study_hash: HASH.repeat(4),

@@ -32,6 +32,11 @@ impl Labelled {
         self.texts.len()
     }
 
+    /// The class of each text.
+    pub(super) fn classes(&self) -> impl Iterator<Item = u32> {
+        self.texts.iter().map(|(_, class)| *class)
+    }
+
     /// The longest text.
     pub(super) fn longest(&self) -> Vec<usize> {
         (0..self.len()).max_by_key(|&index| self.texts[index].0.len()).into_iter().collect()

@@ -64,6 +64,11 @@ impl Pairs {
         self.pairs.len()
     }
 
+    /// The tokens that a model is to predict, end marks included.
+    pub(super) fn targets(&self) -> impl Iterator<Item = u32> {
+        self.pairs.iter().flat_map(|(_, target)| target.iter().copied().chain([END]))
+    }
+
     /// The pairs with the longest source and with the longest target.
     pub(super) fn longest(&self) -> Vec<usize> {
         let by = |length: fn(&(Vec<u32>, Vec<u32>)) -> usize| {

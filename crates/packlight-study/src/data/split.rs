@@ -1,5 +1,7 @@
 //! One part of a set, training or test, and its batches.
 
+use std::collections::HashMap;
+
 use candle_core::{Device, Tensor};
 use packlight_kernels::rng::Key;
 use packlight_nn::model::Inputs;
@@ -53,6 +55,16 @@ impl Split {
         self.len() == 0
     }
 
+    /// The share of the most frequent target: what a model that always answers alike gets right.
+    pub fn most_frequent(&self) -> f64 {
+        match self {
+            Split::Images(images) => most_frequent(images.labels().iter().copied()),
+            Split::Pairs(pairs) => most_frequent(pairs.targets()),
+            Split::Text(text) => most_frequent(text.targets()),
+            Split::Labelled(texts) => most_frequent(texts.classes()),
+        }
+    }
+
     /// Samples of which each side of a batch is as long as that of any batch.
     pub(crate) fn longest(&self) -> Vec<usize> {
         match self {
@@ -84,5 +96,27 @@ impl Split {
             Split::Text(text) => text.batch(indices, device),
             Split::Labelled(texts) => texts.batch(indices, device),
         }
+    }
+}
+
+/// The share of the value that is there most often; 0 if there are none.
+fn most_frequent(targets: impl Iterator<Item = u32>) -> f64 {
+    let mut counts: HashMap<u32, u64> = HashMap::new();
+    targets.for_each(|target| *counts.entry(target).or_default() += 1);
+    let (most, all) = (counts.values().max().copied().unwrap_or(0), counts.values().sum::<u64>());
+    most as f64 / all.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_always_answering_alike_gets_right() {
+        let pairs = Pairs::new(vec![(vec![9], vec![5, 5, 5]), (vec![9], vec![5, 6])]);
+        // 5, 5, 5, END, 5, 6, END
+        assert_eq!(Split::Pairs(pairs).most_frequent(), 4.0 / 7.0);
+        assert_eq!(most_frequent([2, 1, 2, 0].into_iter()), 0.5);
+        assert_eq!(most_frequent([].into_iter()), 0.0);
     }
 }

@@ -44,6 +44,11 @@ impl Text {
         (self.tokens.len() - 1) / self.length // the last target belongs to no further window
     }
 
+    /// The tokens that a model is to predict.
+    pub(super) fn targets(&self) -> impl Iterator<Item = u32> {
+        self.tokens.iter().skip(1).copied()
+    }
+
     /// The windows at `indices`.
     pub(super) fn batch(&self, indices: &[usize], device: &Device) -> Result<Batch> {
         let shape = (indices.len(), self.length);
