@@ -291,7 +291,8 @@ fn same_plan(one: &str, other: &str) -> anyhow::Result<bool> {
     let parsed =
         |text: &str| text.parse::<PlanSpec>().map_err(|reason| anyhow!("--plan: {reason}"));
     let (one, other) = (parsed(one)?, parsed(other)?);
-    Ok((one.rules, one.strategy, one.last) == (other.rules, other.strategy, other.last))
+    let parts = |plan: PlanSpec| (plan.rules, plan.strategy, plan.last, plan.biases);
+    Ok(parts(one) == parts(other))
 }
 
 /// The folder of the study that a file of weights lies in; empty, for the working directory, if it lies
