@@ -23,7 +23,7 @@ fn of_method(method: &str) -> Family {
         "bf" | "fp" => Family::NarrowFloats,
         "svd" | "hosvd" | "asi" | "qb" => Family::LowRank,
         "velora" | "compact" | "pamm" | "basis" => Family::Projection,
-        "topk" | "bitmap" | "bsr" | "swat" => Family::Sparse,
+        "topk" | "surgeon" | "bitmap" | "bsr" | "swat" => Family::Sparse,
         "asa" | "alt" | "ara" => Family::Signs,
         "adaptive" => Family::Several,
         "gf" | "dither" | "resprop" => Family::OutputGradients,
