@@ -45,7 +45,7 @@ impl Measured {
             }
             _ => MemoryStrategy::default(),
         };
-        if plan.last.is_some() || plan.strategy != strategy {
+        if plan.last.is_some() || plan.biases || plan.strategy != strategy {
             return Err(Error::MoreThanPacked);
         }
         let recomputed = self.named(strategy.checkpoint.as_ref()).ok_or(Error::MoreThanPacked)?;

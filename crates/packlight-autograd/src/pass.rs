@@ -6,12 +6,18 @@ use packlight_kernels::rng::{Key, Purpose};
 
 use crate::{EagerUpdates, Ledger, Observer};
 
-/// A trial: one save point packs at another level, with the `draw`-th random numbers.
+/// A trial: save points pack at another level, with the `draw`-th random numbers.
 #[derive(Clone)]
 struct Trial {
-    layer: Arc<str>,
+    layers: Arc<[Arc<str>]>,
     level: u8,
     draw: u64,
+}
+
+impl Trial {
+    fn is_of(&self, layer: &str) -> bool {
+        self.layers.iter().any(|own| **own == *layer)
+    }
 }
 
 /// What all operations of one forward and backward pass share.
@@ -83,7 +89,14 @@ impl Pass {
     /// random numbers, and leaves all others as they are; see
     /// [`packlight_codec::Adaptive::measure`].
     pub fn with_trial(self, layer: &str, level: u8, draw: u64) -> Self {
-        Self { trial: Some(Trial { layer: layer.into(), level, draw }), ..self }
+        Self { trial: Some(Trial { layers: [layer.into()].into(), level, draw }), ..self }
+    }
+
+    /// Packs all save points of these names at a level, with the random numbers of the pass itself.
+    pub fn with_trials<'a>(self, layers: impl IntoIterator<Item = &'a str>, level: u8) -> Self {
+        let layers = layers.into_iter().map(Arc::from).collect();
+        let trial = Trial { layers, level, draw: self.draw };
+        Self { trial: Some(trial), ..self }
     }
 
     /// Counts what is saved in a ledger.
@@ -162,7 +175,7 @@ impl Pass {
 
     pub(crate) fn key(&self, purpose: Purpose, layer: &str) -> Key {
         let key = Key::new(self.seed, purpose).layer(layer).step(self.step);
-        let trial = self.trial.as_ref().filter(|trial| *trial.layer == *layer);
+        let trial = self.trial.as_ref().filter(|trial| trial.is_of(layer));
         match (purpose, trial.map_or(self.draw, |trial| trial.draw)) {
             (Purpose::Codec, draw @ 1..) => key.layer(&draw.to_string()),
             _ => key,
@@ -171,6 +184,6 @@ impl Pass {
 
     /// The trial level of the save point called `layer`.
     pub(crate) fn trial(&self, layer: &str) -> Option<u8> {
-        self.trial.as_ref().filter(|trial| *trial.layer == *layer).map(|trial| trial.level)
+        self.trial.as_ref().filter(|trial| trial.is_of(layer)).map(|trial| trial.level)
     }
 }

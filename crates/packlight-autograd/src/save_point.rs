@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use candle_core::Tensor;
 use packlight_codec::identity::Identity;
 use packlight_codec::{AxisLayout, Codec, CodecState, Op, Scope, Site};
 use packlight_kernels::rng::Purpose;
@@ -20,6 +21,7 @@ pub struct SavePoint {
     codec: Mutex<Arc<dyn Codec>>,
     state: Mutex<CodecState>,
     frozen: AtomicBool,
+    bias_trains: AtomicBool,
 }
 
 impl SavePoint {
@@ -46,6 +48,7 @@ impl SavePoint {
             codec: Mutex::new(Arc::new(Identity)),
             state: Mutex::default(),
             frozen: AtomicBool::new(false),
+            bias_trains: AtomicBool::new(true),
         })
     }
 
@@ -86,14 +89,36 @@ impl SavePoint {
         lock(&self.state)
     }
 
-    /// Whether its layer's parameters are frozen, so that it saves nothing for them.
+    /// Whether its layer's parameters are frozen, so that it saves nothing for them. The bias may be
+    /// an exception; see [`SavePoint::freeze_all_but_bias`].
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Whether the parameter `name` of its layer trains, such as `weight`; a full name will do.
+    pub fn trains(&self, name: &str) -> bool {
+        let is_bias = name.rsplit('.').next() == Some("bias");
+        !self.is_frozen() || is_bias && self.bias_trains.load(Ordering::Relaxed)
     }
 
     /// Freezes or unfreezes the parameters of its layer, from the next forward pass on.
     pub fn freeze(&self, frozen: bool) {
         self.frozen.store(frozen, Ordering::Relaxed);
+        self.bias_trains.store(!frozen, Ordering::Relaxed);
+    }
+
+    /// Freezes the parameters of its layer except the one called `bias`, from the next forward pass on.
+    pub fn freeze_all_but_bias(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
+        self.bias_trains.store(true, Ordering::Relaxed);
+    }
+
+    /// The parameter `name` of its layer as operations take it: outside candle's graph if it is frozen.
+    pub(crate) fn parameter(&self, name: &str, tensor: &Tensor) -> Tensor {
+        match self.trains(name) {
+            true => tensor.clone(),
+            false => tensor.detach(),
+        }
     }
 
     /// Runs `act` with the site of this save point in `pass`. Changes of the codec state persist,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use common::{assert_close, sample};
 use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Targets, Windows};
-use packlight_autograd::{Activation, Pass, Result, SavePoint, gradcheck};
+use packlight_autograd::{Activation, Ledger, Pass, Result, SavePoint, gradcheck};
 use packlight_record::LayerKind;
 
 fn layer(kind: LayerKind) -> Arc<SavePoint> {
@@ -164,6 +164,39 @@ fn frozen_batch_norm() {
         |x, _| op::batch_norm(x, &weight, &bias, &running, 1e-5, &frozen),
         None,
     );
+    frozen.freeze_all_but_bias();
+    check(
+        &[sample(&[2, 3, 4, 4], "x"), bias],
+        |x, vars| op::batch_norm(x, &weight, &vars[1], &running, 1e-5, &frozen),
+        None,
+    );
+}
+
+/// Of an input that has no gradient itself, nothing is kept.
+#[test]
+fn the_bias_alone_has_its_gradient_and_nothing_is_kept() {
+    let (x, weight, bias) = (sample(&[2, 3], "x"), sample(&[3, 3], "weight"), sample(&[3], "bias"));
+    let (weight, bias) = (Var::from_tensor(&weight).unwrap(), Var::from_tensor(&bias).unwrap());
+    let statistics = running(3);
+    let scale = weight.get(0).unwrap();
+    let norm = layer(LayerKind::Norm);
+    let forward: [&dyn Fn(&Activation) -> Result<Activation>; 3] = [
+        &|x| op::linear(x, &weight, Some(&bias), &norm),
+        &|x| op::layer_norm(x, &scale, &bias, 1e-6, &norm),
+        &|x| op::batch_norm(x, &scale, &bias, &statistics, 1e-5, &norm),
+    ];
+    norm.freeze_all_but_bias();
+    for forward in forward {
+        let ledger = Ledger::new();
+        let x = Activation::from_tensor(&x, &Pass::training().with_ledger(&ledger)).unwrap();
+        let y = forward(&x).unwrap().into_tensor().unwrap();
+        let factors = Tensor::new(&[[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]], &Device::Cpu).unwrap();
+        let store = (y * factors).unwrap().sum_all().unwrap().backward().unwrap();
+        let by_bias = store.get(&bias).unwrap().to_vec1::<f64>().unwrap();
+        assert_eq!(by_bias, [11.0, 22.0, 33.0]);
+        assert!(store.get(&weight).is_none());
+        assert!(ledger.entries().is_empty());
+    }
 }
 
 #[test]

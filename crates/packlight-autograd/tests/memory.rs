@@ -127,7 +127,7 @@ fn the_ledger_and_the_allocator_agree_within_one_percent() {
             }
             packed += usize::from(entry.kind == KeptKind::Input && bytes != raw && bytes > 0);
         }
-        let whole = ["none", "msnorm", "dither:2", "resprop:0.1"].contains(&codec);
+        let whole = ["none", "msnorm", "surgeon", "dither:2", "resprop:0.1"].contains(&codec);
         if (packed == 0) != whole {
             wrong.push(format!("{codec}: {packed} packed"));
         }

@@ -31,6 +31,7 @@ pub const CODECS: &[Entry] = &[
     crate::low_rank::asi::ENTRY,
     crate::gradient::gradient_filter::ENTRY,
     crate::sparse::top_k::ENTRY,
+    crate::sparse::surgeon::ENTRY,
     crate::sparse::bitmap::ENTRY,
     crate::sparse::swat::ENTRY,
     crate::sparse::block_sparse::ENTRY,

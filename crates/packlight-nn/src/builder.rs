@@ -72,7 +72,8 @@ impl Builder {
     }
 
     /// Makes a trainable parameter of this part. It belongs to `owner`, and does not change while
-    /// that is frozen. With an empty `name`, it has the name of the part itself.
+    /// that is frozen, unless it is called `bias` and biases train; see [`SavePoint::trains`]. With an
+    /// empty `name`, it has the name of the part itself.
     ///
     /// # Errors
     /// Returns an error if the name is taken or the network becomes too large.

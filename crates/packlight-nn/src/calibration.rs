@@ -1,15 +1,22 @@
 //! Measurements that codecs ask for: how much each save point's packing disturbs the gradients.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use candle_core::backprop::GradStore;
 use candle_core::{DType, Tensor};
-use packlight_autograd::{Pass, SavePoint};
+use packlight_autograd::{Ledger, Pass, SavePoint};
 use packlight_codec::{Calibration, GradientMetric};
+use packlight_record::KeptKind;
 
-use crate::{Error, Parameters, Result};
+use crate::{Error, Parameters, Result, codec_state};
 
 /// The numbers of bits between which a save point's tensor is tried.
 const FEW: u8 = 1;
 const MANY: u8 = 8;
+
+/// The level at which layers pack whose importance is measured.
+const WHOLE: u8 = 0;
 
 /// Whether any codec asks to be calibrated before `step` of `total`.
 pub(crate) fn is_due(parameters: &Parameters, step: u64, total: u64) -> bool {
@@ -19,8 +26,8 @@ pub(crate) fn is_due(parameters: &Parameters, step: u64, total: u64) -> bool {
 /// Takes the measurements that codecs ask for before `step` of `total`, and hands them to the
 /// codecs once all are taken; see [`Calibration`].
 ///
-/// A save point whose codec asks costs three passes of `loss`, or one for each level and one more.
-/// They change neither running statistics nor codec states.
+/// A save point whose codec asks costs three passes of `loss`, or one for each level and one more; for the
+/// importance, all together cost one. They change neither running statistics nor codec states.
 ///
 /// # Errors
 /// Returns an error if a pass fails, or a parameter that trains gets no gradient.
@@ -32,6 +39,13 @@ pub(crate) fn calibrate(
     total: u64,
 ) -> Result<()> {
     let pass = pass.clone().freeze_statistics();
+    let important: Vec<Arc<SavePoint>> = parameters
+        .save_points()
+        .iter()
+        .filter(|point| asked_by(point, step, total) == Some(Calibration::Importance))
+        .cloned()
+        .collect();
+    let mut importances = importance(parameters, &important, &pass, &loss)?;
     let mut measurements = Vec::new();
     for point in parameters.save_points() {
         let Some(calibration) = asked_by(point, step, total) else { continue };
@@ -55,6 +69,7 @@ pub(crate) fn calibrate(
                 let distance = |&level: &u8| Ok(squared_distance(&at(level)?, &whole).sqrt());
                 levels.iter().map(distance).collect::<Result<_>>()?
             }
+            Calibration::Importance => importances.remove(point.name()).unwrap_or_default(),
         };
         measurements.push((point, measured));
     }
@@ -63,7 +78,42 @@ pub(crate) fn calibrate(
             adaptive.measured(measured, &mut point.codec_state())?;
         }
     }
-    Ok(())
+    codec_state::allocate(&important)
+}
+
+/// The root mean square of the weight's gradient and the bytes of the input of each of these save points
+/// that has both, by name; see [`Calibration::Importance`]. Where several save one tensor, it is the
+/// input of the first.
+fn importance(
+    parameters: &Parameters,
+    points: &[Arc<SavePoint>],
+    pass: &Pass,
+    loss: impl Fn(&Pass) -> Result<Tensor>,
+) -> Result<HashMap<String, Vec<f64>>> {
+    let mut found = HashMap::new();
+    if points.is_empty() {
+        return Ok(found);
+    }
+    let ledger = Ledger::new();
+    let names = points.iter().map(|point| point.name());
+    let pass = pass.clone().with_trials(names, WHOLE).with_ledger(&ledger);
+    let store = loss(&pass)?.backward()?;
+    let saved: HashMap<_, _> = ledger
+        .entries()
+        .into_iter()
+        .filter(|entry| entry.kind == KeptKind::Input)
+        .map(|entry| (entry.layer, entry.raw))
+        .collect();
+    for (name, var, owner) in parameters.owned() {
+        let is_weight = name.ends_with(".weight") && owner.trains(name);
+        let asks = points.iter().any(|point| Arc::ptr_eq(point, owner));
+        let (true, Some(&bytes)) = (is_weight && asks, saved.get(owner.name())) else { continue };
+        let missing = || Error::NoGradient { parameter: name.to_owned() };
+        let gradient = store.get(var).ok_or_else(missing)?.to_dtype(DType::F64)?;
+        let square = gradient.sqr()?.mean_all()?.to_scalar::<f64>()?;
+        found.insert(owner.name().to_owned(), vec![square.sqrt(), bytes as f64]);
+    }
+    Ok(found)
 }
 
 /// What the codec of a save point asks to be measured before `step` of `total`.

@@ -22,8 +22,8 @@ pub(crate) struct Checkpointed<M, const N: usize = 0> {
 struct Checkpoint {
     through: Arc<SavePoint>,
     beside: Vec<Arc<SavePoint>>,
-    /// Each with the save point that it belongs to.
-    parameters: Vec<(Var, Arc<SavePoint>)>,
+    /// Each with its name and the save point that it belongs to.
+    parameters: Vec<(String, Var, Arc<SavePoint>)>,
 }
 
 impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
@@ -46,7 +46,10 @@ impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
         let inside = Arc::new(make()?);
         let owned = builder.finish();
         let owned = owned.owned().skip(before);
-        let parameters = owned.map(|(_, var, owner)| (var.clone(), owner.clone())).collect();
+        let parameter = |(name, var, owner): (&str, &Var, &Arc<SavePoint>)| {
+            (name.into(), var.clone(), owner.clone())
+        };
+        let parameters = owned.map(parameter).collect();
         Ok(Self { inside, checkpoint: Some(Checkpoint { through, beside, parameters }) })
     }
 
@@ -61,8 +64,8 @@ impl<M: Send + Sync + 'static, const N: usize> Checkpointed<M, N> {
         let inside = self.inside.clone();
         let beside = array::from_fn(|at| (beside[at], &checkpoint.beside[at]));
         let x = (x, &checkpoint.through);
-        let trained = checkpoint.parameters.iter().filter(|(_, owner)| !owner.is_frozen());
-        let trained: Vec<Var> = trained.map(|(var, _)| var.clone()).collect();
+        let trained = checkpoint.parameters.iter().filter(|(name, _, owner)| owner.trains(name));
+        let trained: Vec<Var> = trained.map(|(_, var, _)| var.clone()).collect();
         Ok(op::checkpoint(x, beside, &trained, move |x, beside| {
             forward(&inside, x, beside).map_err(|error| match error {
                 Error::Autograd(error) => *error,

@@ -62,9 +62,11 @@ pub struct LayerFootprint {
     pub layer: Arc<SavePoint>,
     /// Its trainable numbers.
     pub parameters: usize,
+    /// How many of them train: none in a frozen layer.
+    pub trained: usize,
     /// Bytes of its parameters.
     pub parameter_bytes: usize,
-    /// Bytes of their gradients: 0 in a frozen layer.
+    /// Bytes of the gradients of those that train.
     pub gradient_bytes: usize,
     /// Bytes of the optimizer's state for them.
     pub optimizer_bytes: usize,
@@ -130,9 +132,9 @@ impl Footprint {
         let mut layers: HashMap<Arc<str>, LayerFootprint> = HashMap::new();
         let of = |layer: &Arc<SavePoint>| (Arc::from(layer.name()), LayerFootprint::of(layer));
         layers.extend(model.save_points().iter().map(of));
-        for (_, var, owner) in model.parameters().owned() {
+        for (name, var, owner) in model.parameters().owned() {
             if let Some(layer) = layers.get_mut(owner.name()) {
-                layer.own(var.elem_count(), step);
+                layer.own(var.elem_count(), owner.trains(name), step);
             }
         }
         for entry in ledger.entries() {
@@ -239,6 +241,7 @@ impl LayerFootprint {
         Self {
             layer: layer.clone(),
             parameters: 0,
+            trained: 0,
             parameter_bytes: 0,
             gradient_bytes: 0,
             optimizer_bytes: 0,
@@ -250,11 +253,14 @@ impl LayerFootprint {
     }
 
     /// Adds so many parameters.
-    fn own(&mut self, parameters: usize, step: &Step) {
+    fn own(&mut self, parameters: usize, train: bool, step: &Step) {
         let bytes = parameters * step.dtype.size_in_bytes();
         self.parameters += parameters;
         self.parameter_bytes += bytes;
-        self.gradient_bytes += if self.layer.is_frozen() { 0 } else { bytes };
+        if train {
+            self.trained += parameters;
+            self.gradient_bytes += bytes;
+        }
         self.optimizer_bytes += bytes * step.optimizer_state;
     }
 

@@ -56,7 +56,8 @@ impl Parameters {
 
     /// The trainable variables that are not frozen, with PyTorch's names.
     pub fn trained(&self) -> impl Iterator<Item = (&str, &Var)> {
-        self.owned().filter(|(_, _, owner)| !owner.is_frozen()).map(|(name, var, _)| (name, var))
+        let trains = |(name, _, owner): &(&str, &Var, &Arc<SavePoint>)| owner.trains(name);
+        self.owned().filter(trains).map(|(name, var, _)| (name, var))
     }
 
     /// The trainable variables with PyTorch's names and the save points that they belong to.

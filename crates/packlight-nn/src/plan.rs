@@ -79,18 +79,23 @@ impl Plan {
         Ok(())
     }
 
-    /// Freezes all layers but the last conv and linear ones, if the plan says how many of these train.
+    /// Freezes all layers but the last conv and linear ones, if the plan says how many of these train, or
+    /// that of all others only biases do.
     fn freeze(&self, layers: &[Arc<SavePoint>]) {
-        let Some(last) = self.spec.last else {
+        if self.spec.last.is_none() && !self.spec.biases {
             layers.iter().for_each(|layer| layer.freeze(false));
             return;
-        };
+        }
         let weighted =
             |layer: &Arc<SavePoint>| matches!(layer.kind(), LayerKind::Conv | LayerKind::Linear);
-        let trained = last.saturating_add(1); // and the classifier
+        let trained = self.spec.last.unwrap_or(0).saturating_add(1); // and the classifier
         let mut left = layers.iter().filter(|layer| weighted(layer)).count();
         for layer in layers {
-            layer.freeze(!(weighted(layer) && left <= trained));
+            match weighted(layer) && left <= trained {
+                true => layer.freeze(false),
+                false if self.spec.biases => layer.freeze_all_but_bias(),
+                false => layer.freeze(true),
+            }
             left -= usize::from(weighted(layer));
         }
     }

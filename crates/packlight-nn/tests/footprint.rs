@@ -182,6 +182,9 @@ fn memory_strategies_keep_what_was_planned() {
             "ara=2:2:2:2",
             "last=2",
             "last=2,default=bf16",
+            "bias=all",
+            "last=1,bias=all,default=bf16",
+            "bias=all,checkpoint=block",
             "checkpoint=2,blpa:4",
             "scores=recompute,checkpoint=block",
         ] {
@@ -197,7 +200,7 @@ fn memory_strategies_keep_what_was_planned() {
 fn gradients_and_the_optimizers_state_are_those_of_a_step() {
     for entry in models() {
         let spec = small(&entry);
-        for text in ["none", "last=2"] {
+        for text in ["none", "last=2", "bias=all"] {
             let plan = Plan::parse(text).unwrap();
             let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu).unwrap();
             let parameters = model.parameters();

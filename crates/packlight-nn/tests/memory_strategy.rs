@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "memory_strategy/biases.rs"]
+mod biases;
 #[path = "memory_strategy/recompute.rs"]
 mod recompute;
 

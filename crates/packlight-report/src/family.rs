@@ -17,13 +17,13 @@ pub fn of_plan(spec: &str) -> Family {
 fn of_method(method: &str) -> Family {
     match family(method) {
         "checkpoint" | "recompute" | "scores" => Family::Checkpointing,
-        "last" => Family::FrozenLayers,
+        "last" | "bias" => Family::FrozenLayers,
         "pool" | "division" => Family::Pooling,
         "q" | "outlier" | "actnn" | "gact" | "mesa" | "alam" => Family::FewBits,
         "bf" | "fp" => Family::NarrowFloats,
         "svd" | "hosvd" | "asi" | "qb" => Family::LowRank,
         "velora" | "compact" | "pamm" | "basis" => Family::Projection,
-        "topk" | "bitmap" | "bsr" | "swat" => Family::Sparse,
+        "topk" | "surgeon" | "bitmap" | "bsr" | "swat" => Family::Sparse,
         "asa" | "alt" | "ara" => Family::Signs,
         "adaptive" => Family::Several,
         "gf" | "dither" | "resprop" => Family::OutputGradients,
@@ -43,6 +43,7 @@ mod tests {
         assert_eq!(of_plan("checkpoint=sqrt"), Family::Checkpointing);
         assert_eq!(of_plan("recompute=layer3.*:blocks.2"), Family::Checkpointing);
         assert_eq!(of_plan("scores=recompute"), Family::Checkpointing);
+        assert_eq!(of_plan("last=2,bias=all"), Family::FrozenLayers);
         assert_eq!(of_plan("checkpoint=sqrt,blocks.*=asa4"), Family::Several);
         assert_eq!(of_plan("hosvd:0.8:st"), Family::LowRank);
         assert_eq!(of_plan("adaptive every 2 epochs within 0.3x by q8 pool2"), Family::Several);

@@ -18,14 +18,16 @@ use crate::{LayerKind, MemoryStrategy};
 /// - a kind, such as `conv`, `linear`, `norm` or `activation`;
 /// - `default`, which selects all layers.
 ///
-/// Five words in place of a selector are for methods that are not codecs:
+/// Six words in place of a selector are for methods that are not codecs:
 ///
 /// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
 /// - `recompute=layer3.*:layer4.0`: gradient checkpointing of the blocks of these names or patterns;
 /// - `scores=recompute`: attention whose scores and probabilities exist only a few rows at a time;
 /// - `last=4`: trains only the last four conv and linear layers before the classifier, and the
-///   classifier.
+///   classifier;
+/// - `bias=all`: of all other layers trains the biases alone, norms' included; without `last`, these
+///   are all layers but the classifier (Cai et al., "TinyTL", NeurIPS 2020, section 3.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanSpec {
     text: String,
@@ -35,6 +37,8 @@ pub struct PlanSpec {
     pub strategy: MemoryStrategy,
     /// How many conv and linear layers before the classifier train; `None` if all do.
     pub last: Option<usize>,
+    /// Whether biases train in layers whose weights do not: those before the ones that `last` trains.
+    pub biases: bool,
 }
 
 /// A rule of a plan: the layers that it selects and their codec.
@@ -88,6 +92,7 @@ impl FromStr for PlanSpec {
             rules: Vec::new(),
             strategy: MemoryStrategy::default(),
             last: None,
+            biases: false,
         };
         let mut written: Vec<(&str, &str)> = Vec::new();
         for rule in text.split(',') {
@@ -117,6 +122,7 @@ impl FromStr for PlanSpec {
                 "recompute" => plan.strategy.checkpoint = Some(named_blocks(right)?),
                 "scores" => plan.strategy.recompute_scores = scores(right)?,
                 "last" => plan.last = Some(number_of_layers(right)?),
+                "bias" => plan.biases = all_biases(right)?,
                 _ => plan.rules.push(Rule { selector: left.into(), codec: right.to_owned() }),
             }
         }
@@ -139,6 +145,13 @@ fn twice(selector: &str, first: &str, second: &str) -> String {
              them out, or say which layers it is for, as in `layer3.*={second},default={first}`"
         ),
         _ => format!("`{selector}` is both `{first}` and `{second}`; leave one of them out"),
+    }
+}
+
+fn all_biases(text: &str) -> Result<bool, String> {
+    match text {
+        "all" => Ok(true),
+        _ => Err(format!("`bias={text}`: `all` expected")),
     }
 }
 
@@ -237,11 +250,12 @@ mod tests {
 
     #[test]
     fn strategies_are_not_rules() {
-        let plan: PlanSpec = "ara=3:2,checkpoint=cell,scores=recompute,last=4,q2".parse().unwrap();
+        let plan: PlanSpec =
+            "ara=3:2,checkpoint=cell,scores=recompute,last=4,bias=all,q2".parse().unwrap();
         assert_eq!(plan.strategy.auxiliary_residual, Some(vec![3, 2]));
         assert_eq!(plan.strategy.checkpoint, Some(Checkpointing::Cells));
         assert!(plan.strategy.recompute_scores);
-        assert_eq!((plan.last, plan.rules.len()), (Some(4), 1));
+        assert_eq!((plan.last, plan.biases, plan.rules.len()), (Some(4), true, 1));
     }
 
     #[test]
@@ -271,6 +285,7 @@ mod tests {
             ("checkpoint=cell,recompute=blocks.1", "leave one of them out"),
             ("scores=keep", "`recompute` expected; they are kept without it"),
             ("last=-1", "a number of layers expected"),
+            ("bias=4", "`bias=4`: `all` expected"),
             ("pool2,pool4", "`pool2` and `pool4` are both the default"),
             ("pool2,pool4", "as in `layer3.*=pool4,default=pool2`"),
             ("q2,conv=q4,default=q2", "`q2` and `q2` are both the default"),

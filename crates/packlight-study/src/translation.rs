@@ -17,6 +17,9 @@ const MORE: usize = 8;
 /// The [`bleu`] of what `model` makes of the sources of `split`, `batch` of them at a time, taking the most
 /// likely token at each place; `None` if the targets are no texts.
 ///
+/// Keys and values are not cached: each token takes an evaluation pass over the source and all that has
+/// been said.
+///
 /// # Errors
 /// Returns an error if a batch does not fit the model.
 pub fn translation_bleu(

@@ -115,6 +115,41 @@ fn it_goes_on_from_trained_weights_and_leaves_those_that_are_frozen() {
     assert!(outcomes(dir.path()).iter().all(|(_, o)| *o == Outcome::AlreadyFinished));
 }
 
+/// Only the classifier keeps an input, so only it has two weight gradients to compare; each parameter that
+/// trains has one that is defined.
+#[test]
+fn biases_go_on_alone_and_every_gradient_that_is_recorded_is_defined() {
+    let tuned = r#"plan = "last=2,default=q4", from = "whole", epochs = 1"#;
+    let text = TEXT
+        .replace(tuned, r#"plan = "bias=all", from = "whole", epochs = 1"#)
+        .replace("seeds = [3, 4]", "seeds = [3]")
+        .replace("epochs = 6", "epochs = 2");
+    let dir = study(&format!("{text}\n[probe]\nevery = 2\nwhole = true\ndraws = 2\n"));
+    outcomes(dir.path());
+    let (source, found) = (left(dir.path(), "whole-seed3"), left(dir.path(), "tuned-seed3"));
+    for (name, values) in &source {
+        let trains = name.ends_with(".bias") || name == "fc.weight";
+        assert_eq!(*values != found[name], trains, "{name}");
+    }
+    let path = dir.path().join(RUNS).join("tuned-seed3/records.jsonl");
+    let (mut layers, mut parameters) = (0, 0);
+    for record in read_log::<Record>(&path).unwrap().values {
+        match record {
+            Record::Gradient { layer, fidelity, .. } => {
+                assert_eq!(layer, "fc");
+                assert!(fidelity.cosine.is_some_and(|cosine| cosine > 1.0 - 1e-6));
+                layers += 1;
+            }
+            Record::WholeGradient { parameter, fidelity, .. } => {
+                assert!(fidelity.cosine.is_some(), "{parameter}");
+                parameters += 1;
+            }
+            _ => {}
+        }
+    }
+    assert!(layers > 0 && parameters >= 22, "{layers} layers, {parameters} parameters");
+}
+
 /// Asks to stop once a step of one of the runs is done.
 struct StopAfter<'a> {
     run: &'a str,

@@ -110,7 +110,9 @@ fn what_a_codec_remembers_is_there_after_a_stop() {
         }
     }
     println!("{remembering:?}");
-    for known in ["gact:4", "asi:0.8", "asi:2MiB", "alam:2", "actnn:3", "mesa", "velora:4"] {
+    for known in
+        ["gact:4", "asi:0.8", "asi:2MiB", "alam:2", "actnn:3", "mesa", "surgeon", "velora:4"]
+    {
         assert!(remembering.contains(&known), "{known} is not among {remembering:?}");
     }
 }

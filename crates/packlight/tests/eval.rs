@@ -78,6 +78,7 @@ fn a_flag_that_contradicts_the_weights_is_an_error_that_names_both() {
         (&["--stem", "imagenet"], &["--stem imagenet contradicts", "stem cifar"]),
         (&["--plan", "pool4"], &["--plan pool4 contradicts", "plan pool2"]),
         (&["--size", "32"], &["--size 32 contradicts", "size 16"]),
+        (&["--length", "64"], &["--length 64 contradicts", "data digits, which has no length"]),
         (&["--data", "mnist or cifar-10"], &["contradicts", "data digits"]),
         (&["--data", "mnist"], &["--data mnist contradicts", "data digits"]),
         (&["--normalise", "imagenet"], &["digits is grey"]),
@@ -89,6 +90,68 @@ fn a_flag_that_contradicts_the_weights_is_an_error_that_names_both() {
         assert_eq!(output.status.code(), Some(1), "{flags:?}: {said}");
         words.iter().for_each(|word| assert!(said.contains(word), "{flags:?}: {said}"));
     }
+}
+
+const TEXT: &str = r#"
+name = "text"
+title = "Text"
+seeds = [0]
+epochs = 1
+batch = 16
+
+[model]
+name = "gpt"
+width = 8
+depth = 1
+heads = 2
+context = 16
+
+[data]
+name = "text:words.txt"
+length = 8
+
+[plans]
+none = "none"
+
+[optimizer]
+name = "adamw"
+learning_rate = 0.01
+"#;
+
+#[test]
+fn a_text_is_cut_as_the_weights_or_the_flag_say() {
+    let dir = study(TEXT);
+    let words = dir.path().join("words.txt");
+    std::fs::write(&words, "the quick brown fox jumps over the lazy dog. ".repeat(20)).unwrap();
+    let done = run(dir.path());
+    assert!(done.status.success(), "{}", stderr(&done));
+    let folder = dir.path().join("runs/none-seed0");
+    let of_run = |more: &[&str]| {
+        packlight(["eval", "--json", "--run"]).arg(&folder).args(more).output().unwrap()
+    };
+    let recorded = json(&of_run(&[]));
+    assert_eq!(recorded["total"], 88, "11 samples of 8 tokens in the last tenth");
+    assert_eq!(json(&of_run(&["--length", "8"])), recorded);
+    let said = stderr(&of_run(&["--length", "4"]));
+    assert!(said.contains("--length 4 contradicts") && said.contains("says length 8"), "{said}");
+
+    // Weights that do not say what they are.
+    let file = dir.path().join("plain.safetensors");
+    let tensors = candle_core::safetensors::load(folder.join("weights.safetensors"), &Device::Cpu);
+    weights::write(&file, &tensors.unwrap().into_iter().collect()).unwrap();
+    let given = |length: &[&str]| {
+        packlight(["eval", "--model", "gpt", "--width", "8", "--depth", "1", "--heads", "2"])
+            .args(["--context", "16", "--json", "--weights"])
+            .arg(&file)
+            .arg("--data")
+            .arg(format!("text:{}", words.display()))
+            .args(length)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(json(&given(&["--length", "8"])), recorded);
+    let said = stderr(&given(&[]));
+    assert!(said.contains("data.length: 128 given, expected less than the 90"), "{said}");
 }
 
 #[test]

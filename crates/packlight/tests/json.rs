@@ -68,6 +68,14 @@ fn plans_tell_what_is_frozen() {
     assert!(text.ends_with("124 of 24708 parameters train, 24584 are frozen\n"), "{text}");
     let all = String::from_utf8(plans(&[]).stdout).unwrap();
     assert!(!all.contains("frozen"), "{all}");
+
+    let text = String::from_utf8(plans(&["--plan", "bias=all"]).stdout).unwrap();
+    let marked = text.lines().filter(|line| line.ends_with("  weight frozen"));
+    assert_eq!(marked.map(|line| &line[..3]).collect::<Vec<_>>(), ["fc1", "fc2"], "{text}");
+    assert!(text.ends_with("84 of 24708 parameters train, 24624 are frozen\n"), "{text}");
+    let layers = output_json(&plans(&["--plan", "bias=all", "--json"]));
+    let trained = |at: usize| (&layers[at]["trained"], &layers[at]["frozen"]);
+    assert_eq!(trained(0), (&8.into(), &false.into()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor, Var};
 use packlight_codec::Op;
-use packlight_kernels::batch_norm;
+use packlight_kernels::{batch_norm, conv2d};
 use packlight_record::KeptKind;
 
 use super::normalised::{Normalised, save_normalised};
@@ -54,8 +54,8 @@ impl RunningStatistics {
 /// Normalises each channel of `x` (N,C,...), then applies weight and bias (C).
 ///
 /// With a codec, the gradients of the input and the weight are those for the restored input and
-/// the exact statistics, so that earlier layers see an approximation too. A frozen layer normalises
-/// with its running statistics and leaves them as they are.
+/// the exact statistics, so that earlier layers see an approximation too. A layer whose weight is frozen
+/// normalises with its running statistics and leaves them as they are; its bias may train all the same.
 ///
 /// # Errors
 /// Returns an error if the shapes do not fit, in training there is one value a channel, which has
@@ -83,7 +83,8 @@ pub fn batch_norm(
     if save_point.is_frozen() {
         let inverse = inverse(&running.variance)?.detach();
         let data = normalise(&running.mean, &inverse)?;
-        return frozen(x, data, (weight.detach() * inverse)?, save_point);
+        let bias = save_point.parameter("bias", bias);
+        return frozen(x, data, (weight.detach() * inverse)?, &bias, save_point);
     }
     let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| save_point.failed(e))?;
     let count = x.data().elem_count() / mean.elem_count().max(1);
@@ -152,24 +153,40 @@ fn one_value(x: &Activation, save_point: &SavePoint) -> Error {
     }
 }
 
-/// With running statistics and parameters that stay as they are, all that the gradient needs is
-/// one factor a channel.
+/// With running statistics and a weight that stay as they are, all that the gradients of the input and
+/// the bias need is one factor a channel, and that of the bias not even this.
 fn frozen(
     x: &Activation,
     data: Tensor,
     factor: Tensor,
+    bias: &Tensor,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    if !Needs::of(&[x], &[]).any() {
+    let needs = Needs::of(&[x], &[bias]);
+    if !needs.any() {
         return Ok(constant(data, x));
     }
-    let factor = x.save_tensor(save_point, KeptKind::Statistics, factor);
+    let saved = |factor| x.save_tensor(save_point, KeptKind::Statistics, factor);
+    let factor = needs.inputs[0].then(|| saved(factor));
     let save_point = save_point.clone();
-    output("batch_norm", data, &[x], &[], move |grad| {
-        let factor = factor.value();
-        let (zeros, ones) = (factor.zeros_like()?, factor.ones_like()?);
-        let grad = batch_norm::normalise(&grad, &zeros, factor, &ones, &zeros)
-            .map_err(|e| save_point.failed(e))?;
-        Ok(Gradients::input(grad))
+    output("batch_norm", data, &[x], &[bias], move |grad| {
+        let by_bias = needs.parameters[0].then(|| sum_of_channels(&grad)).transpose();
+        let by_input = factor.map(|factor| {
+            let factor = factor.value();
+            let (zeros, ones) = (factor.zeros_like()?, factor.ones_like()?);
+            batch_norm::normalise(&grad, &zeros, factor, &ones, &zeros)
+        });
+        let fail = |e| save_point.failed(e);
+        Ok(Gradients {
+            inputs: vec![by_input.transpose().map_err(fail)?],
+            parameters: vec![by_bias.map_err(fail)?],
+        })
     })
+}
+
+/// The sum (C) over all axes but the channels of (N,C,...).
+fn sum_of_channels(grad: &Tensor) -> packlight_kernels::Result<Tensor> {
+    let (samples, channels) = (grad.dim(0)?, grad.dim(1)?);
+    let pixels = grad.elem_count() / (samples * channels).max(1);
+    conv2d::bias_grad(&grad.reshape((samples, channels, pixels, 1))?)
 }

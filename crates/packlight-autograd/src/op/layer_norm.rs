@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op, PackNormOutput};
 use packlight_kernels::blank::reshape;
-use packlight_kernels::layer_norm;
+use packlight_kernels::{layer_norm, linear};
 use packlight_record::KeptKind;
 
 use super::normalised::{Normalised, save_normalised};
@@ -28,19 +28,26 @@ pub fn layer_norm(
     epsilon: f64,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    let (weight, bias) = match save_point.is_frozen() {
-        true => (&weight.detach(), &bias.detach()),
-        false => (weight, bias),
-    };
+    let weight = &save_point.parameter("weight", weight);
+    let bias = &save_point.parameter("bias", bias);
     let needs = Needs::of(&[x], &[weight, bias]);
+    // The gradient of the bias alone needs neither the input nor what it is normalised to.
+    let saves = needs.inputs[0] || needs.parameters[0];
     let codec = save_point.codec();
-    if let Some(packer) = codec.norm_output().filter(|_| needs.any()) {
+    if let Some(packer) = codec.norm_output().filter(|_| saves) {
         return normalised(x, weight, bias, epsilon, (packer, save_point));
     }
     let normalised =
         layer_norm::forward(x.data(), weight, bias, epsilon).map_err(|e| save_point.failed(e))?;
     if !needs.any() {
         return Ok(constant(normalised.output, x));
+    }
+    if !saves {
+        let by = save_point.clone();
+        return output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
+            let by_bias = linear::bias_grad(&grad).map_err(|e| by.failed(e))?;
+            Ok(Gradients { inputs: vec![None], parameters: vec![None, Some(by_bias)] })
+        });
     }
     let input = x.clone().with_axes(AxisLayout::Tokens).save(save_point, Op::Norm)?;
     let mean = x.save_tensor(save_point, KeptKind::Statistics, normalised.mean);

@@ -58,11 +58,9 @@ pub(super) fn weighted<L: Weighted>(
         false => (used_input(x.data(), save_point)?, used_weight(&oriented, save_point)?),
     };
     let data = layer.forward(&input, &used, bias).map_err(|e| save_point.failed(e))?;
-    let parameter = |tensor: &Tensor| match save_point.is_frozen() {
-        true => tensor.detach(),
-        false => tensor.clone(),
-    };
-    let parameters: Vec<Tensor> = [weight].into_iter().chain(bias).map(parameter).collect();
+    let own_bias = bias.map(|bias| save_point.parameter("bias", bias));
+    let parameters = [save_point.parameter("weight", weight)].into_iter().chain(own_bias);
+    let parameters: Vec<Tensor> = parameters.collect();
     let parameters: Vec<&Tensor> = parameters.iter().collect();
     let needs = Needs::of(&[x], &parameters);
     let ledger = x.pass().ledger().filter(|_| is_blank(&data));

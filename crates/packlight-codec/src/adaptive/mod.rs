@@ -41,6 +41,11 @@ pub enum Calibration {
     /// level 0 (the perplexity of Nguyen et al., "ASI", ICML 2025; for a convolution or linear
     /// layer, only the gradient of its own weight differs).
     Distances(&'static [u8]),
+    /// Two numbers: the root mean square of the gradient of the layer's weight, and the bytes of the
+    /// input that it saves, in one backward pass in which all layers that ask for them pack at level 0.
+    /// [`Adaptive::allocate`] follows at once, so that it counts in the step that begins (Ma et al.,
+    /// "SURGEON", CVPR 2025).
+    Importance,
 }
 
 /// How gradients are compared.

@@ -2,6 +2,7 @@
 
 pub mod bitmap;
 pub mod block_sparse;
+pub mod surgeon;
 pub mod swat;
 pub mod top_k;
 

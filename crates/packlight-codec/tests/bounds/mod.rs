@@ -31,6 +31,7 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("dither", exact),
     ("resprop", exact),
     ("asi:2MiB", exact), // until ranks are chosen
+    ("surgeon", exact),  // until shares are measured
     ("bitmap", exact),
     ("bf16", codes::bf16),
     ("fp8", codes::fp8),

@@ -63,8 +63,8 @@ pub struct PlannedLayer {
     pub kind: String,
     /// Its codec.
     pub codec: String,
-    /// Whether its parameters are frozen.
-    pub is_frozen: bool,
+    /// What of it is frozen, in words.
+    pub frozen: Option<&'static str>,
     /// Its parameters.
     pub parameters: f64,
     /// Their gradients.

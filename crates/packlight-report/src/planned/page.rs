@@ -157,7 +157,7 @@ fn row(layer: &PlannedLayer, timed: bool) -> Markup {
     let some = |value: f64| bytes(Some(value).filter(|value| *value > 0.0));
     html! {
         tr {
-            td { (layer.layer) @if layer.is_frozen { " (frozen)" } }
+            td { (layer.layer) @if let Some(frozen) = layer.frozen { " (" (frozen) ")" } }
             td { (layer.kind) }
             td { code { (layer.codec) } }
             td .number { (some(layer.parameters)) }

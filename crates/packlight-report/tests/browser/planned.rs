@@ -22,7 +22,7 @@ fn step(plan: &str, number: f64) -> PlannedPlan {
         layer: format!("layer{}.{}.downsample.0", at / 8, at % 8),
         kind: "conv".into(),
         codec: plan.split([',', '=']).next_back().unwrap_or_default().into(),
-        is_frozen: at == 3,
+        frozen: (at == 3).then_some("frozen"),
         parameters: 2e6,
         gradients: 2e6,
         optimizer: 2e6,

@@ -14,9 +14,6 @@ use super::pairs::filled_up;
 use super::vocabulary::{BEGIN, END, Vocabulary};
 use super::{Batch, DataSpec, Error, Result, Split, text_file};
 
-/// The most tokens of a text, if the study does not say.
-const LENGTH: usize = 128;
-
 /// The file that, beside the texts, says what their tokens are.
 const TOKENIZER: &str = "tokenizer.json";
 
@@ -62,7 +59,7 @@ pub(super) fn load(folder: &Path, spec: &DataSpec) -> Result<DataSet> {
     let train = Lines::read(folder, "train.tsv", spec.train_limit)?;
     let test = Lines::read(folder, "test.tsv", spec.test_limit)?;
     let names: BTreeSet<&str> = train.lines.iter().map(|(class, _)| class.as_str()).collect();
-    let length = spec.length.unwrap_or(LENGTH);
+    let length = spec.length.unwrap_or(DataSpec::LENGTH);
     let tokenizer = folder.join(TOKENIZER);
     let tokens = match tokenizer.is_file() {
         true => Tokens::read(tokenizer, length)?,

@@ -44,6 +44,14 @@ pub struct DataSpec {
 }
 
 impl DataSpec {
+    /// The number of tokens in a sample of a text, or the most in a text of one class, by default.
+    pub const LENGTH: usize = 128;
+
+    /// That number as this spec has it; `None` for sets that hold no text.
+    pub fn tokens(&self) -> Option<usize> {
+        self.name.may_be_text().then(|| self.length.unwrap_or(Self::LENGTH))
+    }
+
     /// The whole set in its usual form, without augmentation.
     pub fn new(name: SetName) -> Self {
         Self {

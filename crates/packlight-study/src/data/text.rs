@@ -10,9 +10,6 @@ use sha2::{Digest, Sha256};
 use super::dataset::{DataSet, Form};
 use super::{Batch, DataSpec, Error, Result, Split, text_file};
 
-/// The number of tokens in a sample, if the study does not give one.
-const LENGTH: usize = 128;
-
 /// The token of characters that the training part does not have.
 const UNKNOWN: u32 = 0;
 
@@ -77,7 +74,7 @@ pub(super) fn set(text: &str, spec: &DataSpec) -> Result<DataSet> {
     let known: BTreeSet<char> = train.iter().copied().collect();
     let vocabulary = known.len() + 1;
     let numbers: HashMap<char, u32> = known.into_iter().zip(UNKNOWN + 1..).collect();
-    let length = spec.length.unwrap_or(LENGTH);
+    let length = spec.length.unwrap_or(DataSpec::LENGTH);
     let part = |characters: &[char], limit| {
         let number = |c| numbers.get(c).copied().unwrap_or(UNKNOWN);
         Text::new(characters.iter().map(number).collect(), length, limit)

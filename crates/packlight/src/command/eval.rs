@@ -24,13 +24,14 @@ use crate::output::Output;
 /// The weights of a run say what they are: the model with its sizes, the plan, the data and their
 /// normalisation. So `--run DIR` or `--weights FILE` is enough, and a flag that says otherwise is an
 /// error. Weights of other programs need `--model` with its options, `--data` and perhaps `--size`,
-/// `--normalise` and `--plan`.
+/// `--length`, `--normalise` and `--plan`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   packlight eval --run reports/quickstart/runs/pool2-seed0
   packlight eval --weights pool2.safetensors --json
-  packlight eval --weights resnet20.safetensors --model resnet20 --data cifar-10")]
+  packlight eval --weights resnet20.safetensors --model resnet20 --data cifar-10
+  packlight eval --weights gpt.safetensors --model gpt --data tinyshakespeare --length 256")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     source: Source,
@@ -47,6 +48,9 @@ pub(crate) struct Arguments {
     /// Height and width to resize images to [default: as in a study]
     #[arg(long, value_name = "PIXELS")]
     size: Option<usize>,
+    /// Tokens in a sample of a text, or the most of a text of one class [default: as in a study]
+    #[arg(long, value_name = "TOKENS")]
+    length: Option<usize>,
     /// The plan that the weights were trained with, for methods that change what a layer computes
     /// [default: none]
     #[arg(long)]
@@ -142,7 +146,8 @@ impl Arguments {
             );
         };
         let data_dir = data_dir(self.data_dir.clone());
-        let spec = DataSpec { size: self.size, ..DataSpec::new(data.clone()) };
+        let (size, length) = (self.size, self.length);
+        let spec = DataSpec { size, length, ..DataSpec::new(data.clone()) };
         let name = choose(&spec, data_dir.as_deref())?;
         let normalise = match self.normalise.unwrap_or(Normalisation::Imagenet) {
             Normalisation::Imagenet if name.is_of_sequences() => None,
@@ -180,6 +185,15 @@ impl Arguments {
             return Ok(Some((format!("--size {size}"), format!("size {recorded}"))));
         }
         let recorded = &origin.data.name;
+        if let Some(length) = self.length
+            && Some(length) != origin.data.tokens()
+        {
+            let says = match origin.data.tokens() {
+                Some(tokens) => format!("length {tokens}"),
+                None => format!("data {recorded}, which has no length"),
+            };
+            return Ok(Some((format!("--length {length}"), says)));
+        }
         Ok(match &self.data {
             Some(SetName::FirstOf(sets)) if sets.contains(recorded) => None,
             Some(given) if given != recorded && self.other_folder(recorded).is_none() => {
@@ -291,7 +305,8 @@ fn same_plan(one: &str, other: &str) -> anyhow::Result<bool> {
     let parsed =
         |text: &str| text.parse::<PlanSpec>().map_err(|reason| anyhow!("--plan: {reason}"));
     let (one, other) = (parsed(one)?, parsed(other)?);
-    Ok((one.rules, one.strategy, one.last) == (other.rules, other.strategy, other.last))
+    let parts = |plan: PlanSpec| (plan.rules, plan.strategy, plan.last, plan.biases);
+    Ok(parts(one) == parts(other))
 }
 
 /// The folder of the study that a file of weights lies in; empty, for the working directory, if it lies

@@ -20,7 +20,7 @@ use crate::output::Output;
 /// name, a pattern of names with `*`, a kind of layer (conv, linear, norm, ...) or `default`. The most
 /// specific rule wins, and layers without a rule save their inputs exactly. With `last=4`, only the
 /// last four conv and linear layers and the classifier train; the other layers with parameters are
-/// marked as frozen.
+/// marked as frozen. With `bias=all`, their biases train, and only their weights are frozen.
 ///
 /// The model runs forward and backward once on two synthetic samples: images of 3 x 32 x 32 (or of
 /// two patches a side, if patches do not divide 32), or sequences of 8 tokens. A codec that cannot
@@ -33,6 +33,7 @@ Examples:
   packlight plans --model resnet18 --plan 'layer3.*=pool4,default=pool2'
   packlight plans --model vit --plan attention=pool2
   packlight plans --model resnet18 --plan last=4,default=pool2
+  packlight plans --model resnet18 --plan bias=all
   packlight plans --model mlp --plan linear=pool2 --json")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -52,7 +53,9 @@ struct Layer {
     codec: String,
     /// Trainable numbers.
     parameters: usize,
-    /// Whether the plan keeps these from training.
+    /// How many of these train.
+    trained: usize,
+    /// Whether none of them do.
     frozen: bool,
 }
 
@@ -82,13 +85,14 @@ impl Arguments {
             .save_points()
             .iter()
             .map(|layer| {
-                let parameters = parameters_of(&model, layer);
+                let (parameters, trained) = parameters_of(&model, layer);
                 Layer {
                     layer: layer.name().to_owned(),
                     kind: layer.kind().name(),
                     codec: layer.codec().spec(),
                     parameters,
-                    frozen: parameters > 0 && layer.is_frozen(),
+                    trained,
+                    frozen: parameters > 0 && trained == 0,
                 }
             })
             .collect();
@@ -98,28 +102,39 @@ impl Arguments {
         }
         let width = layers.iter().map(|layer| layer.layer.len()).max().unwrap_or(0);
         let codecs = layers.iter().map(|layer| layer.codec.len()).max().unwrap_or(0);
-        for Layer { layer, kind, codec, frozen, .. } in &layers {
-            match frozen {
-                true => writeln!(out, "{layer:<width$}  {kind:<10}  {codec:<codecs$}  frozen")?,
-                false => writeln!(out, "{layer:<width$}  {kind:<10}  {codec}")?,
+        for Layer { layer, kind, codec, parameters, trained, .. } in &layers {
+            match what_is_frozen(*parameters, *trained) {
+                Some(frozen) => {
+                    writeln!(out, "{layer:<width$}  {kind:<10}  {codec:<codecs$}  {frozen}")?;
+                }
+                None => writeln!(out, "{layer:<width$}  {kind:<10}  {codec}")?,
             }
         }
-        let sum = |layers: &mut dyn Iterator<Item = &Layer>| -> usize {
-            layers.map(|layer| layer.parameters).sum()
-        };
-        let (all, frozen) =
-            (sum(&mut layers.iter()), sum(&mut layers.iter().filter(|layer| layer.frozen)));
-        if frozen > 0 {
-            writeln!(out, "{} of {all} parameters train, {frozen} are frozen", all - frozen)?;
+        let sum = |of: fn(&Layer) -> usize| layers.iter().map(of).sum::<usize>();
+        let (all, trained) = (sum(|layer| layer.parameters), sum(|layer| layer.trained));
+        if trained < all {
+            writeln!(out, "{trained} of {all} parameters train, {} are frozen", all - trained)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// The number of trainable numbers that belong to a layer.
-fn parameters_of(model: &Model, layer: &Arc<SavePoint>) -> usize {
+/// What a plan keeps from training of a layer with so many numbers of which so many train, in words.
+pub(super) fn what_is_frozen(parameters: usize, trained: usize) -> Option<&'static str> {
+    match trained {
+        all if all == parameters => None,
+        0 => Some("frozen"),
+        _ => Some("weight frozen"),
+    }
+}
+
+/// How many numbers belong to a layer that could train, and how many do.
+fn parameters_of(model: &Model, layer: &Arc<SavePoint>) -> (usize, usize) {
     let owned = model.parameters().owned().filter(|(_, _, owner)| Arc::ptr_eq(owner, layer));
-    owned.map(|(_, var, _)| var.elem_count()).sum()
+    owned.fold((0, 0), |(all, trained), (name, var, owner)| {
+        let count = var.elem_count();
+        (all + count, trained + if owner.trains(name) { count } else { 0 })
+    })
 }
 
 /// Runs forward and backward once on synthetic samples.

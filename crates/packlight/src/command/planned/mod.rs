@@ -93,6 +93,8 @@ struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen: Option<bool>,
     parameters: usize,
+    /// How many of these train.
+    trained: usize,
     parameter_bytes: usize,
     gradient_bytes: usize,
     optimizer_bytes: usize,
@@ -187,8 +189,9 @@ impl Row {
             layer: Some(layer.layer.name().to_owned()),
             kind: layer.layer.kind().name(),
             codec: Some(layer.layer.codec().spec()),
-            frozen: Some(layer.parameters > 0 && layer.layer.is_frozen()),
+            frozen: Some(layer.parameters > 0 && layer.trained == 0),
             parameters: layer.parameters,
+            trained: layer.trained,
             parameter_bytes: layer.parameter_bytes,
             gradient_bytes: layer.gradient_bytes,
             optimizer_bytes: layer.optimizer_bytes,
@@ -218,6 +221,7 @@ impl Row {
             codec: None,
             frozen: None,
             parameters: sum(|row| row.parameters),
+            trained: sum(|row| row.trained),
             parameter_bytes: sum(|row| row.parameter_bytes),
             gradient_bytes: sum(|row| row.gradient_bytes),
             optimizer_bytes: sum(|row| row.optimizer_bytes),
@@ -238,13 +242,14 @@ impl Row {
 }
 
 /// The columns of [`csv`]: the plan, and the fields of a [`Row`].
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 21] = [
     "plan",
     "layer",
     "kind",
     "codec",
     "frozen",
     "parameters",
+    "trained",
     "parameter_bytes",
     "gradient_bytes",
     "optimizer_bytes",

@@ -6,6 +6,7 @@ use packlight::autograd::StepPeak;
 use packlight::report::{PlannedLayer, PlannedMoment, PlannedPlan, PlannedSteps, write_planned};
 
 use super::{Planned, Row, csv};
+use crate::command::plans::what_is_frozen;
 
 /// Writes the page of these plans of one model into a folder.
 ///
@@ -46,7 +47,7 @@ fn layer(row: &Row) -> PlannedLayer {
         layer: row.layer.clone().unwrap_or_default(),
         kind: row.kind.to_owned(),
         codec: row.codec.clone().unwrap_or_default(),
-        is_frozen: row.frozen == Some(true),
+        frozen: what_is_frozen(row.parameters, row.trained),
         parameters: row.parameter_bytes as f64,
         gradients: row.gradient_bytes as f64,
         optimizer: row.optimizer_bytes as f64,

@@ -1,6 +1,7 @@
 //! A plan's bytes, in words.
 
 use super::{Fits, Planned, Row};
+use crate::command::plans::what_is_frozen;
 use crate::output::Output;
 
 impl Planned {
@@ -182,7 +183,9 @@ impl Row {
         if self.kept_again > 0 {
             words += &format!("  {} in the backward pass", amount(self.kept_again));
         }
-        words + if self.frozen == Some(true) { "  frozen" } else { "" }
+        // A kind's layers need not be alike.
+        let frozen = what_is_frozen(self.parameters, self.trained).filter(|_| self.layer.is_some());
+        words + &frozen.map(|frozen| format!("  {frozen}")).unwrap_or_default()
     }
 }
 
