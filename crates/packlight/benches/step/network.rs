@@ -14,6 +14,7 @@ use packlight::nn::{Error, Model, ModelSpec, Plan, Trainer};
 pub(crate) type Step = Box<dyn FnMut() -> Result<(), Error>>;
 
 /// A network, and the data that it is timed with.
+#[derive(Clone, Copy)]
 pub(crate) struct Network {
     pub(crate) name: &'static str,
     /// The codec that its users would take first.
@@ -26,6 +27,7 @@ pub(crate) struct Network {
 }
 
 /// A sample of a batch.
+#[derive(Clone, Copy)]
 pub(crate) enum Takes {
     /// An image of three channels and this many pixels a side.
     Image(usize),
@@ -59,6 +61,14 @@ pub(crate) const NETWORKS: &[Network] = &[
         spec: || ModelSpec::new(Resnet18 { width: 64, stem: Stem::Imagenet }),
         takes: Takes::Image(64),
         batch: 32,
+        classes: 1000,
+    },
+    Network {
+        name: "resnet18-imagenet224",
+        usual: "pool2",
+        spec: || ModelSpec::new(Resnet18 { width: 64, stem: Stem::Imagenet }),
+        takes: Takes::Image(224),
+        batch: 16,
         classes: 1000,
     },
     Network {
@@ -128,8 +138,14 @@ impl Network {
         NETWORKS.iter().find(|network| network.name == name)
     }
 
-    /// A step with SGD and momentum of the network with this plan, on one batch.
-    pub(crate) fn step(&self, plan: &str) -> Result<Step, Error> {
+    /// The network with batches of so many samples.
+    pub(crate) fn of_batch(&self, batch: usize) -> Self {
+        Self { batch, ..*self }
+    }
+
+    /// A step with SGD and momentum of the network with this plan, on one batch, which may update each
+    /// parameter as soon as its gradient is complete.
+    pub(crate) fn step(&self, plan: &str, eagerly: bool) -> Result<Step, Error> {
         let spec = match self.takes {
             Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
@@ -141,7 +157,8 @@ impl Network {
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
         Ok(Box::new(move || {
             let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &targets);
-            trainer.step(loss).map(drop)
+            let step = if eagerly { trainer.step_eagerly(loss) } else { trainer.step(loss) };
+            step.map(drop)
         }))
     }
 
