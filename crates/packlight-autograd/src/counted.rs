@@ -82,6 +82,9 @@ pub(crate) fn counted(
                     of_inputs_bytes,
                     workspace,
                 );
+                if !again {
+                    ledger.hand_over();
+                }
                 if streams {
                     let backward = if of_inputs_moved == 0 { 0 } else { data_bytes };
                     ledger.stream(&begun, forward_moved + backward + of_inputs_moved);

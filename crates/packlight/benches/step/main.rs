@@ -44,9 +44,6 @@ struct Arguments {
     /// The plan of that network.
     #[arg(long, default_value = "none", requires = "network")]
     plan: String,
-    /// Update each parameter as soon as its gradient is complete.
-    #[arg(long, requires = "network")]
-    eagerly: bool,
     /// Take a batch of so many samples.
     #[arg(long, requires = "network")]
     batch: Option<usize>,
@@ -66,8 +63,7 @@ fn main() -> anyhow::Result<()> {
         let network = Network::named(&name)
             .with_context(|| format!("there is no network `{name}`; --list has their names"))?;
         let network = &network.of_batch(arguments.batch.unwrap_or(network.batch));
-        let step = network.step(&arguments.plan, arguments.eagerly)?;
-        let mut contestant = Contestant::new("", step)?;
+        let mut contestant = Contestant::new("", network.step(&arguments.plan)?)?;
         let begun = Instant::now();
         while contestant.times.len() < FEWEST || begun.elapsed().as_secs_f64() < arguments.seconds {
             contestant.time_step()?;
@@ -84,7 +80,7 @@ fn main() -> anyhow::Result<()> {
 fn compare(network: &Network) -> anyhow::Result<()> {
     let mut contestants = Vec::new();
     for plan in ["none", network.usual] {
-        contestants.push(Contestant::new(plan, network.step(plan, false)?)?);
+        contestants.push(Contestant::new(plan, network.step(plan)?)?);
     }
     if let Some(step) = candle_step(network)? {
         contestants.push(Contestant::new("candle", step)?);

@@ -143,15 +143,16 @@ impl Network {
         Self { batch, ..*self }
     }
 
-    /// A step with SGD and momentum of the network with this plan, on one batch, which may update each
-    /// parameter as soon as its gradient is complete.
-    pub(crate) fn step(&self, plan: &str, eagerly: bool) -> Result<Step, Error> {
+    /// A step with SGD and momentum of the network with this plan, on one batch.
+    pub(crate) fn step(&self, plan: &str) -> Result<Step, Error> {
         let spec = match self.takes {
             Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
             Takes::Text(_, words) => (self.spec)().for_labelled_text(words, self.classes)?,
         };
-        let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
+        let plan = Plan::parse(plan)?;
+        let eagerly = plan.memory_strategy().updates_eagerly;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         let (inputs, targets) = self.data()?;
         let sgd = sgd(model.parameters().vars())?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
