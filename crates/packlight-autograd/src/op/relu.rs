@@ -28,13 +28,14 @@ pub fn relu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Act
         return behind_norm(&x, output_of_norm, save_point);
     }
     let (data, mask) = match x.writable() {
-        Some(data) => relu::forward_in_place(data).map(|mask| (data.clone(), mask)),
-        None => relu::forward(x.values()),
+        Some(data) => relu::forward_in_place(data).map(|mask| (data.clone(), Some(mask))),
+        None if needs => relu::forward(x.values()).map(|(data, mask)| (data, Some(mask))),
+        None => relu::forward_only(x.values()).map(|data| (data, None)),
     }
     .map_err(|e| save_point.failed(e))?;
-    if !needs {
+    let Some(mask) = mask.filter(|_| needs) else {
         return Ok(constant(data, &x).of_its_own());
-    }
+    };
     let mask = x.save_tensor(save_point, KeptKind::Mask, mask);
     let save_point = save_point.clone();
     let y = output_owning("relu", data, &[&x], &[], move |grad| {

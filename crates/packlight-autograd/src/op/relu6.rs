@@ -16,14 +16,16 @@ use crate::{Activation, Result, SavePoint};
 /// Returns an error if a kernel is missing.
 pub fn relu6(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Activation> {
     let x = x.into();
+    let needs = Needs::of(&[&x], &[]).any();
     let (data, mask) = match x.writable() {
-        Some(data) => relu6::forward_in_place(data).map(|mask| (data.clone(), mask)),
-        None => relu6::forward(x.values()),
+        Some(data) => relu6::forward_in_place(data).map(|mask| (data.clone(), Some(mask))),
+        None if needs => relu6::forward(x.values()).map(|(data, mask)| (data, Some(mask))),
+        None => relu6::forward_only(x.values()).map(|data| (data, None)),
     }
     .map_err(|e| save_point.failed(e))?;
-    if !Needs::of(&[&x], &[]).any() {
+    let Some(mask) = mask.filter(|_| needs) else {
         return Ok(constant(data, &x).of_its_own());
-    }
+    };
     let mask = x.save_tensor(save_point, KeptKind::Mask, mask);
     let save_point = save_point.clone();
     let y = output_owning("relu6", data, &[&x], &[], move |grad| {
