@@ -1,9 +1,11 @@
 //! A value flowing forward.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
+use packlight_kernels::blank::is_blank;
 use packlight_record::KeptKind;
 
 use crate::blank;
@@ -21,6 +23,9 @@ use crate::{Pass, Result, SavePoint};
 /// they mean.
 ///
 /// Cloning is cheap. In evaluation, and where no parameter lies behind it, there is no link.
+///
+/// An operation that takes its input by value may write its output over it, where no other activation,
+/// nothing that is saved and no caller of [`Activation::data`] can still see the input.
 #[derive(Clone)]
 pub struct Activation {
     inner: Arc<Inner>,
@@ -29,12 +34,20 @@ pub struct Activation {
 
 struct Inner {
     data: Tensor,
+    /// Whether others may hold the data or a view of it.
+    lent: AtomicBool,
     pass: Arc<Pass>,
     link: Option<Link>,
     /// The packed copies of this activation, for save points to share.
     copies: Mutex<Vec<Weak<PackedCopy>>>,
     /// What save points save in place of this activation.
     saved_as: Option<Activation>,
+}
+
+impl From<&Activation> for Activation {
+    fn from(activation: &Activation) -> Self {
+        activation.clone()
+    }
 }
 
 impl Activation {
@@ -58,13 +71,14 @@ impl Activation {
     /// Returns an error if candle cannot copy the data.
     pub fn into_tensor(self) -> Result<Tensor> {
         match &self.inner.link {
-            Some(link) => link::leave(link, &self.inner.data),
-            None => Ok(self.inner.data.clone()),
+            Some(link) => link::leave(link, self.data()),
+            None => Ok(self.data().clone()),
         }
     }
 
     pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>, axes: AxisLayout) -> Self {
-        let inner = Inner { data, pass, link, copies: Mutex::default(), saved_as: None };
+        let lent = AtomicBool::new(true);
+        let inner = Inner { data, lent, pass, link, copies: Mutex::default(), saved_as: None };
         Self { inner: Arc::new(inner), axes }
     }
 
@@ -79,9 +93,28 @@ impl Activation {
         self.axes
     }
 
-    /// Its value, outside candle's graph.
+    /// Its value, outside candle's graph. From now on no operation writes over it.
     pub fn data(&self) -> &Tensor {
+        self.inner.lent.store(true, Ordering::Relaxed);
         &self.inner.data
+    }
+
+    /// Its value, for an operation that keeps neither the tensor nor a view of it.
+    pub(crate) fn values(&self) -> &Tensor {
+        &self.inner.data
+    }
+
+    /// Says that nothing else holds its data, which an operation has just made.
+    pub(crate) fn of_its_own(self) -> Self {
+        self.inner.lent.store(false, Ordering::Relaxed);
+        self
+    }
+
+    /// Its value, if an operation that has taken it by value may write over it.
+    pub(crate) fn writable(&self) -> Option<&Tensor> {
+        let data = &self.inner.data;
+        let alone = Arc::strong_count(&self.inner) == 1 && !self.inner.lent.load(Ordering::Relaxed);
+        (alone && data.device().is_cpu() && !is_blank(data)).then_some(data)
     }
 
     /// The pass that it belongs to.
@@ -107,6 +140,7 @@ impl Activation {
     pub fn save_as(&self, other: &Activation) -> Self {
         let inner = Inner {
             data: self.data().clone(),
+            lent: AtomicBool::new(true),
             pass: self.shared_pass(),
             link: self.link().cloned(),
             copies: Mutex::default(),
@@ -130,9 +164,12 @@ impl Activation {
             if let Some(copy) = self.find(|copy| copy.key == key) {
                 return Ok(SavedInput::shared(copy, save_point));
             }
-            let packed = blank::pack(&*codec, self.data(), site)?;
-            Ok(SavedInput::entered(packed, key, self.data(), self.pass(), save_point))
+            let packed = blank::pack(&*codec, self.values(), site)?;
+            Ok(SavedInput::entered(packed, key, self.values(), self.pass(), save_point))
         })?;
+        if !saved.copy().is_apart() {
+            self.inner.lent.store(true, Ordering::Relaxed);
+        }
         self.share(&saved);
         self.show(&saved, save_point, op)?;
         Ok(saved)

@@ -18,8 +18,8 @@ const PRODUCTS: [&str; 4] = ["conv2d", "linear", "matmul", "attention"];
 /// The operations that free what they have saved before they compute the last of their gradients.
 const FREE_FIRST: [&str; 3] = ["conv2d", "linear", "matmul"];
 
-/// The operation that writes its input's gradient over its output's, where nothing else holds that.
-const WRITES_OVER: &str = "batch_norm";
+/// The operations that write their input's gradient over their output's, where nothing else holds that.
+const WRITE_OVER: [&str; 3] = ["batch_norm", "relu", "relu6"];
 
 /// The operation that adds its input's gradient to what is there of it.
 const ADDS_TO: &str = "slice";
@@ -40,7 +40,7 @@ pub(crate) fn counted(
     let needed = |shapes: Vec<Shape>, needs: &[bool]| -> Vec<Option<Shape>> {
         shapes.into_iter().zip(needs).map(|(shape, &need)| need.then_some(shape)).collect()
     };
-    let shapes = inputs.iter().map(|input| input.data().shape().clone()).collect();
+    let shapes = inputs.iter().map(|input| input.values().shape().clone()).collect();
     let of_inputs = needed(shapes, &by_input);
     let shapes = parameters.iter().map(|parameter| parameter.shape().clone()).collect();
     let of_parameters = needed(shapes, &by_parameter);
@@ -57,7 +57,7 @@ pub(crate) fn counted(
     };
     // What an operation reads and writes going forward, twice where that is done again.
     let data_bytes = bytes(data.shape());
-    let read: usize = inputs.iter().map(|input| bytes(input.data().shape())).sum();
+    let read: usize = inputs.iter().map(|input| bytes(input.values().shape())).sum();
     let again = inputs.first().is_some_and(|input| input.pass().is_again());
     let passes = if again { 2 } else { 1 };
     let forward_moved = if name == "reshape" { 0 } else { passes * (read + data_bytes) };
@@ -65,7 +65,7 @@ pub(crate) fn counted(
     let owning = matches!(saved, Backward::Owning(_));
     let count = move |arriving: &Tensor, owned: bool| -> Result<Gradients> {
         let adds = name == ADDS_TO && first.as_ref().is_some_and(|slot| slot.held().is_some());
-        let reuses = adds || owned && name == WRITES_OVER;
+        let reuses = adds || owned && WRITE_OVER.contains(&name);
         let of_inputs_bytes = if reuses { 0 } else { of_inputs_bytes };
         let free_first = FREE_FIRST.contains(&name);
         // What is saved is there until all is computed, or until the weight's gradient is.
@@ -82,6 +82,9 @@ pub(crate) fn counted(
                     of_inputs_bytes,
                     workspace,
                 );
+                if !again {
+                    ledger.hand_over();
+                }
                 if streams {
                     let backward = if of_inputs_moved == 0 { 0 } else { data_bytes };
                     ledger.stream(&begun, forward_moved + backward + of_inputs_moved);

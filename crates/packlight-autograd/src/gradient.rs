@@ -39,13 +39,14 @@ impl Slot {
     /// Adds a gradient to those that are already there, in the order in which they come.
     pub(crate) fn add(&self, new: Gradient) -> Result<()> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *slot = Some(match slot.take() {
-            None => new,
-            Some(Gradient::Shared(first)) => {
-                Gradient::Owned(accumulate::add(&first, new.tensor())?)
+        *slot = Some(match (slot.take(), new) {
+            (None, new) => new,
+            (Some(Gradient::Shared(first)), Gradient::Shared(second)) => {
+                Gradient::Owned(accumulate::add(&first, &second)?)
             }
-            Some(Gradient::Owned(sum)) => {
-                accumulate::add_in_place(&sum, new.tensor())?;
+            // A sum of two has the same bits in either order.
+            (Some(Gradient::Owned(sum)), other) | (Some(other), Gradient::Owned(sum)) => {
+                accumulate::add_in_place(&sum, other.tensor())?;
                 Gradient::Owned(sum)
             }
         });

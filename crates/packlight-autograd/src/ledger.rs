@@ -28,6 +28,8 @@ struct Account {
     peak: usize,
     /// Bytes of the gradients of parameters so far; for blanks alone.
     gradients: usize,
+    /// Whether parameters are updated as soon as their gradients are there, which are then freed.
+    updates_eagerly: bool,
     /// The gradients that wait for the operations that will take them: how often each is held, and its
     /// bytes; for blanks alone.
     waiting: HashMap<TensorId, (usize, usize)>,
@@ -104,6 +106,14 @@ impl Ledger {
     /// [`crate::allocator::live`] does.
     pub fn with_counter(counter: fn() -> usize) -> Self {
         Self { counter: Some(counter), ..Self::default() }
+    }
+
+    /// An empty account for a pass over blanks ([`packlight_kernels::blank`]) whose parameters are updated as
+    /// by [`EagerUpdates`](crate::EagerUpdates). It takes a gradient to be complete at once, which that of a
+    /// weight in two layers is not.
+    pub fn of_eager_updates() -> Self {
+        let account = Account { updates_eagerly: true, ..Account::default() };
+        Self { account: Arc::new(Mutex::new(account)), ..Self::default() }
     }
 
     /// All that was saved, in order.
@@ -195,18 +205,13 @@ impl Ledger {
         account.reach(begun.event, after);
     }
 
-    /// Says that candle takes the gradient of a variable. It adds it to zeros, so there are three of them for
-    /// a moment.
-    pub(crate) fn hand_over(&self, gradient: &Tensor) {
+    /// Says that the gradients of parameters that are there have come to these, which frees them where
+    /// updates are eager.
+    pub(crate) fn hand_over(&self) {
         let mut account = self.lock();
-        let now = StepPeak {
-            kept: account.kept,
-            flowing_gradients: account.waiting() + 2 * size_of(gradient),
-            backward: true,
-            ..Default::default()
-        };
-        let event = account.timeline.len();
-        account.reach(event, now);
+        if account.updates_eagerly {
+            account.gradients = 0;
+        }
     }
 
     /// Says that a slot holds the gradient `after` in place of `before`.

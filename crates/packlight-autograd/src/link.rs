@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Stor
 use packlight_kernels::blank::is_blank;
 
 use crate::gradient::{Gradient, Slot};
-use crate::{EagerUpdates, Ledger, Pass, Result};
+use crate::{EagerUpdates, Pass, Result};
 
 /// The scalar that stands for an activation, and the slot of its gradient.
 #[derive(Clone)]
@@ -60,8 +60,7 @@ pub(crate) fn enter(tensor: &Tensor, pass: &Pass) -> Result<Link> {
     if let Some(updates) = &updates {
         updates.expect(tensor);
     }
-    let ledger = pass.ledger().cloned();
-    let scalar = tensor.apply_op1(Enter { slot: slot.clone(), updates, ledger })?;
+    let scalar = tensor.apply_op1(Enter { slot: slot.clone(), updates })?;
     Ok(Link { scalar, slot })
 }
 
@@ -69,7 +68,6 @@ struct Enter {
     slot: Slot,
     /// What takes the gradient in candle's place.
     updates: Option<EagerUpdates>,
-    ledger: Option<Ledger>,
 }
 
 impl CustomOp1 for Enter {
@@ -91,9 +89,8 @@ impl CustomOp1 for Enter {
             updates.arrived(tensor, gradient)?;
             return Ok(None); // a variable is a leaf, which candle does not go on from
         }
-        if let Some(gradient) = gradient.as_ref().filter(|g| tensor.is_variable() && is_blank(g)) {
-            self.ledger.iter().for_each(|ledger| ledger.hand_over(gradient));
-            return Ok(None);
+        if tensor.is_variable() && gradient.as_ref().is_some_and(is_blank) {
+            return Ok(None); // candle would add it to zeros
         }
         gradient.map_or_else(|| tensor.zeros_like(), Ok).map(Some)
     }

@@ -103,24 +103,25 @@ pub fn output(
     parameters: &[&Tensor],
     backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
 ) -> Result<Activation> {
-    output_working(name, data, inputs, parameters, Workspace::default(), backward)
+    let backward = Backward::Plain(Box::new(backward));
+    output_with(name, data, inputs, parameters, Workspace::default(), backward)
 }
 
-/// [`output`] of an operation whose backward pass has a workspace.
+/// [`output_owning`] of an operation whose backward pass has a workspace.
 pub(crate) fn output_working(
     name: &'static str,
     data: Tensor,
     inputs: &[&Activation],
     parameters: &[&Tensor],
     workspace: Workspace,
-    backward: impl FnOnce(Tensor) -> Result<Gradients> + Send + 'static,
+    backward: impl FnOnce(Gradient) -> Result<Gradients> + Send + 'static,
 ) -> Result<Activation> {
-    let backward = Backward::Plain(Box::new(backward));
+    let backward = Backward::Owning(Box::new(backward));
     output_with(name, data, inputs, parameters, workspace, backward)
 }
 
-/// Like [`output`], for an operation that returns new tensors, which it no longer holds. Where it
-/// owns the gradient of its output, it may write one of them over that.
+/// Like [`output`], for an operation whose gradients of inputs are new contiguous tensors, which it no
+/// longer holds. Where it owns the gradient of its output, it may write one of them over that.
 pub(crate) fn output_owning(
     name: &'static str,
     data: Tensor,
@@ -193,7 +194,7 @@ fn linked(
         name,
         ledger: first.pass().ledger().filter(|_| is_blank(&data)).cloned(),
         output: slot.clone(),
-        inputs: inputs.iter().map(|input| input.data()).zip(of_inputs).map(receiver).collect(),
+        inputs: inputs.iter().map(|input| input.values()).zip(of_inputs).map(receiver).collect(),
         parameters: parameters.iter().copied().zip(of_parameters).map(receiver).collect(),
         backward: Mutex::new(Some(backward)),
     };
@@ -211,7 +212,7 @@ pub fn constant(data: Tensor, input: &Activation) -> Activation {
 pub(crate) enum Backward {
     /// What it returns, others may hold as well.
     Plain(Box<dyn FnOnce(Tensor) -> Result<Gradients> + Send>),
-    /// It returns new tensors.
+    /// It returns new tensors for inputs.
     Owning(Box<dyn FnOnce(Gradient) -> Result<Gradients> + Send>),
 }
 
@@ -250,7 +251,7 @@ impl Operation {
         if !inputs.is_empty() {
             self.pass_on("inputs", &self.inputs, inputs, held, self.ledger.as_ref())?;
         }
-        self.pass_on("parameters", &self.parameters, parameters, held, None)
+        self.pass_on("parameters", &self.parameters, parameters, Gradient::Shared, None)
     }
 
     fn pass_on(

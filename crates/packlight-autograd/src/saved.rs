@@ -61,6 +61,10 @@ impl Packed for Saved<Box<dyn Packed>> {
         self.value.bytes()
     }
 
+    fn is_apart(&self) -> bool {
+        self.value.is_apart()
+    }
+
     fn unpack(&self) -> packlight_codec::Result<Tensor> {
         self.value.unpack()
     }

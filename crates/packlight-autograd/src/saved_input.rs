@@ -24,6 +24,13 @@ pub(crate) struct PackedCopy {
     packed: Box<dyn Packed>,
 }
 
+impl PackedCopy {
+    /// Whether it holds nothing of the tensor that was packed.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.packed.is_apart()
+    }
+}
+
 impl SavedInput {
     /// Enters what was packed of `data` into the pass's ledger.
     pub(crate) fn new(

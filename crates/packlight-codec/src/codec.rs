@@ -75,6 +75,12 @@ pub trait Packed: Send + Sync {
     /// The bytes that it takes.
     fn bytes(&self) -> Bytes;
 
+    /// Whether it holds nothing of the tensor that was packed, neither that nor a view of it, so that an
+    /// operation may write over the tensor.
+    fn is_apart(&self) -> bool {
+        false
+    }
+
     /// The tensor as the backward pass sees it, of the shape and type that was packed.
     ///
     /// # Errors

@@ -15,8 +15,8 @@ pub trait RewriteGradients {
         Ok(None)
     }
 
-    /// The gradient of an input of shape `input_shape` from that of the output; `None` has the
-    /// operation compute it.
+    /// The gradient of an input of shape `input_shape` from that of the output, as a new contiguous tensor;
+    /// `None` has the operation compute it.
     ///
     /// # Errors
     /// Returns an error if the shapes do not fit or a kernel fails.

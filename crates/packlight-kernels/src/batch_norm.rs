@@ -12,7 +12,7 @@ use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::sum::{sum, sum_of};
-use crate::tensor_io::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read, write_over};
 use crate::{Error, Result};
 
 const KERNEL: &str = "batch_norm";
@@ -79,15 +79,38 @@ pub fn normalise(
     on_cuda!(input => batch_norm::normalise(input, mean, inverse, weight, bias));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, mean: T, inverse: T, weight: T, bias: T);
-        let factors: Vec<[T; 4]> = (0..sizes.channels)
-            .map(|channel| [mean[channel], inverse[channel], weight[channel], bias[channel]])
-            .collect();
+        let factors = sizes.beside_each_other::<T>([mean, inverse, weight, bias])?;
+        read!(KERNEL; input: T);
         let output = sizes.by_planes(|output, planes| {
             let input = &input[planes.start * sizes.pixels..planes.end * sizes.pixels];
             normalise_planes(output, input, sizes.pixels, planes.start, &factors);
         });
         Ok(Tensor::from_vec(output, shape, device)?)
+    })
+}
+
+/// [`normalise`] in the storage of `input`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if the shapes do not fit, `input` is not contiguous, or the type or device is not
+/// supported.
+pub fn normalise_in_place(
+    input: &Tensor,
+    mean: &Tensor,
+    inverse: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+) -> Result<()> {
+    let sizes = Sizes::of(input)?;
+    sizes.check_channels(&[mean, inverse, weight, bias])?;
+    by_dtype!(KERNEL, input, T => {
+        let factors = sizes.beside_each_other::<T>([mean, inverse, weight, bias])?;
+        let (planes, pixels) = (sizes.planes_together(), sizes.pixels);
+        write_over(input, KERNEL, |values: &mut [T]| {
+            values.par_chunks_mut(planes * pixels).enumerate().for_each(|(piece, values)| {
+                normalise_planes_in_place(values, pixels, piece * planes, &factors);
+            });
+        })
     })
 }
 
@@ -261,6 +284,23 @@ on_widest_vectors! {
 }
 
 on_widest_vectors! {
+    /// [`normalise_planes`] in place of the input.
+    fn normalise_planes_in_place<T: Element>(
+        values: &mut [T],
+        pixels: usize,
+        first: usize,
+        factors: &[[T; 4]],
+    ) {
+        let factors = factors.iter().cycle().skip(first % factors.len());
+        for (plane, &[mean, inverse, weight, bias]) in values.chunks_exact_mut(pixels).zip(factors) {
+            for x in plane {
+                *x = (*x - mean) * inverse * weight + bias;
+            }
+        }
+    }
+}
+
+on_widest_vectors! {
     /// `scale * (g - offset - (x - mean) * slope)` for planes of `pixels` elements from number `first`
     /// on, with (mean, scale, offset, slope) for each channel.
     fn differentiate_planes<T: Element>(
@@ -347,6 +387,13 @@ impl Sizes {
                 ),
             )),
         }
+    }
+
+    /// Four numbers of each channel.
+    fn beside_each_other<T: Element>(&self, tensors: [&Tensor; 4]) -> Result<Vec<[T; 4]>> {
+        let [a, b, c, d] = tensors;
+        read!(KERNEL; a: T, b: T, c: T, d: T);
+        Ok((0..self.channels).map(|channel| [a, b, c, d].map(|of| of[channel])).collect())
     }
 
     /// The planes of one channel, sample by sample; short ones are laid side by side.

@@ -9,7 +9,7 @@ use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
-use crate::tensor_io::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read, write_over};
 use crate::{Error, Result};
 
 const KERNEL: &str = "relu";
@@ -40,6 +40,20 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
     })
 }
 
+/// [`forward`] with the output in the storage of `input`, which nothing else may hold; returns the mask.
+///
+/// # Errors
+/// Returns an error if `input` is not contiguous, or the type or device is not supported.
+pub fn forward_in_place(input: &Tensor) -> Result<Tensor> {
+    let mut mask = vec![0u8; input.elem_count().div_ceil(8)];
+    by_dtype!(KERNEL, input, T => write_over(input, KERNEL, |input: &mut [T]| {
+        let pieces = mask.par_chunks_mut(PIECE).zip(input.par_chunks_mut(8 * PIECE));
+        pieces.for_each(|(mask, values)| rectify_in_place(values, mask));
+    }))?;
+    let bytes = mask.len();
+    Ok(Tensor::from_vec(mask, bytes, input.device())?)
+}
+
 /// `max(x, 0)` alone.
 ///
 /// # Errors
@@ -64,16 +78,7 @@ pub fn forward_only(input: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if the sizes do not fit, or the type or device is not supported.
 pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    if mask.dims() != [grad.elem_count().div_ceil(8)] {
-        return Err(Error::shape(
-            KERNEL,
-            format!(
-                "mask of {} bits for a gradient of {} elements",
-                8 * mask.elem_count(),
-                grad.elem_count()
-            ),
-        ));
-    }
+    check(grad, mask)?;
     on_cuda!(grad => relu::backward(grad, mask));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
@@ -83,6 +88,36 @@ pub fn backward(grad: &Tensor, mask: &Tensor) -> Result<Tensor> {
         });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
+}
+
+/// [`backward`] in the storage of `grad`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if the sizes do not fit, `grad` is not contiguous, or the type or device is not
+/// supported.
+pub fn backward_in_place(grad: &Tensor, mask: &Tensor) -> Result<()> {
+    check(grad, mask)?;
+    by_dtype!(KERNEL, grad, T => {
+        read!(KERNEL; mask: u8);
+        write_over(grad, KERNEL, |grad: &mut [T]| {
+            let pieces = grad.par_chunks_mut(8 * PIECE).zip(mask.par_chunks(PIECE));
+            pieces.for_each(|(grad, mask)| select_in_place(grad, mask));
+        })
+    })
+}
+
+fn check(grad: &Tensor, mask: &Tensor) -> Result<()> {
+    match mask.dims() == [grad.elem_count().div_ceil(8)] {
+        true => Ok(()),
+        false => Err(Error::shape(
+            KERNEL,
+            format!(
+                "mask of {} bits for a gradient of {} elements",
+                8 * mask.elem_count(),
+                grad.elem_count()
+            ),
+        )),
+    }
 }
 
 on_widest_vectors! {
@@ -96,6 +131,30 @@ on_widest_vectors! {
             *byte = rectify_eight(rest, output);
         }
     }
+}
+
+on_widest_vectors! {
+    /// [`rectify`] in place of the input.
+    fn rectify_in_place<T: Element>(values: &mut [T], mask: &mut [u8]) {
+        let (eights, rest) = values.as_chunks_mut::<8>();
+        for (values, byte) in eights.iter_mut().zip(mask.iter_mut()) {
+            *byte = rectify_these(values);
+        }
+        if let Some(byte) = mask.get_mut(eights.len()) {
+            *byte = rectify_these(rest);
+        }
+    }
+}
+
+/// Up to eight inputs, and the bits of those above 0.
+#[inline(always)]
+fn rectify_these<T: Element>(values: &mut [T]) -> u8 {
+    let mut bits = 0;
+    for (bit, x) in values.iter_mut().enumerate() {
+        bits |= u8::from(*x > T::zero()) << bit;
+        *x = if *x <= T::zero() { T::zero() } else { *x };
+    }
+    bits
 }
 
 /// Up to eight outputs, and the bits of those above 0.
@@ -123,6 +182,27 @@ on_widest_vectors! {
         if let Some(&byte) = mask.get(eights.len()) {
             select_eight(rest, byte, result);
         }
+    }
+}
+
+on_widest_vectors! {
+    /// [`select`] in place of the gradients.
+    fn select_in_place<T: Element>(grad: &mut [T], mask: &[u8]) {
+        let (eights, rest) = grad.as_chunks_mut::<8>();
+        for (grad, &byte) in eights.iter_mut().zip(mask) {
+            select_these(grad, byte);
+        }
+        if let Some(&byte) = mask.get(eights.len()) {
+            select_these(rest, byte);
+        }
+    }
+}
+
+/// Zeroes up to eight gradients where their bit is not set.
+#[inline(always)]
+fn select_these<T: Element>(grad: &mut [T], bits: u8) {
+    for (bit, g) in grad.iter_mut().enumerate() {
+        *g = if bits >> bit & 1 == 1 { *g } else { T::zero() };
     }
 }
 

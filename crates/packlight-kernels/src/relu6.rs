@@ -9,7 +9,7 @@ use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
-use crate::tensor_io::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read, write_over};
 
 const KERNEL: &str = "relu6";
 
@@ -41,6 +41,23 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
     })
 }
 
+/// [`forward`] with the output in the storage of `input`, which nothing else may hold; returns the mask.
+///
+/// # Errors
+/// Returns an error if `input` is not contiguous, or the type or device is not supported.
+pub fn forward_in_place(input: &Tensor) -> Result<Tensor> {
+    let mut mask = vec![0u8; input.elem_count().div_ceil(8)];
+    by_dtype!(KERNEL, input, T => write_over(input, KERNEL, |input: &mut [T]| {
+        let pieces = mask.par_chunks_mut(PIECE).zip(input.par_chunks_mut(8 * PIECE));
+        pieces.for_each(|(mask, values)| {
+            note(values, mask);
+            clamp_in_place(values);
+        });
+    }))?;
+    let bytes = mask.len();
+    Ok(Tensor::from_vec(mask, bytes, input.device())?)
+}
+
 /// `min(max(x, 0), 6)` alone.
 ///
 /// # Errors
@@ -66,6 +83,16 @@ on_widest_vectors! {
             #[inline(always)]
             |[x]| if x <= T::zero() { T::zero() } else if x >= six { six } else { x },
         );
+    }
+}
+
+on_widest_vectors! {
+    /// [`clamp`] in place of the input.
+    fn clamp_in_place<T: Element>(values: &mut [T]) {
+        let six = T::narrow(6.0);
+        for x in values {
+            *x = if *x <= T::zero() { T::zero() } else if *x >= six { six } else { *x };
+        }
     }
 }
 

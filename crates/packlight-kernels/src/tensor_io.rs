@@ -1,6 +1,9 @@
-//! Reading a tensor's elements, with checks of device, size and values.
+//! Reading and writing over a tensor's elements, with checks of device, size and values.
 
-use candle_core::{Device, Storage, StorageRef, Tensor, WithDType};
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use candle_core::{CpuStorage, Device, InplaceOp1, Layout, Storage, StorageRef, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::dtype::Element;
@@ -31,6 +34,45 @@ impl<'a> Reader<'a> {
             Storage::Cpu(storage) => Ok(&storage.as_slice::<T>()?[self.range.0..self.range.1]),
             _ => Ok(&[]), // `new` lets no other device through
         }
+    }
+}
+
+/// What `change` returns, which may write over the elements of `tensor` in row-major order. Nothing else may
+/// hold the tensor, which must be contiguous.
+pub(crate) fn write_over<T: Element, R>(
+    tensor: &Tensor,
+    kernel: &'static str,
+    change: impl FnOnce(&mut [T]) -> R,
+) -> Result<R> {
+    on_cpu(tensor, kernel)?;
+    let over = WriteOver {
+        kernel,
+        change: Cell::new(Some(change)),
+        result: Cell::new(None),
+        element: PhantomData::<T>,
+    };
+    tensor.inplace_op1(&over)?;
+    over.result.into_inner().ok_or_else(|| Error::shape(kernel, "the tensor is not contiguous"))
+}
+
+/// A change of a tensor in place, once, and its result.
+struct WriteOver<T, F, R> {
+    kernel: &'static str,
+    change: Cell<Option<F>>,
+    result: Cell<Option<R>>,
+    element: PhantomData<T>,
+}
+
+impl<T: Element, F: FnOnce(&mut [T]) -> R, R> InplaceOp1 for WriteOver<T, F, R> {
+    fn name(&self) -> &'static str {
+        self.kernel
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let elements = T::elements_mut(storage).zip(layout.contiguous_offsets());
+        let change = self.change.take().zip(elements);
+        self.result.set(change.map(|(change, (all, (from, to)))| change(&mut all[from..to])));
+        Ok(())
     }
 }
 

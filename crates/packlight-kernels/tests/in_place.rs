@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use candle_core::{DType, Device, Tensor};
-use packlight_kernels::batch_norm;
 use packlight_kernels::rng::{Key, Purpose};
+use packlight_kernels::{batch_norm, relu, relu6};
 
 fn sample(shape: &[usize], step: u64) -> Tensor {
     let mut stream = Key::new(2, Purpose::Sample).step(step).stream();
@@ -34,4 +34,48 @@ fn batch_norm_backward() {
             assert_eq!(values(&grad), values(&over.0), "it lies in the storage of the operand");
         }
     }
+}
+
+#[test]
+fn batch_norm_forward() {
+    for shape in [&[3, 5][..], &[2, 3, 4, 5], &[4, 5, 90, 91]] {
+        for dtype in [DType::F32, DType::F64] {
+            let tensor = |shape, step| sample(shape, step).to_dtype(dtype).unwrap();
+            let x = tensor(shape, 0);
+            let [a, b, c, d] = [1, 2, 3, 4].map(|step| tensor(&shape[1..2], step));
+            let beside = batch_norm::normalise(&x, &a, &b, &c, &d).unwrap();
+            batch_norm::normalise_in_place(&x, &a, &b, &c, &d).unwrap();
+            assert_eq!(values(&x), values(&beside), "{shape:?} {dtype:?}");
+        }
+    }
+}
+
+#[test]
+fn relus() {
+    // Whole bytes of mask, and several pieces that are not.
+    for count in [0, 8, 13, 70_001] {
+        for dtype in [DType::F32, DType::F64] {
+            let tensor = |step| (sample(&[count], step).to_dtype(dtype).unwrap() * 5.0).unwrap();
+            let kernels = [
+                (relu::forward as fn(&Tensor) -> _, relu::forward_in_place as fn(&Tensor) -> _),
+                (relu6::forward, relu6::forward_in_place),
+            ];
+            for (beside, over) in kernels {
+                let (x, grad) = (tensor(0), tensor(1));
+                let (output, mask) = beside(&x).unwrap();
+                assert_eq!(values(&over(&x).unwrap()), values(&mask), "{count} {dtype:?}");
+                assert_eq!(values(&x), values(&output), "{count} {dtype:?}");
+                let masked = relu::backward(&grad, &mask).unwrap();
+                relu::backward_in_place(&grad, &mask).unwrap();
+                assert_eq!(values(&grad), values(&masked), "{count} {dtype:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_not_contiguous_is_refused() {
+    let x = sample(&[4, 6], 0).t().unwrap();
+    let error = relu::forward_in_place(&x).unwrap_err().to_string();
+    assert!(error.contains("not contiguous"), "{error}");
 }

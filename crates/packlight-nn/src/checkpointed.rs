@@ -79,6 +79,13 @@ impl<M: Module + 'static> Module for Checkpointed<M> {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         self.forward_with(x, [], |inside, x, []| inside.forward(x))
     }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        match &self.checkpoint {
+            None => self.inside.forward_owned(x),
+            Some(_) => self.forward(&x),
+        }
+    }
 }
 
 /// A sequence of blocks, each of which reads `N` further activations besides the output of the

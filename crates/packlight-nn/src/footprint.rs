@@ -225,7 +225,10 @@ pub fn go_through(
     (inputs, labels): (Inputs, Tensor),
 ) -> Result<(Model, Ledger)> {
     let model = Model::blank(spec, plan, dtype)?;
-    let ledger = Ledger::new();
+    let ledger = match plan.memory_strategy().updates_eagerly {
+        true => Ledger::of_eager_updates(),
+        false => Ledger::new(),
+    };
     let pass = Pass::training().with_ledger(&ledger);
     let logits = model.logits(&inputs, &pass)?;
     drop((inputs, pass));

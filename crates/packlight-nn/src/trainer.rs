@@ -135,12 +135,24 @@ impl<O: UpdateEach> Trainer<O> {
         let pass = self.steps.begin(&loss)?.with_eager_updates(&updates);
         let loss = loss(&pass)?;
         let value = self.steps.value(&loss)?;
+        self.update_eagerly(&updates, &loss)?;
+        Ok(value)
+    }
+
+    /// Ends a step that [`Steps::begin`] began, in place of [`Trainer::update`]: goes back from `loss`, whose
+    /// pass has these updates, updates each parameter as soon as its gradient is complete, and lets codecs
+    /// allocate bits and ranks.
+    ///
+    /// # Errors
+    /// Returns [`Error::Diverged`](crate::Error::Diverged) if a gradient is not finite; parameters behind it
+    /// may have been updated.
+    pub fn update_eagerly(&mut self, updates: &EagerUpdates, loss: &Tensor) -> Result<()> {
         let step = self.steps.next_step().saturating_sub(1);
         self.optimizer.set_learning_rate(self.learning_rate(step));
         let update = self.optimizer.begin_step();
         let spoilt = Arc::new(OnceLock::new());
         let found = spoilt.clone();
-        let done = updates.backward(&loss, move |parameter, gradient| {
+        let done = updates.backward(loss, move |parameter, gradient| {
             if !is_finite(gradient).map_err(candle_core::Error::wrap)? {
                 found.get_or_init(|| parameter.id());
                 candle_core::bail!("a gradient is not finite")
@@ -151,7 +163,6 @@ impl<O: UpdateEach> Trainer<O> {
             Some(&parameter) => return Err(self.steps.diverged_at(parameter)),
             None => drop(done?),
         }
-        self.steps.allocate()?;
-        Ok(value)
+        self.steps.allocate()
     }
 }

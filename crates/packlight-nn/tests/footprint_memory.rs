@@ -6,8 +6,8 @@
 use std::alloc::System;
 
 use candle_core::{DType, Device, Tensor};
-use packlight_autograd::Pass;
 use packlight_autograd::allocator::{self, Counting};
+use packlight_autograd::{EagerUpdates, Pass};
 use packlight_nn::footprint::{Footprint, Step};
 use packlight_nn::model::{Inputs, Takes, models};
 use packlight_nn::{Model, ModelSpec, Plan};
@@ -78,16 +78,21 @@ fn batch(spec: &ModelSpec) -> (Inputs, Tensor) {
     }
 }
 
-/// The most that the allocator counts within a step, above what was there before.
-fn counted(model: &Model, spec: &ModelSpec) -> usize {
+/// The most that the allocator counts within a step, as a trainer takes it, above what was there before.
+fn counted(model: &Model, spec: &ModelSpec, plan: &Plan) -> usize {
     let before = allocator::live();
     allocator::reset_peak();
     let (inputs, labels) = batch(spec);
-    let logits = model.logits(&inputs, &Pass::training()).unwrap();
+    let updates = EagerUpdates::default();
+    let pass = Pass::training().with_eager_updates(&updates);
+    let logits = model.logits(&inputs, &pass).unwrap();
     drop(inputs);
     let loss = model.loss(&logits, &labels).unwrap();
     drop(logits);
-    drop(loss.backward().unwrap());
+    match plan.memory_strategy().updates_eagerly {
+        true => drop(updates.backward(&loss, |_, _| Ok(())).unwrap()),
+        false => drop(updates.collect(&loss).unwrap()),
+    }
     allocator::peak() - before
 }
 
@@ -101,23 +106,24 @@ fn the_planned_peak_is_the_counted_one() {
             Takes::LabelledText { .. } => spec.for_labelled_text(100, 10).unwrap(),
             _ => spec.for_images(3, SIDE, 10).unwrap(),
         };
-        for plan in ["none", "pool2", "q4", "linear=q4", "checkpoint=block"] {
+        // A weight that two layers share is not complete at once; transformers of text have one.
+        let eager = ["q4,update=eager", "checkpoint=block,update=eager"];
+        let eager = if matches!(name, "resnet18" | "vit" | "mixer") { &eager[..] } else { &[] };
+        for plan in ["none", "pool2", "q4", "linear=q4", "checkpoint=block"].iter().chain(eager) {
             let of = format!("{name} with `{plan}`");
             let plan = Plan::parse(plan).unwrap();
             let Ok(model) = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu) else {
                 continue;
             };
             // Threads allocate buffers once, whenever they first work.
-            let counted = (0..4).map(|_| counted(&model, &spec)).min().unwrap();
+            let counted = (0..4).map(|_| counted(&model, &spec, &plan)).min().unwrap();
             let step = Step { length: LENGTH, ..Step::of_batch(BATCH) };
             let planned = Footprint::of(&spec, &plan, &step).unwrap();
             let share = |planned: &Footprint| planned.peak.total() as f64 / counted as f64;
             let (with, without) = (share(&planned), share(&planned.clone().without_workspace()));
             println!("{of}: counted {counted}, planned {with:.3}, without workspace {without:.3}");
             let within = match (name, &*plan.to_string()) {
-                // What a recomputed block holds on its way forward, before it is saved, is not planned.
-                ("resnet18" | "resnet50", "checkpoint=block") => 0.8..1.03,
-                ("resnet50" | "transformer", "q4") => 0.92..1.03,
+                ("transformer", "q4") => 0.94..1.03,
                 _ => 0.97..1.03,
             };
             if !within.contains(&with) {

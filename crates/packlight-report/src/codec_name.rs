@@ -1,7 +1,8 @@
 //! What a plan's text says, as far as a report needs it: the methods that it names.
 
 /// Words that stand before a plan's `=` for methods that are no codecs.
-const ARRANGEMENTS: [&str; 6] = ["ara", "checkpoint", "recompute", "scores", "last", "bias"];
+const ARRANGEMENTS: [&str; 7] =
+    ["ara", "checkpoint", "recompute", "scores", "update", "last", "bias"];
 
 /// The methods of a plan as it writes them, such as `hosvd:0.8` and `ara=2:2:2:2`, without the
 /// layers that they are for.

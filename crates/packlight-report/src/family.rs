@@ -6,7 +6,8 @@ use crate::codec_name::{family, methods};
 
 /// The family that all methods of a plan belong to.
 pub fn of_plan(spec: &str) -> Family {
-    let mut families = methods(spec).filter(|method| *method != "none").map(of_method);
+    let exact = |method: &&str| *method == "none" || family(method) == "update";
+    let mut families = methods(spec).filter(|method| !exact(method)).map(of_method);
     match families.next() {
         None => Family::Exact,
         Some(first) if families.all(|family| family == first) => first,
@@ -39,6 +40,8 @@ mod tests {
     #[test]
     fn a_plan_has_the_family_of_its_methods() {
         assert_eq!(of_plan("none"), Family::Exact);
+        assert_eq!(of_plan("update=eager"), Family::Exact);
+        assert_eq!(of_plan("q2,update=eager"), Family::FewBits);
         assert_eq!(of_plan("layer1.*=pool4, fc=none, default=division:8:2"), Family::Pooling);
         assert_eq!(of_plan("checkpoint=sqrt"), Family::Checkpointing);
         assert_eq!(of_plan("recompute=layer3.*:blocks.2"), Family::Checkpointing);

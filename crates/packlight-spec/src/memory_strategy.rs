@@ -1,10 +1,10 @@
-//! Methods that save less by building the network differently, rather than by a codec.
+//! Methods that save less by building or training the network differently, rather than by a codec.
 
 use std::str::FromStr;
 
 use wildmatch::WildMatch;
 
-/// How a network is built to save less for the backward pass.
+/// How a network is built, and updated, to hold less in a step.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MemoryStrategy {
     /// Auxiliary residual activation (ARA; Woo and Jeon, "Learning with auxiliary activation for
@@ -21,6 +21,10 @@ pub struct MemoryStrategy {
     /// backward pass (Dao et al., "FlashAttention: fast and memory-efficient exact attention with
     /// IO-awareness", NeurIPS 2022).
     pub recompute_scores: bool,
+    /// Whether each parameter is updated during the backward pass, as soon as its gradient is complete, so
+    /// that there are never gradients of all (Lv et al., "Full parameter fine-tuning for large language models
+    /// with limited resources", ACL 2024).
+    pub updates_eagerly: bool,
 }
 
 /// The parts of a network that the backward pass recomputes (Chen et al., "Training deep nets with
@@ -102,6 +106,16 @@ pub(crate) fn scores(text: &str) -> Result<bool, String> {
     match text {
         "recompute" => Ok(true),
         _ => Err(format!("`scores={text}`: `recompute` expected; they are kept without it")),
+    }
+}
+
+/// Reads when parameters are updated, as in `eager`.
+pub(crate) fn update(text: &str) -> Result<bool, String> {
+    match text {
+        "eager" => Ok(true),
+        _ => Err(format!(
+            "`update={text}`: `eager` expected; without it, updates follow the backward pass"
+        )),
     }
 }
 

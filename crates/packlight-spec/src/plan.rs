@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use wildmatch::WildMatch;
 
-use crate::memory_strategy::{group_sizes, named_blocks, scores};
+use crate::memory_strategy::{group_sizes, named_blocks, scores, update};
 use crate::{LayerKind, MemoryStrategy};
 
 /// A plan as a user writes it: `pool2`, or rules such as `layer3.*=pool4,default=pool2`.
@@ -24,6 +24,7 @@ use crate::{LayerKind, MemoryStrategy};
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;
 /// - `recompute=layer3.*:layer4.0`: gradient checkpointing of the blocks of these names or patterns;
 /// - `scores=recompute`: attention whose scores and probabilities exist only a few rows at a time;
+/// - `update=eager`: parameters are updated during the backward pass, each as soon as its gradient is complete;
 /// - `last=4`: trains only the last four conv and linear layers before the classifier, and the
 ///   classifier;
 /// - `bias=all`: of all other layers trains the biases alone, norms' included; without `last`, these
@@ -120,6 +121,7 @@ impl FromStr for PlanSpec {
                 "ara" => plan.strategy.auxiliary_residual = Some(group_sizes(right)?),
                 "checkpoint" => plan.strategy.checkpoint = Some(right.parse()?),
                 "recompute" => plan.strategy.checkpoint = Some(named_blocks(right)?),
+                "update" => plan.strategy.updates_eagerly = update(right)?,
                 "scores" => plan.strategy.recompute_scores = scores(right)?,
                 "last" => plan.last = Some(number_of_layers(right)?),
                 "bias" => plan.biases = all_biases(right)?,
@@ -250,11 +252,11 @@ mod tests {
 
     #[test]
     fn strategies_are_not_rules() {
-        let plan: PlanSpec =
-            "ara=3:2,checkpoint=cell,scores=recompute,last=4,bias=all,q2".parse().unwrap();
+        let text = "ara=3:2,checkpoint=cell,scores=recompute,update=eager,last=4,bias=all,q2";
+        let plan: PlanSpec = text.parse().unwrap();
         assert_eq!(plan.strategy.auxiliary_residual, Some(vec![3, 2]));
         assert_eq!(plan.strategy.checkpoint, Some(Checkpointing::Cells));
-        assert!(plan.strategy.recompute_scores);
+        assert!(plan.strategy.recompute_scores && plan.strategy.updates_eagerly);
         assert_eq!((plan.last, plan.biases, plan.rules.len()), (Some(4), true, 1));
     }
 
@@ -278,6 +280,7 @@ mod tests {
             ("=q2", "`=q2` is no rule"),
             ("q2,", "is no rule"),
             ("ara=2:x", "a group size for each stage"),
+            ("update=late", "`eager` expected"),
             ("checkpoint=0", "a number of segments expected"),
             ("recompute=", "SELECTOR=CODEC"),
             ("recompute=blocks.1:", "names or patterns of blocks expected"),

@@ -57,6 +57,8 @@ pub(crate) struct RunTrainer<'a> {
     pub(crate) model: Model,
     /// Takes the steps. The number of its next step is the position's.
     pub(crate) trainer: Trainer<Box<dyn Resumable>>,
+    /// Whether it updates parameters during the backward pass.
+    pub(crate) updates_eagerly: bool,
     /// Finds the codecs in the course of the training, if the plan is adaptive.
     pub(crate) adaptive: Option<Adaptive>,
 }
@@ -77,9 +79,13 @@ impl<'a> RunTrainer<'a> {
     ) -> Result<Self> {
         let device = Device::Cpu;
         let exact_first = plan.adaptive.is_some();
-        let model = Plan::parse(if exact_first { "none" } else { &plan.spec })
-            .and_then(|parsed| Model::planned(model, &parsed, seed, DType::F32, &device))
-            .map_err(|source| Error::Plan { plan: plan.name.clone(), source: source.into() })?;
+        let unfit = |source: packlight_nn::Error| Error::Plan {
+            plan: plan.name.clone(),
+            source: source.into(),
+        };
+        let parsed = Plan::parse(if exact_first { "none" } else { &plan.spec }).map_err(unfit)?;
+        let updates_eagerly = parsed.memory_strategy().updates_eagerly;
+        let model = Model::planned(model, &parsed, seed, DType::F32, &device).map_err(unfit)?;
         if let Some(weights) = &study.weights {
             model.start_from(&File::open(weights.path())?)?;
         }
@@ -88,7 +94,9 @@ impl<'a> RunTrainer<'a> {
         let steps = epochs.saturating_mul(steps_per_epoch(study, data));
         let trainer = Trainer::new(model.parameters(), optimizer, seed, steps)
             .with_schedule(study.schedule.clone());
-        let mut made = Self { study, data, plan, epochs, device, model, trainer, adaptive: None };
+        let adaptive = None;
+        let mut made =
+            Self { study, data, plan, epochs, device, model, trainer, updates_eagerly, adaptive };
         let adaptation = study.adaptation_of(plan);
         let invalid = |fault: Fault| Error::Adaptive {
             plan: plan.name.clone(),

@@ -82,14 +82,21 @@ impl RunTrainer<'_> {
         let value = steps.value(&loss)?;
         let correct = correct(model, &logits, &targets)?;
         drop(logits);
-        let gradients = updates.collect(&loss)?;
+        // What is probed is looked at before it is used.
+        let eagerly = self.updates_eagerly && instrument != Instrument::Probe;
+        let gradients = match eagerly {
+            true => self.trainer.update_eagerly(&updates, &loss).map(|()| None)?,
+            false => Some(updates.collect(&loss)?),
+        };
         let live = Live { before: live_before, peak: allocator::peak() };
         drop(loss);
         records.extend(instruments.probed(model.save_points(), epoch, step));
         if let Some(reason) = records.iter().find_map(not_finite) {
             return Err(Error::Diverged { reason });
         }
-        self.trainer.update(&gradients)?;
+        if let Some(gradients) = gradients {
+            self.trainer.update(&gradients)?;
+        }
         let seconds = begun.elapsed().as_secs_f64();
 
         if let Some(peak) = resident.and_then(|resident| resident.bytes()) {

@@ -7,8 +7,8 @@ use std::alloc::System;
 
 use candle_core::{DType, Device, Tensor};
 use packlight::allocation::{Measured, Objective};
-use packlight::autograd::Pass;
 use packlight::autograd::allocator::{self, Counting};
+use packlight::autograd::{EagerUpdates, Pass};
 use packlight::nn::footprint::{Footprint, Step};
 use packlight::nn::model::Inputs;
 use packlight::nn::{Model, ModelSpec, Plan};
@@ -61,10 +61,12 @@ fn counted(spec: &ModelSpec, plan: &Plan) -> usize {
     let step = || {
         let before = allocator::live();
         allocator::reset_peak();
-        let logits = model.logits(&Inputs::Images(images.clone()), &Pass::training()).unwrap();
+        let updates = EagerUpdates::default();
+        let pass = Pass::training().with_eager_updates(&updates);
+        let logits = model.logits(&Inputs::Images(images.clone()), &pass).unwrap();
         let loss = model.loss(&logits, &labels).unwrap();
         drop(logits);
-        drop(loss.backward().unwrap());
+        drop(updates.collect(&loss).unwrap());
         allocator::peak() - before
     };
     step(); // what is allocated once, such as threads' buffers

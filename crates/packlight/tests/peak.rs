@@ -31,7 +31,8 @@ fn peak(mut f: impl FnMut()) -> usize {
 
 /// One test, since all threads of a process share the counter.
 #[test]
-fn a_step_holds_two_of_the_largest_activations_and_no_gradients_of_parameters() {
+fn a_step_holds_one_of_the_largest_activations_forward_and_two_back_and_no_gradients_of_parameters()
+{
     let stem = Stem::Imagenet;
     let spec = ModelSpec::new(Resnet18 { width: WIDTH, stem });
     let spec = spec.for_images(3, SIZE, 10).unwrap();
@@ -56,7 +57,8 @@ fn a_step_holds_two_of_the_largest_activations_and_no_gradients_of_parameters() 
         stems(weights)
     );
     println!("{all}");
-    assert!(stems(forward) < 2.5, "{all}");
-    assert!(stems(eager) < 2.5, "{all}");
+    // Forward, norm and ReLU write over the convolution's output; back, the norm restores its input.
+    assert!(stems(forward) < 1.5, "{all}");
+    assert!(stems(eager) < 2.3, "{all}");
     assert!(step - eager > weights / 2, "{all}");
 }

@@ -51,7 +51,8 @@ impl RunningStatistics {
     }
 }
 
-/// Normalises each channel of `x` (N,C,...), then applies weight and bias (C).
+/// Normalises each channel of `x` (N,C,...), then applies weight and bias (C); written over `x` where that is
+/// given by value and of no more use.
 ///
 /// With a codec, the gradients of the input and the weight are those for the restored input and
 /// the exact statistics, so that earlier layers see an approximation too. A layer whose weight is frozen
@@ -61,24 +62,29 @@ impl RunningStatistics {
 /// Returns an error if the shapes do not fit, in training there is one value a channel, which has
 /// no variance, the codec cannot pack the input, or a kernel is missing.
 pub fn batch_norm(
-    x: &Activation,
+    x: impl Into<Activation>,
     weight: &Tensor,
     bias: &Tensor,
     running: &RunningStatistics,
     epsilon: f64,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
+    let x = &x.into();
     let inverse = |variance: &Tensor| {
         let wide = (variance.to_dtype(DType::F64)? + epsilon)?.sqrt()?.recip()?;
-        wide.to_dtype(x.data().dtype())
+        wide.to_dtype(x.values().dtype())
     };
     let normalise = |mean: &Tensor, inverse: &Tensor| {
-        batch_norm::normalise(x.data(), mean, inverse, weight, bias)
-            .map_err(|e| save_point.failed(e))
+        match x.writable() {
+            Some(data) => batch_norm::normalise_in_place(data, mean, inverse, weight, bias)
+                .map(|()| data.clone()),
+            None => batch_norm::normalise(x.values(), mean, inverse, weight, bias),
+        }
+        .map_err(|e| save_point.failed(e))
     };
     if !x.pass().is_training() {
         let data = normalise(&running.mean, &inverse(&running.variance)?)?;
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).of_its_own());
     }
     if save_point.is_frozen() {
         let inverse = inverse(&running.variance)?.detach();
@@ -86,8 +92,8 @@ pub fn batch_norm(
         let bias = save_point.parameter("bias", bias);
         return frozen(x, data, (weight.detach() * inverse)?, &bias, save_point);
     }
-    let (mean, variance) = batch_norm::statistics(x.data()).map_err(|e| save_point.failed(e))?;
-    let count = x.data().elem_count() / mean.elem_count().max(1);
+    let (mean, variance) = batch_norm::statistics(x.values()).map_err(|e| save_point.failed(e))?;
+    let count = x.values().elem_count() / mean.elem_count().max(1);
     if count == 1 {
         return Err(one_value(x, save_point));
     }
@@ -97,7 +103,7 @@ pub fn batch_norm(
     let inverse = inverse(&variance)?;
     let needs = Needs::of(&[x], &[weight, bias]);
     if !needs.any() {
-        return Ok(constant(normalise(&mean, &inverse)?, x));
+        return Ok(constant(normalise(&mean, &inverse)?, x).of_its_own());
     }
     let codec = save_point.codec();
     if let Some(packer) = codec.norm_output() {
@@ -119,12 +125,12 @@ pub fn batch_norm(
             },
         );
     }
-    let data = normalise(&mean, &inverse)?;
     let input = x.save(save_point, Op::Norm)?;
+    let data = normalise(&mean, &inverse)?; // afterwards, since it may write over what was saved
     let mean = x.save_tensor(save_point, KeptKind::Statistics, mean);
     let inverse = x.save_tensor(save_point, KeptKind::Statistics, inverse);
     let (weight_now, by) = (weight.detach(), save_point.clone());
-    output_owning("batch_norm", data, &[x], &[weight, bias], move |grad| {
+    let y = output_owning("batch_norm", data, &[x], &[weight, bias], move |grad| {
         let restored = input.unpack()?;
         let (mean, inverse) = (mean.value(), inverse.value());
         let backward = match grad {
@@ -138,7 +144,8 @@ pub fn batch_norm(
             inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
         })
-    })
+    })?;
+    Ok(y.of_its_own())
 }
 
 /// Refuses a batch whose normalised values would all be 0, whatever the input.

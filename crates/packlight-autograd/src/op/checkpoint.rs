@@ -10,7 +10,7 @@ use packlight_kernels::blank::is_blank;
 
 use crate::link::Link;
 use crate::operation::{Gradients, Needs, output_of_any};
-use crate::{Activation, Pass, Result, SavePoint, SavedInput};
+use crate::{Activation, Ledger, Pass, Result, SavePoint, SavedInput};
 
 /// Runs `part` on `x` and on what it reads `beside` it, and saves these inputs alone, each at its
 /// save point. `parameters` are those that `part` uses.
@@ -56,6 +56,7 @@ pub fn checkpoint<const N: usize>(
         let end = again.link().cloned();
         drop(again);
         let store = end.map(|end| end.backward(grad)).transpose()?; // adds the inputs' gradients
+        ledger.iter().for_each(Ledger::hand_over);
         let parameters = store
             .map_or_else(Vec::new, |mut store| used.iter().map(|var| store.remove(var)).collect());
         Ok(Gradients { inputs: Vec::new(), parameters })

@@ -85,7 +85,7 @@ pub(super) fn weighted<L: Weighted>(
         });
     }
     if !needs.any() {
-        return Ok(constant(data, x).with_axes(L::AXES));
+        return Ok(constant(data, x).with_axes(L::AXES).of_its_own());
     }
     let weight = oriented;
     let saved = match needs.parameters[0] {
@@ -101,7 +101,7 @@ pub(super) fn weighted<L: Weighted>(
         ledger.work(layer, &data, workspace.forward, x.pass().is_again());
     }
     let y = output_working(L::NAME, data, &[x], &parameters, workspace, move |exact| {
-        let op = layer.op(&weight);
+        let (exact, op) = (exact.into_tensor(), layer.op(&weight));
         let grad = used_output_grad(&exact, op, L::AXES, &by, &pass)?;
         let by_weight = saved.map(|saved| {
             let compute =
@@ -121,7 +121,7 @@ pub(super) fn weighted<L: Weighted>(
         });
         Ok(Gradients { inputs: vec![by_input.transpose()?], parameters })
     })?;
-    Ok(y.with_axes(L::AXES))
+    Ok(y.with_axes(L::AXES).of_its_own())
 }
 
 /// What a layer computes with in place of its input.

@@ -95,6 +95,10 @@ impl Packed for Scaled {
         Bytes { payload: self.codes.elem_count(), metadata }
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         Ok(fp8::unpack(&self.codes, &self.scales, self.format, self.dtype)?)
     }

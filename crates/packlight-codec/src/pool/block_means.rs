@@ -179,6 +179,10 @@ impl Packed for Means {
         Bytes { payload: self.means.elem_count() * self.means.dtype().size_in_bytes(), metadata: 0 }
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         if !self.repeats() {
             let image @ [n, c, h, w] = as_image(&self.shape, self.axes);

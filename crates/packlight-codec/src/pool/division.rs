@@ -117,6 +117,10 @@ impl Packed for MeansAndRest {
         Bytes { payload: self.count * map.payload, metadata: self.count * map.metadata }
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         Ok(division::unpack(&self.divided, &self.maps, &self.shape, self.dtype)?)
     }

@@ -220,6 +220,10 @@ impl Packed for Adapted {
         Bytes { payload: self.codes.elem_count(), metadata }
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         let bits = Bits::PerRow(&self.bits);
         let grouping = Grouping { row: features(&self.shape), group: GROUP, bits };

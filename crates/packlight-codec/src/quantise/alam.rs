@@ -126,6 +126,10 @@ impl Packed for Means {
         self.means.bytes()
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         let means = self.means.unpack()?;
         let restored = block_pool::unpool_features(&means, NEIGHBOURS, features(&self.shape))?;

@@ -67,6 +67,10 @@ impl Packed for Grouped {
         self.code.bytes(&self.shape)
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         let grouping = self.code.grouping(features(&self.shape));
         Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)

@@ -139,6 +139,10 @@ impl Packed for Codes {
         bytes(&self.shape, self.axes)
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         let grouping = grouping(&self.shape, self.axes);
         Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)

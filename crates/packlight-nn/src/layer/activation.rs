@@ -28,6 +28,10 @@ impl Module for Relu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         Ok(op::relu(x, &self.save_point)?)
     }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        Ok(op::relu(x, &self.save_point)?)
+    }
 }
 
 /// `min(max(x, 0), 6)`; saves one bit per element.
@@ -47,6 +51,10 @@ impl Relu6 {
 
 impl Module for Relu6 {
     fn forward(&self, x: &Activation) -> Result<Activation> {
+        Ok(op::relu6(x, &self.save_point)?)
+    }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
         Ok(op::relu6(x, &self.save_point)?)
     }
 }

@@ -47,6 +47,10 @@ impl BatchNorm2d {
 
 impl Module for BatchNorm2d {
     fn forward(&self, x: &Activation) -> Result<Activation> {
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
         Ok(op::batch_norm(x, &self.weight, &self.bias, &self.running, EPSILON, &self.save_point)?)
     }
 }

@@ -49,13 +49,21 @@ pub trait Module: Send + Sync {
     /// Returns an error if the shape of `x` does not fit.
     fn forward(&self, x: &Activation) -> Result<Activation>;
 
+    /// Computes the output for an `x` that the caller has no more use for, so that layers may write over it.
+    ///
+    /// # Errors
+    /// Returns an error if the shape of `x` does not fit.
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        self.forward(&x)
+    }
+
     /// Computes the output for an ordinary tensor, which enters `pass` by
     /// [`Activation::from_tensor`].
     ///
     /// # Errors
     /// Returns an error if the shape of `tensor` does not fit.
     fn forward_in(&self, pass: &Pass, tensor: &Tensor) -> Result<Activation> {
-        self.forward(&Activation::from_tensor(tensor, pass)?)
+        self.forward_owned(Activation::from_tensor(tensor, pass)?)
     }
 }
 

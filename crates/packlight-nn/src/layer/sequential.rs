@@ -44,7 +44,11 @@ impl Sequential {
 
 impl Module for Sequential {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        self.layers.iter().try_fold(x.clone(), |x, layer| layer.forward(&x))
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        self.layers.iter().try_fold(x, |x, layer| layer.forward_owned(x))
     }
 }
 

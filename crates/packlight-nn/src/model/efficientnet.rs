@@ -169,7 +169,7 @@ impl Module for Block {
         let y = self.before.iter().try_fold(x.clone(), |y, layer| layer.forward(&y))?;
         let y = self.project.forward(&self.squeeze.forward(&y)?)?;
         match &self.drop {
-            Some(drop) => Ok(op::add(&drop.forward(&y)?, x)?),
+            Some(drop) => Ok(op::add(drop.forward_owned(y)?, x)?),
             None => Ok(y),
         }
     }

@@ -93,9 +93,9 @@ impl ConvNorm {
 impl Module for ConvNorm {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let mut y = self.conv.forward(x)?;
-        y = self.norm.forward(&y)?;
+        y = self.norm.forward_owned(y)?;
         match &self.activation {
-            Some(activation) => activation.forward(&y),
+            Some(activation) => activation.forward_owned(y),
             None => Ok(y),
         }
     }
@@ -169,7 +169,7 @@ impl InvertedResidual {
 impl Module for InvertedResidual {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let y = self.layers.iter().try_fold(x.clone(), |y, layer| layer.forward(&y))?;
-        if self.shortcut { Ok(op::add(&y, x)?) } else { Ok(y) }
+        if self.shortcut { Ok(op::add(y, x)?) } else { Ok(y) }
     }
 }
 

@@ -142,7 +142,7 @@ impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let swap = |x: &Activation| op::permute(x, &[0, 2, 1]);
         let mixed = self.tokens.forward(&swap(&self.norm1.forward(x)?)?)?;
-        let x = op::add(x, &swap(&mixed)?)?;
-        Ok(op::add(&x, &self.channels.forward(&self.norm2.forward(&x)?)?)?)
+        let x = op::add(x, swap(&mixed)?)?;
+        Ok(op::add(&x, self.channels.forward(&self.norm2.forward(&x)?)?)?)
     }
 }

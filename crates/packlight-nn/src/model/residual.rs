@@ -110,8 +110,8 @@ impl Module for ResNet {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         // Each output is freed as soon as the next one is there.
         let mut x = self.conv1.forward(x)?;
-        x = self.bn1.forward(&x)?;
-        x = self.relu.forward(&x)?;
+        x = self.bn1.forward_owned(x)?;
+        x = self.relu.forward_owned(x)?;
         if let Some(max_pool) = &self.max_pool {
             x = max_pool.forward(&x)?;
         }
@@ -280,15 +280,15 @@ impl Block {
     /// group's first input.
     fn forward_saving(&self, x: &Activation, saved: &Activation) -> Result<Activation> {
         let y = self.conv1.forward(saved)?;
-        let y = self.cells.iter().try_fold(y, |y, cell| cell.forward(&y))?;
+        let y = self.cells.iter().try_fold(y, |y, cell| cell.forward_owned(y))?;
         let sum = match &self.shortcut {
-            Shortcut::Identity => op::add(&y, x)?,
-            Shortcut::Projection(conv, bn) => op::add(&y, &bn.forward(&conv.forward(saved)?)?)?,
+            Shortcut::Identity => op::add(y, x)?,
+            Shortcut::Projection(conv, bn) => op::add(y, bn.forward_owned(conv.forward(saved)?)?)?,
             Shortcut::Subsample { stride, channels } => {
-                op::add(&y, &op::subsample_pad(x, *stride, *channels)?)?
+                op::add(y, op::subsample_pad(x, *stride, *channels)?)?
             }
         };
-        self.relu.forward(&sum)
+        self.relu.forward_owned(sum)
     }
 }
 
@@ -300,11 +300,15 @@ impl Module for Block {
 
 impl Module for Cell {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let mut y = self.bn.forward(x)?;
-        y = self.relu.forward(&y)?;
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        let mut y = self.bn.forward_owned(x)?;
+        y = self.relu.forward_owned(y)?;
         y = self.conv.forward(&y)?;
         match &self.last_bn {
-            Some(bn) => bn.forward(&y),
+            Some(bn) => bn.forward_owned(y),
             None => Ok(y),
         }
     }

@@ -272,9 +272,9 @@ impl Block {
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let y = self.attention.forward(&self.norm1.forward(x)?)?;
-        let x = op::add(x, &self.attention_depth.forward(&y)?)?;
+        let x = op::add(x, self.attention_depth.forward(&y)?)?;
         let y = self.mlp.forward(&self.norm2.forward(&x)?)?;
-        Ok(op::add(&x, &self.mlp_depth.forward(&y)?)?)
+        Ok(op::add(&x, self.mlp_depth.forward(&y)?)?)
     }
 }
 

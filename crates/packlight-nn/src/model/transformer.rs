@@ -219,7 +219,7 @@ impl Sublayer {
         f: impl FnOnce(&Activation) -> Result<Activation>,
     ) -> Result<Activation> {
         let y = self.dropout.forward(&f(&self.norm.forward(x)?)?)?;
-        Ok(op::add(x, &y)?)
+        Ok(op::add(x, y)?)
     }
 }
 

@@ -147,7 +147,7 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let x = op::add(x, &self.attend(x)?)?;
-        Ok(op::add(&x, &self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+        let x = op::add(x, self.attend(x)?)?;
+        Ok(op::add(&x, self.mlp.forward(&self.norm2.forward(&x)?)?)?)
     }
 }

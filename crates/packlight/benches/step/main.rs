@@ -44,6 +44,9 @@ struct Arguments {
     /// The plan of that network.
     #[arg(long, default_value = "none", requires = "network")]
     plan: String,
+    /// Take a batch of so many samples.
+    #[arg(long, requires = "network")]
+    batch: Option<usize>,
     /// Go on for so many seconds.
     #[arg(long, default_value_t = 10.0, requires = "network")]
     seconds: f64,
@@ -59,6 +62,7 @@ fn main() -> anyhow::Result<()> {
     } else if let Some(name) = arguments.network {
         let network = Network::named(&name)
             .with_context(|| format!("there is no network `{name}`; --list has their names"))?;
+        let network = &network.of_batch(arguments.batch.unwrap_or(network.batch));
         let mut contestant = Contestant::new("", network.step(&arguments.plan)?)?;
         let begun = Instant::now();
         while contestant.times.len() < FEWEST || begun.elapsed().as_secs_f64() < arguments.seconds {

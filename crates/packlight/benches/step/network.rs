@@ -14,6 +14,7 @@ use packlight::nn::{Error, Model, ModelSpec, Plan, Trainer};
 pub(crate) type Step = Box<dyn FnMut() -> Result<(), Error>>;
 
 /// A network, and the data that it is timed with.
+#[derive(Clone, Copy)]
 pub(crate) struct Network {
     pub(crate) name: &'static str,
     /// The codec that its users would take first.
@@ -26,6 +27,7 @@ pub(crate) struct Network {
 }
 
 /// A sample of a batch.
+#[derive(Clone, Copy)]
 pub(crate) enum Takes {
     /// An image of three channels and this many pixels a side.
     Image(usize),
@@ -59,6 +61,14 @@ pub(crate) const NETWORKS: &[Network] = &[
         spec: || ModelSpec::new(Resnet18 { width: 64, stem: Stem::Imagenet }),
         takes: Takes::Image(64),
         batch: 32,
+        classes: 1000,
+    },
+    Network {
+        name: "resnet18-imagenet224",
+        usual: "pool2",
+        spec: || ModelSpec::new(Resnet18 { width: 64, stem: Stem::Imagenet }),
+        takes: Takes::Image(224),
+        batch: 16,
         classes: 1000,
     },
     Network {
@@ -128,6 +138,11 @@ impl Network {
         NETWORKS.iter().find(|network| network.name == name)
     }
 
+    /// The network with batches of so many samples.
+    pub(crate) fn of_batch(&self, batch: usize) -> Self {
+        Self { batch, ..*self }
+    }
+
     /// A step with SGD and momentum of the network with this plan, on one batch.
     pub(crate) fn step(&self, plan: &str) -> Result<Step, Error> {
         let spec = match self.takes {
@@ -135,13 +150,16 @@ impl Network {
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
             Takes::Text(_, words) => (self.spec)().for_labelled_text(words, self.classes)?,
         };
-        let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
+        let plan = Plan::parse(plan)?;
+        let eagerly = plan.memory_strategy().updates_eagerly;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
         let (inputs, targets) = self.data()?;
         let sgd = sgd(model.parameters().vars())?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
         Ok(Box::new(move || {
             let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &targets);
-            trainer.step(loss).map(drop)
+            let step = if eagerly { trainer.step_eagerly(loss) } else { trainer.step(loss) };
+            step.map(drop)
         }))
     }
 
