@@ -2,11 +2,16 @@
 
 use crate::curve::Curve;
 use crate::front::front;
-use crate::stage::{Skip, Stage};
+use crate::stage::{PRICE, Skip, Stage};
 
 /// The most labels that a stage goes on with, in one search after the other: what a narrow one finds bounds
-/// the next one.
-const MOST_LABELS: [usize; 3] = [200, 4_000, 50_000];
+/// the next one. The first one finds something at little cost.
+const MOST_LABELS: [usize; 5] = [10, 100, 1_000, 10_000, 50_000];
+/// A search of so many labels is made only where the gap is more than [`NEGLIGIBLE`].
+const MANY_LABELS: usize = 10_000;
+/// The price of recomputing a thousandth of what all blocks save. Where codecs are not needed, errors are such
+/// prices alone, which many sets of blocks have nearly alike; to tell them apart takes most of the time.
+const NEGLIGIBLE: f64 = PRICE / 1000.0;
 /// By what share a bound must exceed the best known error to be worse for certain: sums of a thousand
 /// numbers in another order differ by less.
 const ROUNDING: f64 = 1e-11;
@@ -19,6 +24,8 @@ pub(crate) struct Knapsack<'a> {
     stages: &'a [Stage],
     /// The relaxation of the stages from each one on, and that of none.
     rest: Vec<Curve>,
+    /// The relaxation of the stages up to each one that is in no block.
+    heads: Vec<(usize, Curve)>,
 }
 
 /// An item of each stage.
@@ -38,6 +45,8 @@ pub(crate) struct Solution {
 struct Label {
     bytes: u64,
     error: f64,
+    /// The least error of it and of what lies ahead.
+    bound: f64,
     /// The stage that it goes on from, and the label there.
     parent: (usize, usize),
     /// `None` if that stage and those behind it are skipped.
@@ -50,7 +59,7 @@ impl Label {
     }
 }
 
-const START: Label = Label { bytes: 0, error: 0.0, parent: (0, 0), item: None };
+const START: Label = Label { bytes: 0, error: 0.0, bound: 0.0, parent: (0, 0), item: None };
 
 /// Bounds of the error of what lies ahead, under one budget.
 struct Bounds<'a> {
@@ -63,20 +72,20 @@ struct Bounds<'a> {
 }
 
 impl Bounds<'_> {
-    /// The least error of a label before this stage and of what lies ahead.
-    fn of(&self, stage: usize, label: &Label) -> f64 {
+    /// The least error of what keeps so many bytes and has this error before a stage, and of what lies ahead.
+    fn of(&self, stage: usize, bytes: u64, error: f64) -> f64 {
         let least = |curve: &Curve, left: u64| {
-            left.checked_sub(label.bytes).and_then(|left| curve.at(left)).unwrap_or(f64::INFINITY)
+            left.checked_sub(bytes).and_then(|left| curve.at(left)).unwrap_or(f64::INFINITY)
         };
         let to_end = least(&self.rest[stage], self.left_at_end);
         let to_tightest = self.tightest.get(stage).map_or(0.0, |c| least(c, self.left_there));
-        label.error + to_end.max(to_tightest)
+        error + to_end.max(to_tightest)
     }
 }
 
 impl<'a> Knapsack<'a> {
     pub(crate) fn new(stages: &'a [Stage]) -> Self {
-        Self { stages, rest: relaxed(stages) }
+        Self { stages, rest: relaxed(stages), heads: heads(stages) }
     }
 
     /// The solution of least error, and of those the one with the fewest bytes; `None` if even the
@@ -95,6 +104,9 @@ impl<'a> Knapsack<'a> {
         let mut best: Option<Solution> = None;
         for &most in most {
             let known = best.as_ref().map_or(f64::INFINITY, |best| best.error);
+            if most >= MANY_LABELS && best.as_ref().is_some_and(|best| best.gap <= NEGLIGIBLE) {
+                break;
+            }
             let Some((mut found, dropped)) = self.narrow(budget, most, known, &bounds) else {
                 break; // by rounding alone: the known solution is one
             };
@@ -113,15 +125,11 @@ impl<'a> Knapsack<'a> {
         let at_end = self.stages.last().map_or(0, above);
         let left = |above: u64| budget.saturating_sub(above);
         let mut tightest = (0, 0.0);
-        if self.stages.iter().any(|stage| above(stage) > at_end) {
-            for (number, stage) in self.stages.iter().enumerate() {
-                if above(stage) > at_end {
-                    let curves = relaxed(&self.stages[..=number]);
-                    let error = curves[0].at(left(stage.above)).unwrap_or_default();
-                    if error > tightest.1 {
-                        tightest = (number + 1, error);
-                    }
-                }
+        for (number, head) in &self.heads {
+            let here = self.stages[*number].above;
+            let error = if here > at_end { head.at(left(here)).unwrap_or_default() } else { 0.0 };
+            if error > tightest.1 {
+                tightest = (number + 1, error);
             }
         }
         let (count, _) = tightest;
@@ -149,24 +157,25 @@ impl<'a> Knapsack<'a> {
             let mut here = front(std::mem::take(&mut labels[at]), Label::weight);
             if here.len() > most {
                 // The first of them has the fewest bytes, so that something fits behind it.
-                here[1..].sort_by(|a, b| bounds.of(at, a).total_cmp(&bounds.of(at, b)));
-                let least = here.drain(most..).map(|label| bounds.of(at, &label));
-                dropped = least.fold(dropped, f64::min);
+                here[1..].select_nth_unstable_by(most - 1, |a, b| a.bound.total_cmp(&b.bound));
+                dropped = here.drain(most..).map(|label| label.bound).fold(dropped, f64::min);
                 here.sort_by_key(|label| label.bytes);
             }
             for (number, label) in here.iter().enumerate() {
                 let parent = (at, number);
                 for (item, of) in stage.items.iter().enumerate() {
                     let (bytes, error) = (label.bytes + of.bytes, label.error + of.error);
-                    let next = Label { bytes, error, parent, item: Some(item) };
-                    if bytes + stage.above <= budget && bounds.of(at + 1, &next) <= limit {
+                    let bound = bounds.of(at + 1, bytes, error);
+                    if bytes + stage.above <= budget && bound <= limit {
+                        let next = Label { bytes, error, bound, parent, item: Some(item) };
                         labels[at + 1].push(next);
                     }
                 }
                 if let Some(skip) = &stage.skip {
                     let (bytes, error) = (label.bytes + skip.kept, label.error + skip.price);
-                    let next = Label { bytes, error, parent, item: None };
-                    if label.bytes + skip.peak <= budget && bounds.of(skip.to, &next) <= limit {
+                    let bound = bounds.of(skip.to, bytes, error);
+                    if label.bytes + skip.peak <= budget && bound <= limit {
+                        let next = Label { bytes, error, bound, parent, item: None };
                         labels[skip.to].push(next);
                     }
                 }
@@ -221,6 +230,7 @@ impl<'a> Knapsack<'a> {
                 next.extend(stage.items.iter().enumerate().map(|(item, of)| Label {
                     bytes: label.bytes + of.bytes,
                     error: label.error + of.error,
+                    bound: 0.0,
                     parent: (at, number),
                     item: Some(item),
                 }));
@@ -243,7 +253,7 @@ fn relaxed(stages: &[Stage]) -> Vec<Curve> {
     let mut within = rest.clone();
     let mut block_end = stages.len();
     for (at, stage) in stages.iter().enumerate().rev() {
-        let hull = Curve::hull(stage.items.iter().map(|item| (item.bytes, item.error)));
+        let hull = hull(stage);
         if !stage.in_block {
             rest[at] = hull.plus(&rest[at + 1]);
             continue;
@@ -259,6 +269,33 @@ fn relaxed(stages: &[Stage]) -> Vec<Curve> {
         };
     }
     rest
+}
+
+/// The relaxations of the stages up to each one that is in no block, with its number.
+fn heads(stages: &[Stage]) -> Vec<(usize, Curve)> {
+    let mut heads = Vec::new();
+    let mut head = Curve::nothing();
+    let mut at = 0;
+    while let Some(stage) = stages.get(at) {
+        match &stage.skip {
+            Some(Skip { to, kept, price, .. }) => {
+                let block = stages[at..*to].iter().map(hull);
+                let block = block.fold(Curve::nothing(), |some, one| some.plus(&one));
+                head = head.plus(&block.or((*kept, *price)));
+                at = *to;
+            }
+            None => {
+                head = head.plus(&hull(stage));
+                heads.push((at, head.clone()));
+                at += 1;
+            }
+        }
+    }
+    heads
+}
+
+fn hull(stage: &Stage) -> Curve {
+    Curve::hull(stage.items.iter().map(|item| (item.bytes, item.error)))
 }
 
 /// The fewest bytes with which all stages can be passed within a budget; `None` if they cannot.

@@ -7,7 +7,7 @@ use crate::{Measured, Objective};
 
 /// What recomputing all blocks costs, in units of error. It is there so that no block is recomputed in
 /// vain, and too small to prefer an error to it.
-const PRICE: f64 = 1e-12;
+pub(crate) const PRICE: f64 = 1e-12;
 
 /// A choice between items, or a block that begins here and is recomputed.
 #[derive(Debug, Clone)]

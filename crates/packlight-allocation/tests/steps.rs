@@ -240,6 +240,17 @@ fn the_error_never_rises_with_the_budget_and_the_bytes_fit() {
 }
 
 #[test]
+fn of_what_is_recomputed_at_most_a_thousandth_of_all_is_in_vain() {
+    let step = large(200, 20);
+    let measured = Measured::new(&step.records(), None).unwrap().with_recomputing().unwrap();
+    for share in [0.3, 0.4, 0.5, 0.7] {
+        let budget = (share * measured.exact_bytes() as f64) as u64;
+        let found = measured.allocate(budget, Objective::Sum).unwrap();
+        assert!(found.error < 1e-11 && found.gap <= 1e-15, "{share}: {found:?}");
+    }
+}
+
+#[test]
 fn without_codecs_only_blocks_are_recomputed_and_as_few_as_will_do() {
     let step = large(20, 8);
     let measured = Measured::new(&step.records(), None).unwrap().with_recomputing().unwrap();
