@@ -211,7 +211,7 @@ fn tensor(bytes: &[u8], shape: &Shape, dtype: DType) -> candle_core::Result<Tens
 }
 
 /// Replaces the elements of a tensor.
-struct Replace(Tensor);
+pub(crate) struct Replace(pub(crate) Tensor);
 
 impl InplaceOp1 for Replace {
     fn name(&self) -> &'static str {

@@ -10,8 +10,11 @@
 //! 3. the address and undefined-behaviour sanitizers find nothing, with tensors of exactly their size;
 //! 4. `ptxas` compiles it without spills ([`ptxas`], where there is an `nvcc`).
 //!
-//! Races, the true order of atomics and anything about speed stay unseen.
+//! Races, the true order of atomics and anything about speed stay unseen. With the `cuda` feature, on a
+//! machine with a card, [`prove`] also runs the kernels there.
 
+#[cfg(feature = "cuda")]
+mod card;
 mod host;
 mod prove;
 pub mod ptxas;

@@ -65,6 +65,11 @@ pub fn prove(
         compare(&found, &forward, Tolerance::Bytes)
             .map_err(|error| format!("the order of threads or the blocks matter: {error}"))?;
     }
+    #[cfg(feature = "cuda")]
+    if let Some(card) = crate::card::Card::here() {
+        let found = kernel(&card).map_err(|error| format!("on the card: {error}"))?;
+        compare(&found, expected, tolerance).map_err(|error| format!("on the card: {error}"))?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dropout::Mask;
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
@@ -40,6 +41,7 @@ pub fn forward(
     if is_blank(query) {
         return blank(&shape[..], query.dtype());
     }
+    on_cuda!(query => attention::forward([query, key, value], visible, mask));
     let device = query.device();
     by_dtype!(KERNEL, query, T => {
         read!(KERNEL; query: T, key: T, value: T);
@@ -72,6 +74,7 @@ pub fn backward(
             format!("gradient {:?} for values {:?}", grad.dims(), value.dims()),
         ));
     }
+    on_cuda!(query => attention::backward([query, key, value], grad, visible, mask));
     let device = query.device();
     let shapes = [query.shape(), key.shape(), value.shape()];
     by_dtype!(KERNEL, query, T => {
@@ -97,17 +100,22 @@ pub fn backward(
 }
 
 #[derive(Clone, Copy)]
-struct Sizes {
+pub(crate) struct Sizes {
     /// (N, heads, queries, keys).
-    scores: [usize; 4],
+    pub(crate) scores: [usize; 4],
     /// Features of a query and of a key.
-    width: usize,
+    pub(crate) width: usize,
     /// Features of a value.
-    features: usize,
+    pub(crate) features: usize,
 }
 
 impl Sizes {
-    fn of(query: &Tensor, key: &Tensor, value: &Tensor, visible: &Visible) -> Result<Self> {
+    pub(crate) fn of(
+        query: &Tensor,
+        key: &Tensor,
+        value: &Tensor,
+        visible: &Visible,
+    ) -> Result<Self> {
         let misfit = || {
             let dims = [query, key, value].map(Tensor::dims);
             let [query, key, value] = dims;

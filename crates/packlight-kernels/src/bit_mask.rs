@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
@@ -18,6 +19,7 @@ const PIECE: usize = 4096;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn non_zero(input: &Tensor) -> Result<Tensor> {
+    on_cuda!(input => bit_mask::non_zero(input));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -40,6 +42,7 @@ pub fn non_zero(input: &Tensor) -> Result<Tensor> {
 /// Returns an error if the mask is of another size, or the type or device is not supported.
 pub fn compress(input: &Tensor, mask: &Tensor) -> Result<Tensor> {
     check(mask, input.elem_count())?;
+    on_cuda!(input => bit_mask::compress(input, mask));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, mask: u8);
@@ -73,6 +76,7 @@ pub fn compress(input: &Tensor, mask: &Tensor) -> Result<Tensor> {
 pub fn expand(values: &Tensor, mask: &Tensor, shape: &[usize]) -> Result<Tensor> {
     let elements = shape.iter().product();
     check(mask, elements)?;
+    on_cuda!(values => bit_mask::expand(values, mask, shape));
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
         read!(KERNEL; values: T, mask: u8);
@@ -115,7 +119,7 @@ fn count(mask: &[u8]) -> usize {
     mask.iter().map(|byte| byte.count_ones() as usize).sum()
 }
 
-fn misfit(values: usize) -> Error {
+pub(crate) fn misfit(values: usize) -> Error {
     Error::shape(KERNEL, format!("{values} values do not match the number of set bits"))
 }
 

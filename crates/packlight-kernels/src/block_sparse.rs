@@ -10,6 +10,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::sum::sum_of;
@@ -58,34 +59,19 @@ impl BlockSparse {
                 ),
             ));
         }
+        let size = (rows, width);
+        let scores = scores(input, size, block, (high, wide))?;
+        let cut = Cut::new(&scores, count);
+        let kept: Vec<usize> = (0..scores.len()).filter(|&at| cut.keeps(at, scores[at])).collect();
+        let begins = |row: usize| kept.partition_point(|&at| at < row * wide) as u32;
+        let pointers: Vec<u32> = (0..=high).map(begins).collect();
+        let columns: Vec<u32> = kept.iter().map(|at| (at % wide) as u32).collect();
         let device = input.device();
-        by_dtype!(KERNEL, input, T => {
-            read!(KERNEL; input: T);
-            let matrix = Matrix::row_major(input, rows, width);
-            let scores: Vec<f64> = (0..high * wide)
-                .into_par_iter()
-                .map(|at| score(matrix, block, at / wide, at % wide))
-                .collect();
-            let cut = Cut::new(&scores, count);
-            let kept: Vec<usize> =
-                (0..scores.len()).filter(|&at| cut.keeps(at, scores[at])).collect();
-            let begins = |row: usize| kept.partition_point(|&at| at < row * wide) as u32;
-            let pointers: Vec<u32> = (0..=high).map(begins).collect();
-            let columns: Vec<u32> = kept.iter().map(|at| (at % wide) as u32).collect();
-            let mut blocks = vec![T::zero(); count * block * block];
-            blocks.par_chunks_mut(block * block).zip(&kept).for_each(|(target, at)| {
-                let (rows, columns) = part(matrix, block, at / wide, at % wide);
-                for (row, target) in rows.zip(target.chunks_exact_mut(block)) {
-                    target[..columns.len()]
-                        .copy_from_slice(&input[row * width..][columns.clone()]);
-                }
-            });
-            Ok(Self {
-                blocks: Tensor::from_vec(blocks, (count, block, block), device)?,
-                columns: Tensor::from_vec(columns, count, device)?,
-                pointers: Tensor::from_vec(pointers, high + 1, device)?,
-                size: (rows, width),
-            })
+        Ok(Self {
+            blocks: blocks(input, size, block, &kept)?,
+            columns: Tensor::from_vec(columns, count, device)?,
+            pointers: Tensor::from_vec(pointers, high + 1, device)?,
+            size,
         })
     }
 
@@ -95,6 +81,7 @@ impl BlockSparse {
     /// Returns an error if the shape has another number of elements, or the type or device is not
     /// supported.
     pub fn unpack(&self, shape: &[usize]) -> Result<Tensor> {
+        on_cuda!(self.blocks => block_sparse::unpack(self, shape));
         let (blocks, device) = (&self.blocks, self.blocks.device());
         let (_, block, _) = blocks.dims3()?;
         let (rows, width) = self.size;
@@ -140,6 +127,7 @@ impl BlockSparse {
                 format!("output gradient {grad:?} for {rows} tokens"),
             ));
         }
+        on_cuda!(blocks => block_sparse::linear_weight_grad(self, grad));
         let mut by_column = vec![Vec::new(); width.div_ceil(block)];
         for (number, (row, column)) in self.placed()?.into_iter().enumerate() {
             by_column[column].push((row, number));
@@ -176,13 +164,47 @@ impl BlockSparse {
     }
 
     /// Row and column of blocks of each kept block.
-    fn placed(&self) -> Result<Vec<(usize, usize)>> {
+    pub(crate) fn placed(&self) -> Result<Vec<(usize, usize)>> {
         let pointers = self.pointers.to_vec1::<u32>()?;
         let columns = self.columns.to_vec1::<u32>()?;
         let rows = pointers.windows(2).enumerate();
         let rows = rows.flat_map(|(row, ends)| (ends[0]..ends[1]).map(move |_| row));
         Ok(rows.zip(columns.into_iter().map(|column| column as usize)).collect())
     }
+}
+
+/// The sums of the magnitudes of a matrix's blocks, of which there are (down, across).
+fn scores(
+    input: &Tensor,
+    size: (usize, usize),
+    block: usize,
+    (down, across): (usize, usize),
+) -> Result<Vec<f64>> {
+    on_cuda!(input => block_sparse::scores(input, size, block, (down, across)));
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let matrix = Matrix::row_major(input, size.0, size.1);
+        let score = |at: usize| score(matrix, block, at / across, at % across);
+        Ok((0..down * across).into_par_iter().map(score).collect())
+    })
+}
+
+/// The blocks (kept, block, block) of a matrix that have these numbers.
+fn blocks(input: &Tensor, size: (usize, usize), block: usize, kept: &[usize]) -> Result<Tensor> {
+    on_cuda!(input => block_sparse::blocks(input, size, block, kept));
+    let (device, across) = (input.device(), size.1.div_ceil(block.max(1)).max(1));
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; input: T);
+        let matrix = Matrix::row_major(input, size.0, size.1);
+        let mut blocks = vec![T::zero(); kept.len() * block * block];
+        blocks.par_chunks_mut((block * block).max(1)).zip(kept).for_each(|(target, at)| {
+            let (rows, columns) = part(matrix, block, at / across, at % across);
+            for (row, target) in rows.zip(target.chunks_exact_mut(block)) {
+                target[..columns.len()].copy_from_slice(&input[row * size.1..][columns.clone()]);
+            }
+        });
+        Ok(Tensor::from_vec(blocks, (kept.len(), block, block), device)?)
+    })
 }
 
 /// The rows and columns of the matrix that a block holds.

@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::rng::Key;
 use crate::sum::sum_of;
@@ -21,6 +22,7 @@ const PIECE: usize = 8192;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn dither(input: &Tensor, step: f64, key: Key) -> Result<Tensor> {
+    on_cuda!(input => dither::dither(input, step, key));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -55,6 +57,7 @@ fn floor(x: f64) -> f64 {
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn deviation(input: &Tensor) -> Result<f64> {
+    on_cuda!(input => dither::deviation(input));
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
         let centre = mean(input, |x| x);

@@ -9,6 +9,7 @@ use half::bf16;
 use rayon::prelude::*;
 
 use crate::bit_pack;
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::noise::{Noise, Rounding};
 use crate::par_vec::{build_parts, split};
@@ -57,12 +58,17 @@ impl Maps {
         bit_pack::bytes(self.elements(), self.bits)
     }
 
+    /// A map is a group of codes.
+    pub(crate) fn grouping(&self) -> Grouping<'static> {
+        let row = self.elements();
+        Grouping { row, group: row.max(1), bits: Bits::All(self.bits) }
+    }
+
     fn layout(&self, elements: usize) -> Result<Layout<'static>> {
         if self.block.0 == 0 || self.block.1 == 0 {
             return Err(Error::shape(KERNEL, "a block must hold at least one element"));
         }
-        let (row, bits) = (self.elements(), Bits::All(self.bits));
-        Layout::new(elements, &Grouping { row, group: row.max(1), bits })
+        Layout::new(elements, &self.grouping())
     }
 }
 
@@ -72,6 +78,7 @@ impl Maps {
 /// Returns an error if the maps do not make up the tensor, or the type or device is not supported.
 pub fn pack(input: &Tensor, maps: &Maps, rounding: Rounding) -> Result<Divided> {
     let layout = maps.layout(input.elem_count())?;
+    on_cuda!(input => division::pack(input, maps, rounding));
     let (device, blocks) = (input.device(), maps.blocks());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -112,6 +119,7 @@ pub fn unpack(divided: &Divided, maps: &Maps, shape: &[usize], dtype: DType) -> 
             format!("{count} maps of {blocks} blocks do not fit codes, means and ranges {found:?}"),
         ));
     }
+    on_cuda!(divided.codes => division::unpack(divided, maps, shape, dtype));
     match dtype {
         DType::F32 => restore::<f32>(divided, maps, &layout, shape),
         DType::F64 => restore::<f64>(divided, maps, &layout, shape),

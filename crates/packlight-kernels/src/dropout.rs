@@ -27,7 +27,7 @@ pub fn apply(input: &Tensor, probability: f64, key: Key) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
-    on_cuda!(input => dropout::apply(input, mask.threshold, mask.scale as f32, key));
+    on_cuda!(input => dropout::apply(input, &mask, 0));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -50,9 +50,9 @@ pub fn apply(input: &Tensor, probability: f64, key: Key) -> Result<Tensor> {
 /// Which elements of a tensor are dropped, and what the others are multiplied by.
 #[derive(Debug, Clone, Copy)]
 pub struct Mask {
-    threshold: u32,
-    scale: f64,
-    key: Key,
+    pub(crate) threshold: u32,
+    pub(crate) scale: f64,
+    pub(crate) key: Key,
 }
 
 impl Mask {

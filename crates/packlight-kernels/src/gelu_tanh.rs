@@ -5,6 +5,7 @@
 use candle_core::Tensor;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
@@ -28,6 +29,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => gelu_tanh::forward(input));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -47,6 +49,7 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
             format!("input {:?} and gradient {:?} differ", input.dims(), grad.dims()),
         ));
     }
+    on_cuda!(grad => gelu_tanh::backward(input, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; input: T, grad: T);

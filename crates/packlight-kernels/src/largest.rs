@@ -5,6 +5,7 @@ use num_traits::Zero;
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
@@ -19,6 +20,7 @@ const PIECE: usize = 64 * 1024;
 /// # Errors
 /// Returns an error if the type or device is not supported.
 pub fn largest(input: &Tensor) -> Result<f64> {
+    on_cuda!(input => largest::largest(input));
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
         let pieces = input.par_chunks(PIECE).map(|piece| {

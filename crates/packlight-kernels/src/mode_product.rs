@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::par_vec::{build, build_with};
@@ -42,6 +43,7 @@ pub fn mode_product(tensor: &Tensor, matrix: &Tensor, axis: usize) -> Result<Ten
     }
     let mut shape = tensor.dims().to_vec();
     shape[axis] = rows;
+    on_cuda!(tensor => mode_product::mode_product(tensor, matrix, lengths, &shape));
     let device = tensor.device();
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T, matrix: T);

@@ -7,6 +7,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::matmul::{Matrix, multiply};
 use crate::sum::sum_of;
@@ -28,6 +29,7 @@ pub fn nearest(rows: &Tensor, lines: &Tensor) -> Result<(Tensor, Tensor)> {
     if width != n || k == 0 || u32::try_from(k).is_err() {
         return Err(misfit(format!("expected lines (k, {n}), found {:?}", lines.dims())));
     }
+    on_cuda!(rows => nearest_line::nearest(rows, lines));
     let device = rows.device();
     by_dtype!(KERNEL, rows, T => {
         read!(KERNEL; rows: T, lines: T);
@@ -79,6 +81,7 @@ fn longest<T: Element>(products: &[T], scales: &[T]) -> usize {
 /// supported.
 pub fn restore(lines: &Tensor, indices: &Tensor, factors: &Tensor) -> Result<Tensor> {
     let ((k, n), t) = (lines.dims2()?, lengths(indices, factors)?);
+    on_cuda!(lines => nearest_line::restore(lines, indices, factors));
     let device = lines.device();
     by_dtype!(KERNEL, lines, T => {
         read!(KERNEL; lines: T, factors: T, indices: u32);
@@ -105,6 +108,7 @@ pub fn gather(values: &Tensor, indices: &Tensor, factors: &Tensor, lines: usize)
     if rows != t {
         return Err(misfit(format!("expected values ({t}, ...), found {:?}", values.dims())));
     }
+    on_cuda!(values => nearest_line::gather(values, indices, factors, lines));
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
         read!(KERNEL; values: T, factors: T, indices: u32);
@@ -133,7 +137,7 @@ fn lengths(indices: &Tensor, factors: &Tensor) -> Result<usize> {
     }
 }
 
-fn check(indices: &[u32], lines: usize) -> Result<()> {
+pub(crate) fn check(indices: &[u32], lines: usize) -> Result<()> {
     match indices.iter().find(|&&index| index as usize >= lines) {
         Some(index) => Err(misfit(format!("index {index} is not below {lines}"))),
         None => Ok(()),

@@ -1,10 +1,11 @@
-//! An orthonormal basis of a matrix's column space.
+//! An orthonormal basis of a matrix's column space, computed on the CPU: a matrix on another device is copied
+//! there, and the basis back.
 
 use candle_core::{DType, Device, Tensor};
 use ndarray::Array2;
 use ndarray_linalg::QRInto;
 
-use crate::tensor_io::{on_cpu, read};
+use crate::tensor_io::read;
 use crate::{Error, Result, lapack};
 
 const KERNEL: &str = "orthonormalise";
@@ -16,10 +17,9 @@ const KERNEL: &str = "orthonormalise";
 /// of them for a zero matrix) complete the basis arbitrarily, but in the same way on each call.
 ///
 /// # Errors
-/// Returns an error if there are more columns than rows, or an element is not finite, or the type
-/// or device is not supported.
+/// Returns an error if there are more columns than rows, an element is not finite, or the type is
+/// not supported.
 pub fn orthonormalise(matrix: &Tensor) -> Result<Tensor> {
-    on_cpu(matrix, KERNEL)?;
     let (m, k) = matrix.dims2()?;
     if k > m {
         return Err(Error::shape(
@@ -27,14 +27,14 @@ pub fn orthonormalise(matrix: &Tensor) -> Result<Tensor> {
             format!("at most {m} vectors of {m} elements are orthonormal, {k} found"),
         ));
     }
-    let dtype = matrix.dtype();
+    let (dtype, device) = (matrix.dtype(), matrix.device());
     if !matches!(dtype, DType::F32 | DType::F64) {
         return Err(Error::DType { kernel: KERNEL, found: dtype });
     }
     if k == 0 {
         return Ok(matrix.copy()?);
     }
-    let matrix = matrix.to_dtype(DType::F64)?;
+    let matrix = matrix.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
     read!(KERNEL; matrix: f64);
     if !matrix.iter().all(|x| x.is_finite()) {
         return Err(Error::NotFinite { kernel: KERNEL, what: "the matrix" });
@@ -45,5 +45,5 @@ pub fn orthonormalise(matrix: &Tensor) -> Result<Tensor> {
         Array2::from_shape_vec((m, k), matrix.to_vec()).map_err(|e| failed(e.to_string()))?;
     let (q, _) = matrix.qr_into().map_err(|e| failed(e.to_string()))?;
     let q: Vec<f64> = q.iter().copied().collect();
-    Ok(Tensor::from_vec(q, (m, k), &Device::Cpu)?.to_dtype(dtype)?)
+    Ok(Tensor::from_vec(q, (m, k), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)?)
 }

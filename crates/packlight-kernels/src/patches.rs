@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use num_traits::Zero;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::build_planes;
 use crate::tensor_io::{by_dtype, read};
@@ -52,6 +53,7 @@ pub fn means(images: &Tensor, rows: Patches, columns: Patches) -> Result<Tensor>
 
 fn reduce(images: &Tensor, rows: Patches, columns: Patches, mean: bool) -> Result<Tensor> {
     let (n, c, height, width) = images.dims4()?;
+    on_cuda!(images => patches::reduce(images, rows, columns, mean));
     let (vertical, horizontal) = (rows.all(height), columns.all(width));
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
@@ -102,6 +104,7 @@ pub fn spread(
     share: bool,
 ) -> Result<Tensor> {
     let (n, c) = one_for_each(values, rows, columns)?;
+    on_cuda!(values => patches::spread(values, rows, columns, size, share));
     let (height, width) = size;
     let (vertical, horizontal) = (rows.all(height), columns.all(width));
     let device = values.device();
@@ -137,6 +140,7 @@ pub fn interpolate(
     size: (usize, usize),
 ) -> Result<Tensor> {
     let (n, c) = one_for_each(values, rows, columns)?;
+    on_cuda!(values => patches::interpolate(values, rows, columns, size));
     let (height, width) = size;
     let (vertical, horizontal) = (rows.between(height), columns.between(width));
     let device = values.device();

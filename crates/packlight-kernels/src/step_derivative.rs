@@ -4,11 +4,12 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, check_finite, read};
 use crate::{Error, Result};
 
-const KERNEL: &str = "step_derivative";
+pub(crate) const KERNEL: &str = "step_derivative";
 
 /// Bytes of codes per parallel task.
 const PIECE: usize = 4096;
@@ -18,6 +19,7 @@ const PIECE: usize = 4096;
 /// # Errors
 /// Returns an error if an element is not finite, or the type or device is not supported.
 pub fn codes(input: &Tensor, thresholds: [f64; 3]) -> Result<Tensor> {
+    on_cuda!(input => step_derivative::codes(input, thresholds));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -46,6 +48,7 @@ pub fn backward(codes: &Tensor, levels: [f64; 4], grad: &Tensor) -> Result<Tenso
         let (codes, grad) = (codes.dims(), grad.dims());
         return Err(Error::shape(KERNEL, format!("codes {codes:?} for a gradient {grad:?}")));
     }
+    on_cuda!(grad => step_derivative::backward(codes, levels, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, codes: u8);

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
@@ -22,6 +23,7 @@ pub fn forward(images: &Tensor, stride: usize, channels: usize) -> Result<Tensor
     if is_blank(images) {
         return blank((n, channels, rows, columns), images.dtype());
     }
+    on_cuda!(images => subsample::forward(images, stride, before));
     let device = images.device();
     by_dtype!(KERNEL, images, T => {
         read!(KERNEL; images: T);
@@ -52,6 +54,7 @@ pub fn backward(grad: &Tensor, shape: &[usize], stride: usize) -> Result<Tensor>
             format!("output gradient {:?} does not fit {shape:?}", grad.dims()),
         ));
     }
+    on_cuda!(grad => subsample::backward(grad, shape, stride, before));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T);

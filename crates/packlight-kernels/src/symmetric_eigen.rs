@@ -3,11 +3,13 @@
 //! With the Gram matrix of an unfolding ([`crate::gram`]) this gives the truncated SVD and HOSVD:
 //! the eigenvectors are the left singular vectors, the eigenvalues the squared singular values.
 //! Nguyen et al., NeurIPS 2024.
+//!
+//! A matrix on another device is copied to the CPU, and the vectors back: it is small.
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::lapack::Tridiagonal;
-use crate::tensor_io::{on_cpu, read};
+use crate::tensor_io::read;
 use crate::{Error, Result};
 
 const KERNEL: &str = "symmetric_eigen";
@@ -30,12 +32,11 @@ pub struct Eigen {
 ///
 /// # Errors
 /// Returns an error if the matrix is not square or has an element that is not finite, or `keep`
-/// fails, or the type or device is not supported.
+/// fails, or the type is not supported.
 pub fn symmetric_eigen(
     matrix: &Tensor,
     keep: impl FnOnce(&[f64]) -> Result<usize>,
 ) -> Result<Eigen> {
-    on_cpu(matrix, KERNEL)?;
     let (n, columns) = matrix.dims2()?;
     if n != columns {
         return Err(Error::shape(
@@ -46,7 +47,8 @@ pub fn symmetric_eigen(
     if !matches!(matrix.dtype(), DType::F32 | DType::F64) {
         return Err(Error::DType { kernel: KERNEL, found: matrix.dtype() });
     }
-    let matrix = matrix.to_dtype(DType::F64)?;
+    let device = matrix.device();
+    let matrix = matrix.to_device(&Device::Cpu)?.to_dtype(DType::F64)?;
     read!(KERNEL; matrix: f64);
     if !matrix.iter().all(|x| x.is_finite()) {
         return Err(Error::NotFinite { kernel: KERNEL, what: "the matrix" });
@@ -65,7 +67,7 @@ pub fn symmetric_eigen(
             vectors[row * kept + column] = *value;
         }
     }
-    Ok(Eigen { values, vectors: Tensor::from_vec(vectors, (n, kept), &Device::Cpu)? })
+    Ok(Eigen { values, vectors: Tensor::from_vec(vectors, (n, kept), device)? })
 }
 
 /// The largest power of two up to the largest magnitude. Dividing by it is exact, and then squares

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 use num_traits::One;
 
 use crate::blank::{blank, is_blank};
+use crate::cuda::on_cuda;
 use crate::par_vec::{LARGEST_PIECE as PIECE, write};
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -18,6 +19,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     if is_blank(input) {
         return blank(input.shape(), input.dtype());
     }
+    on_cuda!(input => tanh::forward(input));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -39,6 +41,7 @@ pub fn backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
             format!("output {:?} and gradient {:?} differ", output.dims(), grad.dims()),
         ));
     }
+    on_cuda!(grad => tanh::backward(output, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; output: T, grad: T);

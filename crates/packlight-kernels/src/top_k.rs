@@ -9,6 +9,7 @@ use candle_core::Tensor;
 use num_traits::Zero;
 use rayon::prelude::*;
 
+use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -31,6 +32,7 @@ pub fn indices(input: &Tensor, count: usize) -> Result<Tensor> {
     if u32::try_from(input.elem_count()).is_err() {
         return Err(Error::shape(KERNEL, format!("{:?} has too many elements", input.dims())));
     }
+    on_cuda!(input => top_k::indices(input, count));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -58,6 +60,7 @@ pub fn indices(input: &Tensor, count: usize) -> Result<Tensor> {
 /// supported.
 pub fn mask(input: &Tensor, samples: usize, count: usize) -> Result<Tensor> {
     let size = check(input, count, samples)?;
+    on_cuda!(input => top_k::mask(input, samples, count));
     let device = input.device();
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -79,6 +82,7 @@ pub fn mask(input: &Tensor, samples: usize, count: usize) -> Result<Tensor> {
 /// Returns an error if there are fewer elements, or the type or device is not supported.
 pub fn largest(input: &Tensor, count: usize) -> Result<Tensor> {
     check(input, count, 1)?;
+    on_cuda!(input => top_k::largest(input, count));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T);
@@ -100,6 +104,7 @@ pub fn largest(input: &Tensor, count: usize) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if an index lies outside, or the type or device is not supported.
 pub fn gather(input: &Tensor, indices: &Tensor) -> Result<Tensor> {
+    on_cuda!(input => top_k::gather(input, indices));
     let (device, count) = (input.device(), indices.elem_count());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, indices: u32);
@@ -119,6 +124,7 @@ pub fn gather(input: &Tensor, indices: &Tensor) -> Result<Tensor> {
 /// supported.
 pub fn scatter(values: &Tensor, indices: &Tensor, shape: &[usize]) -> Result<Tensor> {
     check_counts(values, indices)?;
+    on_cuda!(values => top_k::scatter(values, indices, shape));
     let device = values.device();
     by_dtype!(KERNEL, values, T => {
         read!(KERNEL; values: T, indices: u32);
@@ -135,6 +141,7 @@ pub fn scatter(values: &Tensor, indices: &Tensor, shape: &[usize]) -> Result<Ten
 /// supported.
 pub fn put(input: &Tensor, values: &Tensor, indices: &Tensor) -> Result<Tensor> {
     check_counts(values, indices)?;
+    on_cuda!(input => top_k::put(input, values, indices));
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, values: T, indices: u32);
@@ -160,7 +167,7 @@ fn put_into<T: Element>(output: &mut [T], values: &[T], indices: &[u32]) -> Resu
     Ok(())
 }
 
-fn outside(index: u32) -> Error {
+pub(crate) fn outside(index: u32) -> Error {
     Error::shape(KERNEL, format!("index {index} lies outside the tensor"))
 }
 

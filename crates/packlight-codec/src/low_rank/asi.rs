@@ -305,7 +305,7 @@ fn subspace_step(
     let (length, tensor) = (tensor.dim(axis)?, &squarable(tensor)?);
     let u = match last.filter(|last| last.dims() == [length, rank]) {
         Some(last) => last.clone(),
-        None => gaussian(key, &[length, rank], tensor.dtype(), 1.0)?,
+        None => gaussian(key, &[length, rank], tensor.dtype(), 1.0)?.to_device(tensor.device())?,
     };
     let product = if length * length <= tensor.elem_count() {
         mode_product(&gram(tensor, axis)?, &u.t()?.to_dtype(DType::F64)?, 1)?

@@ -50,15 +50,16 @@ impl Codec for Compact {
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         let (_, features) = tokens::lengths(self, input.dims(), site.axes)?;
         let (key, shape) = (site.key, input.dims().to_vec());
-        let projection = projection(key, self.rank, features, input.dtype())?;
+        let projection = projection(key, self.rank, features, input)?;
         let projected = linear::forward(&tokens::as_matrix(input)?, &projection, None)?;
         Ok(Box::new(Projected { projected, key, features, shape }))
     }
 }
 
-/// P^T (rank, features).
-fn projection(key: Key, rank: usize, features: usize, dtype: DType) -> Result<Tensor> {
-    Ok(gaussian(key, &[rank, features], dtype, (rank as f64).sqrt().recip())?)
+/// P^T (rank, features), of this tensor's type and on its device.
+fn projection(key: Key, rank: usize, features: usize, like: &Tensor) -> Result<Tensor> {
+    let drawn = gaussian(key, &[rank, features], like.dtype(), (rank as f64).sqrt().recip())?;
+    Ok(drawn.to_device(like.device())?)
 }
 
 struct Projected {
@@ -74,7 +75,7 @@ impl Projected {
     /// A matrix (..., rank) times P^T.
     fn back(&self, compressed: &Tensor) -> Result<Tensor> {
         let rank = self.projected.dim(1)?;
-        let projection = projection(self.key, rank, self.features, self.projected.dtype())?;
+        let projection = projection(self.key, rank, self.features, &self.projected)?;
         Ok(linear::input_grad(compressed, &projection)?)
     }
 }

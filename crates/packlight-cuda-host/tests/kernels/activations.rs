@@ -1,9 +1,9 @@
-//! GELU, SiLU, sigmoid and ReLU6.
+//! GELU in both forms, SiLU, sigmoid, the hyperbolic tangent and ReLU6.
 
 use candle_core::{DType, Device, Tensor};
 use packlight_cuda_host::{Tolerance, prove};
 use packlight_kernels::cuda::{self, Gpu};
-use packlight_kernels::{Result, gelu, relu6, sigmoid, silu};
+use packlight_kernels::{Result, gelu, gelu_tanh, relu6, sigmoid, silu, tanh};
 
 use crate::{cases, results, sample, wide};
 
@@ -11,8 +11,12 @@ type Forward = (fn(&Tensor) -> Result<Tensor>, fn(&dyn Gpu, &Tensor) -> Result<T
 type Backward =
     (fn(&Tensor, &Tensor) -> Result<Tensor>, fn(&dyn Gpu, &Tensor, &Tensor) -> Result<Tensor>);
 
-const KERNELS: [(Forward, Backward); 3] = [
+const KERNELS: [(Forward, Backward); 4] = [
     ((gelu::forward, cuda::gelu::forward), (gelu::backward, cuda::gelu::backward)),
+    (
+        (gelu_tanh::forward, cuda::gelu_tanh::forward),
+        (gelu_tanh::backward, cuda::gelu_tanh::backward),
+    ),
     ((silu::forward, cuda::silu::forward), (silu::backward, cuda::silu::backward)),
     ((sigmoid::forward, cuda::sigmoid::forward), (sigmoid::backward, cuda::sigmoid::backward)),
 ];
@@ -52,6 +56,28 @@ fn far_out_they_are_those_of_the_cpu() {
     for ((forward, on_gpu), _) in KERNELS {
         prove(&[forward(&odd).unwrap()], Tolerance::Relative(0.0), |gpu| {
             Ok(vec![on_gpu(gpu, &odd)?])
+        })
+        .unwrap();
+    }
+}
+
+/// The device's own function, which may differ from the CPU's in the last digit.
+#[test]
+fn hyperbolic_tangents_are_those_of_the_cpu() {
+    let far = [0.0, -0.0, 1e-40, -3e-8, 20.0, -90.0, f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+    let far = Tensor::new(&far, &Device::Cpu).unwrap();
+    let near = cases(&[0, 1, 1003]).map(|(dtype, n)| sample(n, "x", dtype));
+    for x in near.chain([far]) {
+        let dtype = x.dtype();
+        let (y, grad) = (tanh::forward(&wide(&x)).unwrap(), sample(x.elem_count(), "g", dtype));
+        let tolerance = if dtype == DType::F32 { 3e-7 } else { 8e-3 };
+        prove(&results(&[&y], dtype), Tolerance::Relative(tolerance), |gpu| {
+            Ok(vec![cuda::tanh::forward(gpu, &x)?])
+        })
+        .unwrap();
+        let slope = tanh::backward(&wide(&x), &wide(&grad)).unwrap();
+        prove(&results(&[&slope], dtype), Tolerance::Relative(0.0), |gpu| {
+            Ok(vec![cuda::tanh::backward(gpu, &x, &grad)?])
         })
         .unwrap();
     }

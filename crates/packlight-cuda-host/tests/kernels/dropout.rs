@@ -10,9 +10,17 @@ fn the_mask_is_that_of_the_cpu() {
         let x = sample(n, "x", dtype);
         let key = Key::new(1, Purpose::Dropout).layer("a").step(3);
         let expected = dropout::apply(&wide(&x), 0.3, key).unwrap();
-        let threshold = (0.3 * 2f64.powi(32)) as u32;
+        let mask = dropout::Mask::new(0.3, key).unwrap();
         prove(&results(&[&expected], dtype), Tolerance::Bytes, |gpu| {
-            Ok(vec![cuda::dropout::apply(gpu, &x, threshold, (1.0 / 0.7) as f32, key)?])
+            Ok(vec![cuda::dropout::apply(gpu, &x, &mask, 0)?])
+        })
+        .unwrap();
+        // A part of the tensor has its part of the mask.
+        let first = n / 3;
+        let (part, expected) =
+            (x.narrow(0, first, n - first), expected.narrow(0, first, n - first));
+        prove(&results(&[&expected.unwrap()], dtype), Tolerance::Bytes, |gpu| {
+            Ok(vec![cuda::dropout::apply(gpu, part.as_ref().unwrap(), &mask, first)?])
         })
         .unwrap();
     }

@@ -3,19 +3,23 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod activations;
+mod attention;
 mod batch_norm;
 mod cross_entropy;
 mod dropout;
 mod elementwise;
 mod gates;
 mod layer_norm;
+mod low_rank;
 mod optimizer;
 mod packers;
+mod patches;
 mod pooling;
 mod products;
 mod ptxas;
 mod relu;
 mod softmax;
+mod sparse;
 
 use candle_core::{DType, Device, Tensor};
 use packlight_cuda_host::Tolerance;

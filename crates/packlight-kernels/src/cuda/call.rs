@@ -61,7 +61,12 @@ impl Call {
         let suffix = match dtype {
             DType::F32 => "f32",
             DType::BF16 => "bf16",
-            found => return Err(Error::DType { kernel: name, found }),
+            found => {
+                let reason = format!(
+                    "a CUDA device computes in f32 or bf16, found {found:?}; convert the tensor first"
+                );
+                return Err(Error::shape(name, reason));
+            }
         };
         let (name, kernel) = (format!("{name}_{suffix}"), name);
         Ok(Self { name, kernel, launch, dtype, arguments: Vec::new(), misfit: None })
@@ -159,6 +164,27 @@ impl Call {
         found
             .try_into()
             .map_err(|_| Error::shape(self.kernel, format!("{N} outputs expected of {count}")))
+    }
+
+    /// The same call with other tensors in the place of those that are read or changed.
+    ///
+    /// # Errors
+    /// Returns the error of `other`.
+    pub fn with_tensors(
+        &self,
+        other: impl Fn(&Tensor) -> candle_core::Result<Tensor>,
+    ) -> Result<Self> {
+        let argument = |argument: &Argument| {
+            Ok(match argument {
+                Argument::Input(tensor) => Argument::Input(other(tensor)?),
+                Argument::InOut(tensor) => Argument::InOut(other(tensor)?),
+                same => same.clone(),
+            })
+        };
+        let arguments = self.arguments.iter().map(argument).collect::<Result<_>>()?;
+        let (name, kernel, launch, dtype) =
+            (self.name.clone(), self.kernel, self.launch, self.dtype);
+        Ok(Self { name, kernel, launch, dtype, arguments, misfit: None })
     }
 
     fn push_checked(mut self, expected: DType, found: DType, argument: Argument) -> Self {

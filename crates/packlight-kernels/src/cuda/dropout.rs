@@ -4,29 +4,24 @@ use candle_core::Tensor;
 
 use super::{Call, Gpu, Launch};
 use crate::Result;
-use crate::rng::Key;
+use crate::dropout::Mask;
 
-/// `dropout::apply`; elements below `threshold` in the key's stream become 0, the others are scaled.
+/// `dropout::apply` to neighbouring elements of a tensor, of which the input's is the `first`.
 ///
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
-pub fn apply(
-    gpu: &dyn Gpu,
-    input: &Tensor,
-    threshold: u32,
-    scale: f32,
-    key: Key,
-) -> Result<Tensor> {
+pub fn apply(gpu: &dyn Gpu, input: &Tensor, mask: &Mask, first: usize) -> Result<Tensor> {
     let count = input.elem_count();
-    let [key, step] = key.words();
-    let launch = Launch::elements(count.div_ceil(4));
+    let [key, step] = mask.key.words();
+    let launch = Launch::elements((first % 4 + count).div_ceil(4));
     let [output] = Call::typed("dropout_apply", input.dtype(), launch)?
         .input(input)
         .output(input.shape())
-        .u32(threshold)
-        .f32(scale)
+        .u32(mask.threshold)
+        .f32(mask.scale as f32)
         .u64(key)
         .u64(step)
+        .size(first)
         .size(count)
         .run(gpu)?;
     Ok(output)

@@ -8,23 +8,34 @@
 
 pub mod accumulate;
 pub mod argmax;
+pub mod attention;
 pub mod avg_pool2d;
 pub mod batch_norm;
 pub mod batched_matmul;
+pub mod bit_mask;
 pub mod block_pool;
+pub mod block_sparse;
 pub mod channel_affine;
 pub mod conv2d;
 pub mod cross_entropy;
+pub mod dither;
+pub mod division;
 pub mod dropout;
 pub mod finite;
 pub mod fixed_range;
 pub mod fp8;
 pub mod gelu;
+pub mod gelu_tanh;
+pub mod gram;
+pub mod largest;
 pub mod layer_norm;
 pub mod linear;
 pub mod max_pool2d;
 pub mod mean_axis;
+pub mod mode_product;
+pub mod nearest_line;
 pub mod optimizer;
+pub mod patches;
 pub mod plane_scale;
 pub mod quantise;
 pub mod relu;
@@ -34,6 +45,10 @@ pub mod sign;
 pub mod silu;
 pub mod softmax;
 pub mod square;
+pub mod step_derivative;
+pub mod subsample;
+pub mod tanh;
+pub mod top_k;
 
 mod call;
 #[cfg(feature = "cuda")]

@@ -2,12 +2,14 @@
 
 // The number of visible elements of a row.
 struct Visible {
+    Index first;            // the first row's place among all rows
     const int64_t* lengths; // of the sequences, or null
     Index rows_of_each;     // of a sequence
     Index queries, keys;
     uint32_t causal;
 
-    __device__ Index of_row(Index row) const {
+    __device__ Index of_row(Index number) const {
+        Index row = first + number;
         Index length = lengths ? lengths[row / rows_of_each] : keys;
         length = length < keys ? length : keys;
         Index own = row % queries + 1;
@@ -16,10 +18,10 @@ struct Visible {
 };
 
 template <class T>
-__device__ void softmax_forward(const T* scores, T* result, const int64_t* lengths,
+__device__ void softmax_forward(const T* scores, T* result, const int64_t* lengths, Index first,
                                 Index rows_of_each, Index queries, Index keys, uint32_t causal,
                                 Index rows) {
-    Visible visible{lengths, rows_of_each, queries, keys, causal};
+    Visible visible{first, lengths, rows_of_each, queries, keys, causal};
     for (Index row : each_of_warp(rows)) {
         const T* own = scores + row * keys;
         Index seen = visible.of_row(row);

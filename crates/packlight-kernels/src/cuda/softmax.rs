@@ -11,11 +11,33 @@ use crate::softmax::Visible;
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn forward(gpu: &dyn Gpu, scores: &Tensor, visible: &Visible) -> Result<Tensor> {
-    let (rows, keys) = rows(scores);
+    let (all, _) = rows(scores);
     let queries = match scores.dims() {
         [.., queries, _] => *queries,
         _ => 1,
     };
+    forward_rows(gpu, scores, visible, Rows { first: 0, all, queries })
+}
+
+/// Which rows scores are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    /// The first one's number among all rows.
+    pub(super) first: usize,
+    /// The number of all rows.
+    pub(super) all: usize,
+    /// The number of neighbouring rows that are the queries of one sequence.
+    pub(super) queries: usize,
+}
+
+/// [`forward`] for some of the rows.
+pub(super) fn forward_rows(
+    gpu: &dyn Gpu,
+    scores: &Tensor,
+    visible: &Visible,
+    place: Rows,
+) -> Result<Tensor> {
+    let (rows, keys) = rows(scores);
     let (mut sequences, mut lengths) = (1, None);
     if let Some(found) = &visible.lengths {
         let found: Vec<i64> = found.iter().map(|&length| length as i64).collect();
@@ -26,8 +48,9 @@ pub fn forward(gpu: &dyn Gpu, scores: &Tensor, visible: &Visible) -> Result<Tens
         .input(scores)
         .output(scores.shape())
         .optional_of(DType::I64, lengths.as_ref())
-        .size(rows / sequences)
-        .size(queries)
+        .size(place.first)
+        .size(place.all / sequences)
+        .size(place.queries)
         .size(keys)
         .u32(visible.causal.into())
         .size(rows)

@@ -6,6 +6,7 @@ mod runs;
 use candle_core::Tensor;
 
 use crate::conv2d::simd::RUN;
+use crate::cuda::on_cuda;
 use crate::tensor_io::{by_dtype, read};
 use crate::unfolding::{Unfolding, lengths};
 use crate::{Error, Result};
@@ -13,7 +14,7 @@ use crate::{Error, Result};
 const KERNEL: &str = "gram";
 
 /// Columns summed in the tensor's own type; these sums are added up in f64.
-const COLUMNS: usize = 1024;
+pub(crate) const COLUMNS: usize = 1024;
 /// With fewer tasks than this, the columns are divided as well.
 const PIECES: usize = 16;
 
@@ -31,6 +32,7 @@ const PIECES: usize = 16;
 /// squared, or the type or device is not supported.
 pub fn gram(tensor: &Tensor, axis: usize) -> Result<Tensor> {
     let lengths = lengths(KERNEL, tensor.dims(), axis)?;
+    on_cuda!(tensor => gram::gram(tensor, lengths));
     let device = tensor.device();
     by_dtype!(KERNEL, tensor, T => {
         read!(KERNEL; tensor: T);
@@ -44,10 +46,14 @@ pub fn gram(tensor: &Tensor, axis: usize) -> Result<Tensor> {
         mirror(&mut result, unfolding.rows);
         // If an element or its square is not finite, its slice's diagonal element is not finite.
         if !result.iter().step_by(lengths.1 + 1).all(|square| square.is_finite()) {
-            return Err(Error::NotFinite { kernel: KERNEL, what: "an element, or its square," });
+            return Err(not_finite());
         }
         Ok(Tensor::from_vec(result, (lengths.1, lengths.1), device)?)
     })
+}
+
+pub(crate) fn not_finite() -> Error {
+    Error::NotFinite { kernel: KERNEL, what: "an element, or its square," }
 }
 
 /// Copies the triangle above the diagonal to the one below.
