@@ -41,6 +41,7 @@ mod planned;
 mod probed;
 mod published;
 mod report;
+mod rivals;
 mod rows;
 mod sensitivity;
 mod stale;
@@ -94,6 +95,10 @@ pub struct Summary {
     pub left_out: Vec<LeftOut>,
     /// The factors other than 1 by which `--scale` multiplied epochs; with one, nothing is judged.
     pub scales: Vec<String>,
+    /// Whether the methods that the study is about, those of its first inexact plan, work, and which rivals do
+    /// better with no more bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
     /// What the study shows, in answers to the same few questions for every study.
     pub answers: Vec<Answer>,
     /// What the study shows about the claims on pooling; empty without pooling or convolutions.
