@@ -62,7 +62,8 @@ pub use beside::{
 };
 pub use collection::{CollectionSummary, write_collection};
 pub use counted::{
-    Counted, CountedCell, CountedSummary, CountedTable, CountedTables, write_counted,
+    Counted, CountedCell, CountedSummary, CountedTable, CountedTables, ProjectedMethod, Projection,
+    write_counted,
 };
 pub use error::{Error, Result};
 pub use family::of_plan as family_of_plan;
