@@ -32,7 +32,7 @@ clean-report study="reports/quickstart":
     set -euo pipefail
     study={{ quote(study) }}
     if [ -n "$study" ] && [ -f "$study/tables.toml" ]; then
-        rm -rf -- "$study"/{tables,index.html}
+        rm -rf -- "$study"/{figures,tables,index.html}
         exit 0
     fi
     if [ -z "$study" ] || [ ! -f "$study/study.toml" ]; then

@@ -47,15 +47,24 @@ fn base<'a>(source: &'a Source<'_>) -> Option<(&'a PlanRow, f64)> {
     Some((base, base.held?))
 }
 
-/// Plans that train as the exact plan does, with their bytes as multiples of its own and what they
-/// show, from the fewest bytes on.
-fn candidates<'a>(source: &'a Source<'_>) -> Vec<(&'a PlanRow, f64, &'a Comparison)> {
+/// A plan that trains as the exact plan does, beside it.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) plan: &'a PlanRow,
+    /// The most bytes held at once, as a multiple of the exact plan's.
+    pub(crate) held: f64,
+    pub(crate) comparison: &'a Comparison,
+}
+
+/// The plans that train as the exact plan does, from the fewest bytes on.
+pub(crate) fn candidates<'a>(source: &'a Source<'_>) -> Vec<Candidate<'a>> {
     let of = |plan: &'a PlanRow| {
-        Some((plan, plan.held_ratio(source.base())?, plan.comparison.as_ref()?))
+        let held = plan.held_ratio(source.base())?;
+        Some(Candidate { plan, held, comparison: plan.comparison.as_ref()? })
     };
     let plain = source.plans.iter().filter(|plan| plan.training == Training::Plain);
     let mut all: Vec<_> = plain.filter_map(of).collect();
-    all.sort_by(|a, b| a.1.total_cmp(&b.1));
+    all.sort_by(|a, b| a.held.total_cmp(&b.held));
     all
 }
 
@@ -69,30 +78,25 @@ fn fewest_bytes(source: &Source<'_>) -> Answer {
     if base(source).is_none() {
         return answer(None, NO_BASE.to_owned());
     }
-    let smaller: Vec<_> =
-        candidates(source).into_iter().filter(|(_, held, _)| *held < 1.0).collect();
-    let kept = smaller.iter().find(|(_, _, comparison)| {
-        matches!(comparison.tested.outcome, Outcome::Equivalent | Outcome::Gain)
-    });
-    if let Some((plan, held, comparison)) = kept {
-        return answer(Some(plan), beside(*held, comparison));
+    let smaller: Vec<_> = candidates(source).into_iter().filter(|c| c.held < 1.0).collect();
+    let outcome = |candidate: &&Candidate<'_>| candidate.comparison.tested.outcome;
+    if let Some(kept) = smaller.iter().find(|candidate| outcome(candidate).keeps()) {
+        return answer(Some(kept.plan), beside(kept.held, kept.comparison));
     }
-    let open = smaller.iter().find(|(_, _, comparison)| {
-        !matches!(comparison.tested.outcome, Outcome::Loss | Outcome::LossAlone)
-    });
+    let open = smaller.iter().find(|c| !matches!(outcome(c), Outcome::Loss | Outcome::LossAlone));
     match (open, smaller.is_empty()) {
-        (Some((plan, held, comparison)), _) => answer(
+        (Some(open), _) => answer(
             None,
             format!(
                 "cannot say: no plan is shown to keep it. The smallest whose own interval shows no \
                  loss is {}: {}",
-                plan.plan.name,
-                beside(*held, comparison)
+                open.plan.plan.name,
+                beside(open.held, open.comparison)
             ),
         ),
         (None, true) => answer(None, "no plan holds fewer bytes than the exact one".to_owned()),
         (None, false) => {
-            let shown = smaller.iter().all(|(_, _, c)| c.tested.outcome == Outcome::Loss);
+            let shown = smaller.iter().all(|c| outcome(&c) == Outcome::Loss);
             let alone = if shown { "" } else { ", if each is tested alone" };
             answer(None, format!("every plan that holds fewer bytes loses accuracy{alone}"))
         }
@@ -106,13 +110,13 @@ fn best_within(source: &Source<'_>, budget: f64, said: &str) -> Answer {
     let whose = base.map_or("the exact plan", |(base, _)| &base.plan.name);
     let question = format!("Best with {said} of the bytes of {whose}");
     let all = candidates(source);
-    let within = all.iter().filter(|(_, held, _)| *held <= budget);
+    let within = all.iter().filter(|candidate| candidate.held <= budget);
     let mean = |plan: &PlanRow| plan.accuracy.map_or(f64::NEG_INFINITY, |accuracy| accuracy.mean);
-    let best = within.max_by(|a, b| mean(a.0).total_cmp(&mean(b.0)));
+    let best = within.max_by(|a, b| mean(a.plan).total_cmp(&mean(b.plan)));
     let (plan, answer) = match (base, best) {
         (None, _) => (None, NO_BASE.to_owned()),
         (_, None) => (None, "no plan holds so few".to_owned()),
-        (_, Some((plan, held, comparison))) => {
+        (_, Some(Candidate { plan, held, comparison })) => {
             let accuracy = percent(mean(plan));
             (Some(plan.plan.name.clone()), format!("{accuracy}; {}", beside(*held, comparison)))
         }
@@ -121,7 +125,7 @@ fn best_within(source: &Source<'_>, budget: f64, said: &str) -> Answer {
 }
 
 /// `0.37× the bytes; difference −0.2 ± 0.5 (n = 5): equivalent within 1 point`.
-fn beside(held: f64, comparison: &Comparison) -> String {
+pub(crate) fn beside(held: f64, comparison: &Comparison) -> String {
     let bytes = multiple(Some(held));
     format!("{bytes} the bytes; difference {}: {}", comparison.said(), comparison.verdict())
 }
@@ -174,7 +178,8 @@ pub(crate) fn table(studies: &[(&str, Vec<Answer>)]) -> Markup {
              the exact plan, in percentage points, paired by seed. The best is the plan with the highest mean accuracy: of \
              several that are alike it is the luckiest, so its difference flatters it. Only plans that \
              train for as long as the exact plan and start as it does are considered. The tests are \
-             described below the table of plans."
+             described below the table of plans; those of rivals are the same, of each rival against the \
+             plan that is named."
         }
     }
 }

@@ -133,6 +133,11 @@ fn body(
             @if !columns.is_empty() {
                 section #summary {
                     h2 { "Summary" }
+                    @for column in columns {
+                        @if let Some(verdict) = &column.verdict {
+                            p { a href={ "#" (column.name) } { (column.name) } ". " (verdict) }
+                        }
+                    }
                     (answers::table(&answered))
                 }
                 section #across {

@@ -8,11 +8,14 @@ use crate::figures::Source;
 use crate::format::multiple;
 use crate::html_tables;
 use crate::plan::PlanRow;
+use crate::rivals::verdict;
 
 /// One study's column.
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) answers: Vec<Answer>,
+    /// Whether the study's methods work, beside their rivals.
+    pub(crate) verdict: Option<String>,
     cells: Vec<Cell>,
 }
 
@@ -42,7 +45,7 @@ impl Column {
             time: plan.time.map(|time| time.ratio),
         };
         let cells = source.plans.iter().map(cell).collect();
-        Self { name: name.to_owned(), answers: answers(source), cells }
+        Self { name: name.to_owned(), answers: answers(source), verdict: verdict(source), cells }
     }
 
     fn cell(&self, plan: &str, continued: bool) -> Option<&Cell> {
@@ -116,7 +119,7 @@ fn filled(cell: &Cell) -> Markup {
         td .number.first {
             @match &cell.comparison {
                 Some(comparison) => {
-                    span .(html_tables::class(comparison)) { (short(comparison)) }
+                    span .(html_tables::class(comparison)) { (comparison.interval()) }
                     " " (html_tables::sign(comparison))
                 }
                 None => "–",
@@ -126,12 +129,6 @@ fn filled(cell: &Cell) -> Markup {
         td .number { (multiple(cell.held)) }
         td .number { (multiple(cell.time)) }
     }
-}
-
-/// The difference without the number of seeds.
-fn short(comparison: &Comparison) -> String {
-    let said = comparison.said();
-    said.split(" (").next().unwrap_or_default().to_owned()
 }
 
 fn explained() -> Markup {

@@ -67,6 +67,13 @@ impl Accuracies {
     }
 }
 
+impl Outcome {
+    /// Whether the accuracy is shown to be kept.
+    pub(crate) fn keeps(self) -> bool {
+        matches!(self, Outcome::Equivalent | Outcome::Gain)
+    }
+}
+
 /// A plan's accuracy beside another plan's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Comparison {
@@ -90,10 +97,16 @@ pub(crate) struct Tested {
 impl Comparison {
     /// `−0.7 ± 0.4 (n = 5)` in percentage points, or `−0.7 (n = 2: no interval)`.
     pub(crate) fn said(&self) -> String {
-        let Paired { n, mean, .. } = self.difference;
+        let without = if self.difference.half_interval().is_none() { ": no interval" } else { "" };
+        format!("{} (n = {}{without})", self.interval(), self.difference.n)
+    }
+
+    /// `−0.7 ± 0.4` in percentage points, or `−0.7` with too few seeds.
+    pub(crate) fn interval(&self) -> String {
+        let mean = points(self.difference.mean);
         match self.difference.half_interval() {
-            Some(half) => format!("{} ± {:.1} (n = {n})", points(mean), 100.0 * half),
-            None => format!("{} (n = {n}: no interval)", points(mean)),
+            Some(half) => format!("{mean} ± {:.1}", 100.0 * half),
+            None => mean,
         }
     }
 
@@ -210,6 +223,28 @@ pub(crate) fn compare(
             Comparison { with, difference, tested, plans: tests.max(1) }
         });
     }
+}
+
+/// Compares each of `plans` with one `other`, whose runs have all finished like theirs; all are tested
+/// together. Accuracies are multiples of `resolution`.
+pub(crate) fn compared_with<'a>(
+    other: &PlanRow,
+    plans: &[&'a PlanRow],
+    resolution: f64,
+) -> Vec<(&'a PlanRow, Comparison)> {
+    let differences: Vec<(&PlanRow, Paired)> = plans
+        .iter()
+        .filter_map(|plan| {
+            Some((*plan, Paired::new(&plan.accuracies(), &other.accuracies(), resolution)?))
+        })
+        .collect();
+    let tested = judge(&differences.iter().map(|(_, difference)| *difference).collect::<Vec<_>>());
+    let plans = differences.len();
+    let with = other.label();
+    let comparison = |((plan, difference), tested)| {
+        (plan, Comparison { with: with.clone(), difference, tested, plans })
+    };
+    differences.into_iter().zip(tested).map(comparison).collect()
 }
 
 /// The plan that `plan` is compared with: the one whose weights it starts from; for another number of

@@ -41,6 +41,7 @@ mod planned;
 mod probed;
 mod published;
 mod report;
+mod rivals;
 mod rows;
 mod sensitivity;
 mod stale;
@@ -61,7 +62,8 @@ pub use beside::{
 };
 pub use collection::{CollectionSummary, write_collection};
 pub use counted::{
-    Counted, CountedCell, CountedSummary, CountedTable, CountedTables, write_counted,
+    Counted, CountedCell, CountedSummary, CountedTable, CountedTables, ProjectedMethod, Projection,
+    write_counted,
 };
 pub use error::{Error, Result};
 pub use family::of_plan as family_of_plan;
@@ -94,6 +96,10 @@ pub struct Summary {
     pub left_out: Vec<LeftOut>,
     /// The factors other than 1 by which `--scale` multiplied epochs; with one, nothing is judged.
     pub scales: Vec<String>,
+    /// Whether the methods that the study is about, those of its first inexact plan, work, and which rivals do
+    /// better with no more bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
     /// What the study shows, in answers to the same few questions for every study.
     pub answers: Vec<Answer>,
     /// What the study shows about the claims on pooling; empty without pooling or convolutions.

@@ -8,7 +8,7 @@ use crate::figures::{FigureGroup, Source};
 use crate::finding::Finding;
 use crate::probed::Drawn;
 use crate::sensitivity::PAGE;
-use crate::{answers, format, html_tables, notices, published};
+use crate::{answers, format, html_tables, notices, published, rivals};
 
 /// The page of a study. `with_sensitivity` says that a page on single layers is beside it.
 pub(crate) fn page(
@@ -104,6 +104,7 @@ fn summary(source: &Source<'_>) -> Markup {
     html! {
         section #summary {
             h2 { "Summary" }
+            @if let Some(verdict) = rivals::verdict(source) { p { (verdict) } }
             (answers::table(&study))
             (claims(source.findings))
         }

@@ -11,7 +11,7 @@ use crate::probed::MOST_STEPS;
 use crate::sensitivity::{self, Sensitivity};
 use crate::study::{State, Study};
 use crate::tables::{self, Tables};
-use crate::{Error, Result, Summary, answers, file, head_to_head, page, rows, stale};
+use crate::{Error, Result, Summary, answers, file, head_to_head, page, rivals, rows, stale};
 
 /// A study's records, evaluated.
 pub(crate) struct Report {
@@ -80,6 +80,7 @@ impl Report {
             missing: study.missing.len(),
             left_out: study.left_out.clone(),
             scales: study.scales().iter().map(f64::to_string).collect(),
+            verdict: rivals::verdict(&source),
             answers: answers::answers(&source),
             findings: self.findings.clone(),
             sensitivity: sensitivity.transpose()?,
@@ -107,6 +108,7 @@ pub(crate) fn write_sensitivity(folder: &Path, no_runs: Error) -> Result<Summary
         missing: 0,
         left_out: Vec::new(),
         scales: Vec::new(),
+        verdict: None,
         answers: Vec::new(),
         findings: Vec::new(),
         sensitivity: Some(written),

@@ -81,6 +81,62 @@ fn known_facts_are_counted_and_no_cell_is_left_out() {
 }
 
 #[test]
+fn one_convolution_is_projected_from_its_shape_and_the_ranks() {
+    let folder = tempfile::tempdir().unwrap();
+    let tables = "title = 'One'
+        tables = []
+        [networks]
+        small = '--model resnet18 --stem imagenet --batch 64'
+        [projection]
+        network = 'small'
+        layer = 'layer1.0.conv2'
+        images = [32, 64]
+        svd = 0.642
+        hosvd = 0.367
+        about = 'A convolution.'";
+    std::fs::write(folder.path().join("tables.toml"), tables).unwrap();
+    let output = packlight(["report", folder.path().to_str().unwrap()]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let csv = std::fs::read_to_string(folder.path().join("figures/projection.csv")).unwrap();
+    let costs = |method: &str, side: &str| -> [f64; 2] {
+        let rows = records(&csv);
+        let row = rows.iter().find(|row| row[0] == method && row[1] == side).unwrap();
+        [2, 3].map(|column| row[column].parse().unwrap_or(f64::NAN))
+    };
+    // 64 images of 64 channels of 8 x 8 pixels, as many outputs, 3 x 3 taps.
+    let elements = 64.0 * 64.0 * 64.0;
+    let pass = 9.0 * 64.0 * elements;
+    assert_eq!(costs("vanilla", "8"), [3.0 * pass, 4.0 * elements]);
+    assert_eq!(costs("vanilla", "16"), [12.0 * pass, 16.0 * elements]);
+    // Patches of 2 x 2: a quarter, and a 36th of the multiplications of each gradient.
+    assert_eq!(costs("Gradient Filter", "8"), [pass * (1.0 + 2.0 / 36.0), elements]);
+    // Rank 41 of 64; the decomposition of 64 x 4096.
+    let decomposed = 4096f64 * 4096.0 * 64.0;
+    let svd = [3.0 * pass + decomposed + 41.0 * elements, 4.0 * 41.0 * (64.0 + 4096.0)];
+    assert_eq!(costs("SVD", "8"), svd);
+    // Ranks 23, 23, 3 and 3; two unfoldings of 64 x 4096 and two of 8 x 32768.
+    let decomposed = 2.0 * decomposed + 2.0 * 32768f64.powi(2) * 8.0;
+    let core = 23.0 * 23.0 * 3.0 * 3.0;
+    let gradient = 23.0 * elements
+        + 8.0 * core
+        + 64.0 * 23.0 * 23.0 * 3.0
+        + 64.0 * 23.0 * 23.0 * 9.0 * 64.0
+        + 64.0 * 64.0 * 23.0 * 9.0;
+    let kept = 4.0 * (core + 2.0 * 64.0 * 23.0 + 2.0 * 8.0 * 3.0);
+    assert_eq!(costs("HOSVD by SVDs", "8"), [2.0 * pass + gradient + decomposed, kept]);
+    assert!(costs("HOSVD by Gram matrices", "8")[0] < costs("vanilla", "8")[0]);
+    for (from, to, words) in [
+        ("layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv1"),
+        ("'small'\n        layer", "'smaller'\n        layer", "no network `smaller`"),
+        ("0.642", "1.5", "svd: 1.5 given"),
+    ] {
+        std::fs::write(folder.path().join("tables.toml"), tables.replace(from, to)).unwrap();
+        let output = packlight(["report", folder.path().to_str().unwrap()]).output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(words), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn what_is_counted_is_not_run() {
     let folder = tempfile::tempdir().unwrap();
     let tables = "title = 'None'\ntables = []\n[networks]\n";

@@ -1,8 +1,8 @@
 //! Figures with lines and points: curves, small multiples, the memory over a step, trade-offs.
 
 use packlight_figure::{
-    Candidate, Cost, Family, Line, Look, MemoryTimeline, Panel, cosine_multiples, curves,
-    memory_timeline, tradeoff,
+    Candidate, Cost, Family, Line, Look, MemoryTimeline, MethodCosts, Panel, cosine_multiples,
+    costs_by_size, curves, memory_timeline, tradeoff,
 };
 
 use crate::caption;
@@ -172,4 +172,31 @@ fn tradeoffs_put_each_plan_at_its_cost_and_accuracy() {
         close(marker.0, across.at((plans[0].1[0] + plans[0].1[1]) / 2.0), "marker");
         close(marker.1, up.at((plans[0].2[0] + plans[0].2[1]) / 2.0), "marker");
     }
+}
+
+#[test]
+fn costs_go_through_their_numbers_on_logarithmic_axes_and_what_is_unknown_is_left_out() {
+    let sizes = [8.0, 16.0, 32.0];
+    let (few, many) = ([2e9, 8e9, 3.2e10], [5e11, 7e12, 1e14]);
+    let (bytes, unknown) = ([2.0 * MIB, 8.0 * MIB, 32.0 * MIB], [f64::NAN; 3]);
+    let method = |method, multiplications, bytes| MethodCosts { method, multiplications, bytes };
+    let methods = [method("vanilla", &few, &bytes), method("HOSVD", &many, &unknown)];
+    let figure = costs_by_size(&caption("costs"), "side in pixels", &sizes, &methods).unwrap();
+    assert!(figure.csv.contains("HOSVD,16,7000000000000,\n"), "{}", figure.csv);
+    let drawing = Drawing::of(&figure);
+    let panels = drawing.panels();
+    assert_eq!(panels.len(), 2);
+    for (panel, values) in [(&panels[0], few), (&panels[1], bytes)] {
+        let (across, up) = axes(&drawing, panel);
+        assert!(across.is_log() && up.is_log());
+        let line = drawing.lines_in(panel, PLANS[0], 2.0);
+        let points: Vec<_> = sizes.into_iter().zip(values).collect();
+        goes_through(line[0], (&across, &up), &points);
+    }
+    assert_eq!(drawing.lines_in(&panels[0], PLANS[1], 2.0).len(), 1);
+    assert!(drawing.lines_in(&panels[1], PLANS[1], 2.0).is_empty());
+    assert!(drawing.hovers.iter().any(|(_, text)| text == "vanilla at 16: 8.00 MiB"));
+    let uneven = [method("vanilla", &few[..2], &bytes)];
+    assert!(costs_by_size(&caption("costs"), "side", &sizes, &uneven).is_err());
+    assert!(costs_by_size(&caption("costs"), "side", &[], &[]).is_err());
 }

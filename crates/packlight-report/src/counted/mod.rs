@@ -1,12 +1,16 @@
 //! Published numbers of memory beside what was counted for them.
 
 mod page;
+mod projection;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+pub use projection::{ProjectedMethod, Projection};
+
 use crate::document::document;
+use crate::report::write_figure;
 use crate::{Result, file, format, stale};
 
 /// Published tables and what was counted for each of their cells.
@@ -18,6 +22,8 @@ pub struct CountedTables {
     pub tables: Vec<CountedTable>,
     /// The name of each rule by which something was counted, and what it counts.
     pub rules: Vec<(String, String)>,
+    /// What one convolution costs as its maps grow.
+    pub projection: Option<Projection>,
 }
 
 /// One published table.
@@ -107,6 +113,9 @@ pub struct CountedSummary {
     /// The cells as CSV.
     #[serde(serialize_with = "format::path")]
     pub table: PathBuf,
+    /// The figure of the projection, if there is one; its data are beside it as CSV.
+    #[serde(serialize_with = "format::paths")]
+    pub figures: Vec<PathBuf>,
     /// How many cells there are.
     pub cells: usize,
     /// For how many of them a number was counted.
@@ -118,22 +127,30 @@ pub struct CountedSummary {
 /// Writes the page into `folder`, with the cells beside it as `tables/counted.csv`.
 ///
 /// # Errors
-/// Returns an error if a file cannot be written.
+/// Returns an error if a figure cannot be drawn or a file cannot be written.
 pub fn write_counted(folder: &Path, tables: &CountedTables) -> Result<CountedSummary> {
     let (page, table) = (folder.join("index.html"), folder.join("tables").join("counted.csv"));
     file::write(&table, &csv(tables)?)?;
-    let summary = summary(page, table, tables);
-    let html = document(&tables.title, &page::body(tables, &summary));
+    let figure = tables.projection.as_ref().map(Projection::figure).transpose()?;
+    let drawn = figure.as_ref().map(|figure| write_figure(folder, figure)).transpose()?;
+    let summary = summary(page, table, drawn, tables);
+    let html = document(&tables.title, &page::body(tables, figure.as_ref(), &summary));
     stale::replace(&summary.page, &html)?;
     Ok(summary)
 }
 
-fn summary(page: PathBuf, table: PathBuf, tables: &CountedTables) -> CountedSummary {
+fn summary(
+    page: PathBuf,
+    table: PathBuf,
+    drawn: Option<PathBuf>,
+    tables: &CountedTables,
+) -> CountedSummary {
     let cells = || tables.tables.iter().flat_map(|table| &table.cells);
     let agree: Vec<bool> = cells().filter_map(CountedCell::agrees).collect();
     CountedSummary {
         page,
         table,
+        figures: drawn.into_iter().collect(),
         cells: cells().count(),
         counted: agree.len(),
         agree: agree.iter().filter(|&&agrees| agrees).count(),

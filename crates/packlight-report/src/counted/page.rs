@@ -1,17 +1,25 @@
 //! The page of published tables.
 
 use maud::{Markup, html};
+use packlight_figure::Figure;
 
-use super::{Counted, CountedCell, CountedSummary, CountedTable, CountedTables};
+use super::{Counted, CountedCell, CountedSummary, CountedTable, CountedTables, Projection};
+use crate::page::drawing_in;
 
 /// The page's content.
-pub(super) fn body(tables: &CountedTables, summary: &CountedSummary) -> Markup {
+pub(super) fn body(
+    tables: &CountedTables,
+    figure: Option<&Figure>,
+    summary: &CountedSummary,
+) -> Markup {
+    let projection = tables.projection.as_ref().zip(figure);
     html! {
         header {
             h1 { (tables.title) }
             nav {
                 a href="#summary" { "Summary" }
                 @for table in &tables.tables { a href={ "#" (table.id) } { (table.title) } }
+                @if projection.is_some() { a href="#projected" { "One convolution" } }
                 a href="#rules" { "Rules" }
                 a href="#data" { "Data" }
             }
@@ -32,6 +40,7 @@ pub(super) fn body(tables: &CountedTables, summary: &CountedSummary) -> Markup {
                 }
             }
             @for table in &tables.tables { (section(table)) }
+            @if let Some((projection, figure)) = projection { (projected(projection, figure)) }
             section #rules {
                 h2 { "Rules" }
                 div .wide tabindex="0" role="region" aria-label="Rules" {
@@ -60,6 +69,16 @@ pub(super) fn body(tables: &CountedTables, summary: &CountedSummary) -> Markup {
 fn within(tables: &CountedTables, most: f64) -> usize {
     let cells = tables.tables.iter().flat_map(|table| &table.cells);
     cells.filter_map(CountedCell::difference).filter(|difference| difference.abs() <= most).count()
+}
+
+fn projected(projection: &Projection, figure: &Figure) -> Markup {
+    html! {
+        section #projected {
+            h2 { "One convolution as its maps grow" }
+            p { (projection.about) }
+            (drawing_in(figure, ""))
+        }
+    }
 }
 
 fn section(table: &CountedTable) -> Markup {

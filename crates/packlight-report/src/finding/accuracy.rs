@@ -85,8 +85,7 @@ fn detail(plan: &PlanRow) -> String {
 /// What the plans of one codec show, where the exact plan has this number of `epochs`.
 fn what_is_shown(plans: &[&PlanRow], epochs: u64) -> Shown {
     let outcome = |plan: &&PlanRow| plan.comparison.as_ref().map(|c| c.tested.outcome);
-    let kept =
-        |plan: &&&PlanRow| matches!(outcome(plan), Some(Outcome::Equivalent | Outcome::Gain));
+    let kept = |plan: &&&PlanRow| outcome(plan).is_some_and(Outcome::keeps);
     if let Some(fewest) = plans.iter().filter(kept).map(|p| p.planned_epochs).min() {
         return if fewest > epochs { Shown::KeptWith(fewest) } else { Shown::Kept };
     }

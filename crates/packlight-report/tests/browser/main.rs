@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use chromium::Chromium;
 use packlight_record::{Manifest, PlanOrigin};
 use packlight_report::{
-    Counted, CountedCell, CountedTable, CountedTables, write_beside, write_collection,
-    write_counted, write_planned,
+    Counted, CountedCell, CountedTable, CountedTables, ProjectedMethod, Projection, write_beside,
+    write_collection, write_counted, write_planned,
 };
 use packlight_spec::Collection;
 use support::{Made, complete};
@@ -128,10 +128,22 @@ fn counted() -> CountedTables {
     };
     let rule =
         ("ratio, packed pooling".to_owned(), "Kept with `none` / kept with the plan. ".repeat(4));
+    let names = ["vanilla", "Gradient Filter", "SVD", "HOSVD", "HOSVD by Gram matrices"];
+    let grows = |from: f64| (1..5).map(|size| from * 4f64.powi(size)).collect::<Vec<f64>>();
+    let method = |place: usize| ProjectedMethod {
+        name: names[place].to_owned(),
+        multiplications: grows(1e9 * 20f64.powi(place as i32)),
+        bytes: grows(1e8 / 9f64.powi(place as i32)),
+    };
     CountedTables {
         title: "The papers' tables by counting".to_owned(),
         tables: vec![table("two"), table("three")],
         rules: vec![rule],
+        projection: Some(Projection {
+            about: "A convolution of 64 channels. ".repeat(9),
+            sides: vec![8.0, 16.0, 32.0, 64.0],
+            methods: (0..names.len()).map(method).collect(),
+        }),
     }
 }
 

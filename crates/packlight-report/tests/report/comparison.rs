@@ -90,6 +90,50 @@ fn the_summary_names_the_plan_with_the_fewest_bytes_and_the_best_of_each_budget(
 }
 
 #[test]
+fn the_verdict_says_whether_the_first_methods_work_and_what_does_better_with_no_more_bytes() {
+    let seeds = [1, 2, 3, 4, 5];
+    // Two rivals as accurate as the exact plan, with fewer bytes and with all of them; one like pool4.
+    let verdict = |mesa: u64, halvings: usize| {
+        let study = tempfile::tempdir().unwrap();
+        let mut runs = with_seeds(&seeds);
+        let others = [
+            ("none", "mesa", "mesa", mesa),
+            ("none", "dither2", "dither:2", 10),
+            ("pool4", "swat", "swat:0.2", 11),
+        ];
+        for (like, plan, spec, index) in others {
+            let alike: Vec<Made> = runs.iter().filter(|run| run.plan == like).cloned().collect();
+            runs.extend(alike.into_iter().map(|run| Made { plan, spec, index, ..run }));
+        }
+        runs.iter_mut().filter(|run| run.plan != "mesa").for_each(|run| run.index += 1);
+        for folder in support::write(study.path(), &runs) {
+            if folder.to_string_lossy().contains("mesa") {
+                (0..halvings).for_each(|_| support::halve_what_is_kept(&folder));
+            }
+        }
+        let verdict = write(study.path()).unwrap().verdict.unwrap();
+        assert!(page(study.path()).contains(&format!("<p>{verdict}</p>")), "{verdict}");
+        verdict
+    };
+    let pooling = verdict(9, 2);
+    assert!(pooling.starts_with("Pooling: does not work here. pool"), "{pooling}");
+    assert!(pooling.contains(": loss, the one that loses least. With no more bytes"), "{pooling}");
+    assert!(pooling.contains(": mesa (+"), "{pooling}");
+    assert!(pooling.contains(") ends higher; swat (−"), "{pooling}");
+    assert!(pooling.ends_with(") ends lower. With more bytes: dither2."), "{pooling}");
+    let few_bits = verdict(0, 1);
+    assert!(
+        few_bits.starts_with("Few bits: works here. mesa holds 0.45× the bytes; "),
+        "{few_bits}"
+    );
+    assert!(few_bits.contains(": equivalent within 1 point. No rival holds as few"), "{few_bits}");
+    assert_eq!(verdict(0, 0), "Few bits: saves no bytes here.");
+    // Without rivals there is nothing to say that the table of plans does not.
+    let study = tempfile::tempdir().unwrap();
+    assert_eq!(report(study.path(), &seeds).verdict, None);
+}
+
+#[test]
 fn the_summary_tells_what_failed_and_what_diverged() {
     let study = tempfile::tempdir().unwrap();
     let mut runs = complete();

@@ -1,6 +1,8 @@
 //! What a cell says of its difference.
 
-use packlight_report::{Counted, CountedCell, CountedTable, CountedTables, write_counted};
+use packlight_report::{
+    Counted, CountedCell, CountedTable, CountedTables, ProjectedMethod, Projection, write_counted,
+};
 
 fn cell(published: &str, unit: &str, counted: Counted) -> CountedCell {
     CountedCell {
@@ -49,13 +51,29 @@ fn page_and_csv_hold_every_cell() {
         cells,
     };
     let rules = vec![("kept".to_owned(), "What the planner counts.".to_owned())];
-    let tables = CountedTables { title: "By counting".into(), tables: vec![table], rules };
+    let method = |name: &str, bytes: f64| ProjectedMethod {
+        name: name.into(),
+        multiplications: vec![1e9, 8e9],
+        bytes: vec![bytes, 4.0 * bytes],
+    };
+    let projection = Some(Projection {
+        about: "A convolution of 64 channels.".into(),
+        sides: vec![8.0, 16.0],
+        methods: vec![method("vanilla", 1e6), method("HOSVD", 1e5)],
+    });
+    let tables =
+        CountedTables { title: "By counting".into(), tables: vec![table], rules, projection };
     let summary = write_counted(folder.path(), &tables).unwrap();
     assert_eq!((summary.cells, summary.counted, summary.agree), (3, 2, 1));
     let page = std::fs::read_to_string(summary.page).unwrap();
     for words in ["agrees", "+2.2 points", "mean rank 41 of 64", "1.25 GB", "31 %"] {
         assert!(page.contains(words), "{words}");
     }
+    assert!(page.contains("<p>A convolution of 64 channels.</p>"), "{page}");
+    assert!(page.contains("At 16 x 16, HOSVD keeps 0.10× the bytes for 1"), "{page}");
+    assert_eq!(summary.figures, [folder.path().join("figures/projection.svg")]);
+    let drawn = std::fs::read_to_string(folder.path().join("figures/projection.csv")).unwrap();
+    assert!(drawn.contains("HOSVD,16,8000000000,400000"), "{drawn}");
     let csv = std::fs::read_to_string(summary.table).unwrap();
     assert_eq!(csv.lines().count(), 4);
     assert!(

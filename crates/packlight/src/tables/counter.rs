@@ -39,6 +39,20 @@ impl Counter {
         self.networks.get(network).map_or("", String::as_str)
     }
 
+    /// The name of a network with images of another size, which is then one of those that can be counted.
+    ///
+    /// # Errors
+    /// Returns an error if there is no such network.
+    pub(super) fn with_images(&mut self, network: &str, side: u32) -> anyhow::Result<String> {
+        let Some(options) = self.networks.get(network) else {
+            bail!("there is no network `{network}` in [networks]");
+        };
+        let (name, options) =
+            (format!("{network} at {side} pixels"), format!("{options} --image {side}"));
+        self.networks.insert(name.clone(), options);
+        Ok(name)
+    }
+
     /// The step of a network that its options describe.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! each cell's network, plan and [`Rule`].
 
 mod counter;
+mod projection;
 mod rank;
 mod rule;
 
@@ -16,6 +17,7 @@ use packlight::spec::layout::TABLES;
 use serde::Deserialize;
 
 use counter::Counter;
+use projection::Projection;
 use rule::Rule;
 
 use crate::output::say;
@@ -28,6 +30,7 @@ struct File {
     /// The options of `packlight plan` for each network.
     networks: BTreeMap<String, String>,
     tables: Vec<Table>,
+    projection: Option<Projection>,
 }
 
 #[derive(Deserialize)]
@@ -61,12 +64,12 @@ fn exact() -> String {
 ///
 /// # Errors
 /// Returns an error if `tables.toml` cannot be read or is not valid. A cell that cannot be counted says
-/// why in its note.
+/// why in its note; a projection that cannot be is an error.
 pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     let path = folder.join(TABLES);
     let said = || path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(said)?;
-    let File { title, networks, tables } = toml::from_str(&text).with_context(said)?;
+    let File { title, networks, tables, projection } = toml::from_str(&text).with_context(said)?;
     let mut counter = Counter::new(networks);
     let count = |Table { id, title, source, about, cells }: Table| {
         say(format_args!("counting: {title}"));
@@ -79,7 +82,10 @@ pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     let rules = Rule::ALL.iter().map(|rule| (rule.name().to_owned(), rule.words().to_owned()));
     let mut rules: Vec<(String, String)> = rules.filter(|(name, _)| used(name)).collect();
     rules.dedup(); // one in two units
-    Ok(CountedTables { title, tables, rules })
+    let projection = projection.map(|projection| projection.count(&mut counter));
+    let projection =
+        projection.transpose().with_context(|| format!("{}: projection", path.display()))?;
+    Ok(CountedTables { title, tables, rules, projection })
 }
 
 fn counted(cell: Cell, counter: &mut Counter) -> CountedCell {

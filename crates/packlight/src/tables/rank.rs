@@ -1,12 +1,25 @@
-//! The ranks that published bytes of low-rank factors imply.
+//! Numbers of low-rank factors, and the ranks that published bytes of them imply.
+
+/// The numbers of two factors of this rank for a tensor, of which the first axis is one side.
+pub(super) fn svd_numbers(shape: &[usize], rank: f64) -> f64 {
+    let samples = shape.first().copied().unwrap_or(1).max(1);
+    rank * (samples + shape.iter().product::<usize>() / samples) as f64
+}
+
+/// The numbers of a core of these ranks, and of a factor for each axis.
+pub(super) fn hosvd_numbers(shape: &[usize], ranks: &[f64]) -> f64 {
+    let factors = shape.iter().zip(ranks).map(|(&axis, rank)| axis as f64 * rank);
+    ranks.iter().product::<f64>() + factors.sum::<f64>()
+}
+
+/// A share of each axis, at least 1.
+fn ranks(shape: &[usize], share: f64) -> Vec<f64> {
+    shape.iter().map(|&axis| (share * axis as f64).max(1.0)).collect()
+}
 
 /// The rank K, the same for all layers, for which K (B + CHW) numbers for each layer are `numbers`.
 pub(super) fn of_svd(shapes: &[&[usize]], numbers: f64) -> String {
-    let of_one = |shape: &&[usize]| {
-        let samples = shape.first().copied().unwrap_or(1).max(1);
-        (samples + shape.iter().product::<usize>() / samples) as f64
-    };
-    let rank = numbers / shapes.iter().map(of_one).sum::<f64>();
+    let rank = numbers / shapes.iter().map(|shape| svd_numbers(shape, 1.0)).sum::<f64>();
     let full = shapes.first().and_then(|shape| shape.first()).unwrap_or(&0);
     format!("Mean rank {rank:.1} of {full}.")
 }
@@ -14,11 +27,7 @@ pub(super) fn of_svd(shapes: &[&[usize]], numbers: f64) -> String {
 /// The share of each axis, the same for all, for which a core and a factor for each axis are `numbers`,
 /// and the mean ranks that follow.
 pub(super) fn of_hosvd(shapes: &[&[usize]], numbers: f64) -> String {
-    let rank = |axis: usize, share: f64| (share * axis as f64).max(1.0);
-    let of_one = |shape: &&[usize], share: f64| {
-        let core: f64 = shape.iter().map(|&axis| rank(axis, share)).product();
-        core + shape.iter().map(|&axis| axis as f64 * rank(axis, share)).sum::<f64>()
-    };
+    let of_one = |shape: &&[usize], share: f64| hosvd_numbers(shape, &ranks(shape, share));
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {
         let middle = 0.5 * (low + high);
@@ -29,8 +38,8 @@ pub(super) fn of_hosvd(shapes: &[&[usize]], numbers: f64) -> String {
     }
     let axes = shapes.first().map_or(0, |shape| shape.len());
     let mean = |axis: usize| {
-        let ranks = shapes.iter().map(|shape| rank(shape[axis], high));
-        format!("{:.1}", ranks.sum::<f64>() / shapes.len() as f64)
+        let of_axis = shapes.iter().map(|shape| ranks(shape, high)[axis]);
+        format!("{:.1}", of_axis.sum::<f64>() / shapes.len() as f64)
     };
     let means: Vec<String> = (0..axes).map(mean).collect();
     format!("Each axis at {:.1} %: mean ranks {}.", 100.0 * high, means.join(", "))
