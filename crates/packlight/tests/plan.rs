@@ -118,7 +118,10 @@ fn layers_of_all_plans_are_written_as_csv() {
     let head = text.lines().next().unwrap().split(',').count();
     let line = text.lines().find(|line| line.starts_with("none,conv1,conv,none,")).unwrap();
     assert_eq!(line.split(',').count(), head);
-    assert!(text.contains("\"q4,fc=none\",layer1.0.conv1,conv,q4,false,4096,16384,"), "{text}");
+    assert!(
+        text.contains("\"q4,fc=none\",layer1.0.conv1,conv,q4,false,4096,4096,16384,"),
+        "{text}"
+    );
 }
 
 #[test]
