@@ -33,7 +33,7 @@ pub(crate) fn verdict(source: &Source<'_>) -> Option<String> {
         return Some(format!("{}: saves no bytes here.", capital(about.name())));
     };
     let works = format!("{}: {}", capital(about.name()), works(&best, &smaller));
-    let untested = [Outcome::Unfinished, Outcome::Shortened];
+    let untested = [Outcome::Unfinished, Outcome::Shortened, Outcome::Guessing];
     if untested.contains(&best.comparison.tested.outcome) {
         return Some(works);
     }
