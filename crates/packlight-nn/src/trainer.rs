@@ -122,7 +122,8 @@ impl<O: Update> Trainer<O> {
 impl<O: UpdateEach> Trainer<O> {
     /// Trains on one batch as [`Trainer::step`] does, to the same parameters, but updates each
     /// parameter during the backward pass, as soon as its gradient is complete, and frees the
-    /// gradient: at no time are there gradients of all parameters.
+    /// gradient: at no time are there gradients of all parameters. Studies take such steps where a plan says
+    /// `update=eager`; a loop of one's own chooses by calling this.
     ///
     /// The loss must use parameters by layers and operations alone; see [`EagerUpdates`].
     ///
