@@ -10,8 +10,8 @@ use packlight::nn::model::{
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Error, Model, ModelSpec, Plan, Trainer};
 
-/// A step of training; an error ends the benchmark.
-pub(crate) type Step = Box<dyn FnMut() -> Result<(), Error>>;
+/// A step of training, which returns its loss; an error ends the benchmark.
+pub(crate) type Step = Box<dyn FnMut() -> Result<f64, Error>>;
 
 /// A network, and the data that it is timed with.
 pub(crate) struct Network {
@@ -128,37 +128,37 @@ impl Network {
         NETWORKS.iter().find(|network| network.name == name)
     }
 
-    /// A step with SGD and momentum of the network with this plan, on one batch.
-    pub(crate) fn step(&self, plan: &str) -> Result<Step, Error> {
+    /// A step with SGD, momentum and this learning rate of the network with this plan, on one batch.
+    pub(crate) fn step(&self, plan: &str, rate: f64, device: &Device) -> Result<Step, Error> {
         let spec = match self.takes {
             Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
             Takes::Text(_, words) => (self.spec)().for_labelled_text(words, self.classes)?,
         };
-        let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, &Device::Cpu)?;
-        let (inputs, targets) = self.data()?;
-        let sgd = sgd(model.parameters().vars())?;
+        let model = Model::planned(&spec, &Plan::parse(plan)?, 0, DType::F32, device)?;
+        let (inputs, targets) = self.data(device)?;
+        let sgd = sgd(model.parameters().vars(), rate)?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
         Ok(Box::new(move || {
             let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &targets);
-            trainer.step(loss).map(drop)
+            trainer.step(loss)
         }))
     }
 
     /// A batch at random.
-    pub(crate) fn data(&self) -> candle_core::Result<(Inputs, Tensor)> {
+    pub(crate) fn data(&self, device: &Device) -> candle_core::Result<(Inputs, Tensor)> {
         let mut random = Key::new(0, Purpose::Sample).stream();
         let (batch, classes) = (self.batch, self.classes);
         let below = |random: &mut Stream, bound: usize, shape: &[usize]| {
             let count = shape.iter().product::<usize>();
             let numbers: Vec<u32> = (0..count).map(|_| random.below(bound as u32)).collect();
-            Tensor::from_vec(numbers, shape, &Device::Cpu)
+            Tensor::from_vec(numbers, shape, device)
         };
         Ok(match self.takes {
             Takes::Image(side) => {
                 let shape = (batch, 3, side, side);
                 let pixels = (0..batch * 3 * side * side).map(|_| random.normal() as f32);
-                let images = Tensor::from_vec(pixels.collect(), shape, &Device::Cpu)?;
+                let images = Tensor::from_vec(pixels.collect(), shape, device)?;
                 (Inputs::Images(images), below(&mut random, classes, &[batch])?)
             }
             Takes::Words(length) => {
@@ -174,7 +174,7 @@ impl Network {
     }
 }
 
-/// The optimizer of all steps, with a learning rate at which no plan diverges, however often it is timed.
-pub(crate) fn sgd(vars: Vec<Var>) -> candle_core::Result<Sgd> {
-    Sgd::new(vars, SgdConfig { lr: 1e-6, ..SgdConfig::default() })
+/// The optimizer of all steps.
+pub(crate) fn sgd(vars: Vec<Var>, rate: f64) -> candle_core::Result<Sgd> {
+    Sgd::new(vars, SgdConfig { lr: rate, ..SgdConfig::default() })
 }
