@@ -91,6 +91,17 @@ cuda-check:
     # A target folder of its own: CUDA's build caches do not notice a change of compiler.
     cargo check --release --workspace --features cuda --target-dir target/cuda-check
 
+# On a machine with a CUDA device: every CUDA kernel against the CPU's, then training there beside the
+# processor. Prints a table and writes target/gpu.json.
+gpu *args:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # A target folder of its own: CUDA's build caches do not notice a change of compiler.
+    export CARGO_TARGET_DIR=target/cuda
+    cargo test --release --workspace --features cuda --test kernels --test cuda
+    mkdir -p target
+    cargo bench --workspace --features cuda --bench gpu -- --json "$PWD/target/gpu.json" {{ args }}
+
 # Check licences, advisories and sources of the dependencies, where cargo-deny is installed.
 deny:
     #!/usr/bin/env bash

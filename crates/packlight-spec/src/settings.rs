@@ -12,7 +12,7 @@ use crate::study::hex;
 use crate::{Adaptation, Error, NamedPlan, OptimizerSpec, ProbeSpec, Result, Schedule, Study};
 
 /// Everything that determines the records of a run: everything in a study except its name and title,
-/// the threads, and the other plans and seeds.
+/// the threads and the device, and the other plans and seeds.
 #[derive(Serialize)]
 struct Settings<'a, Model, Data> {
     plan: &'a str,
@@ -35,7 +35,7 @@ struct Settings<'a, Model, Data> {
 
 impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
     /// Everything that determines the records of a run, by the keys of `study.toml`: everything except
-    /// the study's name and title, the threads, and the other plans and seeds.
+    /// the study's name and title, the threads and the device, and the other plans and seeds.
     ///
     /// # Errors
     /// Returns an error if the model or the data cannot be written as JSON.

@@ -9,8 +9,8 @@ use crate::from_toml::from_toml;
 use crate::layout::STUDY;
 use crate::named_plan::in_order;
 use crate::{
-    Adaptation, Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained, ProbeSpec, Result,
-    Schedule, SensitivitySpec,
+    Adaptation, DeviceSpec, Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained,
+    ProbeSpec, Result, Schedule, SensitivitySpec,
 };
 
 /// The largest number of epochs of a run; a larger number is taken for a typing error.
@@ -42,6 +42,9 @@ pub struct Study<Model, Data> {
     /// Threads to compute with; by default, all that the machine has. It changes no record.
     #[serde(default)]
     pub threads: Option<usize>,
+    /// Where to compute.
+    #[serde(default)]
+    pub device: DeviceSpec,
     /// The network.
     pub model: Model,
     /// The weights that runs start from if their plan has no `from`; by default, they are drawn at
@@ -340,6 +343,7 @@ learning_rate = 0.1
             TEXT.replace("none = \"none\"", "none = { plan = \"none\" }"),
             TEXT.replace("none = \"none\"", "none = { plan = \"none\", epochs = 2 }"),
             TEXT.replace("batch = 8", "batch = 8 # a comment\nthreads = 2"),
+            TEXT.replace("batch = 8", "batch = 8\ndevice = \"auto\""),
             TEXT.replace("batch = 8", "batch = 8\ndrop_last = false"),
         ] {
             assert_eq!(hash(&same), expected, "{same}");

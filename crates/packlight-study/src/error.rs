@@ -29,6 +29,12 @@ pub enum Error {
         /// What is wrong, and where.
         reason: String,
     },
+    /// The device that the study asks for cannot be used.
+    #[error("device = \"cuda\": {reason}; or use the processor, with `--device cpu` or `auto`")]
+    NoDevice {
+        /// Why.
+        reason: String,
+    },
     /// A plan does not fit the study's model.
     #[error("plan {plan} of the study: {source}")]
     Plan {

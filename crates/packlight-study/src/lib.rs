@@ -16,6 +16,7 @@ mod bleu;
 mod check;
 mod checkpoint;
 mod claim;
+mod device;
 mod error;
 mod evaluation;
 mod forecast;

@@ -14,7 +14,7 @@ use crate::data::DataSet;
 use crate::progress::Event;
 use crate::run_trainer::{Ending, RunTrainer, WEIGHTS, Watch};
 use crate::spec::Study;
-use crate::{Error, Result, machine, other_data, shortened};
+use crate::{Error, Result, device, other_data, shortened};
 
 /// How far a run has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,7 +254,7 @@ impl Run<'_> {
             study_hash: self.study.hash(self.plan, self.seed)?,
             data_hash: self.data.checksum.clone(),
             version: VERSION.to_owned(),
-            cpu: machine::processor(),
+            cpu: device::name(&trainer.device),
             threads: self.threads as u64,
             state,
         };

@@ -22,7 +22,7 @@ use crate::origin::Origin;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
 use crate::translation::translation_bleu;
-use crate::{Error, Result};
+use crate::{Error, Result, device};
 
 /// The file in a finished run's folder that holds its weights: parameters and running statistics,
 /// under PyTorch's names.
@@ -69,7 +69,8 @@ impl<'a> RunTrainer<'a> {
     ///
     /// # Errors
     /// Returns an error if the plan or the study's weights do not fit the model, of which the error names
-    /// the tensor; or if an adaptive plan cannot keep within its budget.
+    /// the tensor; if an adaptive plan cannot keep within its budget; or if the study's device cannot be
+    /// used.
     pub(crate) fn new(
         study: &'a Study,
         data: &'a DataSet,
@@ -77,7 +78,7 @@ impl<'a> RunTrainer<'a> {
         plan: &'a NamedPlan,
         seed: u64,
     ) -> Result<Self> {
-        let device = Device::Cpu;
+        let device = device::open(study.device)?;
         let exact_first = plan.adaptive.is_some();
         let unfit = |source: packlight_nn::Error| Error::Plan {
             plan: plan.name.clone(),

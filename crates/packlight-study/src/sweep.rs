@@ -7,7 +7,7 @@ use std::time::Duration;
 use packlight_nn::ModelSpec;
 use packlight_record::Timings;
 use packlight_spec::layout::{RUNS, STUDY};
-use packlight_spec::run_name;
+use packlight_spec::{DeviceSpec, run_name};
 
 use crate::data::{self, DataSet};
 use crate::lock::Lock;
@@ -17,9 +17,9 @@ use crate::run_trainer::{Ending, RunTrainer, Watch};
 use crate::sensitivity::{self, SensitivitySummary};
 use crate::spec::{Collection, Member, Study, read_study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
-use crate::{Error, Result};
+use crate::{Error, Result, device};
 
-/// How to run a study. Only the scale changes its records.
+/// How to run a study. Only the scale and the device change its records.
 #[derive(Debug)]
 pub struct Options<'a> {
     /// The factor on the epochs of every plan; see [`Study::scaled`].
@@ -28,6 +28,8 @@ pub struct Options<'a> {
     pub overwrite: bool,
     /// The folder with the data sets that are not built in, and perhaps the weights to start from.
     pub data_dir: Option<PathBuf>,
+    /// Where to compute, if not where the study says.
+    pub device: Option<DeviceSpec>,
     /// The number of threads that the caller has set up; it is written to the manifests.
     pub threads: usize,
     /// The longest time between two checkpoints within an epoch. There is one at the end of each
@@ -45,6 +47,7 @@ impl Default for Options<'static> {
             scale: 1.0,
             overwrite: false,
             data_dir: None,
+            device: None,
             threads: 1,
             checkpoint_every: Duration::from_secs(20),
             interrupted: &NEVER,
@@ -143,10 +146,11 @@ impl Sweep {
         options: &Options<'_>,
         progress: &mut dyn Progress,
     ) -> Result<Self> {
-        let study = study.scaled(options.scale)?;
+        let mut study = study.scaled(options.scale)?;
+        study.device = options.device.unwrap_or(study.device);
         let lock = Lock::take(folder)?;
         Timings::read(folder)?; // an unreadable file is reported before hours of training
-        if let Some(text) = lock.warning() {
+        for text in [lock.warning(), device::warning(study.device)].into_iter().flatten() {
             progress.event(Event::Warning { text: &text });
         }
         let data = data::load(&study.data, options.data_dir.as_deref())?;

@@ -14,7 +14,7 @@ use crate::instrument::Instrument;
 use crate::progress::{Event, Progress};
 use crate::run_trainer::RunTrainer;
 use crate::sweep::{Options, Sweep};
-use crate::{Error, Result, machine};
+use crate::{Error, Result, device};
 
 /// Rounds before the first one that counts: codecs calibrate, allocate and remember, and memory is
 /// obtained.
@@ -95,7 +95,7 @@ impl Sweep {
             plan: plan.spec.clone(),
             baseline: baseline.spec.clone(),
             study_hash: self.study.hash(plan, self.study.seeds[0])?,
-            cpu: machine::processor(),
+            cpu: device::name(&device::open(self.study.device)?),
             threads: options.threads as u64,
             rounds: Vec::new(),
         })

@@ -344,3 +344,18 @@ fn the_help_has_every_model_s_options_with_their_defaults() {
         assert!(help.contains(words), "`{words}` is missing in: {help}");
     }
 }
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn a_card_that_is_not_there_is_refused_and_auto_says_what_it_takes() {
+    let on =
+        |device: &str| STUDY.replace("threads = 2", &format!("threads = 2\ndevice = \"{device}\""));
+    let dir = study(&on("cuda"));
+    refused(dir.path(), &["built without CUDA", "`--features cuda`", "`--device cpu`"]);
+    assert!(!dir.path().join("runs").exists());
+    refused(study(&on("gpu")).path(), &["unknown variant `gpu`", "`auto`"]);
+    let dir = finished_study();
+    let output = packlight(["run", "--device", "auto"]).arg(dir.path()).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains("device auto is the processor"), "{said}");
+}

@@ -25,11 +25,13 @@ impl Gpu for CudaDevice {
         let outputs = call.arguments.iter().filter_map(|argument| match argument {
             // SAFETY: the kernel writes every element before anyone reads it.
             Argument::Output(shape, dtype) => {
-                Some(unsafe { Tensor::empty(shape, *dtype, &Device::Cuda(self.clone())) })
+                let new = unsafe { Tensor::empty(shape, *dtype, &Device::Cuda(self.clone())) };
+                let bytes = shape.elem_count() * dtype.size_in_bytes();
+                Some(new.map_err(|error| no_memory(self, call, bytes, &error)))
             }
             _ => None,
         });
-        let outputs = outputs.collect::<candle_core::Result<Vec<_>>>()?;
+        let outputs = outputs.collect::<Result<Vec<_>>>()?;
         if call.launch.blocks == 0 {
             return Ok(outputs);
         }
@@ -63,6 +65,18 @@ impl Gpu for CudaDevice {
         unsafe { builder.launch(config) }.w()?;
         Ok(outputs)
     }
+}
+
+/// What a kernel asked for that the device does not give, and what is free there.
+fn no_memory(device: &CudaDevice, call: &Call, bytes: usize, error: &candle_core::Error) -> Error {
+    let free = match device.cuda_stream().context().mem_get_info() {
+        Ok((free, all)) => format!("{free} of {all} bytes are free"),
+        Err(_) => "how much is free is not known".to_owned(),
+    };
+    // Candle appends a backtrace where the environment asks for one.
+    let reason = error.to_string();
+    let reason = reason.lines().next().unwrap_or_default();
+    Error::shape(call.kernel, format!("the device gives no {bytes} bytes ({reason}); {free}"))
 }
 
 /// Where the elements of a contiguous tensor begin in the device's memory.

@@ -21,6 +21,7 @@ pub(crate) fn options(interrupted: &AtomicBool) -> Options<'_> {
         scale: 1.0,
         overwrite: false,
         data_dir: None,
+        device: None,
         threads: 1,
         checkpoint_every: Duration::MAX,
         interrupted,

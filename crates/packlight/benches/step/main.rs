@@ -16,6 +16,7 @@ mod network;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use candle_core::Device;
 use candle_nn::Optimizer;
 use candle_resnet::CandleResNet;
 use clap::Parser;
@@ -27,6 +28,8 @@ use packlight::nn::model::Inputs;
 #[global_allocator]
 static ALLOCATOR: Counting<MiMalloc> = Counting::new(MiMalloc);
 
+/// A learning rate at which no plan diverges, however often it is timed.
+const RATE: f64 = 1e-6;
 /// Turns that each contestant of a table takes.
 const TURNS: usize = 9;
 /// The fewest steps whose median is printed.
@@ -63,7 +66,8 @@ fn main() -> anyhow::Result<()> {
         let network = Network::named(&name)
             .with_context(|| format!("there is no network `{name}`; --list has their names"))?;
         let network = &network.of_batch(arguments.batch.unwrap_or(network.batch));
-        let mut contestant = Contestant::new("", network.step(&arguments.plan)?)?;
+        let step = network.step(&arguments.plan, RATE, &Device::Cpu)?;
+        let mut contestant = Contestant::new("", step)?;
         let begun = Instant::now();
         while contestant.times.len() < FEWEST || begun.elapsed().as_secs_f64() < arguments.seconds {
             contestant.time_step()?;
@@ -80,7 +84,7 @@ fn main() -> anyhow::Result<()> {
 fn compare(network: &Network) -> anyhow::Result<()> {
     let mut contestants = Vec::new();
     for plan in ["none", network.usual] {
-        contestants.push(Contestant::new(plan, network.step(plan)?)?);
+        contestants.push(Contestant::new(plan, network.step(plan, RATE, &Device::Cpu)?)?);
     }
     if let Some(step) = candle_step(network)? {
         contestants.push(Contestant::new("candle", step)?);
@@ -162,12 +166,13 @@ fn candle_step(network: &Network) -> candle_core::Result<Option<Step>> {
         "resnet18-w16" => 16,
         _ => return Ok(None),
     };
-    let (Inputs::Images(images), labels) = network.data()? else { return Ok(None) };
+    let (Inputs::Images(images), labels) = network.data(&Device::Cpu)? else { return Ok(None) };
     let (model, vars) = CandleResNet::new(width, network.classes)?;
-    let mut optimizer = sgd(vars)?;
+    let mut optimizer = sgd(vars, RATE)?;
     Ok(Some(Box::new(move || {
         let loss = candle_nn::loss::cross_entropy(&model.forward(&images)?, &labels)?;
-        Ok(optimizer.step(&loss.backward()?)?)
+        optimizer.step(&loss.backward()?)?;
+        Ok(loss.to_scalar::<f32>()?.into())
     })))
 }
 

@@ -10,8 +10,8 @@ use packlight::nn::model::{
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Error, Model, ModelSpec, Plan, Trainer};
 
-/// A step of training; an error ends the benchmark.
-pub(crate) type Step = Box<dyn FnMut() -> Result<(), Error>>;
+/// A step of training, which returns its loss; an error ends the benchmark.
+pub(crate) type Step = Box<dyn FnMut() -> Result<f64, Error>>;
 
 /// A network, and the data that it is timed with.
 #[derive(Clone, Copy)]
@@ -143,8 +143,8 @@ impl Network {
         Self { batch, ..*self }
     }
 
-    /// A step with SGD and momentum of the network with this plan, on one batch.
-    pub(crate) fn step(&self, plan: &str) -> Result<Step, Error> {
+    /// A step with SGD, momentum and this learning rate of the network with this plan, on one batch.
+    pub(crate) fn step(&self, plan: &str, rate: f64, device: &Device) -> Result<Step, Error> {
         let spec = match self.takes {
             Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
@@ -152,31 +152,30 @@ impl Network {
         };
         let plan = Plan::parse(plan)?;
         let eagerly = plan.memory_strategy().updates_eagerly;
-        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
-        let (inputs, targets) = self.data()?;
-        let sgd = sgd(model.parameters().vars())?;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, device)?;
+        let (inputs, targets) = self.data(device)?;
+        let sgd = sgd(model.parameters().vars(), rate)?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
         Ok(Box::new(move || {
             let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &targets);
-            let step = if eagerly { trainer.step_eagerly(loss) } else { trainer.step(loss) };
-            step.map(drop)
+            if eagerly { trainer.step_eagerly(loss) } else { trainer.step(loss) }
         }))
     }
 
     /// A batch at random.
-    pub(crate) fn data(&self) -> candle_core::Result<(Inputs, Tensor)> {
+    pub(crate) fn data(&self, device: &Device) -> candle_core::Result<(Inputs, Tensor)> {
         let mut random = Key::new(0, Purpose::Sample).stream();
         let (batch, classes) = (self.batch, self.classes);
         let below = |random: &mut Stream, bound: usize, shape: &[usize]| {
             let count = shape.iter().product::<usize>();
             let numbers: Vec<u32> = (0..count).map(|_| random.below(bound as u32)).collect();
-            Tensor::from_vec(numbers, shape, &Device::Cpu)
+            Tensor::from_vec(numbers, shape, device)
         };
         Ok(match self.takes {
             Takes::Image(side) => {
                 let shape = (batch, 3, side, side);
                 let pixels = (0..batch * 3 * side * side).map(|_| random.normal() as f32);
-                let images = Tensor::from_vec(pixels.collect(), shape, &Device::Cpu)?;
+                let images = Tensor::from_vec(pixels.collect(), shape, device)?;
                 (Inputs::Images(images), below(&mut random, classes, &[batch])?)
             }
             Takes::Words(length) => {
@@ -192,7 +191,7 @@ impl Network {
     }
 }
 
-/// The optimizer of all steps, with a learning rate at which no plan diverges, however often it is timed.
-pub(crate) fn sgd(vars: Vec<Var>) -> candle_core::Result<Sgd> {
-    Sgd::new(vars, SgdConfig { lr: 1e-6, ..SgdConfig::default() })
+/// The optimizer of all steps.
+pub(crate) fn sgd(vars: Vec<Var>, rate: f64) -> candle_core::Result<Sgd> {
+    Sgd::new(vars, SgdConfig { lr: rate, ..SgdConfig::default() })
 }

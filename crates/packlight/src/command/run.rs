@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Args, value_parser};
 use packlight::record::layout::{RUNS, STUDY, TABLES};
+use packlight::spec::DeviceSpec;
 use packlight::study::{
     Collection, Options, Outcome, StudySummary, data, read_study, run_collection, run_study,
 };
@@ -47,6 +48,9 @@ pub(crate) struct Arguments {
     /// Number of threads; does not change any record [default: from study.toml, or all cores]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Where to compute: cpu, cuda, or auto for a CUDA device where there is one [default: from study.toml, or cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceSpec>,
     /// The folder with the data sets that are not built in, and weights to start from [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -80,6 +84,7 @@ impl Arguments {
             scale: self.scale,
             overwrite: self.overwrite,
             data_dir,
+            device: self.device,
             threads,
             interrupted: &STOP,
             ..Options::default()

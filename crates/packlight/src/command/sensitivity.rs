@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::bail;
 use clap::{Args, value_parser};
 use packlight::record::layout::STUDY;
+use packlight::spec::DeviceSpec;
 use packlight::study::{
     Collection, Options, SensitivitySummary, data, measure_sensitivity, read_study,
 };
@@ -67,6 +68,9 @@ pub(crate) struct Arguments {
     /// Number of threads; does not change any score [default: from study.toml, or all cores]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Where to compute: cpu, cuda, or auto for a CUDA device where there is one [default: from study.toml, or cpu]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<DeviceSpec>,
     /// The folder with the data sets that are not built in, and weights to start from [default: $PACKLIGHT_DATA]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -100,6 +104,7 @@ impl Arguments {
         let options = Options {
             overwrite: self.overwrite,
             data_dir,
+            device: self.device,
             threads,
             interrupted: &STOP,
             ..Options::default()
