@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{Compared, LayerFacts, LossChange, Score};
+use packlight_record::{Compared, LayerFacts, LossChange, Score, VARIANCE_LEFT};
 use serde::Serialize;
 
 use crate::Result;
@@ -16,6 +16,9 @@ pub(crate) const EXACT: &str = "none";
 /// rounding: the values that cancel in it are of the order of the whole gradient, each is rounded to
 /// `f32::EPSILON` of its size, and a sum of many of them loses a few bits more.
 const FLOOR: f64 = 16.0 * f32::EPSILON as f64;
+
+/// How many standard errors a bias has to be away from 0 to count: by chance, one of forty is.
+const SIGNIFICANT: f64 = 2.0;
 
 /// A layer and what it can be packed with.
 #[derive(Debug, Clone, Serialize)]
@@ -46,7 +49,8 @@ pub struct Choice {
     pub least_bytes: u64,
     /// What identifies the copy: layers of the same source share it if these are equal.
     pub copy: String,
-    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`].
+    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`]. A bias counts as far
+    /// as it is more than chance.
     pub error: Estimate,
     /// Seconds of packing and restoring, where they were measured.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,19 +182,19 @@ fn choice(
     sampling: &Sampling,
     basis: &Basis<'_>,
 ) -> Result<Choice, String> {
-    let mut errors = Vec::new();
+    let mut measured = Vec::new();
     for &cluster in sampling.clusters() {
         let here = || basis.clusters[cluster].to_string();
         let Some(score) = by_cluster.get(&cluster) else {
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
         };
-        let error = score.lasting_error();
-        if !error.is_finite() {
+        if !score.lasting_error().is_finite() {
             return Err(format!("its error {} is not finite", here()));
         }
-        errors.push(error);
+        measured.push(*score);
     }
+    let errors = lasting_errors(&measured, sampling);
     let scores = || by_cluster.values();
     let bytes = || scores().map(|score| score.kept_bytes);
     let copy = scores().next().map(|score| score.copy.clone()).unwrap_or_default();
@@ -211,6 +215,31 @@ fn choice(
         errors,
         changes: Ok(Vec::new()),
     })
+}
+
+/// The lasting errors of a codec's scores, with biases that count only as far as they are no chance.
+///
+/// A bias that is estimated by few draws is up or down by chance, often by more than the lasting error of a codec
+/// without one. So it is drawn towards 0 by the factor `1 - (2 s / b)^2`, or to 0, where `b` is its mean and `s`
+/// the standard error of that over the batches (the nonnegative garrote of Breiman, Better Subset Regression Using
+/// the Nonnegative Garrote, Technometrics 37, 1995); the rest of the squared error is variance. Where nothing is
+/// random, all of it is bias, and certain.
+fn lasting_errors(scores: &[&Score], sampling: &Sampling) -> Vec<f64> {
+    let as_measured = || scores.iter().map(|score| score.lasting_error()).collect();
+    if scores.iter().all(|score| score.squared_bias == Some(score.squared_error)) {
+        return as_measured();
+    }
+    let biases: Option<Vec<f64>> = scores.iter().map(|one| one.relative_squared_bias()).collect();
+    let Some(biases) = biases else { return as_measured() };
+    let Some(variance) = sampling.variance(&biases) else { return as_measured() };
+    let mean = sampling.mean(&biases);
+    let chance = SIGNIFICANT.powi(2) * variance / mean.powi(2);
+    let counts = if mean > 0.0 { (1.0 - chance).max(0.0) } else { 0.0 };
+    let lasting = |(score, bias): (&&Score, f64)| {
+        let (error, bias) = (score.squared_error / score.whole_norm.powi(2), counts * bias);
+        bias + VARIANCE_LEFT * (error - bias)
+    };
+    scores.iter().zip(biases).map(lasting).collect()
 }
 
 /// Whether the layer's own exact gradient is rounding on every batch.

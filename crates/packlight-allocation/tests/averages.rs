@@ -51,6 +51,41 @@ fn batches_are_averaged_before_seeds_and_more_draws_replace_fewer() {
 }
 
 #[test]
+fn a_bias_counts_as_far_as_it_is_more_than_chance() {
+    let of = |biases: [f64; 4], error: f64| {
+        let scores = (0..).zip(biases).map(|(batch, squared_bias)| {
+            let before = score("a", "q4", 10, 0.0);
+            let squared_bias = Some(4.0 * squared_bias);
+            on(1, batch, 2, Score { squared_error: 4.0 * error, squared_bias, ..before })
+        });
+        let records: Vec<_> = [layer("a", 0)].into_iter().chain(scores).collect();
+        measured(&records).layers()[0].choices[1].error.mean
+    };
+    let is = |found: f64, bias: f64, error: f64| {
+        let expected = bias + (error - bias) / 19.0;
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    };
+    is(of([0.03, -0.02, 0.04, -0.03], 0.19), 0.0, 0.19); // 0.005 with a standard error of 0.018
+    is(of([-0.03, -0.02, -0.04, -0.03], 0.19), 0.0, 0.19);
+    // 0.04, whose variance is that of the four, 2e-4 / 3, over 4.
+    is(
+        of([0.04, 0.05, 0.04, 0.03], 0.19),
+        0.04 * (1.0 - 4.0 * (2e-4 / 12.0) / 0.04f64.powi(2)),
+        0.19,
+    );
+    // Of a codec that draws nothing at random all error is bias, however different batches are.
+    let different = [0.1, 0.9, 0.1, 0.1];
+    let records: Vec<_> = [layer("a", 0)]
+        .into_iter()
+        .chain((0..).zip(different).map(|(batch, error)| {
+            let squared_bias = Some(4.0 * error);
+            on(1, batch, 1, Score { squared_bias, ..score("a", "pool2", 10, error) })
+        }))
+        .collect();
+    is(measured(&records).layers()[0].choices[1].error.mean, 0.3, 0.3);
+}
+
+#[test]
 fn copies_that_layers_share_count_once_and_fixed_bytes_always() {
     let fixed = |kind| SensitivityRecord::Fixed { layer: "a".into(), kind, bytes: 5 };
     let own_copy = Score { copy: "own".into(), ..score("b", "q4", 20, 0.01) };

@@ -58,8 +58,9 @@ pub(crate) fn codecs(study: &Sensitivity) -> Markup {
             "Each codec at every layer that was measured with it, all others exact. Bytes are all that is \
              kept for the backward pass, masks and statistics included. Errors on this page are those that \
              last, √(bias² + variance / 19) of the whole gradient, relative to its norm: every step errs by the \
-             bias in the same direction, but of the variance momentum leaves about a nineteenth. With a single draw \
-             the two cannot be told apart, and the whole error counts. A plan's error is predicted: the \
+             bias in the same direction, but of the variance momentum leaves about a nineteenth. A bias counts as far \
+             as it is more than chance: times 1 − (2 s / b²)², where s is the standard error of b², or not at all. With \
+             a single draw the two cannot be told apart, and the whole error counts. A plan's error is predicted: the \
              layers' own errors, each measured with all other layers exact, add as squares. For layers \
              that pass no error on (convolutions, linear layers) this is exact. n is the number of batches over \
              all points and seeds; intervals are bootstrapped over them."
