@@ -18,6 +18,8 @@ use crate::simd_dispatch::on_widest_vectors;
 
 /// Targets summed at a time, so that their sums stay in registers.
 const RUN: usize = 32;
+/// Parts of the sum of a tap over all planes, so that they are added side by side.
+const PARTS: usize = 8;
 /// Elements of the planes that a task reads or writes.
 const PIECE: usize = 32 * 1024;
 
@@ -124,7 +126,7 @@ impl<'a> Depthwise<'a> {
         let taps = self.taps.len();
         let channels = self.problem.out_channels;
         build_with(channels * taps, taps, buffers, |[padded, laid, whole], channel, result| {
-            let mut sums = vec![0.0; taps];
+            let mut sums = vec![[0.0; PARTS]; taps];
             for sample in 0..self.problem.batch {
                 let plane = sample * channels + channel;
                 match input {
@@ -139,7 +141,9 @@ impl<'a> Depthwise<'a> {
                 self.lay(&grad[plane * to..][..to], laid);
                 products(padded, laid, &offsets, &mut sums);
             }
-            result.iter_mut().zip(sums).for_each(|(weight, sum)| *weight = T::narrow(sum));
+            for (weight, parts) in result.iter_mut().zip(sums) {
+                *weight = T::narrow(parts.iter().sum());
+            }
         })
     }
 
@@ -317,8 +321,8 @@ on_widest_vectors! {
 
 on_widest_vectors! {
     /// Adds to the sum of each tap the products of gradients and what the tap reads.
-    fn products<T: Element>(source: &[T], grads: &[T], offsets: &[usize], sums: &mut [f64]) {
-        for (&offset, sum) in offsets.iter().zip(sums) {
+    fn products<T: Element>(source: &[T], grads: &[T], offsets: &[usize], sums: &mut [[f64; PARTS]]) {
+        for (&offset, parts) in offsets.iter().zip(sums) {
             let mut lanes = [T::zero(); RUN];
             for (number, grads) in grads.as_chunks::<RUN>().0.iter().enumerate() {
                 let source = &source[offset + number * RUN..][..RUN];
@@ -326,8 +330,8 @@ on_widest_vectors! {
                     lanes[lane] += grads[lane] * source[lane];
                 }
             }
-            for lane in lanes {
-                *sum += lane.wide();
+            for lanes in lanes.as_chunks::<PARTS>().0 {
+                parts.iter_mut().zip(lanes).for_each(|(part, lane)| *part += lane.wide());
             }
         }
     }
