@@ -110,7 +110,7 @@ fn without_a_cell_in_front_a_relu_keeps_its_mask() {
         Activation::from_tensor(&var(&[2, 3, 4, 4], "x"), &Pass::training().with_ledger(&ledger));
     let relu = SavePoint::new("relu", LayerKind::Relu);
     relu.set_codec(packlight_codec::parse("blpa:4").unwrap());
-    let _y = op::relu(&x.unwrap(), &relu).unwrap();
+    let _y = op::relu(x.unwrap(), &relu).unwrap();
     let entries = ledger.entries();
     assert_eq!((entries.len(), entries[0].kind, entries[0].bytes.total()), (1, KeptKind::Mask, 12));
 }

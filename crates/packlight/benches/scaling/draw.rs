@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use anyhow::Context;
 use packlight::figure::{Caption, Line, Panel, curves};
 
 use crate::{Against, BATCH, PLANS, Point, ROUNDS, THREADS, WIDTH};
@@ -13,7 +14,8 @@ const HOW_TO_READ: &str = "Each line is the mean over the rounds of one plan; th
 
 /// Writes each figure as SVG, with its numbers as CSV, and a page with both to `target/scaling`.
 pub(crate) fn write(points: &[Point]) -> anyhow::Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/scaling");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    let folder = workspace.context("the folder of the workspace")?.join("target/scaling");
     fs::create_dir_all(&folder)?;
     let mut page =
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Scaling of a step</title>\
@@ -40,7 +42,7 @@ pub(crate) fn write(points: &[Point]) -> anyhow::Result<()> {
         let figure = curves(&caption, &[time, kept])?;
         fs::write(folder.join(format!("{}.svg", figure.id)), &figure.svg)?;
         fs::write(folder.join(format!("{}.csv", figure.id)), &figure.csv)?;
-        page += &format!("<h2>{}</h2><p>{}</p>{}", figure.title, figure.subtitle, figure.svg);
+        page += &figure.svg;
     }
     page += &format!("<p>{HOW_TO_READ}</p></html>\n");
     let path = folder.join("index.html");
