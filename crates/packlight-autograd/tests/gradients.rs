@@ -180,7 +180,8 @@ fn the_bias_alone_has_its_gradient_and_nothing_is_kept() {
     let statistics = running(3);
     let scale = weight.get(0).unwrap();
     let norm = layer(LayerKind::Norm);
-    let forward: [&dyn Fn(&Activation) -> Result<Activation>; 3] = [
+    type Forward<'a> = &'a dyn Fn(&Activation) -> Result<Activation>;
+    let forward: [Forward<'_>; 3] = [
         &|x| op::linear(x, &weight, Some(&bias), &norm),
         &|x| op::layer_norm(x, &scale, &bias, 1e-6, &norm),
         &|x| op::batch_norm(x, &scale, &bias, &statistics, 1e-5, &norm),

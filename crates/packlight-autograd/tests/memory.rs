@@ -67,7 +67,7 @@ impl Network {
         let x = Activation::from_tensor(&sample(&IMAGES, "x"), pass).unwrap();
         let x = op::conv2d(&x, kernel, None, geometry, conv).unwrap();
         let x = op::batch_norm(&x, &vector(16, 1.0), &vector(16, 0.0), &running, 1e-5, norm);
-        let x = op::relu(&x.unwrap(), relu).unwrap();
+        let x = op::relu(x.unwrap(), relu).unwrap();
         let x = op::conv2d(&x, kernel2, None, geometry, conv2).unwrap();
         let x = x.with_axes(AxisLayout::Heads);
         let x = op::matmul_transposed(&x, &x, left, right).unwrap();

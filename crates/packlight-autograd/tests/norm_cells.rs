@@ -185,7 +185,7 @@ impl Case {
             }
             Norm::Layer => op::layer_norm(&x, weight, bias, EPSILON, &norm),
         };
-        let y = op::relu(&y.unwrap(), &layer("relu", LayerKind::Relu)).unwrap();
+        let y = op::relu(y.unwrap(), &layer("relu", LayerKind::Relu)).unwrap();
         let y = op::linear(&y, matrix, None, &layer("fc", LayerKind::Linear)).unwrap();
         let kept = ledger.entries().iter().map(|entry| entry.bytes.total()).sum();
         let y = y.into_tensor().unwrap();

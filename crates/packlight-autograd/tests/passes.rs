@@ -95,7 +95,7 @@ fn two_layers_with_one_codec_share_one_copy_and_others_do_not() {
     let pass = Pass::training().with_ledger(&ledger);
     let x = Activation::from_tensor(&sample(&[2, 3, 8, 8], "x"), &pass).unwrap();
     let conv = |layer: &Arc<SavePoint>| op::conv2d(&x, &w, None, geometry(), layer).unwrap();
-    let sum = op::add(&op::add(&conv(&a), &conv(&b)).unwrap(), &conv(&c)).unwrap();
+    let sum = op::add(op::add(conv(&a), conv(&b)).unwrap(), conv(&c)).unwrap();
     let entries = ledger.entries();
     let kept: Vec<_> =
         entries.iter().map(|entry| (&*entry.layer, entry.bytes.total(), entry.raw)).collect();

@@ -57,11 +57,11 @@ fn gradients(nothing: Nothing, first: bool) -> Vec<Tensor> {
     let sum = match first {
         true => {
             let other = again(&x);
-            op::add(&other, &op::add(&nothing(&x).unwrap(), &y).unwrap()).unwrap()
+            op::add(other, op::add(nothing(&x).unwrap(), &y).unwrap()).unwrap()
         }
         false => {
-            let both = op::add(&nothing(&x).unwrap(), &y).unwrap();
-            op::add(&both, &again(&x)).unwrap()
+            let both = op::add(nothing(&x).unwrap(), &y).unwrap();
+            op::add(both, again(&x)).unwrap()
         }
     };
     let loss = (sum.into_tensor().unwrap() * sample(&IMAGES, "grad")).unwrap().sum_all().unwrap();

@@ -156,8 +156,10 @@ fn gradients_are_those_of_inputs_that_stay() {
                     relu6(op::add(y, &x).unwrap()).unwrap()
                 }
                 false => {
-                    let y = relu(&norm(&y, codec).unwrap()).unwrap();
-                    relu6(&op::add(&y, &x).unwrap()).unwrap()
+                    let normalised = norm(&y, codec).unwrap();
+                    let y = relu(&normalised).unwrap();
+                    let sum = op::add(&y, &x).unwrap();
+                    relu6(&sum).unwrap()
                 }
             };
             let loss = (y.into_tensor().unwrap() * sample(&IMAGES, "grad")).unwrap();
