@@ -130,12 +130,13 @@ impl PairModule for Layers {
         let x = self.source.forward(source)?;
         let x =
             self.encoder.forward_with(x, [], move |layer, x, []| layer.forward(x, &of_source))?;
-        let memory = self.encoder_norm.forward(&x)?;
+        let memory = self.encoder_norm.forward_owned(x)?;
         let x = self.target.forward(target)?;
         let x = self.decoder.forward_with(x, [&memory], move |layer, x, [memory]| {
             layer.forward(x, memory, &no_padding)
         })?;
-        self.generator.forward(&self.decoder_norm.forward(&x)?)
+        drop(memory); // no layer reads it any more
+        self.generator.forward_owned(self.decoder_norm.forward_owned(x)?)
     }
 }
 
