@@ -22,13 +22,12 @@ const BATCH: usize = 32;
 const LENGTH: usize = 64;
 const SIDE: usize = 32;
 
-const NETWORKS: [(&str, &str); 12] = [
+const NETWORKS: [(&str, &str); 11] = [
     ("resnet18", "width = 16"),
     ("resnet50", "width = 16"),
     ("resnet20", "width = 16"),
     ("mobilenet_v2", "width = 8"),
     ("efficientnet_b0", "width = 8"),
-    ("mcunet", "width = 8"),
     ("swin", "width = 48, depths = [2,2], window = 4"),
     ("vit", "width = 48, depth = 3"),
     ("mixer", "width = 48, depth = 3"),
