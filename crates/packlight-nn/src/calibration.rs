@@ -15,9 +15,6 @@ use crate::{Error, Parameters, Result, codec_state};
 const FEW: u8 = 1;
 const MANY: u8 = 8;
 
-/// The level at which layers pack whose importance is measured.
-const WHOLE: u8 = 0;
-
 /// Whether any codec asks to be calibrated before `step` of `total`.
 pub(crate) fn is_due(parameters: &Parameters, step: u64, total: u64) -> bool {
     parameters.save_points().iter().any(|point| asked_by(point, step, total).is_some())
@@ -96,7 +93,7 @@ fn importance(
     }
     let ledger = Ledger::new();
     let names = points.iter().map(|point| point.name());
-    let pass = pass.clone().with_trials(names, WHOLE).with_ledger(&ledger);
+    let pass = pass.clone().with_trials(names, Calibration::WHOLE).with_ledger(&ledger);
     let store = loss(&pass)?.backward()?;
     let saved: HashMap<_, _> = ledger
         .entries()

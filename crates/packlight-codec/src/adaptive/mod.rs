@@ -42,10 +42,16 @@ pub enum Calibration {
     /// layer, only the gradient of its own weight differs).
     Distances(&'static [u8]),
     /// Two numbers: the root mean square of the gradient of the layer's weight, and the bytes of the
-    /// input that it saves, in one backward pass in which all layers that ask for them pack at level 0.
+    /// input that it saves, in one backward pass in which all layers that ask for them pack at level
+    /// [`Calibration::WHOLE`].
     /// [`Adaptive::allocate`] follows at once, so that it counts in the step that begins (Ma et al.,
     /// "SURGEON", CVPR 2025).
     Importance,
+}
+
+impl Calibration {
+    /// The level of a trial at which a layer keeps all of its input, while its importance is measured.
+    pub const WHOLE: u8 = 0;
 }
 
 /// How gradients are compared.

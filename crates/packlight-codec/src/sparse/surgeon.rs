@@ -51,9 +51,6 @@ pub struct Surgeon {
     interval: u64,
 }
 
-/// The level of a trial that keeps all.
-const WHOLE: u8 = 0;
-
 // The names under which a layer's state is stored.
 const GRADIENT: &str = "gradient";
 const BYTES: &str = "bytes";
@@ -81,7 +78,7 @@ impl Codec for Surgeon {
 
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
         let share = match (site.level, site.state.get(SHARE)) {
-            (Some(WHOLE), _) | (_, None) => 1.0,
+            (Some(Calibration::WHOLE), _) | (_, None) => 1.0,
             (_, Some(share)) => share.to_scalar::<f64>()?,
         };
         let elements = input.elem_count();
