@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Call, Gpu, Launch};
+use super::{Gpu, pointwise};
 use crate::Result;
 
 /// `gelu::forward`.
@@ -10,13 +10,7 @@ use crate::Result;
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn forward(gpu: &dyn Gpu, input: &Tensor) -> Result<Tensor> {
-    let count = input.elem_count();
-    let [output] = Call::typed("gelu_forward", input.dtype(), Launch::elements(count))?
-        .input(input)
-        .output(input.shape())
-        .size(count)
-        .run(gpu)?;
-    Ok(output)
+    pointwise::forward(gpu, "gelu_forward", input)
 }
 
 /// `gelu::backward`.
@@ -24,12 +18,5 @@ pub fn forward(gpu: &dyn Gpu, input: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn backward(gpu: &dyn Gpu, input: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    let count = grad.elem_count();
-    let [result] = Call::typed("gelu_backward", grad.dtype(), Launch::elements(count))?
-        .input(input)
-        .input(grad)
-        .output(grad.shape())
-        .size(count)
-        .run(gpu)?;
-    Ok(result)
+    pointwise::backward(gpu, "gelu_backward", input, grad)
 }

@@ -54,6 +54,7 @@ mod call;
 #[cfg(feature = "cuda")]
 mod device;
 mod launch;
+mod pointwise;
 
 pub use call::{Argument, Call, Gpu};
 pub use launch::{Launch, THREADS};
