@@ -28,10 +28,11 @@ pub(crate) fn is_tracked(tensor: &Tensor) -> bool {
 }
 
 impl Link {
-    /// Runs the backward pass from here, given the gradient of this link's activation.
-    pub(crate) fn backward(&self, gradient: Tensor) -> Result<GradStore> {
+    /// Runs the backward pass from here, given the gradient of this link's activation, and returns the
+    /// gradients, those of parameters by `collector`, which the pass has as its eager updates.
+    pub(crate) fn backward(&self, gradient: Tensor, collector: &EagerUpdates) -> Result<GradStore> {
         self.slot.add(Gradient::Shared(gradient))?;
-        Ok(self.scalar.backward()?)
+        collector.collect(&self.scalar)
     }
 
     /// The beginning of a graph of its own for the same activation: gradients that arrive there are

@@ -22,15 +22,18 @@ const BATCH: usize = 32;
 const LENGTH: usize = 64;
 const SIDE: usize = 32;
 
-const NETWORKS: [(&str, &str); 11] = [
+// Wide enough that the graph itself, some kilobytes for each operation, is small beside what they hold.
+const NETWORKS: [(&str, &str); 13] = [
     ("resnet18", "width = 16"),
     ("resnet50", "width = 16"),
     ("resnet20", "width = 16"),
     ("mobilenet_v2", "width = 8"),
     ("efficientnet_b0", "width = 8"),
+    ("mcunet", "width = 16"),
     ("swin", "width = 48, depths = [2,2], window = 4"),
     ("vit", "width = 48, depth = 3"),
     ("mixer", "width = 48, depth = 3"),
+    ("mlp", "hidden = [512,512,512]"),
     ("gpt", "width = 48, depth = 3, heads = 2"),
     ("bert", "width = 48, depth = 3, heads = 2"),
     ("transformer", "width = 48, depth = 2, heads = 2"),
@@ -119,8 +122,8 @@ fn the_planned_peak_is_the_counted_one() {
             let Ok(model) = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu) else {
                 continue;
             };
-            // Threads allocate buffers once, whenever they first work.
-            let counted = (0..4).map(|_| counted(&model, &spec, &plan)).min().unwrap();
+            // The first step also allocates buffers that stay.
+            let counted = (0..2).map(|_| counted(&model, &spec, &plan)).min().unwrap();
             let step = Step { length: LENGTH, ..Step::of_batch(BATCH) };
             let planned = Footprint::of(&spec, &plan, &step).unwrap();
             let share = |planned: &Footprint| planned.peak.total() as f64 / counted as f64;
@@ -136,6 +139,8 @@ fn the_planned_peak_is_the_counted_one() {
 
 #[test]
 fn planning_is_cheap_and_its_peak_is_counted() {
+    // How much several threads allocate depends on which of them work.
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
     planning_takes_almost_no_memory();
     the_planned_peak_is_the_counted_one();
 }

@@ -10,7 +10,7 @@ use packlight_kernels::blank::is_blank;
 
 use crate::link::Link;
 use crate::operation::{Gradients, Needs, output_of_any};
-use crate::{Activation, Ledger, Pass, Result, SavePoint, SavedInput};
+use crate::{Activation, EagerUpdates, Ledger, Pass, Result, SavePoint, SavedInput};
 
 /// Runs `part` on `x` and on what it reads `beside` it, and saves these inputs alone, each at its
 /// save point. `parameters` are those that `part` uses.
@@ -45,8 +45,9 @@ pub fn checkpoint<const N: usize>(
     let others = beside.into_iter().map(Input::save).collect::<Result<Vec<_>>>()?;
     let used = parameters.to_vec();
     let y = output_of_any("checkpoint", data, &inputs, &tracked, move |grad| {
-        let x = own.restored()?;
-        let read = others.iter().map(Input::restored).collect::<Result<Vec<_>>>()?;
+        let gradients = EagerUpdates::default(); // collects each once, where candle would add it to zeros
+        let x = own.restored(&gradients)?;
+        let read = others.iter().map(|o| o.restored(&gradients)).collect::<Result<Vec<_>>>()?;
         let ledger = x.pass().ledger().filter(|_| is_blank(&grad)).cloned();
         let wait = |before, after| ledger.iter().for_each(|ledger| ledger.wait(before, after));
         wait(None, Some(&grad));
@@ -55,7 +56,7 @@ pub fn checkpoint<const N: usize>(
         drop((x, read, own, others)); // what layers within share lives on with them
         let end = again.link().cloned();
         drop(again);
-        let store = end.map(|end| end.backward(grad)).transpose()?; // adds the inputs' gradients
+        let store = end.map(|end| end.backward(grad, &gradients)).transpose()?; // adds the inputs' own
         ledger.iter().for_each(Ledger::hand_over);
         let parameters = store
             .map_or_else(Vec::new, |mut store| used.iter().map(|var| store.remove(var)).collect());
@@ -68,7 +69,7 @@ pub fn checkpoint<const N: usize>(
 struct Input {
     saved: SavedInput,
     axes: AxisLayout,
-    pass: Arc<Pass>,
+    pass: Pass,
     link: Option<Link>,
 }
 
@@ -77,14 +78,16 @@ impl Input {
         Ok(Self {
             saved: input.save(save_point, Op::Segment)?,
             axes: input.axes(),
-            pass: Arc::new(input.pass().clone().again()),
+            pass: input.pass().clone().again(),
             link: input.link().map(Link::apart).transpose()?,
         })
     }
 
-    fn restored(&self) -> Result<Activation> {
+    /// The input for a pass whose gradients of parameters go to `gradients`.
+    fn restored(&self, gradients: &EagerUpdates) -> Result<Activation> {
         let data = self.saved.unpack()?;
-        let input = Activation::new(data, self.pass.clone(), self.link.clone(), self.axes);
+        let pass = Arc::new(self.pass.clone().with_eager_updates(gradients));
+        let input = Activation::new(data, pass, self.link.clone(), self.axes);
         input.share(&self.saved);
         Ok(input)
     }
