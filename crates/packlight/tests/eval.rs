@@ -134,6 +134,8 @@ fn a_text_is_cut_as_the_weights_or_the_flag_say() {
     assert_eq!(json(&of_run(&["--length", "8"])), recorded);
     let said = stderr(&of_run(&["--length", "4"]));
     assert!(said.contains("--length 4 contradicts") && said.contains("says length 8"), "{said}");
+    let said = stderr(&of_run(&["--size", "32"]));
+    assert!(said.contains("--size 32 contradicts") && said.contains("which has no size"), "{said}");
 
     // Weights that do not say what they are.
     let file = dir.path().join("plain.safetensors");

@@ -179,12 +179,17 @@ impl Arguments {
         {
             return Ok(Some((format!("--plan {given}"), format!("plan {}", origin.plan))));
         }
-        if let (Some(size), Some(recorded)) = (self.size, origin.model.facts().image_size)
-            && size != recorded
-        {
-            return Ok(Some((format!("--size {size}"), format!("size {recorded}"))));
-        }
         let recorded = &origin.data.name;
+        let of_images = origin.model.facts().image_size;
+        if let Some(size) = self.size
+            && Some(size) != of_images
+        {
+            let says = match of_images {
+                Some(size) => format!("size {size}"),
+                None => format!("data {recorded}, which has no size"),
+            };
+            return Ok(Some((format!("--size {size}"), says)));
+        }
         if let Some(length) = self.length
             && Some(length) != origin.data.tokens()
         {
