@@ -29,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 KERNEL = HERE / ".cache" / "evcxr"
 PROGRAM = HERE / ".cache" / "program.rs"
 STARTUP_SECONDS = 600
-CELL_SECONDS = 1500  # the first `:dep` cell builds candle
+CELL_SECONDS = 600
 LATE_SECONDS = 0.2  # the standard error may arrive after the cell has ended
 
 
@@ -100,6 +100,39 @@ def run_cells(cells):
         manager.shutdown_kernel(now=True)
 
 
+def write_program(body):
+    """Writes the program that consists of these lines."""
+    PROGRAM.write_text(
+        "#![allow(warnings)]\n"
+        "fn main() -> Result<(), Box<dyn std::error::Error>> {\n" + body + "\n;Ok(())\n}\n"
+    )
+
+
+def cargo(*arguments, **how):
+    """Runs cargo on the program as the kernel runs it on cells, in the same folder."""
+    version = subprocess.run(["rustc", "-vV"], cwd=HERE, capture_output=True, text=True, check=True)
+    host = re.search(r"^host: (.*)$", version.stdout, flags=re.M)[1]
+    return subprocess.run(
+        ["cargo", *arguments, "--target", host], cwd=HERE, **how,
+        env={**os.environ, "CARGO_TARGET_DIR": str(KERNEL / "target"),
+             "RUSTFLAGS": "-Cprefer-dynamic"},
+    )
+
+
+def build_dependencies():
+    """Builds what cells depend on, so that the first one does not wait minutes without a word."""
+    if not (KERNEL / "Cargo.toml").exists():  # a member of the workspace, which the kernel writes anew
+        (KERNEL / "src").mkdir(parents=True, exist_ok=True)
+        (KERNEL / "src" / "lib.rs").touch()
+        (KERNEL / "Cargo.toml").write_text('[package]\nname = "ctx"\nversion = "1.0.0"\n')
+    write_program("")
+    print("building what the cells depend on", flush=True)
+    start = time.monotonic()
+    if cargo("build").returncode != 0:
+        sys.exit("notebooks: what the cells depend on does not build; the lines above say why")
+    print(f"  built in {time.monotonic() - start:.0f} s", flush=True)
+
+
 def run_as_program(cells):
     """Runs the cells as one program; returns what it printed.
 
@@ -109,17 +142,8 @@ def run_as_program(cells):
         "\n".join(line for line in cell.source.splitlines() if not line.startswith(":"))
         for cell in cells
     )
-    PROGRAM.write_text(
-        "#![allow(warnings)]\n"
-        "fn main() -> Result<(), Box<dyn std::error::Error>> {\n" + body + "\n;Ok(())\n}\n"
-    )
-    version = subprocess.run(["rustc", "-vV"], cwd=HERE, capture_output=True, text=True, check=True)
-    host = re.search(r"^host: (.*)$", version.stdout, flags=re.M)[1]
-    ran = subprocess.run(
-        ["cargo", "run", "--quiet", "--target", host], cwd=HERE, capture_output=True, text=True,
-        env={**os.environ, "CARGO_TARGET_DIR": str(KERNEL / "target"),
-             "RUSTFLAGS": "-Cprefer-dynamic"},
-    )
+    write_program(body)
+    ran = cargo("run", "--quiet", capture_output=True, text=True)
     if ran.returncode != 0:
         raise Failed(f"as one program it fails:\n\n{ran.stdout}\n{ran.stderr}")
     # Between the kernel's markers stand figures and tables.
@@ -153,6 +177,7 @@ def main(names):
     paths = sorted(p for p in HERE.glob("*.ipynb") if not names or p.name.startswith(tuple(names)))
     if not paths:
         sys.exit(f"notebooks: none matches {' '.join(names)}" if names else "notebooks: there are none")
+    build_dependencies()
     failed = 0
     for path in paths:
         print(f"{path.name}", flush=True)
