@@ -7,6 +7,7 @@ mod counter;
 mod projection;
 mod rank;
 mod rule;
+mod small_runs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use counter::Counter;
 use projection::Projection;
 use rule::Rule;
+use small_runs::SmallRuns;
 
 use crate::output::say;
 
@@ -31,6 +33,7 @@ struct File {
     networks: BTreeMap<String, String>,
     tables: Vec<Table>,
     projection: Option<Projection>,
+    small_runs: Option<SmallRuns>,
 }
 
 #[derive(Deserialize)]
@@ -69,11 +72,15 @@ pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     let path = folder.join(TABLES);
     let said = || path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(said)?;
-    let File { title, networks, tables, projection } = toml::from_str(&text).with_context(said)?;
+    let File { title, networks, tables, projection, mut small_runs } =
+        toml::from_str(&text).with_context(said)?;
     let mut counter = Counter::new(networks);
     let count = |Table { id, title, source, about, cells }: Table| {
         say(format_args!("counting: {title}"));
-        let cells = cells.into_iter().map(|cell| counted(cell, &mut counter)).collect();
+        let cells = cells
+            .into_iter()
+            .map(|cell| counted(cell, &mut counter, small_runs.as_mut()))
+            .collect();
         CountedTable { id, title, source, about, cells }
     };
     let tables: Vec<CountedTable> = tables.into_iter().map(count).collect();
@@ -88,13 +95,20 @@ pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     Ok(CountedTables { title, tables, rules, projection })
 }
 
-fn counted(cell: Cell, counter: &mut Counter) -> CountedCell {
+fn counted(cell: Cell, counter: &mut Counter, small_runs: Option<&mut SmallRuns>) -> CountedCell {
     let Cell { cell, published, rule, network, plan, note } = cell;
     let (counted, why_not) = match rule.count(counter, &network, &plan, &published) {
         Ok(counted) => (counted, String::new()),
         Err(error) => (Counted::Nothing, format!("{error:#}")),
     };
-    let note = [why_not, note].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+    let ranks = small_runs.filter(|_| matches!(counted, Counted::Implied(_)));
+    let ranks = ranks.map(|runs| runs.ranks(&network, &plan, rule)).transpose();
+    let ranks = match ranks.map(Option::flatten) {
+        Ok(ranks) => ranks.map(|ranks| format!("A small run: {ranks}")).unwrap_or_default(),
+        Err(error) => format!("No small run: {error:#}"),
+    };
+    let note =
+        [why_not, ranks, note].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
     CountedCell {
         cell,
         published,

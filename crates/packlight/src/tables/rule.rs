@@ -190,12 +190,20 @@ impl Rule {
                     .flat_map(|layer| &layer.products)
                     .map(|product| product.input.as_slice())
                     .collect();
-                Ok(Counted::Implied(match self {
-                    Rule::SvdRank => rank::of_svd(&shapes, numbers),
-                    _ => rank::of_hosvd(&shapes, numbers),
-                }))
+                Ok(self.implied(&shapes, numbers).map_or(Counted::Nothing, Counted::Implied))
             }
             Rule::LargestDepth | Rule::LargestWidth => Ok(Counted::Nothing), // searched for above
+        }
+    }
+}
+
+impl Rule {
+    /// The ranks for which layers of these inputs keep so many numbers, in words; `None` for other rules.
+    pub(super) fn implied(self, shapes: &[&[usize]], numbers: f64) -> Option<String> {
+        match self {
+            Rule::SvdRank => Some(rank::of_svd(shapes, numbers)),
+            Rule::HosvdRank => Some(rank::of_hosvd(shapes, numbers)),
+            _ => None,
         }
     }
 }
@@ -205,7 +213,7 @@ fn of_kind(footprint: &Footprint, kind: LayerKind) -> impl Iterator<Item = &Laye
 }
 
 /// The convolutions that compute the gradient of their weight.
-fn trained_convs(footprint: &Footprint) -> impl Iterator<Item = &LayerFootprint> {
+pub(super) fn trained_convs(footprint: &Footprint) -> impl Iterator<Item = &LayerFootprint> {
     of_kind(footprint, LayerKind::Conv)
         .filter(|layer| layer.products.iter().any(|product| product.trains))
 }
