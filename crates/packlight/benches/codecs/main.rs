@@ -48,6 +48,7 @@ const LIMITS: [(&str, f64); 7] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?; // as the program does
     // cargo itself adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let json = arguments.iter().any(|a| a == "--json");

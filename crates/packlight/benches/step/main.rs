@@ -60,6 +60,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?; // as the program does
     if arguments.list {
         NETWORKS.iter().for_each(|network| println!("{}", network.name));
     } else if let Some(name) = arguments.network {

@@ -20,8 +20,9 @@ pub(crate) const SOME_FAILED: u8 = 3;
 /// The exit code if a study was interrupted, by the convention of shells.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// Sets the number of threads of all computations; must be called before any of them.
+/// Sets the number of threads of all computations; must be called before any of them. The calling thread
+/// is one of them: otherwise it would sleep, and be woken, at each of the thousands of small kernels of a step.
 fn use_threads(threads: usize) -> anyhow::Result<()> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global()?;
     Ok(())
 }
