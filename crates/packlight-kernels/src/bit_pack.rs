@@ -11,11 +11,17 @@ pub(crate) const RUN: usize = 256;
 const PLANES: [u8; 4] = [8, 4, 2, 1];
 
 /// Bytes that `count` codes of `bits` bits take, in runs of [`RUN`].
+#[inline]
 pub(crate) fn bytes(count: usize, bits: u8) -> usize {
-    let run = |count: usize| -> usize {
-        planes(bits).map(|(plane, _)| (count * usize::from(plane)).div_ceil(8)).sum()
-    };
-    count / RUN * run(RUN) + run(count % RUN)
+    let last = count % RUN;
+    let of = |count: usize| count / 8 * usize::from(bits);
+    of(count - last) + if last.is_multiple_of(8) { of(last) } else { gapped(last, bits) }
+}
+
+/// Bytes of a run of which each plane may end within a byte.
+#[cold]
+fn gapped(count: usize, bits: u8) -> usize {
+    planes(bits).map(|(plane, _)| (count * usize::from(plane)).div_ceil(8)).sum()
 }
 
 /// Packs the first `count` codes of a run; the others must be 0.

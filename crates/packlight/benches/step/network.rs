@@ -145,14 +145,9 @@ impl Network {
 
     /// A step with SGD, momentum and this learning rate of the network with this plan, on one batch.
     pub(crate) fn step(&self, plan: &str, rate: f64, device: &Device) -> Result<Step, Error> {
-        let spec = match self.takes {
-            Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
-            Takes::Words(_) => (self.spec)().for_text(self.classes)?,
-            Takes::Text(_, words) => (self.spec)().for_labelled_text(words, self.classes)?,
-        };
         let plan = Plan::parse(plan)?;
         let eagerly = plan.memory_strategy().updates_eagerly;
-        let model = Model::planned(&spec, &plan, 0, DType::F32, device)?;
+        let model = self.model(&plan, device)?;
         let (inputs, targets) = self.data(device)?;
         let sgd = sgd(model.parameters().vars(), rate)?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
@@ -160,6 +155,16 @@ impl Network {
             let loss = |pass: &Pass| model.loss(&model.logits(&inputs, pass)?, &targets);
             if eagerly { trainer.step_eagerly(loss) } else { trainer.step(loss) }
         }))
+    }
+
+    /// The network with this plan.
+    pub(crate) fn model(&self, plan: &Plan, device: &Device) -> Result<Model, Error> {
+        let spec = match self.takes {
+            Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
+            Takes::Words(_) => (self.spec)().for_text(self.classes)?,
+            Takes::Text(_, words) => (self.spec)().for_labelled_text(words, self.classes)?,
+        };
+        Model::planned(&spec, plan, 0, DType::F32, device)
     }
 
     /// A batch at random.
