@@ -78,36 +78,56 @@ impl Affine {
         noise: &mut Noise,
         target: &mut [u8],
     ) {
+        let mut target = target;
+        for values in values.chunks(RUN) {
+            let offsets = noise.take(values.len());
+            let (bytes, rest) = target.split_at_mut(bit_pack::bytes(values.len(), bits));
+            target = rest;
+            if bits == 8 {
+                self.codes(values, bits, offsets, bytes); // they are the bytes themselves
+                continue;
+            }
+            let mut codes = [0; RUN];
+            self.codes(values, bits, offsets, &mut codes);
+            bit_pack::pack(&codes, values.len(), bits, bytes);
+        }
+    }
+
+    /// The code of each value.
+    #[inline(always)]
+    fn codes<T: Element>(self, values: &[T], bits: u8, offsets: &[f32], codes: &mut [u8]) {
         // Added to a small number, it leaves the nearest integer in the lowest bits.
         const INTEGER: f32 = 1.5 * (1 << 23) as f32;
-        let (levels, mut target) = (levels(bits), target);
-        for values in values.chunks(RUN) {
-            let mut codes = [0; RUN];
-            let offsets = noise.take(values.len());
-            for ((code, &value), offset) in codes.iter_mut().zip(values).zip(offsets) {
-                // By division: it is exact for what the range's own numbers make, and knows no
-                // overflow where a scale is tiny. 0 / 0 is taken for 0.
-                let place = (single(value) - self.min) / self.scale;
-                let place = if place > 0.0 { place } else { 0.0 };
-                let place = if place < levels { place } else { levels };
-                *code = (place + offset + INTEGER).to_bits() as u8;
-            }
-            let (bytes, rest) = target.split_at_mut(bit_pack::bytes(values.len(), bits));
-            bit_pack::pack(&codes, values.len(), bits, bytes);
-            target = rest;
+        let levels = levels(bits);
+        for ((code, &value), offset) in codes.iter_mut().zip(values).zip(offsets) {
+            // By division: it is exact for what the range's own numbers make, and knows no
+            // overflow where a scale is tiny. 0 / 0 is taken for 0.
+            let place = (single(value) - self.min) / self.scale;
+            let place = if place > 0.0 { place } else { 0.0 };
+            let place = if place < levels { place } else { levels };
+            *code = (place + offset + INTEGER).to_bits() as u8;
         }
     }
 
     #[inline(always)]
     pub(crate) fn decode<T: Element>(self, packed: &[u8], bits: u8, values: &mut [T]) {
+        if bits == 8 {
+            return self.values(packed, values);
+        }
         let (mut packed, mut codes) = (packed, [0; RUN]);
         for values in values.chunks_mut(RUN) {
             let (bytes, rest) = packed.split_at(bit_pack::bytes(values.len(), bits));
             bit_pack::unpack(bytes, values.len(), bits, &mut codes);
             packed = rest;
-            for (value, &code) in values.iter_mut().zip(&codes) {
-                *value = T::narrow(f64::from(f32::from(code) * self.scale + self.min));
-            }
+            self.values(&codes, values);
+        }
+    }
+
+    /// The value of each code.
+    #[inline(always)]
+    fn values<T: Element>(self, codes: &[u8], values: &mut [T]) {
+        for (value, &code) in values.iter_mut().zip(codes) {
+            *value = T::narrow(f64::from(f32::from(code) * self.scale + self.min));
         }
     }
 }
