@@ -3,6 +3,7 @@
 use candle_core::{D, Tensor};
 
 use super::Gpu;
+use super::product::product;
 use crate::Result;
 use crate::batched_matmul::Matrices;
 
@@ -16,7 +17,7 @@ pub fn products(
     right: Matrices<'_>,
     shape: &[usize],
 ) -> Result<Tensor> {
-    Ok(batch(left)?.matmul(&batch(right)?)?.reshape(shape)?)
+    Ok(product("batched_matmul", &batch(left)?, &batch(right)?)?.reshape(shape)?)
 }
 
 /// The matrices with all leading axes as one.

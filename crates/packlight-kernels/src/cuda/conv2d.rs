@@ -4,6 +4,7 @@
 
 use candle_core::{D, Tensor};
 
+use super::product::product;
 use super::{Call, Gpu, Launch};
 use crate::Result;
 use crate::conv2d::{Conv2dGeometry, Problem};
@@ -26,7 +27,7 @@ pub fn forward(
     let weight = by_group(problem, weight)?;
     let outputs = pieces(problem).map(|(start, count)| {
         let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
-        planes(problem, &weight.matmul(&columns)?, count)
+        planes(problem, &product("conv2d", &weight, &columns)?, count)
     });
     let output = Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)?;
     Ok(match bias {
@@ -49,7 +50,7 @@ pub fn input_grad(
     let problem = &Problem::new(input_shape, weight.dims(), geometry)?;
     let weight = by_group(problem, weight)?.transpose(D::Minus1, D::Minus2)?;
     let images = pieces(problem).map(|(start, count)| {
-        let columns = weight.matmul(&rows(problem, &grad.narrow(0, start, count)?)?)?;
+        let columns = product("conv2d", &weight, &rows(problem, &grad.narrow(0, start, count)?)?)?;
         image(gpu, problem, &columns, count)
     });
     Ok(Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)
@@ -71,7 +72,7 @@ pub fn weight_grad(
     for (start, count) in pieces(problem) {
         let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
         let grad = rows(problem, &grad.narrow(0, start, count)?)?;
-        let own = grad.matmul(&columns.transpose(D::Minus1, D::Minus2)?)?;
+        let own = product("conv2d", &grad, &columns.transpose(D::Minus1, D::Minus2)?)?;
         sum = Some(match sum {
             Some(sum) => (sum + own)?,
             None => own,

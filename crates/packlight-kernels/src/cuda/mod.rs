@@ -55,6 +55,7 @@ mod call;
 mod device;
 mod launch;
 mod pointwise;
+mod product;
 
 pub use call::{Argument, Call, Gpu};
 pub use launch::{Launch, THREADS};

@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::product::product;
 use super::top_k::greatest;
 use super::{Call, Gpu, Launch};
 use crate::Result;
@@ -21,7 +22,7 @@ pub fn nearest(gpu: &dyn Gpu, rows: &Tensor, lines: &Tensor) -> Result<(Tensor, 
         .size(k)
         .size(n)
         .run(gpu)?;
-    let products = rows.to_dtype(DType::F32)?.contiguous()?.matmul(&lines.t()?)?;
+    let products = product("nearest_line", &rows.to_dtype(DType::F32)?.contiguous()?, &lines.t()?)?;
     let [indices, factors] = Call::typed("nearest_line_longest", dtype, Launch::warps(t))?
         .input_of(DType::F32, &products)
         .input_of(DType::F32, &squares)
@@ -77,5 +78,5 @@ pub fn gather(
         .size(t * lines)
         .size(lines)
         .run(gpu)?;
-    Ok(matrix.t()?.matmul(&values.contiguous()?)?)
+    product("nearest_line", &matrix.t()?, &values.contiguous()?)
 }
