@@ -1,6 +1,60 @@
-//! What is said where a device's memory does not suffice.
+//! The memory of a CUDA device: what tensors take of it, and what is said where it does not suffice. Not run on
+//! a GPU so far.
+//!
+//! Candle allocates from the device's pool, in the order of its only stream, and the driver counts what it hands
+//! out of there. Not counted is what libraries and the driver take for themselves: cuBLAS's workspace and the
+//! code of kernels. A device without pools, and one that is no CUDA device, counts nothing.
 
 use std::fmt;
+
+use candle_core::Device;
+
+/// The bytes of the device's pool that are in use; `None` where they are not counted.
+pub fn live(device: &Device) -> Option<usize> {
+    read(device, Count::Live)
+}
+
+/// The most bytes of the device's pool that were in use since [`reset_peak`], or since the start.
+pub fn peak(device: &Device) -> Option<usize> {
+    read(device, Count::Peak)
+}
+
+/// Resets the peak to the bytes that are in use.
+pub fn reset_peak(device: &Device) {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(card) = device {
+        crate::cuda::pool::reset_peak(card);
+    }
+    let _ = device;
+}
+
+/// Has the device's pool keep what is freed for the tensors to come. Otherwise it all goes back to the driver
+/// whenever the program waits for the device, and each step obtains it anew.
+pub fn keep(device: &Device) {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(card) = device {
+        crate::cuda::pool::keep(card);
+    }
+    let _ = device;
+}
+
+/// What a pool counts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Count {
+    /// The bytes in use.
+    Live,
+    /// The most bytes in use.
+    Peak,
+}
+
+fn read(device: &Device, count: Count) -> Option<usize> {
+    #[cfg(feature = "cuda")]
+    if let Device::Cuda(card) = device {
+        return crate::cuda::pool::read(card, count);
+    }
+    let _ = (device, count);
+    None
+}
 
 /// What a device's driver says where it has no memory left, and what cuBLAS says.
 const SAID: [&str; 2] = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"];
@@ -65,6 +119,13 @@ fn free() -> Option<[usize; 2]> {
 mod tests {
     use super::*;
     use crate::Error;
+
+    #[test]
+    fn the_processor_has_no_pool() {
+        reset_peak(&Device::Cpu);
+        keep(&Device::Cpu);
+        assert_eq!((live(&Device::Cpu), peak(&Device::Cpu)), (None, None));
+    }
 
     fn candle(said: &str) -> candle_core::Error {
         candle_core::Error::Cuda(said.into())

@@ -40,14 +40,18 @@ pub(crate) fn name(device: &Device) -> String {
 fn card() -> Result<Device, String> {
     use std::sync::OnceLock;
 
+    use packlight_kernels::device_memory;
+
     static CARD: OnceLock<Result<Device, String>> = OnceLock::new();
     let open = || {
-        Device::new_cuda(0).map_err(|error| {
+        let card = Device::new_cuda(0).map_err(|error| {
             // Candle appends a backtrace where the environment asks for one.
             let reason = error.to_string();
             let reason = reason.lines().next().unwrap_or_default();
             format!("no CUDA device can be used ({reason})")
-        })
+        })?;
+        device_memory::keep(&card);
+        Ok(card)
     };
     CARD.get_or_init(open).clone()
 }

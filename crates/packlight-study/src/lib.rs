@@ -16,6 +16,7 @@ mod bleu;
 mod check;
 mod checkpoint;
 mod claim;
+mod counter;
 mod device;
 mod error;
 mod evaluation;
