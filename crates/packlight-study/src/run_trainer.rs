@@ -15,6 +15,7 @@ use packlight_spec::NamedPlan;
 use crate::adaptive::Adaptive;
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
 use crate::data::DataSet;
+use crate::device::open_device;
 use crate::evaluation::evaluate;
 use crate::instrument::Instrument;
 use crate::logs::Logs;
@@ -22,7 +23,7 @@ use crate::origin::Origin;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
 use crate::translation::translation_bleu;
-use crate::{Error, Result, device};
+use crate::{Error, Result};
 
 /// The file in a finished run's folder that holds its weights: parameters and running statistics,
 /// under PyTorch's names.
@@ -78,7 +79,7 @@ impl<'a> RunTrainer<'a> {
         plan: &'a NamedPlan,
         seed: u64,
     ) -> Result<Self> {
-        let device = device::open(study.device)?;
+        let device = open_device(study.device)?;
         let exact_first = plan.adaptive.is_some();
         let unfit = |source: packlight_nn::Error| Error::Plan {
             plan: plan.name.clone(),
