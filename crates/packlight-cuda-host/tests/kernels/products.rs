@@ -5,6 +5,7 @@ use candle_core::{DType, Tensor};
 use packlight_cuda_host::{Tolerance, prove};
 use packlight_kernels::batched_matmul::{Matrices, products};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
+use packlight_kernels::cuda::{Call, ConvolutionPass, Gpu};
 use packlight_kernels::{cuda, linear};
 
 use crate::{results, sample, wide};
@@ -105,4 +106,51 @@ fn convolutions_of_every_geometry_are_those_of_the_cpu() {
     convolution([3, 4, 12, 9], [6, 2, 3, 2], &odd);
     let depthwise = Conv2dGeometry { stride: (2, 2), padding: (2, 2), groups: 5, ..geometry };
     convolution([2, 5, 9, 10], [5, 1, 5, 5], &depthwise);
+}
+
+/// A device with convolutions of its own, those of the CPU.
+struct OfItsOwn;
+
+impl Gpu for OfItsOwn {
+    fn run(&self, call: &Call) -> packlight_kernels::Result<Vec<Tensor>> {
+        panic!("{} was called in the place of the device's convolution", call.name)
+    }
+
+    fn convolution(
+        &self,
+        pass: ConvolutionPass,
+        [first, second]: [&Tensor; 2],
+        shape: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> packlight_kernels::Result<Option<Tensor>> {
+        Ok(Some(match pass {
+            ConvolutionPass::Forward => conv2d::forward(first, second, None, geometry)?,
+            ConvolutionPass::InputGrad => conv2d::input_grad(first, second, shape, geometry)?,
+            ConvolutionPass::WeightGrad => conv2d::weight_grad(first, second, shape, geometry)?,
+        }))
+    }
+}
+
+#[test]
+fn a_device_with_convolutions_of_its_own_computes_them() {
+    let geometry = &Conv2dGeometry { stride: (2, 1), padding: (1, 0), ..Default::default() };
+    let (x, w) = (sample((2, 3, 9, 8), "x", DType::F32), sample((4, 3, 3, 2), "w", DType::F32));
+    let bias = sample(4, "b", DType::F32);
+    let y = conv2d::forward(&x, &w, Some(&bias), geometry).unwrap();
+    let g = sample(y.dims(), "g", DType::F32);
+    let found = [
+        cuda::conv2d::forward(&OfItsOwn, &x, &w, Some(&bias), geometry).unwrap(),
+        cuda::conv2d::input_grad(&OfItsOwn, &g, &w, x.dims(), geometry).unwrap(),
+        cuda::conv2d::weight_grad(&OfItsOwn, &x, &g, w.dims(), geometry).unwrap(),
+    ];
+    let expected = [
+        y,
+        conv2d::input_grad(&g, &w, x.dims(), geometry).unwrap(),
+        conv2d::weight_grad(&x, &g, w.dims(), geometry).unwrap(),
+    ];
+    for (found, expected) in found.iter().zip(&expected) {
+        let apart = (found - expected).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(apart.to_scalar::<f32>().unwrap() < 1e-6);
+        assert_eq!(found.dims(), expected.dims());
+    }
 }

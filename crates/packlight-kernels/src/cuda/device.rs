@@ -11,7 +11,11 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::{CudaDevice, Device, Storage, Tensor};
 
+#[cfg(feature = "cudnn")]
+use super::ConvolutionPass;
 use super::{Argument, Call, Gpu, THREADS};
+#[cfg(feature = "cudnn")]
+use crate::conv2d::Conv2dGeometry;
 use crate::{Error, Result};
 
 /// All kernels, compiled from `kernels.cu`.
@@ -64,6 +68,17 @@ impl Gpu for CudaDevice {
         // which `call` and `outputs` keep alive; all work of a device is in the order of one stream.
         unsafe { builder.launch(config) }.w()?;
         Ok(outputs)
+    }
+
+    #[cfg(feature = "cudnn")]
+    fn convolution(
+        &self,
+        pass: ConvolutionPass,
+        operands: [&Tensor; 2],
+        shape: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> Result<Option<Tensor>> {
+        super::cudnn::convolution(self, pass, operands, shape, geometry)
     }
 }
 
