@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Ledger, Pass, SavePoint};
+use packlight_autograd::{Counter, Ledger, Pass, SavePoint};
 use packlight_probe::SideBySide;
 use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
-use crate::counter::Counter;
 use crate::step::Step;
 
 /// The instrument of a step. It is never both, because the probe itself uses memory.

@@ -16,7 +16,6 @@ mod bleu;
 mod check;
 mod checkpoint;
 mod claim;
-mod counter;
 mod device;
 mod error;
 mod evaluation;

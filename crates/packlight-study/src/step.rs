@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use candle_core::Tensor;
-use packlight_autograd::{EagerUpdates, Pass};
+use packlight_autograd::{Counter, EagerUpdates, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Model;
 use packlight_nn::model::Inputs;
 use packlight_probe::whole_pass;
 use packlight_record::{Measurement, Record};
 
-use crate::counter::Counter;
 use crate::data::Batch;
 use crate::evaluation::correct;
 use crate::instrument::{Instrument, Instruments, Live};

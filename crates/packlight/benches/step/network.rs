@@ -19,7 +19,7 @@ pub(crate) struct Network {
     pub(crate) name: &'static str,
     /// The codec that its users would take first.
     pub(crate) usual: &'static str,
-    spec: fn() -> ModelSpec,
+    pub(crate) spec: fn() -> ModelSpec,
     pub(crate) takes: Takes,
     pub(crate) batch: usize,
     /// Classes of an image or a text, or words of a vocabulary.

@@ -42,7 +42,8 @@ Examples:
       --input batch.safetensors --output gradients.safetensors
   packlight grads --model transformer --width 64 --depth 2 --heads 4 --plan linear=q2 \\
       --input pairs.safetensors --output gradients.safetensors
-  packlight grads --model resnet18 --device cuda --input batch.safetensors --output gradients.safetensors")]
+  packlight grads --model resnet18 --device cuda \\
+      --input batch.safetensors --output gradients.safetensors")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelOptions,

@@ -1,27 +1,28 @@
 //! What counts the bytes of tensors.
 
 use candle_core::Device;
-use packlight_autograd::allocator;
 use packlight_kernels::device_memory;
 
-/// Counts the bytes of tensors on a device: on the processor the program's allocator, which counts all that it
-/// allocates, on a card the driver's pool.
+use crate::allocator;
+
+/// Counts the bytes of tensors on a device: on the processor the program's [allocator], which counts all that it
+/// allocates, on a card the driver's pool ([`device_memory`]).
 #[derive(Debug, Clone)]
-pub(crate) struct Counter(Device);
+pub struct Counter(Device);
 
 impl Counter {
     /// What counts on this device.
-    pub(crate) fn of(device: &Device) -> Self {
+    pub fn of(device: &Device) -> Self {
         Self(device.clone())
     }
 
     /// Whether anything counts. If not, there seem to be no live bytes.
-    pub(crate) fn counts(&self) -> bool {
+    pub fn counts(&self) -> bool {
         self.live() > 0
     }
 
     /// The live bytes.
-    pub(crate) fn live(&self) -> usize {
+    pub fn live(&self) -> usize {
         match self.0.is_cpu() {
             true => allocator::live(),
             false => device_memory::live(&self.0).unwrap_or_default(),
@@ -29,7 +30,7 @@ impl Counter {
     }
 
     /// The most live bytes since the peak was reset.
-    pub(crate) fn peak(&self) -> usize {
+    pub fn peak(&self) -> usize {
         match self.0.is_cpu() {
             true => allocator::peak(),
             false => device_memory::peak(&self.0).unwrap_or_default(),
@@ -37,7 +38,7 @@ impl Counter {
     }
 
     /// Resets the peak to the live bytes.
-    pub(crate) fn reset_peak(&self) {
+    pub fn reset_peak(&self) {
         match self.0.is_cpu() {
             true => allocator::reset_peak(),
             false => device_memory::reset_peak(&self.0),
