@@ -10,7 +10,7 @@ use packlight_nn::optimizer::Resumable;
 use packlight_nn::weights::File;
 use packlight_nn::{Fault, Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
-use packlight_spec::NamedPlan;
+use packlight_spec::{NamedPlan, Precision};
 
 use crate::adaptive::Adaptive;
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
@@ -88,6 +88,11 @@ impl<'a> RunTrainer<'a> {
         let parsed = Plan::parse(if exact_first { "none" } else { &plan.spec }).map_err(unfit)?;
         let updates_eagerly = parsed.memory_strategy().updates_eagerly;
         let model = Model::planned(model, &parsed, seed, DType::F32, &device).map_err(unfit)?;
+        let model = match study.precision {
+            Precision::F32 => model,
+            Precision::Bf16 if device.is_cuda() => model.with_activations(DType::BF16),
+            Precision::Bf16 => return Err(Error::Precision),
+        };
         if let Some(weights) = &study.weights {
             model.start_from(&File::open(weights.path())?)?;
         }

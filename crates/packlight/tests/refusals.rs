@@ -354,6 +354,8 @@ fn a_card_that_is_not_there_is_refused_and_auto_says_what_it_takes() {
     refused(dir.path(), &["built without CUDA", "`--features cuda`", "`--device cpu`"]);
     assert!(!dir.path().join("runs").exists());
     refused(study(&on("gpu")).path(), &["unknown variant `gpu`", "`auto`"]);
+    let in_bf16 = STUDY.replace("threads = 2", "threads = 2\nprecision = \"bf16\"");
+    refused(study(&in_bf16).path(), &["the processor computes in f32", "`device = \"cuda\"`"]);
     let dir = finished_study();
     let output = packlight(["run", "--device", "auto"]).arg(dir.path()).output().unwrap();
     let said = stderr(&output);

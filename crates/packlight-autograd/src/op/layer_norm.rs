@@ -93,6 +93,7 @@ fn normalised(
                 layer_norm::backward(normalised, grad, &zeros, &ones, weight)
                     .map_err(|e| by.failed(e))?;
             let tokens = by_normalised.dims().len() - 1;
+            let inverse = inverse.to_dtype(by_normalised.dtype())?;
             let inverse = inverse.reshape([&by_normalised.dims()[..tokens], &[1]].concat())?;
             Ok([by_normalised.broadcast_mul(&inverse)?, by_weight, by_bias])
         },

@@ -7,6 +7,8 @@ use serde::Serialize;
 pub(crate) struct TimedStep {
     pub(crate) network: &'static str,
     pub(crate) plan: &'static str,
+    /// Of activations: `f32` or `bf16`.
+    pub(crate) precision: &'static str,
     pub(crate) batch: usize,
     /// Median, in milliseconds.
     pub(crate) median_ms: f64,

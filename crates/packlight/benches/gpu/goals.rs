@@ -14,7 +14,7 @@ pub(crate) struct Goal {
     met: bool,
 }
 
-/// Limits of a step's time over that of PyTorch's exact step in f32.
+/// Limits of a step's time over that of PyTorch's exact step in the same precision.
 const OF_TORCH: [(&str, f64); 2] = [("none", 1.0), ("pool2", 0.9)];
 /// Limits of a step's time over that of our exact one.
 const OF_NONE: [(&str, f64); 2] = [("q2", 1.1), ("hosvd:0.8", 1.5)];
@@ -27,21 +27,22 @@ const RATE: f64 = 0.8;
 pub(crate) fn of(steps: &[TimedStep], packers: &Packers, torch: &[TorchStep]) -> Vec<Goal> {
     let mut goals = Vec::new();
     for step in steps {
-        let (network, plan) = (step.network, step.plan);
-        let exact = steps.iter().find(|other| other.network == network && other.plan == "none");
+        let &TimedStep { network, plan, precision, .. } = step;
+        let alike = |other: &&TimedStep| other.network == network && other.precision == precision;
+        let exact = steps.iter().filter(alike).find(|other| other.plan == "none");
         let theirs =
-            torch.iter().find(|other| other.network == network && other.precision == "f32");
+            torch.iter().find(|other| other.network == network && other.precision == precision);
         let limit = |of: &[(&str, f64)]| of.iter().find(|(name, _)| *name == plan).map(|of| of.1);
         if let (Some(limit), Some(theirs)) = (limit(&OF_TORCH), theirs) {
-            let what = format!("{network}: step with {plan} / PyTorch's");
+            let what = format!("{network}, {precision}: step with {plan} / PyTorch's");
             goals.push(Goal::at_most(what, step.median_ms / theirs.median_ms, limit));
         }
         if let (Some(limit), Some(exact)) = (limit(&OF_NONE), exact) {
-            let what = format!("{network}: step with {plan} / with none");
+            let what = format!("{network}, {precision}: step with {plan} / with none");
             goals.push(Goal::at_most(what, step.median_ms / exact.median_ms, limit));
         }
         if let ("q2", Some(bytes)) = (plan, theirs.and_then(|theirs| theirs.peak_bytes)) {
-            let what = format!("{network}: peak with {plan} / PyTorch's");
+            let what = format!("{network}, {precision}: peak with {plan} / PyTorch's");
             goals.push(Goal::at_most(what, step.peak_bytes as f64 / bytes, PEAK));
         }
     }
@@ -63,6 +64,6 @@ impl Goal {
 pub(crate) fn print(goals: &[Goal]) {
     println!("\nGoals");
     for Goal { what, ratio, limit, met } in goals {
-        println!("{what:<48} {ratio:>8.2} {limit:>8.2}  {}", if *met { "met" } else { "missed" });
+        println!("{what:<54} {ratio:>8.2} {limit:>8.2}  {}", if *met { "met" } else { "missed" });
     }
 }

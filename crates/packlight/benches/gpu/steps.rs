@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use packlight::autograd::Counter;
 use packlight::nn::ModelSpec;
 use packlight::nn::model::{Resnet18, Resnet50, Stem, Vit};
@@ -16,7 +16,7 @@ use crate::torch::TorchStep;
 const RATE: f64 = 1e-6;
 /// Steps that are timed at most, and for how many seconds.
 const MOST: usize = 20;
-const SECONDS: f64 = 3.0;
+const SECONDS: f64 = 2.0;
 
 /// The networks that are timed, each with its plans. Others go by these names when they are laid beside.
 const NETWORKS: [(Network, &[&str]); 4] = [
@@ -73,16 +73,19 @@ pub(crate) fn measure(
     small: bool,
     torch: &[TorchStep],
 ) -> anyhow::Result<Vec<TimedStep>> {
-    println!("\nSteps in f32, and bytes beyond those before");
+    println!("\nSteps, and bytes beyond those before");
     println!("{:<13} {:<17} {:>11} {:>13}", "", "", "step", "peak");
     let mut all = Vec::new();
     let networks = if small { &NETWORKS[..1] } else { &NETWORKS };
     for (network, plans) in networks {
         let network = &network.of_batch(if small { 2 } else { network.batch });
-        for plan in *plans {
-            let step = timed(network, plan, device)?;
-            print(network.name, plan, step.median_ms, Some(step.peak_bytes as f64));
-            all.push(step);
+        for &dtype in precisions(device) {
+            for plan in *plans {
+                let step = timed(network, plan, dtype, device)?;
+                let what = format!("{plan}, {}", step.precision);
+                print(network.name, &what, step.median_ms, Some(step.peak_bytes as f64));
+                all.push(step);
+            }
         }
         for theirs in torch.iter().filter(|theirs| theirs.network == network.name) {
             let plan = format!("PyTorch, {}", theirs.precision);
@@ -97,9 +100,19 @@ fn print(network: &str, plan: &str, ms: f64, peak: Option<f64>) {
     println!("{network:<13} {plan:<17} {ms:>8.2} ms {:>13}", peak.unwrap_or_default());
 }
 
-fn timed(network: &Network, plan: &'static str, device: &Device) -> anyhow::Result<TimedStep> {
+/// The types of activations; the processor computes in f32.
+fn precisions(device: &Device) -> &'static [DType] {
+    if device.is_cuda() { &[DType::F32, DType::BF16] } else { &[DType::F32] }
+}
+
+fn timed(
+    network: &Network,
+    plan: &'static str,
+    dtype: DType,
+    device: &Device,
+) -> anyhow::Result<TimedStep> {
     let counter = Counter::of(device);
-    let mut step = network.step(plan, RATE, device)?;
+    let mut step = network.step_in(dtype, plan, RATE, device)?;
     for _ in 0..2 {
         step()?; // codecs calibrate, and memory is obtained
     }
@@ -117,5 +130,6 @@ fn timed(network: &Network, plan: &'static str, device: &Device) -> anyhow::Resu
         times.push(1e3 * begun.elapsed().as_secs_f64());
     }
     let (network, batch, steps) = (network.name, network.batch, times.len());
-    Ok(TimedStep { network, plan, batch, median_ms: median(times), steps, peak_bytes })
+    let precision = dtype.as_str();
+    Ok(TimedStep { network, plan, precision, batch, median_ms: median(times), steps, peak_bytes })
 }

@@ -7,7 +7,7 @@
 //! {"network": "resnet50_224", "precision": "f32", "batch": 64, "median_ms": 101.5, "peak_bytes": 5600000000}
 //! ```
 //!
-//! `precision` is `f32`, `tf32` or `bf16`; goals are against `f32`. `peak_bytes` are the most above those before
+//! `precision` is `f32`, `tf32` or `bf16`; goals are against the same one. `peak_bytes` are the most above those before
 //! the step, or null. What else a line holds is kept for the file of results.
 
 use std::process::{Command, Stdio};

@@ -145,6 +145,17 @@ impl Network {
 
     /// A step with SGD, momentum and this learning rate of the network with this plan, on one batch.
     pub(crate) fn step(&self, plan: &str, rate: f64, device: &Device) -> Result<Step, Error> {
+        self.step_in(DType::F32, plan, rate, device)
+    }
+
+    /// [`Network::step`] with activations in this type.
+    pub(crate) fn step_in(
+        &self,
+        activations: DType,
+        plan: &str,
+        rate: f64,
+        device: &Device,
+    ) -> Result<Step, Error> {
         let spec = match self.takes {
             Takes::Image(side) => (self.spec)().for_images(3, side, self.classes)?,
             Takes::Words(_) => (self.spec)().for_text(self.classes)?,
@@ -153,6 +164,7 @@ impl Network {
         let plan = Plan::parse(plan)?;
         let eagerly = plan.memory_strategy().updates_eagerly;
         let model = Model::planned(&spec, &plan, 0, DType::F32, device)?;
+        let model = model.with_activations(activations);
         let (inputs, targets) = self.data(device)?;
         let sgd = sgd(model.parameters().vars(), rate)?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);
