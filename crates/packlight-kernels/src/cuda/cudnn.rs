@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -209,15 +210,13 @@ fn with_kept<R>(
     act: impl FnOnce(&mut Kept) -> candle_core::Result<R>,
 ) -> candle_core::Result<R> {
     KEPT.with_borrow_mut(|all| {
-        if !all.contains_key(&device.id()) {
-            let cudnn = Cudnn::new(device.cuda_stream())?;
-            let kept = Kept { cudnn, algorithms: HashMap::new(), workspace: None };
-            all.insert(device.id(), kept);
-        }
-        match all.get_mut(&device.id()) {
-            Some(kept) => act(kept),
-            None => candle_core::bail!("conv2d: cuDNN's handle is gone"),
-        }
+        act(match all.entry(device.id()) {
+            Entry::Occupied(kept) => kept.into_mut(),
+            Entry::Vacant(place) => {
+                let cudnn = Cudnn::new(device.cuda_stream())?;
+                place.insert(Kept { cudnn, algorithms: HashMap::new(), workspace: None })
+            }
+        })
     })
 }
 
