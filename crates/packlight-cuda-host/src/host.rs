@@ -120,6 +120,21 @@ impl Gpu for Host {
         }
         Ok(outputs)
     }
+
+    fn product(&self, left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+        product(left, right)
+    }
+}
+
+/// [`Gpu::product`] on the CPU, where candle multiplies no bf16: in f32, rounded once, as cuBLAS does.
+pub(crate) fn product(left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+    match left.dtype() {
+        DType::BF16 => {
+            let wide = left.to_dtype(DType::F32)?.matmul(&right.to_dtype(DType::F32)?)?;
+            wide.to_dtype(DType::BF16)
+        }
+        _ => left.matmul(right),
+    }
 }
 
 /// The parameter that an argument is for, as `shim/cuda_host.h` calls it.

@@ -10,23 +10,31 @@ use packlight_kernels::{cuda, linear};
 
 use crate::{results, sample, wide};
 
-/// Products are summed in another order.
-const CLOSE: Tolerance = Tolerance::OfLargest(2e-6);
+/// Products are summed in another order, and each one in bf16 is rounded once, and again where something is added.
+fn close(dtype: DType) -> Tolerance {
+    Tolerance::OfLargest(if dtype == DType::BF16 { 1.0 / 128.0 } else { 2e-6 })
+}
+
+/// The types of the kernels.
+const TYPES: [DType; 2] = [DType::F32, DType::BF16];
 
 #[test]
 fn fully_connected_layers_are_those_of_the_cpu() {
-    for leading in [vec![1], vec![3, 70], vec![0]] {
+    let leading = [vec![1], vec![3, 70], vec![0]];
+    for (leading, dtype) in leading.iter().flat_map(|leading| TYPES.map(|dtype| (leading, dtype))) {
         let shape = |last: usize| [leading.as_slice(), &[last]].concat();
-        let (x, g) = (sample(shape(7), "x", DType::F32), sample(shape(5), "g", DType::F32));
-        let (w, b) = (sample((5, 7), "w", DType::F32), sample(5, "b", DType::F32));
+        let (x, g) = (sample(shape(7), "x", dtype), sample(shape(5), "g", dtype));
+        let (w, b) = (sample((5, 7), "w", dtype), sample(5, "b", dtype));
+        let [x32, g32, w32, b32] = [&x, &g, &w, &b].map(wide);
         let expected = [
-            linear::forward(&x, &w, Some(&b)).unwrap(),
-            linear::forward(&x, &w, None).unwrap(),
-            linear::input_grad(&g, &w).unwrap(),
-            linear::weight_grad(&x, &g).unwrap(),
-            linear::bias_grad(&g).unwrap(),
+            linear::forward(&x32, &w32, Some(&b32)).unwrap(),
+            linear::forward(&x32, &w32, None).unwrap(),
+            linear::input_grad(&g32, &w32).unwrap(),
+            linear::weight_grad(&x32, &g32).unwrap(),
+            linear::bias_grad(&g32).unwrap(),
         ];
-        prove(&expected, CLOSE, |gpu| {
+        let expected = results(&expected.each_ref(), dtype);
+        prove(&expected, close(dtype), |gpu| {
             Ok(vec![
                 cuda::linear::forward(gpu, &x, &w, Some(&b), &shape(5))?,
                 cuda::linear::forward(gpu, &x, &w, None, &shape(5))?,
@@ -51,37 +59,47 @@ fn sums_of_columns_in_bf16_are_rounded_once() {
 
 #[test]
 fn batched_products_are_those_of_the_cpu() {
-    let (a, b) = (sample((2, 3, 4, 5), "a", DType::F32), sample((2, 3, 5, 6), "b", DType::F32));
-    let turned = |x: &Tensor| x.transpose(2, 3).unwrap().contiguous().unwrap();
-    let (at, bt) = (turned(&a), turned(&b));
-    let expected = products(Matrices::plain(&a), Matrices::plain(&b)).unwrap();
-    for (left, right) in [
-        (Matrices::plain(&a), Matrices::plain(&b)),
-        (Matrices::transposed(&at), Matrices::plain(&b)),
-        (Matrices::plain(&a), Matrices::transposed(&bt)),
-        (Matrices::transposed(&at), Matrices::transposed(&bt)),
-    ] {
-        prove(std::slice::from_ref(&expected), CLOSE, |gpu| {
-            Ok(vec![cuda::batched_matmul::products(gpu, left, right, &[2, 3, 4, 6])?])
-        })
-        .unwrap();
+    for dtype in TYPES {
+        let (a, b) = (sample((2, 3, 4, 5), "a", dtype), sample((2, 3, 5, 6), "b", dtype));
+        let turned = |x: &Tensor| x.transpose(2, 3).unwrap().contiguous().unwrap();
+        let (at, bt) = (turned(&a), turned(&b));
+        let expected = products(Matrices::plain(&wide(&a)), Matrices::plain(&wide(&b))).unwrap();
+        let expected = results(&[&expected], dtype);
+        for (left, right) in [
+            (Matrices::plain(&a), Matrices::plain(&b)),
+            (Matrices::transposed(&at), Matrices::plain(&b)),
+            (Matrices::plain(&a), Matrices::transposed(&bt)),
+            (Matrices::transposed(&at), Matrices::transposed(&bt)),
+        ] {
+            prove(&expected, close(dtype), |gpu| {
+                Ok(vec![cuda::batched_matmul::products(gpu, left, right, &[2, 3, 4, 6])?])
+            })
+            .unwrap();
+        }
     }
 }
 
 /// A convolution and its gradients through the gates.
 fn convolution(input: [usize; 4], weight: [usize; 4], geometry: &Conv2dGeometry) {
-    let (x, w) = (sample(&input, "x", DType::F32), sample(&weight, "w", DType::F32));
-    let b = sample(weight[0], "b", DType::F32);
-    let y = conv2d::forward(&x, &w, Some(&b), geometry).unwrap();
-    let g = sample(y.shape(), "g", DType::F32);
+    TYPES.iter().for_each(|&dtype| convolution_in(dtype, input, weight, geometry));
+}
+
+fn convolution_in(dtype: DType, input: [usize; 4], weight: [usize; 4], geometry: &Conv2dGeometry) {
+    let (x, w) = (sample(&input, "x", dtype), sample(&weight, "w", dtype));
+    let b = sample(weight[0], "b", dtype);
+    let [x32, w32, b32] = [&x, &w, &b].map(wide);
+    let y = conv2d::forward(&x32, &w32, Some(&b32), geometry).unwrap();
+    let g = sample(y.shape(), "g", dtype);
+    let g32 = wide(&g);
     let expected = [
         y,
-        conv2d::forward(&x, &w, None, geometry).unwrap(),
-        conv2d::input_grad(&g, &w, &input, geometry).unwrap(),
-        conv2d::weight_grad(&x, &g, &weight, geometry).unwrap(),
-        conv2d::bias_grad(&g).unwrap(),
+        conv2d::forward(&x32, &w32, None, geometry).unwrap(),
+        conv2d::input_grad(&g32, &w32, &input, geometry).unwrap(),
+        conv2d::weight_grad(&x32, &g32, &weight, geometry).unwrap(),
+        conv2d::bias_grad(&g32).unwrap(),
     ];
-    prove(&expected, CLOSE, |gpu| {
+    let expected = results(&expected.each_ref(), dtype);
+    prove(&expected, close(dtype), |gpu| {
         Ok(vec![
             cuda::conv2d::forward(gpu, &x, &w, Some(&b), geometry)?,
             cuda::conv2d::forward(gpu, &x, &w, None, geometry)?,
@@ -90,7 +108,7 @@ fn convolution(input: [usize; 4], weight: [usize; 4], geometry: &Conv2dGeometry)
             cuda::conv2d::bias_grad(gpu, &g)?,
         ])
     })
-    .unwrap_or_else(|error| panic!("{input:?} {weight:?} {geometry:?}: {error}"));
+    .unwrap_or_else(|error| panic!("{dtype:?} {input:?} {weight:?} {geometry:?}: {error}"));
 }
 
 #[test]

@@ -14,6 +14,15 @@ pub trait Gpu {
     /// Returns an error if a tensor is not on this device, there is no such kernel, or it fails.
     fn run(&self, call: &Call) -> Result<Vec<Tensor>>;
 
+    /// The product of two matrices, or of each two of two batches, whose sums are in f32 or wider: candle's, which
+    /// is cuBLAS's.
+    ///
+    /// # Errors
+    /// Returns an error if the shapes do not fit or the device fails.
+    fn product(&self, left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+        left.matmul(right)
+    }
+
     /// What a routine of the device's own makes of two tensors in one of the three passes of a convolution, of
     /// this shape; `None` where it has none for them.
     ///

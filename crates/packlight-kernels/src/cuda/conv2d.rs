@@ -32,7 +32,7 @@ pub fn forward(
             let weight = by_group(problem, weight)?;
             let outputs = pieces(problem).map(|(start, count)| {
                 let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
-                planes(problem, &product("conv2d", &weight, &columns)?, count)
+                planes(problem, &product(gpu, "conv2d", &weight, &columns)?, count)
             });
             Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)?
         }
@@ -61,7 +61,8 @@ pub fn input_grad(
     }
     let weight = by_group(problem, weight)?.transpose(D::Minus1, D::Minus2)?;
     let images = pieces(problem).map(|(start, count)| {
-        let columns = product("conv2d", &weight, &rows(problem, &grad.narrow(0, start, count)?)?)?;
+        let columns =
+            product(gpu, "conv2d", &weight, &rows(problem, &grad.narrow(0, start, count)?)?)?;
         image(gpu, problem, &columns, count)
     });
     Ok(Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)
@@ -87,7 +88,7 @@ pub fn weight_grad(
     for (start, count) in pieces(problem) {
         let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
         let grad = rows(problem, &grad.narrow(0, start, count)?)?;
-        let own = product("conv2d", &grad, &columns.transpose(D::Minus1, D::Minus2)?)?;
+        let own = product(gpu, "conv2d", &grad, &columns.transpose(D::Minus1, D::Minus2)?)?;
         sum = Some(match sum {
             Some(sum) => (sum + own)?,
             None => own,

@@ -38,7 +38,7 @@ pub fn gram(
             .size(columns)
             .size(inner.max(1))
             .run(gpu)?;
-        let products = product("gram", &parts, &parts.t()?)?;
+        let products = product(gpu, "gram", &parts, &parts.t()?)?;
         let [sum] = Call::plain("gram_sum", Launch::elements(rows * rows))
             .input_of(DType::F32, &products)
             .optional_of(DType::F64, sums.as_ref())

@@ -22,7 +22,8 @@ pub fn nearest(gpu: &dyn Gpu, rows: &Tensor, lines: &Tensor) -> Result<(Tensor, 
         .size(k)
         .size(n)
         .run(gpu)?;
-    let products = product("nearest_line", &rows.to_dtype(DType::F32)?.contiguous()?, &lines.t()?)?;
+    let products =
+        product(gpu, "nearest_line", &rows.to_dtype(DType::F32)?.contiguous()?, &lines.t()?)?;
     let [indices, factors] = Call::typed("nearest_line_longest", dtype, Launch::warps(t))?
         .input_of(DType::F32, &products)
         .input_of(DType::F32, &squares)
@@ -78,5 +79,5 @@ pub fn gather(
         .size(t * lines)
         .size(lines)
         .run(gpu)?;
-    product("nearest_line", &matrix.t()?, &values.contiguous()?)
+    product(gpu, "nearest_line", &matrix.t()?, &values.contiguous()?)
 }
