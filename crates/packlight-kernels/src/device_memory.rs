@@ -2,8 +2,9 @@
 //! a GPU so far.
 //!
 //! Candle allocates from the device's pool, in the order of its only stream, and the driver counts what it hands
-//! out of there. Not counted is what libraries and the driver take for themselves: cuBLAS's workspace and the
-//! code of kernels. A device without pools, and one that is no CUDA device, counts nothing.
+//! out of there. A tensor that was freed may count until the device has come so far. Not counted is what libraries
+//! and the driver take for themselves: cuBLAS's workspace and the code of kernels. A device without pools, and one
+//! that is no CUDA device, counts nothing.
 
 use std::fmt;
 

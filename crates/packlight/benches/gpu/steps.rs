@@ -77,8 +77,7 @@ pub(crate) fn measure(
     println!("\nSteps, and bytes beyond those before");
     println!("{:<13} {:<17} {:>11} {:>13}", "", "", "step", "peak");
     let mut all = Vec::new();
-    let networks = if small { &NETWORKS[..1] } else { &NETWORKS };
-    for (network, plans) in networks {
+    for (network, plans) in &NETWORKS {
         let network = &network.of_batch(if small { 2 } else { network.batch });
         for &dtype in precisions(device) {
             for plan in *plans {
