@@ -89,18 +89,36 @@ cuda-check:
     export CUDA_COMPUTE_CAP="${CUDA_COMPUTE_CAP:-80}"
     command -v nvcc >/dev/null || export CUDARC_CUDA_VERSION="${CUDARC_CUDA_VERSION:-13000}"
     # A target folder of its own: CUDA's build caches do not notice a change of compiler.
-    cargo check --release --workspace --features cuda --target-dir target/cuda-check
+    cargo check --release --workspace --features cuda,cudnn --target-dir target/cuda-check
 
-# On a machine with a CUDA device: every CUDA kernel against the CPU's, then training there beside the
-# processor. Prints a table and writes target/gpu.json.
-gpu *args:
+# `target/gpu/run` then also runs on another machine with a card and no network. `just gpu-build cudnn` builds
+# convolutions by cuDNN.
+# Build what `gpu` runs, with the libraries that it needs beside CUDA's, into target/gpu.
+gpu-build features="cuda":
     #!/usr/bin/env bash
     set -euo pipefail
     # A target folder of its own: CUDA's build caches do not notice a change of compiler.
-    export CARGO_TARGET_DIR=target/cuda
-    cargo test --release --workspace --features cuda --test kernels --test cuda
-    mkdir -p target
-    cargo bench --workspace --features cuda --bench gpu -- --json "$PWD/target/gpu.json" {{ args }}
+    export CARGO_TARGET_DIR="$PWD/target/cuda"
+    built=$(mktemp)
+    trap 'rm -f "$built"' EXIT
+    features=$(printf 'cuda,%s' {{ quote(features) }})
+    cargo test --release --workspace --features "$features" --test kernels --test cuda --no-run 2>&1 | tee "$built"
+    cargo bench --workspace --features "$features" --bench gpu --no-run 2>&1 | tee -a "$built"
+    rm -rf target/gpu
+    mkdir -p target/gpu/lib
+    # Cargo names each as "Executable tests/cuda.rs (target/cuda/release/deps/cuda-0123abcd)".
+    grep -o '([^()]*/deps/[^()]*)' "$built" | tr -d '()' | while read -r program; do
+        name=$(basename "$program")
+        cp "$program" "target/gpu/${name%-*}"
+    done
+    ldd target/gpu/gpu | awk '/openblas|gfortran|quadmath/ { print $3 }' | xargs -r -I{} cp -L {} target/gpu/lib/
+    cp crates/packlight/benches/gpu/run target/gpu/run
+
+# Prints a table and writes target/gpu/gpu.json, in five minutes; PACKLIGHT_TORCH may name a command that times PyTorch
+# (crates/packlight/benches/gpu/torch.rs).
+# On a machine with a CUDA device: every kernel against the CPU's, packers, steps and peaks, training.
+gpu features="cuda": (gpu-build features)
+    target/gpu/run
 
 # Check licences, advisories and sources of the dependencies, where cargo-deny is installed.
 deny:

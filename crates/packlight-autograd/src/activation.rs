@@ -54,11 +54,13 @@ impl Activation {
     /// Enters from an ordinary tensor; gradients pass back to it where candle tracks it.
     ///
     /// A tensor of four axes enters as images (N,C,H,W), any other as tokens or samples (...,
-    /// features); [`Activation::with_axes`] says otherwise.
+    /// features); [`Activation::with_axes`] says otherwise. It is cast to the type of activations, if the pass has one
+    /// ([`Pass::with_activations`]).
     ///
     /// # Errors
     /// Returns an error if candle cannot make the link.
     pub fn from_tensor(tensor: &Tensor, pass: &Pass) -> Result<Self> {
+        let tensor = &pass.as_activation(tensor)?;
         let tracked = pass.differentiates() && link::is_tracked(tensor);
         let link = tracked.then(|| link::enter(tensor, pass)).transpose()?;
         let axes = if tensor.rank() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };

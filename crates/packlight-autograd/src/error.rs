@@ -55,7 +55,17 @@ pub enum Error {
     Kernel(#[from] packlight_kernels::Error),
     /// Candle's own error.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    /// Memory that a device lacks is an error of a kernel, whoever asked for it.
+    fn from(error: candle_core::Error) -> Self {
+        match packlight_kernels::Error::from(error) {
+            packlight_kernels::Error::Candle(error) => Error::Candle(error),
+            of_kernel => Error::Kernel(of_kernel),
+        }
+    }
 }
 
 impl From<Error> for candle_core::Error {

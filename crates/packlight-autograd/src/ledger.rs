@@ -13,10 +13,13 @@ use crate::product::{Product, Stream};
 use crate::saved::size_of;
 use crate::step_peak::{Begun, StepPeak};
 
+/// Returns live bytes.
+type Counter = Arc<dyn Fn() -> usize + Send + Sync>;
+
 /// Counts what the save points of a pass save. Clones share one account.
 #[derive(Clone, Default)]
 pub struct Ledger {
-    counter: Option<fn() -> usize>,
+    counter: Option<Counter>,
     account: Arc<Mutex<Account>>,
 }
 
@@ -104,8 +107,8 @@ impl Ledger {
 
     /// An empty account that also reads the allocator: `counter` returns its live bytes, as
     /// [`crate::allocator::live`] does.
-    pub fn with_counter(counter: fn() -> usize) -> Self {
-        Self { counter: Some(counter), ..Self::default() }
+    pub fn with_counter(counter: impl Fn() -> usize + Send + Sync + 'static) -> Self {
+        Self { counter: Some(Arc::new(counter)), ..Self::default() }
     }
 
     /// An empty account for a pass over blanks ([`packlight_kernels::blank`]) whose parameters are updated as
@@ -256,7 +259,7 @@ impl Ledger {
 
     /// The allocator's live bytes; `None` without a counter.
     pub(crate) fn live(&self) -> Option<usize> {
-        self.counter.map(|counter| counter())
+        self.counter.as_ref().map(|counter| counter())
     }
 
     /// Adds an entry for something saved, in the backward pass if `again`, and returns its number.

@@ -34,6 +34,7 @@ pub mod operation;
 mod activation;
 mod blank;
 mod counted;
+mod counter;
 mod eager;
 mod error;
 mod gradient;
@@ -48,6 +49,7 @@ mod saved_input;
 mod step_peak;
 
 pub use activation::Activation;
+pub use counter::Counter;
 pub use eager::EagerUpdates;
 pub use error::{Error, Result};
 pub use ledger::{Entry, Event, Ledger};

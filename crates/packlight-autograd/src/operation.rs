@@ -36,7 +36,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Shape, Tensor};
+use candle_core::{CpuStorage, CudaStorage, CustomOp1, DType, Layout, Shape, Tensor};
 use packlight_kernels::blank::is_blank;
 use packlight_kernels::conv2d::Workspace;
 
@@ -188,6 +188,7 @@ fn linked(
     let receiver = |(tensor, link): (&Tensor, Option<Link>)| Receiver {
         slot: link.map(|link| link.slot),
         shape: tensor.shape().clone(),
+        dtype: tensor.dtype(),
     };
     let slot = Slot::default();
     let op = Operation {
@@ -227,10 +228,11 @@ struct Operation {
     backward: Mutex<Option<Backward>>,
 }
 
-/// An input or parameter; its gradient goes to the slot.
+/// An input or parameter; its gradient goes to the slot, in its own type.
 struct Receiver {
     slot: Option<Slot>,
     shape: Shape,
+    dtype: DType,
 }
 
 impl Operation {
@@ -277,7 +279,7 @@ impl Operation {
                 return Err(Error::Shape { op: self.name, reason });
             }
             let before = ledger.and_then(|_| slot.held());
-            slot.add(held(gradient))?;
+            slot.add(held(gradient.to_dtype(receiver.dtype)?))?;
             if let Some(ledger) = ledger {
                 ledger.wait(before.as_ref(), slot.held().as_ref());
             }

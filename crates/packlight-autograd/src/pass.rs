@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candle_core::{DType, Tensor};
 use packlight_kernels::rng::{Key, Purpose};
 
 use crate::{EagerUpdates, Ledger, Observer};
@@ -36,6 +37,7 @@ pub struct Pass {
     ledger: Option<Ledger>,
     observer: Option<Arc<dyn Observer>>,
     eager_updates: Option<EagerUpdates>,
+    activations: Option<DType>,
 }
 
 impl Pass {
@@ -56,6 +58,7 @@ impl Pass {
             ledger: None,
             observer: None,
             eager_updates: None,
+            activations: None,
         }
     }
 
@@ -113,6 +116,20 @@ impl Pass {
     /// Has parameters updated during the backward pass, which [`EagerUpdates::backward`] runs.
     pub fn with_eager_updates(self, updates: &EagerUpdates) -> Self {
         Self { eager_updates: Some(updates.clone()), ..self }
+    }
+
+    /// Has activations computed and saved in this type from where they enter, whatever that of the parameters:
+    /// bf16 on a CUDA device, beside parameters and statistics in f32.
+    pub fn with_activations(self, dtype: DType) -> Self {
+        Self { activations: Some(dtype), ..self }
+    }
+
+    /// The tensor as an activation: numbers that are no integers are cast to the type of activations.
+    pub(crate) fn as_activation(&self, tensor: &Tensor) -> candle_core::Result<Tensor> {
+        match self.activations {
+            Some(dtype) if tensor.dtype().is_float() => tensor.to_dtype(dtype),
+            _ => Ok(tensor.clone()),
+        }
     }
 
     /// Leaves running statistics and codec states unchanged, for a second pass over the same batch.

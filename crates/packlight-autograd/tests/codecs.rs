@@ -139,11 +139,17 @@ fn a_derivative_of_another_function_is_refused() {
 struct Failing {
     at: &'static str,
     packs_norm_output: bool,
+    /// Whether it fails as on a device without memory.
+    lacks_memory: bool,
 }
+
+/// What the driver of a CUDA device says where there is no memory.
+const NO_MEMORY: &str = "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")";
 
 impl Failing {
     fn unless(&self, at: &str) -> packlight_codec::Result<()> {
         match self.at == at {
+            true if self.lacks_memory => Err(candle_core::Error::Cuda(NO_MEMORY.into()))?,
             true => Err(packlight_codec::Error::Parameter {
                 spec: "failing".into(),
                 reason: format!("as asked, at {at}"),
@@ -262,7 +268,7 @@ impl PackedNorm for FailingCopy {
 type OnLayer = fn(&Activation, &Arc<SavePoint>) -> packlight_autograd::Result<Activation>;
 
 #[test]
-fn an_error_of_a_codec_names_the_layer() {
+fn an_error_of_a_codec_and_a_lack_of_memory_name_the_layer() {
     let weighted = ["pack", "gradient", "unpack", "input", "weight", "output_grad", "input_grad"];
     let asking = ["pack", "gradient", "unpack"];
     let packing = ["pack", "unpack"];
@@ -290,9 +296,9 @@ fn an_error_of_a_codec_names_the_layer() {
         ("batch_norm", batch_norm, &packing, true),
         ("layer_norm", layer_norm, &packing, true),
     ] {
-        for &at in hooks {
+        for (at, lacks_memory) in hooks.iter().flat_map(|&at| [(at, false), (at, true)]) {
             let layer = SavePoint::new("layer3.1.part", LayerKind::Conv);
-            layer.set_codec(Arc::new(Failing { at, packs_norm_output }));
+            layer.set_codec(Arc::new(Failing { at, packs_norm_output, lacks_memory }));
             let x = Activation::from_tensor(&var(&[2, 3, 4, 4], "x"), &Pass::training()).unwrap();
             let error = match op(&x, &layer) {
                 Err(error) => error.to_string(),
@@ -301,7 +307,10 @@ fn an_error_of_a_codec_names_the_layer() {
                     loss.backward().err().map(|error| error.to_string()).unwrap_or_default()
                 }
             };
-            let expected = format!("as asked, at {at}");
+            let expected = match lacks_memory {
+                false => format!("as asked, at {at}"),
+                true => "`: an operation of candle's: the device has no memory left".to_owned(),
+            };
             assert!(
                 error.contains("layer `layer3.1.part`") && error.contains(&expected),
                 "{name} at {at}, {packs_norm_output}: `{error}`"

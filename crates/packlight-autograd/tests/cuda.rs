@@ -1,5 +1,6 @@
 //! What the `cuda` feature promises on a machine with a CUDA device: activations pass between candle's
-//! operations there, and a type that kernels do not compute in is refused.
+//! operations there, convolutions are those of the CPU, memory is counted, and a type that kernels do not compute
+//! in is refused.
 //!
 //! ```sh
 //! cargo test --release -p packlight-autograd --features cuda --test cuda
@@ -10,7 +11,9 @@
 use std::io::Write;
 
 use candle_core::{DType, Device, Tensor, Var};
-use packlight_autograd::{Activation, Pass};
+use packlight_autograd::op::Conv2dGeometry;
+use packlight_autograd::{Activation, Counter, Pass};
+use packlight_kernels::conv2d;
 
 /// The first CUDA device, or a word on standard error that there is none.
 #[allow(clippy::explicit_write)] // what `eprintln` writes is captured
@@ -42,4 +45,49 @@ fn a_type_without_kernels_is_refused() {
     let x = Tensor::zeros((2, 3), DType::F64, &device).unwrap();
     let error = packlight_kernels::relu::forward(&x).unwrap_err().to_string();
     assert!(error.contains("f32 or bf16, found F64"), "{error}");
+}
+
+#[test]
+fn convolutions_are_those_of_the_cpu() {
+    let Some(device) = device() else { return };
+    for (groups, stride) in [(1, (1, 1)), (1, (2, 2)), (2, (2, 1))] {
+        let geometry = &Conv2dGeometry { stride, padding: (1, 1), groups, ..Default::default() };
+        let random = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+        let (x, w) = (random(&[3, 4, 9, 8]), random(&[6, 4 / groups, 3, 3]));
+        let bias = random(&[6]);
+        let all = |device: &Device| {
+            let [x, w, bias] = [&x, &w, &bias].map(|t| t.to_device(device).unwrap());
+            let y = conv2d::forward(&x, &w, Some(&bias), geometry).unwrap();
+            let by_x = conv2d::input_grad(&y, &w, x.dims(), geometry).unwrap();
+            let by_w = conv2d::weight_grad(&x, &y, w.dims(), geometry).unwrap();
+            [y, by_x, by_w].map(|t| t.to_device(&Device::Cpu).unwrap())
+        };
+        for (here, there) in all(&Device::Cpu).iter().zip(&all(&device)) {
+            let scalar =
+                |t: Tensor| t.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(scalar((here - there).unwrap()) < 1e-5 * scalar(here.clone()), "{geometry:?}");
+        }
+    }
+}
+
+#[test]
+fn the_pool_of_the_device_counts() {
+    let Some(device) = device() else { return };
+    let counter = Counter::of(&device);
+    let before = counter.live();
+    counter.reset_peak();
+    const BYTES: usize = 64 << 20;
+    let tensor = Tensor::zeros(BYTES / 4, DType::F32, &device).unwrap();
+    assert!((BYTES..BYTES + (1 << 20)).contains(&(counter.live() - before)));
+    drop(tensor);
+    device.synchronize().unwrap();
+    assert!(counter.live() - before < 1 << 20 && counter.peak() - before >= BYTES);
+    // More than any device has.
+    let error = packlight_kernels::relu::forward(&large(&device)).unwrap_err().to_string();
+    assert!(error.contains("the device has no memory for another"), "{error}");
+}
+
+/// A view of few elements that has more than any device can hold.
+fn large(device: &Device) -> Tensor {
+    Tensor::zeros((1, 2), DType::F32, device).unwrap().broadcast_as((1 << 43, 2)).unwrap()
 }

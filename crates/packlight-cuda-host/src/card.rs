@@ -37,4 +37,9 @@ impl Gpu for Card {
         let back = outputs.iter().map(|output| output.to_device(&Device::Cpu));
         Ok(back.collect::<candle_core::Result<_>>()?)
     }
+
+    fn product(&self, left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+        let there = |tensor: &Tensor| tensor.to_device(&Device::Cuda(self.0.clone()));
+        self.0.product(&there(left)?, &there(right)?)?.to_device(&Device::Cpu)
+    }
 }

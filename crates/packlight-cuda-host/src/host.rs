@@ -2,6 +2,7 @@
 //! deadlock or a crash is an error of that call.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Shape, Tensor};
@@ -48,14 +49,14 @@ const PLAIN: &str = env!("HOST_PLAIN");
 const SANITIZED: &str = env!("HOST_SANITIZED");
 
 impl Host {
-    /// Whether the kernels could be compiled for the CPU.
+    /// Whether the kernels could be compiled for the CPU, on this machine.
     pub fn is_here() -> bool {
-        !PLAIN.is_empty()
+        Path::new(PLAIN).is_file()
     }
 
     /// Whether they could be compiled with the sanitizers.
     pub fn has_sanitizers() -> bool {
-        !SANITIZED.is_empty()
+        Path::new(SANITIZED).is_file()
     }
 
     /// What the program reads: see `shim/main.cpp`.
@@ -118,6 +119,21 @@ impl Gpu for Host {
             }
         }
         Ok(outputs)
+    }
+
+    fn product(&self, left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+        product(left, right)
+    }
+}
+
+/// [`Gpu::product`] on the CPU, where candle multiplies no bf16: in f32, rounded once, as cuBLAS does.
+pub(crate) fn product(left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+    match left.dtype() {
+        DType::BF16 => {
+            let wide = left.to_dtype(DType::F32)?.matmul(&right.to_dtype(DType::F32)?)?;
+            wide.to_dtype(DType::BF16)
+        }
+        _ => left.matmul(right),
     }
 }
 

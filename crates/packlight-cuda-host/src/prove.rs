@@ -45,6 +45,11 @@ pub fn prove(
     tolerance: Tolerance,
     kernel: impl Fn(&dyn Gpu) -> Result<Vec<Tensor>>,
 ) -> std::result::Result<(), String> {
+    #[cfg(feature = "cuda")]
+    if let Some(card) = crate::card::Card::here() {
+        let found = kernel(&card).map_err(|error| format!("on the card: {error}"))?;
+        compare(&found, expected, tolerance).map_err(|error| format!("on the card: {error}"))?;
+    }
     if !here() {
         return Ok(());
     }
@@ -64,11 +69,6 @@ pub fn prove(
         let found = run(host)?;
         compare(&found, &forward, Tolerance::Bytes)
             .map_err(|error| format!("the order of threads or the blocks matter: {error}"))?;
-    }
-    #[cfg(feature = "cuda")]
-    if let Some(card) = crate::card::Card::here() {
-        let found = kernel(&card).map_err(|error| format!("on the card: {error}"))?;
-        compare(&found, expected, tolerance).map_err(|error| format!("on the card: {error}"))?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use candle_core::DType;
 
+use crate::device_memory::Shortage;
+
 /// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -10,7 +12,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Error {
     /// Candle's own error.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
+    /// A device has too little memory.
+    #[error("{kernel}: {shortage}; take a smaller batch, or a plan that keeps less")]
+    OutOfMemory {
+        /// What asked for it.
+        kernel: &'static str,
+        /// What was asked for, and what was free.
+        shortage: Shortage,
+    },
     /// The kernel has no version for the device that the tensor is on.
     #[error("{kernel}: not supported on {device} yet; move the tensors to the CPU")]
     NoDeviceKernel {
@@ -67,7 +77,30 @@ pub enum Error {
     },
 }
 
+impl From<candle_core::Error> for Error {
+    /// The only place that turns a driver's lack of memory into an error of ours.
+    fn from(error: candle_core::Error) -> Self {
+        match Shortage::in_error(&error) {
+            Some(shortage) => Error::OutOfMemory { kernel: SOMETHING, shortage },
+            None => Error::Candle(error),
+        }
+    }
+}
+
+/// What asks for memory in an operation of candle's.
+const SOMETHING: &str = "an operation of candle's";
+
 impl Error {
+    /// Says who asked for how many bytes, if there was no memory for them and nobody has said so yet.
+    pub(crate) fn asking(self, kernel: &'static str, bytes: usize) -> Self {
+        match self {
+            Error::OutOfMemory { shortage: Shortage { asked: None, free }, .. } => {
+                Error::OutOfMemory { kernel, shortage: Shortage { asked: Some(bytes), free } }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn shape(kernel: &'static str, reason: impl Into<String>) -> Self {
         Error::Shape { kernel, reason: reason.into() }
     }

@@ -22,6 +22,7 @@ pub mod channel_affine;
 pub mod conv2d;
 pub mod cross_entropy;
 pub mod cuda;
+pub mod device_memory;
 pub mod dither;
 pub mod division;
 pub mod dropout;

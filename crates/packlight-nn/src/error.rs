@@ -10,7 +10,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// Candle's own error.
     #[error(transparent)]
-    Candle(#[from] candle_core::Error),
+    Candle(candle_core::Error),
     /// An error of a layer, data set or function outside Packlight; see [`Error::other`].
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -201,6 +201,16 @@ pub enum Error {
         /// What it should be.
         expected: &'static str,
     },
+}
+
+impl From<candle_core::Error> for Error {
+    /// Memory that a device lacks is an error of a kernel, whoever asked for it.
+    fn from(error: candle_core::Error) -> Self {
+        match packlight_kernels::Error::from(error) {
+            packlight_kernels::Error::Candle(error) => Error::Candle(error),
+            of_kernel => Error::Kernel(of_kernel),
+        }
+    }
 }
 
 impl From<packlight_autograd::Error> for Error {

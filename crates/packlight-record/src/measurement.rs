@@ -41,7 +41,7 @@ pub enum Measurement {
         /// Wall time in seconds.
         seconds: f64,
     },
-    /// Bytes that the counting allocator got back when a layer's kept tensor was freed.
+    /// Bytes that the counting allocator, or a CUDA device's pool, got back when a layer's kept tensor was freed.
     Counted {
         /// The step.
         step: u64,
@@ -52,7 +52,7 @@ pub enum Measurement {
         /// Bytes.
         bytes: u64,
     },
-    /// Live bytes by the counting allocator at each point of the step's timeline,
+    /// Live bytes by the counting allocator, or by a CUDA device's pool, at each point of the step's timeline,
     /// beyond those live before the pass.
     Allocated {
         /// The step.

@@ -9,7 +9,9 @@ use sha2::{Digest, Sha256};
 
 use crate::layout::STUDY;
 use crate::study::hex;
-use crate::{Adaptation, Error, NamedPlan, OptimizerSpec, ProbeSpec, Result, Schedule, Study};
+use crate::{
+    Adaptation, Error, NamedPlan, OptimizerSpec, Precision, ProbeSpec, Result, Schedule, Study,
+};
 
 /// Everything that determines the records of a run: everything in a study except its name and title,
 /// the threads and the device, and the other plans and seeds.
@@ -26,6 +28,8 @@ struct Settings<'a, Model, Data> {
     batch: usize,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     drop_last: bool,
+    #[serde(skip_serializing_if = "Precision::is_usual")]
+    precision: Precision,
     model: &'a Model,
     data: &'a Data,
     optimizer: &'a OptimizerSpec,
@@ -67,6 +71,7 @@ impl<Model: Serialize, Data: Serialize> Study<Model, Data> {
             },
             batch: self.batch,
             drop_last: self.drop_last,
+            precision: self.precision,
             model: &self.model,
             data: &self.data,
             optimizer: &self.optimizer,

@@ -9,8 +9,8 @@ use crate::from_toml::from_toml;
 use crate::layout::STUDY;
 use crate::named_plan::in_order;
 use crate::{
-    Adaptation, DeviceSpec, Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Pretrained,
-    ProbeSpec, Result, Schedule, SensitivitySpec,
+    Adaptation, DeviceSpec, Error, Fault, NamedPlan, OptimizerSpec, PlanSpec, Precision,
+    Pretrained, ProbeSpec, Result, Schedule, SensitivitySpec,
 };
 
 /// The largest number of epochs of a run; a larger number is taken for a typing error.
@@ -45,6 +45,9 @@ pub struct Study<Model, Data> {
     /// Where to compute.
     #[serde(default)]
     pub device: DeviceSpec,
+    /// What activations are computed and saved in.
+    #[serde(default)]
+    pub precision: Precision,
     /// The network.
     pub model: Model,
     /// The weights that runs start from if their plan has no `from`; by default, they are drawn at
@@ -345,6 +348,7 @@ learning_rate = 0.1
             TEXT.replace("batch = 8", "batch = 8 # a comment\nthreads = 2"),
             TEXT.replace("batch = 8", "batch = 8\ndevice = \"auto\""),
             TEXT.replace("batch = 8", "batch = 8\ndrop_last = false"),
+            TEXT.replace("batch = 8", "batch = 8\nprecision = \"f32\""),
         ] {
             assert_eq!(hash(&same), expected, "{same}");
         }
@@ -357,6 +361,7 @@ learning_rate = 0.1
             TEXT.replace("0.1", "0.2"),
             TEXT.replace("\"digits\"", "\"digits\"\nsize = 16"),
             TEXT.replace("batch = 8", "batch = 8\ndrop_last = true"),
+            TEXT.replace("batch = 8", "batch = 8\nprecision = \"bf16\""),
             format!("{TEXT}\n[probe]\nevery = 5"),
         ] {
             assert_ne!(hash(&other), expected, "{other}");

@@ -1,4 +1,4 @@
-//! The devices that studies compute on.
+//! The devices that studies and commands compute on.
 
 use candle_core::Device;
 use packlight_spec::DeviceSpec;
@@ -9,7 +9,7 @@ use crate::{Error, Result, machine};
 ///
 /// # Errors
 /// Returns an error that says why, if a CUDA device is asked for and none can be used.
-pub(crate) fn open(spec: DeviceSpec) -> Result<Device> {
+pub fn open_device(spec: DeviceSpec) -> Result<Device> {
     match spec {
         DeviceSpec::Cpu => Ok(Device::Cpu),
         DeviceSpec::Auto => Ok(card().unwrap_or(Device::Cpu)),
@@ -17,8 +17,8 @@ pub(crate) fn open(spec: DeviceSpec) -> Result<Device> {
     }
 }
 
-/// What people should know of the device that [`open`] gives: which one `auto` is.
-pub(crate) fn warning(spec: DeviceSpec) -> Option<String> {
+/// What people should know of the device that [`open_device`] gives: which one `auto` is.
+pub fn device_note(spec: DeviceSpec) -> Option<String> {
     let of = |card: Result<_, String>| match card {
         Ok(card) => format!("device auto is {}", name(&card)),
         Err(reason) => format!("device auto is the processor: {reason}"),
@@ -40,14 +40,18 @@ pub(crate) fn name(device: &Device) -> String {
 fn card() -> Result<Device, String> {
     use std::sync::OnceLock;
 
+    use packlight_kernels::device_memory;
+
     static CARD: OnceLock<Result<Device, String>> = OnceLock::new();
     let open = || {
-        Device::new_cuda(0).map_err(|error| {
+        let card = Device::new_cuda(0).map_err(|error| {
             // Candle appends a backtrace where the environment asks for one.
             let reason = error.to_string();
             let reason = reason.lines().next().unwrap_or_default();
             format!("no CUDA device can be used ({reason})")
-        })
+        })?;
+        device_memory::keep(&card);
+        Ok(card)
     };
     CARD.get_or_init(open).clone()
 }
@@ -78,10 +82,11 @@ mod tests {
 
     #[test]
     fn the_processor_is_there_and_auto_says_what_it_is() {
-        assert!(open(DeviceSpec::Cpu).unwrap().is_cpu() && warning(DeviceSpec::Cpu).is_none());
-        let auto = open(DeviceSpec::Auto).unwrap();
-        assert_eq!(warning(DeviceSpec::Auto).unwrap().contains("processor:"), auto.is_cpu());
-        assert_eq!(open(DeviceSpec::Cuda).is_ok(), !auto.is_cpu());
+        assert!(open_device(DeviceSpec::Cpu).unwrap().is_cpu());
+        assert!(device_note(DeviceSpec::Cpu).is_none());
+        let auto = open_device(DeviceSpec::Auto).unwrap();
+        assert_eq!(device_note(DeviceSpec::Auto).unwrap().contains("processor:"), auto.is_cpu());
+        assert_eq!(open_device(DeviceSpec::Cuda).is_ok(), !auto.is_cpu());
         assert_eq!(name(&Device::Cpu), machine::processor());
     }
 }

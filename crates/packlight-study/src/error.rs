@@ -35,6 +35,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The study's device does not compute in its precision.
+    #[error(
+        "precision = \"bf16\": the processor computes in f32; give `device = \"cuda\"` on a machine with a card, or \
+         leave it out"
+    )]
+    Precision,
     /// A plan does not fit the study's model.
     #[error("plan {plan} of the study: {source}")]
     Plan {

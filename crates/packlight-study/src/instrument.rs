@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_autograd::{Ledger, Pass, SavePoint, allocator};
+use packlight_autograd::{Counter, Ledger, Pass, SavePoint};
 use packlight_probe::SideBySide;
 use packlight_record::{KeptKind, Measurement, Record, TimelinePoint};
 
@@ -24,9 +24,11 @@ pub(crate) struct Instruments {
     chosen: Instrument,
     probe: Arc<SideBySide>,
     ledger: Ledger,
+    /// Whether live bytes are counted.
+    counts: bool,
 }
 
-/// Live bytes, as the allocator counts them.
+/// Live bytes of a step.
 pub(crate) struct Live {
     /// Before the step.
     pub(crate) before: usize,
@@ -35,9 +37,13 @@ pub(crate) struct Live {
 }
 
 impl Instruments {
-    pub(crate) fn new(chosen: Instrument) -> Self {
-        let ledger = if counting() { Ledger::with_counter(allocator::live) } else { Ledger::new() };
-        Self { chosen, probe: SideBySide::new(), ledger }
+    pub(crate) fn new(chosen: Instrument, counter: &Counter) -> Self {
+        let (counts, counter) = (counter.counts(), counter.clone());
+        let ledger = match counts {
+            true => Ledger::with_counter(move || counter.live()),
+            false => Ledger::new(),
+        };
+        Self { chosen, probe: SideBySide::new(), ledger, counts }
     }
 
     /// Attaches the chosen instrument to the pass.
@@ -71,14 +77,9 @@ impl Instruments {
         record_saved(&self.ledger, step, found);
         found.records.extend(save_points.iter().filter_map(|point| codec_state(point, step)));
         if timeline {
-            record_timeline(&self.ledger, step, live, found);
+            record_timeline(&self.ledger, step, self.counts.then_some(live), found);
         }
     }
-}
-
-/// Whether the process's allocator counts. If it does not, it always reports 0 live bytes.
-fn counting() -> bool {
-    allocator::live() > 0
 }
 
 /// Adds a record for each tensor that the forward pass saved, and a measurement if its bytes were
@@ -117,12 +118,12 @@ fn codec_state(point: &SavePoint, step: u64) -> Option<Record> {
     })
 }
 
-/// Adds the saved bytes and the live bytes over the course of the pass.
-fn record_timeline(ledger: &Ledger, step: u64, live: &Live, found: &mut Step) {
+/// Adds the saved bytes, and the live bytes if they are counted, over the course of the pass.
+fn record_timeline(ledger: &Ledger, step: u64, live: Option<&Live>, found: &mut Step) {
     let events = ledger.timeline();
-    let above = |bytes: usize| bytes as i64 - live.before as i64;
-    let counted: Option<Vec<i64>> = events.iter().map(|event| event.live.map(above)).collect();
-    if let Some(points) = counted.filter(|_| counting()) {
+    if let Some(live) = live {
+        let above = |bytes: usize| bytes as i64 - live.before as i64;
+        let points = events.iter().filter_map(|event| event.live.map(above)).collect();
         let peak = above(live.peak);
         found.measurements.push(Measurement::Allocated { step, points, peak });
     }

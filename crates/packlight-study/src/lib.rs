@@ -40,6 +40,7 @@ mod variant;
 
 pub use bleu::bleu;
 pub use checkpoint::CHECKPOINT;
+pub use device::{device_note, open_device};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
 pub use origin::Origin;

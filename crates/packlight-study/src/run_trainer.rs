@@ -10,11 +10,12 @@ use packlight_nn::optimizer::Resumable;
 use packlight_nn::weights::File;
 use packlight_nn::{Fault, Model, ModelSpec, Plan, Trainer, codec_state};
 use packlight_record::{Measurement, Record};
-use packlight_spec::NamedPlan;
+use packlight_spec::{NamedPlan, Precision};
 
 use crate::adaptive::Adaptive;
 use crate::checkpoint::{CHECKPOINT, Checkpoint, Position, Sums};
 use crate::data::DataSet;
+use crate::device::open_device;
 use crate::evaluation::evaluate;
 use crate::instrument::Instrument;
 use crate::logs::Logs;
@@ -22,7 +23,7 @@ use crate::origin::Origin;
 use crate::progress::{Event, Progress};
 use crate::spec::{Study, build_optimizer};
 use crate::translation::translation_bleu;
-use crate::{Error, Result, device};
+use crate::{Error, Result};
 
 /// The file in a finished run's folder that holds its weights: parameters and running statistics,
 /// under PyTorch's names.
@@ -78,7 +79,7 @@ impl<'a> RunTrainer<'a> {
         plan: &'a NamedPlan,
         seed: u64,
     ) -> Result<Self> {
-        let device = device::open(study.device)?;
+        let device = open_device(study.device)?;
         let exact_first = plan.adaptive.is_some();
         let unfit = |source: packlight_nn::Error| Error::Plan {
             plan: plan.name.clone(),
@@ -87,6 +88,11 @@ impl<'a> RunTrainer<'a> {
         let parsed = Plan::parse(if exact_first { "none" } else { &plan.spec }).map_err(unfit)?;
         let updates_eagerly = parsed.memory_strategy().updates_eagerly;
         let model = Model::planned(model, &parsed, seed, DType::F32, &device).map_err(unfit)?;
+        let model = match study.precision {
+            Precision::F32 => model,
+            Precision::Bf16 if device.is_cuda() => model.with_activations(DType::BF16),
+            Precision::Bf16 => return Err(Error::Precision),
+        };
         if let Some(weights) = &study.weights {
             model.start_from(&File::open(weights.path())?)?;
         }

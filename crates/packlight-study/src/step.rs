@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use candle_core::Tensor;
-use packlight_autograd::{EagerUpdates, Pass, allocator};
+use packlight_autograd::{Counter, EagerUpdates, Pass};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_nn::Model;
 use packlight_nn::model::Inputs;
@@ -44,7 +44,8 @@ impl RunTrainer<'_> {
         epoch: u64,
         instrument: Instrument,
     ) -> Result<Step> {
-        let live_before = allocator::live();
+        let counter = Counter::of(&self.device);
+        let live_before = counter.live();
         let (model, steps) = (&self.model, &mut self.trainer.steps);
         let step = steps.next_step();
         let augment = Key::new(steps.seed(), Purpose::Augment).step(step);
@@ -73,10 +74,10 @@ impl RunTrainer<'_> {
             Instrument::Ledger { timeline: true } => ResidentPeak::begin(),
             _ => None,
         };
-        let instruments = Instruments::new(instrument);
+        let instruments = Instruments::new(instrument, &counter);
         let updates = EagerUpdates::default();
         let pass = instruments.attach(pass).with_eager_updates(&updates);
-        allocator::reset_peak();
+        counter.reset_peak();
         let begun = Instant::now();
         let (loss, logits) = forward(model, inputs, &targets, &pass)?;
         let value = steps.value(&loss)?;
@@ -88,7 +89,7 @@ impl RunTrainer<'_> {
             true => self.trainer.update_eagerly(&updates, &loss).map(|()| None)?,
             false => Some(updates.collect(&loss)?),
         };
-        let live = Live { before: live_before, peak: allocator::peak() };
+        let live = Live { before: live_before, peak: counter.peak() };
         drop(loss);
         records.extend(instruments.probed(model.save_points(), epoch, step));
         if let Some(reason) = records.iter().find_map(not_finite) {
@@ -97,6 +98,7 @@ impl RunTrainer<'_> {
         if let Some(gradients) = gradients {
             self.trainer.update(&gradients)?;
         }
+        self.device.synchronize()?; // a card may still be at work
         let seconds = begun.elapsed().as_secs_f64();
 
         if let Some(peak) = resident.and_then(|resident| resident.bytes()) {

@@ -10,6 +10,7 @@ use packlight_spec::layout::{RUNS, STUDY};
 use packlight_spec::{DeviceSpec, run_name};
 
 use crate::data::{self, DataSet};
+use crate::device::device_note;
 use crate::lock::Lock;
 use crate::progress::{Event, Progress};
 use crate::run::{Run, Standing, remove};
@@ -17,7 +18,7 @@ use crate::run_trainer::{Ending, RunTrainer, Watch};
 use crate::sensitivity::{self, SensitivitySummary};
 use crate::spec::{Collection, Member, Study, read_study};
 use crate::summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
-use crate::{Error, Result, device};
+use crate::{Error, Result};
 
 /// How to run a study. Only the scale and the device change its records.
 #[derive(Debug)]
@@ -150,7 +151,7 @@ impl Sweep {
         study.device = options.device.unwrap_or(study.device);
         let lock = Lock::take(folder)?;
         Timings::read(folder)?; // an unreadable file is reported before hours of training
-        for text in [lock.warning(), device::warning(study.device)].into_iter().flatten() {
+        for text in [lock.warning(), device_note(study.device)].into_iter().flatten() {
             progress.event(Event::Warning { text: &text });
         }
         let data = data::load(&study.data, options.data_dir.as_deref())?;

@@ -95,7 +95,7 @@ impl Sweep {
             plan: plan.spec.clone(),
             baseline: baseline.spec.clone(),
             study_hash: self.study.hash(plan, self.study.seeds[0])?,
-            cpu: device::name(&device::open(self.study.device)?),
+            cpu: device::name(&device::open_device(self.study.device)?),
             threads: options.threads as u64,
             rounds: Vec::new(),
         })

@@ -15,11 +15,13 @@ const PARAMETER: &str = "param.";
 /// `param.<name>`.
 pub(crate) struct BatchFile {
     file: weights::File,
+    /// Where its tensors are computed with.
+    device: Device,
 }
 
 impl BatchFile {
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        Ok(Self { file: weights::File::open(path)? })
+    pub(crate) fn read(path: &Path, device: Device) -> anyhow::Result<Self> {
+        Ok(Self { file: weights::File::open(path)?, device })
     }
 
     /// Makes the model that `spec` describes, with the sizes and parameters of this file.
@@ -38,7 +40,7 @@ impl BatchFile {
                 spec.for_images(channels, side, classes)?
             }
         };
-        let model = Model::planned(&spec, plan, 0, DType::F32, &Device::Cpu)?;
+        let model = Model::planned(&spec, plan, 0, DType::F32, &self.device)?;
         self.set_parameters(&model)?;
         Ok(model)
     }
@@ -96,7 +98,7 @@ impl BatchFile {
             "the tensor `input` has images of {height} x {width}, {} takes square ones",
             model.name()
         );
-        Ok(images.to_dtype(DType::F32)?)
+        Ok(images.to_dtype(DType::F32)?.to_device(&self.device)?)
     }
 
     /// The pairs, each side as long as in the file, and their labels (N, target length).
@@ -141,7 +143,7 @@ impl BatchFile {
         if let Some(wrong) = values.iter().find(|&&value| !(0..bound as i64).contains(&value)) {
             bail!("the tensor `{name}` holds {wrong}, expected 0 to {}", bound.saturating_sub(1));
         }
-        Ok(tensor.to_dtype(DType::U32)?)
+        Ok(tensor.to_dtype(DType::U32)?.to_device(&self.device)?)
     }
 
     fn tensor(&self, name: &str, what: &str) -> anyhow::Result<Tensor> {

@@ -354,8 +354,37 @@ fn a_card_that_is_not_there_is_refused_and_auto_says_what_it_takes() {
     refused(dir.path(), &["built without CUDA", "`--features cuda`", "`--device cpu`"]);
     assert!(!dir.path().join("runs").exists());
     refused(study(&on("gpu")).path(), &["unknown variant `gpu`", "`auto`"]);
+    let in_bf16 = STUDY.replace("threads = 2", "threads = 2\nprecision = \"bf16\"");
+    refused(study(&in_bf16).path(), &["the processor computes in f32", "`device = \"cuda\"`"]);
     let dir = finished_study();
     let output = packlight(["run", "--device", "auto"]).arg(dir.path()).output().unwrap();
     let said = stderr(&output);
     assert!(output.status.success() && said.contains("device auto is the processor"), "{said}");
+}
+
+#[test]
+#[cfg(not(feature = "cuda"))]
+fn commands_without_a_study_compute_where_they_are_told_to() {
+    let study = finished_study();
+    let weights = study.path().join("runs").join(RUNS[0]);
+    let eval = |device: &str| {
+        let output =
+            packlight(["eval", "--device", device, "--run"]).arg(&weights).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap(), stderr(&output))
+    };
+    let (auto, cpu, cuda) = (eval("auto"), eval("cpu"), eval("cuda"));
+    assert!(auto.2.contains("device auto is the processor"), "{}", auto.2);
+    assert_eq!((auto.0, auto.1, cpu.2.as_str()), (Some(0), cpu.1, ""));
+    assert_eq!(cuda.0, Some(1));
+    assert!(cuda.2.contains("built without CUDA"), "{}", cuda.2);
+
+    let answer = study.path().join("answer.safetensors");
+    let grads = packlight(["grads", "--model", "resnet18", "--device", "cuda", "--input"])
+        .arg(study.path().join("study.toml")) // looked at only where there is a device
+        .arg("--output")
+        .arg(&answer)
+        .output()
+        .unwrap();
+    assert!(stderr(&grads).contains("built without CUDA"), "{}", stderr(&grads));
+    assert!(!grads.status.success() && !answer.exists());
 }

@@ -8,7 +8,7 @@ use packlight_codec::Op;
 use packlight_kernels::{batch_norm, conv2d};
 use packlight_record::KeptKind;
 
-use super::normalised::{Normalised, save_normalised};
+use super::normalised::{Normalised, as_statistic, save_normalised, statistics_type};
 use crate::gradient::Gradient;
 use crate::operation::{Gradients, Needs, constant, output, output_owning};
 use crate::{Activation, Error, Result, SavePoint};
@@ -42,6 +42,7 @@ impl RunningStatistics {
             let what = "the variance of a channel, in the type of the running one,";
             return Err(packlight_kernels::Error::NotFinite { kernel: "batch_norm", what });
         }
+        let mean = &mean.to_dtype(self.mean.dtype())?;
         for (running, batch) in [(&self.mean, mean), (&self.variance, &narrow)] {
             let mixed =
                 ((running.as_tensor() * (1.0 - self.momentum))? + (batch * self.momentum)?)?;
@@ -72,9 +73,11 @@ pub fn batch_norm(
     let x = &x.into();
     let inverse = |variance: &Tensor| {
         let wide = (variance.to_dtype(DType::F64)? + epsilon)?.sqrt()?.recip()?;
-        wide.to_dtype(x.values().dtype())
+        wide.to_dtype(statistics_type(x))
     };
+    let (weight_now, bias_now) = (as_statistic(x, weight)?, as_statistic(x, bias)?);
     let normalise = |mean: &Tensor, inverse: &Tensor| {
+        let (weight, bias) = (&weight_now, &bias_now);
         match x.writable() {
             Some(data) => batch_norm::normalise_in_place(data, mean, inverse, weight, bias)
                 .map(|()| data.clone()),
@@ -83,14 +86,15 @@ pub fn batch_norm(
         .map_err(|e| save_point.failed(e))
     };
     if !x.pass().is_training() {
-        let data = normalise(&running.mean, &inverse(&running.variance)?)?;
+        let mean = as_statistic(x, &running.mean)?;
+        let data = normalise(&mean, &inverse(&running.variance)?)?;
         return Ok(constant(data, x).of_its_own());
     }
     if save_point.is_frozen() {
         let inverse = inverse(&running.variance)?.detach();
-        let data = normalise(&running.mean, &inverse)?;
+        let data = normalise(&as_statistic(x, &running.mean)?, &inverse)?;
         let bias = save_point.parameter("bias", bias);
-        return frozen(x, data, (weight.detach() * inverse)?, &bias, save_point);
+        return frozen(x, data, (&weight_now * inverse)?, &bias, save_point);
     }
     let (mean, variance) = batch_norm::statistics(x.values()).map_err(|e| save_point.failed(e))?;
     let count = x.values().elem_count() / mean.elem_count().max(1);
@@ -129,7 +133,7 @@ pub fn batch_norm(
     let data = normalise(&mean, &inverse)?; // afterwards, since it may write over what was saved
     let mean = x.save_tensor(save_point, KeptKind::Statistics, mean);
     let inverse = x.save_tensor(save_point, KeptKind::Statistics, inverse);
-    let (weight_now, by) = (weight.detach(), save_point.clone());
+    let by = save_point.clone();
     let y = output_owning("batch_norm", data, &[x], &[weight, bias], move |grad| {
         let restored = input.unpack()?;
         let (mean, inverse) = (mean.value(), inverse.value());

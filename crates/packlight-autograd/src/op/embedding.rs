@@ -30,7 +30,10 @@ pub fn embedding(
     let shape = [tokens.dims(), &[features]].concat();
     let data = match is_blank(tokens.data()) {
         true => blank(shape, weight.dtype())?,
-        false => weight.detach().index_select(&numbers, 0)?.reshape(shape)?,
+        false => {
+            let rows = weight.detach().index_select(&numbers, 0)?.reshape(shape)?;
+            tokens.pass().as_activation(&rows)?
+        }
     };
     let weight = if save_point.is_frozen() { &weight.detach() } else { weight };
     if !Needs::of(&[tokens], &[weight]).any() {

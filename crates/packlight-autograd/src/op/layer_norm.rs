@@ -9,7 +9,7 @@ use packlight_kernels::blank::reshape;
 use packlight_kernels::{layer_norm, linear};
 use packlight_record::KeptKind;
 
-use super::normalised::{Normalised, save_normalised};
+use super::normalised::{Normalised, as_statistic, save_normalised};
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
@@ -31,14 +31,15 @@ pub fn layer_norm(
     let weight = &save_point.parameter("weight", weight);
     let bias = &save_point.parameter("bias", bias);
     let needs = Needs::of(&[x], &[weight, bias]);
+    let (weight_now, bias_now) = (as_statistic(x, weight)?, as_statistic(x, bias)?);
     // The gradient of the bias alone needs neither the input nor what it is normalised to.
     let saves = needs.inputs[0] || needs.parameters[0];
     let codec = save_point.codec();
     if let Some(packer) = codec.norm_output().filter(|_| saves) {
         return normalised(x, weight, bias, epsilon, (packer, save_point));
     }
-    let normalised =
-        layer_norm::forward(x.data(), weight, bias, epsilon).map_err(|e| save_point.failed(e))?;
+    let normalised = layer_norm::forward(x.data(), &weight_now, &bias_now, epsilon)
+        .map_err(|e| save_point.failed(e))?;
     if !needs.any() {
         return Ok(constant(normalised.output, x));
     }
@@ -52,7 +53,7 @@ pub fn layer_norm(
     let input = x.clone().with_axes(AxisLayout::Tokens).save(save_point, Op::Norm)?;
     let mean = x.save_tensor(save_point, KeptKind::Statistics, normalised.mean);
     let inverse = x.save_tensor(save_point, KeptKind::Statistics, normalised.inverse);
-    let (weight_now, by) = (weight.detach(), save_point.clone());
+    let by = save_point.clone();
     output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
         let restored = input.unpack()?;
         let (mean, inverse) = (mean.value(), inverse.value());
@@ -74,7 +75,8 @@ fn normalised(
     epsilon: f64,
     (packer, save_point): (&dyn PackNormOutput, &Arc<SavePoint>),
 ) -> Result<Activation> {
-    let (ones, zeros) = (weight.detach().ones_like()?, weight.detach().zeros_like()?);
+    let ones = as_statistic(x, weight)?.ones_like()?;
+    let zeros = ones.zeros_like()?;
     let layer_norm::Output { output, inverse, .. } =
         layer_norm::forward(x.data(), &ones, &zeros, epsilon).map_err(|e| save_point.failed(e))?;
     let values = reshape(&output, &[inverse.elem_count(), weight.elem_count()])?;
@@ -91,6 +93,7 @@ fn normalised(
                 layer_norm::backward(normalised, grad, &zeros, &ones, weight)
                     .map_err(|e| by.failed(e))?;
             let tokens = by_normalised.dims().len() - 1;
+            let inverse = inverse.to_dtype(by_normalised.dtype())?;
             let inverse = inverse.reshape([&by_normalised.dims()[..tokens], &[1]].concat())?;
             Ok([by_normalised.broadcast_mul(&inverse)?, by_weight, by_bias])
         },

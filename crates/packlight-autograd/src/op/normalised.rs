@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use packlight_codec::{AxisLayout, Bytes, Op, PackNormOutput, Packed, PackedNorm};
 use packlight_kernels::blank::reshape;
 use packlight_kernels::channel_affine::channel_affine;
@@ -22,6 +22,19 @@ pub(super) struct Normalised {
     pub(super) inverse: Tensor,
 }
 
+/// A norm's parameter, outside candle's graph, in the type of the statistics of `x`.
+pub(super) fn as_statistic(x: &Activation, parameter: &Tensor) -> candle_core::Result<Tensor> {
+    parameter.detach().to_dtype(statistics_type(x))
+}
+
+/// The type that norms of `x` compute statistics in: its own, but f32 for bf16.
+pub(super) fn statistics_type(x: &Activation) -> DType {
+    match x.values().dtype() {
+        DType::BF16 => DType::F32,
+        own => own,
+    }
+}
+
 /// The output of a norm that saves its normalised values. `backward` gets these in the shape of `x`,
 /// the output's gradient, `inverse` and the weight; it returns the gradients of input, weight and
 /// bias.
@@ -33,7 +46,7 @@ pub(super) fn save_normalised(
     (packer, save_point): (&dyn PackNormOutput, &Arc<SavePoint>),
     backward: impl FnOnce(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<[Tensor; 3]> + Send + 'static,
 ) -> Result<Activation> {
-    let (weight_now, bias_now) = (weight.detach(), bias.detach());
+    let (weight_now, bias_now) = (as_statistic(x, weight)?, as_statistic(x, bias)?);
     let data = channel_affine(&values, &weight_now, &bias_now).map_err(|e| save_point.failed(e))?;
     let data = reshape(&data, x.dims())?;
     let codec = save_point.codec();

@@ -15,7 +15,8 @@ pub fn add_parameter(x: &Activation, parameter: &Tensor) -> Result<Activation> {
     if parameter.dims().split_first() != x.dims().split_first().map(|(_, rest)| (&1, rest)) {
         return Err(misfit("add_parameter", x, parameter));
     }
-    let data = accumulate::add_to_each(x.data(), &parameter.detach().squeeze(0)?)?;
+    let addend = parameter.detach().to_dtype(x.values().dtype())?;
+    let data = accumulate::add_to_each(x.data(), &addend.squeeze(0)?)?;
     let needs = Needs::of(&[x], &[parameter]);
     if !needs.any() {
         return Ok(constant(data, x));
@@ -43,7 +44,8 @@ pub fn prepend_token(x: &Activation, token: &Tensor) -> Result<Activation> {
     let data = match is_blank(x.data()) {
         true => blank((samples, tokens + 1, features), x.data().dtype())?,
         false => {
-            let first = token.detach().broadcast_as((samples, 1, features))?.contiguous()?;
+            let token = token.detach().to_dtype(x.values().dtype())?;
+            let first = token.broadcast_as((samples, 1, features))?.contiguous()?;
             Tensor::cat(&[&first, &x.data().contiguous()?], 1)?
         }
     };

@@ -38,9 +38,9 @@ pub fn relative_bias(
         false => {
             let bias = table.detach().index_select(&index, 0)?.t()?;
             let bias = bias.reshape((1, heads, queries, keys))?;
-            let bias = bias.broadcast_add(&mask.unsqueeze(1)?)?;
+            let bias = bias.broadcast_add(&mask.to_dtype(bias.dtype())?.unsqueeze(1)?)?;
             let scores = x.data().reshape((all / windows, windows, heads, queries, keys))?;
-            accumulate::add_to_each(&scores, &bias)?.reshape(x.dims())?
+            accumulate::add_to_each(&scores, &bias.to_dtype(scores.dtype())?)?.reshape(x.dims())?
         }
     };
     let needs = Needs::of(&[x], &[table]);

@@ -44,7 +44,7 @@ pub(super) trait Weighted: Send + 'static {
     fn workspace(&self, input: &Tensor, weight: &Tensor) -> KernelResult<Workspace>;
 }
 
-/// The output of a layer with a weight.
+/// The output of a layer with a weight, which is computed in the type of its input.
 pub(super) fn weighted<L: Weighted>(
     layer: L,
     x: &Activation,
@@ -52,12 +52,15 @@ pub(super) fn weighted<L: Weighted>(
     bias: Option<&Tensor>,
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
-    let oriented = layer.oriented(weight.detach()).map_err(|e| save_point.failed(e))?;
+    let dtype = x.values().dtype();
+    let oriented =
+        layer.oriented(weight.detach().to_dtype(dtype)?).map_err(|e| save_point.failed(e))?;
     let (input, used) = match is_blank(x.data()) {
         true => (x.data().clone(), oriented.clone()),
         false => (used_input(x.data(), save_point)?, used_weight(&oriented, save_point)?),
     };
-    let data = layer.forward(&input, &used, bias).map_err(|e| save_point.failed(e))?;
+    let added = bias.map(|bias| bias.detach().to_dtype(dtype)).transpose()?;
+    let data = layer.forward(&input, &used, added.as_ref()).map_err(|e| save_point.failed(e))?;
     let own_bias = bias.map(|bias| save_point.parameter("bias", bias));
     let parameters = [save_point.parameter("weight", weight)].into_iter().chain(own_bias);
     let parameters: Vec<Tensor> = parameters.collect();

@@ -45,14 +45,16 @@ fn a_gram_matrix_of_what_cannot_be_squared_is_refused() {
 #[test]
 fn products_along_every_axis_are_those_of_the_cpu() {
     for shape in [[3, 5, 7, 33], [2, 1, 3, 1], [2, 3, 0, 4]] {
-        let x = sample(&shape, "x", DType::F32);
-        for axis in 0..4 {
+        let axes = (0..4).flat_map(|axis| [(axis, DType::F32), (axis, DType::BF16)]);
+        for (axis, dtype) in axes {
+            let x = sample(&shape, "x", dtype);
             for rows in [0, 1, 4] {
-                let matrix = sample((rows, shape[axis]), "m", DType::F32);
-                let expected = mode_product(&x, &matrix, axis).unwrap();
-                prove(std::slice::from_ref(&expected), close(DType::F32), |gpu| {
+                let matrix = sample((rows, shape[axis]), "m", dtype);
+                let expected = mode_product(&wide(&x), &wide(&matrix), axis).unwrap();
+                let expected = results(&[&expected], dtype);
+                prove(&expected, close(dtype), |gpu| {
                     let lengths = lengths(&shape, axis);
-                    let dims = expected.dims();
+                    let dims = expected[0].dims();
                     Ok(vec![cuda::mode_product::mode_product(gpu, &x, &matrix, lengths, dims)?])
                 })
                 .unwrap();

@@ -5,7 +5,7 @@ use crate::tensor_io::count;
 use crate::{Error, Result};
 
 /// Stride, padding and dilation as (vertical, horizontal), and the number of groups.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conv2dGeometry {
     /// Distance between the input pixels of neighbouring output pixels.
     pub stride: (usize, usize),

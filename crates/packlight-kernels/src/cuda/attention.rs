@@ -3,6 +3,7 @@
 
 use candle_core::Tensor;
 
+use super::product::product;
 use super::softmax::{self, Rows};
 use super::{Gpu, dropout};
 use crate::Result;
@@ -28,7 +29,8 @@ pub fn forward(
     let shape = (samples, of_each, queries, heads.sizes.features);
     let parts = heads.parts().map(|part| {
         let shares = heads.drop_out(&heads.probabilities(part)?, part)?;
-        Ok(shares.matmul(&part.heads(&heads.value)?)?.reshape(((), heads.sizes.features))?)
+        let sums = product(gpu, "attention", &shares, &part.heads(&heads.value)?)?;
+        Ok(sums.reshape(((), heads.sizes.features))?)
     });
     join(parts.collect::<Result<Vec<_>>>()?, shape, query)
 }
@@ -51,14 +53,15 @@ pub fn backward(
         let shares = heads.probabilities(part)?;
         let grad = part.queries(&grad)?;
         let dropped = heads.drop_out(&shares, part)?;
-        add_to(&mut of_value, dropped.t()?.matmul(&grad)?, part)?;
+        add_to(&mut of_value, product(gpu, "attention", &dropped.t()?, &grad)?, part)?;
         // The gradient of the probabilities, then that of the scores.
-        let left = grad.matmul(&part.heads(&heads.value)?.t()?)?;
+        let left = product(gpu, "attention", &grad, &part.heads(&heads.value)?.t()?)?;
         let left = heads.drop_out(&left, part)?;
         let of_scores = softmax::backward(gpu, &shares, &left)?;
-        let of_rows = of_scores.matmul(&part.heads(&heads.key)?)?;
+        let of_rows = product(gpu, "attention", &of_scores, &part.heads(&heads.key)?)?;
         of_query.push(of_rows.reshape(((), heads.sizes.width))?);
-        add_to(&mut of_key, of_scores.t()?.matmul(&part.queries(&heads.query)?)?, part)?;
+        let of_keys = product(gpu, "attention", &of_scores.t()?, &part.queries(&heads.query)?)?;
+        add_to(&mut of_key, of_keys, part)?;
     }
     Ok([
         join(of_query, query.shape(), query)?,
@@ -128,7 +131,12 @@ impl<'a> Heads<'a> {
 
     /// The part's probabilities (heads, queries, keys).
     fn probabilities(&self, part: Part) -> Result<Tensor> {
-        let scores = part.queries(&self.query)?.matmul(&part.heads(&self.key)?.t()?)?;
+        let scores = product(
+            self.gpu,
+            "attention",
+            &part.queries(&self.query)?,
+            &part.heads(&self.key)?.t()?,
+        )?;
         let [samples, heads, queries, _] = self.sizes.scores;
         let place = Rows { first: self.row(part), all: samples * heads * queries, queries };
         softmax::forward_rows(self.gpu, &scores, self.visible, place)

@@ -3,6 +3,7 @@
 use candle_core::{D, Tensor};
 
 use super::Gpu;
+use super::product::product;
 use crate::Result;
 use crate::batched_matmul::Matrices;
 
@@ -11,12 +12,12 @@ use crate::batched_matmul::Matrices;
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn products(
-    _: &dyn Gpu,
+    gpu: &dyn Gpu,
     left: Matrices<'_>,
     right: Matrices<'_>,
     shape: &[usize],
 ) -> Result<Tensor> {
-    Ok(batch(left)?.matmul(&batch(right)?)?.reshape(shape)?)
+    Ok(product(gpu, "batched_matmul", &batch(left)?, &batch(right)?)?.reshape(shape)?)
 }
 
 /// The matrices with all leading axes as one.

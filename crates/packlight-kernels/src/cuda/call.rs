@@ -3,6 +3,7 @@
 use candle_core::{DType, Shape, Tensor};
 
 use super::Launch;
+use crate::conv2d::Conv2dGeometry;
 use crate::{Error, Result};
 
 /// What carries out calls: a CUDA device, or the host shim of the tests.
@@ -12,6 +13,41 @@ pub trait Gpu {
     /// # Errors
     /// Returns an error if a tensor is not on this device, there is no such kernel, or it fails.
     fn run(&self, call: &Call) -> Result<Vec<Tensor>>;
+
+    /// The product of two matrices, or of each two of two batches, whose sums are in f32 or wider: candle's, which
+    /// is cuBLAS's.
+    ///
+    /// # Errors
+    /// Returns an error if the shapes do not fit or the device fails.
+    fn product(&self, left: &Tensor, right: &Tensor) -> candle_core::Result<Tensor> {
+        left.matmul(right)
+    }
+
+    /// What a routine of the device's own makes of two tensors in one of the three passes of a convolution, of
+    /// this shape; `None` where it has none for them.
+    ///
+    /// # Errors
+    /// Returns an error if the routine fails.
+    fn convolution(
+        &self,
+        _pass: ConvolutionPass,
+        _operands: [&Tensor; 2],
+        _shape: &[usize],
+        _geometry: &Conv2dGeometry,
+    ) -> Result<Option<Tensor>> {
+        Ok(None)
+    }
+}
+
+/// A pass of a convolution, by its two operands and its result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConvolutionPass {
+    /// Input and weight give the output.
+    Forward,
+    /// The output's gradient and the weight give the input's gradient.
+    InputGrad,
+    /// The input and the output's gradient give the weight's gradient.
+    WeightGrad,
 }
 
 /// A call of a kernel: its name, its launch, and its arguments in the order of its parameters.
@@ -90,7 +126,8 @@ impl Call {
         match tensor.contiguous() {
             Ok(tensor) => self.push_checked(dtype, tensor.dtype(), Argument::Input(tensor)),
             Err(error) => {
-                self.misfit.get_or_insert(error.into());
+                let bytes = tensor.elem_count() * tensor.dtype().size_in_bytes();
+                self.misfit.get_or_insert(Error::from(error).asking(self.kernel, bytes));
                 self
             }
         }

@@ -1,10 +1,11 @@
-//! [`conv2d`](crate::conv2d) on a CUDA device: as products with the columns of the image (`conv2d.cu`),
-//! which are candle's and so cuBLAS's. The samples are taken in pieces, so that the columns stay small
-//! beside the network.
+//! [`conv2d`](crate::conv2d) on a CUDA device: by a routine of the device's own where it has one, which is cuDNN's,
+//! or as products with the columns of the image (`conv2d.cu`), which are candle's and so cuBLAS's. There, the
+//! samples are taken in pieces, so that the columns stay small beside the network.
 
 use candle_core::{D, Tensor};
 
-use super::{Call, Gpu, Launch};
+use super::product::product;
+use super::{Call, ConvolutionPass, Gpu, Launch};
 use crate::Result;
 use crate::conv2d::{Conv2dGeometry, Problem};
 
@@ -23,12 +24,19 @@ pub fn forward(
     geometry: &Conv2dGeometry,
 ) -> Result<Tensor> {
     let problem = &Problem::new(input.dims(), weight.dims(), geometry)?;
-    let weight = by_group(problem, weight)?;
-    let outputs = pieces(problem).map(|(start, count)| {
-        let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
-        planes(problem, &weight.matmul(&columns)?, count)
-    });
-    let output = Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)?;
+    let shape: [usize; 4] = problem.output_shape().into();
+    let own = gpu.convolution(ConvolutionPass::Forward, [input, weight], &shape, geometry)?;
+    let output = match own {
+        Some(output) => output,
+        None => {
+            let weight = by_group(problem, weight)?;
+            let outputs = pieces(problem).map(|(start, count)| {
+                let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
+                planes(problem, &product(gpu, "conv2d", &weight, &columns)?, count)
+            });
+            Tensor::cat(&outputs.collect::<Result<Vec<_>>>()?, 0)?
+        }
+    };
     Ok(match bias {
         Some(bias) => output.broadcast_add(&bias.reshape((1, problem.out_channels, 1, 1))?)?,
         None => output,
@@ -47,9 +55,14 @@ pub fn input_grad(
     geometry: &Conv2dGeometry,
 ) -> Result<Tensor> {
     let problem = &Problem::new(input_shape, weight.dims(), geometry)?;
+    let pass = ConvolutionPass::InputGrad;
+    if let Some(own) = gpu.convolution(pass, [grad, weight], input_shape, geometry)? {
+        return Ok(own);
+    }
     let weight = by_group(problem, weight)?.transpose(D::Minus1, D::Minus2)?;
     let images = pieces(problem).map(|(start, count)| {
-        let columns = weight.matmul(&rows(problem, &grad.narrow(0, start, count)?)?)?;
+        let columns =
+            product(gpu, "conv2d", &weight, &rows(problem, &grad.narrow(0, start, count)?)?)?;
         image(gpu, problem, &columns, count)
     });
     Ok(Tensor::cat(&images.collect::<Result<Vec<_>>>()?, 0)?)
@@ -67,11 +80,15 @@ pub fn weight_grad(
     geometry: &Conv2dGeometry,
 ) -> Result<Tensor> {
     let problem = &Problem::new(input.dims(), weight_shape, geometry)?;
+    let pass = ConvolutionPass::WeightGrad;
+    if let Some(own) = gpu.convolution(pass, [input, grad], weight_shape, geometry)? {
+        return Ok(own);
+    }
     let mut sum: Option<Tensor> = None;
     for (start, count) in pieces(problem) {
         let columns = columns(gpu, problem, &input.narrow(0, start, count)?)?;
         let grad = rows(problem, &grad.narrow(0, start, count)?)?;
-        let own = grad.matmul(&columns.transpose(D::Minus1, D::Minus2)?)?;
+        let own = product(gpu, "conv2d", &grad, &columns.transpose(D::Minus1, D::Minus2)?)?;
         sum = Some(match sum {
             Some(sum) => (sum + own)?,
             None => own,

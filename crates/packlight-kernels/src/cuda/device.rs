@@ -11,7 +11,11 @@ use candle_core::cuda_backend::cudarc::driver::{
 use candle_core::cuda_backend::{CudaStorageSlice, WrapErr};
 use candle_core::{CudaDevice, Device, Storage, Tensor};
 
+#[cfg(feature = "cudnn")]
+use super::ConvolutionPass;
 use super::{Argument, Call, Gpu, THREADS};
+#[cfg(feature = "cudnn")]
+use crate::conv2d::Conv2dGeometry;
 use crate::{Error, Result};
 
 /// All kernels, compiled from `kernels.cu`.
@@ -27,7 +31,7 @@ impl Gpu for CudaDevice {
             Argument::Output(shape, dtype) => {
                 let new = unsafe { Tensor::empty(shape, *dtype, &Device::Cuda(self.clone())) };
                 let bytes = shape.elem_count() * dtype.size_in_bytes();
-                Some(new.map_err(|error| no_memory(self, call, bytes, &error)))
+                Some(new.map_err(|error| Error::from(error).asking(call.kernel, bytes)))
             }
             _ => None,
         });
@@ -65,18 +69,17 @@ impl Gpu for CudaDevice {
         unsafe { builder.launch(config) }.w()?;
         Ok(outputs)
     }
-}
 
-/// What a kernel asked for that the device does not give, and what is free there.
-fn no_memory(device: &CudaDevice, call: &Call, bytes: usize, error: &candle_core::Error) -> Error {
-    let free = match device.cuda_stream().context().mem_get_info() {
-        Ok((free, all)) => format!("{free} of {all} bytes are free"),
-        Err(_) => "how much is free is not known".to_owned(),
-    };
-    // Candle appends a backtrace where the environment asks for one.
-    let reason = error.to_string();
-    let reason = reason.lines().next().unwrap_or_default();
-    Error::shape(call.kernel, format!("the device gives no {bytes} bytes ({reason}); {free}"))
+    #[cfg(feature = "cudnn")]
+    fn convolution(
+        &self,
+        pass: ConvolutionPass,
+        operands: [&Tensor; 2],
+        shape: &[usize],
+        geometry: &Conv2dGeometry,
+    ) -> Result<Option<Tensor>> {
+        super::cudnn::convolution(self, pass, operands, shape, geometry)
+    }
 }
 
 /// Where the elements of a contiguous tensor begin in the device's memory.

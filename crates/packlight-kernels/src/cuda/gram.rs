@@ -3,6 +3,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::product::product;
 use super::{Call, Gpu, Launch};
 use crate::Result;
 use crate::gram::{COLUMNS, not_finite};
@@ -37,7 +38,7 @@ pub fn gram(
             .size(columns)
             .size(inner.max(1))
             .run(gpu)?;
-        let products = parts.matmul(&parts.t()?)?;
+        let products = product(gpu, "gram", &parts, &parts.t()?)?;
         let [sum] = Call::plain("gram_sum", Launch::elements(rows * rows))
             .input_of(DType::F32, &products)
             .optional_of(DType::F64, sums.as_ref())

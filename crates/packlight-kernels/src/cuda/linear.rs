@@ -3,6 +3,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::product::product;
 use super::{Call, Gpu, Launch};
 use crate::Result;
 
@@ -14,7 +15,7 @@ const ROWS: usize = 64;
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn forward(
-    _: &dyn Gpu,
+    gpu: &dyn Gpu,
     input: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
@@ -22,7 +23,7 @@ pub fn forward(
 ) -> Result<Tensor> {
     let (outputs, inputs) = weight.dims2()?;
     let weight = weight.contiguous()?;
-    let product = matrix(input, inputs)?.matmul(&weight.t()?)?;
+    let product = product(gpu, "linear", &matrix(input, inputs)?, &weight.t()?)?;
     let output = match bias {
         Some(bias) => product.broadcast_add(&bias.reshape((1, outputs))?)?,
         None => product,
@@ -34,8 +35,13 @@ pub fn forward(
 ///
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
-pub fn input_grad(_: &dyn Gpu, grad: &Tensor, weight: &Tensor, shape: &[usize]) -> Result<Tensor> {
-    let product = matrix(grad, weight.dim(0)?)?.matmul(&weight.contiguous()?)?;
+pub fn input_grad(
+    gpu: &dyn Gpu,
+    grad: &Tensor,
+    weight: &Tensor,
+    shape: &[usize],
+) -> Result<Tensor> {
+    let product = product(gpu, "linear", &matrix(grad, weight.dim(0)?)?, &weight.contiguous()?)?;
     Ok(product.reshape(shape)?)
 }
 
@@ -44,12 +50,12 @@ pub fn input_grad(_: &dyn Gpu, grad: &Tensor, weight: &Tensor, shape: &[usize]) 
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn weight_grad(
-    _: &dyn Gpu,
+    gpu: &dyn Gpu,
     input: &Tensor,
     grad: &Tensor,
     (inputs, outputs): (usize, usize),
 ) -> Result<Tensor> {
-    Ok(matrix(grad, outputs)?.t()?.matmul(&matrix(input, inputs)?)?)
+    product(gpu, "linear", &matrix(grad, outputs)?.t()?, &matrix(input, inputs)?)
 }
 
 /// `linear::bias_grad`, of rows of this length.

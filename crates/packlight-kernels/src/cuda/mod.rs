@@ -4,7 +4,8 @@
 //! A kernel has two files here. `NAME.cu` is CUDA C++. `NAME.rs` is the *twin* of `src/NAME.rs`: it
 //! says with which blocks and arguments the kernels of `NAME.cu` are called ([`Call`]), as plain data,
 //! so that tests run the twins as they are. The public function checks shapes, then hands tensors on a
-//! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs` knows CUDA.
+//! CUDA device to its twin with one line, `on_cuda!`. Only `device.rs`, `pool.rs` and
+//! `cudnn.rs` know CUDA.
 
 pub mod accumulate;
 pub mod argmax;
@@ -51,12 +52,17 @@ pub mod tanh;
 pub mod top_k;
 
 mod call;
+#[cfg(feature = "cudnn")]
+mod cudnn;
 #[cfg(feature = "cuda")]
 mod device;
 mod launch;
 mod pointwise;
+#[cfg(feature = "cuda")]
+pub(crate) mod pool;
+mod product;
 
-pub use call::{Argument, Call, Gpu};
+pub use call::{Argument, Call, ConvolutionPass, Gpu};
 pub use launch::{Launch, THREADS};
 
 /// Returns what the twin computes if the tensor is on a CUDA device:

@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 
 use super::Gpu;
+use super::product::product;
 use crate::Result;
 
 /// Neighbouring elements that make a product of their own worth it; shorter ones are first brought together.
@@ -14,7 +15,7 @@ const LONG: usize = 32;
 /// # Errors
 /// Returns an error if the type is not supported or the device fails.
 pub fn mode_product(
-    _: &dyn Gpu,
+    gpu: &dyn Gpu,
     tensor: &Tensor,
     matrix: &Tensor,
     (outer, length, inner): (usize, usize, usize),
@@ -26,13 +27,14 @@ pub fn mode_product(
     }
     let (tensor, matrix) = (tensor.contiguous()?, matrix.contiguous()?);
     let product = if inner == 1 {
-        tensor.reshape((outer, length))?.matmul(&matrix.t()?)?
+        product(gpu, "mode_product", &tensor.reshape((outer, length))?, &matrix.t()?)?
     } else if outer == 1 || inner >= LONG {
         let each = matrix.broadcast_as((outer, rows, length))?;
-        each.matmul(&tensor.reshape((outer, length, inner))?)?
+        product(gpu, "mode_product", &each, &tensor.reshape((outer, length, inner))?)?
     } else {
         let together = tensor.reshape((outer, length, inner))?.transpose(0, 1)?.contiguous()?;
-        let product = matrix.matmul(&together.reshape((length, outer * inner))?)?;
+        let product =
+            product(gpu, "mode_product", &matrix, &together.reshape((length, outer * inner))?)?;
         product.reshape((rows, outer, inner))?.transpose(0, 1)?.contiguous()?
     };
     Ok(product.reshape(shape)?)

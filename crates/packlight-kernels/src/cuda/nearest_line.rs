@@ -2,6 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
+use super::product::product;
 use super::top_k::greatest;
 use super::{Call, Gpu, Launch};
 use crate::Result;
@@ -21,7 +22,8 @@ pub fn nearest(gpu: &dyn Gpu, rows: &Tensor, lines: &Tensor) -> Result<(Tensor, 
         .size(k)
         .size(n)
         .run(gpu)?;
-    let products = rows.to_dtype(DType::F32)?.contiguous()?.matmul(&lines.t()?)?;
+    let products =
+        product(gpu, "nearest_line", &rows.to_dtype(DType::F32)?.contiguous()?, &lines.t()?)?;
     let [indices, factors] = Call::typed("nearest_line_longest", dtype, Launch::warps(t))?
         .input_of(DType::F32, &products)
         .input_of(DType::F32, &squares)
@@ -77,5 +79,5 @@ pub fn gather(
         .size(t * lines)
         .size(lines)
         .run(gpu)?;
-    Ok(matrix.t()?.matmul(&values.contiguous()?)?)
+    product(gpu, "nearest_line", &matrix.t()?, &values.contiguous()?)
 }

@@ -79,6 +79,8 @@ pub struct Model {
     network: Network,
     parameters: Parameters,
     loss: CrossEntropy,
+    /// The type of activations, if it is not that of the inputs and parameters.
+    activations: Option<DType>,
 }
 
 impl Model {
@@ -136,7 +138,13 @@ impl Model {
             let reason = format!("`scores=recompute` is for attention; {model} has none");
             return Err(Error::MemoryStrategy { reason });
         }
-        Ok(Self { spec: spec.clone(), network, parameters, loss })
+        Ok(Self { spec: spec.clone(), network, parameters, loss, activations: None })
+    }
+
+    /// The model with activations in this type, whatever that of its parameters; see
+    /// [`Pass::with_activations`].
+    pub fn with_activations(self, dtype: DType) -> Self {
+        Self { activations: Some(dtype), ..self }
     }
 
     /// Loads `file` as [`Parameters::load`] does.
@@ -210,7 +218,8 @@ impl Model {
     /// # Errors
     /// Returns an error if the model takes other inputs, or their shapes do not fit.
     pub fn logits(&self, inputs: &Inputs, pass: &Pass) -> Result<Activation> {
-        let enter = |tensor| Activation::from_tensor(tensor, pass);
+        let own = self.activations.map(|dtype| pass.clone().with_activations(dtype));
+        let enter = |tensor| Activation::from_tensor(tensor, own.as_ref().unwrap_or(pass));
         match (inputs, &self.network) {
             (Inputs::Images(images), _) => self.forward(&enter(images)?),
             (Inputs::Pairs { source, target }, Network::Pairs(network)) => {

@@ -19,7 +19,7 @@ use std::time::Instant;
 use packlight_allocation::{Allocation, Error as Unallocated, Measured, Objective};
 use packlight_nn::Plan;
 use packlight_record::{AllocatedLayer, Measurement, Record};
-use packlight_spec::Adaptation;
+use packlight_spec::{Adaptation, Precision};
 
 use self::candidates::Candidates;
 use self::shapes::{Shapes, exact_bytes, measuring_bytes};
@@ -68,6 +68,11 @@ impl Adaptive {
     fn new(trainer: &RunTrainer<'_>, adaptation: &Adaptation) -> Result<Self> {
         let refused = |reason: String| trainer.plan_refused(format!("adaptive.{reason}"));
         let Adaptation { every, budget, measures } = adaptation;
+        if trainer.study.precision != Precision::F32 {
+            let reason =
+                "budget: what layers keep in bf16 is not known beforehand; leave `precision` out";
+            return Err(refused(reason.to_owned()));
+        }
         let codecs =
             codecs_to_measure(measures).map_err(|reason| refused(format!("codecs: {reason}")))?;
         let shapes = Shapes::of(trainer)?;

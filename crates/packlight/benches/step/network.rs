@@ -19,7 +19,7 @@ pub(crate) struct Network {
     pub(crate) name: &'static str,
     /// The codec that its users would take first.
     pub(crate) usual: &'static str,
-    spec: fn() -> ModelSpec,
+    pub(crate) spec: fn() -> ModelSpec,
     pub(crate) takes: Takes,
     pub(crate) batch: usize,
     /// Classes of an image or a text, or words of a vocabulary.
@@ -145,9 +145,20 @@ impl Network {
 
     /// A step with SGD, momentum and this learning rate of the network with this plan, on one batch.
     pub(crate) fn step(&self, plan: &str, rate: f64, device: &Device) -> Result<Step, Error> {
+        self.step_in(DType::F32, plan, rate, device)
+    }
+
+    /// [`Network::step`] with activations in this type.
+    pub(crate) fn step_in(
+        &self,
+        activations: DType,
+        plan: &str,
+        rate: f64,
+        device: &Device,
+    ) -> Result<Step, Error> {
         let plan = Plan::parse(plan)?;
         let eagerly = plan.memory_strategy().updates_eagerly;
-        let model = self.model(&plan, device)?;
+        let model = self.model(&plan, device)?.with_activations(activations);
         let (inputs, targets) = self.data(device)?;
         let sgd = sgd(model.parameters().vars(), rate)?;
         let mut trainer = Trainer::new(model.parameters(), sgd, 0, u64::MAX);

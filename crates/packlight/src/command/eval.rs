@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
-use candle_core::{DType, Device};
+use candle_core::DType;
 use clap::{Args, ValueEnum};
 use packlight::nn::weights::File;
 use packlight::nn::{Model, ModelSpec, Plan};
@@ -16,6 +16,7 @@ use packlight::study::data::{
 use packlight::study::{Origin, WEIGHTS, evaluate, translation_bleu};
 use serde::Serialize;
 
+use super::on_device::OnDevice;
 use crate::model_options::GivenModel;
 use crate::output::Output;
 
@@ -30,6 +31,7 @@ use crate::output::Output;
 Examples:
   packlight eval --run reports/quickstart/runs/pool2-seed0
   packlight eval --weights pool2.safetensors --json
+  packlight eval --run reports/quickstart/runs/pool2-seed0 --device cuda
   packlight eval --weights resnet20.safetensors --model resnet20 --data cifar-10
   packlight eval --weights gpt.safetensors --model gpt --data tinyshakespeare --length 256")]
 pub(crate) struct Arguments {
@@ -61,6 +63,8 @@ pub(crate) struct Arguments {
     /// Number of samples to evaluate at a time
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -106,6 +110,7 @@ struct Subject {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        let device = &self.device.open()?;
         let path = self.source.path()?;
         let file = File::open(&path)?;
         let subject = match Origin::read(&file)? {
@@ -114,13 +119,13 @@ impl Arguments {
         };
         let spec = subject.data.model(&subject.model)?;
         let plan = Plan::parse(&subject.plan)?;
-        let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu)?;
+        let model = Model::planned(&spec, &plan, 0, DType::F32, device)?;
         model.load(&file)?;
-        let found = evaluate(&model, &subject.data.test, self.batch as usize, &Device::Cpu)?;
+        let found = evaluate(&model, &subject.data.test, self.batch as usize, device)?;
         let (correct, total, accuracy, loss) =
             (found.correct, found.total, found.accuracy(), found.loss);
         let batch = self.batch as usize;
-        let bleu = translation_bleu(&model, &subject.data.test, batch, &Device::Cpu)?;
+        let bleu = translation_bleu(&model, &subject.data.test, batch, device)?;
         let perplexity = subject.data.is_text().then(|| found.perplexity());
         if self.json {
             out.json(&Found { correct, total, accuracy, loss, perplexity, bleu })?;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use clap::Args;
 use packlight::autograd::Pass;
 use packlight::nn::{self, Plan, weights};
 use serde::Serialize;
 
+use super::on_device::OnDevice;
 use crate::batch_file::BatchFile;
 use crate::model_options::ModelOptions;
 use crate::output::Output;
@@ -40,7 +41,9 @@ Examples:
   packlight grads --model resnet18 --stem cifar --width 8 --plan pool2 \\
       --input batch.safetensors --output gradients.safetensors
   packlight grads --model transformer --width 64 --depth 2 --heads 4 --plan linear=q2 \\
-      --input pairs.safetensors --output gradients.safetensors")]
+      --input pairs.safetensors --output gradients.safetensors
+  packlight grads --model resnet18 --device cuda \\
+      --input batch.safetensors --output gradients.safetensors")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     model: ModelOptions,
@@ -53,6 +56,8 @@ pub(crate) struct Arguments {
     /// The file to write the loss and the gradients to, as safetensors
     #[arg(long, value_name = "OUT")]
     output: PathBuf,
+    #[command(flatten)]
+    device: OnDevice,
     /// Print the loss as JSON
     #[arg(long)]
     json: bool,
@@ -66,7 +71,7 @@ struct Found {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
-        let file = BatchFile::read(&self.input)?;
+        let file = BatchFile::read(&self.input, self.device.open()?)?;
         let (loss, gradients) =
             self.gradients(&file).with_context(|| self.input.display().to_string())?;
         let found = Found { loss: loss.to_vec1::<f32>()?[0], gradients: gradients.len() };
@@ -101,9 +106,9 @@ impl Arguments {
         };
         let of = |(name, var): (&str, &candle_core::Var)| {
             let gradient = store.get(var).with_context(|| format!("`{name}` has no gradient"))?;
-            Ok((name.to_owned(), gradient.clone()))
+            Ok((name.to_owned(), gradient.to_device(&Device::Cpu)?))
         };
         let gradients = model.parameters().trained().map(of).collect::<anyhow::Result<_>>()?;
-        Ok((loss.detach().reshape(1)?, gradients))
+        Ok((loss.detach().reshape(1)?.to_device(&Device::Cpu)?, gradients))
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod codecs;
 pub(crate) mod eval;
 pub(crate) mod fit;
 pub(crate) mod grads;
+mod on_device;
 pub(crate) mod plan;
 mod planned;
 pub(crate) mod plans;
