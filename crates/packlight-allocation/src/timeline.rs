@@ -48,7 +48,7 @@ pub(crate) struct Block {
 
 impl Timeline {
     /// The step of a network that `log` is of. Nothing beside what is kept counts.
-    pub(crate) fn new(layers: &[LayerChoices], log: &Log<'_>) -> Self {
+    pub(crate) fn new(layers: &[LayerChoices], log: &Log) -> Self {
         let places = places(layers, log);
         let mut blocks = Vec::new();
         let mut apart = Vec::new();
@@ -134,10 +134,10 @@ impl Timeline {
 }
 
 /// The places in forward order. A log that does not know the order of masks and statistics has them last.
-fn places(layers: &[LayerChoices], log: &Log<'_>) -> Vec<Place> {
+fn places(layers: &[LayerChoices], log: &Log) -> Vec<Place> {
     let number = |name: &str| layers.iter().position(|layer| layer.facts.layer == name);
     let fixed = |name: &str| {
-        let own = log.fixed.iter().filter(|(layer, _)| layer == name);
+        let own = log.fixed.iter().filter(|((layer, _), _)| layer == name);
         own.map(|(_, bytes)| bytes).sum::<u64>()
     };
     let place = |(name, beside): &(String, u64)| Place {
@@ -157,7 +157,7 @@ fn places(layers: &[LayerChoices], log: &Log<'_>) -> Vec<Place> {
         }
     }
     let known = |name: &str| log.course.iter().any(|(layer, _)| layer == name);
-    let others = log.fixed.iter().filter(|(layer, _)| !known(layer));
+    let others = log.fixed.iter().filter(|((layer, _), _)| !known(layer));
     let fixed = others.map(|(_, bytes)| bytes).sum();
     if fixed > 0 {
         places.push(Place { fixed, ..Place::default() });

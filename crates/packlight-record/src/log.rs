@@ -5,9 +5,10 @@
 //! line, which readers drop and report; a damaged line elsewhere is an error.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -103,7 +104,7 @@ pub struct Contents<T> {
 }
 
 /// What a line of a log can hold.
-pub trait Logged: DeserializeOwned {
+pub trait Logged: DeserializeOwned + Send {
     /// The value of a line of a frequent kind, in the form in which it is written, without the cost of
     /// a parser for any JSON; `None` for all others.
     fn scanned(_json: &str) -> Option<Self> {
@@ -116,30 +117,89 @@ pub trait Logged: DeserializeOwned {
 /// # Errors
 /// Returns an error if the file cannot be read, or a line that is not the last is damaged.
 pub fn read_log<T: Logged>(path: &Path) -> Result<Contents<T>> {
+    let mut values = Vec::new();
+    let torn = fold_log(path, |block: Vec<T>| block, |block| values.extend(block))?;
+    Ok(Contents { values, torn })
+}
+
+/// So many bytes of a log, and the rest of a line, are a block.
+const BLOCK: u64 = 1 << 20;
+
+/// Reads the log at `path` in blocks of lines, several at a time, so that no more than these are held: `each`
+/// makes something of a block's values, and `then` takes that in the log's order. A log that does not exist has
+/// no block. Returns whether a torn last line was dropped.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, or a line that is not the last is damaged.
+pub fn fold_log<T: Logged, B: Send>(
+    path: &Path,
+    each: impl Fn(Vec<T>) -> B + Sync,
+    mut then: impl FnMut(B),
+) -> Result<bool> {
     let io = |e| Error::io(path, e);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Contents { values: Vec::new(), torn: false });
-        }
+    let damaged = |(line, reason)| Error::Damaged { path: path.to_path_buf(), line, reason };
+    let mut reader = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(io(e)),
     };
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let (mut values, mut bytes, mut bad) = (Vec::new(), Vec::new(), None);
-    for line in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).map_err(io)? == 0 {
-            break;
+    let (mut lines, mut bad) = (0, None::<(usize, String)>);
+    loop {
+        let next = (0..rayon::current_num_threads()).map(|_| next_block(&mut reader));
+        let mut blocks = next.collect::<std::io::Result<Vec<Vec<u8>>>>().map_err(io)?;
+        blocks.retain(|block| !block.is_empty());
+        if blocks.is_empty() {
+            return Ok(bad.is_some());
         }
-        if let Some((line, reason)) = bad {
-            return Err(Error::Damaged { path: path.to_path_buf(), line, reason }); // not the last
-        }
-        match parse_line(&bytes) {
-            Ok(value) => values.push(value),
-            Err(reason) => bad = Some((line, reason)),
+        let parse = |block: Vec<u8>| parse_block(&block, &each);
+        for block in blocks.into_par_iter().map(parse).collect::<Vec<_>>() {
+            if let Some(bad) = bad.take() {
+                return Err(damaged(bad)); // not the last
+            }
+            let in_log = |(line, reason): (usize, String)| (lines + line, reason);
+            let block = block.map_err(|bad| damaged(in_log(bad)))?;
+            then(block.made);
+            bad = block.bad.map(in_log);
+            lines += block.lines;
         }
     }
-    Ok(Contents { values, torn: bad.is_some() })
+}
+
+/// The next lines of a log; none at its end.
+fn next_block(reader: &mut BufReader<File>) -> std::io::Result<Vec<u8>> {
+    let mut block = Vec::new();
+    reader.by_ref().take(BLOCK).read_to_end(&mut block)?;
+    if block.last().is_some_and(|&byte| byte != b'\n') {
+        reader.read_until(b'\n', &mut block)?;
+    }
+    Ok(block)
+}
+
+/// What was made of a block.
+struct Made<B> {
+    made: B,
+    lines: usize,
+    /// The number of its last line from 1, if that is damaged, and why.
+    bad: Option<(usize, String)>,
+}
+
+/// What `each` makes of a block, or the number of a damaged line that is not its last, and why it is damaged.
+fn parse_block<T: Logged, B>(
+    block: &[u8],
+    each: impl Fn(Vec<T>) -> B,
+) -> std::result::Result<Made<B>, (usize, String)> {
+    let (mut values, mut lines, mut bad) = (Vec::new(), 0, None::<(usize, String)>);
+    for line in block.split_inclusive(|&byte| byte == b'\n') {
+        if let Some(bad) = bad.take() {
+            return Err(bad);
+        }
+        lines += 1;
+        match parse_line(line) {
+            Ok(value) => values.push(value),
+            Err(reason) => bad = Some((lines, reason)),
+        }
+    }
+    Ok(Made { made: each(values), lines, bad })
 }
 
 fn parse_line<T: Logged>(line: &[u8]) -> std::result::Result<T, String> {

@@ -119,10 +119,46 @@ pub struct Score {
 pub const VARIANCE_LEFT: f64 = 1.0 / 19.0;
 
 impl Score {
-    /// The relative squared error of the whole gradient that averaging over steps leaves: the squared bias
-    /// and [`VARIANCE_LEFT`] of the variance. Without repeated draws, the whole error.
+    /// The error of the whole gradient.
+    pub fn whole_error(&self) -> WholeError {
+        let &Self { squared_error, squared_bias, whole_norm, .. } = self;
+        WholeError { squared_error, squared_bias, whole_norm }
+    }
+
+    /// See [`WholeError::lasting`].
     pub fn lasting_error(&self) -> f64 {
-        lasting(self.squared_error, self.squared_bias, self.whole_norm)
+        self.whole_error().lasting()
+    }
+}
+
+/// The error of the gradient of all parameters on one batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WholeError {
+    /// See [`Score::squared_error`].
+    pub squared_error: f64,
+    /// See [`Score::squared_bias`].
+    pub squared_bias: Option<f64>,
+    /// See [`Score::whole_norm`].
+    pub whole_norm: f64,
+}
+
+impl WholeError {
+    /// The relative squared error that averaging over steps leaves: the squared bias and [`VARIANCE_LEFT`] of the
+    /// variance. Without repeated draws, the whole error.
+    pub fn lasting(&self) -> f64 {
+        let left = match self.squared_bias {
+            Some(bias) => {
+                let bias = bias.clamp(0.0, self.squared_error);
+                bias + VARIANCE_LEFT * (self.squared_error - bias)
+            }
+            None => self.squared_error,
+        };
+        left / self.whole_norm.powi(2)
+    }
+
+    /// The relative squared error of a single pass.
+    pub fn of_one_pass(&self) -> f64 {
+        self.squared_error / self.whole_norm.powi(2)
     }
 
     /// The squared bias, relative to the squared norm of the whole gradient; `None` for a single draw.
@@ -200,18 +236,6 @@ impl Logged for SensitivityRecord {
     }
 }
 
-/// The relative squared error that lasts, of a gradient whose exact norm is `norm`.
-pub(crate) fn lasting(squared_error: f64, squared_bias: Option<f64>, norm: f64) -> f64 {
-    let left = match squared_bias {
-        Some(bias) => {
-            let bias = bias.clamp(0.0, squared_error);
-            bias + VARIANCE_LEFT * (squared_error - bias)
-        }
-        None => squared_error,
-    };
-    left / norm.powi(2)
-}
-
 /// What one codec at all layers but one does to the gradients of one batch. It is measured only for codecs that
 /// change more than the gradients of their own layers' weights somewhere; for others it follows from the
 /// [`Score`]s, whose squared errors add up.
@@ -243,9 +267,10 @@ pub struct OneOff {
 }
 
 impl OneOff {
-    /// See [`Score::lasting_error`].
+    /// See [`WholeError::lasting`].
     pub fn lasting_error(&self) -> f64 {
-        lasting(self.squared_error, self.squared_bias, self.whole_norm)
+        let &Self { squared_error, squared_bias, whole_norm, .. } = self;
+        WholeError { squared_error, squared_bias, whole_norm }.lasting()
     }
 }
 
