@@ -1,5 +1,6 @@
 //! A log of the scores of single layers, with what is needed of each score.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, HashMap};
 
 use packlight_record::{
@@ -22,8 +23,8 @@ pub struct Log {
     pub(crate) layers: Vec<LayerFacts>,
     /// Bytes of masks and statistics by layer.
     pub(crate) fixed: BTreeMap<(String, KeptKind), u64>,
-    /// The layers that save anything, in forward order, with what a step holds there beside what is kept.
-    pub(crate) course: Vec<(String, u64)>,
+    /// The layers that save anything, in forward order.
+    pub(crate) course: Vec<At>,
     pub(crate) blocks: Vec<BlockFacts>,
     pub(crate) losses: Vec<LossChange>,
     pub(crate) one_offs: Vec<OneOff>,
@@ -41,6 +42,15 @@ pub struct Log {
     own_shares: Vec<Vec<f64>>,
     /// What is wrong with it.
     pub(crate) conflict: Option<Error>,
+}
+
+/// A layer that saves anything.
+#[derive(Debug, Clone)]
+pub(crate) struct At {
+    pub(crate) layer: String,
+    /// What a step holds there beside what is kept if a codec packs the layer's input, and if none does.
+    pub(crate) beside: u64,
+    pub(crate) exact: u64,
 }
 
 /// A batch at a point of the training of a seed.
@@ -125,18 +135,12 @@ impl Names {
     }
 }
 
-impl<'a> Extend<&'a SensitivityRecord> for Log {
-    fn extend<T: IntoIterator<Item = &'a SensitivityRecord>>(&mut self, records: T) {
-        for record in records {
-            self.add(record);
-        }
-    }
-}
-
-impl<'a> FromIterator<&'a SensitivityRecord> for Log {
-    fn from_iter<T: IntoIterator<Item = &'a SensitivityRecord>>(records: T) -> Self {
+impl<R: Borrow<SensitivityRecord>> FromIterator<R> for Log {
+    fn from_iter<T: IntoIterator<Item = R>>(records: T) -> Self {
         let mut log = Self::default();
-        log.extend(records);
+        for record in records {
+            log.add(record.borrow());
+        }
         log
     }
 }
@@ -149,7 +153,10 @@ impl Log {
             SensitivityRecord::Fixed { layer, kind, bytes } => {
                 self.add_fixed(layer, *kind, *bytes);
             }
-            SensitivityRecord::At { layer, beside } => self.course.push((layer.clone(), *beside)),
+            SensitivityRecord::At { layer, beside, exact } => {
+                let (beside, exact) = (*beside, exact.unwrap_or(*beside));
+                self.course.push(At { layer: layer.clone(), beside, exact });
+            }
             SensitivityRecord::Block(block) => self.blocks.push(block.clone()),
             SensitivityRecord::Loss(change) => {
                 self.batch(Cluster::of_change(change), &change.state, Some(&change.layer));

@@ -5,7 +5,8 @@
 //! line, which readers drop and report; a damaged line elsewhere is an error.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -86,11 +87,8 @@ fn line<T: Serialize>(value: &T, path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// Returns an error if a value has no JSON form or the file cannot be written.
-pub fn write_log<'a, T: Serialize + 'a>(
-    path: &Path,
-    values: impl IntoIterator<Item = &'a T>,
-) -> Result<()> {
-    let lines = values.into_iter().map(|value| line(value, path)).collect::<Result<String>>()?;
+pub fn write_log<T: Serialize>(path: &Path, values: impl IntoIterator<Item = T>) -> Result<()> {
+    let lines = values.into_iter().map(|value| line(&value, path)).collect::<Result<String>>()?;
     atomic_file::write(path, lines.as_bytes())
 }
 
@@ -118,12 +116,14 @@ pub trait Logged: DeserializeOwned + Send {
 /// Returns an error if the file cannot be read, or a line that is not the last is damaged.
 pub fn read_log<T: Logged>(path: &Path) -> Result<Contents<T>> {
     let mut values = Vec::new();
-    let torn = fold_log(path, |block: Vec<T>| block, |block| values.extend(block))?;
+    let torn = fold_log(path, |block| block.collect::<Vec<T>>(), |block| values.extend(block))?;
     Ok(Contents { values, torn })
 }
 
-/// So many bytes of a log, and the rest of a line, are a block.
+/// The lines that begin within so many bytes of a log are a block.
 const BLOCK: u64 = 1 << 20;
+/// So many blocks for each thread are read before the first of them is handed on.
+const AT_ONCE: usize = 4;
 
 /// Reads the log at `path` in blocks of lines, several at a time, so that no more than these are held: `each`
 /// makes something of a block's values, and `then` takes that in the log's order. A log that does not exist has
@@ -133,73 +133,109 @@ const BLOCK: u64 = 1 << 20;
 /// Returns an error if the file cannot be read, or a line that is not the last is damaged.
 pub fn fold_log<T: Logged, B: Send>(
     path: &Path,
-    each: impl Fn(Vec<T>) -> B + Sync,
+    each: impl Fn(&mut Values<'_, T>) -> B + Sync,
     mut then: impl FnMut(B),
 ) -> Result<bool> {
     let io = |e| Error::io(path, e);
-    let damaged = |(line, reason)| Error::Damaged { path: path.to_path_buf(), line, reason };
-    let mut reader = match File::open(path) {
-        Ok(file) => BufReader::new(file),
+    let damaged = |BadLine { line, reason, .. }| {
+        let path = path.to_path_buf();
+        Error::Damaged { path, line, reason }
+    };
+    let length = match std::fs::metadata(path) {
+        Ok(found) => found.len(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(io(e)),
     };
-    let (mut lines, mut bad) = (0, None::<(usize, String)>);
-    loop {
-        let next = (0..rayon::current_num_threads()).map(|_| next_block(&mut reader));
-        let mut blocks = next.collect::<std::io::Result<Vec<Vec<u8>>>>().map_err(io)?;
-        blocks.retain(|block| !block.is_empty());
-        if blocks.is_empty() {
-            return Ok(bad.is_some());
-        }
-        let parse = |block: Vec<u8>| parse_block(&block, &each);
-        for block in blocks.into_par_iter().map(parse).collect::<Vec<_>>() {
-            if let Some(bad) = bad.take() {
-                return Err(damaged(bad)); // not the last
+    let made = |start: &u64| -> std::io::Result<_> {
+        let text = block_at(path, *start)?;
+        let mut values = Values::new(&text);
+        let made = each(&mut values);
+        values.by_ref().for_each(drop); // whatever `each` has left
+        Ok((made, values.lines, values.bad))
+    };
+    let starts: Vec<u64> = (0..length).step_by(BLOCK as usize).collect();
+    let (mut lines, mut bad) = (0, None::<BadLine>);
+    for starts in starts.chunks(AT_ONCE * rayon::current_num_threads()) {
+        for block in starts.par_iter().map(made).collect::<Vec<_>>() {
+            let (made, number, bad_here) = block.map_err(io)?;
+            if let Some(before) = bad.take_if(|_| number > 0) {
+                return Err(damaged(before)); // other lines follow
             }
-            let in_log = |(line, reason): (usize, String)| (lines + line, reason);
-            let block = block.map_err(|bad| damaged(in_log(bad)))?;
-            then(block.made);
-            bad = block.bad.map(in_log);
-            lines += block.lines;
+            if let Some(here) = bad_here {
+                let here = BadLine { line: lines + here.line, ..here };
+                if !here.is_last {
+                    return Err(damaged(here));
+                }
+                bad = Some(here);
+            }
+            then(made);
+            lines += number;
         }
     }
+    Ok(bad.is_some())
 }
 
-/// The next lines of a log; none at its end.
-fn next_block(reader: &mut BufReader<File>) -> std::io::Result<Vec<u8>> {
-    let mut block = Vec::new();
-    reader.by_ref().take(BLOCK).read_to_end(&mut block)?;
+/// The lines of the log at `path` that begin in the block at `start`.
+fn block_at(path: &Path, start: u64) -> std::io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut skipped = Vec::new();
+    let mut begin = start;
+    if start > 0 {
+        // A line that begins here follows a line break.
+        reader.seek(SeekFrom::Start(start - 1))?;
+        begin += reader.read_until(b'\n', &mut skipped)? as u64 - 1;
+    }
+    let mut block = Vec::with_capacity(BLOCK as usize);
+    reader.by_ref().take((start + BLOCK).saturating_sub(begin)).read_to_end(&mut block)?;
     if block.last().is_some_and(|&byte| byte != b'\n') {
         reader.read_until(b'\n', &mut block)?;
     }
     Ok(block)
 }
 
-/// What was made of a block.
-struct Made<B> {
-    made: B,
+/// The values of the lines of a block, up to one that is damaged.
+#[derive(Debug)]
+pub struct Values<'a, T> {
+    rest: &'a [u8],
     lines: usize,
-    /// The number of its last line from 1, if that is damaged, and why.
-    bad: Option<(usize, String)>,
+    bad: Option<BadLine>,
+    of: PhantomData<T>,
 }
 
-/// What `each` makes of a block, or the number of a damaged line that is not its last, and why it is damaged.
-fn parse_block<T: Logged, B>(
-    block: &[u8],
-    each: impl Fn(Vec<T>) -> B,
-) -> std::result::Result<Made<B>, (usize, String)> {
-    let (mut values, mut lines, mut bad) = (Vec::new(), 0, None::<(usize, String)>);
-    for line in block.split_inclusive(|&byte| byte == b'\n') {
-        if let Some(bad) = bad.take() {
-            return Err(bad);
+/// A damaged line.
+#[derive(Debug)]
+struct BadLine {
+    /// Its number from 1.
+    line: usize,
+    reason: String,
+    is_last: bool,
+}
+
+impl<'a, T> Values<'a, T> {
+    fn new(block: &'a [u8]) -> Self {
+        Self { rest: block, lines: 0, bad: None, of: PhantomData }
+    }
+}
+
+impl<T: Logged> Iterator for Values<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        if self.rest.is_empty() || self.bad.is_some() {
+            return None;
         }
-        lines += 1;
-        match parse_line(line) {
-            Ok(value) => values.push(value),
-            Err(reason) => bad = Some((lines, reason)),
+        let before = self.rest;
+        let length = self.rest.skip_until(b'\n').ok()?;
+        self.lines += 1;
+        match parse_line(&before[..length]) {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                let is_last = self.rest.is_empty();
+                self.bad = Some(BadLine { line: self.lines, reason, is_last });
+                None
+            }
         }
     }
-    Ok(Made { made: each(values), lines, bad })
 }
 
 fn parse_line<T: Logged>(line: &[u8]) -> std::result::Result<T, String> {
@@ -218,11 +254,11 @@ fn parse_line<T: Logged>(line: &[u8]) -> std::result::Result<T, String> {
 
 /// The value of a line as [`line`] writes it, if its checksum is right.
 fn checked(text: &str) -> Option<&str> {
-    let (crc, value) = text.strip_prefix("{\"crc\":\"")?.split_once("\",\"value\":")?;
-    let value = value.strip_suffix('}')?;
+    let (crc, value) = text.strip_prefix("{\"crc\":\"")?.split_at_checked(8)?;
+    let value = value.strip_prefix("\",\"value\":")?.strip_suffix('}')?;
     let found = crc32fast::hash(value.as_bytes());
-    // Eight lower-case digits, and no others.
-    let written = crc.len() == 8 && crc.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    // Lower-case digits, and no others.
+    let written = crc.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     (written && u32::from_str_radix(crc, 16) == Ok(found)).then_some(value)
 }
 
@@ -278,6 +314,33 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let error = read_log::<Record>(&path).unwrap_err().to_string();
         assert!(error.contains("line 1: checksum"), "{error}");
+    }
+
+    #[test]
+    fn blocks_have_each_line_once_wherever_they_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        // Lines of up to three blocks, and many within one.
+        let layer = |length: usize| {
+            let (kind, codec) = (crate::LayerKind::Conv, String::new());
+            Record::Layer { layer: "x".repeat(length), kind, codec }
+        };
+        let lengths = (0..3000).map(|n| 400 + n % 700).chain([3 << 20, 1 << 20, (1 << 20) - 70, 5]);
+        let values: Vec<Record> = lengths.map(layer).collect();
+        write_log(&path, &values).unwrap();
+        assert!(read_log::<Record>(&path).unwrap().values == values);
+        // A line damaged in the second block, then the last one.
+        let mut bytes = std::fs::read(&path).unwrap();
+        let undamaged = std::mem::replace(&mut bytes[(1 << 20) + 300_000], b'~');
+        std::fs::write(&path, &bytes).unwrap();
+        let line = bytes[..(1 << 20) + 300_000].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let error = read_log::<Record>(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("line {line}: checksum")), "{error}");
+        bytes.truncate(bytes.len() - 3);
+        bytes[(1 << 20) + 300_000] = undamaged;
+        std::fs::write(&path, &bytes).unwrap();
+        let read = read_log::<Record>(&path).unwrap();
+        assert!(read.torn && read.values == values[..values.len() - 1]);
     }
 
     #[test]

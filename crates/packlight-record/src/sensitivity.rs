@@ -30,6 +30,9 @@ pub enum SensitivityRecord {
         /// The most bytes that the step then holds beside what is kept: parameters, buffers, the
         /// optimizer's state, gradients, and the inputs that codecs may have to restore.
         beside: u64,
+        /// The same where the layer's own input is exact, so that it is not restored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exact: Option<u64>,
     },
     /// A block that can be recomputed, in forward order.
     Block(BlockFacts),

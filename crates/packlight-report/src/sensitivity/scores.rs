@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use packlight_allocation::{Brief, Log, Selection};
+use packlight_record::log::Values;
 use packlight_record::{Score, SensitivityRecord, WholeError, fold_log};
 use packlight_spec::Point;
 use packlight_spec::layout::{SCORES, SENSITIVITY};
@@ -14,7 +15,7 @@ use crate::tables::finite;
 use crate::{Error, Result, file};
 
 /// Of each point of each training, scores of so many batches are listed.
-pub(crate) const LISTED: u64 = 100;
+pub(crate) const LISTED: u64 = 50;
 /// Rows that become CSV together.
 const ROWS: usize = 8192;
 
@@ -151,11 +152,11 @@ fn texts<T: AsRef<[u8]>>(lines: impl IntoIterator<Item = [T; 18]>) -> Result<Vec
 }
 
 /// What is kept of a block of the log.
-fn short(records: Vec<SensitivityRecord>) -> (Log, Vec<Row>) {
+fn short(records: &mut Values<'_, SensitivityRecord>) -> (Log, Vec<Row>) {
     let (mut log, mut rows) = (Log::default(), Vec::new());
-    for record in &records {
-        let series = log.add(record);
-        if let (Some(series), SensitivityRecord::Score(score)) = (series, record)
+    for record in records {
+        let series = log.add(&record);
+        if let (Some(series), SensitivityRecord::Score(score)) = (series, &record)
             && score.batch < LISTED
         {
             rows.push(Row::new(series, score));

@@ -7,6 +7,7 @@ use anyhow::{Context, Error, bail};
 use clap::{Args, ValueEnum};
 use packlight::allocation::{Allocation, Log, Measured, Objective, Selection, knee};
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
+use packlight::record::log::Values;
 use packlight::record::{ChoiceTimes, SensitivityRecord, fold_log};
 use packlight::spec::{Budget, PlanSpec, Point};
 use packlight::study::{Options, data};
@@ -222,9 +223,9 @@ impl Arguments {
         study_folder::check(&self.dir, "allocate", &[SENSITIVITY, STUDY])?;
         let path = self.dir.join(SENSITIVITY).join(SCORES);
         let mut log = Log::default();
-        let short = |records: Vec<SensitivityRecord>| records.iter().collect::<Log>();
-        let torn = fold_log(&path, short, |block| {
-            log.append(block);
+        let piece = |block: &mut Values<'_, SensitivityRecord>| block.collect::<Log>();
+        let torn = fold_log(&path, piece, |piece| {
+            log.append(piece);
         })?;
         let measure = format!("packlight sensitivity {}", self.dir.display());
         if log.is_empty() {
