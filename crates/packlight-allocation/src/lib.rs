@@ -38,6 +38,7 @@ mod one_off;
 mod plan;
 mod plan_errors;
 mod random;
+mod rules;
 mod selection;
 mod slowdown;
 mod split_mix;
