@@ -38,8 +38,7 @@ impl Measured {
     fn resampled(&self, layer: &str, codec: &str) -> Option<(Vec<f64>, f64, usize)> {
         let layer = self.layers().iter().find(|choices| choices.facts.layer == layer)?;
         let choice = &layer.choices[layer.position(codec).filter(|&place| place > 0)?];
-        let means = self.bootstrap.means(&layer.sampling, &choice.errors);
-        Some((means, choice.error.mean, choice.errors.len()))
+        Some((choice.resampled.clone(), choice.error.mean, choice.error.n as usize))
     }
 }
 

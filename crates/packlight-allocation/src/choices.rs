@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{Compared, LayerFacts, LossChange, Score, VARIANCE_LEFT};
+use packlight_record::{LayerFacts, LossChange, VARIANCE_LEFT, WholeError};
 use serde::Serialize;
 
 use crate::Result;
-use crate::estimate::{Bootstrap, Cluster, Estimate, Sampling};
+use crate::bootstrap::Bootstrap;
+use crate::estimate::{Estimate, Sampling, interval};
 use crate::loss::Changes;
+use crate::selection::{OnBatch, Selected};
 
 /// The codec of a layer that is kept as it is.
 pub(crate) const EXACT: &str = "none";
@@ -31,8 +33,6 @@ pub struct LayerChoices {
     pub at_floor: bool,
     /// The first is `none`, whose error is 0; then those that were measured, in the log's order.
     pub choices: Vec<Choice>,
-    #[serde(skip)]
-    pub(crate) sampling: Sampling,
     /// What trainings with a codec began on.
     #[serde(skip)]
     pub(crate) trained: Sampling,
@@ -49,7 +49,7 @@ pub struct Choice {
     pub least_bytes: u64,
     /// What identifies the copy: layers of the same source share it if these are equal.
     pub copy: String,
-    /// The lasting relative squared error of the whole gradient; see [`Score::lasting_error`]. A bias counts as far
+    /// The lasting relative squared error of the whole gradient; see [`WholeError::lasting`]. A bias counts as far
     /// as it is more than chance.
     pub error: Estimate,
     /// Seconds of packing and restoring, where they were measured.
@@ -72,9 +72,9 @@ pub struct Choice {
     /// measured. It may be less than 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_off: Option<Estimate>,
-    /// The error on each batch of the layer's sampling.
+    /// The mean error in each resample; none if the choice is exact.
     #[serde(skip)]
-    pub(crate) errors: Vec<f64>,
+    pub(crate) resampled: Vec<f64>,
     /// The change of the loss in each training, or why it is not known.
     #[serde(skip)]
     pub(crate) changes: Result<Vec<f64>, String>,
@@ -99,35 +99,16 @@ impl LayerChoices {
     }
 }
 
-/// What averages are taken over.
-#[derive(Clone, Copy)]
-pub(crate) struct Basis<'a> {
-    pub(crate) clusters: &'a [Cluster],
-    pub(crate) bootstrap: &'a Bootstrap,
-}
-
 /// Averages the scores of a layer. What cannot be used goes to `left_out`.
 pub(crate) fn layer_choices(
     facts: &LayerFacts,
-    scores: &[&Score],
+    log: &Selected<'_>,
     losses: &[&LossChange],
-    basis: &Basis<'_>,
+    bootstrap: &Bootstrap,
     left_out: &mut Vec<LeftOut>,
 ) -> LayerChoices {
-    let clusters = basis.clusters;
-    let mut codecs: Vec<(&str, BTreeMap<usize, &Score>)> = Vec::new();
-    for &score in scores {
-        let Some(cluster) = Cluster::of(score).number(clusters) else { continue }; // of the scores
-        let at = codecs.iter().position(|(codec, _)| *codec == score.codec);
-        let at = at.unwrap_or_else(|| {
-            codecs.push((&score.codec, BTreeMap::new()));
-            codecs.len() - 1
-        });
-        let most_draws = codecs[at].1.entry(cluster).or_insert(score);
-        if score.draws > most_draws.draws {
-            *most_draws = score;
-        }
-    }
+    let codecs = log.of_layer(&facts.layer);
+    let clusters = &log.clusters;
     let mut measured: Vec<usize> = codecs.iter().flat_map(|(_, by)| by.keys().copied()).collect();
     measured.sort_unstable();
     measured.dedup();
@@ -140,13 +121,15 @@ pub(crate) fn layer_choices(
     let losses = Changes::new(losses, clusters);
     let trained = Sampling::new(clusters, losses.clusters());
     let mut choices = vec![exact(facts)];
+    let mut errors: Vec<Vec<f64>> = Vec::new();
     for (codec, by_cluster) in codecs {
-        match choice(codec, &by_cluster, &sampling, basis) {
-            Ok(mut choice) => {
+        match choice(codec, &by_cluster, &sampling, log) {
+            Ok((mut choice, own)) => {
                 choice.changes = losses.of(codec, &by_cluster, &trained, clusters);
                 let known = choice.changes.as_ref().ok();
-                choice.loss = known.map(|all| basis.bootstrap.estimate(&trained, all));
+                choice.loss = known.map(|all| bootstrap.estimate(&trained, all));
                 choices.push(choice);
+                errors.push(own);
             }
             Err(reason) => {
                 let (layer, codec) = (facts.layer.clone(), Some(codec.to_owned()));
@@ -154,8 +137,14 @@ pub(crate) fn layer_choices(
             }
         }
     }
-    let (facts, at_floor) = (facts.clone(), is_at_floor(scores));
-    LayerChoices { facts, at_floor, choices, sampling, trained }
+    let errors: Vec<&[f64]> = errors.iter().map(Vec::as_slice).collect();
+    let resampled = bootstrap.means_of(&sampling, &errors);
+    for ((choice, errors), resampled) in choices[1..].iter_mut().zip(errors).zip(resampled) {
+        choice.error = interval(sampling.mean(errors), resampled.clone(), errors.len());
+        choice.resampled = resampled;
+    }
+    let at_floor = log.own_share(&facts.layer).is_some_and(|largest| largest <= FLOOR);
+    LayerChoices { facts: facts.clone(), at_floor, choices, trained }
 }
 
 fn exact(facts: &LayerFacts) -> Choice {
@@ -170,51 +159,52 @@ fn exact(facts: &LayerFacts) -> Choice {
         price: 0.0,
         loss: None,
         one_off: None,
-        errors: Vec::new(),
+        resampled: Vec::new(),
         changes: Ok(Vec::new()),
     }
 }
 
-/// Averages the scores of a codec, or says why they cannot be used.
+/// The choice of a codec with its error on each batch, which is yet to be averaged; or why its scores cannot be
+/// used.
 fn choice(
     codec: &str,
-    by_cluster: &BTreeMap<usize, &Score>,
+    by_cluster: &BTreeMap<usize, OnBatch<'_>>,
     sampling: &Sampling,
-    basis: &Basis<'_>,
-) -> Result<Choice, String> {
+    log: &Selected<'_>,
+) -> Result<(Choice, Vec<f64>), String> {
     let mut measured = Vec::new();
     for &cluster in sampling.clusters() {
-        let here = || basis.clusters[cluster].to_string();
-        let Some(score) = by_cluster.get(&cluster) else {
+        let here = || log.clusters[cluster].to_string();
+        let Some(on_batch) = by_cluster.get(&cluster) else {
             let go_on = "measure again, which goes on where it ended";
             return Err(format!("was not measured {}, unlike other codecs; {go_on}", here()));
         };
-        if !score.lasting_error().is_finite() {
+        if !on_batch.error.lasting().is_finite() {
             return Err(format!("its error {} is not finite", here()));
         }
-        measured.push(*score);
+        measured.push(on_batch.error);
     }
-    let errors = lasting_errors(&measured, sampling);
-    let scores = || by_cluster.values();
-    let bytes = || scores().map(|score| score.kept_bytes);
-    let copy = scores().next().map(|score| score.copy.clone()).unwrap_or_default();
-    if scores().any(|score| score.copy != copy) {
+    let packings = || by_cluster.values().map(|on_batch| on_batch.packing);
+    let bytes = || packings().map(|packing| packing.kept_bytes);
+    let copy = packings().next().map(|packing| packing.copy);
+    if packings().any(|packing| Some(packing.copy) != copy) {
         return Err("is said to share its copy in one measurement, and not in another".into());
     }
-    Ok(Choice {
+    let choice = Choice {
         codec: codec.to_owned(),
         bytes: bytes().max().unwrap_or_default(),
         least_bytes: bytes().min().unwrap_or_default(),
-        copy,
-        error: basis.bootstrap.estimate(sampling, &errors),
+        copy: copy.map(|copy| log.log.name(copy).to_owned()).unwrap_or_default(),
+        error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
         seconds: None,
         price: 0.0,
-        cosine: mean(scores().filter_map(|score| score.fidelity.cosine)),
+        cosine: mean(by_cluster.values().filter_map(|on_batch| on_batch.cosine)),
         loss: None,
         one_off: None,
-        errors,
+        resampled: Vec::new(),
         changes: Ok(Vec::new()),
-    })
+    };
+    Ok((choice, lasting_errors(&measured, sampling)))
 }
 
 /// The lasting errors of a codec's scores, with biases that count only as far as they are no chance.
@@ -224,29 +214,22 @@ fn choice(
 /// the standard error of that over the batches (the nonnegative garrote of Breiman, Better Subset Regression Using
 /// the Nonnegative Garrote, Technometrics 37, 1995); the rest of the squared error is variance. Where nothing is
 /// random, all of it is bias, and certain.
-fn lasting_errors(scores: &[&Score], sampling: &Sampling) -> Vec<f64> {
-    let as_measured = || scores.iter().map(|score| score.lasting_error()).collect();
-    if scores.iter().all(|score| score.squared_bias == Some(score.squared_error)) {
+fn lasting_errors(errors: &[WholeError], sampling: &Sampling) -> Vec<f64> {
+    let as_measured = || errors.iter().map(WholeError::lasting).collect();
+    if errors.iter().all(|error| error.squared_bias == Some(error.squared_error)) {
         return as_measured();
     }
-    let biases: Option<Vec<f64>> = scores.iter().map(|one| one.relative_squared_bias()).collect();
+    let biases: Option<Vec<f64>> = errors.iter().map(WholeError::relative_squared_bias).collect();
     let Some(biases) = biases else { return as_measured() };
     let Some(variance) = sampling.variance(&biases) else { return as_measured() };
     let mean = sampling.mean(&biases);
     let chance = SIGNIFICANT.powi(2) * variance / mean.powi(2);
     let counts = if mean > 0.0 { (1.0 - chance).max(0.0) } else { 0.0 };
-    let lasting = |(score, bias): (&&Score, f64)| {
-        let (error, bias) = (score.squared_error / score.whole_norm.powi(2), counts * bias);
+    let lasting = |(error, bias): (&WholeError, f64)| {
+        let (error, bias) = (error.of_one_pass(), counts * bias);
         bias + VARIANCE_LEFT * (error - bias)
     };
-    scores.iter().zip(biases).map(lasting).collect()
-}
-
-/// Whether the layer's own exact gradient is rounding on every batch.
-fn is_at_floor(scores: &[&Score]) -> bool {
-    let own = scores.iter().filter(|score| score.compared == Compared::Own);
-    let shares = own.map(|score| score.fidelity.exact_norm / score.whole_norm);
-    shares.reduce(f64::max).is_some_and(|largest| largest <= FLOOR)
+    errors.iter().zip(biases).map(lasting).collect()
 }
 
 /// Takes the same bytes for a copy at all layers that may share it.

@@ -1,17 +1,13 @@
 //! Means with their bootstrap intervals.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use packlight_record::{LossChange, OneOff, Score};
+use packlight_record::{LossChange, OneOff, PlanError, Score};
 use packlight_spec::Point;
 use serde::Serialize;
 
-use crate::split_mix::SplitMix64;
-
-/// How often the batches are drawn anew.
-const RESAMPLES: usize = 2000;
 /// The share of the resamples that lies outside the interval on each side.
 const OUTSIDE: f64 = 0.025;
 
@@ -53,6 +49,19 @@ impl Cluster {
         Self { point: one_off.point, seed: one_off.seed, batch: one_off.batch }
     }
 
+    /// What `error` was measured on.
+    pub(crate) fn of_error(error: &PlanError) -> Self {
+        Self { point: error.point, seed: error.seed, batch: error.batch }
+    }
+
+    /// All of them in order, each once.
+    pub(crate) fn all(clusters: impl Iterator<Item = Self>) -> Vec<Self> {
+        let mut clusters: Vec<Self> = clusters.collect();
+        clusters.sort_by(Self::cmp);
+        clusters.dedup();
+        clusters
+    }
+
     /// Its number among all clusters, which are in order.
     pub(crate) fn number(&self, all: &[Self]) -> Option<usize> {
         all.binary_search_by(|other| other.cmp(self)).ok()
@@ -71,13 +80,6 @@ impl fmt::Display for Cluster {
     }
 }
 
-/// How often each cluster is drawn in each resample.
-#[derive(Debug, Clone)]
-pub(crate) struct Bootstrap {
-    /// By cluster, then by resample.
-    counts: Vec<Vec<f64>>,
-}
-
 /// The clusters that a layer was measured on.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sampling {
@@ -86,21 +88,28 @@ pub(crate) struct Sampling {
     /// Their weights in a mean: the batches of a seed count as much as those of another seed, and so do
     /// the seeds of a point.
     weights: Vec<f64>,
-    /// Their points.
-    points: Vec<Point>,
+    /// What tells their points apart.
+    points: Vec<u64>,
+}
+
+fn key(point: Point) -> u64 {
+    point.share().to_bits()
 }
 
 impl Sampling {
     /// Some of all clusters, by their numbers.
     pub(crate) fn new(all: &[Cluster], clusters: Vec<usize>) -> Self {
         let chosen: Vec<Cluster> = clusters.iter().map(|&cluster| all[cluster]).collect();
+        // The batches of each seed, by point.
+        let mut batches: BTreeMap<u64, BTreeMap<u64, usize>> = BTreeMap::new();
+        for of in &chosen {
+            *batches.entry(key(of.point)).or_default().entry(of.seed).or_default() += 1;
+        }
         let weight = |of: &Cluster| {
-            let at_point = || chosen.iter().filter(|other| other.point == of.point);
-            let seeds: BTreeSet<u64> = at_point().map(|other| other.seed).collect();
-            let batches = at_point().filter(|other| other.seed == of.seed).count();
-            1.0 / (batches * seeds.len()) as f64
+            let seeds = &batches[&key(of.point)];
+            1.0 / (seeds[&of.seed] * seeds.len()) as f64
         };
-        let points = chosen.iter().map(|of| of.point).collect();
+        let points = chosen.iter().map(|of| key(of.point)).collect();
         Self { weights: chosen.iter().map(weight).collect(), clusters, points }
     }
 
@@ -119,54 +128,28 @@ impl Sampling {
     /// point has only one.
     pub(crate) fn variance(&self, values: &[f64]) -> Option<f64> {
         let all = || values.iter().zip(&self.weights).zip(&self.points);
-        let mut variance = 0.0;
+        // Number of values, sum of weights and of weighted values, by point.
+        let mut sums: BTreeMap<u64, (f64, f64, f64)> = BTreeMap::new();
         for ((value, weight), point) in all() {
-            let here = || all().filter(|(_, other)| *other == point).map(|(of, _)| of);
-            let count = here().count() as f64;
-            if count < 2.0 {
-                return None;
-            }
-            let total: f64 = here().map(|(_, weight)| weight).sum();
-            let mean = here().map(|(value, weight)| value * weight).sum::<f64>() / total;
-            variance += (weight * (value - mean)).powi(2) * count / (count - 1.0);
+            let (count, weights, weighted) = sums.entry(*point).or_default();
+            *count += 1.0;
+            *weights += weight;
+            *weighted += value * weight;
         }
+        if sums.values().any(|(count, ..)| *count < 2.0) {
+            return None;
+        }
+        let deviation = |((value, weight), point): ((&f64, &f64), &u64)| {
+            let (count, weights, weighted) = sums[point];
+            (weight * (value - weighted / weights)).powi(2) * count / (count - 1.0)
+        };
+        let variance: f64 = all().map(deviation).sum();
         Some(variance / self.weights.iter().sum::<f64>().powi(2))
     }
-}
 
-impl Bootstrap {
-    pub(crate) fn new(clusters: usize) -> Self {
-        let mut counts = vec![vec![0.0; RESAMPLES]; clusters];
-        let mut random = SplitMix64::new(0);
-        for draw in 0..clusters * RESAMPLES {
-            counts[random.below(clusters)][draw % RESAMPLES] += 1.0;
-        }
-        Self { counts }
-    }
-
-    /// The mean of a value for each cluster of a sampling in each resample; their own mean in those
-    /// that draw none of these clusters.
-    pub(crate) fn means(&self, sampling: &Sampling, values: &[f64]) -> Vec<f64> {
-        let mut sums = vec![0.0; RESAMPLES];
-        let mut totals = vec![0.0; RESAMPLES];
-        let of_clusters = sampling.clusters.iter().zip(&sampling.weights).zip(values);
-        for ((cluster, weight), value) in of_clusters {
-            let weighted = weight * value;
-            for ((sum, total), count) in
-                sums.iter_mut().zip(&mut totals).zip(&self.counts[*cluster])
-            {
-                *sum += count * weighted;
-                *total += count * weight;
-            }
-        }
-        let mean = sampling.mean(values);
-        let means = sums.into_iter().zip(totals);
-        means.map(|(sum, total)| if total > 0.0 { sum / total } else { mean }).collect()
-    }
-
-    /// The mean of a value for each cluster of a sampling, with its interval.
-    pub(crate) fn estimate(&self, sampling: &Sampling, values: &[f64]) -> Estimate {
-        interval(sampling.mean(values), self.means(sampling, values), values.len())
+    /// The weights of its clusters.
+    pub(crate) fn weights(&self) -> &[f64] {
+        &self.weights
     }
 }
 
@@ -183,6 +166,7 @@ pub(crate) fn interval(mean: f64, mut resampled: Vec<f64>, n: usize) -> Estimate
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bootstrap::Bootstrap;
 
     fn clusters(of: &[(Point, u64, u64)]) -> Vec<Cluster> {
         of.iter().map(|&(point, seed, batch)| Cluster { point, seed, batch }).collect()

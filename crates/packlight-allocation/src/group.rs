@@ -12,7 +12,8 @@ const MOST_PARTS: usize = 20_000;
 pub(crate) struct Group {
     /// Their numbers, in forward order.
     pub(crate) layers: Vec<usize>,
-    /// Those that no other beats, by rising bytes and falling error.
+    /// By rising bytes. Of those whose first layer is exact no other such one beats any in both bytes and error,
+    /// nor of the others.
     pub(crate) items: Vec<Item>,
     /// Bytes and errors that combinations which were not followed would have had at least.
     pub(crate) not_followed: Vec<(u64, f64)>,
@@ -25,11 +26,19 @@ pub(crate) struct Item {
     pub(crate) error: f64,
     /// The number of each layer's choice.
     pub(crate) choices: Vec<usize>,
+    /// The most that the step holds beside what is kept up to the stage's end, while the backward pass is in the
+    /// stage. A group knows nothing of that.
+    pub(crate) above: u64,
 }
 
 impl Item {
     pub(crate) fn weight(&self) -> (u64, f64) {
         (self.bytes, self.error)
+    }
+
+    /// Whether the first layer is exact, so that its input need not be restored.
+    pub(crate) fn begins_exact(&self) -> bool {
+        self.choices.first() == Some(&0)
     }
 }
 
@@ -73,7 +82,7 @@ fn combinations(
 ) -> (Vec<Item>, Vec<(u64, f64)>) {
     let copies = Copies::of(layers);
     let mut not_followed = Vec::new();
-    let start = Item { bytes: 0, error: 0.0, choices: Vec::new() };
+    let start = Item { bytes: 0, error: 0.0, choices: Vec::new(), above: 0 };
     let mut parts = vec![Part { item: start, held: Vec::new() }];
     for (number, layer) in layers.iter().enumerate() {
         let mut longer: Vec<Part> = Vec::new();
@@ -90,7 +99,7 @@ fn combinations(
                 choices.push(choice);
                 let bytes = part.item.bytes + if place.is_err() { of.bytes } else { 0 };
                 let error = objective.add(part.item.error, of.error.mean + of.price);
-                longer.push(Part { item: Item { bytes, error, choices }, held });
+                longer.push(Part { item: Item { bytes, error, choices, above: 0 }, held });
             }
         }
         parts = undominated(longer);
@@ -98,18 +107,30 @@ fn combinations(
             parts.drain(parts.len().min(most)..).map(|part| (part.item.bytes, part.item.error)),
         );
     }
-    (front(parts.into_iter().map(|part| part.item).collect(), Item::weight), not_followed)
+    let (exact, others): (Vec<Item>, Vec<Item>) =
+        parts.into_iter().map(|part| part.item).partition(Item::begins_exact);
+    let mut items = [front(exact, Item::weight), front(others, Item::weight)].concat();
+    items.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
+    (items, not_followed)
 }
 
 /// The parts that no other beats that holds the same copies; those that hold the fewest come first.
 fn undominated(mut parts: Vec<Part>) -> Vec<Part> {
     parts.sort_by(|a, b| {
         let by_copies = a.held.len().cmp(&b.held.len()).then_with(|| a.held.cmp(&b.held));
-        by_copies.then(a.item.bytes.cmp(&b.item.bytes)).then(a.item.error.total_cmp(&b.item.error))
+        let by_first = a.item.begins_exact().cmp(&b.item.begins_exact());
+        by_copies
+            .then(by_first)
+            .then(a.item.bytes.cmp(&b.item.bytes))
+            .then(a.item.error.total_cmp(&b.item.error))
     });
     let mut kept: Vec<Part> = Vec::new();
     for part in parts {
-        let beaten = |last: &Part| last.held == part.held && last.item.error <= part.item.error;
+        let beaten = |last: &Part| {
+            last.held == part.held
+                && last.item.begins_exact() == part.item.begins_exact()
+                && last.item.error <= part.item.error
+        };
         if !kept.last().is_some_and(beaten) {
             kept.push(part);
         }

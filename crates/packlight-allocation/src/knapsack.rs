@@ -2,6 +2,7 @@
 
 use crate::curve::Curve;
 use crate::front::front;
+use crate::group::Item;
 use crate::stage::{PRICE, Skip, Stage};
 
 /// The most labels that a stage goes on with, in one search after the other: what a narrow one finds bounds
@@ -24,7 +25,8 @@ pub(crate) struct Knapsack<'a> {
     stages: &'a [Stage],
     /// The relaxation of the stages from each one on, and that of none.
     rest: Vec<Curve>,
-    /// The relaxation of the stages up to each one that is in no block.
+    /// The relaxation of the stages up to each one that is in no block, with what the step holds there above what
+    /// is kept.
     heads: Vec<(usize, Curve)>,
 }
 
@@ -66,9 +68,10 @@ struct Bounds<'a> {
     /// To the end.
     rest: &'a [Curve],
     left_at_end: u64,
-    /// To the stage where the budget is tightest, which holds more beside what is kept than the end does.
+    /// To the stage where the budget is tightest, which holds more beside what is kept than the end does, and
+    /// whose bytes are with that.
     tightest: Vec<Curve>,
-    left_there: u64,
+    budget: u64,
 }
 
 impl Bounds<'_> {
@@ -78,7 +81,7 @@ impl Bounds<'_> {
             left.checked_sub(bytes).and_then(|left| curve.at(left)).unwrap_or(f64::INFINITY)
         };
         let to_end = least(&self.rest[stage], self.left_at_end);
-        let to_tightest = self.tightest.get(stage).map_or(0.0, |c| least(c, self.left_there));
+        let to_tightest = self.tightest.get(stage).map_or(0.0, |c| least(c, self.budget));
         error + to_end.max(to_tightest)
     }
 }
@@ -121,22 +124,24 @@ impl<'a> Knapsack<'a> {
     }
 
     fn bounds(&self, budget: u64) -> Bounds<'_> {
-        let above = |stage: &Stage| if stage.in_block { 0 } else { stage.above };
-        let at_end = self.stages.last().map_or(0, above);
-        let left = |above: u64| budget.saturating_sub(above);
+        let at_end = self.stages.last().filter(|stage| !stage.in_block).map_or(0, Stage::above);
         let mut tightest = (0, 0.0);
         for (number, head) in &self.heads {
-            let here = self.stages[*number].above;
-            let error = if here > at_end { head.at(left(here)).unwrap_or_default() } else { 0.0 };
+            let holds_more = self.stages[*number].most_above() > at_end;
+            let error = if holds_more { head.at(budget).unwrap_or_default() } else { 0.0 };
             if error > tightest.1 {
                 tightest = (number + 1, error);
             }
         }
         let (count, _) = tightest;
-        let mut curves = relaxed(&self.stages[..count]);
+        let mut stages = self.stages[..count].to_vec();
+        if let Some(last) = stages.last_mut() {
+            last.items.iter_mut().for_each(|item| item.bytes += item.above);
+        }
+        let mut curves = relaxed(&stages);
         curves.truncate(count); // behind it there is no bound
-        let left_there = left(self.stages.get(count.wrapping_sub(1)).map_or(0, above));
-        Bounds { rest: &self.rest, left_at_end: left(at_end), tightest: curves, left_there }
+        let left_at_end = budget.saturating_sub(at_end);
+        Bounds { rest: &self.rest, left_at_end, tightest: curves, budget }
     }
 
     /// A search with at most so many labels at each stage, where a solution of error `known` is known. Also
@@ -166,7 +171,7 @@ impl<'a> Knapsack<'a> {
                 for (item, of) in stage.items.iter().enumerate() {
                     let (bytes, error) = (label.bytes + of.bytes, label.error + of.error);
                     let bound = bounds.of(at + 1, bytes, error);
-                    if bytes + stage.above <= budget && bound <= limit {
+                    if bytes + of.above <= budget && bound <= limit {
                         let next = Label { bytes, error, bound, parent, item: Some(item) };
                         labels[at + 1].push(next);
                     }
@@ -222,7 +227,7 @@ impl<'a> Knapsack<'a> {
     pub(crate) fn all(&self, most: usize) -> Option<Vec<Solution>> {
         let mut labels = vec![vec![START]];
         for (at, stage) in self.stages.iter().enumerate() {
-            if stage.above > 0 || stage.skip.is_some() || !stage.not_followed.is_empty() {
+            if stage.most_above() > 0 || stage.skip.is_some() || !stage.not_followed.is_empty() {
                 return None;
             }
             let mut next = Vec::new();
@@ -271,7 +276,7 @@ fn relaxed(stages: &[Stage]) -> Vec<Curve> {
     rest
 }
 
-/// The relaxations of the stages up to each one that is in no block, with its number.
+/// The relaxations of the stages up to each one that is in no block, with what it holds above, and its number.
 fn heads(stages: &[Stage]) -> Vec<(usize, Curve)> {
     let mut heads = Vec::new();
     let mut head = Curve::nothing();
@@ -285,8 +290,9 @@ fn heads(stages: &[Stage]) -> Vec<(usize, Curve)> {
                 at = *to;
             }
             None => {
+                let peaks = stage.items.iter().map(|item| (item.bytes + item.above, item.error));
+                heads.push((at, head.plus(&hull_of(peaks))));
                 head = head.plus(&hull(stage));
-                heads.push((at, head.clone()));
                 at += 1;
             }
         }
@@ -295,7 +301,11 @@ fn heads(stages: &[Stage]) -> Vec<(usize, Curve)> {
 }
 
 fn hull(stage: &Stage) -> Curve {
-    Curve::hull(stage.items.iter().map(|item| (item.bytes, item.error)))
+    hull_of(stage.items.iter().map(Item::weight))
+}
+
+fn hull_of(weights: impl Iterator<Item = (u64, f64)>) -> Curve {
+    Curve::hull(front(weights.collect(), |weight| *weight).into_iter())
 }
 
 /// The fewest bytes with which all stages can be passed within a budget; `None` if they cannot.
@@ -304,13 +314,14 @@ pub(crate) fn fits(stages: &[Stage], budget: u64) -> Option<u64> {
     least[0] = Some(0);
     for (at, stage) in stages.iter().enumerate() {
         let Some(before) = least[at] else { continue };
-        let cheapest = stage.items.first().map_or(0, |item| item.bytes);
         let mut reach = |to: usize, bytes: u64, peak: u64| {
             if peak <= budget {
                 least[to] = Some(least[to].map_or(bytes, |known| known.min(bytes)));
             }
         };
-        reach(at + 1, before + cheapest, before + cheapest + stage.above);
+        for item in &stage.items {
+            reach(at + 1, before + item.bytes, before + item.bytes + item.above);
+        }
         if let Some(skip) = &stage.skip {
             reach(skip.to, before + skip.kept, before + skip.peak);
         }
@@ -323,8 +334,9 @@ pub(crate) fn least_budget(stages: &[Stage]) -> u64 {
     let (mut too_small, mut enough) = (0, 0);
     let mut kept = 0;
     for stage in stages {
-        kept += stage.items.first().map_or(0, |item| item.bytes);
-        enough = enough.max(kept + stage.above);
+        let Some(cheapest) = stage.items.first() else { continue };
+        kept += cheapest.bytes;
+        enough = enough.max(kept + cheapest.above);
     }
     if fits(stages, too_small).is_some() {
         return too_small;

@@ -1,11 +1,11 @@
 //! Which codec each layer gets, from what was measured of each.
 //!
-//! [`Measured`] averages the scores of a study's single layers. From them it makes [`Allocation`]s:
+//! [`Measured`] averages the scores of a study's single layers, which a [`Log`] holds. From them it makes [`Allocation`]s:
 //! one codec for each layer, so that no more than a budget of bytes is kept for the backward pass
 //! and the gradient is disturbed least. If [asked](Measured::with_recomputing), blocks are recomputed, and the
 //! bytes may be those of a [whole step](Measured::of_steps). Bytes are counted as a pass keeps them: layers
 //! that save the same tensor and pack it alike share one copy. Errors are relative squared errors of the whole
-//! gradient that averaging over steps leaves (see [`Score::lasting_error`]), each measured with all other
+//! gradient that averaging over steps leaves (see [`WholeError::lasting`]), each measured with all other
 //! layers exact. They are added up: for layers that change only their own weight's gradient that is the
 //! error of all of them together, for others it takes their errors to be uncorrelated.
 //!
@@ -17,10 +17,11 @@
 //!
 //! This crate knows nothing of candle and of files.
 //!
-//! [`Score::lasting_error`]: packlight_record::Score::lasting_error
+//! [`WholeError::lasting`]: packlight_record::WholeError::lasting
 
 mod allocation;
 mod beside;
+mod bootstrap;
 mod choices;
 mod curve;
 mod error;
@@ -37,6 +38,8 @@ mod one_off;
 mod plan;
 mod plan_errors;
 mod random;
+mod rules;
+mod selection;
 mod slowdown;
 mod split_mix;
 mod stage;
@@ -52,6 +55,8 @@ pub use choices::{Choice, LayerChoices, LeftOut};
 pub use error::{Error, Result};
 pub use estimate::Estimate;
 pub use frontier::knee;
+pub use log::{Brief, Log};
 pub use measured::Measured;
 pub use neighbours::{Neighbour, Neighbours};
 pub use plan_errors::{PlanErrors, SquaredError};
+pub use selection::Selection;

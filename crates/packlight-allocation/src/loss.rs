@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use packlight_record::{HOPELESS, LossChange, Score};
+use packlight_record::{HOPELESS, LossChange};
 
-use crate::estimate::{Cluster, Estimate, Sampling};
-use crate::{Error, LeftOut, Measured, Result};
+use crate::estimate::{Cluster, Sampling, interval};
+use crate::selection::OnBatch;
+use crate::{Error, Estimate, LeftOut, Measured, Result};
 
 /// The changes of the loss in trainings with one layer's codecs.
 pub(crate) struct Changes<'a>(BTreeMap<(&'a str, usize), Option<f64>>);
@@ -29,11 +30,11 @@ impl<'a> Changes<'a> {
     pub(crate) fn of(
         &self,
         codec: &str,
-        scores: &BTreeMap<usize, &Score>,
+        scores: &BTreeMap<usize, OnBatch<'_>>,
         trained: &Sampling,
         clusters: &[Cluster],
     ) -> Result<Vec<f64>, String> {
-        let is_hopeless = |score: &&Score| score.lasting_error() >= HOPELESS;
+        let is_hopeless = |score: &OnBatch<'_>| score.error.lasting() >= HOPELESS;
         let hopeless = |of: &str| {
             format!("its error is as large as the gradient{of}, so that no training was compared")
         };
@@ -118,11 +119,12 @@ impl Measured {
                 let Some(&rise) = rises.get(&(number, choice.codec.clone())) else { continue };
                 choice.price = ERROR * choice.error.mean;
                 let moved = rise - trained.mean(changes);
-                choice.errors = changes.iter().map(|change| change + moved).collect();
-                let around = bootstrap.estimate(trained, &choice.errors);
+                let errors: Vec<f64> = changes.iter().map(|change| change + moved).collect();
+                choice.resampled = bootstrap.means(trained, &errors);
+                let around =
+                    interval(trained.mean(&errors), choice.resampled.clone(), errors.len());
                 choice.error = Estimate { mean: rise, ..around };
             }
-            layer.sampling = layer.trained.clone();
         }
         self.left_out = left_out;
         Ok(self)

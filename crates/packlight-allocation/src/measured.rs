@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
-use packlight_record::{LayerFacts, LossChange, Score, SensitivityRecord};
+use packlight_record::{LayerFacts, LossChange, SensitivityRecord};
 use packlight_spec::Point;
+use rayon::prelude::*;
 
-use crate::choices::{Basis, EXACT, LayerChoices, LeftOut, agree_on_copies, layer_choices};
-use crate::estimate::{Bootstrap, Cluster, Estimate, interval};
+use crate::bootstrap::Bootstrap;
+use crate::choices::{LayerChoices, LeftOut, agree_on_copies, layer_choices};
+use crate::estimate::{Cluster, Estimate, interval};
 use crate::log::Log;
 use crate::one_off::add_one_offs;
+use crate::selection::{Selected, Selection};
 use crate::timeline::Timeline;
 use crate::{Allocation, Error, Objective, Result};
 
@@ -33,38 +36,45 @@ impl Measured {
     /// Averages the scores of one point of the training, or of all.
     ///
     /// # Errors
-    /// Returns an error if there are no scores, none at this point, or if those of two networks or
-    /// trainings are mixed.
+    /// Returns an error as [`Measured::of`] does.
     pub fn new(records: &[SensitivityRecord], point: Option<Point>) -> Result<Self> {
-        let log = Log::read(records, point)?;
-        let bootstrap = Bootstrap::new(log.clusters.len());
-        let mut left_out = Vec::new();
-        let mut scores: HashMap<&str, Vec<&Score>> = HashMap::new();
-        for &score in log.scores.iter().filter(|score| score.codec != EXACT) {
-            scores.entry(&score.layer).or_default().push(score);
-        }
+        Self::of(&records.iter().collect(), &Selection::at(point))
+    }
+
+    /// Averages the scores that count.
+    ///
+    /// # Errors
+    /// Returns an error if there are no scores, none of those that count, or if those of two networks or
+    /// trainings are mixed.
+    pub fn of(log: &Log, selection: &Selection) -> Result<Self> {
+        let selected = Selected::new(log, selection)?;
+        let bootstrap = match selection.without_intervals {
+            true => Bootstrap::none(),
+            false => Bootstrap::new(selected.clusters.len()),
+        };
         let mut losses: HashMap<&str, Vec<&LossChange>> = HashMap::new();
-        for &change in &log.losses {
+        for &change in &selected.losses {
             losses.entry(&change.layer).or_default().push(change);
         }
         let of_layer = |facts: &LayerFacts| {
-            let scores = scores.get(facts.layer.as_str()).map_or(&[][..], Vec::as_slice);
             let losses = losses.get(facts.layer.as_str()).map_or(&[][..], Vec::as_slice);
-            let basis = Basis { clusters: &log.clusters, bootstrap: &bootstrap };
-            layer_choices(facts, scores, losses, &basis, &mut left_out)
+            let mut left_out = Vec::new();
+            let choices = layer_choices(facts, &selected, losses, &bootstrap, &mut left_out);
+            (choices, left_out)
         };
-        let mut layers: Vec<LayerChoices> = log.layers.iter().map(of_layer).collect();
+        let (mut layers, left_out): (Vec<LayerChoices>, Vec<Vec<LeftOut>>) =
+            log.layers.par_iter().map(of_layer).unzip();
         agree_on_copies(&mut layers);
-        add_one_offs(&mut layers, &log, &bootstrap);
-        let timeline = Timeline::new(&layers, &log);
+        add_one_offs(&mut layers, &selected, &bootstrap);
+        let timeline = Timeline::new(&layers, log);
         Ok(Self {
             layers,
             timeline,
             recomputes: false,
             pass_seconds: None,
-            left_out,
-            horizon: log.horizon,
-            clusters: log.clusters,
+            left_out: left_out.concat(),
+            horizon: selected.horizon,
+            clusters: selected.clusters,
             bootstrap,
         })
     }
@@ -187,17 +197,16 @@ impl Measured {
         let mut n = 0;
         for (layer, choice) in self.layers.iter().zip(self.indices(allocation)) {
             let choice = &layer.choices[choice];
-            if choice.errors.is_empty() {
+            if choice.resampled.is_empty() {
                 continue; // exact
             }
-            let means = self.bootstrap.means(&layer.sampling, &choice.errors);
-            n = n.max(choice.errors.len());
+            n = n.max(choice.error.n as usize);
             match resampled.is_empty() {
-                true => resampled = means,
+                true => resampled.clone_from(&choice.resampled),
                 false => resampled
                     .iter_mut()
-                    .zip(means)
-                    .for_each(|(some, one)| *some = objective.add(*some, one)),
+                    .zip(&choice.resampled)
+                    .for_each(|(some, one)| *some = objective.add(*some, *one)),
             }
         }
         match resampled.is_empty() {

@@ -1,24 +1,25 @@
 //! What is gained where a single layer is left exact.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 
-use packlight_record::{Compared, OneOff};
+use packlight_record::OneOff;
 
 use crate::LayerChoices;
-use crate::estimate::{Bootstrap, Cluster, Sampling};
-use crate::log::Log;
+use crate::bootstrap::Bootstrap;
+use crate::estimate::{Cluster, Sampling};
+use crate::selection::Selected;
 
 /// Adds to each choice by how much the error of its codec at all layers falls without it.
-pub(crate) fn add_one_offs(layers: &mut [LayerChoices], log: &Log<'_>, bootstrap: &Bootstrap) {
-    let passed_on = log.scores.iter().filter(|score| score.compared == Compared::All);
-    let passed_on: BTreeSet<&str> = passed_on.map(|score| score.codec.as_str()).collect();
+pub(crate) fn add_one_offs(layers: &mut [LayerChoices], log: &Selected<'_>, bootstrap: &Bootstrap) {
+    let passed_on = log.passed_on();
+    let errors = Errors::of(log);
     for layer in layers {
         for choice in &mut layer.choices[1..] {
-            if !passed_on.contains(choice.codec.as_str()) {
+            if !passed_on.contains(&choice.codec.as_str()) {
                 choice.one_off = Some(choice.error); // squared errors add up
                 continue;
             }
-            let falls = falls(&log.one_offs, &choice.codec, &layer.facts.layer, &log.clusters);
+            let falls = errors.falls(&choice.codec, &layer.facts.layer);
             let (clusters, falls): (Vec<usize>, Vec<f64>) = falls.into_iter().unzip();
             if !clusters.is_empty() {
                 let sampling = Sampling::new(&log.clusters, clusters);
@@ -28,27 +29,36 @@ pub(crate) fn add_one_offs(layers: &mut [LayerChoices], log: &Log<'_>, bootstrap
     }
 }
 
-/// By how much the error of a codec falls without a layer, on each cluster on which that was measured. Of a
-/// table that was widened, the last measurement counts, which is among the most layers.
-fn falls(
-    one_offs: &[&OneOff],
-    codec: &str,
-    layer: &str,
-    clusters: &[Cluster],
-) -> BTreeMap<usize, f64> {
-    let of_codec = || one_offs.iter().filter(|one_off| one_off.codec == codec);
-    let Some(among) = of_codec().next_back().map(|one_off| &one_off.among) else {
-        return BTreeMap::new();
-    };
-    let errors = |except: Option<&str>| -> BTreeMap<usize, f64> {
-        let own = of_codec().filter(|of| of.among == *among && of.except.as_deref() == except);
-        let mut own: Vec<&&OneOff> = own.collect();
-        own.sort_by_key(|of| of.draws); // of several, the one with the most draws stays
-        own.iter()
-            .filter_map(|of| Some((Cluster::of_one_off(of).number(clusters)?, of.lasting_error())))
-            .collect()
-    };
-    let (all, without) = (errors(None), errors(Some(layer)));
-    let fall = |(cluster, error): (usize, f64)| Some((cluster, all.get(&cluster)? - error));
-    without.into_iter().filter_map(fall).collect()
+/// The lasting errors of codecs at all layers, or at all but one, by codec and by the layer that is exact: on each
+/// cluster the one with the most draws.
+struct Errors<'a>(HashMap<(&'a str, Option<&'a str>), BTreeMap<usize, &'a OneOff>>);
+
+impl<'a> Errors<'a> {
+    /// Of a table that was widened, the last measurement counts, which is among the most layers.
+    fn of(log: &Selected<'a>) -> Self {
+        let last = log.one_offs.iter().map(|of| (of.codec.as_str(), of.among.as_str()));
+        let among: HashMap<&str, &str> = last.collect();
+        let mut errors: HashMap<_, BTreeMap<usize, &'a OneOff>> = HashMap::new();
+        for &of in log.one_offs.iter().filter(|of| among[of.codec.as_str()] == of.among) {
+            let Some(cluster) = Cluster::of_one_off(of).number(&log.clusters) else { continue };
+            let own = errors.entry((of.codec.as_str(), of.except.as_deref())).or_default();
+            let most_draws = own.entry(cluster).or_insert(of);
+            if of.draws >= most_draws.draws {
+                *most_draws = of;
+            }
+        }
+        Self(errors)
+    }
+
+    /// By how much the error of a codec falls without a layer, on each cluster on which that was measured.
+    fn falls(&self, codec: &str, layer: &str) -> BTreeMap<usize, f64> {
+        let errors = |except| self.0.get(&(codec, except));
+        let (Some(all), Some(without)) = (errors(None), errors(Some(layer))) else {
+            return BTreeMap::new();
+        };
+        let fall = |(&cluster, of): (&usize, &&OneOff)| {
+            Some((cluster, all.get(&cluster)?.lasting_error() - of.lasting_error()))
+        };
+        without.iter().filter_map(fall).collect()
+    }
 }

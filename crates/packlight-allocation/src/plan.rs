@@ -1,29 +1,21 @@
 //! Allocations as plans, and plans as allocations.
 
-use packlight_spec::{Checkpointing, MemoryStrategy, PlanSpec, Selector};
+use packlight_spec::{Checkpointing, MemoryStrategy, PlanSpec};
 
 use crate::choices::{EXACT, LayerChoices};
+use crate::rules::{Target, rules};
 use crate::{Allocation, Error, Measured, Objective, Result};
 
 impl Measured {
-    /// The plan that recomputes the blocks and gives each layer its codec:
-    /// `recompute=layer3.0:layer3.1,layer1.0.conv1=q2,...`, or `none` if all are exact.
-    ///
-    /// Exact layers have no rule, unless that of another layer would select them, which it does if
-    /// its name is also that of a kind.
+    /// The plan that recomputes the blocks and gives each layer its codec, in few words:
+    /// `recompute=layer3.0:layer3.1,conv=q4,layer1.*.conv2=q2,...`, or `none` if all are exact.
     pub fn plan(&self, allocation: &Allocation) -> String {
-        let layers = || self.layers().iter().map(|layer| &layer.facts).zip(&allocation.codecs);
-        let names: Vec<Selector> = layers()
-            .filter(|(_, codec)| *codec != EXACT)
-            .map(|(facts, _)| Selector::from(facts.layer.as_str()))
-            .collect();
-        let rules: Vec<String> = layers()
-            .filter(|(facts, codec)| {
-                let selected = |name: &Selector| name.matches(&facts.layer, facts.kind).is_some();
-                *codec != EXACT || names.iter().any(selected)
-            })
-            .map(|(facts, codec)| format!("{}={codec}", facts.layer))
-            .collect();
+        let mut targets: Vec<Target<'_>> = Vec::new();
+        for (LayerChoices { facts, .. }, codec) in self.layers().iter().zip(&allocation.codecs) {
+            targets.push(Target { layer: &facts.layer, kind: facts.kind, codec });
+        }
+        let all: Vec<&str> = (0..).map_while(|number| self.block(number)).collect();
+        let rules = rules(&targets, &all);
         let blocks: Vec<&str> =
             allocation.recomputed.iter().filter_map(|&block| self.block(block)).collect();
         let recompute = (!blocks.is_empty()).then(|| format!("recompute={}", blocks.join(":")));
@@ -51,11 +43,7 @@ impl Measured {
         let recomputed = self.named(strategy.checkpoint.as_ref()).ok_or(Error::MoreThanPacked)?;
         let choice = |layer: &LayerChoices| {
             let facts = &layer.facts;
-            let selecting = plan.rules.iter().filter_map(|rule| {
-                Some((rule.selector.matches(&facts.layer, facts.kind)?, &rule.codec))
-            });
-            // Of equally specific rules the last one counts.
-            let codec = selecting.max_by_key(|rule| rule.0).map_or(EXACT, |rule| rule.1);
+            let codec = plan.codec(&facts.layer, facts.kind).unwrap_or(EXACT);
             layer.position(codec).ok_or_else(|| Error::NotMeasured {
                 layer: facts.layer.clone(),
                 codec: codec.to_owned(),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use packlight_record::{PlanError, PlanFacts, PlanRecord};
 
 use crate::Estimate;
-use crate::estimate::{Bootstrap, Cluster, Sampling};
+use crate::bootstrap::Bootstrap;
+use crate::estimate::{Cluster, Sampling};
 
 /// The relative squared error of a plan on a batch: [`PlanError::lasting_error`] or
 /// [`PlanError::one_pass_error`].
@@ -34,13 +35,10 @@ impl PlanErrors {
                 PlanRecord::Plan(_) => None,
             })
         };
-        let cluster = |of: &PlanError| Cluster { point: of.point, seed: of.seed, batch: of.batch };
-        let mut clusters: Vec<Cluster> = of_batches().map(cluster).collect();
-        clusters.sort_by(Cluster::cmp);
-        clusters.dedup();
+        let clusters = Cluster::all(of_batches().map(Cluster::of_error));
         let mut errors: BTreeMap<String, BTreeMap<usize, PlanError>> = BTreeMap::new();
         for error in of_batches() {
-            if let Ok(number) = clusters.binary_search_by(|c| c.cmp(&cluster(error))) {
+            if let Some(number) = Cluster::of_error(error).number(&clusters) {
                 errors.entry(error.spec.clone()).or_default().insert(number, error.clone());
             }
         }

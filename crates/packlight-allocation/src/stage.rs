@@ -14,13 +14,11 @@ pub(crate) const PRICE: f64 = 1e-12;
 pub(crate) struct Stage {
     /// The layers that the items give choices to; none at a place that saves only masks and statistics.
     pub(crate) layers: Vec<usize>,
-    /// By rising bytes and falling error. The bytes include masks and statistics.
+    /// By rising bytes, none beaten by another one in bytes, error and what the step holds above them. The bytes
+    /// include masks and statistics.
     pub(crate) items: Vec<Item>,
     /// See [`Group::not_followed`].
     pub(crate) not_followed: Vec<(u64, f64)>,
-    /// The most that the step holds while the backward pass is here, beside what is kept up to the stage's
-    /// end.
-    pub(crate) above: u64,
     /// Whether a block that can be recomputed has this stage.
     pub(crate) in_block: bool,
     pub(crate) skip: Option<Skip>,
@@ -60,24 +58,32 @@ impl Stage {
         for (&start, end) in starts.iter().zip(ends) {
             let places = &timeline.places[start..end];
             let fixed: u64 = places.iter().map(|place| place.fixed).sum();
-            // What is fixed up to each place, and what the step holds there beside it.
-            let mut so_far = 0;
-            let most = places.iter().map(|place| {
-                so_far += place.fixed;
-                so_far + timeline.beside(place)
-            });
-            let above = most.max().unwrap_or_default() - fixed;
-            let nothing = Item { bytes: 0, error: 0.0, choices: Vec::new() };
+            // What is fixed up to each place, and what the step holds there beside it. The stage's own layer is
+            // at the first place.
+            let above = |begins_exact: bool| {
+                let mut so_far = 0;
+                let most = places.iter().enumerate().map(|(number, place)| {
+                    so_far += place.fixed;
+                    let is_exact = place.layer.is_none() || (number == 0 && begins_exact);
+                    so_far + timeline.beside(place, is_exact)
+                });
+                most.max().unwrap_or_default() - fixed
+            };
+            let nothing = Item { bytes: 0, error: 0.0, choices: Vec::new(), above: 0 };
             let (layers, mut items, mut not_followed) = match group_at(start) {
                 Some(group) => {
                     (group.layers.clone(), group.items.clone(), group.not_followed.clone())
                 }
                 None => (Vec::new(), vec![nothing], Vec::new()),
             };
-            items.iter_mut().for_each(|item| item.bytes += fixed);
+            for item in &mut items {
+                item.bytes += fixed;
+                item.above = above(item.begins_exact());
+            }
+            let items = unbeaten(items);
             not_followed.iter_mut().for_each(|(bytes, _)| *bytes += fixed);
             let in_block = blocks.iter().any(|block| block.places.contains(&start));
-            stages.push(Self { layers, items, not_followed, above, in_block, skip: None });
+            stages.push(Self { layers, items, not_followed, in_block, skip: None });
         }
         let again: u64 = blocks.iter().map(|block| block.facts.again_bytes).sum();
         for (number, block) in blocks.iter().enumerate() {
@@ -95,15 +101,38 @@ impl Stage {
 
     /// With bounds of the combinations that were not followed in place of items.
     pub(crate) fn optimistic(&self) -> Self {
-        let bound = |&(bytes, error): &(u64, f64)| Item { bytes, error, choices: Vec::new() };
+        let bound =
+            |&(bytes, error): &(u64, f64)| Item { bytes, error, choices: Vec::new(), above: 0 };
         let all = self.items.iter().cloned().chain(self.not_followed.iter().map(bound)).collect();
         Self { items: front(all, Item::weight), ..self.clone() }
+    }
+
+    /// The least that the step holds above what is kept, whatever the choice.
+    pub(crate) fn above(&self) -> u64 {
+        self.items.iter().map(|item| item.above).min().unwrap_or_default()
+    }
+
+    /// The most.
+    pub(crate) fn most_above(&self) -> u64 {
+        self.items.iter().map(|item| item.above).max().unwrap_or_default()
     }
 
     /// The error that a combination which was not followed could have at least.
     pub(crate) fn least_not_followed(&self) -> f64 {
         self.not_followed.iter().map(|(_, error)| *error).fold(f64::INFINITY, f64::min)
     }
+}
+
+/// The items that no other beats in all that counts, by rising bytes.
+fn unbeaten(items: Vec<Item>) -> Vec<Item> {
+    let mut kept: Vec<Item> = Vec::new();
+    for item in items {
+        let beats = |other: &Item| other.error <= item.error && other.above <= item.above;
+        if !kept.iter().any(beats) {
+            kept.push(item);
+        }
+    }
+    kept
 }
 
 /// The places at which stages start: where a group is saved first, and where blocks begin and end.

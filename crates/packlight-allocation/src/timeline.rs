@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use packlight_record::BlockFacts;
 
-use crate::log::Log;
+use crate::log::{At, Log};
 use crate::{LayerChoices, LeftOut};
 
 /// The places of a step at which layers save something, in forward order. In the backward pass, a place
@@ -31,8 +31,11 @@ pub(crate) struct Place {
     pub(crate) layer: Option<usize>,
     /// Bytes of masks and statistics.
     pub(crate) fixed: u64,
-    /// Bytes that the step holds beside what is kept, while the backward pass is here.
+    /// Bytes that the step holds beside what is kept, while the backward pass is here, if a codec packs the
+    /// layer's input.
     pub(crate) beside: u64,
+    /// The same if the input is exact, so that nothing is restored.
+    pub(crate) exact: u64,
 }
 
 /// A block that can be recomputed.
@@ -48,7 +51,7 @@ pub(crate) struct Block {
 
 impl Timeline {
     /// The step of a network that `log` is of. Nothing beside what is kept counts.
-    pub(crate) fn new(layers: &[LayerChoices], log: &Log<'_>) -> Self {
+    pub(crate) fn new(layers: &[LayerChoices], log: &Log) -> Self {
         let places = places(layers, log);
         let mut blocks = Vec::new();
         let mut apart = Vec::new();
@@ -66,8 +69,12 @@ impl Timeline {
     }
 
     /// What is held beside what is kept, if it counts.
-    pub(crate) fn beside(&self, place: &Place) -> u64 {
-        if self.whole_step { place.beside } else { 0 }
+    pub(crate) fn beside(&self, place: &Place, is_exact: bool) -> u64 {
+        match self.whole_step {
+            true if is_exact => place.exact,
+            true => place.beside,
+            false => 0,
+        }
     }
 
     /// The most that is held while a block is recomputed, less what is kept for layers before it.
@@ -82,7 +89,8 @@ impl Timeline {
     /// exact; and what is kept at the end of its forward pass.
     ///
     /// Layers that save the same tensor and pack it alike share one copy. All copies of a tensor count from
-    /// the first layer on that saves it.
+    /// the first layer on that saves it. Others of its layers count as if they had to restore it, whatever their
+    /// choices, so that the limit at each place depends on the choice there alone.
     pub(crate) fn peak<'a>(
         &self,
         layers: &'a [LayerChoices],
@@ -105,10 +113,12 @@ impl Timeline {
                 continue;
             }
             kept += place.fixed;
+            let mut is_exact = place.layer.is_none();
             if let Some(source) = place.layer.map(|layer| layers[layer].facts.source)
                 && !sources.contains(&source)
             {
                 sources.push(source);
+                is_exact = place.layer.is_some_and(|layer| chosen[layer] == 0);
                 let mut copies: Vec<&str> = Vec::new();
                 for (layer, &choice) in layers.iter().zip(chosen) {
                     let choice = &layer.choices[choice];
@@ -118,7 +128,7 @@ impl Timeline {
                     }
                 }
             }
-            peak = peak.max(kept + self.beside(place));
+            peak = peak.max(kept + self.beside(place, is_exact));
         }
         (peak, kept)
     }
@@ -134,17 +144,18 @@ impl Timeline {
 }
 
 /// The places in forward order. A log that does not know the order of masks and statistics has them last.
-fn places(layers: &[LayerChoices], log: &Log<'_>) -> Vec<Place> {
+fn places(layers: &[LayerChoices], log: &Log) -> Vec<Place> {
     let number = |name: &str| layers.iter().position(|layer| layer.facts.layer == name);
     let fixed = |name: &str| {
-        let own = log.fixed.iter().filter(|(layer, _)| layer == name);
+        let own = log.fixed.iter().filter(|((layer, _), _)| layer == name);
         own.map(|(_, bytes)| bytes).sum::<u64>()
     };
-    let place = |(name, beside): &(String, u64)| Place {
-        name: name.clone(),
-        layer: number(name),
-        fixed: fixed(name),
-        beside: *beside,
+    let place = |at: &At| Place {
+        name: at.layer.clone(),
+        layer: number(&at.layer),
+        fixed: fixed(&at.layer),
+        beside: at.beside,
+        exact: at.exact,
     };
     let mut places: Vec<Place> = log.course.iter().map(place).collect();
     // Layers that only share what others have saved, behind the layer before them.
@@ -156,8 +167,8 @@ fn places(layers: &[LayerChoices], log: &Log<'_>) -> Vec<Place> {
             places.insert(behind, Place { name, layer: Some(layer), ..Place::default() });
         }
     }
-    let known = |name: &str| log.course.iter().any(|(layer, _)| layer == name);
-    let others = log.fixed.iter().filter(|(layer, _)| !known(layer));
+    let known = |name: &str| log.course.iter().any(|at| at.layer == name);
+    let others = log.fixed.iter().filter(|((layer, _), _)| !known(layer));
     let fixed = others.map(|(_, bytes)| bytes).sum();
     if fixed > 0 {
         places.push(Place { fixed, ..Place::default() });

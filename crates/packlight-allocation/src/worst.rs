@@ -16,7 +16,7 @@ pub(crate) fn solve(stages: &[Stage], budget: u64) -> Option<Solution> {
 /// The solutions that no other beats in bytes and in the worst error, by rising bytes, where bytes have to
 /// fit only at the end; `None` if they have to elsewhere.
 pub(crate) fn all(stages: &[Stage]) -> Option<Vec<Solution>> {
-    if stages.iter().any(|stage| stage.above > 0 || stage.skip.is_some()) {
+    if stages.iter().any(|stage| stage.most_above() > 0 || stage.skip.is_some()) {
         return None;
     }
     let solutions = errors(stages).into_iter().rev().filter_map(|e| found(stages, e, u64::MAX));
@@ -27,8 +27,11 @@ pub(crate) fn all(stages: &[Stage]) -> Option<Vec<Solution>> {
 
 /// The solution with the fewest bytes whose errors are no larger than `most`.
 fn found(stages: &[Stage], most: f64, budget: u64) -> Option<Solution> {
-    let (cheapest, numbers) = no_worse_than(stages, most);
-    let mut solution = Knapsack::new(&cheapest).solve(budget)?;
+    let (allowed, numbers) = no_worse_than(stages, most);
+    let mut solution = Knapsack::new(&allowed).solve(budget)?;
+    for (item, numbers) in solution.items.iter_mut().zip(&numbers) {
+        *item = numbers[*item];
+    }
     let is_recomputed = |at: usize| {
         let mut skips =
             stages.iter().enumerate().filter_map(|(at, stage)| Some((at, stage.skip.as_ref()?)));
@@ -37,10 +40,10 @@ fn found(stages: &[Stage], most: f64, budget: u64) -> Option<Solution> {
         };
         skips.any(of)
     };
-    let errors = stages.iter().zip(&numbers).enumerate().filter(|(at, _)| !is_recomputed(*at));
+    let items = stages.iter().zip(&solution.items).enumerate();
+    let errors = items.filter(|(at, _)| !is_recomputed(*at));
     let error = errors.map(|(_, (stage, &item))| stage.items[item].error).fold(0.0, f64::max);
     let least = stages.iter().map(Stage::least_not_followed).fold(error, f64::min);
-    solution.items = numbers;
     Some(Solution { error, gap: error - least, ..solution })
 }
 
@@ -53,14 +56,15 @@ fn errors(stages: &[Stage]) -> Vec<f64> {
     errors
 }
 
-/// The stages with only the cheapest items whose errors are no larger, which count for nothing; and these
-/// items' numbers. Each stage has an item without error.
-fn no_worse_than(stages: &[Stage], most: f64) -> (Vec<Stage>, Vec<usize>) {
-    let cheapest = |stage: &Stage| {
-        let number = stage.items.partition_point(|item| item.error > most);
-        let item = stage.items.get(number).map(|item| Item { error: 0.0, ..item.clone() });
-        let items = item.into_iter().collect();
-        (Stage { items, not_followed: Vec::new(), ..stage.clone() }, number)
+/// The stages with only the items whose errors are no larger, which count for nothing; and these items' numbers.
+/// Each stage has an item without error.
+fn no_worse_than(stages: &[Stage], most: f64) -> (Vec<Stage>, Vec<Vec<usize>>) {
+    let allowed = |stage: &Stage| {
+        let allowed = stage.items.iter().enumerate().filter(|(_, item)| item.error <= most);
+        let without_error =
+            |(number, item): (usize, &Item)| (Item { error: 0.0, ..item.clone() }, number);
+        let (items, numbers) = allowed.map(without_error).unzip();
+        (Stage { items, not_followed: Vec::new(), ..stage.clone() }, numbers)
     };
-    stages.iter().map(cheapest).unzip()
+    stages.iter().map(allowed).unzip()
 }

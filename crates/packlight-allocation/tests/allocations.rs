@@ -9,12 +9,6 @@ use packlight_allocation::{Allocation, Measured, Objective, knee};
 use packlight_record::{LayerFacts, LayerKind, SensitivityRecord};
 use packlight_spec::PlanSpec;
 
-/// The codec that a plan gives a layer: that of the most specific rule.
-fn codec(plan: &PlanSpec, name: &str, kind: LayerKind) -> String {
-    let rules = plan.rules.iter().filter_map(|r| Some((r.selector.matches(name, kind)?, &r.codec)));
-    rules.max_by_key(|rule| rule.0).map_or("none".into(), |rule| rule.1.clone())
-}
-
 #[test]
 fn the_plan_gives_each_layer_its_codec() {
     // Names that are also kinds select other layers, too.
@@ -51,7 +45,8 @@ fn the_plan_gives_each_layer_its_codec() {
         let text = measured.plan(&allocation);
         let plan: PlanSpec = text.parse().unwrap();
         for ((name, kind), expected) in layers.iter().zip(&allocation.codecs) {
-            assert_eq!(codec(&plan, name, *kind), *expected, "{name} in {text}");
+            let found = plan.codec(name, *kind).unwrap_or("none");
+            assert_eq!(found, expected, "{name} in {text}");
         }
     }
     let codecs = ["none", "q2", "none", "none", "q4"].map(String::from).into();

@@ -28,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
     let choice = (0u64..3, any::<bool>(), 0u64..12, error)
         .prop_map(|(codec, shared, bytes, error)| Choice { codec, shared, bytes, error });
     let layer = (0u64..12, prop::collection::vec(choice, 0..3));
-    let layer = (layer, (0u64..4, 0u64..30)).prop_map(|((source, choices), place)| {
+    let layer = (layer, (0u64..4, 0u64..30, 0u64..15)).prop_map(|((source, choices), place)| {
         (Layer { source, raw_bytes: 10 + source, choices }, place)
     });
     let block = (1usize..3, 0usize..2, 0u64..14, 0u64..20, 0u64..50);
@@ -93,7 +93,11 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
                     Objective::Worst => f64::max(error, own),
                 };
                 let source = layer.facts.source;
-                if before.insert(source) {
+                let (fixed, exact, restored) = step.places[number];
+                // The first layer that saves a tensor has to restore it if it packs it; others may have to.
+                let is_first = before.insert(source);
+                let beside = if is_first && choices[number] == 0 { 0 } else { restored } + exact;
+                if is_first {
                     let users =
                         layers.iter().zip(choices).filter(|(l, _)| l.facts.source == source);
                     let copies: BTreeMap<&str, u64> = users
@@ -101,8 +105,8 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
                         .collect();
                     kept += copies.values().sum::<u64>();
                 }
-                kept += step.places[number].0;
-                peak = peak.max(kept + if whole { step.places[number].1 } else { 0 });
+                kept += fixed;
+                peak = peak.max(kept + if whole { beside } else { 0 });
             }
             let again: u64 = chosen().map(|(_, block)| block.again).sum();
             seconds += 0.02 * again as f64;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_autograd::{Entry, StepPeak};
+use packlight_record::KeptKind;
 use packlight_spec::LayerKind;
 
 use crate::footprint::go_through;
@@ -32,6 +33,9 @@ pub struct At {
     /// the gradients of parameters so far, those of activations, and the inputs that an operation would
     /// restore if they were packed.
     pub beside: usize,
+    /// The same where the layer's own input is exact. Where an operation reads what several layers saved, the
+    /// inputs of all but the one that saved last may have to be restored all the same.
+    pub exact: usize,
 }
 
 /// A block while it is recomputed.
@@ -99,7 +103,8 @@ fn layers(entries: &[Entry], moments: &[StepPeak], resident: usize) -> Vec<At> {
         match layers.iter().position(|at| at.layer == entry.layer) {
             Some(known) => kept[known..].iter_mut().for_each(|kept| *kept += entry.bytes.total()),
             None => {
-                layers.push(At { layer: entry.layer.clone(), beside: resident });
+                let layer = entry.layer.clone();
+                layers.push(At { layer, beside: resident, exact: resident });
                 kept.push(before + entry.bytes.total());
             }
         }
@@ -107,8 +112,18 @@ fn layers(entries: &[Entry], moments: &[StepPeak], resident: usize) -> Vec<At> {
     for moment in moments.iter().filter(|moment| moment.backward) {
         let at = kept.partition_point(|&kept| kept < moment.kept);
         if let (Some(layer), Some(kept)) = (layers.get_mut(at), kept.get(at)) {
-            let held = resident + moment.held() + moment.restorable;
-            layer.beside = layer.beside.max(held.saturating_sub(*kept));
+            let beside =
+                |restored: usize| (resident + moment.held() + restored).saturating_sub(*kept);
+            let own = entries.iter().filter(|entry| {
+                entry.kind == KeptKind::Input && moment.layer.as_ref() == Some(&entry.layer)
+            });
+            let own = own.map(|entry| entry.raw).sum::<usize>();
+            let others = match moment.layer.as_ref() == Some(&layer.layer) {
+                true => moment.restorable.saturating_sub(own),
+                false => moment.restorable,
+            };
+            layer.beside = layer.beside.max(beside(moment.restorable));
+            layer.exact = layer.exact.max(beside(others));
         }
     }
     layers

@@ -4,6 +4,8 @@ use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::{Error, Result};
 
 /// Prefix and suffix of a temporary file's name, with random letters in between.
@@ -22,11 +24,27 @@ const MOST_LINKS: usize = 40;
 /// Returns an error if any of these steps fails, for example on a full disk. The old file is then
 /// untouched, and no temporary file is left.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_parts(path, |write| write(bytes))
+}
+
+/// The same with bytes that `fill` hands over part by part, so that they need not be in memory all at once.
+///
+/// # Errors
+/// Returns an error as [`write()`] does, or the one of `fill`.
+pub fn write_parts<E: From<Error>>(
+    path: &Path,
+    fill: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<()>) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
     let io = |e| Error::io(path, e);
-    match std::fs::metadata(path) {
-        Ok(found) if !found.is_file() && !found.is_dir() => write_through(path, bytes).map_err(io),
-        found => replace(&followed(path).map_err(io)?, bytes, found.ok()).map_err(io),
+    let found = std::fs::metadata(path).ok();
+    if found.as_ref().is_some_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut device = OpenOptions::new().write(true).open(path).map_err(io)?;
+        return fill(&mut |bytes| device.write_all(bytes).map_err(io));
     }
+    let target = followed(path).map_err(io)?;
+    let mut file = temporary(&target, found).map_err(io)?;
+    fill(&mut |bytes| file.write_all(bytes).map_err(io))?;
+    Ok(persist(file, &target).map_err(io)?)
 }
 
 /// Removes the temporary files that killed processes have left in `folder`. No process may be
@@ -47,27 +65,26 @@ pub fn remove_leftovers(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all(bytes)
-}
-
-/// Replaces the file at `path`, whose metadata are `old`, by one with `bytes`.
-fn replace(path: &Path, bytes: &[u8], old: Option<Metadata>) -> io::Result<()> {
-    let folder = folder_of(path);
+/// The file that is to replace the one at `path`, whose metadata are `old`.
+fn temporary(path: &Path, old: Option<Metadata>) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY.0).suffix(TEMPORARY.1);
     if let Some(usual) = usual_permissions() {
         builder.permissions(usual);
     }
     // Removed when it is dropped before its renaming.
-    let mut file = builder.tempfile_in(folder).map_err(without_path)?;
+    let file = builder.tempfile_in(folder_of(path)).map_err(without_path)?;
     if let Some(old) = old.filter(Metadata::is_file) {
         file.as_file().set_permissions(old.permissions())?;
     }
-    file.as_file_mut().write_all(bytes)?;
+    Ok(file)
+}
+
+/// Renames a temporary file, which is complete, to `path`.
+fn persist(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
-    sync(folder)
+    sync(folder_of(path))
 }
 
 /// An error of `tempfile` without the temporary file's path, for which nobody asked.

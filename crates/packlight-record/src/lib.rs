@@ -23,7 +23,7 @@ mod scan;
 
 pub use choice_times::{BlockTime, ChoiceTimes, CodecTime};
 pub use error::{Error, Result};
-pub use log::{Appender, Logged, read_log, write_log};
+pub use log::{Appender, Logged, fold_log, read_log, write_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};
@@ -31,6 +31,6 @@ pub use plan_record::{PlanError, PlanFacts, PlanOrigin, PlanRecord};
 pub use record::{AllocatedLayer, Distribution, Draws, Fidelity, KeptKind, Record, TimelinePoint};
 pub use sensitivity::{
     BlockFacts, Compared, HOPELESS, LayerFacts, LossChange, OneOff, Score, SensitivityRecord,
-    VARIANCE_LEFT,
+    VARIANCE_LEFT, WholeError,
 };
 pub use timings::{PlanTiming, Round, Timings};

@@ -5,9 +5,11 @@
 //! line, which readers drop and report; a damaged line elsewhere is an error.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -85,11 +87,8 @@ fn line<T: Serialize>(value: &T, path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// Returns an error if a value has no JSON form or the file cannot be written.
-pub fn write_log<'a, T: Serialize + 'a>(
-    path: &Path,
-    values: impl IntoIterator<Item = &'a T>,
-) -> Result<()> {
-    let lines = values.into_iter().map(|value| line(value, path)).collect::<Result<String>>()?;
+pub fn write_log<T: Serialize>(path: &Path, values: impl IntoIterator<Item = T>) -> Result<()> {
+    let lines = values.into_iter().map(|value| line(&value, path)).collect::<Result<String>>()?;
     atomic_file::write(path, lines.as_bytes())
 }
 
@@ -103,7 +102,7 @@ pub struct Contents<T> {
 }
 
 /// What a line of a log can hold.
-pub trait Logged: DeserializeOwned {
+pub trait Logged: DeserializeOwned + Send {
     /// The value of a line of a frequent kind, in the form in which it is written, without the cost of
     /// a parser for any JSON; `None` for all others.
     fn scanned(_json: &str) -> Option<Self> {
@@ -116,30 +115,127 @@ pub trait Logged: DeserializeOwned {
 /// # Errors
 /// Returns an error if the file cannot be read, or a line that is not the last is damaged.
 pub fn read_log<T: Logged>(path: &Path) -> Result<Contents<T>> {
+    let mut values = Vec::new();
+    let torn = fold_log(path, |block| block.collect::<Vec<T>>(), |block| values.extend(block))?;
+    Ok(Contents { values, torn })
+}
+
+/// The lines that begin within so many bytes of a log are a block.
+const BLOCK: u64 = 1 << 20;
+/// So many blocks for each thread are read before the first of them is handed on.
+const AT_ONCE: usize = 4;
+
+/// Reads the log at `path` in blocks of lines, several at a time, so that no more than these are held: `each`
+/// makes something of a block's values, and `then` takes that in the log's order. A log that does not exist has
+/// no block. Returns whether a torn last line was dropped.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, or a line that is not the last is damaged.
+pub fn fold_log<T: Logged, B: Send>(
+    path: &Path,
+    each: impl Fn(&mut Values<'_, T>) -> B + Sync,
+    mut then: impl FnMut(B),
+) -> Result<bool> {
     let io = |e| Error::io(path, e);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Contents { values: Vec::new(), torn: false });
-        }
+    let damaged = |BadLine { line, reason, .. }| {
+        let path = path.to_path_buf();
+        Error::Damaged { path, line, reason }
+    };
+    let length = match std::fs::metadata(path) {
+        Ok(found) => found.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
         Err(e) => return Err(io(e)),
     };
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let (mut values, mut bytes, mut bad) = (Vec::new(), Vec::new(), None);
-    for line in 1.. {
-        bytes.clear();
-        if reader.read_until(b'\n', &mut bytes).map_err(io)? == 0 {
-            break;
-        }
-        if let Some((line, reason)) = bad {
-            return Err(Error::Damaged { path: path.to_path_buf(), line, reason }); // not the last
-        }
-        match parse_line(&bytes) {
-            Ok(value) => values.push(value),
-            Err(reason) => bad = Some((line, reason)),
+    let made = |start: &u64| -> std::io::Result<_> {
+        let text = block_at(path, *start)?;
+        let mut values = Values::new(&text);
+        let made = each(&mut values);
+        values.by_ref().for_each(drop); // whatever `each` has left
+        Ok((made, values.lines, values.bad))
+    };
+    let starts: Vec<u64> = (0..length).step_by(BLOCK as usize).collect();
+    let (mut lines, mut bad) = (0, None::<BadLine>);
+    for starts in starts.chunks(AT_ONCE * rayon::current_num_threads()) {
+        for block in starts.par_iter().map(made).collect::<Vec<_>>() {
+            let (made, number, bad_here) = block.map_err(io)?;
+            if let Some(before) = bad.take_if(|_| number > 0) {
+                return Err(damaged(before)); // other lines follow
+            }
+            if let Some(here) = bad_here {
+                let here = BadLine { line: lines + here.line, ..here };
+                if !here.is_last {
+                    return Err(damaged(here));
+                }
+                bad = Some(here);
+            }
+            then(made);
+            lines += number;
         }
     }
-    Ok(Contents { values, torn: bad.is_some() })
+    Ok(bad.is_some())
+}
+
+/// The lines of the log at `path` that begin in the block at `start`.
+fn block_at(path: &Path, start: u64) -> std::io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(File::open(path)?);
+    let mut skipped = Vec::new();
+    let mut begin = start;
+    if start > 0 {
+        // A line that begins here follows a line break.
+        reader.seek(SeekFrom::Start(start - 1))?;
+        begin += reader.read_until(b'\n', &mut skipped)? as u64 - 1;
+    }
+    let mut block = Vec::with_capacity(BLOCK as usize);
+    reader.by_ref().take((start + BLOCK).saturating_sub(begin)).read_to_end(&mut block)?;
+    if block.last().is_some_and(|&byte| byte != b'\n') {
+        reader.read_until(b'\n', &mut block)?;
+    }
+    Ok(block)
+}
+
+/// The values of the lines of a block, up to one that is damaged.
+#[derive(Debug)]
+pub struct Values<'a, T> {
+    rest: &'a [u8],
+    lines: usize,
+    bad: Option<BadLine>,
+    of: PhantomData<T>,
+}
+
+/// A damaged line.
+#[derive(Debug)]
+struct BadLine {
+    /// Its number from 1.
+    line: usize,
+    reason: String,
+    is_last: bool,
+}
+
+impl<'a, T> Values<'a, T> {
+    fn new(block: &'a [u8]) -> Self {
+        Self { rest: block, lines: 0, bad: None, of: PhantomData }
+    }
+}
+
+impl<T: Logged> Iterator for Values<'_, T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        if self.rest.is_empty() || self.bad.is_some() {
+            return None;
+        }
+        let before = self.rest;
+        let length = self.rest.skip_until(b'\n').ok()?;
+        self.lines += 1;
+        match parse_line(&before[..length]) {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                let is_last = self.rest.is_empty();
+                self.bad = Some(BadLine { line: self.lines, reason, is_last });
+                None
+            }
+        }
+    }
 }
 
 fn parse_line<T: Logged>(line: &[u8]) -> std::result::Result<T, String> {
@@ -158,11 +254,11 @@ fn parse_line<T: Logged>(line: &[u8]) -> std::result::Result<T, String> {
 
 /// The value of a line as [`line`] writes it, if its checksum is right.
 fn checked(text: &str) -> Option<&str> {
-    let (crc, value) = text.strip_prefix("{\"crc\":\"")?.split_once("\",\"value\":")?;
-    let value = value.strip_suffix('}')?;
+    let (crc, value) = text.strip_prefix("{\"crc\":\"")?.split_at_checked(8)?;
+    let value = value.strip_prefix("\",\"value\":")?.strip_suffix('}')?;
     let found = crc32fast::hash(value.as_bytes());
-    // Eight lower-case digits, and no others.
-    let written = crc.len() == 8 && crc.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    // Lower-case digits, and no others.
+    let written = crc.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     (written && u32::from_str_radix(crc, 16) == Ok(found)).then_some(value)
 }
 
@@ -218,6 +314,33 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let error = read_log::<Record>(&path).unwrap_err().to_string();
         assert!(error.contains("line 1: checksum"), "{error}");
+    }
+
+    #[test]
+    fn blocks_have_each_line_once_wherever_they_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        // Lines of up to three blocks, and many within one.
+        let layer = |length: usize| {
+            let (kind, codec) = (crate::LayerKind::Conv, String::new());
+            Record::Layer { layer: "x".repeat(length), kind, codec }
+        };
+        let lengths = (0..3000).map(|n| 400 + n % 700).chain([3 << 20, 1 << 20, (1 << 20) - 70, 5]);
+        let values: Vec<Record> = lengths.map(layer).collect();
+        write_log(&path, &values).unwrap();
+        assert!(read_log::<Record>(&path).unwrap().values == values);
+        // A line damaged in the second block, then the last one.
+        let mut bytes = std::fs::read(&path).unwrap();
+        let undamaged = std::mem::replace(&mut bytes[(1 << 20) + 300_000], b'~');
+        std::fs::write(&path, &bytes).unwrap();
+        let line = bytes[..(1 << 20) + 300_000].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let error = read_log::<Record>(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("line {line}: checksum")), "{error}");
+        bytes.truncate(bytes.len() - 3);
+        bytes[(1 << 20) + 300_000] = undamaged;
+        std::fs::write(&path, &bytes).unwrap();
+        let read = read_log::<Record>(&path).unwrap();
+        assert!(read.torn && read.values == values[..values.len() - 1]);
     }
 
     #[test]

@@ -3,8 +3,7 @@
 use packlight_spec::Point;
 use serde::{Deserialize, Serialize};
 
-use crate::Logged;
-use crate::sensitivity::lasting;
+use crate::{Logged, WholeError};
 
 /// One line of `errors.jsonl` in the folder of a study that verifies a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -69,14 +68,18 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    /// The relative squared error of the gradient that averaging over steps leaves; see
-    /// [`Score::lasting_error`](crate::Score::lasting_error).
+    fn whole_error(&self) -> WholeError {
+        let &Self { squared_error, squared_bias, whole_norm, .. } = self;
+        WholeError { squared_error, squared_bias, whole_norm }
+    }
+
+    /// The relative squared error of the gradient that averaging over steps leaves; see [`WholeError::lasting`].
     pub fn lasting_error(&self) -> f64 {
-        lasting(self.squared_error, self.squared_bias, self.whole_norm)
+        self.whole_error().lasting()
     }
 
     /// The relative squared error of a single pass.
     pub fn one_pass_error(&self) -> f64 {
-        self.squared_error / self.whole_norm.powi(2)
+        self.whole_error().of_one_pass()
     }
 }

@@ -30,6 +30,9 @@ pub enum SensitivityRecord {
         /// The most bytes that the step then holds beside what is kept: parameters, buffers, the
         /// optimizer's state, gradients, and the inputs that codecs may have to restore.
         beside: u64,
+        /// The same where the layer's own input is exact, so that it is not restored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        exact: Option<u64>,
     },
     /// A block that can be recomputed, in forward order.
     Block(BlockFacts),
@@ -119,10 +122,46 @@ pub struct Score {
 pub const VARIANCE_LEFT: f64 = 1.0 / 19.0;
 
 impl Score {
-    /// The relative squared error of the whole gradient that averaging over steps leaves: the squared bias
-    /// and [`VARIANCE_LEFT`] of the variance. Without repeated draws, the whole error.
+    /// The error of the whole gradient.
+    pub fn whole_error(&self) -> WholeError {
+        let &Self { squared_error, squared_bias, whole_norm, .. } = self;
+        WholeError { squared_error, squared_bias, whole_norm }
+    }
+
+    /// See [`WholeError::lasting`].
     pub fn lasting_error(&self) -> f64 {
-        lasting(self.squared_error, self.squared_bias, self.whole_norm)
+        self.whole_error().lasting()
+    }
+}
+
+/// The error of the gradient of all parameters on one batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WholeError {
+    /// See [`Score::squared_error`].
+    pub squared_error: f64,
+    /// See [`Score::squared_bias`].
+    pub squared_bias: Option<f64>,
+    /// See [`Score::whole_norm`].
+    pub whole_norm: f64,
+}
+
+impl WholeError {
+    /// The relative squared error that averaging over steps leaves: the squared bias and [`VARIANCE_LEFT`] of the
+    /// variance. Without repeated draws, the whole error.
+    pub fn lasting(&self) -> f64 {
+        let left = match self.squared_bias {
+            Some(bias) => {
+                let bias = bias.clamp(0.0, self.squared_error);
+                bias + VARIANCE_LEFT * (self.squared_error - bias)
+            }
+            None => self.squared_error,
+        };
+        left / self.whole_norm.powi(2)
+    }
+
+    /// The relative squared error of a single pass.
+    pub fn of_one_pass(&self) -> f64 {
+        self.squared_error / self.whole_norm.powi(2)
     }
 
     /// The squared bias, relative to the squared norm of the whole gradient; `None` for a single draw.
@@ -200,18 +239,6 @@ impl Logged for SensitivityRecord {
     }
 }
 
-/// The relative squared error that lasts, of a gradient whose exact norm is `norm`.
-pub(crate) fn lasting(squared_error: f64, squared_bias: Option<f64>, norm: f64) -> f64 {
-    let left = match squared_bias {
-        Some(bias) => {
-            let bias = bias.clamp(0.0, squared_error);
-            bias + VARIANCE_LEFT * (squared_error - bias)
-        }
-        None => squared_error,
-    };
-    left / norm.powi(2)
-}
-
 /// What one codec at all layers but one does to the gradients of one batch. It is measured only for codecs that
 /// change more than the gradients of their own layers' weights somewhere; for others it follows from the
 /// [`Score`]s, whose squared errors add up.
@@ -243,9 +270,10 @@ pub struct OneOff {
 }
 
 impl OneOff {
-    /// See [`Score::lasting_error`].
+    /// See [`WholeError::lasting`].
     pub fn lasting_error(&self) -> f64 {
-        lasting(self.squared_error, self.squared_bias, self.whole_norm)
+        let &Self { squared_error, squared_bias, whole_norm, .. } = self;
+        WholeError { squared_error, squared_bias, whole_norm }.lasting()
     }
 }
 

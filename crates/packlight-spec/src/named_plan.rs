@@ -81,6 +81,11 @@ impl<'de> Deserialize<'de> for Entry {
     }
 }
 
+/// A plan that may be written on several lines, which are broken where spaces may stand.
+fn on_one_line(plan: &str) -> String {
+    plan.lines().map(str::trim).collect()
+}
+
 struct EntryVisitor;
 
 impl<'de> Visitor<'de> for EntryVisitor {
@@ -91,7 +96,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
     }
 
     fn visit_str<E>(self, plan: &str) -> Result<Entry, E> {
-        Ok(Entry { plan: plan.to_owned(), adaptive: None, epochs: None, from: None })
+        Ok(Entry { plan: on_one_line(plan), adaptive: None, epochs: None, from: None })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Entry, A::Error> {
@@ -101,6 +106,7 @@ impl<'de> Visitor<'de> for EntryVisitor {
             let sizes: Vec<_> = sizes.iter().map(usize::to_string).collect();
             format!("ara={}", sizes.join(":"))
         });
+        let plan = plan.map(|plan| on_one_line(&plan));
         let plan: Vec<_> = plan.into_iter().chain(groups).collect();
         let plan = match (&adaptive, plan.as_slice()) {
             (None, []) => return Err(de::Error::missing_field("plan")),

@@ -132,6 +132,34 @@ impl FromStr for PlanSpec {
     }
 }
 
+impl PlanSpec {
+    /// The codec of the most specific rule for a layer, and of equally specific ones the last; `None` if there is
+    /// no rule for it. Scopes of codecs, which this crate does not know, are not seen.
+    pub fn codec(&self, layer: &str, kind: LayerKind) -> Option<&str> {
+        let rules = self.rules.iter();
+        let rules = rules.filter_map(|rule| Some((rule.selector.matches(layer, kind)?, rule)));
+        rules.max_by_key(|rule| rule.0).map(|(_, rule)| rule.codec.as_str())
+    }
+
+    /// The plan on several lines, for a text in three quotation marks in TOML, where it takes more than one.
+    pub fn wrapped(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for rule in self.text.split(',').map(str::trim) {
+            match lines.last_mut() {
+                Some(line) if line.len() + rule.len() + 1 < LINE => {
+                    line.push(',');
+                    line.push_str(rule);
+                }
+                _ => lines.push(rule.to_owned()),
+            }
+        }
+        lines.join(",\n")
+    }
+}
+
+/// The most characters of a line of [`PlanSpec::wrapped`], unless a rule has more.
+const LINE: usize = 100;
+
 impl fmt::Display for PlanSpec {
     /// The plan as it was written.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -248,6 +276,18 @@ mod tests {
             plan.rules.iter().map(|rule| format!("{}={}", rule.selector, rule.codec)).collect();
         assert_eq!(rules, ["layer3.*=pool4", "default=pool2"]);
         assert_eq!(plan.to_string(), "layer3.* = pool4, pool2");
+    }
+
+    #[test]
+    fn a_long_plan_is_wrapped_at_its_commas() {
+        let rules: Vec<String> = (0..20).map(|n| format!("layer{n}.conv1=q{n}")).collect();
+        let text = rules.join(",");
+        let plan: PlanSpec = text.parse().unwrap();
+        let lines = plan.wrapped();
+        assert!(lines.lines().count() > 2 && lines.lines().all(|line| line.len() <= LINE + 1));
+        assert_eq!(lines.replace('\n', ""), text);
+        assert_eq!(lines.parse::<PlanSpec>().unwrap().rules, plan.rules);
+        assert_eq!("q2,fc=q4".parse::<PlanSpec>().unwrap().wrapped(), "q2,fc=q4");
     }
 
     #[test]

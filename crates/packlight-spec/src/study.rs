@@ -317,6 +317,17 @@ learning_rate = 0.1
     }
 
     #[test]
+    fn a_plan_on_several_lines_is_the_one_on_one_line() {
+        for entry in [
+            "\"\"\"\nconv=q4,\n  fc=q8\"\"\"",
+            "{ plan = \"\"\"\nconv=q4,\nfc=q8\n\"\"\", epochs = 2 }",
+        ] {
+            let study = Study::parse(&TEXT.replace("\"pool4\"", entry)).unwrap();
+            assert_eq!(study.plans[1].spec, "conv=q4,fc=q8");
+        }
+    }
+
+    #[test]
     fn a_scale_is_a_factor_on_all_epochs_and_part_of_the_hash() {
         let study = |factor| Study::parse(TEXT).unwrap().scaled(factor).unwrap();
         let epochs =

@@ -1,12 +1,26 @@
-//! The two logs of a run, which are opened and synced together.
+//! Logs that are appended to: the two of a run, which are opened and synced together, and those of measurements.
 
 use std::path::Path;
 
 use packlight_record::layout::{MEASUREMENTS, RECORDS};
-use packlight_record::{Appender, Measurement, Record};
+use packlight_record::{Appender, Measurement, Record, write_log};
+use serde::Serialize;
 
-use crate::Result;
 use crate::checkpoint::Position;
+use crate::{Error, Result};
+
+/// Opens the log at `path` to append to it; if `anew`, it first has these values alone.
+pub(crate) fn reopened<T: Serialize>(
+    path: &Path,
+    anew: bool,
+    values: impl IntoIterator<Item = T>,
+) -> Result<Appender> {
+    if anew {
+        write_log(path, values)?;
+    }
+    let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
+    Ok(Appender::open(path, length)?)
+}
 
 /// A run's records and measurements.
 #[derive(Debug)]

@@ -93,7 +93,7 @@ fn a_plan_is_printed_to_be_pasted_with_what_it_keeps_and_loses() {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     let first = text.lines().next().unwrap();
-    assert_eq!(first, "allocated-40MiB = \"conv1=q8,conv2=q8,conv3=q2\"");
+    assert_eq!(first, "allocated-40MiB = \"conv=q8,conv3=q2\"");
     for expected in [
         // One copy of q8, one of q2, the mask; half a MiB more of each on the second batch.
         "kept    36.0 MiB to 37.0 MiB of 201 MiB exact (0.184x); 1.00 MiB are masks and statistics",
@@ -119,7 +119,7 @@ fn a_plan_is_printed_to_be_pasted_with_what_it_keeps_and_loses() {
 fn json_has_everything() {
     let dir = scored();
     let found = json(&allocate(dir.path(), &["--budget", "0.2x", "--json", "--point", "start"]));
-    assert_eq!(found["plan"], "conv1=q8,conv2=q8,conv3=q2");
+    assert_eq!(found["plan"], "conv=q8,conv3=q2");
     assert_eq!((&found["point"], &found["objective"]), (&json!("start"), &json!("sum")));
     assert_eq!(found["exact_bytes"], 201 * MIB);
     assert_eq!(found["budget"], (0.2 * (201 * MIB) as f64) as u64);
@@ -133,7 +133,7 @@ fn json_has_everything() {
     assert_eq!(found["layers"][2]["at_floor"], true);
     let frontier = found["frontier"].as_array().unwrap();
     assert_eq!(frontier[0]["plan"], "none");
-    assert_eq!(frontier.last().unwrap()["plan"], "conv1=q2,conv2=q2,conv3=q2");
+    assert_eq!(frontier.last().unwrap()["plan"], "conv=q2");
     assert_eq!(frontier.iter().filter(|point| point["knee"] == true).count(), 1);
     for point in frontier {
         point["plan"].as_str().unwrap().parse::<PlanSpec>().unwrap();
@@ -192,10 +192,10 @@ fn a_limit_of_time_is_kept_and_told() {
         json(&allocate(dir.path(), &[&["--budget", "40MiB", "--json"], more].concat()))
     };
     let free = of(&[]);
-    assert_eq!(free["plan"], "conv1=q8,conv2=q8,conv3=q2");
+    assert_eq!(free["plan"], "conv=q8,conv3=q2");
     assert!((free["slowdown"].as_f64().unwrap() - 1.65).abs() < 1e-9, "{free}");
     let fast = of(&["--max-slowdown", "1.2x"]);
-    assert_eq!(fast["plan"], "conv1=q2,conv2=q2,conv3=q2");
+    assert_eq!(fast["plan"], "conv=q2");
     assert!((fast["slowdown"].as_f64().unwrap() - 1.15).abs() < 1e-9, "{fast}");
     for (arguments, words) in [
         (["--max-slowdown", "1.1"], "allow 1.150 times"),

@@ -12,8 +12,9 @@ use super::{Choice, Layer, network, records};
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
     pub(crate) layers: Vec<Layer>,
-    /// Masks of each layer, and what is held beside what is kept.
-    pub(crate) places: Vec<(u64, u64)>,
+    /// Masks of each layer, and what is held beside what is kept: where its input is exact, and how much more
+    /// where it is restored.
+    pub(crate) places: Vec<(u64, u64, u64)>,
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -31,10 +32,11 @@ impl Step {
     pub(crate) fn records(&self) -> Vec<SensitivityRecord> {
         let mut all = records(&self.layers);
         let name = |number: usize| format!("layer{number}");
-        for (number, &(bytes, beside)) in self.places.iter().enumerate() {
+        for (number, &(bytes, exact, restored)) in self.places.iter().enumerate() {
             let (layer, kind) = (name(number), KeptKind::Mask);
             all.push(SensitivityRecord::Fixed { layer: layer.clone(), kind, bytes });
-            all.push(SensitivityRecord::At { layer, beside });
+            let (beside, exact) = (exact + restored, Some(exact));
+            all.push(SensitivityRecord::At { layer, beside, exact });
         }
         for (number, block) in self.blocks.iter().enumerate() {
             all.push(SensitivityRecord::Block(BlockFacts {
@@ -77,7 +79,8 @@ pub(crate) fn large(layers: usize, choices: u64) -> Step {
         layer.source = number as u64;
     }
     let raw = |number: usize| layers[number].raw_bytes;
-    let places = (0..layers.len()).map(|number| (raw(number) / 32, 2 * raw(number))).collect();
+    let places =
+        (0..layers.len()).map(|number| (raw(number) / 32, raw(number), raw(number))).collect();
     let block = |from: usize| {
         let (input, all) = (raw(from), (from..from + 4).map(raw).sum::<u64>());
         let again = all - input + all / 32;

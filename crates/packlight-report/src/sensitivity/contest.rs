@@ -77,6 +77,11 @@ impl Contest {
     /// # Errors
     /// Returns an error if the log or the study cannot be read.
     pub fn read(folder: &Path) -> Result<Option<Self>> {
+        Self::of(folder, trained(folder)?.as_ref())
+    }
+
+    /// The same of a study whose runs are read, if there are any.
+    pub(super) fn of(folder: &Path, study: Option<&Study>) -> Result<Option<Self>> {
         let source = |source| Error::Scores { study: folder.to_path_buf(), source };
         let records = read_log::<PlanRecord>(&folder.join(ERRORS)).map_err(source)?.values;
         let errors = PlanErrors::new(&records);
@@ -86,10 +91,6 @@ impl Contest {
             Some((lasting, errors.error(plan, PlanError::one_pass_error)?))
         };
         let Some((error, one_pass_error)) = both(own) else { return Ok(None) };
-        let study = match Study::read(folder, MOST_STEPS) {
-            Err(Error::NoRuns { .. }) => None,
-            study => Some(study?),
-        };
         let rival = |plan| {
             let (error, one_pass_error) = both(plan)?;
             Some(Rival {
@@ -100,7 +101,7 @@ impl Contest {
                 one_pass_error,
                 ratio: errors.ratio(own, plan, PlanError::lasting_error),
                 one_pass_ratio: errors.ratio(own, plan, PlanError::one_pass_error),
-                accuracy: study.as_ref().and_then(|of| difference(of, &own.plan, &plan.plan)),
+                accuracy: study.and_then(|of| difference(of, &own.plan, &plan.plan)),
             })
         };
         let rivals: Vec<Rival> = others.iter().filter_map(rival).collect();
@@ -158,6 +159,14 @@ impl Contest {
                 n => format!("{n} batches"),
             },
         )
+    }
+}
+
+/// The study in `folder` with its runs; `None` before the first one.
+pub(super) fn trained(folder: &Path) -> Result<Option<Study>> {
+    match Study::read(folder, MOST_STEPS) {
+        Err(Error::NoRuns { .. }) => Ok(None),
+        study => study.map(Some),
     }
 }
 

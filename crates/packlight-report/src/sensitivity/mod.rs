@@ -16,7 +16,7 @@ mod verified;
 
 use std::path::{Path, PathBuf};
 
-use packlight_allocation::{Allocation, Measured, Objective, knee};
+use packlight_allocation::{Allocation, Measured, Objective, Selection, knee};
 use packlight_figure::Caption;
 use packlight_spec::Grid;
 use serde::Serialize;
@@ -27,7 +27,7 @@ use crate::{Error, Result, format, stale, tables as csv};
 pub use contest::{AccuracyDifference, Contest, Rival};
 use ranking::Row;
 use scores::Scores;
-use verified::Verified;
+use verified::{Verified, Verifying};
 
 /// The page's file.
 pub(crate) const PAGE: &str = "sensitivity.html";
@@ -75,10 +75,11 @@ impl Sensitivity {
     /// verifies a plan cannot be read.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
         let Some(scores) = Scores::read(folder)? else { return Ok(None) };
-        if scores.all().next().is_none() {
+        if scores.is_empty() {
             return Ok(None);
         }
-        let measured = Measured::new(&scores.records, None)?;
+        let measured = Measured::of(&scores.log, &Selection::default())?;
+        let verifying = verified::studies(folder)?;
         let frontier = measured.frontier(Objective::Sum);
         let rows = ranking::rows(&measured, &scores);
         let (name, title) = names(folder);
@@ -87,8 +88,8 @@ impl Sensitivity {
             title,
             codecs: scores.codecs(),
             knee: knee(&frontier),
-            verified: Verified::read(folder, &scores)?,
-            contests: contests(folder)?,
+            verified: Verified::of(&verifying, &scores)?,
+            contests: contests(&verifying)?,
             scores,
             measured,
             rows,
@@ -105,7 +106,7 @@ impl Sensitivity {
         let figures = figures::all(self)?;
         let folder_of_tables = folder.join("tables");
         let tables = [
-            csv::write(&folder_of_tables, "sensitivity-scores", &self.scores.table()?)?,
+            self.scores.write(&folder_of_tables)?,
             csv::write(&folder_of_tables, "sensitivity-ranking", &ranking::table(&self.rows)?)?,
         ];
         let drawings: Result<Vec<PathBuf>> =
@@ -121,14 +122,15 @@ impl Sensitivity {
     /// What was measured: the subtitle of every figure.
     fn setting(&self) -> String {
         let layers = self.measured.layers().iter().filter(|layer| layer.choices.len() > 1).count();
-        let points: Vec<String> = self.scores.points().iter().map(ToString::to_string).collect();
-        let (batches, draws) = self.scores.batches_and_draws();
+        let log = &self.scores.log;
+        let points: Vec<String> = log.points().iter().map(ToString::to_string).collect();
+        let (batches, draws) = log.batches_and_draws();
         format!(
             "{} at {}; exact training at {}; {}, {}, {}",
             count(self.codecs.len() as u64, "codec"),
             count(layers as u64, "layer"),
             list(&points),
-            count(self.scores.seeds().len() as u64, "seed"),
+            count(log.seeds().len() as u64, "seed"),
             match batches {
                 1 => "1 batch".to_owned(),
                 n => format!("{n} batches"),
@@ -153,8 +155,8 @@ impl Sensitivity {
 }
 
 /// What was measured in the folders of studies that verify a plan.
-fn contests(folder: &Path) -> Result<Vec<Contest>> {
-    let read = verified::folders(folder)?.into_iter().map(|folder| Contest::read(&folder));
+fn contests(verifying: &[Verifying]) -> Result<Vec<Contest>> {
+    let read = verifying.iter().map(|of| Contest::of(&of.folder, of.study.as_ref()));
     read.filter_map(Result::transpose).collect()
 }
 

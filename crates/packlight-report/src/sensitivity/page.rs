@@ -3,6 +3,7 @@
 use maud::{Markup, PreEscaped, html};
 use packlight_figure::Figure;
 
+use super::scores::LISTED;
 use super::{Sensitivity, tables};
 use crate::document::document;
 use crate::page::drawing_in;
@@ -70,6 +71,9 @@ pub(crate) fn page(
                         a href={ "tables/" (table) } { (table) }
                     }
                     ". Each figure links to its own data. Undefined values are empty."
+                    @if study.scores.is_cut() {
+                        " Of each point of each training, scores of the first " (LISTED) " batches are listed."
+                    }
                 }
             }
         }

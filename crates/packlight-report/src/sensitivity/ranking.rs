@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use packlight_allocation::{Allocation, Estimate, Measured, Objective};
+use packlight_allocation::{Allocation, Brief, Estimate, Measured, Objective};
 use packlight_figure::significant;
-use packlight_record::Score;
 use polars::prelude::*;
 
 use super::scores::Scores;
@@ -62,8 +61,7 @@ pub(crate) struct Row {
 
 /// A row for each layer and codec that was measured there, in forward order.
 pub(crate) fn rows(measured: &Measured, scores: &Scores) -> Vec<Row> {
-    let nonpositive =
-        |score: &Score| [score.learning_indicator.and_then(|li| finite(li.nonpositive))];
+    let nonpositive = |score: &Brief| [score.nonpositive().and_then(finite)];
     let shares = scores.averages(nonpositive).into_iter();
     let shares: HashMap<(&str, &str), f64> =
         shares.map(|(layer, codec, [share])| ((layer, codec), share.mean())).collect();

@@ -1,24 +1,49 @@
-//! The log of scores: read, checked and as a table.
+//! The log of scores: read once, averaged, and in part as a table.
 
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
-use packlight_record::{Score, SensitivityRecord, read_log};
+use packlight_allocation::{Brief, Log, Selection};
+use packlight_record::log::Values;
+use packlight_record::{Score, SensitivityRecord, WholeError, fold_log};
 use packlight_spec::Point;
 use packlight_spec::layout::{SCORES, SENSITIVITY};
-use polars::prelude::*;
+use rayon::prelude::*;
 
 use crate::bias_and_variance::EARLY;
 use crate::probed::Average;
 use crate::tables::finite;
-use crate::{Error, Result};
+use crate::{Error, Result, file};
+
+/// Of each point of each training, scores of so many batches are listed.
+pub(crate) const LISTED: u64 = 50;
+/// Rows that become CSV together.
+const ROWS: usize = 8192;
 
 /// Everything that was recorded of single layers.
 #[derive(Debug)]
 pub(crate) struct Scores {
-    pub(crate) records: Vec<SensitivityRecord>,
+    pub(crate) log: Log,
     /// Whether an incomplete last line was dropped.
     pub(crate) torn: bool,
+    /// The scores of the first batches, in the order in which they were measured.
+    rows: Vec<Row>,
+}
+
+/// A score that is listed, with the number of its series in the log.
+#[derive(Debug, Clone)]
+struct Row {
+    series: usize,
+    point: Point,
+    seed: u64,
+    batch: u64,
+    draws: u64,
+    kept_bytes: u64,
+    error: WholeError,
+    cosine: Option<f64>,
+    relative_error: Option<f64>,
+    exact_norm: f64,
+    /// Median of the learning indicator, and its share at or below 0.
+    indicator: Option<(f64, f64)>,
 }
 
 impl Scores {
@@ -31,131 +56,178 @@ impl Scores {
         if !path.try_exists().map_err(|e| Error::io(&path, e))? {
             return Ok(None);
         }
+        let mut scores = Self { log: Log::default(), torn: false, rows: Vec::new() };
+        let torn = fold_log(&path, short, |(log, rows)| {
+            let numbers = scores.log.append(log);
+            let here = |row: Row| Row { series: numbers[row.series], ..row };
+            scores.rows.extend(rows.into_iter().map(here));
+        });
         let study = folder.to_path_buf();
-        let log = read_log(&path).map_err(|source| Error::Scores { study, source })?;
-        Ok(Some(Self { records: log.values, torn: log.torn }))
+        scores.torn = torn.map_err(|source| Error::Scores { study, source })?;
+        Ok(Some(scores))
     }
 
-    /// The measurements in the order in which they were made.
-    pub(crate) fn all(&self) -> impl Iterator<Item = &Score> {
-        self.records.iter().filter_map(|record| match record {
-            SensitivityRecord::Score(score) => Some(score),
-            _ => None,
-        })
+    /// Whether nothing was measured.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.log.series().next().is_none()
     }
 
     /// The averages of some values over the scores of each layer and codec, in the order in which these were
     /// first measured.
     pub(crate) fn averages<const N: usize>(
         &self,
-        values: impl Fn(&Score) -> [Option<f64>; N],
+        values: impl Fn(&Brief) -> [Option<f64>; N],
     ) -> Vec<(&str, &str, [Average; N])> {
-        let mut places: HashMap<(&str, &str), usize> = HashMap::new();
-        let mut averages = Vec::new();
-        for score in self.all() {
-            let (layer, codec) = (score.layer.as_str(), score.codec.as_str());
-            let place = *places.entry((layer, codec)).or_insert_with(|| {
-                averages.push((layer, codec, [Average::default(); N]));
-                averages.len() - 1
-            });
-            let (_, _, own) = &mut averages[place];
-            own.iter_mut().zip(values(score)).for_each(|(average, value)| average.add(value));
-        }
-        averages
+        let average = |scores: &[Brief]| {
+            let mut averages = [Average::default(); N];
+            for score in scores {
+                averages.iter_mut().zip(values(score)).for_each(|(own, value)| own.add(value));
+            }
+            averages
+        };
+        let series = self.log.series();
+        series.map(|(layer, codec, scores)| (layer, codec, average(scores))).collect()
     }
 
     /// The codecs in the order in which they were first measured.
     pub(crate) fn codecs(&self) -> Vec<String> {
         let mut codecs: Vec<String> = Vec::new();
-        for score in self.all() {
-            if !codecs.contains(&score.codec) {
-                codecs.push(score.codec.clone());
+        for (_, codec, _) in self.log.series() {
+            if codecs.iter().all(|known| known != codec) {
+                codecs.push(codec.to_owned());
             }
         }
         codecs
     }
 
-    /// The points of training, ascending.
-    pub(crate) fn points(&self) -> Vec<Point> {
-        let mut points: Vec<Point> = self.all().map(|score| score.point).collect();
-        points.sort_by(|a, b| a.share().total_cmp(&b.share()));
-        points.dedup();
-        points
+    /// The means of the scores of early training, if there are any, or of all. Those `of_one_pass` are of the
+    /// whole error instead of what averaging over steps leaves.
+    pub(crate) fn early(&self, of_one_pass: bool) -> Selection {
+        let early = self.log.points().into_iter().filter(|point| point.share() <= EARLY);
+        let early: Vec<Point> = early.collect();
+        let points = (!early.is_empty()).then_some(early);
+        Selection { points, of_one_pass, without_intervals: true, ..Selection::default() }
     }
 
-    /// The seeds, ascending.
-    pub(crate) fn seeds(&self) -> Vec<u64> {
-        let seeds: BTreeSet<u64> = self.all().map(|score| score.seed).collect();
-        seeds.into_iter().collect()
+    /// Whether some scores are not listed.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.log.batches_and_draws().0 > LISTED
     }
 
-    /// The most batches at a point of a seed, and the most draws of a batch.
-    pub(crate) fn batches_and_draws(&self) -> (u64, u64) {
-        let most = |of: fn(&Score) -> u64| self.all().map(of).max().unwrap_or_default();
-        (most(|score| score.batch + 1), most(|score| score.draws))
-    }
-
-    /// The records without scores that are not of early training, if there are early ones. Those `of_one_pass`
-    /// have the whole error instead of what averaging over steps leaves.
-    pub(crate) fn early(&self, of_one_pass: bool) -> Vec<SensitivityRecord> {
-        let is_early = |point: Point| point.share() <= EARLY;
-        let any = self.all().any(|score| is_early(score.point));
-        let mut records = self.records.clone();
-        records.retain(|record| !any || place(record).is_none_or(|(point, _)| is_early(point)));
-        for record in &mut records {
-            if let SensitivityRecord::Score(score) = record
-                && of_one_pass
-            {
-                score.squared_bias = None;
-            }
-        }
-        records
-    }
-
-    /// The records without the scores of other seeds.
-    pub(crate) fn of_seed(&self, seed: u64) -> Vec<SensitivityRecord> {
-        let own = |r: &&SensitivityRecord| place(r).is_none_or(|(_, of)| of == seed);
-        self.records.iter().filter(own).cloned().collect()
-    }
-
-    /// One row for each score.
-    pub(crate) fn table(&self) -> Result<DataFrame> {
-        let all: Vec<&Score> = self.all().collect();
-        let numbers = |of: fn(&Score) -> Option<f64>| -> Vec<Option<f64>> {
-            all.iter().map(|score| of(score).and_then(finite)).collect()
+    /// Writes a table of the listed scores to `folder` as CSV and returns the file's name.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be written.
+    pub(crate) fn write(&self, folder: &Path) -> Result<String> {
+        const NAME: &str = "sensitivity-scores.csv";
+        let names: Vec<(&str, &str)> = self.log.series().map(|of| (of.0, of.1)).collect();
+        let csv = |rows: &[Row]| {
+            texts(rows.iter().map(|row| {
+                let (layer, codec) = names[row.series];
+                row.fields(layer, codec)
+            }))
         };
-        let counts = |of: fn(&Score) -> u64| all.iter().map(|s| of(s)).collect::<Vec<_>>();
-        let texts =
-            |of: fn(&Score) -> &String| all.iter().map(|s| of(s).clone()).collect::<Vec<_>>();
-        Ok(df!(
-            "point" => all.iter().map(|score| score.point.share()).collect::<Vec<_>>(),
-            "seed" => counts(|s| s.seed),
-            "batch" => counts(|s| s.batch),
-            "draws" => counts(|s| s.draws),
-            "layer" => texts(|s| &s.layer),
-            "codec" => texts(|s| &s.codec),
-            "squared_error" => numbers(|s| Some(s.squared_error)),
-            "squared_bias" => numbers(|s| s.squared_bias),
-            "whole_norm" => numbers(|s| Some(s.whole_norm)),
-            "error" => numbers(|s| Some(s.squared_error.sqrt() / s.whole_norm)),
-            "relative_squared_bias" => numbers(Score::relative_squared_bias),
-            "relative_variance" => numbers(Score::relative_variance),
-            "cosine" => numbers(|s| s.fidelity.cosine),
-            "relative_error" => numbers(|s| s.fidelity.relative_error),
-            "exact_norm" => numbers(|s| Some(s.fidelity.exact_norm)),
-            "li_median" => numbers(|s| Some(s.learning_indicator?.median)),
-            "li_nonpositive" => numbers(|s| Some(s.learning_indicator?.nonpositive)),
-            "kept_bytes" => counts(|s| s.kept_bytes),
-        )?)
+        file::write_parts(&folder.join(NAME), |write| {
+            write(&texts([COLUMNS])?)?;
+            // Some at a time, so that not all texts lie in memory at once.
+            for rows in self.rows.chunks(ROWS * rayon::current_num_threads()) {
+                let parts: Vec<Result<Vec<u8>>> = rows.par_chunks(ROWS).map(csv).collect();
+                for part in parts {
+                    write(&part?)?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(NAME.to_owned())
     }
 }
 
-/// The point and the seed at which something was measured; `None` for facts about the network.
-fn place(record: &SensitivityRecord) -> Option<(Point, u64)> {
-    match record {
-        SensitivityRecord::Score(score) => Some((score.point, score.seed)),
-        SensitivityRecord::Loss(change) => Some((change.point, change.seed)),
-        SensitivityRecord::OneOff(one_off) => Some((one_off.point, one_off.seed)),
-        _ => None,
+/// Lines of CSV.
+fn texts<T: AsRef<[u8]>>(lines: impl IntoIterator<Item = [T; 18]>) -> Result<Vec<u8>> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for line in lines {
+        writer.write_record(line)?;
+    }
+    Ok(writer.into_inner().map_err(|e| csv::Error::from(e.into_error()))?)
+}
+
+/// What is kept of a block of the log.
+fn short(records: &mut Values<'_, SensitivityRecord>) -> (Log, Vec<Row>) {
+    let (mut log, mut rows) = (Log::default(), Vec::new());
+    for record in records {
+        let series = log.add(&record);
+        if let (Some(series), SensitivityRecord::Score(score)) = (series, &record)
+            && score.batch < LISTED
+        {
+            rows.push(Row::new(series, score));
+        }
+    }
+    (log, rows)
+}
+
+const COLUMNS: [&str; 18] = [
+    "point",
+    "seed",
+    "batch",
+    "draws",
+    "layer",
+    "codec",
+    "squared_error",
+    "squared_bias",
+    "whole_norm",
+    "error",
+    "relative_squared_bias",
+    "relative_variance",
+    "cosine",
+    "relative_error",
+    "exact_norm",
+    "li_median",
+    "li_nonpositive",
+    "kept_bytes",
+];
+
+impl Row {
+    fn new(series: usize, score: &Score) -> Self {
+        Self {
+            series,
+            point: score.point,
+            seed: score.seed,
+            batch: score.batch,
+            draws: score.draws,
+            kept_bytes: score.kept_bytes,
+            error: score.whole_error(),
+            cosine: score.fidelity.cosine,
+            relative_error: score.fidelity.relative_error,
+            exact_norm: score.fidelity.exact_norm,
+            indicator: score.learning_indicator.map(|li| (li.median, li.nonpositive)),
+        }
+    }
+
+    /// The fields in the order of [`COLUMNS`].
+    fn fields(&self, layer: &str, codec: &str) -> [String; 18] {
+        let number = |value: Option<f64>| {
+            value.and_then(finite).map(|value| format!("{value:?}")).unwrap_or_default()
+        };
+        let WholeError { squared_error, squared_bias, whole_norm } = self.error;
+        [
+            format!("{:?}", self.point.share()),
+            self.seed.to_string(),
+            self.batch.to_string(),
+            self.draws.to_string(),
+            layer.to_owned(),
+            codec.to_owned(),
+            number(Some(squared_error)),
+            number(squared_bias),
+            number(Some(whole_norm)),
+            number(Some(squared_error.sqrt() / whole_norm)),
+            number(self.error.relative_squared_bias()),
+            number(self.error.relative_variance()),
+            number(self.cosine),
+            number(self.relative_error),
+            number(Some(self.exact_norm)),
+            number(self.indicator.map(|(median, _)| median)),
+            number(self.indicator.map(|(_, nonpositive)| nonpositive)),
+            self.kept_bytes.to_string(),
+        ]
     }
 }

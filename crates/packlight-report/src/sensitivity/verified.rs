@@ -7,12 +7,12 @@ use packlight_figure::{Family, significant};
 use packlight_spec::layout::VERIFY;
 use packlight_spec::{NamedPlan, PlanSpec};
 
+use super::contest::trained;
 use super::findings::ROUNDING;
 use super::scores::Scores;
 use crate::bias_and_variance::{GradientError, early_error};
 use crate::family::of_plan;
 use crate::plan::mean;
-use crate::probed::MOST_STEPS;
 use crate::statistics::median::median;
 use crate::statistics::rank;
 use crate::study::Study;
@@ -64,25 +64,21 @@ struct Predictions {
 }
 
 impl Verified {
-    /// Reads the studies within `folder` that verify a plan. A plan that several of them trained is that
-    /// of the first.
+    /// What is predicted and measured of the plans of these studies. A plan that several of them trained is
+    /// that of the first.
     ///
     /// # Errors
-    /// Returns an error if the folder or one of these studies cannot be read.
-    pub(crate) fn read(folder: &Path, scores: &Scores) -> Result<Self> {
+    /// Returns an error if the scores cannot be averaged.
+    pub(crate) fn of(verifying: &[Verifying], scores: &Scores) -> Result<Self> {
         let mut verified = Self::default();
-        let studies = folders(folder)?;
-        if studies.is_empty() {
+        if verifying.is_empty() {
             return Ok(verified);
         }
-        let [lasting, one_pass] = [false, true].map(|one| Measured::new(&scores.early(one), None));
+        let [lasting, one_pass] =
+            [false, true].map(|one| Measured::of(&scores.log, &scores.early(one)));
         let predictions = Predictions { lasting: lasting?, one_pass: one_pass? };
         let mut known: Vec<NamedPlan> = Vec::new();
-        for path in &studies {
-            let study = match Study::read(path, MOST_STEPS) {
-                Err(Error::NoRuns { .. }) => continue,
-                study => study?,
-            };
+        for study in verifying.iter().filter_map(|of| of.study.as_ref()) {
             for plan in &study.plans {
                 if known.iter().any(|other| other.spec == plan.spec) {
                     continue;
@@ -92,7 +88,7 @@ impl Verified {
                     false => plan.name.clone(),
                 };
                 known.push(plan.clone());
-                let Some((measured, predicted)) = errors(&study, plan, &predictions) else {
+                let Some((measured, predicted)) = errors(study, plan, &predictions) else {
                     verified.left_out.push(format!("{name} ({NOT_COMPARED})"));
                     continue;
                 };
@@ -205,8 +201,18 @@ fn errors(
     (!errors.is_empty()).then(|| (errors.iter().map(of).collect(), predicted))
 }
 
-/// The folders of the studies that verify a plan, by name.
-pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+/// A study that verifies a plan.
+pub(super) struct Verifying {
+    pub(super) folder: PathBuf,
+    /// None before its first run.
+    pub(super) study: Option<Study>,
+}
+
+/// The studies within `folder` that verify a plan, by name.
+///
+/// # Errors
+/// Returns an error if the folder or one of these studies cannot be read.
+pub(super) fn studies(folder: &Path) -> Result<Vec<Verifying>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let path = entry.map_err(|e| Error::io(folder, e))?.path();
@@ -216,5 +222,6 @@ pub(super) fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     found.sort();
-    Ok(found)
+    let read = |folder: PathBuf| Ok(Verifying { study: trained(&folder)?, folder });
+    found.into_iter().map(read).collect()
 }

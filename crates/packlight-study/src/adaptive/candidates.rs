@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use packlight_allocation::Measured;
+use packlight_allocation::{Measured, Selection};
 use packlight_codec::Codec;
 use packlight_probe::one_on::{Effect, Outcome};
 use packlight_probe::{Packing, Survey, Surveyed};
@@ -57,7 +57,9 @@ impl Candidates {
     pub(super) fn measured(&self, scores: Vec<Score>) -> packlight_allocation::Result<Measured> {
         let scores = scores.into_iter().map(SensitivityRecord::Score);
         let records: Vec<SensitivityRecord> = self.facts.iter().cloned().chain(scores).collect();
-        Measured::new(&records, None)
+        let without_intervals = true; // nobody looks at them
+        let selection = Selection { without_intervals, ..Selection::default() };
+        Measured::of(&records.iter().collect(), &selection)
     }
 
     /// The same as if no codec did any harm: what is left to choose by are bytes.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use packlight_nn::Plan;
 use packlight_probe::survey;
-use packlight_record::{Appender, PlanError, PlanFacts, PlanRecord, read_log, write_log};
+use packlight_record::{Appender, PlanError, PlanFacts, PlanRecord, read_log};
 use packlight_spec::layout::{SENSITIVITY, STUDY};
 use packlight_spec::{NamedPlan, Point, SensitivitySpec};
 use sha2::Sha256;
@@ -15,6 +15,7 @@ use super::exact_training::ExactTraining;
 use super::manifest::Conditions;
 use super::sample::{SETTLING, Sample, weights_digest};
 use super::spec_of;
+use crate::logs::reopened;
 use crate::progress::{Event, Progress};
 use crate::run_trainer::RunTrainer;
 use crate::spec::{codecs_to_measure, read_study};
@@ -242,13 +243,10 @@ impl Log {
         }
         let all = measured.len();
         measured.retain(asked);
-        if found.torn || then != plans || measured.len() < all {
-            let plans = plans.iter().cloned().map(PlanRecord::Plan);
-            let all = plans.chain(measured.iter().cloned().map(PlanRecord::Error));
-            write_log(path, &all.collect::<Vec<_>>())?;
-        }
-        let length = std::fs::metadata(path).map_err(|e| Error::io(path, e))?.len();
-        Ok(Self { log: Appender::open(path, length)?, measured })
+        let anew = found.torn || then != plans || measured.len() < all;
+        let plans = plans.iter().cloned().map(PlanRecord::Plan);
+        let errors = measured.iter().cloned().map(PlanRecord::Error);
+        Ok(Self { log: reopened(path, anew, plans.chain(errors))?, measured })
     }
 
     /// Whether so many draws of a plan in this state stand there.

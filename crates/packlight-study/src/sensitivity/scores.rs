@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use packlight_record::layout::SCORES;
-use packlight_record::{Appender, HOPELESS, SensitivityRecord, read_log, write_log};
+use packlight_record::{Appender, HOPELESS, SensitivityRecord, read_log};
 
-use crate::{Error, Result};
+use crate::Result;
+use crate::logs::reopened;
 
 /// What a score is of: seed, point, batch, number of draws, layer and codec. That of a change of the loss has
 /// the number of updates in place of draws.
@@ -72,11 +73,8 @@ impl Scores {
             matches!(record, Score(_) | Loss(_) | OneOff(_))
         };
         let (measured, then): (Vec<_>, Vec<_>) = found.values.into_iter().partition(is_measured);
-        if found.torn || then != facts {
-            write_log(&path, facts.iter().chain(&measured))?;
-        }
-        let length = std::fs::metadata(&path).map_err(|e| Error::io(&path, e))?.len();
-        let log = Appender::open(&path, length)?;
+        let anew = found.torn || then != facts;
+        let log = reopened(&path, anew, facts.iter().chain(&measured))?;
         let mut known = Known::default();
         measured.iter().for_each(|record| known.add(record));
         Ok(Self { path, log, known })

@@ -197,10 +197,11 @@ pub(crate) fn saved(survey: &Survey, pairs: &[Pair]) -> impl Iterator<Item = Sen
 
 /// What the log says of the layers before any score.
 fn facts(survey: &Survey, course: &Course, pairs: &[Pair]) -> Vec<SensitivityRecord> {
-    let at = course
-        .layers
-        .iter()
-        .map(|at| SensitivityRecord::At { layer: at.layer.to_string(), beside: at.beside as u64 });
+    let at = course.layers.iter().map(|at| SensitivityRecord::At {
+        layer: at.layer.to_string(),
+        beside: at.beside as u64,
+        exact: (at.exact < at.beside).then_some(at.exact as u64),
+    });
     let blocks = course.blocks.iter().map(|block| {
         SensitivityRecord::Block(BlockFacts {
             block: block.block.clone(),

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Error, bail};
 use clap::{Args, ValueEnum};
-use packlight::allocation::{Allocation, Measured, Objective, knee};
+use packlight::allocation::{Allocation, Log, Measured, Objective, Selection, knee};
 use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
-use packlight::record::{ChoiceTimes, SensitivityRecord, read_log};
+use packlight::record::log::Values;
+use packlight::record::{ChoiceTimes, SensitivityRecord, fold_log};
 use packlight::spec::{Budget, PlanSpec, Point};
 use packlight::study::{Options, data};
 use serde::Serialize;
@@ -221,15 +222,19 @@ impl Arguments {
     fn measured(&self) -> anyhow::Result<Measured> {
         study_folder::check(&self.dir, "allocate", &[SENSITIVITY, STUDY])?;
         let path = self.dir.join(SENSITIVITY).join(SCORES);
-        let log = read_log::<SensitivityRecord>(&path)?;
+        let mut log = Log::default();
+        let piece = |block: &mut Values<'_, SensitivityRecord>| block.collect::<Log>();
+        let torn = fold_log(&path, piece, |piece| {
+            log.append(piece);
+        })?;
         let measure = format!("packlight sensitivity {}", self.dir.display());
-        if log.values.is_empty() {
+        if log.is_empty() {
             bail!("{}: there are no scores; measure them with `{measure}`", path.display());
         }
-        if log.torn {
+        if torn {
             say(format_args!("{}: the last line is torn; `{measure}` goes on", path.display()));
         }
-        let mut measured = Measured::new(&log.values, self.point);
+        let mut measured = Measured::of(&log, &Selection::at(self.point));
         if let Ok(times) = std::fs::read(path.with_file_name(TIMES)) {
             let times: ChoiceTimes = serde_json::from_slice(&times)
                 .with_context(|| path.with_file_name(TIMES).display().to_string())?;

@@ -3,7 +3,7 @@
 use packlight::allocation::{Estimate, LeftOut, Neighbour, Neighbours};
 use packlight::figure::{binary, significant};
 use packlight::record::LayerKind;
-use packlight::spec::Point;
+use packlight::spec::{PlanSpec, Point};
 use serde::Serialize;
 
 use super::allocate::Minimised;
@@ -91,7 +91,12 @@ impl Layer {
 
 impl Answer {
     pub(super) fn print(&self, why: bool, out: &mut Output) -> anyhow::Result<()> {
-        writeln!(out, "{} = \"{}\"\n", self.name, self.plan)?;
+        match self.plan.parse().map(|plan: PlanSpec| plan.wrapped()) {
+            Ok(lines) if lines.contains('\n') => {
+                writeln!(out, "{} = \"\"\"\n{lines}\"\"\"\n", self.name)?;
+            }
+            _ => writeln!(out, "{} = \"{}\"\n", self.name, self.plan)?,
+        }
         let share = self.bytes as f64 / self.exact_bytes.max(1) as f64;
         let (kept, exact) = (range(self.least_bytes, self.bytes), size(self.exact_bytes));
         match (self.fit_peak, self.recomputed.is_empty()) {

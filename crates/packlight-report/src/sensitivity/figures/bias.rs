@@ -15,7 +15,8 @@ impl Sensitivity {
     /// numerical floor are left out.
     pub(super) fn bias(&self) -> Result<Option<Figure>> {
         let averages = self.scores.averages(|score| {
-            [score.relative_squared_bias(), score.relative_variance()]
+            let error = score.whole_error();
+            [error.relative_squared_bias(), error.relative_variance()]
                 .map(|part| part.and_then(finite))
         });
         let at_floor = |layer: &str| self.rows.iter().any(|r| r.layer == *layer && r.at_floor);

@@ -1,7 +1,8 @@
 //! How the sensitivity changes over training.
 
-use packlight_allocation::{LayerChoices, Measured};
+use packlight_allocation::{LayerChoices, Measured, Selection};
 use packlight_figure::{Figure, Line, Look, Panel, curves, significant};
+use packlight_spec::Point;
 
 use crate::Result;
 use crate::sensitivity::Sensitivity;
@@ -20,15 +21,20 @@ type Course = (String, Vec<Vec<f64>>);
 impl Sensitivity {
     /// The errors of all codecs, and those of the most sensitive layers; nothing for a single point.
     pub(super) fn over_training(&self) -> Result<Vec<Figure>> {
-        let points = self.scores.points();
+        let log = &self.scores.log;
+        let points = log.points();
         if points.len() < 2 {
             return Ok(Vec::new());
         }
         let mut measured: Vec<Vec<Option<Measured>>> = Vec::new();
-        for seed in self.scores.seeds() {
-            let records = self.scores.of_seed(seed);
+        for seed in log.seeds() {
             // A seed that was not measured at a point leaves a gap.
-            measured.push(points.iter().map(|p| Measured::new(&records, Some(*p)).ok()).collect());
+            let at = |point: &Point| {
+                let (seed, without_intervals) = (Some(seed), true);
+                let here = Selection { seed, without_intervals, ..Selection::at(Some(*point)) };
+                Measured::of(log, &here).ok()
+            };
+            measured.push(points.iter().map(at).collect());
         }
         let course = |of: &dyn Fn(&Measured) -> Option<f64>| -> Vec<Vec<f64>> {
             let at = |m: &Option<Measured>| m.as_ref().and_then(of).map_or(f64::NAN, f64::sqrt);
