@@ -12,14 +12,23 @@ use crate::run_trainer::RunTrainer;
 const ORDINARY: u64 = 1;
 const CALIBRATING: u64 = 0;
 
+/// How long a run will take.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Forecast {
+    /// Seconds on this machine.
+    pub(crate) seconds: f64,
+    /// The part of these in which an adaptive plan measures.
+    pub(crate) measuring: f64,
+}
+
 impl RunTrainer<'_> {
-    /// Estimates the seconds that all epochs will take on this machine: steps, probes, calibrations,
-    /// evaluations and the measurements of an adaptive plan, each timed after a first step as warm-up. It changes the parameters, so do
-    /// not train with this trainer afterwards.
+    /// Estimates how long all epochs will take on this machine: steps, probes, calibrations, evaluations and the
+    /// measurements of an adaptive plan, each timed after a first step as warm-up. It changes the parameters, so
+    /// do not train with this trainer afterwards.
     ///
     /// # Errors
     /// Returns an error if a step cannot be computed.
-    pub(crate) fn forecast(&mut self) -> Result<f64> {
+    pub(crate) fn forecast(&mut self) -> Result<Forecast> {
         let steps = self.total_steps();
         let probed = self.study.probe.count(steps) as f64;
         let order = self.order(0);
@@ -46,8 +55,8 @@ impl RunTrainer<'_> {
         self.model.logits(&inputs, &Pass::evaluation())?;
         let evaluation = begun.elapsed().as_secs_f64() * samples as f64 / test.len().max(1) as f64;
         let epochs = self.epochs as f64;
-        let allocations = self.allocations() as f64 * self.forecast_measurement()?;
-        let training = (steps as f64 - probed) * step + probed * probe + calibration + allocations;
-        Ok(training + epochs * evaluation)
+        let measuring = self.allocations() as f64 * self.forecast_measurement()?;
+        let training = (steps as f64 - probed) * step + probed * probe + calibration + measuring;
+        Ok(Forecast { seconds: training + epochs * evaluation, measuring })
     }
 }

@@ -62,6 +62,19 @@ pub enum Event<'a> {
         /// Its loss.
         loss: f64,
     },
+    /// What the measurements of an adaptive plan will take, before any training.
+    Adapting {
+        /// The plan's name.
+        plan: &'a str,
+        /// How often it measures in a run.
+        times: u64,
+        /// The forward and backward passes of each measurement.
+        passes: u64,
+        /// An estimate of the seconds that all of them take in a run.
+        seconds: f64,
+        /// Their share of the run's time.
+        share: f64,
+    },
     /// How far an adaptive plan has got in measuring single layers before a step.
     Allocating {
         /// Steps done so far.

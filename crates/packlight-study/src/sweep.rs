@@ -11,6 +11,7 @@ use packlight_spec::{DeviceSpec, run_name};
 
 use crate::data::{self, DataSet};
 use crate::device::device_note;
+use crate::forecast::Forecast;
 use crate::lock::Lock;
 use crate::progress::{Event, Progress};
 use crate::run::{Run, Standing, remove};
@@ -311,7 +312,14 @@ fn forecast(
             return Err(Error::Interrupted);
         }
         progress.event(Event::Forecasting { number, of });
-        let seconds = runs[first].trainer()?.forecast().unwrap_or(0.0);
+        let mut trainer = runs[first].trainer()?;
+        let Forecast { seconds, measuring } = trainer.forecast().unwrap_or_default();
+        if let Some(adaptive) = &trainer.adaptive {
+            let (plan, times) = (&*trainer.plan.name, trainer.allocations());
+            let (passes, share) = (adaptive.passes(), measuring / seconds);
+            progress.event(Event::Adapting { plan, times, passes, seconds: measuring, share });
+        }
+        drop(trainer);
         for &run in &to_do {
             if runs[first].same_plan(&runs[run]) {
                 runs[run].seconds = seconds;

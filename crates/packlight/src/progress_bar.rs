@@ -111,6 +111,13 @@ impl Progress for ProgressBar {
                 self.say_now_and_then(|| format!("{run}: {said}"));
                 self.bar.set_message(said);
             }
+            Event::Adapting { plan, times, passes, seconds, share } => {
+                let (time, share) = (in_words(seconds), 100.0 * share);
+                self.say(&format!(
+                    "{plan}: measures {times} times in each run, {passes} passes each: about {time}, \
+                     {share:.0} % of its time; fewer codecs, layers, draws or a longer `every` take less"
+                ));
+            }
             Event::Allocating { step, done } => {
                 let run = self.run.clone();
                 let said = format!("before step {step}, measuring layers: {:.0} %", 100.0 * done);

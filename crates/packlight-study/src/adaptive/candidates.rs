@@ -17,7 +17,13 @@ pub(super) struct Candidate {
     pub(super) pair: Pair,
     /// What it makes of a whole batch.
     packing: Packing,
+    /// If all codecs of its layer take passes of their own: the number of the layer among such layers.
+    turn: Option<u64>,
 }
+
+/// On so many parts of a measurement's batches layers are measured whose codecs take passes of their own. Levels of
+/// a codec differ by far more than parts do, but of two parts alone no bias would be more than chance.
+const PARTS: u64 = 4;
 
 /// All of them, and what the network saves on a whole batch.
 #[derive(Debug)]
@@ -43,12 +49,13 @@ impl Candidates {
         };
         let candidate = |pair: Pair| {
             let packing = shapes.iter().map(|survey| at(survey, &pair)).collect::<Option<Vec<_>>>();
-            Some(Candidate { packing: packing?.into_iter().next()?, pair })
+            Some(Candidate { packing: packing?.into_iter().next()?, pair, turn: None })
         };
         let included = |surveyed: &&Surveyed| is_included(spec, &surveyed.layer);
         let layers = seen.layers.iter().filter(included);
         let all = layers.flat_map(|layer| pairs_at(layer, codecs)).filter_map(candidate);
-        let all: Vec<Candidate> = all.collect();
+        let mut all: Vec<Candidate> = all.collect();
+        take_turns(&mut all);
         let pairs: Vec<Pair> = all.iter().map(|candidate| candidate.pair.clone()).collect();
         Self { all, facts: saved(whole, &pairs).collect() }
     }
@@ -56,10 +63,10 @@ impl Candidates {
     /// What was measured, averaged.
     pub(super) fn measured(&self, scores: Vec<Score>) -> packlight_allocation::Result<Measured> {
         let scores = scores.into_iter().map(SensitivityRecord::Score);
-        let records: Vec<SensitivityRecord> = self.facts.iter().cloned().chain(scores).collect();
+        let log = self.facts.iter().cloned().chain(scores).collect();
         let without_intervals = true; // nobody looks at them
         let selection = Selection { without_intervals, ..Selection::default() };
-        Measured::of(&records.iter().collect(), &selection)
+        Measured::of(&log, &selection)
     }
 
     /// The same as if no codec did any harm: what is left to choose by are bytes.
@@ -79,9 +86,31 @@ impl Candidate {
         Some(Score { kept_bytes: most_bytes, copy, ..score })
     }
 
+    /// Whether it is measured on the part of this number, of so many.
+    pub(super) fn is_measured_on(&self, number: u64, of: u64) -> bool {
+        self.turn.is_none_or(|turn| is_turn(turn, number, of))
+    }
+
     /// Whether it takes passes of its own.
     pub(super) fn is_alone(&self) -> bool {
         self.pair.compared == Compared::All
+    }
+}
+
+/// Whether the layer of this turn is measured on a part: turns are spread, so that all together are on all parts.
+fn is_turn(turn: u64, number: u64, of: u64) -> bool {
+    let parts = PARTS.min(of);
+    (0..parts).any(|n| (turn + n * of / parts) % of == number)
+}
+
+/// Gives turns to the layers whose codecs all take passes of their own.
+fn take_turns(all: &mut [Candidate]) {
+    let mut turn = 0;
+    for of_layer in all.chunk_by_mut(|a, b| a.pair.layer == b.pair.layer) {
+        if of_layer.iter().all(Candidate::is_alone) {
+            of_layer.iter_mut().for_each(|candidate| candidate.turn = Some(turn));
+            turn += 1;
+        }
     }
 }
 
@@ -101,5 +130,20 @@ fn harmless() -> Effect {
         learning_indicator: None,
         kept_bytes: 0,
         copy: String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_turn_is_on_as_many_parts_and_all_turns_are_on_all() {
+        for of in 1..40 {
+            let on = |turn| (0..of).filter(|&number| is_turn(turn, number, of)).count() as u64;
+            assert!((0..50).all(|turn| on(turn) == PARTS.min(of)), "{of}");
+            let any = |number| (0..of).any(|turn| is_turn(turn, number, of));
+            assert!((0..of).all(any), "{of}");
+        }
     }
 }

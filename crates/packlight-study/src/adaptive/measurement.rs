@@ -125,8 +125,8 @@ impl RunTrainer<'_> {
         Ok(states)
     }
 
-    /// Measures all candidates on a part of a batch, the `number`-th: in one pass those that change their
-    /// own layer's gradient alone, each of the others in passes of its own.
+    /// Measures candidates on a part of a batch, the `number`-th: in one pass those that change their own layer's
+    /// gradient alone, and each of the others whose turn it is in passes of its own.
     fn measure_on(
         &self,
         adaptive: &Adaptive,
@@ -150,6 +150,7 @@ impl RunTrainer<'_> {
         for (candidate, state) in adaptive.candidates.all.iter().zip(states) {
             let outcome = match candidate.is_alone() {
                 false => outcomes.next(),
+                true if !candidate.is_measured_on(number, adaptive.parts()) => None,
                 true => {
                     let trial = trial(&candidate.pair, adaptive.draws, state.clone());
                     let outcome = one_on.alone(&trial)?;

@@ -173,9 +173,14 @@ impl Adaptive {
     }
 
     /// The forward and backward passes of a measurement.
-    fn passes(&self) -> u64 {
-        let alone = self.candidates.all.iter().filter(|candidate| candidate.is_alone());
-        self.parts() * (1 + alone.count() as u64 * self.draws)
+    pub(crate) fn passes(&self) -> u64 {
+        let parts = self.parts();
+        let alone = |number| {
+            let all = self.candidates.all.iter();
+            let alone = all.filter(|one| one.is_alone() && one.is_measured_on(number, parts));
+            alone.count() as u64 * self.draws
+        };
+        (0..parts).map(|number| 1 + alone(number)).sum()
     }
 }
 

@@ -10,17 +10,17 @@ use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
 use packlight::record::log::Values;
 use packlight::record::{ChoiceTimes, SensitivityRecord, fold_log};
 use packlight::spec::{Budget, PlanSpec, Point};
-use packlight::study::{Options, data};
+use packlight::study::{Options, data, read_study};
 use serde::Serialize;
 
 use super::allocated::{Answer, Layer, OnFrontier};
-use super::study_folder;
 use super::verify::{Contenders, only_recomputing, plans_of_scores, verify};
+use super::{study_folder, use_threads};
 use crate::output::{Output, say};
 
 /// Find the plan that keeps at most so many bytes and disturbs the gradient least.
 ///
-/// Reads DIR/sensitivity/scores.jsonl, which `packlight sensitivity DIR` writes, and prints a line to
+/// Reads DIR/sensitivity/scores.jsonl, which `packlight sensitivity DIR` writes, and prints lines to
 /// paste under `[plans]` in study.toml. Each layer gets one of the codecs that were measured at it, or
 /// stays exact. Layers that save the same tensor and pack it alike share one copy, and masks and
 /// statistics, which every plan keeps, count as well.
@@ -127,6 +127,14 @@ fn point(text: &str) -> Result<Point, String> {
 
 impl Arguments {
     pub(crate) fn run(self, out: &mut Output) -> anyhow::Result<ExitCode> {
+        study_folder::check(&self.dir, "allocate", &[SENSITIVITY, STUDY])?;
+        let data_dir = data::data_dir(self.data_dir.clone());
+        let mut threads = None;
+        if self.verify {
+            let number = read_study(&self.dir, data_dir.as_deref())?.threads();
+            use_threads(number)?; // before the scores are averaged
+            threads = Some(number);
+        }
         let measured = self.measured()?;
         let counted = match self.objective {
             Minimised::Loss => {
@@ -144,7 +152,7 @@ impl Arguments {
             answer.print(self.why, out)?;
             out.finish()?; // before the training, which takes its time
         }
-        if self.verify {
+        if let Some(threads) = threads {
             let contenders = Contenders {
                 name: answer.name.clone(),
                 of_scores: plans_of_scores(&measured, &answer.name, &allocation, answer.budget),
@@ -153,8 +161,7 @@ impl Arguments {
                 kept: if answer.fit_peak { answer.kept_bytes } else { answer.budget },
             };
             let overwrite = self.overwrite;
-            let data_dir = data::data_dir(self.data_dir);
-            let options = Options { overwrite, data_dir, ..Options::default() };
+            let options = Options { overwrite, data_dir, threads, ..Options::default() };
             answer.verified = Some(verify(&self.dir, contenders, options)?);
         }
         match (&answer.verified, self.json) {
@@ -220,7 +227,6 @@ impl Arguments {
     }
 
     fn measured(&self) -> anyhow::Result<Measured> {
-        study_folder::check(&self.dir, "allocate", &[SENSITIVITY, STUDY])?;
         let path = self.dir.join(SENSITIVITY).join(SCORES);
         let mut log = Log::default();
         let piece = |block: &mut Values<'_, SensitivityRecord>| block.collect::<Log>();

@@ -10,13 +10,12 @@ use packlight::record::layout::{ERRORS, RIVALS, RUNS, STUDY, VERIFY};
 use packlight::record::{PlanFacts, PlanOrigin, atomic_file};
 use packlight::report::{self, Contest};
 use packlight::study::{
-    self, Fit, Options, Rival, StudySummary, find_rivals, measure_plans, read_study, run_study,
-    write_variant,
+    self, Fit, Options, Rival, StudySummary, find_rivals, measure_plans, run_study, write_variant,
 };
 use serde::Serialize;
 
 use super::allocated::size;
-use super::{SOME_FAILED, run, use_threads};
+use super::{SOME_FAILED, run};
 use crate::output::Output;
 use crate::progress_bar::ProgressBar;
 use crate::signals::stop_on_signals;
@@ -129,10 +128,8 @@ pub(super) fn verify(
     options: Options<'_>,
 ) -> anyhow::Result<Verified> {
     let Contenders { name, of_scores, only_recomputing, fit_peak, kept } = contenders;
-    let threads = read_study(dir, options.data_dir.as_deref())?.threads();
-    use_threads(threads)?;
     stop_on_signals(&STOP)?;
-    let options = Options { threads, interrupted: &STOP, ..options };
+    let options = Options { interrupted: &STOP, ..options };
     let mut progress = ProgressBar::new();
     let variant = format!("{VERIFY}{name}");
     let found = dir.join(&variant).join(RIVALS);
