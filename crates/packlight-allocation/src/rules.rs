@@ -23,7 +23,7 @@ impl Target<'_> {
 }
 
 /// The rules of a plan that give each layer its codec, in few characters: one for a kind, whose layers mostly have
-/// it, then those for patterns of names, then those for single layers. More specific ones go before.
+/// it, then those for patterns of names, then those for single layers, each for what those before say wrongly.
 ///
 /// A pattern with a codec leaves out layers that are not in the codec's scope, which this crate does not know. So
 /// it is used for layers of one kind alone, or to keep layers exact, and not where it fits the name of one of
@@ -32,42 +32,46 @@ impl Target<'_> {
 /// The rule of a layer that has the name of a kind is also that of the kind. Where such names leave no short rules,
 /// each layer has its own.
 pub(crate) fn rules(targets: &[Target<'_>], blocks: &[&str]) -> Vec<String> {
-    let mut by_kind: BTreeMap<LayerKind, Vec<&Target<'_>>> = BTreeMap::new();
-    for target in targets {
-        by_kind.entry(target.kind).or_default().push(target);
+    let mut by_kind: BTreeMap<LayerKind, Vec<usize>> = BTreeMap::new();
+    for (number, target) in targets.iter().enumerate() {
+        by_kind.entry(target.kind).or_default().push(number);
     }
     let patterns = patterns(targets, blocks);
     let namesake = |kind: LayerKind| targets.iter().find(|target| target.layer == kind.name());
-    let kinds: Vec<LayerKind> = by_kind.keys().copied().collect();
-    let has_rule_of_kind = |target: &Target<'_>| {
-        target.codec != EXACT && kinds.iter().any(|kind| kind.name() == target.layer)
-    };
+    let start: Vec<State> = targets
+        .iter()
+        .map(|target| {
+            let of_kind = by_kind.keys().any(|kind| kind.name() == target.layer);
+            if of_kind && target.codec != EXACT { State::Fixed } else { State::Right }
+        })
+        .collect();
     let mut rules = Vec::new();
-    let mut left: Vec<&Target<'_>> = Vec::new();
-    for (kind, layers) in by_kind {
+    let mut all = start.clone();
+    for (&kind, layers) in &by_kind {
         let mut codecs: Vec<&str> = Vec::new();
-        let used = [EXACT].into_iter().chain(layers.iter().map(|layer| layer.codec));
+        let used = [EXACT].into_iter().chain(layers.iter().map(|&layer| targets[layer].codec));
         for codec in namesake(kind).map_or(used.collect::<Vec<_>>(), |own| vec![own.codec]) {
             if !codecs.contains(&codec) {
                 codecs.push(codec);
             }
         }
         let tried = codecs.into_iter().map(|codec| {
-            let others = layers.iter().copied();
-            let others: Vec<&Target<'_>> =
-                others.filter(|one| one.codec != codec && !has_rule_of_kind(one)).collect();
+            let is_wrong =
+                |&layer: &usize| targets[layer].codec != codec && start[layer] == State::Right;
+            let wrong: Vec<usize> = layers.iter().copied().filter(is_wrong).collect();
+            let mut states = start.clone();
+            wrong.iter().for_each(|&layer| states[layer] = State::Wrong);
             let own = (codec != EXACT).then(|| format!("{}={codec}", kind.name()));
             let length = own.as_ref().map_or(0, |own| own.len() + 1);
-            (length + characters(&exceptions(&others, &patterns)), own, others)
+            (length + characters(&exceptions(targets, states, &patterns)), own, wrong)
         });
         // Of equally short ones the first.
-        if let Some((_, own, others)) = tried.min_by_key(|tried| tried.0) {
+        if let Some((_, own, wrong)) = tried.min_by_key(|tried| tried.0) {
             rules.extend(own);
-            left.extend(others);
+            wrong.into_iter().for_each(|layer| all[layer] = State::Wrong);
         }
     }
-    left.sort_by_key(|one| targets.iter().position(|target| target == *one));
-    rules.extend(exceptions(&left, &patterns));
+    rules.extend(exceptions(targets, all, &patterns));
     match say_it(&rules, targets) {
         true => rules,
         false => one_by_one(targets),
@@ -102,11 +106,20 @@ fn one_by_one(targets: &[Target<'_>]) -> Vec<String> {
     targets.iter().filter(needs_rule).map(Target::rule).collect()
 }
 
-/// A pattern and the layers that it selects, which are all to have one codec.
+/// A pattern with a codec, and the layers that it selects.
 struct Pattern<'a> {
     text: String,
     codec: &'a str,
-    layers: Vec<&'a str>,
+    /// Those that are to have the codec.
+    agree: Vec<usize>,
+    /// Those that are not, at most half as many.
+    differ: Vec<usize>,
+}
+
+impl Pattern<'_> {
+    fn rule(&self) -> String {
+        format!("{}={}", self.text, self.codec)
+    }
 }
 
 /// All that may be of use, by their texts.
@@ -114,33 +127,36 @@ fn patterns<'a>(targets: &[Target<'a>], blocks: &[&str]) -> Vec<Pattern<'a>> {
     let mut texts: Vec<String> = targets.iter().flat_map(|target| texts(target.layer)).collect();
     texts.sort();
     texts.dedup();
-    let pattern = |text: String| {
-        let layers: Vec<&Target<'a>> =
-            targets.iter().filter(|target| fits(&text, target.layer)).collect();
-        let (first, others) = layers.split_first()?;
-        let same_codec = others.iter().all(|other| other.codec == first.codec);
-        let same_kind = others.iter().all(|other| other.kind == first.kind);
-        let is_exact = first.codec == EXACT;
-        let is_safe = is_exact || (same_kind && !blocks.iter().any(|block| fits(&text, block)));
-        (same_codec && is_safe && !others.is_empty()).then(|| Pattern {
-            codec: first.codec,
-            layers: layers.iter().map(|target| target.layer).collect(),
-            text,
-        })
-    };
-    texts.into_iter().filter_map(pattern).collect()
+    let mut patterns = Vec::new();
+    for text in texts {
+        let selects = |&layer: &usize| fits(&text, targets[layer].layer);
+        let selected: Vec<usize> = (0..targets.len()).filter(selects).collect();
+        let same_kind = selected.iter().all(|&l| targets[l].kind == targets[selected[0]].kind);
+        let is_safe = same_kind && !blocks.iter().any(|block| fits(&text, block));
+        let mut codecs: Vec<&str> = selected.iter().map(|&layer| targets[layer].codec).collect();
+        codecs.sort_unstable();
+        codecs.dedup();
+        for codec in codecs.into_iter().filter(|&codec| is_safe || codec == EXACT) {
+            let has_it = |&layer: &usize| targets[layer].codec == codec;
+            let (agree, differ): (Vec<usize>, Vec<usize>) =
+                selected.iter().copied().partition(has_it);
+            if agree.len() > 1 && 2 * differ.len() <= agree.len() {
+                patterns.push(Pattern { text: text.clone(), codec, agree, differ });
+            }
+        }
+    }
+    patterns
 }
 
-/// Patterns that fit a name: with a star for some of its parts that follow each other, with and without a question
-/// mark for a digit at its end.
+/// Patterns that fit a name: with a star for some of its parts that follow each other, but not for all, with and without
+/// a question mark for a digit at its end.
 fn texts(name: &str) -> Vec<String> {
     let parts: Vec<&str> = name.split('.').collect();
     let mut texts = Vec::new();
     for from in 0..parts.len() {
         for to in from + 1..=parts.len() {
-            let star = [&parts[..from], &["*"], &parts[to..]].concat().join(".");
-            if parts.len() > 1 {
-                texts.push(star);
+            if to - from < parts.len() {
+                texts.push([&parts[..from], &["*"], &parts[to..]].concat().join("."));
             }
         }
     }
@@ -171,24 +187,58 @@ fn fits(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Rules for these layers: as long as a pattern saves characters, the one that saves most, then their names.
-fn exceptions(layers: &[&Target<'_>], patterns: &[Pattern<'_>]) -> Vec<String> {
+/// What rules that are less specific make of a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum State {
+    Right,
+    Wrong,
+    /// It has a rule of its own in any case.
+    Named,
+    /// That rule is the one of a kind, too, and stands there already.
+    Fixed,
+}
+
+/// Rules for the layers that are wrong: as long as a pattern saves characters, the one that saves most, then names.
+/// A layer that a pattern would make wrong has its name, too, which is more specific.
+fn exceptions(
+    targets: &[Target<'_>],
+    mut states: Vec<State>,
+    patterns: &[Pattern<'_>],
+) -> Vec<String> {
+    let lengths: Vec<usize> = targets.iter().map(|target| target.rule().len() + 1).collect();
     let mut rules = Vec::new();
-    let mut left: Vec<&Target<'_>> = layers.to_vec();
     loop {
+        let sum = |layers: &[usize], state: State| -> usize {
+            layers
+                .iter()
+                .filter(|&&layer| states[layer] == state)
+                .map(|&layer| lengths[layer])
+                .sum()
+        };
         let saves = |pattern: &Pattern<'_>| {
-            let own = left.iter().filter(|target| pattern.layers.contains(&target.layer));
-            let characters: usize = own.map(|target| target.rule().len() + 1).sum();
-            characters.saturating_sub(pattern.text.len() + pattern.codec.len() + 2)
+            let costs = pattern.text.len() + pattern.codec.len() + 2;
+            sum(&pattern.agree, State::Wrong)
+                .saturating_sub(costs + sum(&pattern.differ, State::Right))
         };
         let best = patterns.iter().map(|pattern| (saves(pattern), pattern));
         // Of equally good ones the first.
         let best = best.reduce(|best, next| if next.0 > best.0 { next } else { best });
         let Some((1.., pattern)) = best else { break };
-        rules.push(format!("{}={}", pattern.text, pattern.codec));
-        left.retain(|target| !pattern.layers.contains(&target.layer));
+        rules.push(pattern.rule());
+        for &layer in &pattern.agree {
+            if states[layer] == State::Wrong {
+                states[layer] = State::Right;
+            }
+        }
+        for &layer in &pattern.differ {
+            if states[layer] != State::Fixed {
+                states[layer] = State::Named;
+            }
+        }
     }
-    rules.extend(left.iter().map(|target| target.rule()));
+    let of_its_own = |state: State| matches!(state, State::Wrong | State::Named);
+    let named = targets.iter().zip(states).filter(|(_, state)| of_its_own(*state));
+    rules.extend(named.map(|(target, _)| target.rule()));
     rules
 }
 
@@ -250,6 +300,16 @@ mod tests {
             convs.map(|(name, kind)| target(name, *kind, codec(name, *kind))).collect();
         assert_eq!(rules(&targets, &[]), ["layer2.*=q4"]);
         assert_eq!(rules(&targets, &["layer2.0", "layer2.1"]), ["layer2.*.conv?=q4"]);
+        // All but one of a stage.
+        let codec = |name: &str| match name {
+            "layer2.1.conv2" => "none",
+            _ if name.starts_with("layer2.") => "q4",
+            _ => "none",
+        };
+        let convs = names.iter().filter(|(_, kind)| *kind == LayerKind::Conv);
+        let targets: Vec<Target<'_>> =
+            convs.map(|(name, kind)| target(name, *kind, codec(name))).collect();
+        assert_eq!(rules(&targets, &[]), ["layer2.*=q4", "layer2.1.conv2=none"]);
     }
 
     #[test]

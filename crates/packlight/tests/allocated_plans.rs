@@ -40,8 +40,7 @@ fn measured(model: &Model) -> Measured {
     let packable = |kind| kind != LayerKind::Segment && LayerKind::PACKABLE.contains(&kind);
     for (number, layer) in model.save_points().iter().enumerate() {
         let (name, kind) = (layer.name().to_owned(), layer.kind());
-        let at = (name.clone(), 0, None);
-        records.push(SensitivityRecord::At { layer: at.0, beside: at.1, exact: at.2 });
+        records.push(SensitivityRecord::At { layer: name.clone(), beside: 0, exact: None });
         if packable(kind) {
             let (source, raw_bytes, copy) = (number as u64, 100, "exact".into());
             let layer = name.clone();
