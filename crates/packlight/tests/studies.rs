@@ -20,10 +20,17 @@ fn fits(study: &Study) {
         _ => study.model.for_images(1, size, 10),
     };
     for plan in &study.plans {
-        let parsed = Plan::parse(&plan.spec).unwrap();
-        let model = Model::planned(model.as_ref().unwrap(), &parsed, 0, DType::F32, &Device::Cpu);
-        if let Err(error) = model {
-            panic!("{}, plan {}: {error}", study.name, plan.name);
+        // An adaptive plan is any mixture of its codecs.
+        let texts = match &plan.adaptive {
+            Some(adaptive) => adaptive.codecs.clone().unwrap_or_default(),
+            None => vec![plan.spec.clone()],
+        };
+        for text in texts {
+            let parsed = Plan::parse(&text).unwrap();
+            let model = model.as_ref().unwrap();
+            if let Err(error) = Model::planned(model, &parsed, 0, DType::F32, &Device::Cpu) {
+                panic!("{}, plan {}: {error}", study.name, plan.name);
+            }
         }
     }
 }
