@@ -1,7 +1,7 @@
 //! The largest magnitudes of a tensor, found in linear time.
 //!
 //! A radix selection: it reads the magnitudes' bits one digit at a time, from the highest down, and
-//! counts the elements that share the digits so far; no element is moved or sorted. Among equal
+//! counts the elements that share the digits so far, which are copied once they are few. Among equal
 //! magnitudes at the threshold, those with the lowest indices are taken, so exactly the requested
 //! number is kept, and the same elements for any number of threads. NaN is larger than everything.
 
@@ -21,6 +21,9 @@ const PIECE: usize = 32 * 1024;
 
 /// Bits of a magnitude per pass over the elements.
 const DIGIT: u32 = 11;
+
+/// Of so many elements at most one may share the digits so far, for these to be copied and looked at alone.
+const FEW: usize = 32;
 
 /// The flat indices (`count`, u32) of the `count` largest elements, in ascending order.
 ///
@@ -213,9 +216,13 @@ impl Cut {
             return Self { magnitude: u64::MAX, last: 0 };
         }
         let (mut magnitude, mut shift, mut left) = (0, T::MAGNITUDE_BITS, count);
+        let mut few: Option<Vec<(usize, u64)>> = None;
         while shift > 0 {
             let digit = DIGIT.min(shift);
-            let counts = histogram(values, magnitude, shift, digit);
+            let counts = match &few {
+                Some(few) => histogram_of_few(few, magnitude, shift, digit),
+                None => histogram(values, magnitude, shift, digit),
+            };
             let mut bin = counts.len() - 1;
             while bin > 0 && counts[bin] < left {
                 left -= counts[bin];
@@ -223,8 +230,18 @@ impl Cut {
             }
             magnitude = magnitude << digit | bin as u64;
             shift -= digit;
+            if few.is_none() && counts[bin] <= values.len() / FEW {
+                few = Some(sharing(values, magnitude, shift));
+            }
         }
-        Self { magnitude, last: nth_equal(values, magnitude, left) }
+        let last = match few {
+            Some(few) => {
+                let mut equal = few.iter().filter(|(_, own)| *own == magnitude);
+                equal.nth(left.saturating_sub(1)).map_or(values.len(), |(index, _)| *index)
+            }
+            None => nth_equal(values, magnitude, left),
+        };
+        Self { magnitude, last }
     }
 
     pub(crate) fn keeps<T: Element>(self, index: usize, value: T) -> bool {
@@ -252,6 +269,30 @@ fn histogram<T: Element>(values: &[T], prefix: u64, shift: u32, digit: u32) -> V
     };
     let none = || vec![0; bins];
     values.par_chunks(PIECE).fold(none, count).reduce(none, add)
+}
+
+/// The same of magnitudes that were copied.
+fn histogram_of_few(few: &[(usize, u64)], prefix: u64, shift: u32, digit: u32) -> Vec<usize> {
+    let bins = 1 << digit;
+    let mut counts = vec![0; bins];
+    for (_, bits) in few.iter().filter(|(_, bits)| bits >> shift == prefix) {
+        counts[(bits >> (shift - digit)) as usize & (bins - 1)] += 1;
+    }
+    counts
+}
+
+/// The indices, in ascending order, and the magnitudes of the `values` whose bits above `shift` are `prefix`.
+fn sharing<T: Element>(values: &[T], prefix: u64, shift: u32) -> Vec<(usize, u64)> {
+    let pieces: Vec<Vec<(usize, u64)>> = values
+        .par_chunks(PIECE)
+        .enumerate()
+        .map(|(piece, values)| {
+            let all = values.iter().map(|value| value.magnitude_bits());
+            let shares = (piece * PIECE..).zip(all).filter(|(_, bits)| bits >> shift == prefix);
+            shares.collect()
+        })
+        .collect();
+    pieces.concat()
 }
 
 /// The index of the `nth` value, counted from 1, of this magnitude.
@@ -314,6 +355,20 @@ mod tests {
             let rest = (&tensor - &dense).unwrap();
             let whole = put(&rest, &kept, &indices(&tensor, count).unwrap()).unwrap();
             prop_assert_eq!(whole.to_vec1::<f64>().unwrap(), tensor.to_vec1::<f64>().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_few_elements_decide_is_what_sorting_finds() {
+        let mut stream = Key::new(1, Purpose::Sample).stream();
+        let mut values: Vec<f64> = (0..2 * PIECE).map(|_| stream.normal()).collect();
+        values[PIECE + 7] = values[3]; // equal ones in both pieces
+        let largest = values[3].abs();
+        let count = values.iter().filter(|value| value.abs() >= largest).count();
+        let tensor = Tensor::new(values.clone(), &Device::Cpu).unwrap();
+        for count in [1, count - 1, count, values.len() / 100, values.len() / 10] {
+            let found = indices(&tensor, count).unwrap().to_vec1::<u32>().unwrap();
+            assert_eq!(found, by_sorting(&values, count), "{count}");
         }
     }
 
