@@ -200,4 +200,14 @@ fn a_small_run_that_keeps_all_energy_has_full_ranks() {
     // Of 32 channels only 16 = 4 x 2 x 2 are independent: 4 x 16 x 2 x 2 + 4 x 4 + 32 x 16 + 2 x 2 + 2 x 2 numbers.
     let full = "A small run: Each axis at 66.2 %: mean ranks 2.6, 21.2, 1.3, 1.3.";
     assert!(csv.contains(full), "{csv}");
+    for (right, wrong, said) in [
+        ("batch = 4\n", "batch = 2000\n", "small_runs: batch: 2000 given, expected 1 to the 1"),
+        ("steps = 2", "steps = 0", "small_runs: steps: 0 given, expected at least 1"),
+        ("{ one = {", "{ two = {", "small_runs: there is no network `two` in [networks]"),
+        ("rate = 0.01", "rate = 1e9", "a small run for the cell `a`: "),
+    ] {
+        std::fs::write(folder.path().join("tables.toml"), tables.replace(right, wrong)).unwrap();
+        let output = packlight(["report", folder.path().to_str().unwrap()]).output().unwrap();
+        assert!(!output.status.success() && stderr(&output).contains(said), "{}", stderr(&output));
+    }
 }

@@ -67,23 +67,25 @@ fn exact() -> String {
 ///
 /// # Errors
 /// Returns an error if `tables.toml` cannot be read or is not valid. A cell that cannot be counted says
-/// why in its note; a projection that cannot be is an error.
+/// why in its note; a projection that cannot be, and a small run that fails, are errors.
 pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     let path = folder.join(TABLES);
     let said = || path.display().to_string();
     let text = std::fs::read_to_string(&path).with_context(said)?;
     let File { title, networks, tables, projection, mut small_runs } =
         toml::from_str(&text).with_context(said)?;
+    if let Some(small_runs) = &mut small_runs {
+        small_runs.check(&networks).with_context(|| format!("{}: small_runs", said()))?;
+    }
     let mut counter = Counter::new(networks);
     let count = |Table { id, title, source, about, cells }: Table| {
         say(format_args!("counting: {title}"));
-        let cells = cells
-            .into_iter()
-            .map(|cell| counted(cell, &mut counter, small_runs.as_mut()))
-            .collect();
-        CountedTable { id, title, source, about, cells }
+        let cell = |cell| counted(cell, &mut counter, small_runs.as_mut());
+        let cells = cells.into_iter().map(cell).collect::<anyhow::Result<_>>()?;
+        anyhow::Ok(CountedTable { id, title, source, about, cells })
     };
-    let tables: Vec<CountedTable> = tables.into_iter().map(count).collect();
+    let tables = tables.into_iter().map(count).collect::<anyhow::Result<Vec<_>>>();
+    let tables = tables.with_context(said)?;
     let used =
         |name: &str| tables.iter().flat_map(|table| &table.cells).any(|cell| cell.rule == name);
     let rules = Rule::ALL.iter().map(|rule| (rule.name().to_owned(), rule.words().to_owned()));
@@ -95,7 +97,13 @@ pub(crate) fn count(folder: &Path) -> anyhow::Result<CountedTables> {
     Ok(CountedTables { title, tables, rules, projection })
 }
 
-fn counted(cell: Cell, counter: &mut Counter, small_runs: Option<&mut SmallRuns>) -> CountedCell {
+/// # Errors
+/// Returns an error if a small run fails.
+fn counted(
+    cell: Cell,
+    counter: &mut Counter,
+    small_runs: Option<&mut SmallRuns>,
+) -> anyhow::Result<CountedCell> {
     let Cell { cell, published, rule, network, plan, note } = cell;
     let (counted, why_not) = match rule.count(counter, &network, &plan, &published) {
         Ok(counted) => (counted, String::new()),
@@ -103,13 +111,11 @@ fn counted(cell: Cell, counter: &mut Counter, small_runs: Option<&mut SmallRuns>
     };
     let ranks = small_runs.filter(|_| matches!(counted, Counted::Implied(_)));
     let ranks = ranks.map(|runs| runs.ranks(&network, &plan, rule)).transpose();
-    let ranks = match ranks.map(Option::flatten) {
-        Ok(ranks) => ranks.map(|ranks| format!("A small run: {ranks}")).unwrap_or_default(),
-        Err(error) => format!("No small run: {error:#}"),
-    };
+    let ranks = ranks.with_context(|| format!("a small run for the cell `{cell}`"))?.flatten();
+    let ranks = ranks.map(|ranks| format!("A small run: {ranks}")).unwrap_or_default();
     let note =
         [why_not, ranks, note].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
-    CountedCell {
+    Ok(CountedCell {
         cell,
         published,
         unit: rule.unit().to_owned(),
@@ -117,5 +123,5 @@ fn counted(cell: Cell, counter: &mut Counter, small_runs: Option<&mut SmallRuns>
         rule: rule.name().to_owned(),
         command: rule.command(counter.options(&network), &plan),
         note: note.join(" "),
-    }
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use candle_core::{DType, Device, Tensor};
 use packlight::autograd::{Ledger, Pass};
 use packlight::kernels::rng::{Key, Purpose};
@@ -36,6 +36,30 @@ pub(super) struct SmallRuns {
 }
 
 impl SmallRuns {
+    /// Checks all that can be checked before training; `networks` are those that cells may name.
+    ///
+    /// # Errors
+    /// Returns an error if a number is out of range, or a network stands for none of `networks`.
+    pub(super) fn check(&mut self, networks: &BTreeMap<String, String>) -> anyhow::Result<()> {
+        let (size, rate) = (self.size, self.learning_rate);
+        ensure!((1..=1024).contains(&size), "size: {size} given, expected 1 to 1024");
+        ensure!(self.steps > 0, "steps: 0 given, expected at least 1");
+        ensure!(
+            rate > 0.0 && rate.is_finite(),
+            "learning_rate: {rate} given, expected a number > 0"
+        );
+        let images = self.digits()?.train.len();
+        let batch = self.batch;
+        ensure!(
+            (1..=images).contains(&batch),
+            "batch: {batch} given, expected 1 to the {images} digits"
+        );
+        for name in self.networks.keys() {
+            ensure!(networks.contains_key(name), "there is no network `{name}` in [networks]");
+        }
+        Ok(())
+    }
+
     /// The ranks that `plan` has in the network that stands for `network`, in words; `None` if there is none.
     ///
     /// # Errors
@@ -50,7 +74,8 @@ impl SmallRuns {
         let spec = self.digits()?.model(&spec)?;
         if !self.trained.contains_key(network) {
             say(format_args!("training: {} on the digits, {} steps", spec.in_words(), self.steps));
-            let weights = self.train(&spec).with_context(|| format!("a small {network}"))?;
+            let weights =
+                self.train(&spec).with_context(|| format!("training {}", spec.in_words()))?;
             self.trained.insert(network.to_owned(), weights);
         }
         let plan = Plan::parse(plan)?;
