@@ -50,28 +50,22 @@ pub enum Error {
     /// An analytic gradient differs from its numeric one.
     #[error("{0}")]
     GradientCheck(String),
-    /// A kernel failed.
+    /// A kernel failed, or an operation of candle's.
     #[error(transparent)]
     Kernel(#[from] packlight_kernels::Error),
-    /// Candle's own error.
-    #[error(transparent)]
-    Candle(candle_core::Error),
 }
 
 impl From<candle_core::Error> for Error {
-    /// Memory that a device lacks is an error of a kernel, whoever asked for it.
+    /// As a kernel's error, which also knows of memory that a device lacks.
     fn from(error: candle_core::Error) -> Self {
-        match packlight_kernels::Error::from(error) {
-            packlight_kernels::Error::Candle(error) => Error::Candle(error),
-            of_kernel => Error::Kernel(of_kernel),
-        }
+        Error::Kernel(error.into())
     }
 }
 
 impl From<Error> for candle_core::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Candle(error) => error,
+            Error::Kernel(packlight_kernels::Error::Candle(error)) => error,
             other => candle_core::Error::wrap(other),
         }
     }

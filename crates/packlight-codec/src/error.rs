@@ -42,20 +42,14 @@ pub enum Error {
         /// What it is for.
         reason: String,
     },
-    /// A kernel failed.
+    /// A kernel failed, or an operation of candle's.
     #[error(transparent)]
     Kernel(#[from] packlight_kernels::Error),
-    /// Candle's own error.
-    #[error(transparent)]
-    Candle(candle_core::Error),
 }
 
 impl From<candle_core::Error> for Error {
-    /// Memory that a device lacks is an error of a kernel, whoever asked for it.
+    /// As a kernel's error, which also knows of memory that a device lacks.
     fn from(error: candle_core::Error) -> Self {
-        match packlight_kernels::Error::from(error) {
-            packlight_kernels::Error::Candle(error) => Error::Candle(error),
-            of_kernel => Error::Kernel(of_kernel),
-        }
+        Error::Kernel(error.into())
     }
 }

@@ -8,9 +8,6 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// What can go wrong with models, plans and weights.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Candle's own error.
-    #[error(transparent)]
-    Candle(candle_core::Error),
     /// An error of a layer, data set or function outside Packlight; see [`Error::other`].
     #[error(transparent)]
     Other(Box<dyn std::error::Error + Send + Sync>),
@@ -204,12 +201,9 @@ pub enum Error {
 }
 
 impl From<candle_core::Error> for Error {
-    /// Memory that a device lacks is an error of a kernel, whoever asked for it.
+    /// As a kernel's error, which also knows of memory that a device lacks.
     fn from(error: candle_core::Error) -> Self {
-        match packlight_kernels::Error::from(error) {
-            packlight_kernels::Error::Candle(error) => Error::Candle(error),
-            of_kernel => Error::Kernel(of_kernel),
-        }
+        Error::Kernel(error.into())
     }
 }
 
