@@ -134,7 +134,7 @@ pub(super) struct Part {
 impl Grid {
     /// For a convolution, and for the gradient of its weight.
     pub(super) fn forward(problem: &Problem) -> Self {
-        let (rows, columns) = axes(problem);
+        let (rows, columns) = problem.axes();
         Self::new(
             Axis::forward(problem.height, problem.out_height, problem.kernel.0, rows),
             Axis::forward(problem.width, problem.out_width, problem.kernel.1, columns),
@@ -145,7 +145,7 @@ impl Grid {
 
     /// For the gradient of a convolution's input.
     pub(super) fn backward(problem: &Problem) -> Self {
-        let (rows, columns) = axes(problem);
+        let (rows, columns) = problem.axes();
         Self::new(
             Axis::backward(problem.out_height, problem.height, problem.kernel.0, rows),
             Axis::backward(problem.out_width, problem.width, problem.kernel.1, columns),
@@ -258,12 +258,6 @@ impl Grid {
         let runs_of_sample = targets.len() / self.samples;
         Part { taps, offsets: offsets.collect(), runs, targets, runs_of_sample, step: columns.step }
     }
-}
-
-/// Stride, padding and dilation of each axis.
-fn axes(problem: &Problem) -> ((usize, usize, usize), (usize, usize, usize)) {
-    let g = &problem.geometry;
-    ((g.stride.0, g.padding.0, g.dilation.0), (g.stride.1, g.padding.1, g.dilation.1))
 }
 
 /// Copies the `count` elements of each row, from where rows are `distance` and their elements

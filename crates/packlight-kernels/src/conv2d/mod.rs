@@ -18,6 +18,7 @@ mod avx512;
 mod dense;
 mod depthwise;
 mod grid;
+mod means_as_input;
 pub(crate) mod planes;
 mod pooled;
 mod problem;

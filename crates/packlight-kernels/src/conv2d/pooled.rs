@@ -6,13 +6,17 @@
 //! ```text
 //! dW[o,c,i,j] = sum_{b,u,v} P[b,c,u,v] S_ij[b,o,u,v],   S_ij = sum of G over those pixels
 //! ```
+//!
+//! Taps that read each block at the same pixels have the same gradient, which is computed once. Where the
+//! stride moves by whole blocks, the means are an input like any other ([`MeansAsInput`]).
 
 use std::ops::Range;
 
 use super::depthwise::{Depthwise, Input};
+use super::means_as_input::MeansAsInput;
 use super::planes::side_by_side;
 use super::problem::Problem;
-use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_ranges};
+use super::simd::{CHANNELS, Lanes, RUN, WEIGHTS, accumulate, sum_lines, sum_within};
 use super::weight_grad::weight_grad_of;
 use crate::dtype::Element;
 
@@ -31,6 +35,9 @@ pub(super) fn weight_grad<T: Element>(
     if let Some(depthwise) = Depthwise::of(problem) {
         return depthwise.weight_grad(Input::Pooled(pooled, block), grad);
     }
+    if let Some(means) = MeansAsInput::new(problem, block) {
+        return means.weight_grad(problem, pooled, grad);
+    }
     let blocks = Blocks::new(problem, block);
     let (together, sample_in) = (blocks.samples(problem), problem.in_channels * blocks.count());
     weight_grad_of(problem, together, (pooled, sample_in), grad, |pooled, grad, first, result| {
@@ -38,54 +45,58 @@ pub(super) fn weight_grad<T: Element>(
     })
 }
 
-/// The output pixels at which each tap row (or column) reads each row (or column) of blocks.
+/// The output pixels at which tap rows (or columns) read each row (or column) of blocks.
 struct Blocks {
-    rows: Vec<Vec<Range<usize>>>,
-    columns: Vec<Vec<Range<usize>>>,
+    rows: Reads,
+    columns: Reads,
+}
+
+/// The reads of one axis.
+struct Reads {
+    /// For each block, the pixels at which it is read; taps that read at the same pixels share an entry.
+    different: Vec<Vec<Range<usize>>>,
+    /// The entry of each tap.
+    of_taps: Vec<usize>,
+}
+
+impl Reads {
+    fn new(reads: impl Iterator<Item = Vec<Range<usize>>>) -> Self {
+        let mut different: Vec<Vec<Range<usize>>> = Vec::new();
+        let mut of_taps = Vec::new();
+        for reads in reads {
+            if different.last() != Some(&reads) {
+                different.push(reads);
+            }
+            of_taps.push(different.len() - 1);
+        }
+        Self { different, of_taps }
+    }
 }
 
 impl Blocks {
     fn new(problem: &Problem, block: usize) -> Self {
-        let g = &problem.geometry;
-        let axis = |taps: usize, size, out, stride: usize, padding: usize, dilation: usize| {
-            (0..taps)
-                .map(|tap| {
-                    // The first output pixel whose input pixel is not before `position`.
-                    let reach = |position: usize| {
-                        let room = (position + padding).saturating_sub(tap * dilation);
-                        room.div_ceil(stride).min(out)
-                    };
-                    (0usize..size)
-                        .step_by(block)
-                        .map(|start| reach(start)..reach((start + block).min(size)))
-                        .collect()
-                })
-                .collect()
+        let axis = |taps: usize, size, out, (stride, padding, dilation): (usize, usize, usize)| {
+            Reads::new((0..taps).map(|tap| {
+                // The first output pixel whose input pixel is not before `position`.
+                let reach = |position: usize| {
+                    (position + padding).saturating_sub(tap * dilation).div_ceil(stride).min(out)
+                };
+                (0usize..size)
+                    .step_by(block)
+                    .map(|start| reach(start)..reach((start + block).min(size)))
+                    .collect()
+            }))
         };
-        let (kh, kw) = problem.kernel;
+        let (rows, columns) = problem.axes();
         Self {
-            rows: axis(
-                kh,
-                problem.height,
-                problem.out_height,
-                g.stride.0,
-                g.padding.0,
-                g.dilation.0,
-            ),
-            columns: axis(
-                kw,
-                problem.width,
-                problem.out_width,
-                g.stride.1,
-                g.padding.1,
-                g.dilation.1,
-            ),
+            rows: axis(problem.kernel.0, problem.height, problem.out_height, rows),
+            columns: axis(problem.kernel.1, problem.width, problem.out_width, columns),
         }
     }
 
     /// Blocks of a plane.
     fn count(&self) -> usize {
-        self.rows[0].len() * self.columns[0].len()
+        self.rows.different[0].len() * self.columns.different[0].len()
     }
 
     /// Samples combined, so that sums are long enough to be fast; depends only on the shapes.
@@ -105,6 +116,8 @@ impl Blocks {
     ) {
         let lanes = Lanes::of_this_machine::<T>();
         let (depth, taps, pixels) = (problem.depth(), problem.taps(), problem.out_pixels());
+        let (rows, columns) = (&self.rows.different, &self.columns.different);
+        let different = rows.len() * columns.len();
         let (count, together) = (self.count(), self.samples(problem));
         let sample_out = problem.out_channels * pixels;
         let sample_in = problem.in_channels * count;
@@ -117,12 +130,12 @@ impl Blocks {
         let runs: Vec<usize> = (0..span).step_by(RUN).collect();
 
         let zero = [T::zero(); CHANNELS];
-        // For each block of output channels, tap and input channel: those of the outputs.
-        let mut totals = vec![zero; outputs.div_ceil(CHANNELS) * taps * offsets.len()];
+        // For each block of output channels, different tap and input channel: those of the outputs.
+        let mut totals = vec![zero; outputs.div_ceil(CHANNELS) * different * offsets.len()];
         let mut means = vec![T::zero(); depth * span];
         let mut grads = vec![zero; pixels];
-        let mut lines = vec![zero; self.rows[0].len() * problem.out_width];
-        let mut sums = vec![zero; taps * span];
+        let mut lines = vec![zero; rows[0].len() * problem.out_width];
+        let mut sums = vec![zero; different * span];
         for (grad, pooled) in
             grad.chunks(together * sample_out).zip(pooled.chunks(together * sample_in))
         {
@@ -132,7 +145,7 @@ impl Blocks {
                     means[sample * count..][..count].copy_from_slice(plane);
                 }
             }
-            for (block, totals) in totals.chunks_exact_mut(taps * offsets.len()).enumerate() {
+            for (block, totals) in totals.chunks_exact_mut(different * offsets.len()).enumerate() {
                 let start = first + block * CHANNELS;
                 let end = (start + CHANNELS).min(first + outputs);
                 for (sample, grad) in grad.chunks_exact(sample_out).enumerate() {
@@ -141,14 +154,14 @@ impl Blocks {
                         side_by_side(planes, pixels, end - start, grads);
                     }
                     let size = problem.out_width;
-                    for (i, rows) in self.rows.iter().enumerate() {
-                        sum_ranges(lanes, &grads, size, rows, &mut lines);
-                        for (j, columns) in self.columns.iter().enumerate() {
-                            let tap = i * self.columns.len() + j;
+                    for (i, rows) in rows.iter().enumerate() {
+                        sum_lines(lanes, &grads, size, rows, &mut lines);
+                        for (j, blocks) in columns.iter().enumerate() {
+                            let tap = i * columns.len() + j;
                             let sums = &mut sums[tap * span + sample * count..][..count];
-                            let sums = sums.chunks_exact_mut(columns.len());
+                            let sums = sums.chunks_exact_mut(blocks.len());
                             for (line, sums) in lines.chunks_exact(size).zip(sums) {
-                                sum_ranges(lanes, line, 1, columns, sums);
+                                sum_within(lanes, line, blocks, sums);
                             }
                         }
                     }
@@ -162,10 +175,13 @@ impl Blocks {
                 }
             }
         }
+        let of_taps: Vec<usize> = (self.rows.of_taps.iter())
+            .flat_map(|row| self.columns.of_taps.iter().map(move |j| row * columns.len() + j))
+            .collect();
         for (output, weights) in result.chunks_exact_mut(depth * taps).enumerate() {
-            let totals = &totals[output / CHANNELS * taps * offsets.len()..];
+            let totals = &totals[output / CHANNELS * different * offsets.len()..];
             for (channel, weights) in weights.chunks_exact_mut(taps).enumerate() {
-                for (tap, weight) in weights.iter_mut().enumerate() {
+                for (&tap, weight) in of_taps.iter().zip(weights) {
                     *weight = totals[tap * offsets.len() + channel][output % CHANNELS];
                 }
             }

@@ -158,6 +158,12 @@ impl Problem {
         self.out_height * self.out_width
     }
 
+    /// Stride, padding and dilation of each axis.
+    pub(super) fn axes(&self) -> ((usize, usize, usize), (usize, usize, usize)) {
+        let g = &self.geometry;
+        ((g.stride.0, g.padding.0, g.dilation.0), (g.stride.1, g.padding.1, g.dilation.1))
+    }
+
     /// Inputs and outputs.
     pub(super) fn sides(&self) -> (Side, Side) {
         let (depth, outputs, taps) = (self.depth(), self.group_outputs(), self.taps());

@@ -207,7 +207,7 @@ fn accumulate_in<T: Element, const FUSED: bool>(
 /// Sums over ranges of lines, each of `size` vectors: `sums[k size + i] = sum over l in ranges[k]
 /// of lines[l size + i]`.
 #[allow(unsafe_code)]
-pub(super) fn sum_ranges<T: Element>(
+pub(super) fn sum_lines<T: Element>(
     lanes: Lanes,
     lines: &[[T; CHANNELS]],
     size: usize,
@@ -215,42 +215,79 @@ pub(super) fn sum_ranges<T: Element>(
     sums: &mut [[T; CHANNELS]],
 ) {
     match lanes {
-        Lanes::Baseline => sum_ranges_in(lines, size, ranges, sums),
+        Lanes::Baseline => sum_lines_in(lines, size, ranges, sums),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: `of_this_machine` found these instructions, which all machines with AVX-512 have.
-        Lanes::Avx2 | Lanes::Avx512 => unsafe { sum_ranges_avx2(lines, size, ranges, sums) },
+        Lanes::Avx2 | Lanes::Avx512 => unsafe { sum_lines_avx2(lines, size, ranges, sums) },
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn sum_ranges_avx2<T: Element>(
+fn sum_lines_avx2<T: Element>(
     lines: &[[T; CHANNELS]],
     size: usize,
     ranges: &[Range<usize>],
     sums: &mut [[T; CHANNELS]],
 ) {
-    sum_ranges_in(lines, size, ranges, sums);
+    sum_lines_in(lines, size, ranges, sums);
 }
 
 #[inline(always)]
-fn sum_ranges_in<T: Element>(
+fn sum_lines_in<T: Element>(
     lines: &[[T; CHANNELS]],
     size: usize,
     ranges: &[Range<usize>],
     sums: &mut [[T; CHANNELS]],
 ) {
     for (range, sums) in ranges.iter().zip(sums.chunks_exact_mut(size)) {
-        let lines = &lines[range.start * size..range.end * size];
-        for (i, sum) in sums.iter_mut().enumerate() {
-            let mut held = [T::zero(); CHANNELS];
-            for line in lines.chunks_exact(size) {
-                for (held, value) in held.iter_mut().zip(&line[i]) {
-                    *held += *value;
-                }
+        sums.fill([T::zero(); CHANNELS]);
+        for line in lines[range.start * size..range.end * size].chunks_exact(size) {
+            for (sums, line) in sums.iter_mut().zip(line) {
+                sums.iter_mut().zip(line).for_each(|(sum, value)| *sum += *value);
             }
-            *sum = held;
         }
+    }
+}
+
+/// Sums over ranges of a line: `sums[k] = sum over i in ranges[k] of line[i]`.
+#[allow(unsafe_code)]
+pub(super) fn sum_within<T: Element>(
+    lanes: Lanes,
+    line: &[[T; CHANNELS]],
+    ranges: &[Range<usize>],
+    sums: &mut [[T; CHANNELS]],
+) {
+    match lanes {
+        Lanes::Baseline => sum_within_in(line, ranges, sums),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: `of_this_machine` found these instructions, which all machines with AVX-512 have.
+        Lanes::Avx2 | Lanes::Avx512 => unsafe { sum_within_avx2(line, ranges, sums) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn sum_within_avx2<T: Element>(
+    line: &[[T; CHANNELS]],
+    ranges: &[Range<usize>],
+    sums: &mut [[T; CHANNELS]],
+) {
+    sum_within_in(line, ranges, sums);
+}
+
+#[inline(always)]
+fn sum_within_in<T: Element>(
+    line: &[[T; CHANNELS]],
+    ranges: &[Range<usize>],
+    sums: &mut [[T; CHANNELS]],
+) {
+    for (range, sum) in ranges.iter().zip(sums) {
+        let mut held = [T::zero(); CHANNELS];
+        for value in &line[range.clone()] {
+            held.iter_mut().zip(value).for_each(|(held, value)| *held += *value);
+        }
+        *sum = held;
     }
 }
 
