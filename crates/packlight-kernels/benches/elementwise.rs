@@ -4,7 +4,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_kernels::{batch_norm, gelu, layer_norm, silu};
 
@@ -55,4 +55,9 @@ fn images(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, pointwise, images);
-criterion_main!(benches);
+fn main() -> Result<(), rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?; // as the program does
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    Ok(())
+}

@@ -3,7 +3,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use candle_core::{Device, Tensor};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::gram::gram;
 use packlight_kernels::mode_product::mode_product;
@@ -56,4 +56,9 @@ fn matrices(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, stages, matrices);
-criterion_main!(benches);
+fn main() -> Result<(), rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().use_current_thread().build_global()?; // as the program does
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    Ok(())
+}

@@ -62,18 +62,10 @@ fn bytes(shape: &[usize], axes: AxisLayout) -> Bytes {
 
 /// Least value and range of each group over all rows; `None` where one is not finite.
 fn extremes(input: &Tensor, grouping: &Grouping<'_>) -> Result<Option<Vec<[f32; 2]>>> {
-    let found = quantise::extremes(input, grouping.row, grouping.group)?;
-    let mut all = vec![[f32::INFINITY, f32::NEG_INFINITY]; grouping.groups_per_row()];
+    let found = quantise::extremes_over_rows(input, grouping.row, grouping.group)?;
     let found = found.flatten_all()?.to_vec1::<f32>()?;
-    for row in found.as_chunks::<2>().0.chunks(all.len().max(1)) {
-        for (all, &[low, high]) in all.iter_mut().zip(row) {
-            if low.is_nan() {
-                return Ok(None);
-            }
-            *all = [all[0].min(low), all[1].max(high)];
-        }
-    }
-    let ranges: Vec<_> = all.into_iter().map(|[low, high]| [low, high - low]).collect();
+    let ranges = found.as_chunks::<2>().0.iter().map(|&[low, high]| [low, high - low]);
+    let ranges: Vec<_> = ranges.collect();
     Ok(ranges.as_flattened().iter().all(|value| value.is_finite()).then_some(ranges))
 }
 

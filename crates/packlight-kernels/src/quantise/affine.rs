@@ -6,46 +6,6 @@ use crate::bit_pack::{self, RUN};
 use crate::dtype::Element;
 use crate::noise::Noise;
 
-/// The minimum and the maximum; both NaN if a value is not finite in f32.
-#[inline(always)]
-pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
-    const LANES: usize = 32;
-    let mut low = [f32::INFINITY; LANES];
-    let mut high = [f32::NEG_INFINITY; LANES];
-    // Stays 0 for finite values, and is NaN for others.
-    let mut finite = [0.0; LANES];
-    let mut take = |lane: usize, value: T| {
-        let value = single(value);
-        low[lane] = if value < low[lane] { value } else { low[lane] };
-        high[lane] = if value > high[lane] { value } else { high[lane] };
-        finite[lane] += value * 0.0;
-    };
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    for chunk in chunks {
-        for (lane, &value) in chunk.iter().enumerate() {
-            take(lane, value);
-        }
-    }
-    for (lane, &value) in rest.iter().enumerate() {
-        take(lane, value);
-    }
-    // Lanes are halved repeatedly; one by one, this would take as long as the loop above.
-    let mut width = LANES / 2;
-    while width > 0 {
-        for lane in 0..width {
-            let (other_low, other_high) = (low[lane + width], high[lane + width]);
-            low[lane] = if other_low < low[lane] { other_low } else { low[lane] };
-            high[lane] = if other_high > high[lane] { other_high } else { high[lane] };
-            finite[lane] += finite[lane + width];
-        }
-        width /= 2;
-    }
-    match finite[0].is_nan() {
-        true => (f32::NAN, f32::NAN),
-        false => (low[0], high[0]),
-    }
-}
-
 /// The range of a group, whose codes have the values `min + code * scale`.
 #[derive(Clone, Copy)]
 pub(crate) struct Affine {
@@ -139,7 +99,7 @@ pub(crate) fn levels(bits: u8) -> f32 {
 }
 
 #[inline(always)]
-fn single<T: Element>(value: T) -> f32 {
+pub(super) fn single<T: Element>(value: T) -> f32 {
     value.wide() as f32
 }
 

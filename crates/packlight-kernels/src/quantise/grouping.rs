@@ -131,6 +131,11 @@ impl<'a> Layout<'a> {
         (PIECE / self.group).max(1)
     }
 
+    /// How many rows a task has that goes through whole rows.
+    pub(crate) fn rows_per_piece(&self) -> usize {
+        (PIECE / self.row.max(1)).max(1)
+    }
+
     /// The groups of each task.
     pub(crate) fn pieces(&self) -> Vec<Range<usize>> {
         let size = self.groups_per_piece();

@@ -18,7 +18,10 @@ use rayon::prelude::*;
 pub use crate::noise::Rounding;
 pub use grouping::{Bits, Grouping};
 
-pub(crate) use affine::{Affine, extremes_in};
+pub use extremes::{extremes, extremes_over_rows};
+
+pub(crate) use affine::Affine;
+pub(crate) use extremes::extremes_in;
 pub(crate) use grouping::Layout;
 
 use crate::bit_pack;
@@ -31,6 +34,7 @@ use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 mod affine;
+mod extremes;
 mod grouping;
 
 const KERNEL: &str = "quantise";
@@ -153,29 +157,6 @@ fn restore<T: Element>(
     Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
 }
 
-/// The minimum and the maximum of each group: (groups, 2) as f32; NaN if a value of the group is
-/// not finite.
-///
-/// # Errors
-/// Returns an error if the grouping does not fit the tensor, or the type or device is not
-/// supported.
-pub fn extremes(input: &Tensor, row: usize, group: usize) -> Result<Tensor> {
-    on_cuda!(input => quantise::extremes(input, row, group));
-    let layout = Layout::new(input.elem_count(), &Grouping { row, group, bits: Bits::All(1) })?;
-    let device = input.device();
-    by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T);
-        let mut found = vec![[0.0; 2]; layout.groups()];
-        let pieces = layout.pieces();
-        let targets = split(&mut found, pieces.iter().map(|groups| groups.end));
-        pieces.into_par_iter().zip(targets).for_each(|(groups, found)| {
-            extremes_of(input, &layout, groups, found);
-        });
-        let groups = found.len();
-        Ok(Tensor::from_vec(found.into_flattened(), (groups, 2), device)?)
-    })
-}
-
 /// Where [`encode`] takes the range of a group from.
 enum Source<'a> {
     /// From the group itself; the range is written here.
@@ -238,21 +219,6 @@ on_widest_vectors! {
             let range = if shared { group % layout.groups_per_row } else { group };
             let [min, scale] = ranges[range];
             Affine { min, scale }.decode(own, bits, values);
-        }
-    }
-}
-
-on_widest_vectors! {
-    /// The extremes of some groups of `input`.
-    fn extremes_of<T: Element>(
-        input: &[T],
-        layout: &Layout<'_>,
-        groups: Range<usize>,
-        found: &mut [[f32; 2]],
-    ) {
-        for (group, found) in groups.zip(found) {
-            let (low, high) = extremes_in(&input[layout.element(group)..][..layout.len(group)]);
-            *found = [low, high];
         }
     }
 }
