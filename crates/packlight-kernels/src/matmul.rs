@@ -3,7 +3,7 @@
 use gemm::Parallelism;
 
 use crate::conv2d::planes::side_by_side;
-use crate::conv2d::simd::CHANNELS;
+use crate::conv2d::simd::{CHANNELS, Lanes};
 use crate::dtype::Element;
 use crate::par_vec::build;
 
@@ -108,13 +108,14 @@ pub(crate) fn multiply<T: Element>(
 
 /// The transposed of a row-major matrix, in tiles, so that reading and writing both find lines in the cache.
 pub(crate) fn transpose<T: Element>(matrix: &[T], rows: usize, columns: usize) -> Vec<T> {
+    let lanes = Lanes::of_this_machine::<T>();
     build(rows * columns, CHANNELS * rows, |number, result| {
         let first = number * CHANNELS;
         let mut tile = [[T::zero(); CHANNELS]; CHANNELS];
         let tile = &mut tile[..result.len() / rows];
         for start in (0..rows).step_by(CHANNELS) {
             let height = CHANNELS.min(rows - start);
-            side_by_side(&matrix[start * columns + first..], columns, height, tile);
+            side_by_side(lanes, &matrix[start * columns + first..], columns, height, tile);
             for (column, result) in tile.iter().zip(result.chunks_exact_mut(rows)) {
                 result[start..start + height].copy_from_slice(&column[..height]);
             }

@@ -172,6 +172,7 @@ impl Codec for Asi {
             Packing::Whole => return Identity.pack(input, site),
             Packing::Energy(energy) => hosvd::factors(input, energy)?,
             Packing::Ranks(ranks) => {
+                let input = &squarable(input)?;
                 let axes = last.par_iter().zip(ranks).enumerate();
                 let step = axes.map(|(axis, (last, rank))| {
                     let key = site.key.layer(&name(axis));
@@ -293,8 +294,8 @@ fn is_smaller_batch(shape: &[usize], last: &[Option<&Tensor>]) -> bool {
         && lengths.all(|(now, before)| *now == before)
 }
 
-/// One step of subspace iteration with the unfolding A of a tensor along an axis of length d:
-/// an orthonormal basis (d, rank) of A A^T U, for the last U or a random one.
+/// One step of subspace iteration with the unfolding A of a tensor that can be squared along an axis of
+/// length d: an orthonormal basis (d, rank) of A A^T U, for the last U or a random one.
 fn subspace_step(
     tensor: &Tensor,
     axis: usize,
@@ -302,7 +303,7 @@ fn subspace_step(
     last: Option<&Tensor>,
     key: Key,
 ) -> Result<Tensor> {
-    let (length, tensor) = (tensor.dim(axis)?, &squarable(tensor)?);
+    let length = tensor.dim(axis)?;
     let u = match last.filter(|last| last.dims() == [length, rank]) {
         Some(last) => last.clone(),
         None => gaussian(key, &[length, rank], tensor.dtype(), 1.0)?.to_device(tensor.device())?,

@@ -9,7 +9,6 @@ use packlight_kernels::orthonormalise::orthonormalise;
 use packlight_kernels::symmetric_eigen::{rank_for_energy, symmetric_eigen};
 
 use crate::grammar::{Kind, Parameter};
-use crate::low_rank::scaling::squarable;
 use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result};
 
 /// The product of `left` (n,k) with `right` (k, ...), reshaped to what was packed.
@@ -69,8 +68,8 @@ pub(crate) fn bytes_of<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Byt
 pub(crate) const ENERGY: Parameter =
     Parameter::new("eps", Kind::Positive(1.0), "share of the energy that is kept");
 
-/// The leading left singular vectors (d,k) of the unfolding of `tensor` along an axis of length d:
-/// the fewest whose squared singular values sum up to at least a share `energy` of all, and all of
+/// The leading left singular vectors (d,k) of the unfolding of `tensor`, which can be squared
+/// ([`squarable`](super::scaling::squarable)), along an axis of length d: the fewest whose squared singular values sum up to at least a share `energy` of all, and all of
 /// them for a share of 1, which loses nothing.
 ///
 /// They are the eigenvectors of the Gram matrix. Where the unfolding is taller than wide, those of
@@ -79,7 +78,6 @@ pub(crate) const ENERGY: Parameter =
 /// # Errors
 /// Returns an error if an element is not finite.
 pub(crate) fn leading_vectors(tensor: &Tensor, axis: usize, energy: f64) -> Result<Tensor> {
-    let tensor = &squarable(tensor)?;
     let leading = |tensor: &Tensor, axis| -> Result<Tensor> {
         let rank = |values: &[f64]| {
             if energy >= 1.0 { Ok(values.len()) } else { rank_for_energy(values, energy) }

@@ -19,6 +19,7 @@ use rayon::prelude::*;
 
 use crate::grammar::{Entry, Parameter, word};
 use crate::low_rank::factors as low_rank;
+use crate::low_rank::scaling::squarable;
 use crate::low_rank::tucker::Tucker;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
@@ -69,7 +70,7 @@ impl Codec for Hosvd {
         if self.sequential {
             let (mut core, mut factors) = (input.clone(), Vec::with_capacity(input.rank()));
             for axis in 0..input.rank() {
-                let factor = low_rank::leading_vectors(&core, axis, self.energy)?;
+                let factor = low_rank::leading_vectors(&squarable(&core)?, axis, self.energy)?;
                 core = mode_product(&core, &factor.t()?, axis)?;
                 factors.push(factor);
             }
@@ -85,6 +86,7 @@ impl Codec for Hosvd {
 /// # Errors
 /// Returns an error if an element is not finite.
 pub(crate) fn factors(tensor: &Tensor, energy: f64) -> Result<Vec<Tensor>> {
+    let tensor = &squarable(tensor)?;
     let axes = (0..tensor.rank()).into_par_iter();
     axes.map(|axis| low_rank::leading_vectors(tensor, axis, energy)).collect()
 }

@@ -17,6 +17,7 @@ use packlight_record::LayerKind;
 
 use crate::grammar::Entry;
 use crate::low_rank::factors::{self, LowRank};
+use crate::low_rank::scaling::squarable;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
 
 /// Its grammar.
@@ -60,12 +61,14 @@ impl Codec for Svd {
         let shape = input.dims().to_vec();
         let (samples, rest) = (shape[0], shape[1..].iter().product());
         let (left, right) = if samples <= rest {
-            let u = factors::leading_vectors(input, 0, self.energy)?;
+            let u = factors::leading_vectors(&squarable(input)?, 0, self.energy)?;
             let right = mode_product(input, &u.t()?, 0)?;
             (u, right)
         } else {
             let matrix = input.reshape((samples, rest))?;
-            let v = factors::leading_vectors(&matrix, 1, self.energy)?.t()?.contiguous()?;
+            let v = factors::leading_vectors(&squarable(&matrix)?, 1, self.energy)?
+                .t()?
+                .contiguous()?;
             let axes = [&[v.dim(0)?], &shape[1..]].concat();
             (linear::forward(&matrix, &v, None)?, v.reshape(axes)?)
         };

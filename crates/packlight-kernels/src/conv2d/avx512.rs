@@ -1,7 +1,7 @@
 //! The inner loops of [`super::simd`] for f32 on 512-bit vectors, which the compiler does not
 //! vectorise by itself.
 //!
-//! Both hold 16 vectors of sums in registers, enough to hide the latency of two fused multiply-adds
+//! Both sums hold 16 vectors in registers, enough to hide the latency of two fused multiply-adds
 //! per cycle, and load 10 operands for every 16 of them.
 
 #![allow(unsafe_code)]
@@ -9,8 +9,9 @@
 #![allow(clippy::needless_range_loop)]
 
 use std::arch::x86_64::{
-    __m512, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    __m512, _mm512_add_ps, _mm512_castpd_ps, _mm512_castps_pd, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps, _mm512_unpackhi_pd,
+    _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::simd::{CHANNELS, RUN};
@@ -87,6 +88,60 @@ pub(super) fn accumulate<const B: usize>(
             }
         }
     }
+}
+
+/// Interleaves 16 rows, 16 cells at a time: channel `c` of cell `q` of `runs[r * apart]` becomes
+/// `rows[c * distance + r * RUN + q]`, for the first `count` runs.
+#[target_feature(enable = "avx512f")]
+pub(super) fn side_by_side(
+    rows: &[f32],
+    distance: usize,
+    runs: &mut [[[f32; CHANNELS]; RUN]],
+    count: usize,
+    apart: usize,
+) {
+    let last = distance.checked_mul(CHANNELS - 1);
+    let reach = last.and_then(|last| last.checked_add(count * RUN));
+    assert!(reach.is_some_and(|end| end <= rows.len()), "a row ends beyond the buffer");
+    assert!(count.is_multiple_of(4), "whole squares");
+    for first in (0..count).step_by(4) {
+        // Quarter `l` of `quarters[g][k]` has cell `4 l + k` of the rows from `4 g` on.
+        let mut quarters = [[_mm512_setzero_ps(); 4]; 4];
+        for g in 0..4 {
+            for k in 0..4 {
+                let at = (4 * g + k) * distance + first * RUN;
+                // SAFETY: the longest reach was checked above, and the load needs no alignment.
+                quarters[g][k] = unsafe { _mm512_loadu_ps(rows.as_ptr().add(at)) };
+            }
+            quarters[g] = transpose_quarters(quarters[g]);
+        }
+        for k in 0..RUN {
+            let [a, b, c, d] = [quarters[0][k], quarters[1][k], quarters[2][k], quarters[3][k]];
+            let mut put = |run: usize, cell| store(&mut runs[(first + run) * apart][k], cell);
+            let (ab, cd) = (_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0x44>(c, d));
+            put(0, _mm512_shuffle_f32x4::<0x88>(ab, cd));
+            put(1, _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let (ab, cd) = (_mm512_shuffle_f32x4::<0xee>(a, b), _mm512_shuffle_f32x4::<0xee>(c, d));
+            put(2, _mm512_shuffle_f32x4::<0x88>(ab, cd));
+            put(3, _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+        }
+    }
+}
+
+/// Transposes the 4 x 4 elements of each 128 bits of four rows.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn transpose_quarters([a, b, c, d]: [__m512; 4]) -> [__m512; 4] {
+    let ab_low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+    let ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+    let cd_low = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+    let cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+    [
+        _mm512_castpd_ps(_mm512_unpacklo_pd(ab_low, cd_low)),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(ab_low, cd_low)),
+        _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high)),
+        _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high)),
+    ]
 }
 
 /// Panics unless every run, its pixels `apart`, lies within `padded` at every offset.

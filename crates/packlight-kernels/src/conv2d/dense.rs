@@ -2,7 +2,7 @@
 
 use super::depthwise::{Depthwise, Input};
 use super::grid::Grid;
-use super::planes::side_by_side;
+use super::planes::runs_side_by_side;
 use super::problem::Problem;
 use super::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use super::small_planes::SmallPlanes;
@@ -123,6 +123,7 @@ fn piece_grad<T: Element>(
                     let start = outputs.start + pair * BLOCKS * CHANNELS;
                     let outputs = start..(start + BLOCKS * CHANNELS).min(outputs.end);
                     interleave(
+                        lanes,
                         &grad[outputs.start * pixels..],
                         pixels,
                         outputs.len(),
@@ -145,6 +146,7 @@ fn piece_grad<T: Element>(
 /// Interleaves the first `channels` planes of the runs `targets`, run by run in blocks of channels;
 /// elements beyond the channels or the end of a row are zero.
 fn interleave<T: Element>(
+    lanes: Lanes,
     planes: &[T],
     pixels: usize,
     channels: usize,
@@ -152,15 +154,10 @@ fn interleave<T: Element>(
     interleaved: &mut [[[T; CHANNELS]; RUN]],
 ) {
     let blocks = channels.div_ceil(CHANNELS);
-    for (&(at, count), runs) in targets.iter().zip(interleaved.chunks_exact_mut(blocks)) {
-        for (block, run) in runs.iter_mut().enumerate() {
-            let first = block * CHANNELS;
-            let (channels, planes) =
-                (CHANNELS.min(channels - first), &planes[first * pixels + at..]);
-            if count < RUN || channels < CHANNELS {
-                *run = [[T::zero(); CHANNELS]; RUN];
-            }
-            side_by_side(planes, pixels, channels, &mut run[..count]);
-        }
+    for block in 0..blocks {
+        let first = block * CHANNELS;
+        let rows = (pixels, CHANNELS.min(channels - first));
+        let (planes, runs) = (&planes[first * pixels..], &mut interleaved[block..]);
+        runs_side_by_side(lanes, planes, rows, targets, runs, blocks);
     }
 }

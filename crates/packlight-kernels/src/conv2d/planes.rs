@@ -3,8 +3,10 @@
 use std::array::from_fn;
 use std::ops::Range;
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::problem::Side;
-use super::simd::{CHANNELS, RUN};
+use super::simd::{CHANNELS, Lanes, RUN};
 use crate::dtype::Element;
 use crate::par_vec::write;
 
@@ -60,11 +62,23 @@ impl<T: Element> Planes<'_, T> {
 /// `channels` of [`CHANNELS`]; the others are left unchanged.
 #[inline]
 pub(crate) fn side_by_side<T: Element>(
+    lanes: Lanes,
     rows: &[T],
     distance: usize,
     channels: usize,
     cells: &mut [[T; CHANNELS]],
 ) {
+    let done = if channels == CHANNELS {
+        let runs = cells.as_chunks_mut().0;
+        let all = (runs.len(), 1);
+        squares_side_by_side(lanes, rows, distance, runs, all) * RUN
+    } else {
+        0
+    };
+    let (rows, cells) = (&rows[done..], &mut cells[done..]);
+    if cells.is_empty() {
+        return;
+    }
     for first in (0..channels).step_by(QUARTER) {
         let rows = &rows[first * distance..];
         if channels - first < QUARTER {
@@ -88,9 +102,69 @@ pub(crate) fn side_by_side<T: Element>(
     }
 }
 
+/// Interleaves as many of the first `count` runs of [`CHANNELS`] rows as the widest vectors do whole lines of the
+/// cache at a time, and returns how many. The runs are `apart` from each other.
+#[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+#[inline]
+#[allow(unsafe_code)]
+fn squares_side_by_side<T: Element>(
+    lanes: Lanes,
+    rows: &[T],
+    distance: usize,
+    runs: &mut [[[T; CHANNELS]; RUN]],
+    (count, apart): (usize, usize),
+) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    if lanes == Lanes::Avx512
+        && let Some(rows) = T::as_f32(rows)
+        && let Some(runs) = T::as_f32_mut(runs.as_flattened_mut().as_flattened_mut())
+    {
+        let count = count / RUN * RUN;
+        let runs = runs.as_chunks_mut().0.as_chunks_mut().0;
+        // SAFETY: `of_this_machine` detected these instructions.
+        unsafe { avx512::side_by_side(rows, distance, runs, count, apart) };
+        return count;
+    }
+    0
+}
+
+/// Interleaves rows at runs of their elements: for each run, `targets` has its first element in the first row
+/// and how many there are. The runs are `apart` from each other; elements beyond their end and beyond the
+/// `channels` are zero.
+pub(crate) fn runs_side_by_side<T: Element>(
+    lanes: Lanes,
+    rows: &[T],
+    (distance, channels): (usize, usize),
+    targets: &[(usize, usize)],
+    runs: &mut [[[T; CHANNELS]; RUN]],
+    apart: usize,
+) {
+    let mut number = 0;
+    while let Some(&(at, count)) = targets.get(number) {
+        let runs = &mut runs[number * apart..];
+        if channels == CHANNELS && count == RUN {
+            // Runs that follow one another.
+            let follow =
+                |&(after, target): &(usize, &(usize, usize))| *target == (at + after * RUN, RUN);
+            let together = targets[number..].iter().enumerate().take_while(follow).count();
+            let rows = &rows[at..];
+            let done = squares_side_by_side(lanes, rows, distance, runs, (together, apart));
+            number += done;
+            if done > 0 {
+                continue;
+            }
+        } else {
+            runs[0] = [[T::zero(); CHANNELS]; RUN];
+        }
+        side_by_side(lanes, &rows[at..], distance, channels, &mut runs[0][..count]);
+        number += 1;
+    }
+}
+
 /// Interleaves all taps of source channel `channel` for the target channels of a group from `first` on,
 /// at most [`CHANNELS`]; channels too many hold zeros. `weight` begins with the group's.
 pub(super) fn taps_side_by_side<T: Element>(
+    lanes: Lanes,
     weight: &[T],
     (from, to): (&Side, &Side),
     (channel, first): (usize, usize),
@@ -102,7 +176,7 @@ pub(super) fn taps_side_by_side<T: Element>(
     }
     if count > 0 {
         let weight = &weight[first * to.weights + channel * from.weights..];
-        side_by_side(weight, to.weights, count, taps);
+        side_by_side(lanes, weight, to.weights, count, taps);
     }
 }
 

@@ -151,7 +151,7 @@ impl Blocks {
                 for (sample, grad) in grad.chunks_exact(sample_out).enumerate() {
                     for (near, grads) in grads.chunks_mut(NEAR).enumerate() {
                         let planes = &grad[start * pixels + near * NEAR..];
-                        side_by_side(planes, pixels, end - start, grads);
+                        side_by_side(lanes, planes, pixels, end - start, grads);
                     }
                     let size = problem.out_width;
                     for (i, rows) in rows.iter().enumerate() {

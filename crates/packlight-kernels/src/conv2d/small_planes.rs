@@ -139,12 +139,19 @@ impl SmallPlanes {
     /// All taps of the target channels `channels` of a group, side by side: for each block of channels, each
     /// source channel.
     fn pack<T: Element>(&self, weight: &[T], channels: Range<usize>, buffers: &mut Buffers<T>) {
+        let lanes = Lanes::of_this_machine::<T>();
         let depth = self.source.channels;
         let blocks = channels.len().div_ceil(CHANNELS);
         let rows = buffers.packed.chunks_exact_mut(self.taps).take(blocks * depth);
         for (row, taps) in rows.enumerate() {
             let first = channels.start + row / depth * CHANNELS;
-            taps_side_by_side(weight, (&self.source, &self.target), (row % depth, first), taps);
+            taps_side_by_side(
+                lanes,
+                weight,
+                (&self.source, &self.target),
+                (row % depth, first),
+                taps,
+            );
         }
     }
 
@@ -228,12 +235,13 @@ impl SmallPlanes {
         let (pixels, blocks) = (self.target.pixels(), channels.div_ceil(CHANNELS));
         let mut grads = vec![[[T::zero(); CHANNELS]; RUN]; pixels * self.runs() * blocks];
         let mut cells = vec![[T::zero(); CHANNELS]; pixels];
+        let lanes = Lanes::of_this_machine::<T>();
         for sample in 0..self.batch {
             for block in 0..blocks {
                 let count = CHANNELS.min(channels - block * CHANNELS);
                 let channel =
                     sample * self.groups * self.target.channels + first + block * CHANNELS;
-                side_by_side(&grad[channel * pixels..], pixels, count, &mut cells);
+                side_by_side(lanes, &grad[channel * pixels..], pixels, count, &mut cells);
                 for (pixel, cell) in cells.iter().enumerate() {
                     let run = pixel * self.runs() + sample / RUN;
                     grads[run * blocks + block][sample % RUN] = *cell;
@@ -247,10 +255,11 @@ impl SmallPlanes {
     /// and each pixel. Samples too many hold zeros.
     fn lay<T: Element>(&self, source: &[T]) -> Vec<T> {
         let sample = self.of_groups(self.groups) / SAMPLES;
+        let lanes = Lanes::of_this_machine::<T>();
         build(self.laid(), sample * SAMPLES, |number, laid| {
             let first = number * SAMPLES;
             let count = SAMPLES.min(self.batch - first);
-            side_by_side(&source[first * sample..], sample, count, laid.as_chunks_mut().0);
+            side_by_side(lanes, &source[first * sample..], sample, count, laid.as_chunks_mut().0);
         })
     }
 

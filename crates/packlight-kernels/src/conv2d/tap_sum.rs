@@ -208,12 +208,13 @@ impl TapSum {
         let group_size = weight.len() / self.groups;
         let blocks = to.channels.div_ceil(CHANNELS);
         let size = from.channels * taps.len();
+        let lanes = Lanes::of_this_machine::<T>();
         build(self.packed(taps.len()), size, |number, packed: &mut [[T; CHANNELS]]| {
             let weight = &weight[number / blocks * group_size..];
             let first = number % blocks * CHANNELS;
             let mut row = vec![[T::zero(); CHANNELS]; all];
             for (channel, packed) in packed.chunks_exact_mut(taps.len()).enumerate() {
-                taps_side_by_side(weight, (from, to), (channel, first), &mut row);
+                taps_side_by_side(lanes, weight, (from, to), (channel, first), &mut row);
                 packed.iter_mut().zip(taps).for_each(|(packed, tap)| *packed = row[*tap]);
             }
         })

@@ -7,7 +7,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{COLUMNS, PIECES};
-use crate::conv2d::planes::side_by_side;
+use crate::conv2d::planes::runs_side_by_side;
 use crate::conv2d::simd::{BLOCKS, CHANNELS, Lanes, RUN, WEIGHTS, accumulate};
 use crate::dtype::Element;
 use crate::unfolding::Unfolding;
@@ -103,21 +103,17 @@ impl<T: Element> Products<T> {
         runs: &[usize],
         vectors: &mut [[[T; CHANNELS]; RUN]],
     ) {
+        let lanes = Lanes::of_this_machine::<T>();
         let (count, inner) = (self.rows.len(), unfolding.inner);
         let elements = &unfolding.elements[self.rows.start * inner..];
         let blocks = count.div_ceil(CHANNELS);
         let vectors = &mut vectors[..blocks * runs.len()];
-        if count < ROWS {
-            vectors.fill([[T::zero(); CHANNELS]; RUN]);
+        let targets: Vec<_> = runs.iter().map(|run| (*run, RUN)).collect();
+        for block in 0..blocks {
+            let row = block * CHANNELS;
+            let (elements, rows) = (&elements[row * inner..], (inner, CHANNELS.min(count - row)));
+            runs_side_by_side(lanes, elements, rows, &targets, &mut vectors[block..], blocks);
         }
-        for (run, vectors) in runs.iter().zip(vectors.chunks_exact_mut(blocks)) {
-            for (block, cells) in vectors.iter_mut().enumerate() {
-                let row = block * CHANNELS;
-                let rows = &elements[run + row * inner..];
-                side_by_side(rows, inner, CHANNELS.min(count - row), cells);
-            }
-        }
-        let lanes = Lanes::of_this_machine::<T>();
         accumulate(lanes, vectors, elements, &self.offsets, runs, &mut self.of_columns);
     }
 

@@ -200,6 +200,7 @@ impl Winograd {
         let Side { channels, height, width, .. } = self.source;
         let (above, before) = self.padding;
         let (pixels, cells) = (height * width, self.cells());
+        let lanes = Lanes::of_this_machine::<T>();
         let points = points.as_chunks_mut().0;
         for block in 0..channels.div_ceil(CHANNELS) {
             let first = block * CHANNELS;
@@ -217,7 +218,7 @@ impl Winograd {
                         Some(row) => {
                             let end = cells.len().min(before + width);
                             let cells = &mut cells[before..end];
-                            side_by_side(&planes[row * width..], pixels, count, cells);
+                            side_by_side(lanes, &planes[row * width..], pixels, count, cells);
                         }
                         None => cells.fill([T::zero(); CHANNELS]),
                     }
@@ -269,11 +270,12 @@ impl Winograd {
         let (from, to) = (&self.source, &self.target);
         let (group, pair) = (number / self.pairs(), number % self.pairs());
         let weight = &weight[group * weight.len() / self.groups..];
+        let lanes = Lanes::of_this_machine::<T>();
         let mut taps = vec![[[T::zero(); CHANNELS]; TAPS * TAPS]; from.channels];
         for block in 0..BLOCKS {
             let first = (pair * BLOCKS + block) * CHANNELS;
             for (channel, taps) in taps.iter_mut().enumerate() {
-                taps_side_by_side(weight, (from, to), (channel, first), taps);
+                taps_side_by_side(lanes, weight, (from, to), (channel, first), taps);
                 if self.flipped {
                     taps.reverse();
                 }
