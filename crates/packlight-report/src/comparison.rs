@@ -59,11 +59,10 @@ pub(crate) struct Accuracies {
 }
 
 impl Accuracies {
-    /// Whether a plan's accuracy, to the lower end of its 95 % interval, is at most [`MARGIN`] above that of
-    /// always answering alike.
+    /// Whether a plan's mean accuracy is at most [`MARGIN`] above that of always answering alike. The mean
+    /// decides, not the end of its interval, which two seeds put anywhere.
     pub(crate) fn only_guessed(self, found: SeedStats) -> bool {
-        let least = found.mean - found.half_interval().unwrap_or(0.0);
-        self.guessed.is_some_and(|guessed| least <= guessed + MARGIN)
+        self.guessed.is_some_and(|guessed| found.mean <= guessed + MARGIN)
     }
 }
 
