@@ -24,7 +24,8 @@ pub(crate) fn moves(source: &Source<'_>) -> Option<Markup> {
                  each layer got a codec anew. Kept at most: what a step keeps with these codecs, whatever the data \
                  are. Predicted error: that of the whole gradient, relative to its norm, which averaging over steps \
                  leaves. The passes of these measurements are part of the time of an epoch, but not of the time of \
-                 a step, which is that with the last codecs."
+                 a step, which is that with the last codecs; the column of calibration and the figure of accuracy \
+                 against time have them."
             }
         }
     })

@@ -28,6 +28,45 @@ fn with_plans(specs: &[&'static str]) -> Vec<Made> {
 }
 
 #[test]
+fn state_that_codecs_carry_over_counts_as_peak_memory() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let peaks = || -> Vec<(String, f64, String)> {
+        let csv = read(study.path(), "accuracy-and-memory.csv");
+        let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+        let rows = csv.lines().skip(1).map(fields);
+        rows.map(|row| (row[0].clone(), row[2].parse().unwrap(), row[3].clone())).collect()
+    };
+    let before = peaks();
+    let state = 8 << 20;
+    for folder in &folders[4..] {
+        let (layer, kind) = ("conv1".into(), KeptKind::CodecState);
+        let kept = Record::Kept { step: 0, layer, kind, payload: state, metadata: 0, raw: state };
+        support::append(folder, &kept);
+    }
+    write(study.path()).unwrap();
+    for ((plan, then, _), (_, now, _)) in before.iter().zip(peaks()) {
+        let more = if plan == "pool4" { state as f64 } else { 0.0 };
+        assert_eq!(now - then, more, "{plan}");
+    }
+    let svg = read(study.path(), "accuracy-and-memory.svg");
+    assert!(svg.contains("peak of a training step, with codec state"), "{svg}");
+    let table = crate::table(study.path(), "head-to-head");
+    let mean = |of: &str| {
+        let own = peaks().into_iter().filter(|(plan, ..)| plan == of).map(|(_, peak, _)| peak);
+        own.fold(0.0, f64::max)
+    };
+    for row in table {
+        assert_eq!(row["peak_bytes_allocated"].parse::<f64>().unwrap(), mean(&row["plan"]));
+    }
+    assert!(
+        read(study.path(), "memory-timeline.svg")
+            .contains("without the state that codecs carry over")
+    );
+}
+
+#[test]
 fn gradient_errors_over_training_are_those_of_all_parameters_together() {
     let study = tempfile::tempdir().unwrap();
     support::write(study.path(), &complete());
@@ -211,7 +250,7 @@ fn what_an_early_gradient_s_error_foretells_is_a_rank_correlation() {
         assert!((error - (squared_bias + 0.02 / 19.0).sqrt()).abs() < 1e-9, "{row}");
     }
     assert!(!csv.contains("none,"), "an exact gradient has no error");
-    let said = "foretells the accuracy: rank correlation −1.00 (−1.00 to −1.00, 7 plans)";
+    let said = "foretells the accuracy: rank correlation −1.00 (−1.00 to −0.76, 7 plans)";
     assert!(page(study.path()).contains(said));
     // A probe after the first tenth foretells nothing.
     let late = disturbed(14);

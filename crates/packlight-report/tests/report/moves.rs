@@ -1,9 +1,11 @@
 //! What the page shows of plans that are adaptive.
 
+use std::collections::HashMap;
+
 use packlight_record::{AllocatedLayer, Measurement, Record};
 use packlight_report::{family_of_plan, write};
 
-use crate::support::{self, Made, complete};
+use crate::support::{self, EPOCHS, Made, STEPS, complete};
 use crate::{page, table};
 
 const SPEC: &str = "adaptive every 2 epochs within 0.3x by q8 q2";
@@ -63,6 +65,22 @@ fn an_adaptive_plan_shows_how_it_changed() {
     assert!(page.contains("4 of 17 have another one at the end"));
     let rows = table(study.path(), "allocations");
     assert_eq!(rows.len(), 3 * 17);
+    // Measuring took 0.9 s of one run and nothing of the other; half of 0.9 s is a run's.
+    let head = table(study.path(), "head-to-head");
+    let row = head.iter().find(|row| row["plan"] == "moving").unwrap();
+    let number = |row: &HashMap<String, String>, name: &str| row[name].parse::<f64>().unwrap();
+    assert!((number(row, "calibration_seconds") - 0.9).abs() < 1e-9, "{row:?}");
+    let times = table(study.path(), "times");
+    let own = times.iter().filter(|row| row["plan"] == "moving");
+    let seconds: f64 = own.clone().map(|row| number(row, "train_seconds")).sum::<f64>() - 0.9;
+    let timed: f64 = own.map(|row| number(row, "steps")).sum();
+    let share = 0.9 / (2 * EPOCHS * STEPS) as f64;
+    let expected = number(row, "step_time_ratio") * (1.0 + share / (seconds / timed));
+    let drawn = study.path().join("figures/accuracy-and-time.csv");
+    let drawn = std::fs::read_to_string(drawn).unwrap();
+    let line = drawn.lines().find(|line| line.starts_with("moving,")).unwrap();
+    let ratio: f64 = line.split(',').nth(2).unwrap().parse().unwrap();
+    assert!((ratio - expected).abs() < 1e-9 && expected > 1.05 * number(row, "step_time_ratio"));
     let csv = study.path().join("figures/allocations-moving.csv");
     let csv = std::fs::read_to_string(csv).unwrap();
     assert!(csv.contains("from step 92"), "{csv}");
