@@ -54,28 +54,30 @@ pub(crate) fn measuring(run: &Run) -> Option<f64> {
     seconds.reduce(|all, seconds| all + seconds)
 }
 
-/// By how much measuring multiplies the time of a plan's steps, over its finished runs. Both times are by the runs'
-/// own clock, so that what else the machine did slows both.
+/// By how much measuring multiplies the time of a plan's steps: the median over its finished runs.
 fn with_measuring(study: &Study, plan: &str) -> Option<f64> {
     if study.of(plan).all(|run| measuring(run).is_none()) {
         return Some(1.0);
     }
-    let (mut measured, mut steps, mut seconds, mut timed) = (0.0, 0, 0.0, 0);
-    for run in study.of(plan).filter(|run| run.finished()) {
-        measured += measuring(run).unwrap_or(0.0);
-        steps += run.steps().unwrap_or(0);
-        for measurement in &run.measurements {
-            match measurement {
-                Measurement::Time { steps, train_seconds, .. } => {
-                    seconds += train_seconds;
-                    timed += steps;
-                }
-                Measurement::Allocation { seconds: within, .. } => seconds -= within,
-                _ => {}
+    let factors = study.of(plan).filter(|run| run.finished()).filter_map(factor);
+    median(factors).map(|found| found.value)
+}
+
+/// The same for one run. Both times are by the run's own clock, so that what else the machine did slows both.
+fn factor(run: &Run) -> Option<f64> {
+    let (mut seconds, mut timed) = (0.0, 0);
+    for measurement in &run.measurements {
+        match measurement {
+            Measurement::Time { steps, train_seconds, .. } => {
+                seconds += train_seconds;
+                timed += steps;
             }
+            Measurement::Allocation { seconds: within, .. } => seconds -= within,
+            _ => {}
         }
     }
-    let (share, step) = (measured / steps as f64, seconds / timed as f64);
+    let share = measuring(run).unwrap_or(0.0) / run.steps()? as f64;
+    let step = seconds / timed as f64;
     Some(1.0 + share / step).filter(|factor| factor.is_finite() && step > 0.0)
 }
 
