@@ -32,7 +32,7 @@ pub(super) fn body(
                     "The tables below have " (format::count(summary.rows as u64, "row")) " for "
                     (format::count(summary.cells as u64, "published cell")) ". In " (summary.counted)
                     " of them a number was counted: " b { (summary.agree) " agree to the last printed digit" }
-                    ", " (within(tables, 0.05)) ", these included, differ by at most 5 % of what was published."
+                    "; with these, " (within(tables, 0.05)) " are within 5 % of what was published."
                 }
                 p .muted {
                     "Each number was counted when this page was made, from shapes alone, as "
@@ -68,10 +68,12 @@ pub(super) fn body(
     }
 }
 
-/// How many counted numbers differ by at most such a fraction of the published one.
+/// How many counted numbers agree, or differ by at most such a fraction of the published one.
 fn within(tables: &CountedTables, most: f64) -> usize {
-    let cells = tables.tables.iter().flat_map(|table| &table.cells);
-    cells.filter_map(CountedCell::relative).filter(|difference| difference.abs() <= most).count()
+    let near = |cell: &&CountedCell| {
+        cell.agrees() == Some(true) || cell.relative().is_some_and(|by| by.abs() <= most)
+    };
+    tables.tables.iter().flat_map(|table| &table.cells).filter(near).count()
 }
 
 fn projected(projection: &Projection, figure: &Figure) -> Markup {

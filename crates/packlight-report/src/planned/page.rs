@@ -107,13 +107,8 @@ fn summary(steps: &PlannedSteps) -> Markup {
                             td { (plan.peak_layer.as_deref().unwrap_or("–")) }
                             td .number { (times(plan.multiplications)) }
                             td .number { (bytes(Some(plan.moved))) }
-                            @for seconds in
-                                timed.then_some(plan.seconds).into_iter().chain(in_bf16.then_some(plan.seconds_in_bf16))
-                            {
-                                td .number {
-                                    (time(seconds)) @if seconds.is_some() && has_codecs(plan) { " + codecs" }
-                                }
-                            }
+                            @if timed { (step_time(plan, plan.seconds)) }
+                            @if in_bf16 { (step_time(plan, plan.seconds_in_bf16)) }
                             @if let Some(budget) = steps.budget {
                                 td {
                                     @if plan.peak > budget { span .verdict.denied { "does not fit" } }
@@ -132,9 +127,14 @@ fn summary(steps: &PlannedSteps) -> Markup {
     }
 }
 
-/// Whether any layer has a codec that computes.
-fn has_codecs(plan: &PlannedPlan) -> bool {
-    plan.layers.iter().any(|layer| layer.codec != "none")
+/// The estimated time of a step, which lacks what codecs compute.
+fn step_time(plan: &PlannedPlan, seconds: Option<f64>) -> Markup {
+    let has_codecs = plan.layers.iter().any(|layer| layer.codec != "none");
+    html! {
+        td .number {
+            (time(seconds)) @if seconds.is_some() && has_codecs { br; span .muted { "+ codecs" } }
+        }
+    }
 }
 
 fn layers(plan: &PlannedPlan) -> Markup {

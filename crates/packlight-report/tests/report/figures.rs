@@ -7,8 +7,8 @@ use packlight_report::{write, write_collection};
 use packlight_spec::Collection;
 use roxmltree::Document;
 
-use crate::page;
 use crate::support::{self, Made, complete};
+use crate::{page, table};
 
 fn read(study: &Path, name: &str) -> String {
     std::fs::read_to_string(study.join("figures").join(name)).unwrap()
@@ -32,11 +32,10 @@ fn state_that_codecs_carry_over_counts_as_peak_memory() {
     let study = tempfile::tempdir().unwrap();
     let folders = support::write(study.path(), &complete());
     write(study.path()).unwrap();
-    let peaks = || -> Vec<(String, f64, String)> {
+    let peaks = || -> Vec<(String, f64)> {
         let csv = read(study.path(), "accuracy-and-memory.csv");
-        let fields = |line: &str| line.split(',').map(str::to_owned).collect::<Vec<_>>();
-        let rows = csv.lines().skip(1).map(fields);
-        rows.map(|row| (row[0].clone(), row[2].parse().unwrap(), row[3].clone())).collect()
+        let rows = csv.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.map(|row| (row[0].to_owned(), row[2].parse().unwrap())).collect()
     };
     let before = peaks();
     let state = 8 << 20;
@@ -46,19 +45,16 @@ fn state_that_codecs_carry_over_counts_as_peak_memory() {
         support::append(folder, &kept);
     }
     write(study.path()).unwrap();
-    for ((plan, then, _), (_, now, _)) in before.iter().zip(peaks()) {
+    for ((plan, then), (_, now)) in before.iter().zip(peaks()) {
         let more = if plan == "pool4" { state as f64 } else { 0.0 };
         assert_eq!(now - then, more, "{plan}");
     }
     let svg = read(study.path(), "accuracy-and-memory.svg");
     assert!(svg.contains("peak of a training step, with codec state"), "{svg}");
-    let table = crate::table(study.path(), "head-to-head");
-    let mean = |of: &str| {
-        let own = peaks().into_iter().filter(|(plan, ..)| plan == of).map(|(_, peak, _)| peak);
-        own.fold(0.0, f64::max)
-    };
-    for row in table {
-        assert_eq!(row["peak_bytes_allocated"].parse::<f64>().unwrap(), mean(&row["plan"]));
+    for row in table(study.path(), "head-to-head") {
+        let own = peaks().into_iter().filter(|(plan, _)| *plan == row["plan"]);
+        let most = own.map(|(_, peak)| peak).fold(0.0, f64::max);
+        assert_eq!(row["peak_bytes_allocated"].parse::<f64>().unwrap(), most);
     }
     assert!(
         read(study.path(), "memory-timeline.svg")
