@@ -1,4 +1,4 @@
-//! Which codec each layer gets under a few budgets, drawn along the network.
+//! Which codec each layer gets under a few budgets, or in the course of training, drawn along the network.
 
 use crate::axis::{Axis, binary};
 use crate::canvas::{Canvas, Frame, draw};
@@ -21,10 +21,10 @@ pub struct Chosen {
     pub error: f64,
 }
 
-/// The choices under one budget.
+/// The choices under one budget, or from one step on.
 #[derive(Debug, Clone, Copy)]
 pub struct Strip<'a> {
-    /// The budget, the bytes and the error, in a line.
+    /// The budget or the step, the bytes and the error, in a line.
     pub heading: &'a str,
     /// What each layer gets.
     pub chosen: &'a [Chosen],
@@ -35,26 +35,31 @@ const STRIP: i32 = 170;
 /// The ends of the cells that show errors, below the bars, as shares of the bars' height.
 const ERROR: (f64, f64) = (-0.22, -0.06);
 
-const HOW_TO_READ: &str = "A strip for each budget. Layers stand side by side in forward order, each as wide \
+/// So many codecs have plain colours of their own.
+const COLORS: usize = 6;
+
+const HOW_TO_READ: &str = "Layers stand side by side in forward order, each as wide \
     as its input has bytes; the filled part is the share that is kept, so that areas are bytes, and its \
-    colour is the codec. Grey is kept exactly. The cell below a bar is the error that this layer alone \
+    colour, plain or striped, is the codec. Grey is kept exactly. The cell below a bar is the error that this layer alone \
     makes in the whole gradient, the darker the larger; there is none below exact layers. Layers that \
     save the same tensor are drawn each with its own bar, though they share a copy if they pack it \
     alike. A pointer over a layer shows its name, codec, bytes and error.";
 
-/// Draws the strips of `layers`, given in forward order with the bytes of their inputs.
+/// Draws the strips of `layers`, given in forward order with the bytes of their inputs. There is a strip for each
+/// of `what`: "budget" or "step".
 ///
 /// # Errors
 /// Returns an error if there is no layer or no strip, or the slices do not match in length.
 pub fn allocation_strips(
     caption: &Caption,
+    what: &str,
     layers: &[(&str, f64)],
     codecs: &[&str],
     strips: &[Strip<'_>],
 ) -> Result<Figure> {
     not_empty(caption, "layer", layers.len())?;
     not_empty(caption, "strip", strips.len())?;
-    let mut data = data(&["budget", "layer", "codec", "kept_bytes", "raw_bytes", "error"])?;
+    let mut data = data(&[what, "layer", "codec", "kept_bytes", "raw_bytes", "error"])?;
     for strip in strips {
         check(caption, strip.heading, layers.len(), strip.chosen.len())?;
         for ((layer, raw), chosen) in layers.iter().zip(strip.chosen) {
@@ -65,11 +70,13 @@ pub fn allocation_strips(
     }
     let all = || strips.iter().flat_map(|strip| strip.chosen);
     let scale = ErrorScale::of(all().map(|chosen| chosen.error));
-    let used = |i: usize| all().any(|chosen| chosen.codec == Some(i));
+    let used: Vec<usize> =
+        (0..codecs.len()).filter(|i| all().any(|chosen| chosen.codec == Some(*i))).collect();
     let exact = Look { ink: theme::AXIS, ..theme::plan(0) };
     let mut legend = vec![Entry::new("exact", exact, Key::Fill)];
-    let of_used = (0..codecs.len()).filter(|i| used(*i));
-    legend.extend(of_used.map(|i| Entry::new(codecs[i], look(i), Key::Fill)));
+    legend.extend(used.iter().enumerate().map(|(place, codec)| {
+        Entry::new(codecs[*codec], theme::layer(place), Key::Striped(stripes(place)))
+    }));
     let names = Names::layers(layers.iter().map(|l| l.0), theme::TICK, theme::LAYER);
     let above = names.width(theme::TICK) + 8;
     let height = theme::HEIGHT.max((170 + above + STRIP * strips.len() as i32) as u32);
@@ -84,19 +91,20 @@ pub fn allocation_strips(
         {
             let panel = canvas.panel(Frame { top: frame.top + 24, ..frame }, &x, &y, 0)?;
             panel.heading(strip.heading, strip.heading)?;
-            bars(canvas, &panel, layers, codecs, strip.chosen, scale)?;
+            bars(canvas, &panel, layers, (codecs, &used), strip.chosen, scale)?;
             if i == 0 {
                 layer_names(canvas, &panel, layers, &names)?;
             }
         }
         Ok(())
     })?;
-    caption.figure(svg, data, HOW_TO_READ)
+    caption.figure(svg, data, format!("A strip for each {what}. {HOW_TO_READ}"))
 }
 
-/// The look of the codec at an index; black is left to the baseline.
-fn look(codec: usize) -> Look {
-    theme::layer(codec)
+/// The width of the stripes of the codec that has this place among those used: after the plain colours, which repeat
+/// then, there are stripes, and wider ones with each repetition.
+fn stripes(place: usize) -> i32 {
+    2 * (place / COLORS) as i32
 }
 
 /// The pixels of each layer's left and right end.
@@ -116,19 +124,18 @@ fn bars(
     canvas: &Canvas<'_>,
     panel: &Panel<'_, '_>,
     layers: &[(&str, f64)],
-    codecs: &[&str],
+    (codecs, used): (&[&str], &[usize]),
     chosen: &[Chosen],
     scale: ErrorScale,
 ) -> Result<()> {
     let y = |share: f64| panel.at(0.0, share).1;
     for (((left, right), (layer, raw)), chosen) in ends(panel, layers).zip(layers).zip(chosen) {
-        let (right, ink) = (
-            // A gap between neighbours of one colour, if there is room.
-            if right - left > 3 { right - 1 } else { right },
-            chosen.codec.map_or(theme::AXIS, |i| look(i).ink),
-        );
+        // A gap between neighbours of one colour, if there is room.
+        let right = if right - left > 3 { right - 1 } else { right };
+        let place = used.iter().position(|codec| chosen.codec == Some(*codec));
+        let ink = place.map_or(theme::AXIS, |place| theme::layer(place).ink);
         let top = y(chosen.kept / raw).min(y(0.0) - 1);
-        canvas.rectangle((left, top), (right, y(0.0)), ink)?;
+        canvas.striped((left, top), (right, y(0.0)), ink, place.map_or(0, stripes))?;
         if chosen.codec.is_some() {
             canvas.rectangle((left, y(ERROR.1)), (right, y(ERROR.0)), scale.color(chosen.error))?;
         }

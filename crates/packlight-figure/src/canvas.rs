@@ -264,6 +264,23 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
+    /// A filled rectangle with level stripes so many pixels wide, at such distances from its bottom; plain for 0.
+    pub(crate) fn striped(
+        &self,
+        a: (i32, i32),
+        b: (i32, i32),
+        ink: RGBColor,
+        width: i32,
+    ) -> Result<()> {
+        self.rectangle(a, b, ink)?;
+        let mut bottom = b.1 - width;
+        while width > 0 && bottom > a.1 {
+            self.rectangle((a.0, (bottom - width).max(a.1)), (b.0, bottom), theme::SURFACE)?;
+            bottom -= 2 * width;
+        }
+        Ok(())
+    }
+
     /// A rectangle's outline.
     pub(crate) fn outline(&self, a: (i32, i32), b: (i32, i32), ink: RGBColor) -> Result<()> {
         self.root.draw(&Rectangle::new([a, b], ink.stroke_width(1)))?;

@@ -10,7 +10,8 @@ use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 const HOW_TO_READ: &str = "Each line is the mean over the seeds of one plan; the band around it \
     reaches from the lowest to the highest seed, and n is the number of seeds. Dashed lines belong \
-    to the plan of the same colour. Nothing is smoothed; a missing value breaks the line.";
+    to the plan of the same colour. Nothing is smoothed; a missing value breaks the line. A value without \
+    neighbours is a short line, and its range a bar.";
 
 /// One plan's line in a panel.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use plotters::style::RGBColor;
 
 use crate::axis::{Axis, binary};
 use crate::canvas::{Anchor, Canvas, Frame, draw};
+use crate::columns::names_below;
 use crate::data::{data, number};
 use crate::error_scale::ErrorScale;
 use crate::names::Names;
@@ -162,19 +163,13 @@ fn codec_names(
     edge: impl Fn(usize) -> i32,
 ) -> Result<()> {
     let level = codecs.width(theme::TICK) + 8 <= edge(1) - edge(0);
+    if !level {
+        return names_below(canvas, inside, inside.bottom, codecs, edge); // cells have more to show
+    }
     for column in 0..codecs.len() {
-        let (name, middle) = (codecs.at(column), (edge(column) + edge(column + 1)) / 2);
-        let (top, length) = (inside.bottom + 6, text::width(name, theme::TICK));
-        if level {
-            let (at, names) = ((middle, top + 6), (name, codecs.full(column)));
-            canvas.print_short(at, names, theme::TICK, theme::TEXT, Anchor::Middle)?;
-            continue;
-        }
-        canvas.print_upwards((middle, top + length / 2), name, theme::TICK)?;
-        if name != codecs.full(column) {
-            let (left, right) = (middle - 7, middle + 7);
-            canvas.hover(Frame { left, top, right, bottom: top + length }, codecs.full(column));
-        }
+        let at = ((edge(column) + edge(column + 1)) / 2, inside.bottom + 12);
+        let names = (codecs.at(column), codecs.full(column));
+        canvas.print_short(at, names, theme::TICK, theme::TEXT, Anchor::Middle)?;
     }
     Ok(())
 }

@@ -10,6 +10,8 @@ pub(crate) enum Key {
     Line,
     Dashed,
     Fill,
+    /// Filled, with stripes this wide.
+    Striped(i32),
     Outline,
     Mark,
 }
@@ -56,6 +58,9 @@ impl Canvas<'_> {
                     }
                 }
                 Key::Fill => self.rectangle((x + 4, y - 6), (x + 22, y + 6), look.ink)?,
+                Key::Striped(width) => {
+                    self.striped((x + 4, y - 6), (x + 22, y + 6), look.ink, *width)?;
+                }
                 Key::Outline => self.outline((x + 4, y - 6), (x + 22, y + 6), look.ink)?,
                 Key::Mark => self.mark((x + 6, y), *look, 5)?,
             }

@@ -25,6 +25,7 @@ mod bias_variance;
 mod calibration;
 mod canvas;
 mod color_scale;
+mod columns;
 mod costs_by_size;
 mod course;
 mod curves;

@@ -3,9 +3,10 @@
 use crate::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Frame, draw};
 use crate::color_scale::Scale;
+use crate::columns::names_below;
 use crate::data::{data, number};
 use crate::names::Names;
-use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, text, theme};
+use crate::{Caption, Figure, Result, check, mean_and_range, not_empty, theme};
 
 /// One plan's mean cosine for each layer; NaN if undefined.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +23,8 @@ const HOW_TO_READ: &str = "A row for each plan, a column for each layer in forwa
     over the probed steps and the seeds of the cosine between the layer's compressed and exact \
     weight gradient. 1 is exact, 0 is no relation. Hatched: undefined, because the exact gradient \
     was zero or the layer was not probed. At the right are the mean over the layers whose \
-    gradient the plan changes, and the lowest.";
+    gradient the plan changes, and the lowest. Names that are shortened or have no room are shown to a \
+    pointer over their column.";
 
 const ROW: i32 = 15;
 
@@ -99,14 +101,5 @@ fn cells(
             canvas.print((at, middle), &label, theme::TICK, theme::TEXT, Anchor::End)?;
         }
     }
-    for column in 0..columns {
-        let (layer, middle) = (layers.at(column), (edge(column) + edge(column + 1)) / 2);
-        let (top, length) = (inside.bottom + 6, text::width(layer, theme::TICK));
-        canvas.print_upwards((middle, top + length / 2), layer, theme::TICK)?;
-        if layer != layers.full(column) {
-            let (left, right) = (middle - 7, middle + 7);
-            canvas.hover(Frame { left, top, right, bottom: top + length }, layers.full(column));
-        }
-    }
-    Ok(())
+    names_below(canvas, inside, inside.top, layers, edge)
 }

@@ -44,6 +44,9 @@ impl<'a> Canvas<'a> {
     }
 }
 
+/// How far a mark of a point without neighbours reaches to either side.
+const ALONE: i32 = 8;
+
 /// A pair of axes on a canvas.
 pub(crate) struct Panel<'c, 'a> {
     canvas: &'c Canvas<'a>,
@@ -107,7 +110,7 @@ impl Panel<'_, '_> {
         Ok(())
     }
 
-    /// A line through `(x, y)` that is broken where `y` is not finite.
+    /// A line through `(x, y)` that is broken where `y` is not finite; a single point is a short one.
     pub(crate) fn line(
         &self,
         x: &[f64],
@@ -118,22 +121,27 @@ impl Panel<'_, '_> {
     ) -> Result<()> {
         for part in parts(y) {
             let points: Vec<_> = part.map(|i| self.at(x[i], y[i])).collect();
-            if points.len() > 1 {
-                self.canvas.path(&points, ink, width, dashed)?;
+            match points[..] {
+                [(x, y)] => {
+                    self.canvas.path(&[(x - ALONE, y), (x + ALONE, y)], ink, width, false)?
+                }
+                _ => self.canvas.path(&points, ink, width, dashed)?,
             }
         }
         Ok(())
     }
 
-    /// A translucent band between two lines, broken where either is not finite.
+    /// A translucent band between two lines, broken where either is not finite; a bar for a single point.
     pub(crate) fn band(&self, x: &[f64], low: &[f64], high: &[f64], ink: RGBColor) -> Result<()> {
         let both: Vec<f64> = low.iter().zip(high).map(|(l, h)| l + h).collect();
         for part in parts(&both) {
             let mut points: Vec<_> = part.clone().map(|i| self.at(x[i], high[i])).collect();
-            points.extend(part.clone().rev().map(|i| self.at(x[i], low[i])));
-            if part.len() > 1 {
-                self.canvas.polygon(&points, ink, 0.18)?;
+            points.extend(part.rev().map(|i| self.at(x[i], low[i])));
+            if let [(x, top), (_, bottom)] = points[..] {
+                let (left, right) = (x - ALONE, x + ALONE);
+                points = vec![(left, top), (right, top), (right, bottom), (left, bottom)];
             }
+            self.canvas.polygon(&points, ink, 0.18)?;
         }
         Ok(())
     }

@@ -34,6 +34,16 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The records of a run that has finished do not say so: their end is lost.
+    #[error(
+        "{}: the run has finished, but the record of its end is missing; put the whole file back, or remove its \
+         folder and train again",
+        path.display()
+    )]
+    NoEnd {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Error {

@@ -23,7 +23,7 @@ mod scan;
 
 pub use choice_times::{BlockTime, ChoiceTimes, CodecTime};
 pub use error::{Error, Result};
-pub use log::{Appender, Logged, fold_log, read_log, write_log};
+pub use log::{Appender, Logged, fold_log, last_of_log, read_log, write_log};
 pub use manifest::{Manifest, RunState};
 pub use measurement::Measurement;
 pub use packlight_spec::{LayerKind, layout};

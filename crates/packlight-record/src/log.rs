@@ -120,6 +120,24 @@ pub fn read_log<T: Logged>(path: &Path) -> Result<Contents<T>> {
     Ok(Contents { values, torn })
 }
 
+/// The value in the last line of the log at `path`, without a look at the others; `None` if there is no such line,
+/// or it is torn, or longer than any that ends a log.
+///
+/// # Errors
+/// Returns an error if the file cannot be read.
+pub fn last_of_log<T: Logged>(path: &Path) -> Result<Option<T>> {
+    let io = |e| Error::io(path, e);
+    let length = match std::fs::metadata(path) {
+        Ok(found) => found.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(e)),
+    };
+    let end = block_at(path, length.saturating_sub(BLOCK)).map_err(io)?;
+    let mut values = Values::new(&end);
+    let last = values.by_ref().last();
+    Ok(last.filter(|_| values.bad.is_none()))
+}
+
 /// The lines that begin within so many bytes of a log are a block.
 const BLOCK: u64 = 1 << 20;
 /// So many blocks for each thread are read before the first of them is handed on.
@@ -341,6 +359,26 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let read = read_log::<Record>(&path).unwrap();
         assert!(read.torn && read.values == values[..values.len() - 1]);
+    }
+
+    #[test]
+    fn the_last_value_is_that_of_a_whole_last_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        assert_eq!(last_of_log::<Record>(&path).unwrap(), None, "no log");
+        let (kind, codec) = (crate::LayerKind::Conv, String::new());
+        let long = Record::Layer { layer: "x".repeat(3 << 20), kind, codec };
+        write_log(&path, [finished(1), long, finished(2), finished(3)]).unwrap();
+        assert_eq!(last_of_log::<Record>(&path).unwrap(), Some(finished(3)));
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
+        assert_eq!(last_of_log::<Record>(&path).unwrap(), None, "torn");
+        let line =
+            whole.len() - whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() - 1;
+        std::fs::write(&path, &whole[..whole.len() - line]).unwrap();
+        assert_eq!(last_of_log::<Record>(&path).unwrap(), Some(finished(2)), "a line less");
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(last_of_log::<Record>(&path).unwrap(), None, "empty");
     }
 
     #[test]

@@ -42,7 +42,7 @@ impl Column {
             continued: plan.training.continued(),
             comparison: plan.comparison.clone(),
             held: plan.held_ratio(base),
-            time: plan.time.map(|time| time.ratio),
+            time: plan.time.and_then(|time| time.whole),
         };
         let cells = source.plans.iter().map(cell).collect();
         Self { name: name.to_owned(), answers: answers(source), verdict: verdict(source), cells }
@@ -137,7 +137,8 @@ fn explained() -> Markup {
             "Each plan compared with the exact plan of the same study: the paired difference in test \
              accuracy in percentage points with its 95 % interval, and as multiples the most bytes held \
              at once (by the ledger, with what checkpointed segments keep again and the codecs' state) \
-             and the time of a training step. ≈: equivalent; ▼: a loss; ▲: a gain, by the tests that \
+             and the time of a training step, with its share of what the run spends on measuring \
+             sensitivities. ≈: equivalent; ▼: a loss; ▲: a gain, by the tests that \
              stand below each study's own table, corrected by Holm over the plans of that study. Without \
              such a sign nothing is shown, and without an interval there are fewer than three common \
              seeds. Another number of epochs stands below the difference; such a plan is compared with an \

@@ -59,11 +59,10 @@ pub(crate) struct Accuracies {
 }
 
 impl Accuracies {
-    /// Whether a plan's accuracy, to the lower end of its 95 % interval, is at most [`MARGIN`] above that of
-    /// always answering alike.
+    /// Whether a plan's mean accuracy is at most [`MARGIN`] above that of always answering alike. The mean
+    /// decides, not the end of its interval, which two seeds put anywhere.
     pub(crate) fn only_guessed(self, found: SeedStats) -> bool {
-        let least = found.mean - found.half_interval().unwrap_or(0.0);
-        self.guessed.is_some_and(|guessed| least <= guessed + MARGIN)
+        self.guessed.is_some_and(|guessed| found.mean <= guessed + MARGIN)
     }
 }
 
@@ -225,26 +224,22 @@ pub(crate) fn compare(
     }
 }
 
-/// Compares each of `plans` with one `other`, whose runs have all finished like theirs; all are tested
+/// Compares each plan with the other one of its pair, whose runs have all finished like its own; all are tested
 /// together. Accuracies are multiples of `resolution`.
-pub(crate) fn compared_with<'a>(
-    other: &PlanRow,
-    plans: &[&'a PlanRow],
+pub(crate) fn compared<'a>(
+    pairs: &[(&'a PlanRow, &'a PlanRow)],
     resolution: f64,
 ) -> Vec<(&'a PlanRow, Comparison)> {
-    let differences: Vec<(&PlanRow, Paired)> = plans
-        .iter()
-        .filter_map(|plan| {
-            Some((*plan, Paired::new(&plan.accuracies(), &other.accuracies(), resolution)?))
-        })
-        .collect();
-    let tested = judge(&differences.iter().map(|(_, difference)| *difference).collect::<Vec<_>>());
-    let plans = differences.len();
-    let with = other.label();
-    let comparison = |((plan, difference), tested)| {
-        (plan, Comparison { with: with.clone(), difference, tested, plans })
+    let difference = |(plan, other): &(&'a PlanRow, &'a PlanRow)| {
+        let difference = Paired::new(&plan.accuracies(), &other.accuracies(), resolution)?;
+        Some((*plan, other.label(), difference))
     };
-    differences.into_iter().zip(tested).map(comparison).collect()
+    let found: Vec<_> = pairs.iter().filter_map(difference).collect();
+    let tested = judge(&found.iter().map(|(.., difference)| *difference).collect::<Vec<_>>());
+    let plans = found.len();
+    let comparison =
+        |((plan, with, difference), tested)| (plan, Comparison { with, difference, tested, plans });
+    found.into_iter().zip(tested).map(comparison).collect()
 }
 
 /// The plan that `plan` is compared with: the one whose weights it starts from; for another number of

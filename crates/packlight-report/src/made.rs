@@ -12,7 +12,6 @@ pub(crate) fn plan(name: &str, epochs: u64, accuracies: &[f64]) -> PlanRow {
     let run = |(seed, accuracy): (u64, &f64)| RunPoint {
         seed,
         accuracy: *accuracy,
-        peak_kept: None,
         peak_allocated: None,
         held: None,
     };
@@ -24,6 +23,7 @@ pub(crate) fn plan(name: &str, epochs: u64, accuracies: &[f64]) -> PlanRow {
         finished: accuracies.len() as u64,
         accuracy: seed_stats(accuracies.iter().copied()),
         perplexity: None,
+        bleu: None,
         comparison: None,
         runs: (0..).zip(accuracies).map(run).collect(),
         kept: None,

@@ -2,7 +2,11 @@
 
 use packlight_figure::significant;
 use packlight_record::{AllocatedLayer, Measurement, Record};
+use packlight_spec::{AdaptiveSpec, Every};
 
+use crate::comparison::{Comparison, compared};
+use crate::figures::Source;
+use crate::plan::PlanRow;
 use crate::study::{Run, Study};
 
 /// The steps from one allocation to the next.
@@ -51,6 +55,36 @@ pub(crate) fn periods(run: &Run) -> Vec<Period<'_>> {
 /// The first run of a plan that has allocated codecs.
 pub(crate) fn first_adaptive<'a>(study: &'a Study, plan: &'a str) -> Option<&'a Run> {
     study.of(plan).find(|run| !periods(run).is_empty())
+}
+
+/// The adaptive plans that choose more often than another one from which they differ in nothing else, each beside
+/// the one that chooses least often; tested together. Empty where not all of their runs have finished whole, or the
+/// other one only guesses.
+pub(crate) fn more_often<'a>(source: &Source<'a>) -> Vec<(&'a PlanRow, Comparison)> {
+    let (study, accuracies) = (source.study, source.study.accuracies());
+    if !study.scales().is_empty() {
+        return Vec::new();
+    }
+    let else_alike = |a: &PlanRow, b: &PlanRow| {
+        let but_how_often = |plan: &PlanRow| {
+            let adaptive = plan.plan.adaptive.clone()?;
+            Some(AdaptiveSpec { every: Every::Steps(1), ..adaptive })
+        };
+        but_how_often(a).is_some()
+            && but_how_often(a) == but_how_often(b)
+            && (a.planned_epochs, &a.plan.from) == (b.planned_epochs, &b.plan.from)
+    };
+    let times =
+        |plan: &PlanRow| first_adaptive(study, &plan.plan.name).map_or(0, |run| periods(run).len());
+    let pair = |plan: &'a PlanRow| {
+        let alike = source.plans.iter().filter(|other| else_alike(plan, other));
+        let rarest = alike.min_by_key(|other| times(other))?;
+        let guesses = accuracies.only_guessed(rarest.accuracy?);
+        let whole = [plan, rarest].iter().all(|plan| plan.finished == plan.planned);
+        (whole && !guesses && times(rarest) < times(plan)).then_some((plan, rarest))
+    };
+    let pairs: Vec<_> = source.plans.iter().filter_map(pair).collect();
+    compared(&pairs, accuracies.resolution)
 }
 
 /// The share of the time of a plan's training steps that measuring took, over all its runs.

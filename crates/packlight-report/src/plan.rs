@@ -86,6 +86,8 @@ pub(crate) struct PlanRow {
     pub(crate) accuracy: Option<SeedStats>,
     /// A language model's perplexity on the test text after the last epoch of the finished runs.
     pub(crate) perplexity: Option<SeedStats>,
+    /// The BLEU of translations of the test part after the last epoch of the finished runs.
+    pub(crate) bleu: Option<SeedStats>,
     /// The accuracy beside that of the plan that it is compared with, seed by seed.
     pub(crate) comparison: Option<Comparison>,
     /// Final accuracy and costs of each finished run.
@@ -98,14 +100,15 @@ pub(crate) struct PlanRow {
     /// The most bytes held at once: the ledger's peak, with what checkpointed segments keep again,
     /// plus the codec state.
     pub(crate) held: Option<f64>,
-    /// Peaks in one step: of kept bytes by the ledger, of live bytes by the allocator.
+    /// Peaks in one step: of kept bytes by the ledger; of live bytes by the allocator beyond those before the step,
+    /// plus the codec state, which is among these.
     pub(crate) peak_kept: Option<f64>,
     pub(crate) peak_allocated: Option<f64>,
     /// The process's resident peak in a step, mean over the runs.
     pub(crate) resident: Option<f64>,
     /// The time of a training step, measured by turns with the exact plan's.
     pub(crate) time: Option<StepTime>,
-    /// Seconds that a run spends on measuring sensitivities, mean over the runs.
+    /// Seconds that a run spends on measuring sensitivities, for its codecs or to choose them, mean over the runs.
     pub(crate) calibration_seconds: Option<f64>,
     pub(crate) layers: Vec<LayerRow>,
     /// The parameters whose gradient differs between whole passes; `None` without whole passes.
@@ -119,7 +122,7 @@ pub(crate) struct PlanRow {
 pub(crate) struct RunPoint {
     pub(crate) seed: u64,
     pub(crate) accuracy: f64,
-    pub(crate) peak_kept: Option<f64>,
+    /// The peak by the allocator, with the codec state.
     pub(crate) peak_allocated: Option<f64>,
     /// The most bytes held at once, by the ledger, with the codec state.
     pub(crate) held: Option<f64>,

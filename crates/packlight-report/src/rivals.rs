@@ -9,7 +9,7 @@
 use packlight_figure::Family;
 
 use crate::answers::{Candidate, beside, candidates};
-use crate::comparison::{Comparison, Outcome, compared_with, margin};
+use crate::comparison::{Comparison, Outcome, compared, margin};
 use crate::family;
 use crate::figures::Source;
 use crate::format::list;
@@ -77,8 +77,8 @@ fn beaten(best: &Candidate<'_>, rivals: &[Candidate<'_>], resolution: f64) -> St
     let finished = |rival: &&Candidate<'_>| rival.comparison.tested.outcome != Outcome::Unfinished;
     let (within, beyond): (Vec<&Candidate<'_>>, Vec<&Candidate<'_>>) =
         rivals.iter().filter(finished).partition(|rival| rival.held <= SAME * best.held);
-    let within: Vec<&PlanRow> = within.iter().map(|rival| rival.plan).collect();
-    let compared = compared_with(best.plan, &within, resolution);
+    let within: Vec<_> = within.iter().map(|rival| (rival.plan, best.plan)).collect();
+    let compared = compared(&within, resolution);
     let ending = |wanted: Outcome| -> Vec<String> {
         let of = compared.iter().filter(|(_, comparison)| comparison.tested.outcome == wanted);
         of.map(|(plan, comparison)| named(plan, comparison)).collect()

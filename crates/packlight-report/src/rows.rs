@@ -9,7 +9,7 @@ use crate::bias_and_variance::bias_and_variance;
 use crate::frame::{describe, numbers, only, texts, whole};
 use crate::plan::{LayerRow, ParameterRow, PlanRow, RunPoint, SeedStats, mean};
 use crate::probed::{Average, Averages, LayerAverages, ParameterAverages};
-use crate::study::{Run, Study};
+use crate::study::Study;
 use crate::tables::{CODEC_STATE, INPUTS, Tables};
 use crate::{comparison, step_time, training};
 
@@ -37,7 +37,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
     let averages = study.averages(&plan.name);
     let layers = averages.map(|averages| layers(averages, &kept)).transpose()?.unwrap_or_default();
     let peaks = here(&tables.peaks)?;
-    let (mut points, mut perplexities) = (Vec::new(), Vec::new());
+    let (mut points, mut perplexities, mut bleus) = (Vec::new(), Vec::new(), Vec::new());
     for run in study.of(&plan.name).filter(|r| r.finished()) {
         let of_seed = |frame: &DataFrame| -> Result<DataFrame> {
             let seeds = whole(frame, "seed")?;
@@ -48,13 +48,14 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         let peak_kept = maximum(numbers(&own, "kept")?.into_iter());
         let (kept, remembered) =
             (per_step(&of_seed(&pass)?, "kept")?, per_step(&of_seed(&memory)?, "kept")?);
-        perplexities.extend(numbers(&of_seed(&epochs)?, "test_perplexity")?.last());
-        if let Some(last) = numbers(&of_seed(&epochs)?, "test_accuracy")?.last() {
+        let epochs = of_seed(&epochs)?;
+        perplexities.extend(numbers(&epochs, "test_perplexity")?.last());
+        bleus.extend(numbers(&epochs, "test_bleu")?.last());
+        if let Some(last) = numbers(&epochs, "test_accuracy")?.last() {
             points.push(RunPoint {
                 seed: run.manifest.seed,
                 accuracy: *last,
-                peak_kept,
-                peak_allocated: maximum(numbers(&own, "allocated")?.into_iter()),
+                peak_allocated: held(maximum(numbers(&own, "allocated")?.into_iter()), remembered),
                 held: held(peak_kept.or(kept), remembered),
             });
         }
@@ -63,7 +64,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         Measurement::Resident { peak, .. } => Some(*peak as f64),
         _ => None,
     });
-    let calibrated = study.of(&plan.name).filter_map(calibration);
+    let calibrated = study.of(&plan.name).filter_map(step_time::measuring);
     let missing = study.missing.iter().filter(|(name, _)| *name == plan.name);
     let (kept, remembered) = (per_step(&pass, "kept")?, per_step(&memory, "kept")?);
     let peak_kept = maximum(numbers(&peaks, "kept")?.into_iter());
@@ -75,13 +76,14 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
         comparison: None,
         accuracy: seed_stats(points.iter().map(|p| p.accuracy)),
         perplexity: seed_stats(perplexities.into_iter()),
+        bleu: seed_stats(bleus.into_iter()),
         runs: points,
         kept,
         counted: per_step(&pass, "counted")?,
         codec_state: remembered,
         held: held(peak_kept.or(kept), remembered),
         peak_kept,
-        peak_allocated: maximum(numbers(&peaks, "allocated")?.into_iter()),
+        peak_allocated: held(maximum(numbers(&peaks, "allocated")?.into_iter()), remembered),
         resident: mean(resident),
         time: step_time::of(study, plan),
         calibration_seconds: mean(calibrated),
@@ -92,16 +94,7 @@ fn row(study: &Study, tables: &Tables, plan: &NamedPlan) -> Result<PlanRow> {
     })
 }
 
-/// Seconds that a run spent on measuring sensitivities; `None` if its codecs needed none.
-fn calibration(run: &Run) -> Option<f64> {
-    let seconds = run.measurements.iter().filter_map(|measurement| match measurement {
-        Measurement::Calibration { seconds, .. } => Some(*seconds),
-        _ => None,
-    });
-    seconds.reduce(|all, seconds| all + seconds)
-}
-
-/// The most that a pass keeps, plus the codec state that outlives it.
+/// The most that a pass takes, plus the codec state that outlives it.
 fn held(pass: Option<f64>, remembered: Option<f64>) -> Option<f64> {
     Some(pass? + remembered.unwrap_or(0.0))
 }

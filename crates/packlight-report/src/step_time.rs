@@ -1,10 +1,10 @@
-//! The time of a training step, from `timings.json`.
+//! The time of a training step, from `timings.json`, and what a run measures between its steps.
 
-use packlight_record::PlanTiming;
+use packlight_record::{Measurement, PlanTiming};
 use packlight_spec::NamedPlan;
 
 use crate::statistics::median::median;
-use crate::study::Study;
+use crate::study::{Run, Study};
 
 /// How long a training step of one plan takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -17,6 +17,9 @@ pub(crate) struct StepTime {
     /// The 95 % interval of the median ratio, by order statistics. For the exact plan, that of its
     /// ratio to a second copy of itself; `None` for fewer than six rounds.
     pub(crate) interval: Option<(f64, f64)>,
+    /// The ratio with a step's share of what the plan's runs measure between their steps; `None` if they measure,
+    /// and how long is not known of any that has finished.
+    pub(crate) whole: Option<f64>,
 }
 
 impl StepTime {
@@ -30,12 +33,52 @@ impl StepTime {
 pub(crate) fn of(study: &Study, plan: &NamedPlan) -> Option<StepTime> {
     let timing = current(study, &plan.spec)?;
     let ratio = median(timing.rounds.iter().map(|round| round.own / round.baseline))?;
-    let exact = plan.spec == timing.baseline;
+    let value = if plan.spec == timing.baseline { 1.0 } else { ratio.value };
     Some(StepTime {
         seconds: median(timing.rounds.iter().map(|round| round.own))?.value,
-        ratio: if exact { 1.0 } else { ratio.value },
+        ratio: value,
         interval: ratio.interval,
+        whole: with_measuring(study, &plan.name).map(|factor| factor * value),
     })
+}
+
+/// Seconds that a run has spent on measuring sensitivities, for codecs that calibrate or to choose codecs;
+/// `None` if its plan needs neither.
+pub(crate) fn measuring(run: &Run) -> Option<f64> {
+    let seconds = run.measurements.iter().filter_map(|measurement| match measurement {
+        Measurement::Calibration { seconds, .. } | Measurement::Allocation { seconds, .. } => {
+            Some(*seconds)
+        }
+        _ => None,
+    });
+    seconds.reduce(|all, seconds| all + seconds)
+}
+
+/// By how much measuring multiplies the time of a plan's steps: the median over its finished runs.
+fn with_measuring(study: &Study, plan: &str) -> Option<f64> {
+    if study.of(plan).all(|run| measuring(run).is_none()) {
+        return Some(1.0);
+    }
+    let factors = study.of(plan).filter(|run| run.finished()).filter_map(factor);
+    median(factors).map(|found| found.value)
+}
+
+/// The same for one run. Both times are by the run's own clock, so that what else the machine did slows both.
+fn factor(run: &Run) -> Option<f64> {
+    let (mut seconds, mut timed) = (0.0, 0);
+    for measurement in &run.measurements {
+        match measurement {
+            Measurement::Time { steps, train_seconds, .. } => {
+                seconds += train_seconds;
+                timed += steps;
+            }
+            Measurement::Allocation { seconds: within, .. } => seconds -= within,
+            _ => {}
+        }
+    }
+    let share = measuring(run).unwrap_or(0.0) / run.steps()? as f64;
+    let step = seconds / timed as f64;
+    Some(1.0 + share / step).filter(|factor| factor.is_finite() && step > 0.0)
 }
 
 /// The timing of the plan of this text, if it is of the study as it was run, beside the exact plan, and

@@ -281,8 +281,18 @@ fn read_run(folder: &Path, manifest: Manifest, most: usize, averages: &mut Avera
         RunState::Unfinished => State::Unfinished,
         RunState::Failed { reason } => State::Failed(reason.clone()),
     };
-    let mut records = values(&folder.join(RECORDS), &mut state);
-    let measurements = values(&folder.join(MEASUREMENTS), &mut state);
+    let path = folder.join(RECORDS);
+    let mut records = values(&path, &mut state);
+    let mut measurements = values(&folder.join(MEASUREMENTS), &mut state);
+    let ended = records.iter().any(|record| matches!(record, Record::Finished { .. }));
+    if state == State::Finished && !ended {
+        // Otherwise an earlier epoch's accuracy would count as that of the end.
+        state = State::Damaged(packlight_record::Error::NoEnd { path }.to_string());
+    }
+    if let State::Damaged(_) = state {
+        records.clear();
+        measurements.clear();
+    }
     if let (State::Unfinished | State::Failed(_), Some(reason)) =
         (&state, records.iter().find_map(divergence))
     {
@@ -294,7 +304,7 @@ fn read_run(folder: &Path, manifest: Manifest, most: usize, averages: &mut Avera
     Run { manifest, state, records, measurements, errors, probed }
 }
 
-/// The values of a log; empty if it is damaged, which is noted in `state`. A killed run may leave
+/// The values of a log; none if it is damaged, which is noted in `state`. A killed run may leave
 /// an incomplete last line, a finished run may not.
 fn values<T: Logged>(path: &Path, state: &mut State) -> Vec<T> {
     match read_log(path) {

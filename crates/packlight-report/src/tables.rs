@@ -136,17 +136,17 @@ fn epochs(study: &Study) -> PolarsResult<DataFrame> {
                 test_loss,
                 test_accuracy,
                 test_perplexity,
-                test_bleu: _, // of translations alone
+                test_bleu,
             } => {
                 let values = [train_loss, train_accuracy, test_loss, test_accuracy];
                 let values = values.map(|v| finite(*v));
-                let perplexity = test_perplexity.and_then(finite);
-                Some((run, *epoch, *step, *learning_rate, values, perplexity))
+                let of_some = [test_perplexity, test_bleu].map(|v| v.and_then(finite));
+                Some((run, *epoch, *step, *learning_rate, values, of_some))
             }
             _ => None,
         })
         .collect();
-    table!(rows, |(run, epoch, step, rate, values, perplexity)|
+    table!(rows, |(run, epoch, step, rate, values, of_some)|
         plan: run.manifest.plan.clone(),
         seed: run.manifest.seed,
         epoch: *epoch,
@@ -155,7 +155,8 @@ fn epochs(study: &Study) -> PolarsResult<DataFrame> {
         train_loss: values[0],
         train_accuracy: values[1],
         test_loss: values[2],
-        test_perplexity: *perplexity,
+        test_perplexity: of_some[0],
+        test_bleu: of_some[1],
         test_accuracy: values[3],
     )
 }

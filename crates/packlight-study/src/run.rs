@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use packlight_nn::ModelSpec;
 use packlight_nn::weights::File;
-use packlight_record::{Manifest, Record, RunState, atomic_file, read_log};
+use packlight_record::{Manifest, Record, RunState, atomic_file, last_of_log, read_log};
 use packlight_spec::layout::{MANIFEST, RECORDS};
 use packlight_spec::{Difference, NamedPlan, differences, run_name};
 
@@ -25,6 +25,8 @@ pub(crate) enum Standing {
     Unfinished,
     /// It reached its planned end.
     Finished,
+    /// It reached its planned end, but its records have lost theirs.
+    Damaged(String),
     /// It diverged, and would diverge again.
     Diverged(String),
 }
@@ -87,11 +89,14 @@ impl Run<'_> {
         if found.data_hash != self.data.checksum {
             return Err(self.changed("the data", self.data_then_and_now(&found)));
         }
-        match found.state {
-            RunState::Finished => return Ok(Standing::Finished),
-            RunState::Unfinished | RunState::Failed { .. } => {}
+        let path = self.folder.join(RECORDS);
+        if found.state == RunState::Finished {
+            return Ok(match last_of_log(&path)? {
+                Some(Record::Finished { .. }) => Standing::Finished,
+                _ => Standing::Damaged(packlight_record::Error::NoEnd { path }.to_string()),
+            });
         }
-        let records = read_log::<Record>(&self.folder.join(RECORDS))?;
+        let records = read_log::<Record>(&path)?;
         if let Some(Record::Diverged { reason, .. }) = records.values.last() {
             return Ok(Standing::Diverged(reason.clone()));
         }

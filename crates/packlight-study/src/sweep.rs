@@ -259,6 +259,10 @@ fn conclude(
             progress.event(Event::Skipped { run: name, reason: "it is finished" });
             return Ok(Outcome::AlreadyFinished);
         }
+        Standing::Damaged(reason) => {
+            progress.event(Event::Skipped { run: name, reason: &reason });
+            return Ok(Outcome::Failed { reason });
+        }
         Standing::Diverged(reason) => {
             let reason = match run.note_failure(&reason) {
                 Ok(()) => reason,

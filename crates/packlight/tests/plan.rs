@@ -176,6 +176,36 @@ fn a_page_shows_the_layers_and_the_course_of_a_step() {
 }
 
 #[test]
+fn a_time_without_what_codecs_compute_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().to_str().unwrap();
+    let print = |arguments: &[&str]| {
+        let all = [&["--batch", "2", "--on", "l4"], arguments].concat();
+        let output = packlight(RESNET50).args(all).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let all = ["none", "q2", "checkpoint=block", "layer1.0.conv1=pool2"];
+    let table = print(&[&["--report", report, "--compare"], &all[1..]].concat());
+    let page = std::fs::read_to_string(folder.path().join("index.html")).unwrap();
+    let not_timed = "packing, restoring and a codec's own gradient";
+    assert!(table.contains(not_timed) && page.contains("a codec's own gradient are not timed"));
+    for plan in all {
+        let computes = !["none", "checkpoint=block"].contains(&plan);
+        let line = table.lines().find(|line| line.split_whitespace().next() == Some(plan)).unwrap();
+        assert_eq!(line.contains("ms + codecs"), computes, "{line}");
+        let row = &page[page.find(&format!("<b>{plan}</b>")).unwrap()..];
+        let row = &row[..row.find("</tr>").unwrap()];
+        assert_eq!(
+            row.matches("<span class=\"muted\">+ codecs</span></td>").count(),
+            if computes { 2 } else { 0 },
+            "{row}"
+        );
+        assert_eq!(print(&["--plan", plan]).contains(not_timed), computes);
+    }
+}
+
+#[test]
 fn sizes_that_a_model_does_not_have_are_refused() {
     for (model, option, words) in [
         ("gpt", ["--image", "32"], "--image 32: gpt takes text"),

@@ -242,6 +242,30 @@ fn a_damaged_checkpoint_fails_its_run_and_the_others_go_on() {
 }
 
 #[test]
+fn a_finished_run_whose_records_lost_their_end_is_no_finished_run() {
+    let dir = finished_study();
+    let folder = dir.path().join("runs").join(RUNS[0]);
+    let (log, whole) = (folder.join("records.jsonl"), records(dir.path()));
+    let text = String::from_utf8(whole[0].clone()).unwrap();
+    let end = text.find("{\"type\":\"epoch\"").unwrap();
+    let end = end + text[end..].find('\n').unwrap() + 1;
+    for cut in [&text[..end], ""] {
+        std::fs::write(&log, cut).unwrap();
+        let output = run(dir.path());
+        assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+        let said = stderr(&output);
+        assert!(
+            said.contains("pool2-seed7") && said.contains("the record of its end is missing"),
+            "{said}"
+        );
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), cut, "nothing is changed");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(run(dir.path()).status.success(), "as the message advises");
+    assert!(records(dir.path()) == whole);
+}
+
+#[test]
 fn a_run_that_diverges_is_recorded_and_the_others_go_on() {
     let dir = study(&STUDY.replace("0.05", "1e30"));
     let output = run(dir.path());

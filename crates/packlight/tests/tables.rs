@@ -26,7 +26,7 @@ fn counted() -> Vec<[String; 6]> {
     let columns = ["table", "cell", "published", "counted", "implied", "note"].map(at);
     let rows: Vec<_> =
         rows[1..].iter().map(|row| columns.map(|column| row[column].clone())).collect();
-    assert_eq!(rows.len() as u64, summary["cells"].as_u64().unwrap());
+    assert_eq!(rows.len() as u64, summary["rows"].as_u64().unwrap());
     assert!(rows.iter().all(|row| page.contains(&row[1])), "the page lacks a cell");
     rows
 }

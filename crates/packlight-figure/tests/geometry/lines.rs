@@ -69,6 +69,32 @@ fn curves_go_through_their_means_and_bands_reach_to_the_seeds() {
 }
 
 #[test]
+fn a_single_value_has_its_range_and_a_second_quantity_its_place() {
+    let train = [vec![2.0], vec![2.4]];
+    let test = [vec![1.0], vec![1.2]];
+    let panel = Panel::new("epoch", "loss")
+        .line(Line::new("none", &[1.0], &train))
+        .line(Line::new("none", &[1.0], &test).dashed("test loss"));
+    let drawing = Drawing::of(&curves(&caption("curves"), &[panel]).unwrap());
+    let panel = &drawing.panels()[0];
+    let up = drawing.y_axis(panel);
+    let (epoch, _) = drawing.circles.iter().find(|(at, _)| panel.holds(*at, 0.0)).unwrap();
+    for (width, mean) in [(2.0, 2.2), (1.0, 1.1)] {
+        let lines = drawing.lines_in(panel, PLANS[0], width);
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        let [(left, y), (right, other)] = line.points[..] else { panic!("{line:?}") };
+        close((left + right) / 2.0, epoch.0, "epoch");
+        close(y, up.at(mean), "mean");
+        assert!(y == other && right - left >= 8.0, "{line:?}");
+    }
+    let bars: Vec<_> = drawing.shapes.iter().filter(|shape| shape.opacity < 0.5).collect();
+    let [bar] = &bars[..] else { panic!("{bars:?}") };
+    let ends = bar.points.iter().map(|point| point.1);
+    close(ends.clone().fold(f64::INFINITY, f64::min), up.at(2.4), "highest seed");
+    close(ends.fold(0.0, f64::max), up.at(2.0), "lowest seed");
+}
+
+#[test]
 fn small_multiples_show_each_layer_s_cosine_or_its_distance_from_1() {
     let layers = ["conv1", "layer1.0.conv1", "layer1.0.conv2"];
     let steps = [0.0, 50.0, 100.0, 150.0];

@@ -109,6 +109,29 @@ fn the_overview_s_cells_lie_at_their_plan_and_layer() {
 }
 
 #[test]
+fn names_of_many_layers_do_not_overlap_and_a_pointer_shows_each() {
+    let layers: Vec<String> = (0..100).map(|i| format!("layer{}.{i}.conv1", i / 25)).collect();
+    let layers: Vec<&str> = layers.iter().map(String::as_str).collect();
+    let cosine = vec![0.5; layers.len()];
+    let plans = ["pool2", "pool4"].map(|name| PlanCosines { name, cosine: &cosine, mean: 0.5 });
+    let drawing = Drawing::of(&cosine_overview(&caption("overview"), &layers, &plans).unwrap());
+    let mut shown: Vec<_> =
+        drawing.labels.iter().filter(|l| l.upwards && layers.contains(&l.text.as_str())).collect();
+    shown.sort_by(|a, b| a.at.0.total_cmp(&b.at.0));
+    assert!(shown.len() >= 33 && shown[0].text == layers[0], "{}", shown.len());
+    assert!(shown.windows(2).all(|pair| pair[1].at.0 - pair[0].at.0 >= 12.0));
+    let panel = &drawing.panels()[0];
+    for (i, layer) in layers.iter().enumerate() {
+        let printed = shown.iter().any(|label| label.text == *layer);
+        let hover = drawing.hovers.iter().find(|(_, text)| text == layer);
+        assert_ne!(printed, hover.is_some(), "{layer}");
+        let Some((area, _)) = hover else { continue };
+        let middle = panel.left + (panel.right - panel.left) * (i as f64 + 0.5) / 100.0;
+        assert!(area.holds((middle, panel.top + 5.0), 1.0), "{layer}");
+    }
+}
+
+#[test]
 fn cosines_near_one_have_colours_by_their_distance_and_say_so() {
     let cosine = vec![vec![0.99999, 0.999], vec![0.99, 1.0]];
     let map = Heatmap {

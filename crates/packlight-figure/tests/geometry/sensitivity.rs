@@ -152,7 +152,8 @@ fn a_layer_is_as_wide_as_its_bytes_and_filled_as_far_as_they_are_kept() {
     ];
     let strip = |heading| Strip { heading, chosen: &chosen };
     let strips = [strip("half"), strip("a third")];
-    let figure = allocation_strips(&caption("strips"), &layers, &["q8", "q2"], &strips).unwrap();
+    let figure =
+        allocation_strips(&caption("strips"), "budget", &layers, &["q8", "q2"], &strips).unwrap();
     let drawing = Drawing::of(&figure);
     let panels = drawing.panels();
     assert_eq!(panels.len(), 2);
@@ -182,7 +183,38 @@ fn a_layer_is_as_wide_as_its_bytes_and_filled_as_far_as_they_are_kept() {
         })
     );
     let short = [Strip { heading: "short", chosen: &chosen[..2] }];
-    assert!(allocation_strips(&caption("strips"), &layers, &["q8", "q2"], &short).is_err());
+    assert!(
+        allocation_strips(&caption("strips"), "budget", &layers, &["q8", "q2"], &short).is_err()
+    );
+}
+
+#[test]
+fn thirteen_codecs_look_different_and_those_not_used_take_no_colour() {
+    let codecs: Vec<String> = (0..15).map(|i| format!("codec{i}")).collect();
+    let codecs: Vec<&str> = codecs.iter().map(String::as_str).collect();
+    let layers: Vec<(&str, f64)> = codecs[2..].iter().map(|codec| (*codec, 1024.0)).collect();
+    // The first two are not used.
+    let chosen: Vec<Chosen> =
+        (2..15).map(|codec| Chosen { codec: Some(codec), kept: 512.0, error: 0.01 }).collect();
+    let strips = [Strip { heading: "from step 7", chosen: &chosen }];
+    let figure = allocation_strips(&caption("strips"), "step", &layers, &codecs, &strips).unwrap();
+    assert!(figure.how_to_read.starts_with("A strip for each step. "), "{}", figure.how_to_read);
+    assert!(figure.csv.starts_with("step,layer,codec,"), "{}", figure.csv);
+    let drawing = Drawing::of(&figure);
+    let panel = &drawing.panels()[0];
+    let y = drawing.y_axis(panel);
+    let parts: Vec<_> =
+        drawing.filled_in(panel, &[]).into_iter().filter(|r| r.top < y.at(0.0) - 0.5).collect();
+    let bars: Vec<_> = parts.iter().filter(|r| (r.bottom - y.at(0.0)).abs() < 0.5).collect();
+    let looks: Vec<(&str, usize)> = bars
+        .iter()
+        .map(|bar| (bar.color.as_str(), parts.iter().filter(|r| r.left == bar.left).count() - 1))
+        .collect();
+    assert_eq!(looks.len(), 13);
+    assert_eq!(looks[0], (PLANS[1], 0), "the first that is used, without stripes");
+    for (i, look) in looks.iter().enumerate() {
+        assert!(!looks[i + 1..].contains(look), "{looks:?}");
+    }
 }
 
 #[test]

@@ -186,6 +186,20 @@ fn an_accuracy_that_is_only_guessed_is_not_kept() {
 }
 
 #[test]
+fn two_seeds_far_above_a_guess_do_not_guess_however_far_apart() {
+    // Nine standard deviations below the mean is a guess, too.
+    let mut plans = [made::plan("none", 3, &[0.76, 0.58]), made::plan("q2", 3, &[0.75, 0.59])];
+    training::classify(&mut plans, Some("none"));
+    let accuracies = Accuracies { resolution: 0.001, guessed: Some(0.11) };
+    compare(&mut plans, Some("none"), accuracies, true);
+    let found = plans[1].comparison.as_ref().unwrap();
+    assert_eq!(found.tested.outcome, Outcome::Undecided);
+    let of = |accuracy| made::plan("none", 3, &[accuracy]).accuracy.unwrap();
+    let guesses = [0.11, 0.119, 0.121].map(|mean| accuracies.only_guessed(of(mean)));
+    assert_eq!(guesses, [true, true, false]);
+}
+
+#[test]
 fn each_plan_is_compared_with_one_that_trained_alike() {
     let mut tuned = made::plan("last", 3, &[0.97, 0.98]);
     tuned.plan.from = Some("q4".into());

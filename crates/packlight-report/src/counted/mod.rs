@@ -3,6 +3,7 @@
 mod page;
 mod projection;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -37,7 +38,7 @@ pub struct CountedTable {
     pub source: String,
     /// The setting, and what is assumed where the source does not say.
     pub about: String,
-    /// Its cells, in order.
+    /// Its rows, in order; a published cell that is counted in two ways has two.
     pub cells: Vec<CountedCell>,
 }
 
@@ -92,10 +93,16 @@ impl CountedCell {
     /// points.
     pub fn difference(&self) -> Option<f64> {
         let (published, counted) = self.compared()?;
-        Some(match self.unit == "%" {
-            true => counted - published,
-            false => 100.0 * (counted / published - 1.0),
-        })
+        match self.unit == "%" {
+            true => Some(counted - published),
+            false => self.relative().map(|relative| 100.0 * relative),
+        }
+    }
+
+    /// How much more was counted than was published, as a fraction of that, whatever the unit.
+    fn relative(&self) -> Option<f64> {
+        let (published, counted) = self.compared()?;
+        Some(counted / published - 1.0)
     }
 
     fn compared(&self) -> Option<(f64, f64)> {
@@ -116,9 +123,11 @@ pub struct CountedSummary {
     /// The figure of the projection, if there is one; its data are beside it as CSV.
     #[serde(serialize_with = "format::paths")]
     pub figures: Vec<PathBuf>,
-    /// How many cells there are.
+    /// How many published cells there are.
     pub cells: usize,
-    /// For how many of them a number was counted.
+    /// How many rows they have: one for each way in which a cell is counted.
+    pub rows: usize,
+    /// In how many of the rows a number was counted.
     pub counted: usize,
     /// How many of these agree to the last printed digit.
     pub agree: usize,
@@ -145,13 +154,22 @@ fn summary(
     drawn: Option<PathBuf>,
     tables: &CountedTables,
 ) -> CountedSummary {
-    let cells = || tables.tables.iter().flat_map(|table| &table.cells);
-    let agree: Vec<bool> = cells().filter_map(CountedCell::agrees).collect();
+    let rows = || tables.tables.iter().flat_map(|table| &table.cells);
+    let cells = |table: &CountedTable| {
+        table
+            .cells
+            .iter()
+            .map(|row| (&row.cell, &row.unit, &row.published))
+            .collect::<BTreeSet<_>>()
+            .len()
+    };
+    let agree: Vec<bool> = rows().filter_map(CountedCell::agrees).collect();
     CountedSummary {
         page,
         table,
         figures: drawn.into_iter().collect(),
-        cells: cells().count(),
+        cells: tables.tables.iter().map(cells).sum(),
+        rows: rows().count(),
         counted: agree.len(),
         agree: agree.iter().filter(|&&agrees| agrees).count(),
     }

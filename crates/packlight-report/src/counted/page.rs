@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use packlight_figure::Figure;
 
 use super::{Counted, CountedCell, CountedSummary, CountedTable, CountedTables, Projection};
+use crate::format;
 use crate::page::drawing_in;
 
 /// The page's content.
@@ -28,15 +29,17 @@ pub(super) fn body(
             section #summary {
                 h2 { "Summary" }
                 p {
-                    "Of " (summary.cells) " published cells, " (summary.counted)
-                    " were counted: " b { (summary.agree) " agree to the last printed digit" } ", "
-                    (within(tables, 5.0)) " are within 5 %."
+                    "The tables below have " (format::count(summary.rows as u64, "row")) " for "
+                    (format::count(summary.cells as u64, "published cell")) ". In " (summary.counted)
+                    " of them a number was counted: " b { (summary.agree) " agree to the last printed digit" }
+                    "; with these, " (within(tables, 0.05)) " are within 5 % of what was published."
                 }
                 p .muted {
                     "Each number was counted when this page was made, from shapes alone, as "
                     code { "packlight plan" }
-                    " counts: nothing was trained, and nothing is fitted to what was published. Where a \
-                     number differs, the last column says what is known of the reason."
+                    " counts, and nothing is fitted to what was published. Only the ranks of small runs, in \
+                     notes, come from training, of small networks for this page. Where a number differs, the \
+                     last column says what is known of the reason."
                 }
             }
             @for table in &tables.tables { (section(table)) }
@@ -65,10 +68,12 @@ pub(super) fn body(
     }
 }
 
-/// How many counted cells differ by at most so many per cent or points.
+/// How many counted numbers agree, or differ by at most such a fraction of the published one.
 fn within(tables: &CountedTables, most: f64) -> usize {
-    let cells = tables.tables.iter().flat_map(|table| &table.cells);
-    cells.filter_map(CountedCell::difference).filter(|difference| difference.abs() <= most).count()
+    let near = |cell: &&CountedCell| {
+        cell.agrees() == Some(true) || cell.relative().is_some_and(|by| by.abs() <= most)
+    };
+    tables.tables.iter().flat_map(|table| &table.cells).filter(near).count()
 }
 
 fn projected(projection: &Projection, figure: &Figure) -> Markup {

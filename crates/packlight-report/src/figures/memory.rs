@@ -60,7 +60,9 @@ impl Source<'_> {
             })
             .collect();
         let caption = self.caption(format!("memory-timeline{number}"), title);
-        let subtitle = format!("{}; one step of the first seed (n = 1)", caption.subtitle);
+        let stateful = plans.iter().any(|plan| plan.codec_state.is_some_and(|bytes| bytes > 0.0));
+        let without = if stateful { ", without the state that codecs carry over" } else { "" };
+        let subtitle = format!("{}; one step of the first seed (n = 1){without}", caption.subtitle);
         Ok(Some(memory_timeline(&caption.subtitle(subtitle), &stages, &courses)?))
     }
 

@@ -58,6 +58,6 @@ impl Source<'_> {
         let id = format!("allocations-{}", slug(self, name));
         let caption = self.caption(id, title);
         let subtitle = format!("{}; seed {} (n = 1)", caption.subtitle, run.manifest.seed);
-        Ok(Some(allocation_strips(&caption.subtitle(subtitle), &layers, &codecs, &strips)?))
+        Ok(Some(allocation_strips(&caption.subtitle(subtitle), "step", &layers, &codecs, &strips)?))
     }
 }

@@ -21,12 +21,9 @@ struct Against {
 const PEAK: Against = Against {
     id: "accuracy-and-memory",
     said: "peak memory",
-    cost: Cost::Bytes("peak of a training step, counting allocator"),
+    cost: Cost::Bytes("peak of a training step, with codec state, counting allocator"),
     of: |_, run| run.peak_allocated,
 };
-
-const PEAK_KEPT: Against =
-    Against { cost: Cost::Bytes("peak of kept bytes, ledger"), of: |_, run| run.peak_kept, ..PEAK };
 
 const KEPT: Against = Against {
     id: "accuracy-and-kept-bytes",
@@ -45,8 +42,10 @@ const CONTINUED: Against = Against {
 const TIME: Against = Against {
     id: "accuracy-and-time",
     said: "time of a step",
-    cost: Cost::Ratio("median time of a training step (exact plan = 1)"),
-    of: |plan, _| Some(plan.time?.ratio),
+    cost: Cost::Ratio(
+        "median time of a training step, with its share of measuring (exact plan = 1)",
+    ),
+    of: |plan, _| plan.time?.whole,
 };
 
 /// What a figure may say about the front of its plans.
@@ -71,12 +70,12 @@ impl Source<'_> {
         if done.is_empty() {
             return Ok(figures);
         }
-        let peak = if everywhere(&PEAK, &done) { PEAK } else { PEAK_KEPT };
-        for against in [peak, KEPT].iter().filter(|against| everywhere(against, &done)) {
+        for against in [PEAK, KEPT].iter().filter(|against| everywhere(against, &done)) {
             figures.push(self.tradeoff(against, &done, &Front::Exact)?);
         }
         if let Some(base) = self.base().and_then(|base| base.time) {
-            let timed: Vec<&PlanRow> = done.into_iter().filter(|p| p.time.is_some()).collect();
+            let timed: Vec<&PlanRow> =
+                done.into_iter().filter(|p| everywhere(&TIME, &[p])).collect();
             if timed.len() > 1 {
                 let front = Front::Within(base.noise());
                 figures.push(self.tradeoff(&TIME, &timed, &front)?);

@@ -14,6 +14,7 @@ use crate::training::Training;
 #[derive(Clone, Copy)]
 struct Columns {
     perplexity: bool,
+    bleu: bool,
     codec_state: bool,
     calibration: bool,
     whole: bool,
@@ -49,6 +50,7 @@ fn table(source: &Source<'_>, plans: &[&PlanRow], label: &str) -> Markup {
     let any = |has: fn(&PlanRow) -> bool| plans.iter().any(|plan| has(plan));
     let columns = Columns {
         perplexity: any(|p| p.perplexity.is_some()),
+        bleu: any(|p| p.bleu.is_some()),
         codec_state: any(|p| p.codec_state.is_some()),
         calibration: any(|p| p.calibration_seconds.is_some()),
         whole: any(|p| p.changed.is_some() || p.bias_and_variance.is_some()),
@@ -64,6 +66,7 @@ fn table(source: &Source<'_>, plans: &[&PlanRow], label: &str) -> Markup {
                         th rowspan="2" .number { "runs" br; "finished" }
                         th rowspan="2" .number { "test accuracy" br; "mean ± 95 % (n)" }
                         @if columns.perplexity { th rowspan="2" .number { "perplexity" br; "mean ± 95 %" } }
+                        @if columns.bleu { th rowspan="2" .number { "BLEU" br; "mean ± 95 %" } }
                         th rowspan="2" .number {
                             @if plans.iter().all(|p| p.training.continued()) {
                                 "difference from" br; "its start, paired"
@@ -142,15 +145,18 @@ fn columns_explained() -> Markup {
             b { "Columns. " }
             "Accuracy: test accuracy at the end of the finished runs, with the 95 % interval by \
              Student's t over n seeds (two or more); of a language model, the share of the tokens that it \
-             predicts, beside its perplexity, the exponential of the test loss. Kept bytes: predicted and counted are explained \
+             predicts, beside its perplexity, the exponential of the test loss. BLEU: that of greedy \
+             translations of the test part, from 0 to 100. Kept bytes: predicted and counted are explained \
              below; codec state is what codecs carry from step to step; at most is the ledger's peak, \
-             with what checkpointed segments keep again in the backward pass, plus the codec state. \
+             with what checkpointed segments keep again in the backward pass, plus the codec state. Peak, \
+             allocator: the most live bytes during a step beyond those before it, plus the codec state. \
              Time: steps of each plan and of the exact plan were timed by turns; the median step, and \
              the median over the rounds of the ratio, with the 95 % interval of that median by order \
              statistics. The interval of the exact plan is that of its ratio to a second copy of \
              itself: the noise. Without a timing of the plan as it was run, on the machine of the exact \
              plan's, there is no time. Calibration is the time that \
-             a whole run spends measuring the layers' sensitivities, in addition to its steps. \
+             a whole run spends measuring the layers' sensitivities, for codecs that need them or to choose \
+             codecs, in addition to its steps. \
              Cosine and LI (learning indicator): means over the layers that the plan changes, all \
              probed steps and all seeds. LI is taken per sample or token; the second column is the \
              share of them at or below 0. Both judge each layer by itself, given the output gradient \
@@ -208,7 +214,7 @@ fn ratio(time: &StepTime) -> String {
 }
 
 /// The mean, and the 95 % interval where there are seeds enough.
-fn perplexity(seeds: SeedStats) -> String {
+fn hundredths(seeds: SeedStats) -> String {
     let half = seeds.half_interval().map_or_else(String::new, |half| format!(" ± {half:.2}"));
     format!("{:.2}{half}", seeds.mean)
 }
@@ -233,7 +239,8 @@ fn quality(plan: &PlanRow, source: &Source<'_>, columns: Columns) -> Markup {
             }
             td .number { (plan.finished) " of " (plan.planned) }
             td .number { (accuracy) }
-            @if columns.perplexity { td .number { (plan.perplexity.map_or_else(dash, perplexity)) } }
+            @if columns.perplexity { td .number { (plan.perplexity.map_or_else(dash, hundredths)) } }
+            @if columns.bleu { td .number { (plan.bleu.map_or_else(dash, hundredths)) } }
             (difference(plan, source.base()))
             td .number.first { (bytes(plan.kept)) }
             td .number { (bytes(plan.counted)) }

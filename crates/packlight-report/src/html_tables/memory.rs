@@ -38,7 +38,8 @@ pub(crate) fn memory_accounts(source: &Source<'_>) -> Markup {
              gradients, optimizer state and workspace. Kept, counted: what the counting allocator got \
              back when the same tensors were freed. Peak, ledger: the most bytes kept at once. Peak, \
              allocator: the most live bytes during a step beyond those live before it, including \
-             gradients, temporary tensors and workspace. On a CUDA device, the pool of its memory \
+             gradients, temporary tensors and workspace. Both peaks have the state that codecs carry from step \
+             to step, which is live before a step. On a CUDA device, the pool of its memory \
              counts in the allocator's place, without what cuBLAS takes for itself. Peak, resident: the largest resident set of \
              the process during one step that is not probed, after the allocator has returned what it \
              held in reserve, mean over the runs; it includes the program, the data and the parameters, \
@@ -60,7 +61,7 @@ fn memory_row(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
             td .number.first { (with_change(|p| p.kept)) }
             td .number { (with_change(|p| p.counted)) }
             td .number { (gap(plan.kept, plan.counted).unwrap_or_else(|| "–".to_string())) }
-            td .number.first { (with_change(|p| p.peak_kept)) }
+            td .number.first { (with_change(|p| p.held)) }
             td .number { (with_change(|p| p.peak_allocated)) }
             td .number { (bytes(plan.resident)) }
         }

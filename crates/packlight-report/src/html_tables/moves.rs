@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::class;
 use crate::figures::Source;
 use crate::format::{bytes, count, percent};
-use crate::moves::{Change, Period, first_adaptive, measuring_share, periods};
+use crate::moves::{Change, Period, first_adaptive, measuring_share, more_often, periods};
 
 /// The most changes that a cell names.
 const NAMED: usize = 6;
@@ -18,16 +19,39 @@ pub(crate) fn moves(source: &Source<'_>) -> Option<Markup> {
     (!moved.is_empty()).then(|| {
         html! {
             h3 { "How adaptive plans changed" }
+            (often(source))
             @for plan in moved { (table(source, plan)) }
             p .small.muted {
                 "At each of these steps, each codec was tried at each layer alone, on batches of their own, and \
                  each layer got a codec anew. Kept at most: what a step keeps with these codecs, whatever the data \
                  are. Predicted error: that of the whole gradient, relative to its norm, which averaging over steps \
                  leaves. The passes of these measurements are part of the time of an epoch, but not of the time of \
-                 a step, which is that with the last codecs."
+                 a step, which is that with the last codecs; the column of calibration and the figure of accuracy \
+                 against time have them."
             }
         }
     })
+}
+
+/// What choosing more often does to the accuracy.
+fn often(source: &Source<'_>) -> Markup {
+    let compared = more_often(source);
+    html! {
+        @for (plan, comparison) in &compared {
+            p {
+                b { (plan.plan.name) } " beside " (comparison.with)
+                ", from which it differs only in how often it chooses: " (comparison.interval()) " points of accuracy (n = "
+                (comparison.difference.n) "), "
+                span class=(class(comparison)) { (comparison.verdict()) } "."
+            }
+        }
+        @if !compared.is_empty() {
+            p .small.muted {
+                "Paired by seed and tested as above, corrected by Holm over "
+                (count(compared.len() as u64, "such comparison")) "."
+            }
+        }
+    }
 }
 
 fn table(source: &Source<'_>, plan: &str) -> Markup {

@@ -28,7 +28,8 @@ pub(super) fn body(steps: &PlannedSteps, figures: &[Figure]) -> Markup {
                     p .muted {
                         "Times are for " (machine) ", and estimates: as if every operation did the multiplications \
                         of its formula at the rate of operations, or moved its bytes at that of the memory. Fast \
-                        algorithms for convolutions need fewer multiplications."
+                        algorithms for convolutions need fewer multiplications. Packing, restoring and a codec's own \
+                        gradient are not timed: where it says \"+ codecs\", the step takes longer."
                     }
                 }
                 p .muted {
@@ -106,8 +107,8 @@ fn summary(steps: &PlannedSteps) -> Markup {
                             td { (plan.peak_layer.as_deref().unwrap_or("–")) }
                             td .number { (times(plan.multiplications)) }
                             td .number { (bytes(Some(plan.moved))) }
-                            @if timed { td .number { (time(plan.seconds)) } }
-                            @if in_bf16 { td .number { (time(plan.seconds_in_bf16)) } }
+                            @if timed { (step_time(plan, plan.seconds)) }
+                            @if in_bf16 { (step_time(plan, plan.seconds_in_bf16)) }
                             @if let Some(budget) = steps.budget {
                                 td {
                                     @if plan.peak > budget { span .verdict.denied { "does not fit" } }
@@ -122,6 +123,16 @@ fn summary(steps: &PlannedSteps) -> Markup {
         }
         @if let Some(budget) = steps.budget {
             p { "The budget is " (bytes(Some(budget))) "." }
+        }
+    }
+}
+
+/// The estimated time of a step, which lacks what codecs compute.
+fn step_time(plan: &PlannedPlan, seconds: Option<f64>) -> Markup {
+    let has_codecs = plan.layers.iter().any(|layer| layer.codec != "none");
+    html! {
+        td .number {
+            (time(seconds)) @if seconds.is_some() && has_codecs { br; span .muted { "+ codecs" } }
         }
     }
 }

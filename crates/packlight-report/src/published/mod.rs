@@ -71,7 +71,7 @@ pub(crate) fn section(beside: &[Beside<'_>], base: Option<&PlanRow>) -> Markup {
                         th .number { "accuracy" }
                         th .number { "difference, paired" }
                         th .number { "kept bytes" }
-                        th .number { "time per step" }
+                        th .number { "time per step," br; "with measuring" }
                     }
                 }
                 tbody {
@@ -110,7 +110,7 @@ fn own(plan: &PlanRow, base: Option<&PlanRow>) -> Markup {
         td .number { (accuracy) }
         td .number { (comparison.map_or_else(dash, Comparison::said)) }
         td .number { (held.map_or_else(dash, |(own, base)| change(own, base, "less", "more"))) }
-        td .number { (multiple(plan.time.map(|time| time.ratio))) }
+        td .number { (multiple(plan.time.and_then(|time| time.whole))) }
     }
 }
 

@@ -93,8 +93,8 @@ fn equal_bytes(study: &Sensitivity) -> Vec<String> {
         let [first, second] = [(best.0, errors[0]), (next.0, errors[1])]
             .map(|(codec, error)| format!("{codec}: {}", error.said()));
         let verdict = match apart(&errors[0], &errors[1]) {
-            true => format!("{} disturbs the gradient least", best.0),
-            false => format!("{} and {} cannot be told apart", best.0, next.0),
+            Some(true) => format!("{} disturbs the gradient least", best.0),
+            _ => format!("{} and {} cannot be told apart", best.0, next.0),
         };
         Some(format!("{of}{verdict} ({first}; {second}; n = {}).", errors[0].n))
     };
@@ -105,9 +105,9 @@ fn alike(fewer: u64, more: u64) -> bool {
     more as f64 <= (1.0 + ABOUT_EQUAL) * fewer as f64
 }
 
-/// Whether the intervals of two errors have nothing in common.
-fn apart(smaller: &RelativeError, larger: &RelativeError) -> bool {
-    smaller.n > 1 && larger.n > 1 && smaller.high < larger.low
+/// Whether the intervals of two errors have nothing in common; `None` if either has none.
+fn apart(smaller: &RelativeError, larger: &RelativeError) -> Option<bool> {
+    (smaller.n > 1 && larger.n > 1).then_some(smaller.high < larger.low)
 }
 
 /// The knee, and the best plan of one codec that keeps no more bytes.
@@ -121,7 +121,8 @@ fn at_the_knee(study: &Sensitivity) -> Option<String> {
         |(codec, plan)| {
             let of_plan = of_allocation(&study.measured, &plan);
             let ratio = significant(of_plan.value / error.value);
-            let sure = if apart(&error, &of_plan) { "" } else { "; the intervals overlap" };
+            let overlap = apart(&error, &of_plan) == Some(false);
+            let sure = if overlap { "; the intervals overlap" } else { "" };
             format!(
                 " The best plan of one codec that keeps no more, {codec}, has {ratio} times this error: \
                  {}{sure}.",

@@ -39,7 +39,16 @@ impl RelativeError {
 
     /// Value and interval in a sentence.
     pub(crate) fn said(&self) -> String {
-        format!("{} (95 % interval {})", significant(self.value), self.interval())
+        let value = significant(self.value);
+        match self.n {
+            0 | 1 => format!("{value} (n = 1, no interval)"),
+            _ => format!("{value} (95 % interval {})", self.interval()),
+        }
+    }
+
+    /// The lower end of the interval, by which intervals are sorted.
+    pub(crate) fn least(&self) -> Option<f64> {
+        (self.n > 1 && self.low.is_finite()).then_some(self.low)
     }
 }
 
@@ -169,6 +178,6 @@ mod tests {
         let error = RelativeError::from(Estimate { mean: 0.04, low: 0.01, high: 0.09, n: 6 });
         assert_eq!(error.said(), "0.200 (95 % interval 0.100 to 0.300)");
         let one = RelativeError::from(Estimate { mean: 0.04, low: 0.04, high: 0.04, n: 1 });
-        assert_eq!(one.said(), "0.200 (95 % interval none, n = 1)");
+        assert_eq!(one.said(), "0.200 (n = 1, no interval)");
     }
 }

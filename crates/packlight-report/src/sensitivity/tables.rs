@@ -5,7 +5,7 @@ use packlight_allocation::Estimate;
 use packlight_figure::significant;
 
 use super::findings::concentration;
-use super::ranking::{Row, blocks, of_allocation, of_block, ranked};
+use super::ranking::{RelativeError, Row, blocks, of_allocation, of_block, ranked};
 use super::{Contest, Sensitivity};
 use crate::format::{bytes, cosine, count, list, multiple, percent};
 
@@ -38,7 +38,7 @@ pub(crate) fn codecs(study: &Sensitivity) -> Markup {
                             td .number data-value=(plan.bytes) { (bytes(Some(plan.bytes as f64))) }
                             td .number { (multiple(Some(study.share(plan.bytes)))) }
                             td .number data-value=(error.value) { (significant(error.value)) }
-                            td .number { (error.interval()) }
+                            (interval(&error))
                             td .number { (error.n) }
                             td .text {
                                 @match concentration(study, codec) {
@@ -106,7 +106,7 @@ pub(crate) fn by_block(study: &Sensitivity) -> Markup {
                                             span .muted { (error.interval()) }
                                         }
                                     }
-                                    None => { td .number { "–" } }
+                                    None => { (optional(None, significant)) }
                                 }
                             }
                         }
@@ -255,7 +255,7 @@ fn ranking(codec: &str, ranked: &[&Row]) -> Markup {
                             td .number { (i + 1) }
                             td { (row.kind) }
                             td .number data-value=(row.error.value) { (significant(row.error.value)) }
-                            td .number { (row.error.interval()) }
+                            (interval(&row.error))
                             td .number { (row.error.n) }
                             td .number data-value=(row.kept) { (bytes(Some(row.kept as f64))) }
                             td .number data-value=(row.raw) { (bytes(Some(row.raw as f64))) }
@@ -265,6 +265,16 @@ fn ranking(codec: &str, ranked: &[&Row]) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The interval of an error, sorted by its lower end.
+fn interval(error: &RelativeError) -> Markup {
+    html! {
+        @match error.least() {
+            Some(low) => { td .number data-value=(low) { (error.interval()) } }
+            None => { td .number data-value="" { (error.interval()) } }
         }
     }
 }

@@ -19,7 +19,9 @@ pub(crate) struct Correlation {
 /// fewer than six pairs, or if one side does not vary.
 ///
 /// The interval is that of the Fisher transformation, whose standard deviation is
-/// `sqrt(1.06 / (n - 3))` for ranks (Fieller, Hartley and Pearson, Biometrika 44, 1957).
+/// `sqrt(1.06 / (n - 3))` for ranks (Fieller, Hartley and Pearson, Biometrika 44, 1957). The transformation of a
+/// perfect correlation is infinite, which would leave no width. So the interval is taken around the nearest value
+/// that two ranks changing places would give, `1 - 12 / (n (n^2 - 1))`, and reaches to the correlation itself.
 pub(crate) fn spearman(pairs: &[(f64, f64)]) -> Option<Correlation> {
     let n = finite(pairs).count();
     if n < FEWEST {
@@ -27,8 +29,9 @@ pub(crate) fn spearman(pairs: &[(f64, f64)]) -> Option<Correlation> {
     }
     let value = correlation(pairs)?;
     let half = TWO_SIDED * (1.06 / (n - 3) as f64).sqrt();
-    let [low, high] = [-half, half].map(|d| (value.clamp(-1.0, 1.0).atanh() + d).tanh());
-    Some(Correlation { value, low, high, n })
+    let most = 1.0 - 12.0 / (n * (n * n - 1)) as f64;
+    let [low, high] = [-half, half].map(|d| (value.clamp(-most, most).atanh() + d).tanh());
+    Some(Correlation { value, low: low.min(value), high: high.max(value), n })
 }
 
 /// The same correlation without an interval, for as few as three pairs.
@@ -94,7 +97,12 @@ mod tests {
         let falling: Vec<(f64, f64)> =
             (1..=8).map(|i| (f64::from(i).exp(), -f64::from(i))).collect();
         let found = spearman(&falling).unwrap();
-        assert_eq!((found.value, found.low, found.high), (-1.0, -1.0, -1.0));
+        assert_eq!((found.value, found.low), (-1.0, -1.0));
+        // tanh(-atanh(1 - 12 / 504) + 1.959964 sqrt(1.06 / 5)).
+        assert!((found.high + 0.863510570).abs() < 1e-8, "{}", found.high);
+        let rising: Vec<(f64, f64)> = falling.iter().map(|(x, y)| (*x, -y)).collect();
+        let found = spearman(&rising).unwrap();
+        assert!(found.high == 1.0 && (found.low - 0.863510570).abs() < 1e-8, "{}", found.low);
     }
 
     #[test]

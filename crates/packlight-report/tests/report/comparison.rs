@@ -254,29 +254,36 @@ fn the_mean_cosine_of_the_overview_is_that_of_the_table() {
     }
 }
 
-/// Writes the test loss's exponential beside it, as runs of a language model do.
-fn with_perplexity(run: &Path) {
+/// Writes the test loss's exponential beside it, as runs of a language model do, and a BLEU of 40 times the
+/// accuracy, as those of translations do.
+fn with_perplexity_and_bleu(run: &Path) {
     let path = run.join("records.jsonl");
     let records = read_log::<Record>(&path).unwrap().values;
     std::fs::remove_file(&path).unwrap();
     let mut log = Appender::open(&path, 0).unwrap();
     for mut record in records {
-        if let Record::Epoch { test_loss, test_perplexity, .. } = &mut record {
+        if let Record::Epoch { test_loss, test_accuracy, test_perplexity, test_bleu, .. } =
+            &mut record
+        {
             *test_perplexity = Some(test_loss.exp());
+            *test_bleu = Some(40.0 * *test_accuracy);
         }
         log.append(&record).unwrap();
     }
 }
 
 #[test]
-fn a_language_model_s_perplexity_stands_beside_its_accuracy() {
+fn perplexity_and_bleu_stand_beside_the_accuracy_where_they_were_recorded() {
     let study = tempfile::tempdir().unwrap();
     let runs = support::write(study.path(), &complete());
     write(study.path()).unwrap();
     assert!(!page(study.path()).contains(">perplexity<"));
-    assert!(table(study.path(), "epochs").iter().all(|row| row["test_perplexity"].is_empty()));
+    assert!(!page(study.path()).contains(">BLEU<"));
+    for column in ["test_perplexity", "test_bleu"] {
+        assert!(table(study.path(), "epochs").iter().all(|row| row[column].is_empty()));
+    }
 
-    runs.iter().for_each(|run| with_perplexity(run));
+    runs.iter().for_each(|run| with_perplexity_and_bleu(run));
     write(study.path()).unwrap();
     let end = (EPOCHS - 1).to_string();
     let epochs = table(study.path(), "epochs");
@@ -288,4 +295,11 @@ fn a_language_model_s_perplexity_stands_beside_its_accuracy() {
     let mean = (last[0] + last[1]) / 2.0;
     let page = page(study.path());
     assert!(page.contains(">perplexity<") && page.contains(&format!(">{mean:.2} ± ")), "{mean}");
+    assert!(page.contains(">BLEU<"), "{page}");
+    for row in table(study.path(), "head-to-head") {
+        let [accuracy, bleu] =
+            ["accuracy_mean", "bleu_mean"].map(|c| row[c].parse::<f64>().unwrap());
+        assert!((bleu - 40.0 * accuracy).abs() < 1e-9, "{row:?}");
+        assert!(page.contains(&format!(">{bleu:.2} ± ")), "{bleu}");
+    }
 }

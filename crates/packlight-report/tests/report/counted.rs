@@ -40,8 +40,11 @@ fn page_and_csv_hold_every_cell() {
     let folder = tempfile::tempdir().unwrap();
     let cells = vec![
         cell("1.25", "GB", Counted::Number(1.2499)),
-        cell("29", "%", Counted::Number(31.2)),
+        cell("29", "%", Counted::Number(31.2)), // 2.2 points, 7.6 % of 29
         cell("7.88", "MiB", Counted::Implied("mean rank 41 of 64".into())),
+        cell("50", "%", Counted::Number(48.0)), // 4 % of 50
+        CountedCell { rule: "peak".into(), ..cell("50", "%", Counted::Number(40.0)) },
+        cell("2", "×", Counted::Number(1.6)), // it would be printed alike
     ];
     let table = CountedTable {
         id: "aux".into(),
@@ -64,8 +67,10 @@ fn page_and_csv_hold_every_cell() {
     let tables =
         CountedTables { title: "By counting".into(), tables: vec![table], rules, projection };
     let summary = write_counted(folder.path(), &tables).unwrap();
-    assert_eq!((summary.cells, summary.counted, summary.agree), (3, 2, 1));
+    assert_eq!((summary.rows, summary.cells, summary.counted, summary.agree), (6, 5, 5, 2));
     let page = std::fs::read_to_string(summary.page).unwrap();
+    assert!(page.contains("6 rows for 5 published cells. In 5 of them"), "{page}");
+    assert!(page.contains("; with these, 3 are within 5 % of what was published"), "{page}");
     for words in ["agrees", "+2.2 points", "mean rank 41 of 64", "1.25 GB", "31 %"] {
         assert!(page.contains(words), "{words}");
     }
@@ -75,7 +80,7 @@ fn page_and_csv_hold_every_cell() {
     let drawn = std::fs::read_to_string(folder.path().join("figures/projection.csv")).unwrap();
     assert!(drawn.contains("HOSVD,16,8000000000,400000"), "{drawn}");
     let csv = std::fs::read_to_string(summary.table).unwrap();
-    assert_eq!(csv.lines().count(), 4);
+    assert_eq!(csv.lines().count(), 7);
     assert!(
         csv.contains("aux,\"ResNet, \"\"none\"\"\",%,29,31.2,,2.1999999999999993,kept,"),
         "{csv}"

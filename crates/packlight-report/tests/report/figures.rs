@@ -7,8 +7,8 @@ use packlight_report::{write, write_collection};
 use packlight_spec::Collection;
 use roxmltree::Document;
 
-use crate::page;
 use crate::support::{self, Made, complete};
+use crate::{page, table};
 
 fn read(study: &Path, name: &str) -> String {
     std::fs::read_to_string(study.join("figures").join(name)).unwrap()
@@ -25,6 +25,41 @@ fn with_plans(specs: &[&'static str]) -> Vec<Made> {
         }
     }
     runs
+}
+
+#[test]
+fn state_that_codecs_carry_over_counts_as_peak_memory() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    write(study.path()).unwrap();
+    let peaks = || -> Vec<(String, f64)> {
+        let csv = read(study.path(), "accuracy-and-memory.csv");
+        let rows = csv.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.map(|row| (row[0].to_owned(), row[2].parse().unwrap())).collect()
+    };
+    let before = peaks();
+    let state = 8 << 20;
+    for folder in &folders[4..] {
+        let (layer, kind) = ("conv1".into(), KeptKind::CodecState);
+        let kept = Record::Kept { step: 0, layer, kind, payload: state, metadata: 0, raw: state };
+        support::append(folder, &kept);
+    }
+    write(study.path()).unwrap();
+    for ((plan, then), (_, now)) in before.iter().zip(peaks()) {
+        let more = if plan == "pool4" { state as f64 } else { 0.0 };
+        assert_eq!(now - then, more, "{plan}");
+    }
+    let svg = read(study.path(), "accuracy-and-memory.svg");
+    assert!(svg.contains("peak of a training step, with codec state"), "{svg}");
+    for row in table(study.path(), "head-to-head") {
+        let own = peaks().into_iter().filter(|(plan, _)| *plan == row["plan"]);
+        let most = own.map(|(_, peak)| peak).fold(0.0, f64::max);
+        assert_eq!(row["peak_bytes_allocated"].parse::<f64>().unwrap(), most);
+    }
+    assert!(
+        read(study.path(), "memory-timeline.svg")
+            .contains("without the state that codecs carry over")
+    );
 }
 
 #[test]
@@ -211,7 +246,7 @@ fn what_an_early_gradient_s_error_foretells_is_a_rank_correlation() {
         assert!((error - (squared_bias + 0.02 / 19.0).sqrt()).abs() < 1e-9, "{row}");
     }
     assert!(!csv.contains("none,"), "an exact gradient has no error");
-    let said = "foretells the accuracy: rank correlation −1.00 (−1.00 to −1.00, 7 plans)";
+    let said = "foretells the accuracy: rank correlation −1.00 (−1.00 to −0.76, 7 plans)";
     assert!(page(study.path()).contains(said));
     // A probe after the first tenth foretells nothing.
     let late = disturbed(14);

@@ -1,10 +1,12 @@
 //! Reports of partial, failed, damaged and missing records.
 
+use std::collections::HashSet;
+
 use packlight_record::RunState;
 use packlight_report::{Error, Verdict, write};
 
-use crate::page;
 use crate::support::{self, complete};
+use crate::{page, table};
 
 #[test]
 fn unfinished_failed_and_missing_runs_are_named_at_the_top() {
@@ -78,6 +80,49 @@ fn damaged_records_are_left_out_with_a_word() {
 }
 
 #[test]
+fn a_finished_run_whose_records_lost_their_end_has_no_accuracy() {
+    let study = tempfile::tempdir().unwrap();
+    let folders = support::write(study.path(), &complete());
+    let records = folders[4].join("records.jsonl");
+    let text = std::fs::read_to_string(&records).unwrap();
+    let first_epoch = text.lines().position(|line| line.contains("\"type\":\"epoch\"")).unwrap();
+    for left in [first_epoch + 1, 0] {
+        // Whole lines are lost, so that no line is torn.
+        let kept: String = text.lines().take(left).map(|line| format!("{line}\n")).collect();
+        std::fs::write(&records, kept).unwrap();
+        let summary = write(study.path()).unwrap();
+        assert_eq!((summary.finished, summary.unfinished, summary.failed), (5, 0, 1));
+        let page = page(study.path());
+        assert!(page.contains("This report is incomplete: 5 of 6 runs have finished."), "{page}");
+        assert!(page.contains("pool4, seed 1: its records are left out:"), "{page}");
+        assert!(page.contains("the record of its end is missing"), "{page}");
+        let row = &table(study.path(), "head-to-head")[2];
+        assert_eq!((row["plan"].as_str(), row["seeds"].as_str()), ("pool4", "1"));
+        assert_eq!(row["verdict"], "not judged before all runs finish");
+    }
+}
+
+#[test]
+fn of_a_run_with_one_damaged_log_neither_is_used() {
+    for log in ["records.jsonl", "measurements.jsonl"] {
+        let study = tempfile::tempdir().unwrap();
+        let folders = support::write(study.path(), &complete());
+        let path = folders[4].join(log);
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen("\"step\":", "\"stop\":", 1)).unwrap();
+        write(study.path()).unwrap();
+        assert!(page(study.path()).contains("pool4, seed 1: its records are left out:"));
+        for name in ["epochs", "gradients", "kept", "times"] {
+            let seeds: HashSet<String> = (table(study.path(), name).into_iter())
+                .filter(|row| row["plan"] == "pool4")
+                .map(|row| row["seed"].clone())
+                .collect();
+            assert_eq!(seeds, HashSet::from(["2".to_owned()]), "{log}: {name}");
+        }
+    }
+}
+
+#[test]
 fn a_torn_last_line_of_a_run_that_was_killed_is_no_damage() {
     let study = tempfile::tempdir().unwrap();
     let mut runs = complete();
@@ -123,6 +168,7 @@ fn runs_that_have_recorded_nothing_yet_give_a_page_that_says_so() {
     let study = tempfile::tempdir().unwrap();
     let mut runs = complete();
     runs.truncate(2);
+    runs.iter_mut().for_each(|run| run.state = RunState::Unfinished);
     let folders = support::write(study.path(), &runs);
     for folder in folders {
         std::fs::remove_file(folder.join("records.jsonl")).unwrap();

@@ -105,6 +105,22 @@ fn the_ranking_has_the_values_that_were_computed_by_hand() {
 }
 
 #[test]
+fn one_batch_has_no_interval_and_nothing_is_said_of_one() {
+    let study = tempfile::tempdir().unwrap();
+    let first = |r: &SensitivityRecord| !matches!(r, SensitivityRecord::Score(s) if s.batch > 0);
+    scores::write(study.path(), &small().into_iter().filter(first).collect::<Vec<_>>());
+    let findings = write(study.path()).unwrap().sensitivity.unwrap().findings;
+    let knee = findings.iter().find(|f| f.contains("The knee of the frontier")).unwrap();
+    assert!(knee.contains(" times this error: "), "{knee}");
+    for finding in &findings {
+        assert!(finding.contains("(n = 1, no interval)"), "{finding}");
+        assert!(!finding.contains("overlap") && !finding.contains("95 %"), "{finding}");
+    }
+    let cell = "<td class=\"number\" data-value=\"\">none, n = 1</td>";
+    assert!(page(study.path()).contains(cell), "it is sorted to the end");
+}
+
+#[test]
 fn findings_say_value_interval_and_n_and_claim_nothing_where_intervals_overlap() {
     let study = tempfile::tempdir().unwrap();
     let mut records = small();

@@ -33,7 +33,8 @@ use crate::output::Output;
 ///
 /// With --on, it also estimates how long a step takes there: as if every operation did the multiplications
 /// of its formula at the machine's rate, or moved its bytes at the memory's. Most steps take longer; fast
-/// algorithms for convolutions need fewer multiplications. Workspace is that of this machine's kernels and
+/// algorithms for convolutions need fewer multiplications. Packing, restoring and a codec's own gradient are not
+/// timed, so a plan with codecs takes longer than its time says. Workspace is that of this machine's kernels and
 /// threads, and is left out for a card.
 ///
 /// It does not count what codecs keep from step to step, what codecs and the optimizer allocate while they

@@ -120,10 +120,10 @@ impl Arguments {
         if self.json {
             out.json(&summary)?;
         } else {
-            let report::CountedSummary { cells, counted, agree, .. } = &summary;
+            let report::CountedSummary { rows, cells, counted, agree, .. } = &summary;
             writeln!(
                 out,
-                "{cells} published cells, {counted} counted, {agree} agree to the last printed digit"
+                "{rows} rows for {cells} published cells, {counted} counted, {agree} agree to the last printed digit"
             )?;
             writeln!(out, "{}", summary.page.display())?;
         }

@@ -46,7 +46,7 @@ impl Sensitivity {
             .collect();
         let codecs: Vec<&str> = self.codecs.iter().map(String::as_str).collect();
         let caption = self.caption("allocations", "The codec that each layer gets, by budget");
-        Ok(Some(allocation_strips(&caption, &layers, &codecs, &strips)?))
+        Ok(Some(allocation_strips(&caption, "budget", &layers, &codecs, &strips)?))
     }
 
     /// The choices of an allocation, layer by layer.

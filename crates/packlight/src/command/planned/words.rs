@@ -4,7 +4,16 @@ use super::{Fits, Planned, Row};
 use crate::command::plans::what_is_frozen;
 use crate::output::Output;
 
+/// What estimated times of plans with codecs lack.
+const NOT_TIMED: &str =
+    "without packing, restoring and a codec's own gradient, which are not timed";
+
 impl Planned {
+    /// Whether any layer has a codec that computes.
+    fn has_codecs(&self) -> bool {
+        self.layers.iter().any(|row| row.codec.as_deref().is_some_and(|codec| codec != "none"))
+    }
+
     pub(in crate::command) fn print(&self, out: &mut Output) -> anyhow::Result<()> {
         writeln!(out, "{}", self.model)?;
         writeln!(out, "plan {}, batch {}, {}, f32", self.plan, self.batch, self.optimizer)?;
@@ -53,9 +62,10 @@ impl Planned {
             writeln!(out, "on               {}", machine.in_words())?;
             writeln!(
                 out,
-                "time             about {}{}: an estimate from formulas and these rates",
+                "time             about {}{}: an estimate from formulas and these rates{}",
                 duration(seconds),
-                bf16.unwrap_or_default()
+                bf16.unwrap_or_default(),
+                if self.has_codecs() { format!(", {NOT_TIMED}") } else { String::new() }
             )?;
         }
         let more = if self.kept_is_exact { "" } else { "at least " };
@@ -131,8 +141,11 @@ pub(in crate::command) fn compare(plans: &[Planned], out: &mut Output) -> anyhow
     writeln!(out)?;
     if let Some(machine) = &first.on {
         writeln!(out, "{}; times are estimates from formulas and these rates", machine.in_words())?;
+        if plans.iter().any(Planned::has_codecs) {
+            writeln!(out, "+ codecs: {NOT_TIMED}, so that the step takes longer")?;
+        }
     }
-    let time = if first.on.is_some() { "          time" } else { "" };
+    let time = if first.on.is_some() { "          time         " } else { "" };
     let width = plans.iter().map(|plan| plan.plan.len()).max().unwrap_or(0).max(4);
     writeln!(
         out,
@@ -142,6 +155,7 @@ pub(in crate::command) fn compare(plans: &[Planned], out: &mut Output) -> anyhow
     for plan in plans {
         let share =
             |own: usize, of: usize| format!("{:.1} %", 100.0 * own as f64 / of.max(1) as f64);
+        let codecs = if plan.has_codecs() { " + codecs" } else { "" };
         let budget = plan.budget.as_ref().map(|budget| match budget.fits {
             true => "  fits",
             false => "  does not fit",
@@ -154,7 +168,7 @@ pub(in crate::command) fn compare(plans: &[Planned], out: &mut Output) -> anyhow
             share(plan.kept_bytes, first.kept_bytes),
             amount(plan.peak_bytes),
             share(plan.peak_bytes, first.peak_bytes),
-            plan.seconds.map(|s| format!("{:>14}", duration(s))).unwrap_or_default(),
+            plan.seconds.map(|s| format!("{:>14}{:9}", duration(s), codecs)).unwrap_or_default(),
             if plan.kept_is_exact { "" } else { "  and what depends on the data" },
             budget.unwrap_or_default()
         )?;
