@@ -107,7 +107,8 @@ fn alike(fewer: u64, more: u64) -> bool {
 
 /// Whether the intervals of two errors have nothing in common.
 fn apart(smaller: &RelativeError, larger: &RelativeError) -> bool {
-    smaller.n > 1 && larger.n > 1 && smaller.high < larger.low
+    let intervals = smaller.interval.zip(larger.interval);
+    intervals.is_some_and(|(smaller, larger)| smaller.high < larger.low)
 }
 
 /// The knee, and the best plan of one codec that keeps no more bytes.
