@@ -7,7 +7,8 @@ mod made;
 use made::score;
 use packlight_allocation::{Allocation, Error, Measured, Objective};
 use packlight_record::{
-    ChoiceTimes, CodecTime, LayerFacts, LayerKind, LossChange, OneOff, Score, SensitivityRecord,
+    ChoiceTimes, CodecTime, Compared, LayerFacts, LayerKind, LossChange, OneOff, Score,
+    SensitivityRecord,
 };
 use packlight_spec::Point;
 
@@ -226,4 +227,35 @@ fn without_trainings_there_is_nothing_to_minimise_and_the_longest_horizon_counts
         whole_norm: 1.0,
     }));
     assert!(matches!(Measured::new(&both, None), Err(Error::Mixed { .. })));
+}
+
+#[test]
+fn chance_in_a_bias_is_no_gain_of_a_single_exact_layer() {
+    // At all layers q2 errs by 10, without `a` by 4, both without a bias, which two draws say is up or down.
+    let one_off = |batch: u64, except: Option<&str>, squared_error, squared_bias| OneOff {
+        state: format!("start-1-{batch}"),
+        point: Point::START,
+        seed: 1,
+        batch,
+        draws: 2,
+        except: except.map(str::to_owned),
+        codec: "q2".into(),
+        among: "both".into(),
+        squared_error,
+        squared_bias: Some(squared_bias),
+        whole_norm: 2.0,
+    };
+    let mut records = records::<2>(&[]);
+    for record in &mut records {
+        if let SensitivityRecord::Score(score) = record {
+            score.compared = Compared::All;
+        }
+    }
+    for (batch, sign) in [(0, 1.0), (1, -1.0)] {
+        records.push(SensitivityRecord::OneOff(one_off(batch, None, 10.0, 3.0 * sign)));
+        records.push(SensitivityRecord::OneOff(one_off(batch, Some("a"), 4.0, -sign)));
+    }
+    let measured = Measured::new(&records, None).unwrap();
+    let found = measured.layers()[0].choices[2].one_off.unwrap();
+    assert!((found.mean - 6.0 / 19.0 / 4.0).abs() < 1e-12 && found.n == 2, "{found:?}");
 }

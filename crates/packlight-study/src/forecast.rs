@@ -24,8 +24,8 @@ pub(crate) struct Forecast {
 
 impl RunTrainer<'_> {
     /// Estimates how long all epochs will take on this machine: steps, probes, calibrations, evaluations with
-    /// translations and the measurements of an adaptive plan, each timed after a first step as warm-up. It changes the parameters, so
-    /// do not train with this trainer afterwards.
+    /// translations and the measurements of an adaptive plan, each timed after a first step as warm-up. It changes the
+    /// parameters, so do not train with this trainer afterwards.
     ///
     /// # Errors
     /// Returns an error if a step cannot be computed.

@@ -63,7 +63,8 @@ pub enum Fit {
 
 /// Finds the largest plans of ASI, ActNN and GACT that keep at most `budget` bytes, each on the layers that it was
 /// published for, and ASI on convolutions and linear layers where those alone do not suffice, when the study in
-/// `folder` trains. Masks and statistics, layers that the method leaves exact and the state of its codecs count. The ledger counts them over a few steps from the study's first seed.
+/// `folder` trains. Masks and statistics, layers that the method leaves exact and the state of its codecs count. The
+/// ledger counts them over a few steps from the study's first seed.
 ///
 /// # Errors
 /// Returns an error if the study or its data cannot be read or another process works on the study;

@@ -265,6 +265,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rivals_are_found_again_only_where_the_file_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(RIVALS);
+        assert!(Found::read(&file).is_none());
+        let fit = Fit::Refused { reason: "too small".to_owned() };
+        let found = Found { kept: 7, rivals: vec![Rival { method: "ASI".to_owned(), fit }] };
+        std::fs::write(&file, serde_json::to_vec(&found).unwrap()).unwrap();
+        let read = Found::read(&file).unwrap();
+        assert_eq!((read.kept, read.rivals), (found.kept, found.rivals));
+        std::fs::write(&file, "[]").unwrap(); // as an earlier version wrote it
+        assert!(Found::read(&file).is_none());
+    }
+
+    #[test]
     fn what_a_rival_holds_is_said_in_the_words_of_its_budget() {
         let rival = |fit| Rival { method: "recomputing alone".to_owned(), fit };
         let holds = |bytes| format!("holds {bytes} at the peak of a step");
