@@ -123,9 +123,7 @@ pub(crate) fn layer_choices(
         match choice(codec, &by_cluster, &sampling, log) {
             Ok((mut choice, errors)) => {
                 choice.moves = sampling.moves(units, &errors);
-                choice.error = units
-                    .estimate(sampling.mean(&errors), &choice.moves, errors.len())
-                    .of_a_square();
+                choice.error = units.error(sampling.mean(&errors), &choice.moves, errors.len());
                 choice.changes = losses.of(codec, &by_cluster, &trained, clusters);
                 let known = choice.changes.as_ref().ok();
                 choice.loss = known.map(|all| trained.estimate(units, all));

@@ -48,14 +48,6 @@ impl Estimate {
             self.interval.map(|Interval { low, high }| Interval { low: of(low), high: of(high) });
         Self { mean: of(self.mean), interval, n: self.n }
     }
-
-    /// The same of what cannot be below 0, as a square.
-    pub(crate) fn of_a_square(mut self) -> Self {
-        if let Some(interval) = &mut self.interval {
-            interval.low = interval.low.max(0.0);
-        }
-        self
-    }
 }
 
 /// A batch that all layers were measured on.
@@ -182,6 +174,11 @@ impl Sampling {
     /// The mean of a value for each cluster, with its interval.
     pub(crate) fn estimate(&self, units: &Units, values: &[f64]) -> Estimate {
         units.estimate(self.mean(values), &self.moves(units, values), values.len())
+    }
+
+    /// The same of errors.
+    pub(crate) fn error(&self, units: &Units, values: &[f64]) -> Estimate {
+        units.error(self.mean(values), &self.moves(units, values), values.len())
     }
 
     /// The same of values that compare one thing with another.

@@ -122,6 +122,7 @@ impl Measured {
             }
         }
         self.left_out = left_out;
+        self.counts_losses = true;
         Ok(self)
     }
 }

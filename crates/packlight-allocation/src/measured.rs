@@ -30,6 +30,8 @@ pub struct Measured {
     pub(crate) units: Units,
     /// After how many updates losses were compared.
     pub(crate) horizon: Option<u64>,
+    /// Whether rises of the loss stand in place of errors.
+    pub(crate) counts_losses: bool,
 }
 
 impl Measured {
@@ -74,6 +76,7 @@ impl Measured {
             pass_seconds: None,
             left_out: left_out.concat(),
             horizon: selected.horizon,
+            counts_losses: false,
             clusters: selected.clusters,
             units,
         })
@@ -209,7 +212,10 @@ impl Measured {
             Objective::Sum if chosen.iter().all(|choice| choice.error.interval.is_some()) => {
                 let mut moves = Moves::new();
                 chosen.iter().for_each(|choice| units::add(&mut moves, &choice.moves));
-                self.units.estimate(mean, &moves, n as usize).of_a_square()
+                match self.counts_losses {
+                    true => self.units.estimate(mean, &moves, n as usize),
+                    false => self.units.error(mean, &moves, n as usize),
+                }
             }
             Objective::Sum => Estimate { mean, interval: None, n },
             Objective::Worst => {

@@ -68,7 +68,7 @@ impl PlanErrors {
             Squared::Lasting => lasting_errors(&errors, &sampling),
             Squared::OnePass => errors.iter().map(WholeError::of_one_pass).collect(),
         };
-        Some(sampling.estimate(&self.units, &squares).of_a_square().map(f64::sqrt))
+        Some(sampling.error(&self.units, &squares).map(f64::sqrt))
     }
 
     /// How many times the error of `rival` that of `plan` is: the geometric mean of their ratios on the batches

@@ -13,7 +13,7 @@ use crate::format::{bytes, cosine, count, list, multiple, percent};
 const OPEN: usize = 2;
 /// What intervals say.
 const INTERVALS: &str = "intervals are Student's t over the seeds, since batches of one training share its weights, or \
-    with a single seed over the batches of each point.";
+    with a single seed over the batches of each point; those of errors are of their logarithms.";
 
 /// A row for each codec: bytes and error at all layers, and where the error comes from.
 pub(crate) fn codecs(study: &Sensitivity) -> Markup {
