@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use packlight_record::{LayerFacts, LossChange, VARIANCE_LEFT, WholeError};
+use packlight_record::{LayerFacts, LossChange};
 use serde::Serialize;
 
 use crate::Result;
-use crate::bootstrap::Bootstrap;
-use crate::estimate::{Estimate, Sampling, interval};
+use crate::estimate::{Estimate, Sampling};
+use crate::lasting::lasting_errors;
 use crate::loss::Changes;
 use crate::selection::{OnBatch, Selected};
+use crate::units::{Moves, Units};
 
 /// The codec of a layer that is kept as it is.
 pub(crate) const EXACT: &str = "none";
@@ -18,9 +19,6 @@ pub(crate) const EXACT: &str = "none";
 /// rounding: the values that cancel in it are of the order of the whole gradient, each is rounded to
 /// `f32::EPSILON` of its size, and a sum of many of them loses a few bits more.
 const FLOOR: f64 = 16.0 * f32::EPSILON as f64;
-
-/// How many standard errors a bias has to be away from 0 to count: by chance, one of forty is.
-const SIGNIFICANT: f64 = 2.0;
 
 /// A layer and what it can be packed with.
 #[derive(Debug, Clone, Serialize)]
@@ -72,9 +70,9 @@ pub struct Choice {
     /// measured. It may be less than 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub one_off: Option<Estimate>,
-    /// The mean error in each resample; none if the choice is exact.
+    /// By how much each unit moves the mean error; none if the choice is exact.
     #[serde(skip)]
-    pub(crate) resampled: Vec<f64>,
+    pub(crate) moves: Moves,
     /// The change of the loss in each training, or why it is not known.
     #[serde(skip)]
     pub(crate) changes: Result<Vec<f64>, String>,
@@ -104,7 +102,7 @@ pub(crate) fn layer_choices(
     facts: &LayerFacts,
     log: &Selected<'_>,
     losses: &[&LossChange],
-    bootstrap: &Bootstrap,
+    units: &Units,
     left_out: &mut Vec<LeftOut>,
 ) -> LayerChoices {
     let codecs = log.of_layer(&facts.layer);
@@ -121,27 +119,21 @@ pub(crate) fn layer_choices(
     let losses = Changes::new(losses, clusters);
     let trained = Sampling::new(clusters, losses.clusters());
     let mut choices = vec![exact(facts)];
-    let mut errors: Vec<Vec<f64>> = Vec::new();
     for (codec, by_cluster) in codecs {
         match choice(codec, &by_cluster, &sampling, log) {
-            Ok((mut choice, own)) => {
+            Ok((mut choice, errors)) => {
+                choice.moves = sampling.moves(units, &errors);
+                choice.error = units.error(sampling.mean(&errors), &choice.moves, errors.len());
                 choice.changes = losses.of(codec, &by_cluster, &trained, clusters);
                 let known = choice.changes.as_ref().ok();
-                choice.loss = known.map(|all| bootstrap.estimate(&trained, all));
+                choice.loss = known.map(|all| trained.estimate(units, all));
                 choices.push(choice);
-                errors.push(own);
             }
             Err(reason) => {
                 let (layer, codec) = (facts.layer.clone(), Some(codec.to_owned()));
                 left_out.push(LeftOut { layer, codec, reason });
             }
         }
-    }
-    let errors: Vec<&[f64]> = errors.iter().map(Vec::as_slice).collect();
-    let resampled = bootstrap.means_of(&sampling, &errors);
-    for ((choice, errors), resampled) in choices[1..].iter_mut().zip(errors).zip(resampled) {
-        choice.error = interval(sampling.mean(errors), resampled.clone(), errors.len());
-        choice.resampled = resampled;
     }
     let at_floor = log.own_share(&facts.layer).is_some_and(|largest| largest <= FLOOR);
     LayerChoices { facts: facts.clone(), at_floor, choices, trained }
@@ -153,13 +145,13 @@ fn exact(facts: &LayerFacts) -> Choice {
         bytes: facts.raw_bytes,
         least_bytes: facts.raw_bytes,
         copy: facts.copy.clone(),
-        error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
+        error: Estimate::EXACT,
         cosine: None,
         seconds: Some(0.0),
         price: 0.0,
         loss: None,
         one_off: None,
-        resampled: Vec::new(),
+        moves: Moves::new(),
         changes: Ok(Vec::new()),
     }
 }
@@ -195,41 +187,16 @@ fn choice(
         bytes: bytes().max().unwrap_or_default(),
         least_bytes: bytes().min().unwrap_or_default(),
         copy: copy.map(|copy| log.log.name(copy).to_owned()).unwrap_or_default(),
-        error: Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
+        error: Estimate::EXACT,
         seconds: None,
         price: 0.0,
         cosine: mean(by_cluster.values().filter_map(|on_batch| on_batch.cosine)),
         loss: None,
         one_off: None,
-        resampled: Vec::new(),
+        moves: Moves::new(),
         changes: Ok(Vec::new()),
     };
     Ok((choice, lasting_errors(&measured, sampling)))
-}
-
-/// The lasting errors of a codec's scores, with biases that count only as far as they are no chance.
-///
-/// A bias that is estimated by few draws is up or down by chance, often by more than the lasting error of a codec
-/// without one. So it is drawn towards 0 by the factor `1 - (2 s / b)^2`, or to 0, where `b` is its mean and `s`
-/// the standard error of that over the batches (the nonnegative garrote of Breiman, Better Subset Regression Using
-/// the Nonnegative Garrote, Technometrics 37, 1995); the rest of the squared error is variance. Where nothing is
-/// random, all of it is bias, and certain.
-fn lasting_errors(errors: &[WholeError], sampling: &Sampling) -> Vec<f64> {
-    let as_measured = || errors.iter().map(WholeError::lasting).collect();
-    if errors.iter().all(|error| error.squared_bias == Some(error.squared_error)) {
-        return as_measured();
-    }
-    let biases: Option<Vec<f64>> = errors.iter().map(WholeError::relative_squared_bias).collect();
-    let Some(biases) = biases else { return as_measured() };
-    let Some(variance) = sampling.variance(&biases) else { return as_measured() };
-    let mean = sampling.mean(&biases);
-    let chance = SIGNIFICANT.powi(2) * variance / mean.powi(2);
-    let counts = if mean > 0.0 { (1.0 - chance).max(0.0) } else { 0.0 };
-    let lasting = |(error, bias): (&WholeError, f64)| {
-        let (error, bias) = (error.of_one_pass(), counts * bias);
-        bias + VARIANCE_LEFT * (error - bias)
-    };
-    errors.iter().zip(biases).map(lasting).collect()
 }
 
 /// Takes the same bytes for a copy at all layers that may share it.

@@ -33,7 +33,7 @@ pub enum Error {
     #[error(
         "a budget of {budget} B ({:.2} MiB) is too small: the least that is possible here is {least} B ({:.2} MiB); allow at least these, or measure cheaper codecs",
         mebibytes(*.budget),
-        mebibytes(*.least)
+        at_least(*.least)
     )]
     TooSmall {
         /// The budget in bytes.
@@ -70,7 +70,7 @@ pub enum Error {
         budget: u64,
         /// The largest slowdown.
         limit: f64,
-        /// That of the fastest allocation.
+        /// The least that is enough, in thousandths.
         least: f64,
     },
     /// No block can be recomputed.
@@ -83,6 +83,11 @@ pub enum Error {
 
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / (1 << 20) as f64
+}
+
+/// The same, rounded up to what is printed, so that a budget of so many is enough.
+fn at_least(bytes: u64) -> f64 {
+    (1e2 * mebibytes(bytes)).ceil() / 1e2
 }
 
 fn list(points: &[Point]) -> String {
@@ -99,5 +104,7 @@ mod tests {
         let expected = "a budget of 1048576 B (1.00 MiB) is too small: the least that is possible here is \
                         1572864 B (1.50 MiB);";
         assert!(error.to_string().starts_with(expected), "{error}");
+        let error = Error::TooSmall { budget: 1, least: (1 << 20) + 1 };
+        assert!(error.to_string().contains("1048577 B (1.01 MiB)"), "{error}");
     }
 }

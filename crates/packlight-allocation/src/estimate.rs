@@ -1,4 +1,4 @@
-//! Means with their bootstrap intervals.
+//! Means with their intervals.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -8,24 +8,49 @@ use packlight_record::{LossChange, OneOff, PlanError, Score};
 use packlight_spec::Point;
 use serde::Serialize;
 
-/// The share of the resamples that lies outside the interval on each side.
-const OUTSIDE: f64 = 0.025;
+use crate::units::{Moves, Units};
 
 /// A mean with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
     /// The mean: over the batches of each seed, then seeds, then points.
     pub mean: f64,
-    /// The lower end of the percentile bootstrap interval (Efron and Tibshirani, An Introduction to
-    /// the Bootstrap, chapter 13); the mean if there is only one batch.
-    pub low: f64,
-    /// The upper end.
-    pub high: f64,
+    /// By Student's t over the seeds, or with a single seed over the batches of each point; `None` with one of
+    /// them, for what is exact, and below three for a ratio of [`PlanErrors`](crate::PlanErrors).
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
     /// The number of batches, each of one point and one seed.
     pub n: u64,
 }
 
-/// A batch that is drawn with all layers side by side.
+/// Where a mean lies with a probability of 95 %.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+impl Estimate {
+    /// That of what has no error.
+    pub(crate) const EXACT: Self = Self { mean: 0.0, interval: None, n: 0 };
+
+    /// The ends of the interval; the mean twice if there is none.
+    pub fn ends(&self) -> (f64, f64) {
+        self.interval.map_or((self.mean, self.mean), |Interval { low, high }| (low, high))
+    }
+
+    /// The estimate of what rises with this one, such as its square root.
+    #[must_use]
+    pub fn map(self, of: impl Fn(f64) -> f64) -> Self {
+        let interval =
+            self.interval.map(|Interval { low, high }| Interval { low: of(low), high: of(high) });
+        Self { mean: of(self.mean), interval, n: self.n }
+    }
+}
+
+/// A batch that all layers were measured on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cluster {
     pub(crate) point: Point,
@@ -127,46 +152,76 @@ impl Sampling {
     /// The variance of that mean, from how much values of one point of the training differ; `None` if a
     /// point has only one.
     pub(crate) fn variance(&self, values: &[f64]) -> Option<f64> {
-        let all = || values.iter().zip(&self.weights).zip(&self.points);
-        // Number of values, sum of weights and of weighted values, by point.
-        let mut sums: BTreeMap<u64, (f64, f64, f64)> = BTreeMap::new();
-        for ((value, weight), point) in all() {
-            let (count, weights, weighted) = sums.entry(*point).or_default();
-            *count += 1.0;
-            *weights += weight;
-            *weighted += value * weight;
-        }
-        if sums.values().any(|(count, ..)| *count < 2.0) {
+        let points = self.by_point(values);
+        if points.values().any(|point| point.count < 2.0) {
             return None;
         }
-        let deviation = |((value, weight), point): ((&f64, &f64), &u64)| {
-            let (count, weights, weighted) = sums[point];
-            (weight * (value - weighted / weights)).powi(2) * count / (count - 1.0)
+        let square = |(_, weight, deviation, point): (usize, f64, f64, &OfPoint)| {
+            (weight * deviation).powi(2) * point.count / (point.count - 1.0)
         };
-        let variance: f64 = all().map(deviation).sum();
+        let variance: f64 = self.deviations(values, &points).map(square).sum();
         Some(variance / self.weights.iter().sum::<f64>().powi(2))
     }
 
-    /// The weights of its clusters.
-    pub(crate) fn weights(&self) -> &[f64] {
-        &self.weights
+    /// By how much each unit moves the mean of a value for each cluster, from that of its point.
+    pub(crate) fn moves(&self, units: &Units, values: &[f64]) -> Moves {
+        let total: f64 = self.weights.iter().sum();
+        let points = self.by_point(values);
+        let deviations = self.deviations(values, &points);
+        units.moves(deviations.map(|(cluster, weight, by, _)| (cluster, weight * by / total)))
+    }
+
+    /// The mean of a value for each cluster, with its interval.
+    pub(crate) fn estimate(&self, units: &Units, values: &[f64]) -> Estimate {
+        units.estimate(self.mean(values), &self.moves(units, values), values.len())
+    }
+
+    /// The same of errors.
+    pub(crate) fn error(&self, units: &Units, values: &[f64]) -> Estimate {
+        units.error(self.mean(values), &self.moves(units, values), values.len())
+    }
+
+    /// The same of values that compare one thing with another.
+    pub(crate) fn comparison(&self, units: &Units, values: &[f64]) -> Estimate {
+        units.comparison(self.mean(values), &self.moves(units, values), values.len())
+    }
+
+    fn by_point(&self, values: &[f64]) -> BTreeMap<u64, OfPoint> {
+        let mut points: BTreeMap<u64, OfPoint> = BTreeMap::new();
+        for ((value, weight), point) in values.iter().zip(&self.weights).zip(&self.points) {
+            let of = points.entry(*point).or_default();
+            of.count += 1.0;
+            of.weights += weight;
+            of.weighted += value * weight;
+        }
+        points
+    }
+
+    /// For each value its cluster, its weight, how far it is from the mean of its point, and that point.
+    fn deviations<'a>(
+        &'a self,
+        values: &'a [f64],
+        points: &'a BTreeMap<u64, OfPoint>,
+    ) -> impl Iterator<Item = (usize, f64, f64, &'a OfPoint)> {
+        let all = values.iter().zip(&self.weights).zip(&self.points).zip(&self.clusters);
+        all.map(move |(((value, weight), point), cluster)| {
+            let point = &points[point];
+            (*cluster, *weight, value - point.weighted / point.weights, point)
+        })
     }
 }
 
-/// The estimate with this mean, whose interval is that of the resampled means.
-pub(crate) fn interval(mean: f64, mut resampled: Vec<f64>, n: usize) -> Estimate {
-    let at = |share: f64| ((resampled.len() - 1) as f64 * share).round() as usize;
-    let (low, high) = (at(OUTSIDE), at(1.0 - OUTSIDE));
-    let low = *resampled.select_nth_unstable_by(low, f64::total_cmp).1;
-    let high = *resampled.select_nth_unstable_by(high, f64::total_cmp).1;
-    // Rounding must not put the mean of equal values outside.
-    Estimate { mean, low: low.min(mean), high: high.max(mean), n: n as u64 }
+/// Sums over the values of one point of the training.
+#[derive(Default)]
+struct OfPoint {
+    count: f64,
+    weights: f64,
+    weighted: f64,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bootstrap::Bootstrap;
 
     fn clusters(of: &[(Point, u64, u64)]) -> Vec<Cluster> {
         of.iter().map(|&(point, seed, batch)| Cluster { point, seed, batch }).collect()
@@ -194,23 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_has_the_width_of_the_normal_one() {
-        // 400 values, 1 to 400: the mean's standard error is 400 / sqrt(12 * 400).
-        let all = clusters(&(0..400).map(|batch| (Point::START, 0, batch)).collect::<Vec<_>>());
-        let values: Vec<f64> = (1..=400).map(f64::from).collect();
-        let sampling = Sampling::new(&all, (0..400).collect());
-        let found = Bootstrap::new(400).estimate(&sampling, &values);
-        let half = 1.96 * 400.0 / 4800f64.sqrt();
-        assert!((found.mean - 200.5).abs() < 1e-9 && found.n == 400, "{found:?}");
-        assert!((found.high - 200.5 - half).abs() < 0.1 * half, "{found:?}, {half}");
-        assert!((200.5 - found.low - half).abs() < 0.1 * half, "{found:?}, {half}");
-        assert_eq!(Bootstrap::new(400).estimate(&sampling, &values), found);
-    }
-
-    #[test]
-    fn one_batch_has_no_width() {
+    fn one_batch_has_no_interval() {
         let all = clusters(&[(Point::START, 0, 0)]);
-        let found = Bootstrap::new(1).estimate(&Sampling::new(&all, vec![0]), &[0.3]);
-        assert_eq!(found, Estimate { mean: 0.3, low: 0.3, high: 0.3, n: 1 });
+        let found = Sampling::new(&all, vec![0]).estimate(&Units::new(&all), &[0.3]);
+        assert_eq!(found, Estimate { mean: 0.3, interval: None, n: 1 });
+        assert_eq!(serde_json::to_string(&found).unwrap(), r#"{"mean":0.3,"n":1}"#);
+        let interval = Some(Interval { low: 0.2, high: 0.4 });
+        let found = serde_json::to_string(&Estimate { interval, ..found }).unwrap();
+        assert_eq!(found, r#"{"mean":0.3,"low":0.2,"high":0.4,"n":1}"#);
     }
 }

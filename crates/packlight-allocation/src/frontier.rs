@@ -1,5 +1,7 @@
 //! Allocations under a budget, and under all.
 
+use rayon::prelude::*;
+
 use crate::front::front;
 use crate::knapsack::{Knapsack, Solution, least_budget};
 use crate::stage::Stage;
@@ -55,7 +57,7 @@ impl Measured {
         let most = self.allocated(stages, &best, objective).bytes;
         let least = least_budget(stages);
         let ratio = most as f64 / least.max(1) as f64;
-        let budgets = (0..BUDGETS).map(|i| match i {
+        let budgets = (0..BUDGETS).into_par_iter().map(|i| match i {
             0 => least,
             i if i + 1 == BUDGETS => most,
             i => (least as f64 * ratio.powf(f64::from(i) / f64::from(BUDGETS - 1))) as u64,

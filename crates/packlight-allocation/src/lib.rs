@@ -21,7 +21,6 @@
 
 mod allocation;
 mod beside;
-mod bootstrap;
 mod choices;
 mod curve;
 mod error;
@@ -30,6 +29,7 @@ mod front;
 mod frontier;
 mod group;
 mod knapsack;
+mod lasting;
 mod log;
 mod loss;
 mod measured;
@@ -43,7 +43,9 @@ mod selection;
 mod slowdown;
 mod split_mix;
 mod stage;
+pub mod student;
 mod timeline;
+mod units;
 mod worst;
 
 #[cfg(test)]
@@ -53,10 +55,10 @@ mod made;
 pub use allocation::{Allocation, Objective};
 pub use choices::{Choice, LayerChoices, LeftOut};
 pub use error::{Error, Result};
-pub use estimate::Estimate;
+pub use estimate::{Estimate, Interval};
 pub use frontier::knee;
 pub use log::{Brief, Log};
 pub use measured::Measured;
 pub use neighbours::{Neighbour, Neighbours};
-pub use plan_errors::{PlanErrors, SquaredError};
+pub use plan_errors::{PlanErrors, Squared};
 pub use selection::Selection;

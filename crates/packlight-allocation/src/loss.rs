@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use packlight_record::{HOPELESS, LossChange};
 
-use crate::estimate::{Cluster, Sampling, interval};
+use crate::estimate::{Cluster, Sampling};
 use crate::selection::OnBatch;
-use crate::{Error, Estimate, LeftOut, Measured, Result};
+use crate::{Error, LeftOut, Measured, Result};
 
 /// The changes of the loss in trainings with one layer's codecs.
 pub(crate) struct Changes<'a>(BTreeMap<(&'a str, usize), Option<f64>>);
@@ -103,8 +103,7 @@ impl Measured {
                 means.into_iter().zip(rises).map(move |(of, rise)| ((of.0, codec.clone()), rise))
             })
             .collect();
-        let (bootstrap, mut left_out) =
-            (self.bootstrap.clone(), std::mem::take(&mut self.left_out));
+        let (units, mut left_out) = (self.units.clone(), std::mem::take(&mut self.left_out));
         for (number, layer) in self.parts().0.iter_mut().enumerate() {
             let (facts, trained) = (&layer.facts, &layer.trained);
             layer.choices.retain(|choice| {
@@ -118,15 +117,12 @@ impl Measured {
                 let Ok(changes) = &choice.changes else { continue };
                 let Some(&rise) = rises.get(&(number, choice.codec.clone())) else { continue };
                 choice.price = ERROR * choice.error.mean;
-                let moved = rise - trained.mean(changes);
-                let errors: Vec<f64> = changes.iter().map(|change| change + moved).collect();
-                choice.resampled = bootstrap.means(trained, &errors);
-                let around =
-                    interval(trained.mean(&errors), choice.resampled.clone(), errors.len());
-                choice.error = Estimate { mean: rise, ..around };
+                choice.moves = trained.moves(&units, changes);
+                choice.error = units.estimate(rise, &choice.moves, changes.len());
             }
         }
         self.left_out = left_out;
+        self.counts_losses = true;
         Ok(self)
     }
 }

@@ -6,13 +6,13 @@ use packlight_record::{LayerFacts, LossChange, SensitivityRecord};
 use packlight_spec::Point;
 use rayon::prelude::*;
 
-use crate::bootstrap::Bootstrap;
-use crate::choices::{LayerChoices, LeftOut, agree_on_copies, layer_choices};
-use crate::estimate::{Cluster, Estimate, interval};
+use crate::choices::{Choice, EXACT, LayerChoices, LeftOut, agree_on_copies, layer_choices};
+use crate::estimate::{Cluster, Estimate};
 use crate::log::Log;
 use crate::one_off::add_one_offs;
 use crate::selection::{Selected, Selection};
 use crate::timeline::Timeline;
+use crate::units::{self, Moves, Units};
 use crate::{Allocation, Error, Objective, Result};
 
 /// What was measured of the layers of a network, averaged over batches, seeds and points.
@@ -27,9 +27,11 @@ pub struct Measured {
     pub(crate) left_out: Vec<LeftOut>,
     /// What all layers together were measured on.
     pub(crate) clusters: Vec<Cluster>,
-    pub(crate) bootstrap: Bootstrap,
+    pub(crate) units: Units,
     /// After how many updates losses were compared.
     pub(crate) horizon: Option<u64>,
+    /// Whether rises of the loss stand in place of errors.
+    pub(crate) counts_losses: bool,
 }
 
 impl Measured {
@@ -48,9 +50,9 @@ impl Measured {
     /// trainings are mixed.
     pub fn of(log: &Log, selection: &Selection) -> Result<Self> {
         let selected = Selected::new(log, selection)?;
-        let bootstrap = match selection.without_intervals {
-            true => Bootstrap::none(),
-            false => Bootstrap::new(selected.clusters.len()),
+        let units = match selection.without_intervals {
+            true => Units::none(),
+            false => Units::new(&selected.clusters),
         };
         let mut losses: HashMap<&str, Vec<&LossChange>> = HashMap::new();
         for &change in &selected.losses {
@@ -59,13 +61,13 @@ impl Measured {
         let of_layer = |facts: &LayerFacts| {
             let losses = losses.get(facts.layer.as_str()).map_or(&[][..], Vec::as_slice);
             let mut left_out = Vec::new();
-            let choices = layer_choices(facts, &selected, losses, &bootstrap, &mut left_out);
+            let choices = layer_choices(facts, &selected, losses, &units, &mut left_out);
             (choices, left_out)
         };
         let (mut layers, left_out): (Vec<LayerChoices>, Vec<Vec<LeftOut>>) =
             log.layers.par_iter().map(of_layer).unzip();
         agree_on_copies(&mut layers);
-        add_one_offs(&mut layers, &selected, &bootstrap);
+        add_one_offs(&mut layers, &selected, &units);
         let timeline = Timeline::new(&layers, log);
         Ok(Self {
             layers,
@@ -74,8 +76,9 @@ impl Measured {
             pass_seconds: None,
             left_out: left_out.concat(),
             horizon: selected.horizon,
+            counts_losses: false,
             clusters: selected.clusters,
-            bootstrap,
+            units,
         })
     }
 
@@ -115,6 +118,11 @@ impl Measured {
     pub fn without_codecs(mut self) -> Self {
         self.layers.iter_mut().for_each(|layer| layer.choices.truncate(1));
         self
+    }
+
+    /// The same, with allocations that recompute no block.
+    pub(crate) fn without_recomputing(&self) -> Self {
+        Self { recomputes: false, ..self.clone() }
     }
 
     /// The layers in forward order.
@@ -190,28 +198,30 @@ impl Measured {
         timeline.peak(&self.layers, &chosen, recomputed, |choice| choice.least_bytes).0
     }
 
-    /// The error of an allocation with its interval. All layers are resampled together, so what
-    /// their errors have in common on a batch is in it.
+    /// The error of an allocation with its interval. Batch by batch the errors of all layers are added up, so what
+    /// they have in common on a batch is in it; that of the worst layer is its own.
     pub fn estimate(&self, allocation: &Allocation, objective: Objective) -> Estimate {
-        let mut resampled: Vec<f64> = Vec::new();
-        let mut n = 0;
-        for (layer, choice) in self.layers.iter().zip(self.indices(allocation)) {
-            let choice = &layer.choices[choice];
-            if choice.resampled.is_empty() {
-                continue; // exact
+        let chosen = self.layers.iter().zip(self.indices(allocation));
+        let chosen: Vec<&Choice> = chosen
+            .map(|(layer, choice)| &layer.choices[choice])
+            .filter(|choice| choice.codec != EXACT)
+            .collect();
+        let mean = allocation.error;
+        let n = chosen.iter().map(|choice| choice.error.n).max().unwrap_or_default();
+        match objective {
+            Objective::Sum if chosen.iter().all(|choice| choice.error.interval.is_some()) => {
+                let mut moves = Moves::new();
+                chosen.iter().for_each(|choice| units::add(&mut moves, &choice.moves));
+                match self.counts_losses {
+                    true => self.units.estimate(mean, &moves, n as usize),
+                    false => self.units.error(mean, &moves, n as usize),
+                }
             }
-            n = n.max(choice.error.n as usize);
-            match resampled.is_empty() {
-                true => resampled.clone_from(&choice.resampled),
-                false => resampled
-                    .iter_mut()
-                    .zip(&choice.resampled)
-                    .for_each(|(some, one)| *some = objective.add(*some, *one)),
+            Objective::Sum => Estimate { mean, interval: None, n },
+            Objective::Worst => {
+                let worst = chosen.iter().max_by(|a, b| a.error.mean.total_cmp(&b.error.mean));
+                worst.map_or(Estimate::EXACT, |worst| Estimate { mean, ..worst.error })
             }
-        }
-        match resampled.is_empty() {
-            true => Estimate { mean: 0.0, low: 0.0, high: 0.0, n: 0 },
-            false => interval(allocation.error, resampled, n),
         }
     }
 

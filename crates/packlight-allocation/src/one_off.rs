@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use packlight_record::OneOff;
 
 use crate::LayerChoices;
-use crate::bootstrap::Bootstrap;
 use crate::estimate::{Cluster, Sampling};
 use crate::selection::Selected;
+use crate::units::Units;
 
 /// Adds to each choice by how much the error of its codec at all layers falls without it.
-pub(crate) fn add_one_offs(layers: &mut [LayerChoices], log: &Selected<'_>, bootstrap: &Bootstrap) {
+pub(crate) fn add_one_offs(layers: &mut [LayerChoices], log: &Selected<'_>, units: &Units) {
     let passed_on = log.passed_on();
     let errors = Errors::of(log);
     for layer in layers {
@@ -23,7 +23,7 @@ pub(crate) fn add_one_offs(layers: &mut [LayerChoices], log: &Selected<'_>, boot
             let (clusters, falls): (Vec<usize>, Vec<f64>) = falls.into_iter().unzip();
             if !clusters.is_empty() {
                 let sampling = Sampling::new(&log.clusters, clusters);
-                choice.one_off = Some(bootstrap.estimate(&sampling, &falls));
+                choice.one_off = Some(sampling.estimate(units, &falls));
             }
         }
     }
@@ -57,7 +57,10 @@ impl<'a> Errors<'a> {
             return BTreeMap::new();
         };
         let fall = |(&cluster, of): (&usize, &&OneOff)| {
-            Some((cluster, all.get(&cluster)?.lasting_error() - of.lasting_error()))
+            // A difference of such errors: what chance does to a bias on one batch, it undoes on another.
+            let [all, without] =
+                [*all.get(&cluster)?, *of].map(|of| of.whole_error().lasting_on_average());
+            Some((cluster, all - without))
         };
         without.iter().filter_map(fall).collect()
     }

@@ -1,6 +1,8 @@
 //! Allocations drawn at random, to compare others with.
 
+use crate::knapsack::least_budget;
 use crate::split_mix::SplitMix64;
+use crate::stage::Stage;
 use crate::{Allocation, Measured, Objective};
 
 /// After so many draws that save nothing there is no cheaper choice left.
@@ -11,6 +13,10 @@ impl Measured {
     /// layers exact on, a random layer gets a random codec until that is so, where this saves bytes.
     /// `None` if the budget is too small for it.
     pub fn random(&self, budget: u64, draw: u64) -> Option<Allocation> {
+        let stages = Stage::all(&self.without_recomputing(), Objective::Sum);
+        if least_budget(&stages) > budget {
+            return None;
+        }
         let mut random = SplitMix64::new(draw);
         let mut chosen = vec![0; self.layers().len()];
         let mut bytes = self.peak(&chosen, &[]);

@@ -19,7 +19,7 @@ pub struct Selection {
     pub seed: Option<u64>,
     /// The whole error of a pass in place of what averaging over steps leaves.
     pub of_one_pass: bool,
-    /// Means alone. Their intervals are as if there were one batch, which takes far less time.
+    /// Means alone, without intervals, which takes less time.
     pub without_intervals: bool,
 }
 

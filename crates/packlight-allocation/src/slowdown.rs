@@ -15,6 +15,21 @@ struct Found {
     weight: f64,
 }
 
+/// What a rounding of the limit or of the seconds may add to what a pass may take.
+const ROUNDING: f64 = 1e-9;
+
+/// The seconds that a pass may take more than an exact one.
+fn most(limit: f64, pass: f64) -> f64 {
+    (limit - 1.0 + ROUNDING) * pass
+}
+
+/// The least limit, in thousandths, within which a pass may take so many seconds more.
+fn least_limit(seconds: f64, pass: f64) -> f64 {
+    let below = (1e3 * seconds / pass).floor();
+    let mut limits = (0..3).map(|more| (1e3 + below + f64::from(more)) / 1e3);
+    limits.find(|limit| seconds <= most(*limit, pass)).unwrap_or(f64::INFINITY)
+}
+
 impl Measured {
     /// The same, with how long choices take. Layers that share a copy each count its packing.
     #[must_use]
@@ -70,7 +85,7 @@ impl Measured {
             let weight = self.weight(&allocation);
             Ok(Found { allocation, seconds, weight })
         };
-        let most = (limit - 1.0) * pass;
+        let most = most(limit, pass);
         let mut slow = at_price(0.0)?;
         if slow.seconds <= most {
             return Ok(slow.allocation);
@@ -81,7 +96,7 @@ impl Measured {
         let dear = 1e9 * weights.fold(1e-9, f64::max) / pass;
         let mut fast = at_price(dear)?;
         if fast.seconds > most {
-            let least = 1.0 + fast.seconds / pass;
+            let least = least_limit(fast.seconds, pass);
             return Err(Error::TooSlow { budget, limit, least });
         }
         let mut bound = slow.weight - slow.allocation.gap;
@@ -125,5 +140,21 @@ impl Measured {
             block.price = price * block.seconds.unwrap_or_default();
         }
         priced
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{least_limit, most};
+
+    #[test]
+    fn the_advised_limit_is_enough_and_a_thousandth_less_is_not() {
+        for (seconds, pass) in [(0.0204, 1.0), (0.15, 1.0), (0.3, 2.0), (1e-5, 0.7), (3.7, 0.11)] {
+            let limit: f64 = format!("{:.3}", least_limit(seconds, pass)).parse().unwrap();
+            assert!(seconds <= most(limit, pass), "{seconds} {pass}: {limit}");
+            assert!(seconds > most(limit - 0.001, pass), "{seconds} {pass}: {limit}");
+        }
+        assert_eq!(least_limit(3.0 * 0.05, 1.0), 1.15);
+        assert_eq!(least_limit(0.0204, 1.0), 1.021);
     }
 }

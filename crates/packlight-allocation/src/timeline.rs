@@ -1,5 +1,6 @@
 //! How the bytes of a training step rise and fall.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use packlight_record::BlockFacts;
@@ -29,6 +30,8 @@ pub(crate) struct Place {
     pub(crate) name: String,
     /// The number of the layer whose input is saved here.
     pub(crate) layer: Option<usize>,
+    /// The numbers of all layers that save this input, if it is the first place of one.
+    pub(crate) savers: Vec<usize>,
     /// Bytes of masks and statistics.
     pub(crate) fixed: u64,
     /// Bytes that the step holds beside what is kept, while the backward pass is here, if a codec packs the
@@ -101,7 +104,6 @@ impl Timeline {
         let is_inside = |place: usize| {
             recomputed.iter().find(|&&block| self.blocks[block].places.contains(&place))
         };
-        let mut sources: Vec<u64> = Vec::new();
         let (mut peak, mut kept) = (0, 0);
         for (number, place) in self.places.iter().enumerate() {
             if let Some(&block) = is_inside(number) {
@@ -114,15 +116,12 @@ impl Timeline {
             }
             kept += place.fixed;
             let mut is_exact = place.layer.is_none();
-            if let Some(source) = place.layer.map(|layer| layers[layer].facts.source)
-                && !sources.contains(&source)
-            {
-                sources.push(source);
+            if !place.savers.is_empty() {
                 is_exact = place.layer.is_some_and(|layer| chosen[layer] == 0);
                 let mut copies: Vec<&str> = Vec::new();
-                for (layer, &choice) in layers.iter().zip(chosen) {
-                    let choice = &layer.choices[choice];
-                    if layer.facts.source == source && !copies.contains(&choice.copy.as_str()) {
+                for &layer in &place.savers {
+                    let choice = &layers[layer].choices[chosen[layer]];
+                    if !copies.contains(&choice.copy.as_str()) {
                         copies.push(&choice.copy);
                         kept += bytes(choice);
                     }
@@ -153,6 +152,7 @@ fn places(layers: &[LayerChoices], log: &Log) -> Vec<Place> {
     let place = |at: &At| Place {
         name: at.layer.clone(),
         layer: number(&at.layer),
+        savers: Vec::new(),
         fixed: fixed(&at.layer),
         beside: at.beside,
         exact: at.exact,
@@ -172,6 +172,15 @@ fn places(layers: &[LayerChoices], log: &Log) -> Vec<Place> {
     let fixed = others.map(|(_, bytes)| bytes).sum();
     if fixed > 0 {
         places.push(Place { fixed, ..Place::default() });
+    }
+    // The layers of each tensor, which the first place of one of them takes.
+    let mut savers: HashMap<u64, Vec<usize>> = HashMap::new();
+    for (layer, choices) in layers.iter().enumerate() {
+        savers.entry(choices.facts.source).or_default().push(layer);
+    }
+    for place in &mut places {
+        let source = place.layer.map(|layer| layers[layer].facts.source);
+        place.savers = source.and_then(|source| savers.remove(&source)).unwrap_or_default();
     }
     places
 }

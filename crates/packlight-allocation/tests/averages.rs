@@ -44,9 +44,11 @@ fn batches_are_averaged_before_seeds_and_more_draws_replace_fewer() {
     let measured = measured(&records);
     let choice = &measured.layers()[0].choices[1];
     assert_eq!((choice.codec.as_str(), choice.bytes, choice.least_bytes), ("q2", 12, 10));
-    let Estimate { mean, low, high, n } = choice.error;
+    let Estimate { mean, interval, n } = choice.error;
     assert!((mean - ((0.2 + 0.4) / 2.0 + 0.7) / 2.0).abs() < 1e-12, "{mean}");
-    assert!(n == 3 && (0.2 - 1e-9..mean).contains(&low) && high > mean && high < 0.7 + 1e-9);
+    // Of two seeds, 0.3 and 0.7: a standard error of 0.2, or 0.4 of the mean, and Student's t.
+    let factor = (interval.unwrap().high / 0.5).ln();
+    assert!(n == 3 && (factor - 12.7062 * 0.4).abs() < 1e-4, "{interval:?}");
     assert_eq!(choice.cosine, Some(0.5));
 }
 
@@ -169,23 +171,28 @@ fn a_layer_whose_own_gradient_is_rounding_is_at_the_floor() {
 }
 
 #[test]
-fn the_error_of_all_layers_is_resampled_together() {
+fn errors_of_all_layers_are_added_batch_by_batch() {
     // What one layer errs more on a batch, the other one errs less.
-    let records = [
-        layer("a", 0),
-        layer("b", 1),
-        on(1, 0, 1, score("a", "q2", 10, 0.1)),
-        on(1, 1, 1, score("a", "q2", 10, 0.3)),
-        on(1, 0, 1, score("b", "q2", 10, 0.3)),
-        on(1, 1, 1, score("b", "q2", 10, 0.1)),
-    ];
+    let mut records = vec![layer("a", 0), layer("b", 1)];
+    for (batch, [a, b]) in (0..).zip([[0.1, 0.3], [0.3, 0.1], [0.2, 0.2]]) {
+        records.push(on(1, batch, 1, score("a", "q2", 10, a)));
+        records.push(on(1, batch, 1, score("b", "q2", 10, b)));
+    }
     let measured = measured(&records);
-    assert!(measured.layers()[0].choices[1].error.high > 0.25);
+    // 0.2, and 4.3027 times 0.1 / sqrt(3), which is 1.24207 of it.
+    let (low, high) = measured.layers()[0].choices[1].error.ends();
+    let factor = 1.242_07f64.exp();
+    assert!(
+        (high / 0.2 - factor).abs() < 1e-4 && (0.2 / low - factor).abs() < 1e-4,
+        "{low} {high}"
+    );
     let uniform = measured.uniform("q2").unwrap();
-    let Estimate { mean, low, high, n } = measured.estimate(&uniform, Objective::Sum);
-    assert!((mean - 0.4).abs() < 1e-12 && high - low < 1e-12 && n == 2);
+    let together = measured.estimate(&uniform, Objective::Sum);
+    let (low, high) = together.ends();
+    assert!((together.mean - 0.4).abs() < 1e-12 && high - low < 1e-12 && together.n == 3);
+    assert!(together.interval.is_some());
     let exact = Allocation { codecs: vec!["none".into(); 2], error: 0.0, ..uniform };
-    assert_eq!(measured.estimate(&exact, Objective::Sum).high, 0.0);
+    assert_eq!(measured.estimate(&exact, Objective::Sum).ends(), (0.0, 0.0));
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod made;
 use made::score;
 use packlight_allocation::{Allocation, Error, Measured, Objective};
 use packlight_record::{
-    ChoiceTimes, CodecTime, LayerFacts, LayerKind, LossChange, OneOff, Score, SensitivityRecord,
+    ChoiceTimes, CodecTime, Compared, LayerFacts, LayerKind, LossChange, OneOff, Score,
+    SensitivityRecord,
 };
 use packlight_spec::Point;
 
@@ -38,10 +39,10 @@ fn change(batch: u64, layer: &str, codec: &str, after_horizon: Option<f64>) -> L
     }
 }
 
-/// Two layers with two codecs on two batches, with these changes of the loss.
-fn records(changes: &[(&str, &str, [Option<f64>; 2])]) -> Vec<SensitivityRecord> {
+/// Two layers with two codecs on `N` batches, with these changes of the loss.
+fn records<const N: usize>(changes: &[(&str, &str, [Option<f64>; N])]) -> Vec<SensitivityRecord> {
     let mut records = vec![layer("a", 0), layer("b", 1)];
-    for batch in [0, 1] {
+    for batch in 0..N as u64 {
         // By its error `a` should have the fewer bits.
         for (layer, codec, bytes, error) in [
             ("a", "q8", 25, 1e-4),
@@ -97,25 +98,27 @@ fn the_loss_decides_in_place_of_the_error() {
 #[test]
 fn what_lowers_the_loss_counts_as_exact_and_the_interval_is_that_of_the_batches() {
     let all = [
-        ("a", "q2", [Some(-0.3), Some(-0.1)]),
-        ("b", "q2", [Some(0.4), Some(0.6)]),
-        ("b", "q8", [Some(0.1), Some(0.3)]),
+        ("a", "q2", [Some(-0.3), Some(-0.1), Some(-0.2)]),
+        ("b", "q2", [Some(0.4), Some(0.6), Some(0.5)]),
+        ("b", "q8", [Some(0.1), Some(0.3), Some(0.2)]),
     ];
     let measured = Measured::new(&records(&all), None).unwrap();
     let raw = measured.layers()[0].choices[2].loss.unwrap();
     assert!((raw.mean + 0.2).abs() < 1e-12 && measured.layers()[0].choices[1].loss.is_none());
     let by_loss = measured.by_loss().unwrap();
-    // The means of q2 are -0.2 and 0.5, each with a variance of 0.01, and their own is 0.245. Of the mean of
+    // The means of q2 are -0.2 and 0.5, each with a variance of 0.01 / 3, and their own is 0.245. Of the mean of
     // both, the noise takes its share.
-    let kept = (0.245 - 0.01) / 0.245;
-    let expected = 0.15 - 0.01 / 0.15 + 0.35 * kept;
+    let noise = 0.01 / 3.0;
+    let expected = 0.15 - noise / 0.15 + 0.35 * (0.245 - noise) / 0.245;
     let uniform = by_loss.uniform("q2").unwrap();
     assert!((uniform.error - expected).abs() < 1e-12, "{} {expected}", uniform.error);
     let found = by_loss.estimate(&uniform, Objective::Sum);
-    assert_eq!((found.mean, found.n), (uniform.error, 2));
-    // Both layers rise by 0.2 from the first batch to the second.
-    assert!((found.low - (expected - 0.2)).abs() < 1e-12, "{found:?}");
-    assert!((found.high - (expected + 0.2)).abs() < 1e-12, "{found:?}");
+    assert_eq!((found.mean, found.n), (uniform.error, 3));
+    // Both layers together rise by 0.4 from the first batch to the second, and half of it to the third.
+    let half = 4.302_653 * 0.2 / 3f64.sqrt();
+    let (low, high) = found.ends();
+    assert!((high - expected - half).abs() < 1e-6, "{found:?} {half}");
+    assert!((low - expected + half).abs() < 1e-6, "{found:?} {half}");
 }
 
 #[test]
@@ -193,7 +196,7 @@ fn choices_without_a_loss_are_left_out_with_the_reason() {
 
 #[test]
 fn without_trainings_there_is_nothing_to_minimise_and_the_longest_horizon_counts() {
-    let measured = Measured::new(&records(&[]), None).unwrap();
+    let measured = Measured::new(&records::<2>(&[]), None).unwrap();
     assert_eq!(
         (measured.horizon(), measured.clone().by_loss().err()),
         (None, Some(Error::NoLosses))
@@ -224,4 +227,35 @@ fn without_trainings_there_is_nothing_to_minimise_and_the_longest_horizon_counts
         whole_norm: 1.0,
     }));
     assert!(matches!(Measured::new(&both, None), Err(Error::Mixed { .. })));
+}
+
+#[test]
+fn chance_in_a_bias_is_no_gain_of_a_single_exact_layer() {
+    // At all layers q2 errs by 10, without `a` by 4, both without a bias, which two draws say is up or down.
+    let one_off = |batch: u64, except: Option<&str>, squared_error, squared_bias| OneOff {
+        state: format!("start-1-{batch}"),
+        point: Point::START,
+        seed: 1,
+        batch,
+        draws: 2,
+        except: except.map(str::to_owned),
+        codec: "q2".into(),
+        among: "both".into(),
+        squared_error,
+        squared_bias: Some(squared_bias),
+        whole_norm: 2.0,
+    };
+    let mut records = records::<2>(&[]);
+    for record in &mut records {
+        if let SensitivityRecord::Score(score) = record {
+            score.compared = Compared::All;
+        }
+    }
+    for (batch, sign) in [(0, 1.0), (1, -1.0)] {
+        records.push(SensitivityRecord::OneOff(one_off(batch, None, 10.0, 3.0 * sign)));
+        records.push(SensitivityRecord::OneOff(one_off(batch, Some("a"), 4.0, -sign)));
+    }
+    let measured = Measured::new(&records, None).unwrap();
+    let found = measured.layers()[0].choices[2].one_off.unwrap();
+    assert!((found.mean - 6.0 / 19.0 / 4.0).abs() < 1e-12 && found.n == 2, "{found:?}");
 }

@@ -28,9 +28,9 @@ pub struct LayerError {
 impl LayerError {
     /// Value, interval, n and bytes, as a pointer shows them.
     pub(crate) fn said(&self) -> String {
-        let [error, low, high] = [self.error, self.low, self.high].map(text::significant);
-        let kept = binary(self.kept);
-        format!("error {error} (95 % interval {low} to {high}, n = {}), keeps {kept}", self.n)
+        let (error, kept) = (text::significant(self.error), binary(self.kept));
+        let interval = text::interval(self.low, self.high, self.n);
+        format!("error {error} ({interval}), keeps {kept}")
     }
 }
 

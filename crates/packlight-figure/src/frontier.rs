@@ -90,8 +90,7 @@ pub fn frontier(
             let ends = [plan.high, plan.low.max(low)].map(|end| panel.at(plan.bytes, end));
             canvas.path(&ends, plan.family.look().ink, 1, false)?;
             labels.avoid_line(ends[0], ends[1]);
-            let [low, high] = [plan.low, plan.high].map(text::significant);
-            let interval = format!(" (95 % interval {low} to {high}, n = {})", plan.n);
+            let interval = format!(" ({})", text::interval(plan.low, plan.high, plan.n));
             canvas.hover(area, &(said(plan.codec, plan.bytes, plan.error) + &interval));
         }
         if let Some((bytes, error)) = knee.map(|knee| frontier[knee]).filter(|p| drawn(p.0, p.1)) {

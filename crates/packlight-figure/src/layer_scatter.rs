@@ -99,14 +99,10 @@ pub fn layer_scatter(
             let (x, y) = at(point.up);
             canvas.mark((x, y), look, 4)?;
             let area = Frame { left: x - 5, top: y - 5, right: x + 5, bottom: y + 5 };
-            let [first, up, low, high] =
-                [point.across, point.up, point.low, point.high].map(text::significant);
+            let [first, up] = [point.across, point.up].map(text::significant);
             let LayerPoint { layer, codec, n, .. } = point;
             let ((_, one), (_, two)) = (ways.across, ways.up);
-            let interval = match n {
-                0 | 1 => format!("n = {n}"),
-                _ => format!("95 % interval {low} to {high}, n = {n}"),
-            };
+            let interval = text::interval(point.low, point.high, *n);
             canvas
                 .hover(area, &format!("{layer}, {codec}: {one} {first}, {two} {up} ({interval})"));
         }

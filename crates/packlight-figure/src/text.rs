@@ -80,6 +80,14 @@ pub fn significant(value: f64) -> String {
     decimal(value, 10f64.powi((exponent - 2).min(0)))
 }
 
+/// An interval of `n` measurements, such as `95 % interval 0.100 to 0.300, n = 6`; without one, only `n`.
+pub(crate) fn interval(low: f64, high: f64, n: u64) -> String {
+    match low == high {
+        true => format!("n = {n}"),
+        false => format!("95 % interval {} to {}, n = {n}", significant(low), significant(high)),
+    }
+}
+
 /// Like [`significant`], without trailing zeros after the point.
 pub(crate) fn significant_trimmed(value: f64) -> String {
     let text = significant(value);

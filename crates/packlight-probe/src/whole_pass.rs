@@ -7,7 +7,7 @@ use packlight_nn::Parameters;
 use packlight_record::Record;
 
 use crate::exact_codecs::ExactCodecs;
-use crate::metric::{bias_and_variance, fidelity, values};
+use crate::metric::{Scatter, fidelity, values};
 use crate::{Error, Result};
 
 /// Compares the gradients of all trained parameters, computed with the layers' codecs, with those
@@ -34,28 +34,28 @@ pub fn whole_pass(
         loss(&pass.clone().saving_own_inputs())?.backward()?
     };
     let compressed = loss(&pass)?.backward()?;
-    let mut repeated = Vec::new();
+    let of = |store: &GradStore, name: &str, var, which| {
+        store.get(var).cloned().ok_or(Error::NoGradient { parameter: name.to_string(), which })
+    };
+    let trained: Vec<_> = parameters.trained().collect();
+    let mut scatters = vec![Scatter::default(); trained.len()];
     for draw in 1..draws {
-        repeated.push(loss(&pass.clone().with_codec_draw(draw))?.backward()?);
+        let repeated = loss(&pass.clone().with_codec_draw(draw))?.backward()?;
+        for ((name, var), scatter) in trained.iter().zip(&mut scatters) {
+            let first = values(&of(&compressed, name, var, "compressed")?)?;
+            scatter.add(&first, &values(&of(&repeated, name, var, "repeated")?)?);
+        }
     }
     let mut records = Vec::new();
-    for (name, var) in parameters.trained() {
-        let of = |store: &GradStore, which| {
-            store.get(var).cloned().ok_or(Error::NoGradient { parameter: name.to_string(), which })
-        };
-        let (exact, first) = (of(&exact, "exact")?, of(&compressed, "compressed")?);
-        let mut all = vec![values(&first)?];
-        for store in &repeated {
-            all.push(values(&of(store, "repeated")?)?);
-        }
+    for ((name, var), scatter) in trained.into_iter().zip(scatters) {
+        let (exact, first) =
+            (of(&exact, name, var, "exact")?, of(&compressed, name, var, "compressed")?);
         records.push(Record::WholeGradient {
             epoch,
             step,
             parameter: name.to_string(),
             fidelity: fidelity(&exact, &first)?,
-            draws: (draws > 1)
-                .then(|| values(&exact).map(|exact| bias_and_variance(&exact, &all)))
-                .transpose()?,
+            draws: scatter.bias_and_variance(&values(&exact)?, &values(&first)?),
         });
     }
     Ok(records)

@@ -24,6 +24,19 @@ pub enum Error {
         /// Where and why.
         source: serde_json::Error,
     },
+    /// A log ends before a checkpoint's position in it.
+    #[error(
+        "{}: {found} bytes found, at least the {expected} of the checkpoint expected; the file is damaged: remove its folder, and train or measure again",
+        path.display()
+    )]
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// The bytes that it had at the checkpoint.
+        expected: u64,
+        /// Those that it has.
+        found: u64,
+    },
     /// A line that is not the last is damaged.
     #[error("{}, line {line}: {reason}; the file is damaged: remove its folder, and train or measure again", path.display())]
     Damaged {

@@ -42,13 +42,7 @@ impl Appender {
         let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
         let found = file.metadata().map_err(io)?.len();
         if found < length {
-            return Err(Error::Damaged {
-                path: path.to_path_buf(),
-                line: 0,
-                reason: format!(
-                    "expected at least the {length} bytes of the checkpoint, found {found}"
-                ),
-            });
+            return Err(Error::TooShort { path: path.to_path_buf(), expected: length, found });
         }
         file.set_len(length).map_err(io)?;
         Ok(Self { path: path.to_path_buf(), file: BufWriter::new(file), length })

@@ -68,18 +68,9 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    fn whole_error(&self) -> WholeError {
+    /// The error of the whole gradient.
+    pub fn whole_error(&self) -> WholeError {
         let &Self { squared_error, squared_bias, whole_norm, .. } = self;
         WholeError { squared_error, squared_bias, whole_norm }
-    }
-
-    /// The relative squared error of the gradient that averaging over steps leaves; see [`WholeError::lasting`].
-    pub fn lasting_error(&self) -> f64 {
-        self.whole_error().lasting()
-    }
-
-    /// The relative squared error of a single pass.
-    pub fn one_pass_error(&self) -> f64 {
-        self.whole_error().of_one_pass()
     }
 }

@@ -149,14 +149,15 @@ impl WholeError {
     /// The relative squared error that averaging over steps leaves: the squared bias and [`VARIANCE_LEFT`] of the
     /// variance. Without repeated draws, the whole error.
     pub fn lasting(&self) -> f64 {
-        let left = match self.squared_bias {
-            Some(bias) => {
-                let bias = bias.clamp(0.0, self.squared_error);
-                bias + VARIANCE_LEFT * (self.squared_error - bias)
-            }
-            None => self.squared_error,
-        };
-        left / self.whole_norm.powi(2)
+        let bias = self.squared_bias.map(|bias| bias.clamp(0.0, self.squared_error));
+        Self { squared_bias: bias, ..*self }.lasting_on_average()
+    }
+
+    /// The same with a bias that may be below 0 or above the error by chance, for means over batches: where it is
+    /// cut off on each of them, chance becomes a bias.
+    pub fn lasting_on_average(&self) -> f64 {
+        let bias = self.squared_bias.unwrap_or(self.squared_error);
+        (bias + VARIANCE_LEFT * (self.squared_error - bias)) / self.whole_norm.powi(2)
     }
 
     /// The relative squared error of a single pass.
@@ -270,10 +271,10 @@ pub struct OneOff {
 }
 
 impl OneOff {
-    /// See [`WholeError::lasting`].
-    pub fn lasting_error(&self) -> f64 {
+    /// The error of the whole gradient.
+    pub fn whole_error(&self) -> WholeError {
         let &Self { squared_error, squared_bias, whole_norm, .. } = self;
-        WholeError { squared_error, squared_bias, whole_norm }.lasting()
+        WholeError { squared_error, squared_bias, whole_norm }
     }
 }
 
@@ -354,6 +355,8 @@ mod tests {
         // What chance puts below 0 or above the error is cut off.
         score.squared_bias = Some(-0.1);
         assert!((score.lasting_error() - 8.0 / 19.0 / 4.0).abs() < 1e-12);
+        let on_average = score.whole_error().lasting_on_average();
+        assert!((on_average - (-0.1 + 8.1 / 19.0) / 4.0).abs() < 1e-12, "{on_average}");
         score.squared_bias = Some(8.5);
         assert_eq!(score.lasting_error(), 2.0);
         score.squared_bias = None;

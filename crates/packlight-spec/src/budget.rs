@@ -42,7 +42,7 @@ impl FromStr for Budget {
             .and_then(|(number, size)| Some(number.trim_end().parse::<f64>().ok()? * size));
         match amount.filter(|amount| amount.is_finite() && *amount > 0.0) {
             Some(amount) => Ok(Self { text: text.to_owned(), amount, is_share: share.is_some() }),
-            None => Err("expected a number of bytes above 0 with its unit, such as 200MiB (B, KiB, MiB \
+            None => Err("expected a number of bytes above 0 with its unit, such as 200MiB (B; KiB, MiB \
                          and GiB count in 1024s, KB, MB and GB in thousands), or a share of what the \
                          exact plan keeps, such as 0.3x"
                 .to_owned()),

@@ -46,5 +46,5 @@ pub use probe::ProbeSpec;
 pub use schedule::Schedule;
 pub use sensitivity::{Point, SensitivitySpec};
 pub use settings::{Difference, Given, differences, written_settings};
-pub use study::Study;
+pub use study::{Study, hex};
 pub use weights::{OR, Pretrained};

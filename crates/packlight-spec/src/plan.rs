@@ -18,7 +18,7 @@ use crate::{LayerKind, MemoryStrategy};
 /// - a kind, such as `conv`, `linear`, `norm` or `activation`;
 /// - `default`, which selects all layers.
 ///
-/// Six words in place of a selector are for methods that are not codecs:
+/// Seven words in place of a selector are for methods that are not codecs:
 ///
 /// - `ara=2:2:2:2`: auxiliary residual activation, with a group size for each stage;
 /// - `checkpoint=sqrt`, `block`, `cell` or a number of segments: gradient checkpointing;

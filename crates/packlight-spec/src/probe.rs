@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Fault;
+use crate::{Fault, SensitivitySpec};
 
 /// The steps at which a run records exact and compressed gradients side by side: a study's
 /// `[probe]` table.
@@ -75,11 +75,27 @@ impl ProbeSpec {
         (first..range.end).find(|&step| !self.includes(step, total))
     }
 
+    /// What the probe or the ledger misses in a run of `total` steps, if that was hardly meant.
+    pub fn warning(&self, total: u64) -> Option<String> {
+        let behind = self.steps.iter().flatten().find(|step| **step >= total);
+        if let Some(behind) = behind {
+            let last = total.saturating_sub(1);
+            return Some(format!(
+                "steps: {behind} is behind the last step, {last}, and is not probed"
+            ));
+        }
+        (total > 1 && self.first_for_ledger(0..total, total).is_none()).then(|| {
+            "steps: no step is left that is not probed, so none shows how much memory training takes"
+                .to_owned()
+        })
+    }
+
     /// Checks that the settings are consistent.
     ///
     /// # Errors
     /// Returns the first setting that is not.
     pub fn check(&self) -> Result<(), Fault> {
+        Fault::unless_within("draws", self.draws, 1..=SensitivitySpec::MOST)?;
         let (key, reason) = match (self.every, &self.steps) {
             (Some(_), Some(_)) => {
                 ("every", "given together with `steps`; keep one of the two".into())
@@ -91,7 +107,6 @@ impl ProbeSpec {
                      memory and time training takes"
                 ),
             ),
-            _ if self.draws == 0 => ("draws", "0 given, expected at least 1".into()),
             _ if self.draws > 1 && !self.whole => {
                 ("draws", "given without `whole = true`, whose passes it repeats".into())
             }
@@ -144,6 +159,18 @@ mod tests {
     }
 
     #[test]
+    fn steps_that_show_nothing_are_named() {
+        let of = |steps: &[u64]| ProbeSpec { steps: Some(steps.to_vec()), ..ProbeSpec::default() };
+        let behind = "steps: 4 is behind the last step, 3, and is not probed";
+        assert_eq!(of(&[1, 4]).warning(4).as_deref(), Some(behind));
+        assert!(of(&[0, 1, 2, 3]).warning(4).unwrap().contains("no step is left"));
+        assert!(of(&[1, 2, 3]).warning(4).unwrap().contains("no step is left"), "after the first");
+        assert_eq!(of(&[0, 1, 3]).warning(4), None);
+        let every = ProbeSpec { every: Some(2), ..ProbeSpec::default() };
+        assert_eq!((every.warning(1), every.warning(9)), (None, None));
+    }
+
+    #[test]
     fn none_by_default() {
         let probe = ProbeSpec::default();
         assert!(!(0..100).any(|step| probe.includes(step, 100)));
@@ -158,7 +185,12 @@ mod tests {
         assert!(always.check().unwrap_err().reason.contains("at least 2"));
         let when = ProbeSpec { whole: true, ..ProbeSpec::default() };
         assert_eq!(when.check().unwrap_err().key, "whole");
-        let draws = ProbeSpec { every: Some(5), draws: 3, ..ProbeSpec::default() };
-        assert_eq!(draws.check().unwrap_err().key, "draws");
+        for draws in [0, 3, 10_001] {
+            let draws = ProbeSpec { every: Some(5), draws, ..ProbeSpec::default() };
+            assert_eq!(draws.check().unwrap_err().key, "draws");
+        }
+        let many = ProbeSpec { every: Some(5), draws: 10_001, whole: true, ..ProbeSpec::default() };
+        let reason = many.check().unwrap_err().reason;
+        assert_eq!(reason, "10001 given, expected 1 to 10000");
     }
 }

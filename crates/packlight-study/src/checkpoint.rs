@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -72,6 +74,19 @@ const MEMORY: &str = "memory.";
 const POSITION: &str = "position";
 const PLAN: &str = "plan";
 const CHECKSUM: &str = "sha256";
+
+impl Position {
+    /// The position of the checkpoint at `path`, from its header alone; `None` if there is none, or it cannot be
+    /// read.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let mut file = File::open(path).ok()?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let header = BufReader::new(file.take(u64::from_le_bytes(length)));
+        let header: serde_json::Value = serde_json::from_reader(header).ok()?;
+        serde_json::from_str(header.get("__metadata__")?.get(POSITION)?.as_str()?).ok()
+    }
+}
 
 impl Checkpoint {
     /// Writes the checkpoint to `path`, replacing an older one atomically.
@@ -194,10 +209,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(CHECKPOINT);
         assert!(Checkpoint::load(&path, &Device::Cpu).unwrap().is_none());
+        assert_eq!(Position::of(&path), None);
         let saved = checkpoint();
         saved.save(&path).unwrap();
         let loaded = Checkpoint::load(&path, &Device::Cpu).unwrap().unwrap();
         assert_eq!((loaded.position, &loaded.plan), (saved.position, &saved.plan));
+        assert_eq!(Position::of(&path), Some(saved.position));
         assert_eq!(bits(&loaded.model), bits(&saved.model));
         assert_eq!(bits(&loaded.optimizer), bits(&saved.optimizer));
         assert_eq!(bits(&loaded.memory), bits(&saved.memory));
@@ -211,6 +228,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
+            Position::of(&path); // may be there, but does not panic
             let error = Checkpoint::load(&path, &Device::Cpu).unwrap_err().to_string();
             assert!(error.contains(CHECKPOINT), "{error}");
         }

@@ -118,8 +118,9 @@ pub enum Error {
     /// Single layers were measured under conditions other than the present ones.
     #[error(
         "{}: {what} changed since this was measured ({how}); undo the change, or measure everything \
-         anew with --overwrite",
-        folder.display()
+         anew with `packlight sensitivity {} --overwrite`",
+        folder.display(),
+        folder.parent().unwrap_or(folder).display()
     )]
     MeasuredOtherwise {
         /// The folder of the measurements.

@@ -26,9 +26,10 @@ impl Evaluation {
         self.correct as f64 / self.total as f64
     }
 
-    /// The perplexity of a language model: the exponential of the loss.
-    pub fn perplexity(&self) -> f64 {
-        self.loss.exp()
+    /// The perplexity of a language model: the exponential of the loss; `None` where that is beyond the largest
+    /// number.
+    pub fn perplexity(&self) -> Option<f64> {
+        Some(self.loss.exp()).filter(|perplexity| perplexity.is_finite())
     }
 }
 
@@ -71,4 +72,15 @@ pub(crate) fn correct(model: &Model, logits: &Tensor, targets: &Tensor) -> Resul
 /// The value of a scalar tensor.
 pub(crate) fn scalar(tensor: &Tensor) -> Result<f64> {
     Ok(tensor.to_dtype(candle_core::DType::F64)?.to_scalar::<f64>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_perplexity_beyond_the_largest_number_is_none() {
+        let of = |loss| Evaluation { loss, correct: 0, total: 1 }.perplexity();
+        assert_eq!((of(0.0), of(709.0).is_some(), of(710.0)), (Some(1.0), true, None));
+    }
 }

@@ -7,6 +7,7 @@ use packlight_autograd::Pass;
 use crate::Result;
 use crate::instrument::Instrument;
 use crate::run_trainer::RunTrainer;
+use crate::translation::translate_first;
 
 /// A typical step: at step 0 some codecs are calibrated.
 const ORDINARY: u64 = 1;
@@ -22,9 +23,9 @@ pub(crate) struct Forecast {
 }
 
 impl RunTrainer<'_> {
-    /// Estimates how long all epochs will take on this machine: steps, probes, calibrations, evaluations and the
-    /// measurements of an adaptive plan, each timed after a first step as warm-up. It changes the parameters, so
-    /// do not train with this trainer afterwards.
+    /// Estimates how long all epochs will take on this machine: steps, probes, calibrations, evaluations with
+    /// translations and the measurements of an adaptive plan, each timed after a first step as warm-up. It changes the
+    /// parameters, so do not train with this trainer afterwards.
     ///
     /// # Errors
     /// Returns an error if a step cannot be computed.
@@ -53,7 +54,14 @@ impl RunTrainer<'_> {
         let begun = Instant::now();
         let inputs = self.data.test.batch(&test, None, &self.device)?.inputs;
         self.model.logits(&inputs, &Pass::evaluation())?;
-        let evaluation = begun.elapsed().as_secs_f64() * samples as f64 / test.len().max(1) as f64;
+        let mut evaluation =
+            begun.elapsed().as_secs_f64() * samples as f64 / test.len().max(1) as f64;
+        let begun = Instant::now();
+        let (split, batch) = (&self.data.test, self.study.batch);
+        let translated = translate_first(&self.model, split, batch, &self.device)?;
+        if translated > 0 {
+            evaluation += begun.elapsed().as_secs_f64() * samples as f64 / translated as f64;
+        }
         let epochs = self.epochs as f64;
         let measuring = self.allocations() as f64 * self.forecast_measurement()?;
         let training = (steps as f64 - probed) * step + probed * probe + calibration + measuring;

@@ -44,11 +44,12 @@ pub use device::{device_note, open_device};
 pub use error::{Error, Result};
 pub use evaluation::{Evaluation, evaluate};
 pub use origin::Origin;
+pub(crate) use packlight_spec::hex;
 pub use packlight_spec::{NamedPlan, OptimizerSpec, Pretrained, ProbeSpec};
 pub use progress::{Event, Progress, Silent};
 pub use rivals::{Fit, Rival, find_rivals};
 pub use run_trainer::WEIGHTS;
-pub use sensitivity::{SensitivitySummary, measure_plans, measure_sensitivity};
+pub use sensitivity::{SensitivitySummary, check_measured, measure_plans, measure_sensitivity};
 pub use spec::{Collection, Member, Study, read_study};
 pub use summary::{CollectionSummary, Outcome, RunSummary, StudySummary};
 pub use sweep::{Options, run_collection, run_study};
@@ -64,9 +65,4 @@ pub(crate) fn shortened(hash: &str) -> &str {
 pub(crate) fn other_data(name: &data::SetName, then: &str, now: &str) -> String {
     let (then, now) = (shortened(then), shortened(now));
     format!("the samples of `{name}` are others: SHA-256 {then} then, {now} now")
-}
-
-/// Bytes as lower-case hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use packlight_record::{KeptKind, Record};
-use packlight_spec::NamedPlan;
+use packlight_spec::{LayerKind, NamedPlan};
 use serde::{Deserialize, Serialize};
 
 use crate::instrument::Instrument;
@@ -61,9 +61,10 @@ pub enum Fit {
     },
 }
 
-/// Finds the largest plans of ASI, ActNN and GACT, each on the whole network, that keep at most `budget`
-/// bytes when the study in `folder` trains, masks and statistics, layers that the method leaves exact and
-/// the state of its codecs included. The ledger counts them over a few steps from the study's first seed.
+/// Finds the largest plans of ASI, ActNN and GACT that keep at most `budget` bytes, each on the layers that it was
+/// published for, and ASI on convolutions and linear layers where those alone do not suffice, when the study in
+/// `folder` trains. Masks and statistics, layers that the method leaves exact and the state of its codecs count. The
+/// ledger counts them over a few steps from the study's first seed.
 ///
 /// # Errors
 /// Returns an error if the study or its data cannot be read or another process works on the study;
@@ -137,9 +138,30 @@ impl Trials<'_> {
         Ok(fit)
     }
 
-    /// ASI within the budget. Its own is for what it packs, so it is lowered by what the others keep and
-    /// by its state, which grows with what it packs.
+    /// ASI within the budget: on convolutions, or else on linear layers, too, where there are any.
     fn asi(&mut self) -> Result<Fit> {
+        let found = self.asi_on(&|asi| asi.to_owned())?;
+        let kinds = self.kinds()?;
+        if matches!(found, Fit::Fits { .. }) || !kinds.contains(&LayerKind::Linear) {
+            return Ok(found);
+        }
+        let on = |kind: &LayerKind, asi: &str| format!("{}={asi}", kind.name());
+        self.asi_on(&|asi| kinds.iter().map(|kind| on(kind, asi)).collect::<Vec<_>>().join(","))
+    }
+
+    /// Those of convolutions and linear layers that the network has.
+    fn kinds(&self) -> Result<Vec<LayerKind>> {
+        let Sweep { study, data, model, .. } = self.sweep;
+        let exact = NamedPlan::unnamed("none");
+        let trainer = RunTrainer::new(study, data, model, &exact, study.seeds[0])?;
+        let mut kinds = vec![LayerKind::Conv, LayerKind::Linear];
+        kinds.retain(|kind| trainer.model.save_points().iter().any(|at| at.kind() == *kind));
+        Ok(kinds)
+    }
+
+    /// ASI in a plan that is made of its codec. Its own budget is for what it packs, so it is lowered by what the
+    /// others keep and by its state, which grows with what it packs.
+    fn asi_on(&mut self, plan_of: &dyn Fn(&str) -> String) -> Result<Fit> {
         let refused = |reason: String| Ok(Fit::Refused { reason });
         let mut own = self.budget as f64;
         let mut fit = Fit::Refused { reason: "the budget is too small".to_owned() };
@@ -148,7 +170,7 @@ impl Trials<'_> {
             if mib <= 0.0 {
                 break;
             }
-            let plan = format!("asi:{mib}MiB");
+            let plan = plan_of(&format!("asi:{mib}MiB"));
             let kept = match self.kept(&plan)? {
                 Ok(kept) => kept,
                 Err(reason) => return refused(reason),

@@ -74,6 +74,11 @@ impl Run<'_> {
         RunTrainer::new(self.study, self.data, self.model, self.plan, self.seed)
     }
 
+    /// The step at which it will go on, if its checkpoint can be read.
+    pub(crate) fn step(&self) -> u64 {
+        Position::of(&self.folder.join(CHECKPOINT)).map_or(0, |position| position.step)
+    }
+
     /// Reads from the files on disk how far the run has got.
     ///
     /// # Errors

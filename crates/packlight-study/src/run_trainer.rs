@@ -317,7 +317,7 @@ impl<'a> RunTrainer<'a> {
             train_accuracy: sums.correct as f64 / sums.units as f64,
             test_loss: test.loss,
             test_accuracy: test.accuracy(),
-            test_perplexity: self.data.is_text().then(|| test.perplexity()),
+            test_perplexity: self.data.is_text().then(|| test.perplexity()).flatten(),
             test_bleu,
         })?;
         let (steps, train_seconds) = (sums.timed_steps, sums.seconds);

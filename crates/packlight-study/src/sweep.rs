@@ -172,7 +172,8 @@ impl Sweep {
         Ok(Self { folder: folder.to_path_buf(), prefix, study, data, model, _lock: lock })
     }
 
-    /// Checks that every plan with unfinished runs can train on these data.
+    /// Checks that every plan with unfinished runs can train on these data, and that single layers can be measured
+    /// as the study asks for.
     fn check(&self, options: &Options<'_>, progress: &mut dyn Progress) -> Result<()> {
         let mut checked = Vec::new();
         for run in self.runs(options) {
@@ -184,10 +185,16 @@ impl Sweep {
                 return Err(Error::Interrupted);
             }
             progress.event(Event::Checking { plan: &self.label(&run.plan.name) });
-            run.trainer()?.check(&run.plan.name)?;
+            let trainer = run.trainer()?;
+            trainer.check(&run.plan.name)?;
+            if let Some(text) = self.study.probe.warning(trainer.total_steps()) {
+                let text = format!("plan `{}`: probe.{text}", self.label(&run.plan.name));
+                progress.event(Event::Warning { text: &text });
+            }
             checked.push(run.plan_index);
         }
-        Ok(())
+        let spec = self.study.sensitivity.clone();
+        spec.map_or(Ok(()), |spec| sensitivity::check(self, spec, options))
     }
 
     /// The name of a plan or a run in messages.
@@ -311,6 +318,7 @@ fn forecast(
         return Ok(());
     }
     let of = first_of_plans.len();
+    let mut left = 0.0;
     for (first, number) in first_of_plans.into_iter().zip(1..) {
         if options.interrupted.load(Ordering::Relaxed) {
             return Err(Error::Interrupted);
@@ -323,14 +331,19 @@ fn forecast(
             let (passes, share) = (adaptive.passes(), measuring / seconds);
             progress.event(Event::Adapting { plan, times, passes, seconds: measuring, share });
         }
+        let steps = trainer.total_steps().max(1) as f64;
         drop(trainer);
         for &run in &to_do {
             if runs[first].same_plan(&runs[run]) {
                 runs[run].seconds = seconds;
+                let done = match standings[run] {
+                    Standing::Unfinished => runs[run].step() as f64 / steps,
+                    _ => 0.0,
+                };
+                left += seconds * (1.0 - done);
             }
         }
     }
-    let seconds = to_do.iter().map(|&run| runs[run].seconds).sum();
-    progress.event(Event::Forecast { runs: to_do.len(), seconds });
+    progress.event(Event::Forecast { runs: to_do.len(), seconds: left });
     Ok(())
 }

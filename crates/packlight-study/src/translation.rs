@@ -40,6 +40,26 @@ pub fn translation_bleu(
     Ok(Some(bleu(pairs)))
 }
 
+/// Translates the first `batch` samples alone, to time it, and returns how many these are; 0 if the targets are no
+/// texts.
+///
+/// # Errors
+/// Returns an error as [`translation_bleu`] does.
+pub(crate) fn translate_first(
+    model: &Model,
+    split: &Split,
+    batch: usize,
+    device: &Device,
+) -> Result<usize> {
+    let Split::Pairs(pairs) = split else { return Ok(0) };
+    let texts = pairs.references().map_or(0, <[String]>::len);
+    let first: Vec<usize> = (0..texts.min(batch)).collect();
+    if !first.is_empty() {
+        translate(model, &pairs.sources(&first, device)?)?;
+    }
+    Ok(first.len())
+}
+
 /// The translation of each source, with marks.
 fn translate(model: &Model, sources: &Tensor) -> Result<Vec<Vec<u32>>> {
     let (samples, length) = sources.dims2()?;

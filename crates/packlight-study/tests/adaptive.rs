@@ -123,6 +123,17 @@ fn a_budget_that_is_too_small_is_refused_before_anything_is_trained() {
 }
 
 #[test]
+fn layers_that_there_are_not_are_refused_by_name() {
+    let table = "\n[sensitivity]\ncodecs = [\"mesa\"]\nlayers = [\"typo\"]\n";
+    let dir = study(&format!("{TEXT}{table}"));
+    let error = run(dir.path(), &AtomicBool::new(false), &mut Silent).unwrap_err().to_string();
+    let expected =
+        "plan moving of the study: [sensitivity] layers: `typo` fits no layer that saves";
+    assert!(error.contains(expected), "{error}");
+    assert!(!dir.path().join(RUNS).exists());
+}
+
+#[test]
 fn codecs_that_cannot_be_measured_are_refused_by_name() {
     for (codecs, expected) in [
         ("[\"q99\"]", "plans.moving.adaptive.codecs: "),

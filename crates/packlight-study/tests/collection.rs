@@ -64,8 +64,9 @@ impl Progress for Notes<'_> {
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Forecast { runs, seconds } => self.forecasts.push((runs, seconds)),
-            Event::Started { run, number, of, seconds, .. } => {
-                self.started.push((run.to_owned(), number, of, seconds));
+            Event::Started { run, number, of, seconds, step, steps } => {
+                let left = seconds * (1.0 - step as f64 / steps as f64);
+                self.started.push((run.to_owned(), number, of, left));
             }
             Event::Step { .. } => {
                 self.steps += 1;
@@ -114,4 +115,7 @@ fn an_interruption_stops_all_studies_and_the_next_start_goes_on() {
     let (summary, notes) = run(dir.path(), usize::MAX, &stop);
     assert!(!summary.unwrap().any_failed());
     assert_eq!((notes.started.len(), notes.forecasts[0].0), (5, 5));
+    // What is done of the second run is not forecast again.
+    let sum: f64 = notes.started.iter().map(|(.., seconds)| seconds).sum();
+    assert!((sum / notes.forecasts[0].1 - 1.0).abs() < 1e-9, "{sum} {:?}", notes.forecasts);
 }

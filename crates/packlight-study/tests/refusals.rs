@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use common::{options, study};
 use packlight_record::layout::{RUNS, STUDY};
-use packlight_study::{Collection, Event, Options, Progress, Silent, run_collection, run_study};
+use packlight_study::{
+    Collection, Event, Options, Progress, Silent, measure_sensitivity, run_collection, run_study,
+};
 
 fn text(model: &str, data: &str, plan: &str) -> String {
     format!(
@@ -81,6 +83,58 @@ fn a_plan_that_cannot_pack_is_refused_before_anything_is_timed() {
             assert!(said.contains(word), "{plan}: `{word}` is missing in: {said}");
         }
         assert!(!dir.path().join(RUNS).exists());
+    }
+}
+
+#[test]
+fn what_cannot_be_measured_is_refused_before_anything_is_timed() {
+    let small = text("name = \"mlp\"\nhidden = [8]", DIGITS, "q2");
+    for (table, words) in [
+        ("layers = [\"typo\"]", "sensitivity.layers: `typo` fits no layer that saves its input"),
+        ("points = [\"start\", 0.01]", "sensitivity.points: start and 1 % are both after step 0"),
+    ] {
+        let dir = study(&format!("{small}\n[sensitivity]\ncodecs = [\"q4\"]\n{table}\n"));
+        let said = refused(dir.path(), false);
+        assert!(said.contains(words), "`{words}`: {said}");
+        assert!(!dir.path().join(RUNS).exists());
+    }
+    // What was measured of another study is not mixed in; it may be measured anew.
+    let dir = study(&format!("{small}\n[sensitivity]\ncodecs = [\"q4\"]\nbatches = 1\n"));
+    let interrupted = AtomicBool::new(false);
+    measure_sensitivity(dir.path(), &options(&interrupted), &mut Silent).unwrap();
+    let path = dir.path().join(STUDY);
+    let changed = std::fs::read_to_string(&path).unwrap().replace("batch = 4", "batch = 5");
+    std::fs::write(&path, changed).unwrap();
+    let said = refused(dir.path(), false);
+    let anew = format!("packlight sensitivity {} --overwrite", dir.path().display());
+    for words in ["the study changed since this was measured (batch: 4 then, 5 now)", &anew] {
+        assert!(said.contains(words), "`{words}`: {said}");
+    }
+    assert!(!dir.path().join(RUNS).exists());
+    let options = Options { overwrite: true, ..options(&interrupted) };
+    run_study(dir.path(), &options, &mut Silent).unwrap();
+}
+
+#[test]
+fn steps_of_the_probe_that_show_nothing_are_warned_of() {
+    struct Warnings(Vec<String>);
+    impl Progress for Warnings {
+        fn event(&mut self, event: Event<'_>) {
+            if let Event::Warning { text } = event {
+                self.0.push(text.to_owned());
+            }
+        }
+    }
+    let small = text("name = \"mlp\"\nhidden = [8]", DIGITS, "q2");
+    for (steps, words) in [
+        ("[1000000]", "plan `none`: probe.steps: 1000000 is behind the last step, 2"),
+        ("[0, 1, 2]", "plan `none`: probe.steps: no step is left that is not probed"),
+    ] {
+        let dir = study(&format!("{small}\n[probe]\nsteps = {steps}\n"));
+        let mut warnings = Warnings(Vec::new());
+        let interrupted = AtomicBool::new(false);
+        run_study(dir.path(), &options(&interrupted), &mut warnings).unwrap();
+        assert!(warnings.0.iter().any(|text| text.contains(words)), "{:?}", warnings.0);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct TimeLeft {
     begun: Option<Instant>,
-    /// Forecast seconds of the whole study, without what earlier processes had done.
+    /// Forecast seconds of all that is left, without what earlier processes had done.
     total: f64,
     /// Forecast seconds of the runs that have ended.
     ended: f64,
@@ -29,7 +29,6 @@ impl TimeLeft {
     /// Begins a run with a forecast of `seconds`, of which a `fraction` is done.
     pub(crate) fn run(&mut self, seconds: f64, fraction: f64) {
         (self.run, self.from, self.to) = (seconds, fraction, fraction);
-        self.total -= seconds * fraction;
     }
 
     /// Sets the fraction of the run that is done.
@@ -81,13 +80,13 @@ mod tests {
     #[test]
     fn what_is_left_follows_the_forecast_and_then_what_was_seen() {
         let mut left = TimeLeft::default();
-        left.begin(100.0);
+        left.begin(70.0); // 40, and half of 60
         left.run(40.0, 0.0);
-        assert_eq!(left.left_after(3.0), 100.0);
+        assert_eq!(left.left_after(3.0), 70.0);
         left.at(0.5);
-        assert_eq!(left.left_after(20.0), 80.0);
-        assert_eq!(left.left_after(40.0), 160.0, "half as fast as forecast");
-        assert_eq!(left.done(), 0.2);
+        assert_eq!(left.left_after(20.0), 50.0);
+        assert_eq!(left.left_after(40.0), 100.0, "half as fast as forecast");
+        assert_eq!(left.done(), 2.0 / 7.0);
         left.end_run();
         left.run(60.0, 0.5); // half of it had been done before
         assert_eq!(left.left_after(40.0), 30.0);

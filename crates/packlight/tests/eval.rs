@@ -152,6 +152,17 @@ fn a_text_is_cut_as_the_weights_or_the_flag_say() {
             .unwrap()
     };
     assert_eq!(json(&given(&["--length", "8"])), recorded);
+    // A loss whose exponential no number can hold.
+    let tensors = candle_core::safetensors::load(&file, &Device::Cpu).unwrap();
+    let wild = tensors.into_iter().map(|(name, tensor)| match name.ends_with("ln_f.weight") {
+        true => (name, (tensor * 1e6).unwrap()),
+        false => (name, tensor),
+    });
+    weights::write(&file, &wild.collect()).unwrap();
+    let output = given(&["--length", "8"]);
+    let found = json(&output);
+    assert!(found["loss"].as_f64().unwrap() > 1000.0 && found.get("perplexity").is_none());
+    assert!(stderr(&output).contains("is beyond the largest number"), "{}", stderr(&output));
     let said = stderr(&given(&[]));
     assert!(said.contains("data.length: 128 given, expected less than the 90"), "{said}");
 }

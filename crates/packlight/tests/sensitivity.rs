@@ -139,7 +139,7 @@ fn kept_by_step(log: &Path) -> BTreeMap<u64, u64> {
 fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let text = STUDY
         .replace("pool2 = \"pool2\"\nmixed = \"layer1.*=none,default=pool4\"", "none = \"none\"");
-    let table = "\n[sensitivity]\ncodecs = [\"q4\", \"q1\", \"pool2\"]\nbatches = 2\n";
+    let table = "\n[sensitivity]\ncodecs = [\"q4\", \"q1\", \"pool2\"]\nbatches = 3\n";
     let dir = study(&format!("{text}{table}"));
     // Measured after the run, so that the report has both pages.
     let output = common::run(dir.path());
@@ -202,7 +202,7 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let best = others.iter().find(|rival| rival["plan"] == best).unwrap();
     assert!(best["bytes"].as_u64().unwrap() <= found["budget"].as_u64().unwrap(), "{best}");
     let ratio = |end: &str| best["ratio"][end].as_f64().unwrap();
-    assert_eq!((&best["ratio"]["n"], &best["accuracy"]["n"]), (&2.into(), &1.into()), "{best}");
+    assert_eq!((&best["ratio"]["n"], &best["accuracy"]["n"]), (&3.into(), &1.into()), "{best}");
     assert!(0.0 < ratio("low") && ratio("low") <= ratio("mean") && ratio("mean") <= ratio("high"));
     assert!(others.iter().any(|rival| rival["origin"] == "random"), "{others:?}");
     // The page on single layers has what became of the predictions, without a report of its own.
@@ -219,6 +219,34 @@ fn from_a_study_to_a_plan_that_keeps_what_was_foretold() {
     let csv = dir.path().join("figures/sensitivity-calibration.csv");
     let csv = std::fs::read_to_string(csv).unwrap();
     assert!(csv.contains("\nallocated-0_5x,0,") && !csv.contains("none"), "{csv}");
+}
+
+#[test]
+fn scores_of_another_study_are_told_before_anything_is_trained() {
+    let small = STUDY
+        .replace("name = \"resnet18\"\nwidth = 4", "name = \"mlp\"\nhidden = [8, 8]")
+        .replace("pool2 = \"pool2\"\nmixed = \"layer1.*=none,default=pool4\"", "none = \"none\"");
+    let text = format!("{small}\n[sensitivity]\ncodecs = [\"q1\"]\nbatches = 2\n");
+    let dir = study(&text);
+    assert!(measure(dir.path()).status.success());
+    let allocate = |more: &[&str]| {
+        let arguments = [&["--budget", "0.2x"][..], more].concat();
+        packlight(["allocate"]).arg(dir.path()).args(arguments).output().unwrap()
+    };
+    assert!(!stderr(&allocate(&[])).contains("warning"), "{}", stderr(&allocate(&[])));
+    std::fs::write(dir.path().join("study.toml"), text.replace("batch = 32", "batch = 16"))
+        .unwrap();
+    let changed = "the study changed since this was measured (batch: 32 then, 16 now)";
+    let anew = format!("`packlight sensitivity {} --overwrite`", dir.path().display());
+    let [plain, verified] = [&[][..], &["--verify"]].map(allocate);
+    let warning = "warning: the plan is that of another study";
+    assert!(plain.status.success() && stderr(&plain).contains(warning), "{}", stderr(&plain));
+    assert_eq!(verified.status.code(), Some(1));
+    for output in [plain, verified] {
+        let said = stderr(&output);
+        assert!(said.contains(changed) && said.contains(&anew), "{said}");
+    }
+    assert!(!dir.path().join("verify-allocated-0_2x").exists(), "nothing is trained");
 }
 
 #[test]

@@ -18,14 +18,15 @@ pub fn frontier(measured: &Measured) -> Result<Figure> {
     let knee = knee(&allocations);
     let uniform = |codec| {
         let plan = measured.uniform(codec)?;
-        let error = measured.estimate(&plan, Objective::Sum);
+        let error = measured.estimate(&plan, Objective::Sum).map(f64::sqrt);
+        let (low, high) = error.ends();
         Some(UniformPlan {
             codec,
             family: family_of_plan(codec),
             bytes: plan.bytes as f64,
-            error: error.mean.sqrt(),
-            low: error.low.sqrt(),
-            high: error.high.sqrt(),
+            error: error.mean,
+            low,
+            high,
             n: error.n,
         })
     };

@@ -29,13 +29,9 @@ pub fn error_map(measured: &Measured) -> Result<Figure> {
 
 fn cell(layer: &LayerChoices, codec: &str) -> Option<LayerError> {
     let Choice { error, bytes, .. } = layer.choices.iter().find(|choice| choice.codec == codec)?;
-    Some(LayerError {
-        error: error.mean.sqrt(),
-        low: error.low.sqrt(),
-        high: error.high.sqrt(),
-        n: error.n,
-        kept: *bytes as f64,
-    })
+    let error = error.map(f64::sqrt);
+    let (low, high) = error.ends();
+    Some(LayerError { error: error.mean, low, high, n: error.n, kept: *bytes as f64 })
 }
 
 fn title(measured: &Measured) -> String {

@@ -11,7 +11,7 @@ pub struct Errors {
     pub squared_error: f64,
     /// `|E h - g|^2`: the mean of `<h - g, h' - g>` over all pairs of different draws, which is
     /// unbiased and may fall a little below 0; `None` for a single draw. It is `bias^2 - variance / draws`
-    /// of [`bias_and_variance`](super::bias_and_variance()), which needs all draws at once.
+    /// of [`Scatter::bias_and_variance`](super::Scatter::bias_and_variance).
     pub squared_bias: Option<f64>,
 }
 

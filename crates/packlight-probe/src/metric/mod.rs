@@ -14,7 +14,7 @@ pub mod snr;
 
 mod distribution;
 
-pub use bias_and_variance::bias_and_variance;
+pub use bias_and_variance::Scatter;
 pub use cosine::cosine;
 pub use distribution::distribution;
 pub use errors::Errors;

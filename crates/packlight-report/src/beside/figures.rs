@@ -97,8 +97,9 @@ pub(super) fn layers(beside: &Beside, slug: &str) -> Result<Option<Figure>> {
 
 fn pair(change: &LayerChange) -> Pair {
     let end = |side: usize| {
-        let (low, high) = change.intervals[side];
-        Spread { value: change.errors[side], low, high }
+        let value = change.errors[side];
+        let (low, high) = change.intervals[side].unwrap_or((value, value));
+        Spread { value, low, high }
     };
     let ends = [end(0), end(1)];
     let ratio = change.ratio.map_or_else(String::new, |r| format!(", {} times", significant(r)));

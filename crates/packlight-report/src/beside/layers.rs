@@ -15,15 +15,15 @@ pub struct LayerChange {
     pub codec: String,
     /// The lasting error of the whole gradient, relative to its norm.
     pub errors: [f64; 2],
-    /// The ends of their 95 % intervals.
-    pub intervals: [(f64, f64); 2],
+    /// The ends of their 95 % intervals, where they have one.
+    pub intervals: [Option<(f64, f64)>; 2],
     /// The numbers of batches, over all points and seeds.
     pub n: [u64; 2],
     /// The second error as a multiple of the first one; `None` where that is 0.
     pub ratio: Option<f64>,
     /// Its 95 % interval.
     pub ratio_interval: Option<(f64, f64)>,
-    /// Whether both were measured on the same batches, which the interval then draws together.
+    /// Whether both were measured on the same batches, by which the interval then pairs them.
     pub paired: bool,
     /// Whether the interval excludes 1, and so that of the difference 0; `None` without an interval, or if
     /// the layer is at the numerical floor.
@@ -79,13 +79,13 @@ fn of_codec(studies: [&Sensitivity; 2], codec: &str, paired: bool) -> Vec<LayerC
         let [first, second] = studies.map(|study| &study.measured);
         let ratio = first.ratio_in(second, &row.layer, codec, paired);
         let ranks = place(0, &row.layer).zip(place(1, &row.layer)).map(|(a, b)| [a, b]);
-        let interval = ratio.filter(|ratio| ratio.n > 1).map(|ratio| (ratio.low, ratio.high));
+        let interval = ratio.filter(|ratio| ratio.interval.is_some()).map(|ratio| ratio.ends());
         let exceeds = interval.map(|(low, high)| low > 1.0 || high < 1.0);
         Some(LayerChange {
             layer: row.layer.clone(),
             codec: codec.to_owned(),
             errors: errors.map(|error| error.value),
-            intervals: errors.map(|error| (error.low, error.high)),
+            intervals: errors.map(|error| error.interval.map(|_| error.ends())),
             n: errors.map(|error| error.n),
             ratio: ratio.map(|ratio| ratio.mean),
             ratio_interval: interval,

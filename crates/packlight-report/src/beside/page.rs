@@ -306,11 +306,12 @@ fn layers(beside: &Beside) -> Markup {
     html! {
         p .small.muted {
             "The lasting error of the whole gradient with this layer alone compressed, relative to its norm, in both \
-             studies, and the second one as a multiple of the first, each with its 95 % bootstrap interval. "
+             studies, and the second one as a multiple of the first, each with its 95 % interval by Student's t over the seeds, or with a single seed over the \
+             batches of each point. "
             @if paired {
-                "Both were measured on the same batches, which the interval of the ratio draws together. "
+                "Both were measured on the same batches, so the interval of the ratio is that of pairs. "
             } @else {
-                "The batches are not the same, so they are drawn independently. "
+                "The batches are not the same, so the errors are independent. "
             }
             "A change exceeds the noise if this interval excludes 1, and so the interval of the difference 0. Intervals \
              are not corrected for their number: of " (tested) ", about "
@@ -328,9 +329,9 @@ fn layers(beside: &Beside) -> Markup {
 
 fn codec_table(beside: &Beside, codec: &str) -> Markup {
     let [first, second] = beside.labels();
-    let interval = |(low, high): (f64, f64), n: u64| match n {
-        0 | 1 => "none, n = 1".to_owned(),
-        _ => format!("{} to {}", significant(low), significant(high)),
+    let interval = |interval: Option<(f64, f64)>, n: u64| match interval {
+        None => format!("none, n = {n}"),
+        Some((low, high)) => format!("{} to {}", significant(low), significant(high)),
     };
     let error = |change: &LayerChange, side: usize| {
         html! {
@@ -359,7 +360,10 @@ fn codec_table(beside: &Beside, codec: &str) -> Markup {
                             (error(change, 1))
                             td .number.first { (change.ratio.map_or_else(|| "–".to_owned(), significant)) }
                             td .number {
-                                (change.ratio_interval.map_or_else(|| "–".to_owned(), |i| interval(i, 2)))
+                                @match change.ratio_interval {
+                                    Some((low, high)) => { (significant(low)) " to " (significant(high)) }
+                                    None => "–",
+                                }
                             }
                             td { (change.said()) }
                             td .number {

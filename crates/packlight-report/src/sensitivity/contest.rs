@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use packlight_allocation::{Estimate, PlanErrors};
+use packlight_allocation::{Estimate, Interval, PlanErrors, Squared};
 use packlight_figure::{binary, significant};
-use packlight_record::{PlanError, PlanOrigin, PlanRecord, Record, read_log};
+use packlight_record::{PlanOrigin, PlanRecord, Record, read_log};
 use packlight_spec::layout::ERRORS;
 use serde::Serialize;
 
@@ -87,8 +87,8 @@ impl Contest {
         let errors = PlanErrors::new(&records);
         let Some((own, others)) = errors.plans().split_first() else { return Ok(None) };
         let both = |plan| {
-            let lasting = errors.error(plan, PlanError::lasting_error)?;
-            Some((lasting, errors.error(plan, PlanError::one_pass_error)?))
+            let lasting = errors.error(plan, Squared::Lasting)?;
+            Some((lasting, errors.error(plan, Squared::OnePass)?))
         };
         let Some((error, one_pass_error)) = both(own) else { return Ok(None) };
         let rival = |plan| {
@@ -99,8 +99,8 @@ impl Contest {
                 bytes: plan.bytes,
                 error,
                 one_pass_error,
-                ratio: errors.ratio(own, plan, PlanError::lasting_error),
-                one_pass_ratio: errors.ratio(own, plan, PlanError::one_pass_error),
+                ratio: errors.ratio(own, plan, Squared::Lasting),
+                one_pass_ratio: errors.ratio(own, plan, Squared::OnePass),
                 accuracy: study.and_then(|of| difference(of, &own.plan, &plan.plan)),
             })
         };
@@ -178,21 +178,20 @@ enum Outcome {
 }
 
 fn outcome(ratio: &Estimate) -> Outcome {
-    match ratio.n {
-        2.. if ratio.high < 1.0 => Outcome::Beats,
-        2.. if ratio.low > 1.0 => Outcome::Loses,
+    match ratio.interval {
+        Some(interval) if interval.high < 1.0 => Outcome::Beats,
+        Some(interval) if interval.low > 1.0 => Outcome::Loses,
         _ => Outcome::Undecided,
     }
 }
 
-/// A ratio with its interval; one of a single batch has none.
+/// A ratio with its interval, if it has one.
 pub(crate) fn with_interval(ratio: &Estimate) -> String {
     let mean = significant(ratio.mean);
-    match ratio.n {
-        0 | 1 => format!("{mean} (no interval)"),
-        _ => {
-            let (low, high) = (significant(ratio.low), significant(ratio.high));
-            format!("{mean} (95 % interval {low} to {high})")
+    match ratio.interval {
+        None => format!("{mean} (no interval)"),
+        Some(Interval { low, high }) => {
+            format!("{mean} (95 % interval {} to {})", significant(low), significant(high))
         }
     }
 }

@@ -107,7 +107,8 @@ fn alike(fewer: u64, more: u64) -> bool {
 
 /// Whether the intervals of two errors have nothing in common; `None` if either has none.
 fn apart(smaller: &RelativeError, larger: &RelativeError) -> Option<bool> {
-    (smaller.n > 1 && larger.n > 1).then_some(smaller.high < larger.low)
+    let intervals = smaller.interval.zip(larger.interval);
+    intervals.map(|(smaller, larger)| smaller.high < larger.low)
 }
 
 /// The knee, and the best plan of one codec that keeps no more bytes.

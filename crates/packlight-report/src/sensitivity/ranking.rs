@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use packlight_allocation::{Allocation, Brief, Estimate, Measured, Objective};
+use packlight_allocation::{Allocation, Brief, Estimate, Interval, Measured, Objective};
 use packlight_figure::significant;
 use polars::prelude::*;
 
@@ -15,40 +15,46 @@ use crate::tables::finite;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RelativeError {
     pub(crate) value: f64,
-    pub(crate) low: f64,
-    pub(crate) high: f64,
+    pub(crate) interval: Option<Interval>,
     /// The number of batches, over all points and seeds.
     pub(crate) n: u64,
 }
 
 impl From<Estimate> for RelativeError {
-    fn from(Estimate { mean, low, high, n }: Estimate) -> Self {
-        let [value, low, high] = [mean, low, high].map(f64::sqrt);
-        Self { value, low, high, n }
+    fn from(square: Estimate) -> Self {
+        let Estimate { mean, interval, n } = square.map(f64::sqrt);
+        Self { value: mean, interval, n }
     }
 }
 
 impl RelativeError {
-    /// The ends of the interval, such as `0.0120 to 0.0140`; a single measurement has none.
+    /// The interval, such as `0.0120 to 0.0140`; few measurements have none.
     pub(crate) fn interval(&self) -> String {
-        match self.n {
-            0 | 1 => "none, n = 1".to_owned(),
-            _ => format!("{} to {}", significant(self.low), significant(self.high)),
+        match self.interval {
+            None => format!("none, n = {}", self.n),
+            Some(Interval { low, high }) => {
+                format!("{} to {}", significant(low), significant(high))
+            }
         }
+    }
+
+    /// The ends of the interval; the value twice if there is none.
+    pub(crate) fn ends(&self) -> (f64, f64) {
+        self.interval.map_or((self.value, self.value), |Interval { low, high }| (low, high))
     }
 
     /// Value and interval in a sentence.
     pub(crate) fn said(&self) -> String {
         let value = significant(self.value);
-        match self.n {
-            0 | 1 => format!("{value} (n = 1, no interval)"),
-            _ => format!("{value} (95 % interval {})", self.interval()),
+        match self.interval {
+            None => format!("{value} (n = {}: no interval)", self.n),
+            Some(_) => format!("{value} (95 % interval {})", self.interval()),
         }
     }
 
     /// The lower end of the interval, by which intervals are sorted.
     pub(crate) fn least(&self) -> Option<f64> {
-        (self.n > 1 && self.low.is_finite()).then_some(self.low)
+        self.interval.map(|interval| interval.low).filter(|low| low.is_finite())
     }
 }
 
@@ -112,8 +118,8 @@ pub(crate) fn table(rows: &[Row]) -> Result<DataFrame> {
         "kind" => rows.iter().map(|row| row.kind).collect::<Vec<_>>(),
         "codec" => rows.iter().map(|row| row.codec.clone()).collect::<Vec<_>>(),
         "error" => numbers(|row| row.error.value),
-        "low" => numbers(|row| row.error.low),
-        "high" => numbers(|row| row.error.high),
+        "low" => numbers(|row| row.error.ends().0),
+        "high" => numbers(|row| row.error.ends().1),
         "n" => counts(|row| row.error.n),
         "kept_bytes" => counts(|row| row.kept),
         "raw_bytes" => counts(|row| row.raw),
@@ -174,10 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_roots_and_one_measurement_has_no_interval() {
-        let error = RelativeError::from(Estimate { mean: 0.04, low: 0.01, high: 0.09, n: 6 });
+    fn errors_are_roots_and_few_measurements_have_no_interval() {
+        let interval = Some(Interval { low: 0.01, high: 0.09 });
+        let error = RelativeError::from(Estimate { mean: 0.04, interval, n: 6 });
         assert_eq!(error.said(), "0.200 (95 % interval 0.100 to 0.300)");
-        let one = RelativeError::from(Estimate { mean: 0.04, low: 0.04, high: 0.04, n: 1 });
-        assert_eq!(one.said(), "0.200 (n = 1, no interval)");
+        let two = RelativeError::from(Estimate { mean: 0.04, interval: None, n: 2 });
+        assert_eq!(two.said(), "0.200 (n = 2: no interval)");
+        assert_eq!(two.ends(), (0.2, 0.2));
     }
 }

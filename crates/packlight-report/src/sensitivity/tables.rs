@@ -1,7 +1,7 @@
 //! The tables of the page, as HTML. Those of class `sortable` can be sorted where scripts run.
 
 use maud::{Markup, html};
-use packlight_allocation::Estimate;
+use packlight_allocation::{Estimate, Interval};
 use packlight_figure::significant;
 
 use super::findings::concentration;
@@ -11,6 +11,9 @@ use crate::format::{bytes, cosine, count, list, multiple, percent};
 
 /// More codecs than this have their rankings folded away.
 const OPEN: usize = 2;
+/// What intervals say.
+const INTERVALS: &str = "intervals are Student's t over the seeds, since batches of one training share its weights, or \
+    with a single seed over the batches of each point; those of errors are of their logarithms.";
 
 /// A row for each codec: bytes and error at all layers, and where the error comes from.
 pub(crate) fn codecs(study: &Sensitivity) -> Markup {
@@ -63,7 +66,7 @@ pub(crate) fn codecs(study: &Sensitivity) -> Markup {
              a single draw the two cannot be told apart, and the whole error counts. A plan's error is predicted: the \
              layers' own errors, each measured with all other layers exact, add as squares. For layers \
              that pass no error on (convolutions, linear layers) this is exact. n is the number of batches over \
-             all points and seeds; intervals are bootstrapped over them."
+             all points and seeds; " (INTERVALS)
         }
     }
 }
@@ -175,11 +178,11 @@ pub(crate) fn contests(contests: &[Contest]) -> Markup {
              of the same batch and weights, at the points and with the seeds of the measurement, on batches that \
              no score was measured on. Error: the lasting one, as above; single pass: that of one pass. A \
              ratio, the geometric mean of those on single batches, says below 1× that the allocated plan errs less. \
-             Its 95 % interval is bootstrapped over the n batches, both plans together; one that includes 1× \
-             decides nothing. Accuracies are those at the end \
+             Its 95 % interval is that of the mean logarithm; one that includes 1× decides nothing, and fewer than three \
+             seeds, or batches of a single seed, have none. Accuracies are those at the end \
              of training, the allocated plan's less the other's, in pairs by seed, with a 95 % interval by \
              Student's t. Of the plans of one codec that fit, up to three are compared; the best is the one \
-             beside which the allocated plan errs most."
+             beside which the allocated plan errs most. Of errors and ratios, " (INTERVALS)
         }
     }
 }
@@ -191,9 +194,9 @@ fn estimate(of: Option<&Estimate>, unit: &str) -> Markup {
             Some(found) => {
                 td .number data-value=(found.mean) {
                     (significant(found.mean)) (unit)
-                    @if found.n > 1 {
+                    @if let Some(Interval { low, high }) = found.interval {
                         br;
-                        span .muted { (significant(found.low)) " to " (significant(found.high)) }
+                        span .muted { (significant(low)) " to " (significant(high)) }
                     }
                 }
             }

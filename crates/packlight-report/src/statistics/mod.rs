@@ -1,4 +1,4 @@
-//! Student's t, paired differences, changes between two studies, Holm's correction, the power of tests, medians
+//! Paired differences, changes between two studies, Holm's correction, the power of tests, medians
 //! and rank correlation.
 
 pub(crate) mod change;
@@ -7,4 +7,5 @@ pub(crate) mod median;
 pub(crate) mod paired;
 pub(crate) mod power;
 pub(crate) mod rank;
-pub(crate) mod student;
+
+pub(crate) use packlight_allocation::student;

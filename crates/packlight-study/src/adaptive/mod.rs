@@ -25,6 +25,7 @@ use self::candidates::Candidates;
 use self::shapes::{Shapes, exact_bytes, measuring_bytes};
 use crate::progress::Progress;
 use crate::run_trainer::{RunTrainer, steps_per_epoch};
+use crate::sensitivity::check_selectors;
 use crate::spec::codecs_to_measure;
 use crate::{Error, Result};
 
@@ -80,15 +81,21 @@ impl Adaptive {
         let last = Some(trainer.data.train.len() % batch);
         let last = last.filter(|&last| last > 0 && !trainer.study.drop_last);
         let mut surveys = vec![shapes.survey(batch, &codecs)?];
+        for (key, selectors) in [("layers", &measures.layers), ("except", &measures.except)] {
+            let of_table = |reason| trainer.plan_refused(format!("[sensitivity] {key}: {reason}"));
+            check_selectors(selectors, &surveys[0].layers).map_err(of_table)?;
+        }
         surveys.extend(last.and_then(|last| shapes.survey(last, &codecs).ok())); // `check` tells why not
         let exact_bytes = exact_bytes(&surveys[0]);
         let bytes = budget.bytes(exact_bytes);
         let too_small = |least: u64, what: &str| {
-            let share = least as f64 / exact_bytes.max(1) as f64;
+            // Rounded up, so that what is printed is enough.
+            let up = |value: f64, digits: f64| (value * digits).ceil() / digits;
+            let share = up(least as f64 / exact_bytes.max(1) as f64, 1e3);
             refused(format!(
                 "budget: {budget} given, which is {bytes} B here, and the least that is possible is {least} B \
                  ({:.2} MiB, {share:.3}x): {what}",
-                least as f64 / f64::from(1 << 20)
+                up(least as f64 / f64::from(1 << 20), 1e2)
             ))
         };
         let measuring =

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use packlight_spec::nearest;
+use packlight_spec::{OR, nearest};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Normalise};
@@ -42,9 +42,6 @@ pub enum SetName {
     /// The first of these that exists.
     FirstOf(Vec<SetName>),
 }
-
-/// The separator of the names of a [`SetName::FirstOf`].
-const OR: &str = " or ";
 
 /// The prefix of the path of a [`SetName::Folder`].
 const FOLDER: &str = "folder:";

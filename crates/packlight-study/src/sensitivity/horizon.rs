@@ -16,7 +16,8 @@ use crate::run_trainer::RunTrainer;
 use crate::step::forward;
 use crate::{Error, Result};
 
-/// How many whole batches the fixed sample has, on which losses are compared.
+/// How many whole batches the fixed sample has, on which losses are compared. They are of the training part, whose
+/// samples the trainings see in other batches: what is compared is the loss that training minimises, not another one.
 const FIXED: u64 = 4;
 /// How far apart the numbers of batches lie that follow each other, so that no training sees a batch of
 /// another one, or of the fixed sample.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use packlight_record::atomic_file;
-use packlight_record::layout::MANIFEST;
+use packlight_record::layout::{MANIFEST, SENSITIVITY};
 use packlight_spec::{NamedPlan, differences};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,47 +27,94 @@ pub(super) struct Conditions {
 
 impl Conditions {
     /// The present ones.
-    pub(super) fn of(study: &Study, exact: &NamedPlan, data: &DataSet) -> Result<Self> {
-        let mut settings = study.settings(exact, study.seeds[0])?;
-        if let Value::Object(settings) = &mut settings {
-            for irrelevant in ["plan", "seed", "probe"] {
-                settings.remove(irrelevant);
-            }
-        }
+    pub(super) fn of(study: &Study, data: &DataSet) -> Result<Self> {
         let (data_hash, version) = (data.checksum.clone(), VERSION.to_owned());
-        Ok(Self { settings, data_hash, version })
+        Ok(Self { settings: settings(study)?, data_hash, version })
     }
 
-    /// Writes them to `folder`, unless the same stand there. `data` is the name of the data.
+    /// Those in `folder`; `None` if nothing was measured there.
+    fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(MANIFEST);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|source| packlight_record::Error::Json { path, source }.into()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io(&path, e)),
+        }
+    }
+
+    /// Checks that `folder` has no others. `data` is the name of the data.
     ///
     /// # Errors
-    /// Returns an error if others stand there, which says what changed, or if the file cannot be read or
-    /// written.
-    pub(super) fn require(&self, folder: &Path, data: &SetName) -> Result<()> {
-        let path = folder.join(MANIFEST);
-        let json = |source| packlight_record::Error::Json { path: path.clone(), source };
-        let then: Self = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(json)?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let bytes = serde_json::to_vec_pretty(self).map_err(json)?;
-                return Ok(atomic_file::write(&path, &bytes)?);
-            }
-            Err(e) => return Err(Error::io(&path, e)),
-        };
-        let changed =
-            |what, how| Err(Error::MeasuredOtherwise { folder: folder.to_path_buf(), what, how });
-        let differ = differences(&then.settings, &self.settings);
-        if !differ.is_empty() {
-            let how: Vec<String> = differ.iter().map(|d| d.in_words("then", "now")).collect();
-            return changed("the study", how.join("; "));
-        }
+    /// Returns an error if others stand there, which says what changed, or if the file cannot be read.
+    pub(super) fn check(&self, folder: &Path, data: &SetName) -> Result<()> {
+        let Some(then) = Self::read(folder)? else { return Ok(()) };
+        then.check_settings(folder, &self.settings)?;
         if then.data_hash != self.data_hash {
-            return changed("the data", other_data(data, &then.data_hash, &self.data_hash));
-        }
-        if then.version != self.version {
-            let how = format!("{} then, {} now", then.version, self.version);
-            return changed("the version of Packlight", how);
+            let how = other_data(data, &then.data_hash, &self.data_hash);
+            return changed(folder, "the data", how);
         }
         Ok(())
+    }
+
+    /// The same, and writes these where nothing was measured yet.
+    ///
+    /// # Errors
+    /// Returns an error as [`Conditions::check`] does, or if the file cannot be written.
+    pub(super) fn require(&self, folder: &Path, data: &SetName) -> Result<()> {
+        self.check(folder, data)?;
+        let path = folder.join(MANIFEST);
+        if !path.exists() {
+            let json = |source| packlight_record::Error::Json { path: path.clone(), source };
+            let bytes = serde_json::to_vec_pretty(self).map_err(json)?;
+            atomic_file::write(&path, &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that these were measured with `settings` and by this version.
+    fn check_settings(&self, folder: &Path, settings: &Value) -> Result<()> {
+        let differ = differences(&self.settings, settings);
+        if !differ.is_empty() {
+            let how: Vec<String> = differ.iter().map(|d| d.in_words("then", "now")).collect();
+            return changed(folder, "the study", how.join("; "));
+        }
+        if self.version != VERSION {
+            let how = format!("{} then, {VERSION} now", self.version);
+            return changed(folder, "the version of Packlight", how);
+        }
+        Ok(())
+    }
+}
+
+/// The parts of a study that determine its exact training.
+fn settings(study: &Study) -> Result<Value> {
+    let mut settings = study.settings(&NamedPlan::unnamed("none"), study.seeds[0])?;
+    if let Value::Object(settings) = &mut settings {
+        for irrelevant in ["plan", "seed", "probe"] {
+            settings.remove(irrelevant);
+        }
+    }
+    Ok(settings)
+}
+
+fn changed(folder: &Path, what: &'static str, how: String) -> Result<()> {
+    Err(Error::MeasuredOtherwise { folder: folder.to_path_buf(), what, how })
+}
+
+/// Checks that the study in `folder` is still the one whose single layers were measured; of the data only if they are
+/// given.
+///
+/// # Errors
+/// Returns [`Error::MeasuredOtherwise`] if it is not, or an error if a file cannot be read.
+pub fn check_measured(folder: &Path, study: &Study, data: Option<&DataSet>) -> Result<()> {
+    let home = folder.join(SENSITIVITY);
+    if let Some(data) = data {
+        return Conditions::of(study, data)?.check(&home, &data.name);
+    }
+    match Conditions::read(&home)? {
+        Some(then) => then.check_settings(&home, &settings(study)?),
+        None => Ok(()),
     }
 }

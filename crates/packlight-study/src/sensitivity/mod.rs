@@ -37,7 +37,7 @@ pub(crate) use self::sample::{Sample, whole_batch};
 pub(crate) use self::score::{On, score, trial};
 use self::scores::Scores;
 use self::table::Table;
-pub(crate) use self::table::{Pair, is_included, pairs_at, saved};
+pub(crate) use self::table::{Pair, check_selectors, is_included, pairs_at, saved};
 use self::timing::write_times;
 use crate::progress::{Event, Progress};
 use crate::run::remove;
@@ -46,6 +46,7 @@ use crate::spec::{Study, codecs_to_measure, read_study};
 use crate::sweep::{Options, Sweep};
 use crate::{Error, Result};
 
+pub use self::manifest::check_measured;
 pub use self::plans::measure_plans;
 
 /// The outcome of a measurement of single layers.
@@ -115,11 +116,7 @@ pub(crate) fn measure(
     progress: &mut dyn Progress,
 ) -> Result<SensitivitySummary> {
     let begun = Instant::now();
-    let invalid = |reason| Error::Study {
-        path: sweep.folder.join(STUDY),
-        reason: format!("sensitivity.codecs: {reason}"),
-    };
-    let codecs = codecs_to_measure(&spec).map_err(invalid)?;
+    let codecs = codecs(sweep, &spec)?;
     let exact = NamedPlan::unnamed("none");
     let home = sweep.folder.join(SENSITIVITY);
     if options.overwrite {
@@ -127,7 +124,7 @@ pub(crate) fn measure(
     }
     std::fs::create_dir_all(&home).map_err(|e| Error::io(&home, e))?;
     atomic_file::remove_leftovers(&home)?; // left by a killed process
-    Conditions::of(&sweep.study, &exact, &sweep.data)?.require(&home, &sweep.data.name)?;
+    Conditions::of(&sweep.study, &sweep.data)?.require(&home, &sweep.data.name)?;
 
     let trainer = |seed| RunTrainer::new(&sweep.study, &sweep.data, &sweep.model, &exact, seed);
     let first = trainer(sweep.study.seeds[0])?;
@@ -166,6 +163,28 @@ pub(crate) fn measure(
         codecs: codecs.iter().map(|codec| codec.spec()).collect(),
         seconds: begun.elapsed().as_secs_f64(),
         file: measurement.scores.path().to_path_buf(),
+    })
+}
+
+/// Checks, before anything is trained, that what `spec` asks for can be measured.
+///
+/// # Errors
+/// Returns an error as [`measure`] does.
+pub(crate) fn check(sweep: &Sweep, spec: SensitivitySpec, options: &Options<'_>) -> Result<()> {
+    let Sweep { study, data, model, folder, .. } = sweep;
+    if !options.overwrite {
+        check_measured(folder, study, Some(data))?;
+    }
+    let codecs = codecs(sweep, &spec)?;
+    let exact = NamedPlan::unnamed("none");
+    let trainer = RunTrainer::new(study, data, model, &exact, study.seeds[0])?;
+    survey_table(sweep, &trainer, spec, &codecs).map(drop)
+}
+
+fn codecs(sweep: &Sweep, spec: &SensitivitySpec) -> Result<Vec<Arc<dyn Codec>>> {
+    codecs_to_measure(spec).map_err(|reason| Error::Study {
+        path: sweep.folder.join(STUDY),
+        reason: format!("sensitivity.codecs: {reason}"),
     })
 }
 

@@ -48,7 +48,7 @@ pub fn measure_plans(
     let sweep = Sweep::prepare(folder, String::new(), study, options, progress)?;
     let exact = NamedPlan::unnamed("none");
     let home = sweep.folder.join(SENSITIVITY);
-    Conditions::of(&sweep.study, &exact, &sweep.data)?.require(&home, &sweep.data.name)?;
+    Conditions::of(&sweep.study, &sweep.data)?.require(&home, &sweep.data.name)?;
     let mut specs: Vec<&PlanFacts> = Vec::new();
     for facts in plans {
         if specs.iter().all(|other| other.spec != facts.spec) {

@@ -129,7 +129,7 @@ impl Table {
 }
 
 /// Checks that each selector fits a layer.
-fn check_selectors(selectors: &[String], layers: &[Surveyed]) -> Result<(), String> {
+pub(crate) fn check_selectors(selectors: &[String], layers: &[Surveyed]) -> Result<(), String> {
     for text in selectors {
         let selector = Selector::from(text.as_str());
         let fits = |at: &Surveyed| selector.matches(at.layer.name(), at.layer.kind()).is_some();

@@ -10,7 +10,7 @@ use packlight::record::layout::{SCORES, SENSITIVITY, STUDY, TIMES};
 use packlight::record::log::Values;
 use packlight::record::{ChoiceTimes, SensitivityRecord, fold_log};
 use packlight::spec::{Budget, PlanSpec, Point};
-use packlight::study::{Options, data, read_study};
+use packlight::study::{self, Options, check_measured, data, read_study};
 use serde::Serialize;
 
 use super::allocated::{Answer, Layer, OnFrontier};
@@ -27,7 +27,8 @@ use crate::output::{Output, say};
 ///
 /// Errors are those of the gradient of all parameters, relative to its norm. The prediction adds up
 /// the squared errors of the layers, each measured with all others exact; with `--objective worst` it
-/// is the largest of them. The interval is a bootstrap over the measured batches.
+/// is the largest of them. The interval is Student's t over the seeds, or with a single seed over the batches
+/// of each point.
 ///
 /// `--objective loss` minimises the rise of the loss instead: after the `horizon` updates that
 /// `[sensitivity]` in study.toml asks for, with one codec at one layer, above that after exact ones; those of
@@ -130,10 +131,18 @@ impl Arguments {
         study_folder::check(&self.dir, "allocate", &[SENSITIVITY, STUDY])?;
         let data_dir = data::data_dir(self.data_dir.clone());
         let mut threads = None;
+        let study = read_study(&self.dir, data_dir.as_deref());
         if self.verify {
-            let number = read_study(&self.dir, data_dir.as_deref())?.threads();
-            use_threads(number)?; // before the scores are averaged
-            threads = Some(number);
+            let study = study?;
+            let data = data::load(&study.data, data_dir.as_deref())?;
+            check_measured(&self.dir, &study, Some(&data))?;
+            use_threads(study.threads())?; // before the scores are averaged
+            threads = Some(study.threads());
+        } else if let Ok(study) = study
+            && let Err(changed @ study::Error::MeasuredOtherwise { .. }) =
+                check_measured(&self.dir, &study, None)
+        {
+            say(format_args!("warning: the plan is that of another study: {changed}"));
         }
         let measured = self.measured()?;
         let counted = match self.objective {
@@ -184,8 +193,6 @@ impl Arguments {
         };
         let budget = asked.bytes(measured.exact_bytes());
         let by_loss = self.objective == Minimised::Loss;
-        let named = [(fit_peak, "-peak"), (self.recompute, "-recompute"), (by_loss, "-loss")];
-        let endings = named.into_iter().filter_map(|(is, ending)| is.then_some(ending));
         let allocation = match (self.max_slowdown, objective) {
             (None, _) => measured.allocate(budget, objective)?,
             (Some(limit), Objective::Sum) => measured.allocate_in_time(budget, limit)?,
@@ -201,7 +208,7 @@ impl Arguments {
         };
         let recomputed = allocation.recomputed.iter().filter_map(|&block| measured.block(block));
         let answer = Answer {
-            name: [asked.plan_name().as_str()].into_iter().chain(endings).collect(),
+            name: self.name(asked),
             plan: measured.plan(&allocation),
             objective: self.objective,
             horizon: measured.horizon().filter(|_| by_loss),
@@ -224,6 +231,27 @@ impl Arguments {
             verified: None,
         };
         Ok((answer, allocation))
+    }
+
+    /// The name of the plan within this budget: those of different searches differ.
+    fn name(&self, budget: &Budget) -> String {
+        let ending = |is: bool, ending: &str| if is { ending.to_owned() } else { String::new() };
+        let number = |value: f64| value.to_string().replace('.', "_");
+        let at = match self.point {
+            None => String::new(),
+            Some(point @ (Point::START | Point::END)) => format!("-{point}"),
+            Some(point) => format!("-at-{}", number(point.share())),
+        };
+        [
+            budget.plan_name(),
+            ending(self.fit_peak.is_some(), "-peak"),
+            ending(self.recompute, "-recompute"),
+            ending(self.objective == Minimised::Loss, "-loss"),
+            ending(self.objective == Minimised::Worst, "-worst"),
+            at,
+            self.max_slowdown.map_or_else(String::new, |times| format!("-in-{}x", number(times))),
+        ]
+        .concat()
     }
 
     fn measured(&self) -> anyhow::Result<Measured> {

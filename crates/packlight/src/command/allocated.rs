@@ -1,6 +1,6 @@
 //! What `packlight allocate` answers.
 
-use packlight::allocation::{Estimate, LeftOut, Neighbour, Neighbours};
+use packlight::allocation::{Estimate, Interval, LeftOut, Neighbour, Neighbours};
 use packlight::figure::{binary, significant};
 use packlight::record::LayerKind;
 use packlight::spec::{PlanSpec, Point};
@@ -125,11 +125,12 @@ impl Answer {
                 "twice   {blocks}: recomputed, which takes the time of their forward pass"
             )?;
         }
-        let Estimate { mean, low, high, n } = self.error;
-        let interval = match n {
-            0 => String::new(),
-            1 => " (from one batch)".to_owned(),
-            n => {
+        let Estimate { mean, interval, n } = self.error;
+        let interval = match (n, interval) {
+            (0, _) => String::new(),
+            (1, _) => " (from one batch)".to_owned(),
+            (n, None) => format!(" (from {n} batches, too few for an interval)"),
+            (n, Some(Interval { low, high })) => {
                 let [low, high] = [low, high].map(|end| self.told(end));
                 format!(" ({low} to {high}, 95 % interval from {n} batches)")
             }

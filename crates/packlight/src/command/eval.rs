@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::on_device::OnDevice;
 use crate::model_options::GivenModel;
-use crate::output::Output;
+use crate::output::{Output, say};
 
 /// Count how many test images (or tokens) a model with given weights gets right.
 ///
@@ -126,7 +126,12 @@ impl Arguments {
             (found.correct, found.total, found.accuracy(), found.loss);
         let batch = self.batch as usize;
         let bleu = translation_bleu(&model, &subject.data.test, batch, device)?;
-        let perplexity = subject.data.is_text().then(|| found.perplexity());
+        let perplexity = found.perplexity().filter(|_| subject.data.is_text());
+        if subject.data.is_text() && perplexity.is_none() {
+            say(format_args!(
+                "the perplexity, e to the power of {loss:.4}, is beyond the largest number"
+            ));
+        }
         if self.json {
             out.json(&Found { correct, total, accuracy, loss, perplexity, bleu })?;
         } else {

@@ -30,11 +30,11 @@ use crate::signals::stop_on_signals;
 ///
 /// With `horizon`, it also trains: from each point, on each batch and those that follow it, so many updates
 /// with one codec at one layer, and as many exact ones. It compares their losses on a fixed sample of 4 other
-/// batches of the training part after one update and after all of them. That takes the time of `horizon` + 3
-/// steps for each score, where scores of convolutions and linear layers share a pass; the time is printed
-/// before. `packlight allocate --objective loss` needs it. A codec whose error at a layer, by what averaging
-/// over steps leaves, is at least as large as the whole gradient is hopeless there: it is not trained with,
-/// and named.
+/// batches of the training part, whose samples the trainings also see in other batches, after one update and
+/// after all of them. That takes the time of `horizon` + 3 steps for each score, where scores of convolutions
+/// and linear layers share a pass; the time is printed before. `packlight allocate --objective loss` needs it.
+/// A codec whose error at a layer, by what averaging over steps leaves, is at least as large as the whole
+/// gradient is hopeless there: it is not trained with, and named.
 ///
 /// With `one_off`, each codec is also at all layers and at all but each one, which takes a pass for each of
 /// these. A codec that only changes the gradients of its layers' own weights takes none: its squared errors add

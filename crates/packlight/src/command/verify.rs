@@ -12,7 +12,7 @@ use packlight::report::{self, Contest};
 use packlight::study::{
     self, Fit, Options, Rival, StudySummary, find_rivals, measure_plans, run_study, write_variant,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::allocated::size;
 use super::{SOME_FAILED, run};
@@ -118,6 +118,21 @@ pub(super) struct Verified {
     predicted: PathBuf,
 }
 
+/// The plans of other methods that were found, in a file, so that a verification that was stopped goes on with them.
+#[derive(Serialize, Deserialize)]
+struct Found {
+    /// The bytes that they may keep.
+    kept: u64,
+    rivals: Vec<Rival>,
+}
+
+impl Found {
+    /// What the file has; `None` if it has nothing of use, so that they are to be found again.
+    fn read(file: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+    }
+}
+
 /// Trains these plans, and those of other methods that keep at most as many bytes, under the protocol of
 /// the study in `dir`, each with each of its seeds, in the folder `verify-NAME` within it, and writes the
 /// reports of both. Before the reports, it measures what the plans that follow from the scores do to whole
@@ -132,15 +147,15 @@ pub(super) fn verify(
     let options = Options { interrupted: &STOP, ..options };
     let mut progress = ProgressBar::new();
     let variant = format!("{VERIFY}{name}");
-    let found = dir.join(&variant).join(RIVALS);
-    let mut rivals = match std::fs::read(&found) {
-        Ok(found_before) if !options.overwrite => {
-            serde_json::from_slice(&found_before).with_context(|| found.display().to_string())?
-        }
-        _ => find_rivals(dir, kept, &options, &mut progress)?,
+    let file = dir.join(&variant).join(RIVALS);
+    let before = Found::read(&file).filter(|found| found.kept == kept && !options.overwrite);
+    let mut rivals = match before {
+        Some(found) => found.rivals,
+        None => find_rivals(dir, kept, &options, &mut progress)?,
     };
     std::fs::create_dir_all(dir.join(&variant))?;
-    atomic_file::write(&found, &serde_json::to_vec_pretty(&rivals)?)?;
+    let found = Found { kept, rivals: rivals.clone() };
+    atomic_file::write(&file, &serde_json::to_vec_pretty(&found)?)?;
     for rival in &rivals {
         let keeps =
             |bytes| format!("keeps {bytes} with masks, statistics and what codecs remember");
@@ -248,6 +263,20 @@ impl Verified {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rivals_are_found_again_only_where_the_file_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(RIVALS);
+        assert!(Found::read(&file).is_none());
+        let fit = Fit::Refused { reason: "too small".to_owned() };
+        let found = Found { kept: 7, rivals: vec![Rival { method: "ASI".to_owned(), fit }] };
+        std::fs::write(&file, serde_json::to_vec(&found).unwrap()).unwrap();
+        let read = Found::read(&file).unwrap();
+        assert_eq!((read.kept, read.rivals), (found.kept, found.rivals));
+        std::fs::write(&file, "[]").unwrap(); // as an earlier version wrote it
+        assert!(Found::read(&file).is_none());
+    }
 
     #[test]
     fn what_a_rival_holds_is_said_in_the_words_of_its_budget() {

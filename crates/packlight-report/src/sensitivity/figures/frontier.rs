@@ -6,7 +6,7 @@ use crate::Result;
 use crate::family::of_plan;
 use crate::format::multiple;
 use crate::sensitivity::Sensitivity;
-use crate::sensitivity::ranking::{RelativeError, of_allocation};
+use crate::sensitivity::ranking::of_allocation;
 
 impl Sensitivity {
     /// The frontier with its knee, and plans of one codec; `None` if no allocation has an error.
@@ -19,9 +19,10 @@ impl Sensitivity {
         let plans: Vec<UniformPlan<'_>> = self
             .uniform()
             .map(|(codec, plan)| {
-                let RelativeError { value, low, high, n } = of_allocation(&self.measured, &plan);
+                let error = of_allocation(&self.measured, &plan);
+                let (low, high) = error.ends();
                 let (family, bytes) = (of_plan(codec), plan.bytes as f64);
-                UniformPlan { codec, family, bytes, error: value, low, high, n }
+                UniformPlan { codec, family, bytes, error: error.value, low, high, n: error.n }
             })
             .collect();
         let title = match self.knee {

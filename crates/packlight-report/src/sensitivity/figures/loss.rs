@@ -16,14 +16,15 @@ impl Sensitivity {
         for layer in self.measured.layers().iter().filter(|layer| !layer.at_floor) {
             for choice in &layer.choices[1..] {
                 let Some(loss) = choice.loss else { continue };
+                let (low, high) = loss.ends();
                 points.push(LayerPoint {
                     layer: &layer.facts.layer,
                     codec: &choice.codec,
                     family: of_plan(&choice.codec),
                     across: choice.error.mean.sqrt(),
                     up: loss.mean,
-                    low: loss.low,
-                    high: loss.high,
+                    low,
+                    high,
                     n: loss.n,
                 });
             }

@@ -45,14 +45,9 @@ impl Sensitivity {
                 layers.push((row, HashMap::new()));
             }
             if let Some((_, cells)) = layers.last_mut() {
-                let (error, kept) = (row.error, row.kept as f64);
-                let cell = LayerError {
-                    error: error.value,
-                    low: error.low,
-                    high: error.high,
-                    n: error.n,
-                    kept,
-                };
+                let (low, high) = row.error.ends();
+                let (error, n, kept) = (row.error.value, row.error.n, row.kept as f64);
+                let cell = LayerError { error, low, high, n, kept };
                 cells.insert(&row.codec, cell);
             }
         }

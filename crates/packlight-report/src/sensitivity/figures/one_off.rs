@@ -23,14 +23,15 @@ impl Sensitivity {
             for choice in &layer.choices[1..] {
                 let Some(one_off) = choice.one_off else { continue };
                 let root = |square: f64| square.max(0.0).sqrt();
+                let (low, high) = one_off.ends();
                 points.push(LayerPoint {
                     layer: &layer.facts.layer,
                     codec: &choice.codec,
                     family: of_plan(&choice.codec),
                     across: root(choice.error.mean),
                     up: root(one_off.mean),
-                    low: root(one_off.low),
-                    high: root(one_off.high),
+                    low: root(low),
+                    high: root(high),
                     n: one_off.n,
                 });
             }

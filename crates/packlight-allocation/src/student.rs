@@ -4,27 +4,32 @@
 ///
 /// It is half the regularised incomplete beta function of `degrees / 2` and `1 / 2` at
 /// `degrees / (degrees + t^2)` for positive `t` (Abramowitz and Stegun 26.7.1).
-pub(crate) fn tail(t: f64, degrees: f64) -> f64 {
+pub fn tail(t: f64, degrees: f64) -> f64 {
     let half = 0.5 * incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + t * t));
     if t >= 0.0 { half } else { 1.0 - half }
 }
 
 /// The value that Student's t exceeds with probability `p`, from 0 (exclusive) to 0.5.
-pub(crate) fn quantile(p: f64, degrees: f64) -> f64 {
-    let (mut low, mut high) = (0.0, 1.0);
-    while tail(high, degrees) > p {
-        (low, high) = (high, 2.0 * high);
+pub fn quantile(p: f64, degrees: f64) -> f64 {
+    let half = 0.5 * (degrees + 1.0);
+    let at_0 = (libm::lgamma(half) - libm::lgamma(0.5 * degrees)).exp()
+        / (degrees * std::f64::consts::PI).sqrt();
+    let mut t = 0.0;
+    // The tail is convex, so Newton's steps from 0 never go too far.
+    for _ in 0..100 {
+        let density = at_0 * (1.0 + t * t / degrees).powf(-half);
+        let step = (tail(t, degrees) - p) / density;
+        t += step;
+        if step <= 1e-13 * t {
+            break;
+        }
     }
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if tail(middle, degrees) > p { low = middle } else { high = middle }
-    }
-    0.5 * (low + high)
+    t
 }
 
 /// Half the width of the 95 % confidence interval of the mean of `n` values with sample standard
 /// deviation `sd`; `None` for fewer than two values.
-pub(crate) fn half_interval(n: u64, sd: f64) -> Option<f64> {
+pub fn half_interval(n: u64, sd: f64) -> Option<f64> {
     (n > 1 && sd.is_finite()).then(|| quantile(0.025, (n - 1) as f64) * sd / (n as f64).sqrt())
 }
 
