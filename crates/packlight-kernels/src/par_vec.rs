@@ -38,12 +38,20 @@ impl<T: Copy + Default> Blank<'_, T> {
         self.written += len;
     }
 
-    /// All elements, as zeros.
-    fn zeros(&mut self) -> &mut [T] {
-        self.elements.fill(MaybeUninit::new(T::default()));
-        self.written = self.elements.len();
+    /// The next `len` elements, as zeros. Those of few elements are still in the nearest cache when they are
+    /// overwritten.
+    #[inline(always)]
+    pub(crate) fn zeros(&mut self, len: usize) -> &mut [T] {
+        let elements = &mut self.elements[self.written..][..len];
+        elements.fill(MaybeUninit::new(T::default()));
+        self.written += len;
         // SAFETY: `fill` has initialised every element.
-        unsafe { self.elements.assume_init_mut() }
+        unsafe { elements.assume_init_mut() }
+    }
+
+    /// All elements, as zeros.
+    fn all_zeros(&mut self) -> &mut [T] {
+        self.zeros(self.elements.len() - self.written)
     }
 }
 
@@ -79,12 +87,11 @@ pub(crate) fn write_beside<T: Copy + Default + Send, I: Send>(
 }
 
 /// A vector as long as the last of `ends`. `f` writes the part up to each of them, given the item
-/// of
-/// `beside` for that part.
+/// of `beside` for that part.
 ///
 /// # Panics
 /// Panics if the ends descend, there are fewer items than ends, or `f` leaves elements unwritten.
-fn write_parts<T: Copy + Default + Send, I: Send>(
+pub(crate) fn write_parts<T: Copy + Default + Send, I: Send>(
     ends: impl Iterator<Item = usize>,
     beside: impl IndexedParallelIterator<Item = I>,
     f: impl Fn(I, &mut Blank<'_, T>) + Sync + Send,
@@ -128,7 +135,7 @@ pub(crate) fn build_parts<T: Copy + Default + Send, I: Send>(
     beside: impl IndexedParallelIterator<Item = I>,
     f: impl Fn(I, &mut [T]) + Sync + Send,
 ) -> Vec<T> {
-    write_parts(ends, beside, |item, blank| f(item, blank.zeros()))
+    write_parts(ends, beside, |item, blank| f(item, blank.all_zeros()))
 }
 
 /// A vector of `len` elements. `f` computes chunks of `piece` elements, given the chunk's number
@@ -142,7 +149,7 @@ pub(crate) fn build<T: Copy + Default + Send>(
     f: impl Fn(usize, &mut [T]) + Sync + Send,
 ) -> Vec<T> {
     let numbers = (0..len.div_ceil(piece.max(1))).into_par_iter();
-    write_beside(len, piece, numbers, |number, blank| f(number, blank.zeros()))
+    write_beside(len, piece, numbers, |number, blank| f(number, blank.all_zeros()))
 }
 
 /// Like [`build`], with a state from `init` for each chunk that is computed at the same time.

@@ -77,7 +77,7 @@ on_widest_vectors! {
         found: &mut [[f32; 2]],
     ) {
         for (group, found) in groups.zip(found) {
-            let (low, high) = extremes_in(&input[layout.element(group)..][..layout.len(group)]);
+            let (low, high) = extremes_in(&input[layout.elements(group)]);
             *found = [low, high];
         }
     }
@@ -86,13 +86,14 @@ on_widest_vectors! {
 on_widest_vectors! {
     /// The extremes of the groups of a row over some rows.
     fn over_rows<T: Element>(rows: &[T], layout: &Layout<'_>) -> Vec<[f32; 2]> {
-        let mut found = vec![[0.0; 2]; layout.groups_per_row];
-        for (group, found) in found.iter_mut().enumerate() {
-            let mut extremes = Extremes::none();
-            let start = layout.element(group);
-            for row in rows.chunks_exact(layout.row) {
-                extremes.take(&row[start..start + layout.len(group)]);
+        let mut extremes = vec![Extremes::none(); layout.groups_per_row];
+        for row in rows.chunks_exact(layout.row) {
+            for (extremes, group) in extremes.iter_mut().zip(row.chunks(layout.group)) {
+                extremes.take(group);
             }
+        }
+        let mut found = vec![[0.0; 2]; layout.groups_per_row];
+        for (found, extremes) in found.iter_mut().zip(extremes) {
             let (low, high) = extremes.both();
             *found = [low, high];
         }
@@ -101,6 +102,7 @@ on_widest_vectors! {
 }
 
 /// The minimum and the maximum of some values.
+#[derive(Clone)]
 pub(crate) struct Extremes {
     low: [f32; LANES],
     high: [f32; LANES],

@@ -150,6 +150,13 @@ impl<'a> Layout<'a> {
         row * self.row + within * self.group
     }
 
+    /// The elements of a group.
+    #[inline(always)]
+    pub(crate) fn elements(&self, group: usize) -> Range<usize> {
+        let start = self.element(group);
+        start..start + self.len(group)
+    }
+
     /// How many elements a group has.
     #[inline(always)]
     pub(crate) fn len(&self, group: usize) -> usize {

@@ -28,7 +28,7 @@ use crate::bit_pack;
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::noise::Noise;
-use crate::par_vec::{build_parts, split};
+use crate::par_vec::{Blank, build_parts, split, write_parts};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -59,9 +59,9 @@ pub fn pack(
         let ranges_of = split(&mut ranges, pieces.iter().map(|groups| groups.end));
         let beside = pieces.par_iter().cloned().zip(ranges_of).enumerate();
         let ends = pieces.iter().map(|groups| layout.byte(groups.end));
-        let codes = build_parts(ends, beside, |(piece, (groups, ranges)), codes| {
+        let codes = write_parts(ends, beside, |(piece, (groups, ranges)), codes| {
             let mut noise = Noise::new(rounding, piece);
-            encode(input, &layout, groups, Source::Groups(ranges), &mut noise, codes);
+            encode(input, &layout, groups, ranges, &mut noise, codes);
         });
         let groups = ranges.len();
         Ok((
@@ -95,7 +95,7 @@ pub fn pack_within(
         let beside = pieces.par_iter().cloned().enumerate();
         let codes = build_parts(ends, beside, |(piece, groups), codes| {
             let mut noise = Noise::new(rounding, piece);
-            encode(input, &layout, groups, Source::Rows(ranges), &mut noise, codes);
+            encode_within(input, &layout, groups, ranges, &mut noise, codes);
         });
         Ok(Tensor::from_vec(codes, layout.bytes, device)?)
     })
@@ -151,49 +151,62 @@ fn restore<T: Element>(
     let ranges = ranges.as_chunks::<2>().0;
     let pieces = layout.pieces();
     let ends = pieces.iter().map(|groups| layout.element(groups.end));
-    let output = build_parts(ends, pieces.par_iter().cloned(), |groups, output: &mut [T]| {
-        decode(codes, layout, groups, ranges, shared, output);
-    });
+    let output =
+        write_parts(ends, pieces.par_iter().cloned(), |groups, output: &mut Blank<'_, T>| {
+            decode(codes, layout, groups, ranges, shared, output);
+        });
     Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
 }
 
-/// Where [`encode`] takes the range of a group from.
-enum Source<'a> {
-    /// From the group itself; the range is written here.
-    Groups(&'a mut [[bf16; 2]]),
-    /// Those of the groups of a row.
-    Rows(&'a [[f32; 2]]),
-}
+/// Groups whose ranges are found before their values are looked at again, in the nearest cache.
+const TOGETHER: usize = 16;
 
 on_widest_vectors! {
-    /// The codes of some groups of `input`.
+    /// The codes and the ranges of some groups of `input`.
     fn encode<T: Element>(
         input: &[T],
         layout: &Layout<'_>,
         groups: Range<usize>,
-        source: Source<'_>,
+        found: &mut [[bf16; 2]],
+        noise: &mut Noise,
+        codes: &mut Blank<'_, u8>,
+    ) {
+        for (first, found) in groups.clone().step_by(TOGETHER).zip(found.chunks_mut(TOGETHER)) {
+            let together = first..first + found.len();
+            // Apart from the codes: a range waits for its last value, and the codes for the range.
+            let mut ranges = [Affine { min: 0.0, scale: 0.0 }; TOGETHER];
+            for (group, range) in together.clone().zip(&mut ranges) {
+                let (low, high) = extremes_in(&input[layout.elements(group)]);
+                *range = Affine::covering(low, high, layout.bits_of(group));
+            }
+            for (found, range) in found.iter_mut().zip(&ranges) {
+                *found = range.narrow();
+            }
+            for (group, range) in together.zip(&ranges) {
+                let (values, bits) = (&input[layout.elements(group)], layout.bits_of(group));
+                let codes = codes.zeros(bit_pack::bytes(values.len(), bits));
+                range.encode(values, bits, noise, codes);
+            }
+        }
+    }
+}
+
+on_widest_vectors! {
+    /// The codes of some groups of `input` within the ranges of the groups of a row.
+    fn encode_within<T: Element>(
+        input: &[T],
+        layout: &Layout<'_>,
+        groups: Range<usize>,
+        ranges: &[[f32; 2]],
         noise: &mut Noise,
         codes: &mut [u8],
     ) {
-        let (mut source, mut codes) = (source, codes);
-        let first = groups.start;
+        let mut codes = codes;
         for group in groups {
-            let values = &input[layout.element(group)..][..layout.len(group)];
-            let bits = layout.bits_of(group);
-            let range = match &mut source {
-                Source::Groups(ranges) => {
-                    let (low, high) = extremes_in(values);
-                    let range = Affine::covering(low, high, bits);
-                    ranges[group - first] = range.narrow();
-                    range
-                }
-                Source::Rows(ranges) => {
-                    let [min, scale] = ranges[group % layout.groups_per_row];
-                    Affine { min, scale }
-                }
-            };
+            let (values, bits) = (&input[layout.elements(group)], layout.bits_of(group));
+            let [min, scale] = ranges[group % layout.groups_per_row];
             let (own, rest) = codes.split_at_mut(bit_pack::bytes(values.len(), bits));
-            range.encode(values, bits, noise, own);
+            Affine { min, scale }.encode(values, bits, noise, own);
             codes = rest;
         }
     }
@@ -207,13 +220,12 @@ on_widest_vectors! {
         groups: Range<usize>,
         ranges: &[[f32; 2]],
         shared: bool,
-        output: &mut [T],
+        output: &mut Blank<'_, T>,
     ) {
-        let (mut codes, mut output) = (&codes[layout.byte(groups.start)..], output);
+        let mut codes = &codes[layout.byte(groups.start)..];
         for group in groups {
             let bits = layout.bits_of(group);
-            let (values, rest) = output.split_at_mut(layout.len(group));
-            output = rest;
+            let values = output.zeros(layout.len(group));
             let (own, rest) = codes.split_at(bit_pack::bytes(values.len(), bits));
             codes = rest;
             let range = if shared { group % layout.groups_per_row } else { group };
