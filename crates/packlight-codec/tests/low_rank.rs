@@ -318,6 +318,13 @@ fn asi_under_a_budget_has_the_ranks_of_least_perplexity() {
     let refused = adaptive.allocate(&mut memories.iter_mut().collect::<Vec<_>>());
     let refused = refused.unwrap_err().to_string();
     assert!(refused.contains("3 layers take 0.0") && refused.contains("MiB at least"), "{refused}");
+    // So much suffices, and hardly less does.
+    let said: f64 =
+        refused.split(' ').find_map(|word| word.parse().ok().filter(|x| *x < 1.0)).unwrap();
+    assert!(said * f64::from(1 << 20) <= 1.001 * least + 1e-4 * f64::from(1 << 20), "{refused}");
+    let suffices = parse(&format!("asi:{said}MiB")).unwrap();
+    let all = &mut memories.iter_mut().collect::<Vec<_>>();
+    suffices.adaptive().unwrap().allocate(all).unwrap();
 }
 
 #[test]
