@@ -52,9 +52,9 @@ pub(crate) fn pack(
 /// function, from which no value can be restored.
 fn check_use(codec: &dyn Codec, tensor: &Tensor, site: &Site<'_>) -> Result<bool> {
     let mut shape = vec![1; tensor.rank()];
-    // Some codecs divide the features of tokens, or draw from them: all are there.
-    if let (false, [.., one], [.., features]) =
-        (site.axes == AxisLayout::Images, &mut shape[..], tensor.dims())
+    // A token has all its features: some codecs divide them, or keep several numbers of them.
+    if site.axes != AxisLayout::Images
+        && let ([.., one], [.., features]) = (&mut shape[..], tensor.dims())
     {
         *one = *features;
     }
