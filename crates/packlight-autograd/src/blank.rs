@@ -1,8 +1,12 @@
 //! What a pass over blanks ([`packlight_kernels::blank`]) saves: nothing, and its bytes.
 
 use candle_core::{DType, Tensor};
-use packlight_codec::{Bytes, Codec, CodecState, PackNormOutput, Packed, PackedNorm, Result, Site};
+use packlight_codec::{
+    AxisLayout, Bytes, Codec, CodecState, PackNormOutput, Packed, PackedNorm, Result, Site,
+};
 use packlight_kernels::blank::{blank, is_blank};
+
+use crate::saved::size_of;
 
 /// The bytes of what is saved.
 #[derive(Debug, Clone, Copy)]
@@ -41,16 +45,23 @@ pub(crate) fn pack(
     Ok((packed, bytes.into()))
 }
 
-/// Whether the operation restores the tensor to use it, as one element shows.
+/// Whether the operation restores the tensor to use it, as one token or pixel shows.
 ///
 /// # Errors
 /// Returns an error if it cannot use what the codec packs: some codecs keep the derivative of one
 /// function, from which no value can be restored.
 fn check_use(codec: &dyn Codec, tensor: &Tensor, site: &Site<'_>) -> Result<bool> {
-    let element = Tensor::ones(vec![1; tensor.rank()], tensor.dtype(), tensor.device())?;
+    let mut shape = vec![1; tensor.rank()];
+    // A token has all its features: some codecs divide them, or keep several numbers of them.
+    if site.axes != AxisLayout::Images
+        && let ([.., one], [.., features]) = (&mut shape[..], tensor.dims())
+    {
+        *one = *features;
+    }
+    let element = Tensor::ones(shape, tensor.dtype(), tensor.device())?;
     let mut state = CodecState::default();
     let mut small = Site::new(site.op, site.axes, site.key, &mut state);
-    // What refuses a single element may well take the whole tensor.
+    // What refuses so little may well take the whole tensor.
     let Ok(packed) = codec.pack(&element, &mut small) else { return Ok(false) };
     let directly = packed.gradient(site.op, &element);
     match (packed.unpack(), directly) {
@@ -69,8 +80,7 @@ pub(crate) fn pack_norm_output(
 ) -> Result<(Box<dyn PackedNorm>, Size)> {
     if is_blank(normalised) {
         let bytes = packer.norm_bytes(normalised.dims(), normalised.dtype());
-        let whole = normalised.elem_count() * normalised.dtype().size_in_bytes();
-        let bounds = bytes.map_or([0, whole], |bytes| [bytes.total(); 2]);
+        let bounds = bytes.map_or([0, size_of(normalised)], |bytes| [bytes.total(); 2]);
         let size = Size { bytes, bounds, restores: false };
         return Ok((Box::new(Blank::of(normalised, bytes)), size));
     }

@@ -50,9 +50,8 @@ impl Saved<Tensor> {
         save_point: &SavePoint,
         kind: KeptKind,
     ) -> Self {
-        let size = size_of(&tensor);
-        let bytes = Bytes { payload: size, metadata: 0 };
-        Self::new(tensor, pass, save_point, kind, bytes, size)
+        let bytes = Bytes::of_tensors([&tensor], []);
+        Self::new(tensor, pass, save_point, kind, bytes, bytes.total())
     }
 }
 
@@ -80,7 +79,7 @@ impl Packed for Saved<Box<dyn Packed>> {
 
 /// The bytes of a tensor's elements.
 pub(crate) fn size_of(tensor: &Tensor) -> usize {
-    tensor.elem_count() * tensor.dtype().size_in_bytes()
+    Bytes::of_tensors([tensor], []).total()
 }
 
 struct Account {

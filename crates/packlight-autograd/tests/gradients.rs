@@ -26,6 +26,15 @@ fn enter(tensor: &Tensor) -> Result<Activation> {
     Activation::from_tensor(tensor, &Pass::training().with_seed(3, 5))
 }
 
+#[test]
+fn a_numeric_gradient_that_is_no_number_passes_no_check() {
+    // Half a step before 0, to the left of which there are no roots.
+    let x = Tensor::new(&[5e-7f64], &Device::Cpu).unwrap();
+    let root = |vars: &[Var]| Ok(vars[0].sqrt()?.sum_all()?);
+    let error = gradcheck::check(&[x], root).unwrap_err().to_string();
+    assert!(error.contains("central differences NaN"), "{error}");
+}
+
 /// The same operation in candle alone.
 type Theirs<'a> = &'a dyn Fn(&[Var]) -> candle_core::Result<Tensor>;
 

@@ -1,9 +1,9 @@
-//! The ledger's account against a counting allocator, for every codec. One test alone, since the
+//! The ledger's account against a counting allocator, for every codec. One test at a time, since the
 //! allocator counts the whole process.
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use candle_core::{DType, Device, Tensor, Var};
 use packlight_autograd::allocator::{self, Counting};
@@ -95,10 +95,51 @@ fn spec(entry: &Entry) -> &'static str {
     }
 }
 
+/// Keeps other tests waiting, and all work on one thread, since the first step allocates the buffers of
+/// those alone that it finds idle.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(1).build_global(); // once
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Parameters of a wider type are cast where they are used, in both passes, and nothing stays between these.
+#[test]
+fn weights_in_the_type_of_activations_do_not_stay() {
+    let _alone = alone();
+    let layer = |kind| SavePoint::new("layer", kind);
+    let (linear, conv) = (layer(LayerKind::Linear), layer(LayerKind::Conv));
+    let wide = |shape: &[usize]| {
+        Var::from_tensor(&sample(shape, "weight").to_dtype(DType::F64).unwrap()).unwrap()
+    };
+    let (weight, kernel) = (wide(&[256, 256]), wide(&[64, 64, 3, 3]));
+    let forward = |pass: &Pass| {
+        let pass = pass.clone().with_activations(DType::F32);
+        let images = Activation::from_tensor(&sample(&[1, 64, 2, 2], "x"), &pass).unwrap();
+        let x = op::conv2d(
+            &images,
+            &kernel,
+            None,
+            Conv2dGeometry { padding: (1, 1), ..Default::default() },
+            &conv,
+        );
+        let x = op::reshape(&x.unwrap(), &[1, 256]).unwrap();
+        let x = op::linear(&x, &weight, None, &linear).unwrap();
+        op::linear_transposed(&x, &weight, None, &linear).unwrap()
+    };
+    backward(forward(&Pass::training())); // allocates buffers that stay
+    let ledger = Ledger::with_counter(allocator::live);
+    let before = allocator::live();
+    let y = forward(&Pass::training().with_ledger(&ledger));
+    let beside = (allocator::live() - before).abs_diff(ledger.kept());
+    // A copy of the kernel would have 147,456 bytes, one of the weight 262,144.
+    assert!(beside < 20_000, "{beside} bytes beside the {} of the ledger", ledger.kept());
+    backward(y);
+}
+
 #[test]
 fn the_ledger_and_the_allocator_agree_within_one_percent() {
-    // One thread, since the first step allocates the buffers of those alone that it finds idle.
-    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().unwrap();
+    let _alone = alone();
     let mut wrong = Vec::new();
     // Links, what operations know and the ledger itself: as much with every codec.
     let mut graph = None;

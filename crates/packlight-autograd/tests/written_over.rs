@@ -142,7 +142,23 @@ fn outputs_are_those_of_inputs_that_stay() {
 /// A convolution, a norm, a ReLU and a sum, by value or not; with every codec of the norm.
 #[test]
 fn gradients_are_those_of_inputs_that_stay() {
-    for codec in ["none", "q2", "mesa", "fp8", "pool2", "bf16", "topk:0.5"] {
+    for codec in [
+        "none",
+        "q2",
+        "mesa",
+        "fp8",
+        "pool2",
+        "bf16",
+        "topk:0.5",
+        "topk:0.5:mask",
+        "bitmap",
+        "bsr:2:0.5",
+        "outlier:0.1",
+        "svd:0.8",
+        "hosvd:0.8",
+        "asi:2x2x2x2",
+        "alt4",
+    ] {
         let gradients = |by_value: bool| {
             let (weight, input) = (var(&[4, 4, 3, 3], "w"), var(&IMAGES, "x"));
             let pass = Pass::training();

@@ -107,6 +107,18 @@ pub struct Bytes {
 }
 
 impl Bytes {
+    /// Those of the elements of tensors.
+    pub fn of_tensors<'a>(
+        payload: impl IntoIterator<Item = &'a Tensor>,
+        metadata: impl IntoIterator<Item = &'a Tensor>,
+    ) -> Self {
+        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        Self {
+            payload: payload.into_iter().map(size).sum(),
+            metadata: metadata.into_iter().map(size).sum(),
+        }
+    }
+
     /// Payload and metadata together.
     pub fn total(self) -> usize {
         self.payload + self.metadata

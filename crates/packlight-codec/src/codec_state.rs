@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use crate::Bytes;
+
 /// Named tensors that a codec keeps for its next step at the same layer, such as running ranges or
 /// a subspace to start from. Checkpoints save them with the parameters.
 #[derive(Debug, Clone, Default)]
@@ -29,9 +31,6 @@ impl CodecState {
 
     /// The bytes that they take, all through training.
     pub fn bytes(&self) -> usize {
-        self.tensors
-            .values()
-            .map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes())
-            .sum()
+        Bytes::of_tensors(self.tensors.values(), []).total()
     }
 }

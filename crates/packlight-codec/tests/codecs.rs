@@ -9,6 +9,7 @@ use asked::{LINEAR, bytes, gradient};
 use candle_core::{DType, Device, Tensor};
 use packlight_codec::registry::CODECS;
 use packlight_codec::{AxisLayout, Codec, CodecState, Op, Packed, Result, Site, parse};
+use packlight_kernels::accumulate;
 use packlight_kernels::channel_affine::channel_affine;
 use packlight_kernels::conv2d::Conv2dGeometry;
 use packlight_kernels::rng::{Key, Purpose};
@@ -237,6 +238,38 @@ proptest! {
         let expected = linear_weight_grad(&restored, &grad);
         prop_assert!(listed(OWN_WEIGHT_GRADIENT, name) || near(name, &found, expected), "{name}");
     }
+}
+
+/// What says that it holds nothing of the tensor is the same after another was written over that; what does
+/// not say so would be another.
+#[test]
+fn what_is_written_over_a_tensor_reaches_only_what_holds_it() {
+    use AxisLayout::{Images, Tokens};
+    let mut apart = 0;
+    for name in examples() {
+        let codec = parse(name).unwrap();
+        for (axes, shape) in [(Images, &[2, 3, 8, 8][..]), (Tokens, &[6, 16])] {
+            let op = match listed(NO_VALUES, name) {
+                true if name == "resilu2" => Op::Silu,
+                true => Op::Gelu,
+                false => op_of(axes, &[2, 3, 3, 3]),
+            };
+            let (x, ones) = (sample(shape, 6), sample(shape, 7).ones_like().unwrap());
+            let Ok(packed) = pack(&*codec, &x, axes, op) else { continue };
+            let seen = || match op {
+                Op::Gelu | Op::Silu => values(&gradient(&*packed, op, &ones).unwrap()),
+                _ => values(&packed.unpack().unwrap()),
+            };
+            let before = seen();
+            accumulate::add_in_place(&x, &sample(shape, 8)).unwrap();
+            assert_eq!(seen() == before, packed.is_apart(), "{name}, {shape:?}");
+            apart += usize::from(packed.is_apart());
+        }
+    }
+    assert!(apart > 0);
+    let half = sample(&[6, 16], 6).to_dtype(DType::BF16).unwrap();
+    let packed = pack(&*parse("bf16").unwrap(), &half, Tokens, LINEAR).unwrap();
+    assert!(!packed.is_apart(), "a tensor of bf16 is kept as it is");
 }
 
 /// Values that training may meet where something has gone wrong before.

@@ -69,6 +69,18 @@ fn compact_keeps_r_numbers_of_each_token() {
 }
 
 #[test]
+fn compact_refuses_more_numbers_than_features() {
+    let x = sample(&[8, 12], 6);
+    assert_eq!(pack("compact:12", &x, Tokens).bytes().payload, 8 * 12 * 8);
+    for name in ["compact:13", "compact:99999999999", "compact:9223372036854775807"] {
+        let refused = pack_at(name, &x, Tokens, 0, &mut CodecState::default()).err().unwrap();
+        let said = bytes(&*parse(name).unwrap(), LINEAR, Tokens, &[8, 12], DType::F64).unwrap_err();
+        assert_eq!(refused.to_string(), said.to_string());
+        assert!(said.to_string().contains("at most 12 numbers per token"), "{said}");
+    }
+}
+
+#[test]
 fn basis_keeps_a_sum_for_each_bin_and_is_exact_with_one_for_each_token() {
     let (x, grad) = (sample(&[3, 4, 6], 7), sample(&[3, 4, 5], 8));
     let packed = pack("basis:5", &x, Tokens);

@@ -168,8 +168,8 @@ fn biased(draws: &[Vec<f64>], exact: &[f64], allowed: f64) -> Vec<String> {
         let variance = each().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
         let error = (variance / n).sqrt();
         let rounding = 1e-6 * exact.abs().max(1.0);
-        ((mean - exact).abs() > 4.0 * error + allowed + rounding)
-            .then(|| format!("{at}: {mean} +- {error}, not {exact}"))
+        let close = (mean - exact).abs() <= 4.0 * error + allowed + rounding; // NaN is not
+        (!close).then(|| format!("{at}: {mean} +- {error}, not {exact}"))
     };
     exact.iter().enumerate().filter_map(off).collect()
 }

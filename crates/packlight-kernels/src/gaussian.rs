@@ -13,12 +13,14 @@ const KERNEL: &str = "gaussian";
 const PIECE: usize = 4096;
 
 /// Independent normal numbers of mean 0 and this standard deviation, on the CPU: element i of the
-/// row-major tensor is the first normal of the key's stream from its block i on.
+/// row-major tensor is the first normal of the key's stream from its block i on. Those of bf16 are those of
+/// f32, rounded.
 ///
 /// # Errors
-/// Returns an error if the type is neither f32 nor f64.
+/// Returns an error if the type is none of bf16, f32 and f64.
 pub fn gaussian(key: Key, shape: &[usize], dtype: DType, deviation: f64) -> Result<Tensor> {
     match dtype {
+        DType::BF16 => Ok(draw::<f32>(key, shape, deviation)?.to_dtype(DType::BF16)?),
         DType::F32 => draw::<f32>(key, shape, deviation),
         DType::F64 => draw::<f64>(key, shape, deviation),
         found => Err(Error::DType { kernel: KERNEL, found }),
@@ -52,5 +54,20 @@ mod tests {
         }
         let variance = drawn.iter().map(|x| x * x).sum::<f64>() / drawn.len() as f64;
         assert!((variance - 0.25).abs() < 4.0 * 0.25 * (2.0 / drawn.len() as f64).sqrt());
+    }
+
+    #[test]
+    fn numbers_of_bf16_are_those_of_f32_rounded() {
+        let of = |dtype| gaussian(Key::new(5, Purpose::Sample), &[50], dtype, 2.0).unwrap();
+        let found = of(DType::BF16);
+        assert_eq!(found.dtype(), DType::BF16);
+        let wide = |x: &Tensor| x.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+        for (rounded, exact) in wide(&found).iter().zip(wide(&of(DType::F32))) {
+            assert!((rounded - exact).abs() <= exact.abs() / 256.0, "{rounded} {exact}");
+        }
+        assert!(matches!(
+            gaussian(Key::new(5, Purpose::Sample), &[2], DType::U8, 1.0),
+            Err(Error::DType { found: DType::U8, .. })
+        ));
     }
 }

@@ -28,7 +28,7 @@ pub fn orthonormalise(matrix: &Tensor) -> Result<Tensor> {
         ));
     }
     let (dtype, device) = (matrix.dtype(), matrix.device());
-    if !matches!(dtype, DType::F32 | DType::F64) {
+    if !matches!(dtype, DType::BF16 | DType::F32 | DType::F64) {
         return Err(Error::DType { kernel: KERNEL, found: dtype });
     }
     if k == 0 {

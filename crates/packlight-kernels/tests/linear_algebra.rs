@@ -177,6 +177,18 @@ proptest! {
     }
 }
 
+/// As on a CUDA device, where activations may be bf16.
+#[test]
+fn bases_of_bf16_are_those_of_the_same_numbers_rounded() {
+    let a = sample(&[40, 5], "narrow", DType::F32).to_dtype(DType::BF16).unwrap();
+    let q = orthonormalise(&a).unwrap();
+    assert_eq!((q.dims(), q.dtype()), (a.dims(), DType::BF16));
+    let exact = orthonormalise(&a.to_dtype(DType::F64).unwrap()).unwrap();
+    for (found, exact) in values(&q).iter().zip(values(&exact)) {
+        assert!((found - exact).abs() <= exact.abs() / 256.0, "{found} {exact}");
+    }
+}
+
 #[test]
 fn a_tucker_decomposition_of_low_rank_is_exact() {
     let core = sample(&[2, 3, 2, 1], "core", DType::F64);

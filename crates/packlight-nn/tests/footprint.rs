@@ -79,6 +79,22 @@ fn counted(spec: &ModelSpec, plan: &Plan) -> Result<Ledger, Box<dyn std::error::
     Ok(ledger)
 }
 
+/// Norms restore what they have packed, also where the codec needs all features of a token to tell.
+#[test]
+fn what_norms_restore_is_planned() {
+    let spec = small(&find("vit").unwrap());
+    let restorable = |codec: &str| {
+        let plan = Plan::parse(&format!("norm={codec}")).unwrap();
+        let planned = Footprint::of(&spec, &plan, &Step::of_batch(BATCH)).unwrap();
+        planned.moments.iter().map(|moment| moment.restorable).sum::<usize>()
+    };
+    let none_whole = restorable("q4");
+    assert!(none_whole < restorable("none"));
+    for codec in ["velora:4", "compact:4"] {
+        assert_eq!(restorable(codec), none_whole, "{codec}");
+    }
+}
+
 /// Compares both, entry by entry; returns whether all bytes were known.
 fn compare(spec: &ModelSpec, text: &str) -> Option<bool> {
     let of = format!("{} with `{text}`", spec.name());

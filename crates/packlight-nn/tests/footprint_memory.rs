@@ -116,7 +116,10 @@ fn the_planned_peak_is_the_counted_one() {
         // A weight that two layers share is not complete at once; transformers of text have one.
         let eager = ["q4,update=eager", "checkpoint=block,update=eager"];
         let eager = if matches!(name, "resnet18" | "vit" | "mixer") { &eager[..] } else { &[] };
-        for plan in ["none", "pool2", "q4", "linear=q4", "checkpoint=block"].iter().chain(eager) {
+        for plan in ["none", "pool2", "q4", "linear=q4", "topk:0.02:mask", "checkpoint=block"]
+            .iter()
+            .chain(eager)
+        {
             let of = format!("{name} with `{plan}`");
             let plan = Plan::parse(plan).unwrap();
             let Ok(model) = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu) else {

@@ -151,6 +151,7 @@ fn plans_that_cannot_pack_are_refused_where_they_are_shown() {
         ("vit", "linear=gf2", ["layer `blocks.0.attn.qkv`", "`gf2`"]),
         ("vit", "resilu2", ["blocks.3.mlp.act", "`regelu2`"]),
         ("transformer", "velora:7", ["layer `encoder.encoder_layers.0", "7 parts"]),
+        ("vit", "compact:9223372036854775807", ["layer `blocks.0", "at most 24 numbers"]),
     ] {
         let mut plans = packlight(["plans", "--model", model, "--width", "24", "--heads", "2"]);
         let output = plans.args(["--depth", "4", "--plan", plan]).output().unwrap();

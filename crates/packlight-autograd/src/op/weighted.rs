@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::blank::is_blank;
@@ -53,8 +53,7 @@ pub(super) fn weighted<L: Weighted>(
     save_point: &Arc<SavePoint>,
 ) -> Result<Activation> {
     let dtype = x.values().dtype();
-    let oriented =
-        layer.oriented(weight.detach().to_dtype(dtype)?).map_err(|e| save_point.failed(e))?;
+    let oriented = cast(&layer, weight, dtype, save_point)?;
     let (input, used) = match is_blank(x.data()) {
         true => (x.data().clone(), oriented.clone()),
         false => (used_input(x.data(), save_point)?, used_weight(&oriented, save_point)?),
@@ -90,25 +89,26 @@ pub(super) fn weighted<L: Weighted>(
     if !needs.any() {
         return Ok(constant(data, x).with_axes(L::AXES).of_its_own());
     }
-    let weight = oriented;
     let saved = match needs.parameters[0] {
         true => {
-            let saved = x.clone().with_axes(L::AXES).save(save_point, layer.op(&weight))?;
+            let saved = x.clone().with_axes(L::AXES).save(save_point, layer.op(&oriented))?;
             Some(ProbedInput::new(saved, x.pass(), &input, save_point))
         }
         false => None,
     };
     let (shape, by, pass) = (x.dims().to_vec(), save_point.clone(), x.shared_pass());
+    let weight = weight.detach(); // a view, where a copy in a narrower type would stay until it runs
     if let Some(ledger) = ledger {
         let layer = save_point.shared_name();
         ledger.work(layer, &data, workspace.forward, x.pass().is_again());
     }
     let y = output_working(L::NAME, data, &[x], &parameters, workspace, move |exact| {
-        let (exact, op) = (exact.into_tensor(), layer.op(&weight));
+        let oriented = cast(&layer, &weight, dtype, &by)?;
+        let (exact, op) = (exact.into_tensor(), layer.op(&oriented));
         let grad = used_output_grad(&exact, op, L::AXES, &by, &pass)?;
         let by_weight = saved.map(|saved| {
             let compute =
-                |input: &Tensor, grad: &Tensor| layer.weight_grad(input, grad, weight.dims());
+                |input: &Tensor, grad: &Tensor| layer.weight_grad(input, grad, oriented.dims());
             let place = Place { op, axes: L::AXES, pass: &pass };
             let gradient = saved.weight_grad(place, &grad, &exact, compute)?;
             layer.oriented(gradient).map_err(|e| by.failed(e))
@@ -119,12 +119,22 @@ pub(super) fn weighted<L: Weighted>(
         });
         parameters.extend(by_bias.transpose()?);
         let by_input = needs.inputs[0].then(|| {
-            let used = used_weight(&weight, &by)?;
+            let used = used_weight(&oriented, &by)?;
             input_grad(&layer, op, &grad, &used, &shape, &by)
         });
         Ok(Gradients { inputs: vec![by_input.transpose()?], parameters })
     })?;
     Ok(y.with_axes(L::AXES).of_its_own())
+}
+
+/// The weight as kernels and codecs take it, in this type. Both passes make it.
+fn cast<L: Weighted>(
+    layer: &L,
+    weight: &Tensor,
+    dtype: DType,
+    save_point: &SavePoint,
+) -> Result<Tensor> {
+    layer.oriented(weight.detach().to_dtype(dtype)?).map_err(|e| save_point.failed(e))
 }
 
 /// What a layer computes with in place of its input.

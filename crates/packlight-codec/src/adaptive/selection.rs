@@ -52,6 +52,14 @@ pub(crate) fn select(tensors: &[Vec<Way>], budget: f64) -> Option<Vec<usize>> {
     Some(selected)
 }
 
+/// A budget in which the smallest option of each tensor surely fits: their bytes, and one part for each
+/// tensor, to which its bytes may be rounded up.
+pub(crate) fn least_budget(tensors: &[Vec<Way>]) -> f64 {
+    let least = |ways: &Vec<Way>| ways.iter().map(|way| way.bytes).fold(f64::MAX, f64::min);
+    let free = PARTS.saturating_sub(tensors.len()).max(1);
+    tensors.iter().map(least).sum::<f64>() * PARTS as f64 / free as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +82,19 @@ mod tests {
         });
         let fitting = all.filter(|ways| sum(tensors, ways, |way| way.bytes) <= budget);
         fitting.map(|ways| sum(tensors, &ways, |way| way.cost)).min_by(f64::total_cmp)
+    }
+
+    #[test]
+    fn the_least_budget_suffices_and_hardly_less_does() {
+        let mut stream = Key::new(6, Purpose::Sample).stream();
+        for count in 1..40 {
+            let mut way = || Way { bytes: (1 + stream.below(999)) as f64, cost: 1.0 };
+            let tensors: Vec<Vec<Way>> = (0..count).map(|_| vec![way(), way()]).collect();
+            let least = least_budget(&tensors);
+            assert!(select(&tensors, least).is_some());
+            let share = 1.0 - 1e-9 - count as f64 / PARTS as f64; // the bytes themselves
+            assert!(select(&tensors, share * least).is_none());
+        }
     }
 
     #[test]

@@ -108,6 +108,10 @@ impl Packed for Steps {
         Bytes { payload: self.codes.elem_count(), metadata: 0 }
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     /// Always an error: a step does not tell the value.
     fn unpack(&self) -> Result<Tensor> {
         Err(self.unfit(""))

@@ -50,7 +50,12 @@ struct Halves {
 
 impl Packed for Halves {
     fn bytes(&self) -> Bytes {
-        Bytes { payload: 2 * self.values.elem_count(), metadata: 0 }
+        Bytes::of_tensors([&self.values], [])
+    }
+
+    /// A tensor of bf16 is kept as it is.
+    fn is_apart(&self) -> bool {
+        self.dtype != DType::BF16
     }
 
     fn unpack(&self) -> Result<Tensor> {

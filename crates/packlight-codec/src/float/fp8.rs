@@ -91,8 +91,7 @@ struct Scaled {
 
 impl Packed for Scaled {
     fn bytes(&self) -> Bytes {
-        let metadata = self.scales.elem_count() * self.scales.dtype().size_in_bytes();
-        Bytes { payload: self.codes.elem_count(), metadata }
+        Bytes::of_tensors([&self.codes], [&self.scales])
     }
 
     fn is_apart(&self) -> bool {

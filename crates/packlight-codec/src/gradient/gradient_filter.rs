@@ -216,7 +216,11 @@ struct Sums {
 
 impl Packed for Sums {
     fn bytes(&self) -> Bytes {
-        Bytes { payload: self.sums.elem_count() * self.sums.dtype().size_in_bytes(), metadata: 0 }
+        Bytes::of_tensors([&self.sums], [])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     /// The mean of each window: the smallest input with these sums.

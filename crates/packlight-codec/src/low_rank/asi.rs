@@ -33,7 +33,7 @@ use packlight_kernels::rng::Key;
 use packlight_record::LayerKind;
 use rayon::prelude::*;
 
-use crate::adaptive::selection::{Way, select};
+use crate::adaptive::selection::{Way, least_budget, select};
 use crate::grammar::{Entry, Kind, Parameter, Values};
 use crate::identity::Identity;
 use crate::low_rank::factors as low_rank;
@@ -215,8 +215,7 @@ impl Adaptive for Asi {
             }
         }
         let selected = select(&tensors, mib * MIB).ok_or_else(|| {
-            let least = |ways: &Vec<Way>| ways.iter().map(|way| way.bytes).fold(f64::MAX, f64::min);
-            let least = tensors.iter().map(least).sum::<f64>() / MIB;
+            let least = (least_budget(&tensors) / MIB * 1e4).ceil() / 1e4; // so much suffices
             let count = tensors.len();
             let reason = format!("{count} layers take {least:.4} MiB at least; allow more");
             Error::Parameter { spec: self.spec(), reason }

@@ -30,7 +30,11 @@ impl LowRank {
 
 impl Packed for LowRank {
     fn bytes(&self) -> Bytes {
-        bytes_of([&self.left, &self.right])
+        Bytes::of_tensors([&self.left, &self.right], [])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {
@@ -56,12 +60,6 @@ impl Packed for LowRank {
             _ => None,
         })
     }
-}
-
-/// The bytes of tensors whose elements are all payload.
-pub(crate) fn bytes_of<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Bytes {
-    let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-    Bytes { payload: tensors.into_iter().map(size).sum(), metadata: 0 }
 }
 
 /// The parameter of codecs that keep a share of a tensor's energy.

@@ -5,7 +5,6 @@ use packlight_kernels::conv2d::{self, Conv2dGeometry};
 use packlight_kernels::linear;
 use packlight_kernels::mode_product::mode_product;
 
-use crate::low_rank::factors::bytes_of;
 use crate::{Bytes, Op, Packed, Result};
 
 /// The core S (k0,k1,...) and the factors U_m (d_m,k_m), orthonormal columns, that make up a tensor
@@ -83,7 +82,11 @@ impl Tucker {
 
 impl Packed for Tucker {
     fn bytes(&self) -> Bytes {
-        bytes_of(self.factors.iter().chain([&self.core]))
+        Bytes::of_tensors(self.factors.iter().chain([&self.core]), [])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

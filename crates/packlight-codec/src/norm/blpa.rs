@@ -79,7 +79,8 @@ impl PackNormOutput for Blpa {
     ) -> Result<Box<dyn PackedNorm>> {
         let range = FixedRange::new(weight, bias, self.bits)?;
         let codes = range.pack(normalised)?;
-        Ok(Box::new(NormCodes { codes, range, shape: normalised.dims().to_vec() }))
+        let (shape, dtype) = (normalised.dims().to_vec(), normalised.dtype());
+        Ok(Box::new(NormCodes { codes, range, shape, dtype }))
     }
 }
 
@@ -87,6 +88,8 @@ struct NormCodes {
     codes: Tensor,
     range: FixedRange,
     shape: Vec<usize>,
+    /// The type of what was packed. The kernels restore that of the statistics, f32 for values of bf16.
+    dtype: DType,
 }
 
 impl PackedNorm for NormCodes {
@@ -96,10 +99,35 @@ impl PackedNorm for NormCodes {
     }
 
     fn normalised(&self) -> Result<Tensor> {
-        Ok(self.range.normalised(&self.codes, &self.shape)?)
+        Ok(self.range.normalised(&self.codes, &self.shape)?.to_dtype(self.dtype)?)
     }
 
     fn output(&self) -> Result<Tensor> {
-        Ok(self.range.output(&self.codes, &self.shape)?)
+        Ok(self.range.output(&self.codes, &self.shape)?.to_dtype(self.dtype)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    /// On a CUDA device values of bf16 are packed with weight and bias of f32.
+    #[test]
+    fn what_is_restored_has_the_type_of_what_was_packed() {
+        let of = |values: [f32; 2]| Tensor::new(&values, &Device::Cpu).unwrap();
+        let values = Tensor::new(&[[0.5f32, -1.0], [-0.5, 1.0]], &Device::Cpu).unwrap();
+        let restored = |dtype| {
+            let range = FixedRange::new(&of([2.0, -1.0]), &of([0.0, 0.5]), 8).unwrap();
+            let codes = range.pack(&values).unwrap();
+            let packed = NormCodes { codes, range, shape: vec![2, 2], dtype };
+            [packed.normalised().unwrap(), packed.output().unwrap()]
+        };
+        for (narrow, exact) in restored(DType::BF16).iter().zip(restored(DType::F32)) {
+            assert_eq!(narrow.dtype(), DType::BF16);
+            let rounded = exact.to_dtype(DType::BF16).unwrap();
+            let values = |x: &Tensor| x.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+            assert_eq!(values(narrow), values(&rounded));
+        }
     }
 }

@@ -85,8 +85,7 @@ struct Merged {
 
 impl PackedNorm for Merged {
     fn bytes(&self) -> Bytes {
-        let payload = self.normalised.elem_count() * self.normalised.dtype().size_in_bytes();
-        Bytes { payload, metadata: 0 }
+        Bytes::of_tensors([&self.normalised], [])
     }
 
     fn normalised(&self) -> Result<Tensor> {

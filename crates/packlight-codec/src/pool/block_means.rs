@@ -176,7 +176,7 @@ impl Means {
 
 impl Packed for Means {
     fn bytes(&self) -> Bytes {
-        Bytes { payload: self.means.elem_count() * self.means.dtype().size_in_bytes(), metadata: 0 }
+        Bytes::of_tensors([&self.means], [])
     }
 
     fn is_apart(&self) -> bool {

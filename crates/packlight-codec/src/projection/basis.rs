@@ -105,8 +105,11 @@ struct Sketched {
 
 impl Packed for Sketched {
     fn bytes(&self) -> Bytes {
-        let size = self.sketch.dtype().size_in_bytes();
-        Bytes { payload: self.sketch.elem_count() * size, metadata: 0 }
+        Bytes::of_tensors([&self.sketch], [])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

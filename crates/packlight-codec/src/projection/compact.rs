@@ -16,7 +16,7 @@ use packlight_record::LayerKind;
 
 use crate::grammar::{Entry, Kind, Parameter};
 use crate::projection::tokens;
-use crate::{Bytes, Codec, Op, Packed, Result, Scope, Site};
+use crate::{AxisLayout, Bytes, Codec, Error, Op, Packed, Result, Scope, Site};
 
 /// Its grammar.
 pub const ENTRY: Entry = Entry {
@@ -33,6 +33,18 @@ pub struct Compact {
     rank: usize,
 }
 
+impl Compact {
+    /// Tokens and features, of which there must be at least as many as numbers per token.
+    fn lengths(&self, shape: &[usize], axes: AxisLayout) -> Result<(usize, usize)> {
+        let (tokens, features) = tokens::lengths(self, shape, axes)?;
+        if self.rank > features {
+            let reason = format!("at most {features} numbers per token expected");
+            return Err(Error::Shape { codec: self.spec(), shape: shape.into(), reason });
+        }
+        Ok((tokens, features))
+    }
+}
+
 impl Codec for Compact {
     fn spec(&self) -> String {
         ENTRY.spec(&[&self.rank])
@@ -43,12 +55,12 @@ impl Codec for Compact {
     }
 
     fn bytes(&self, site: &Site<'_>, shape: &[usize], dtype: DType) -> Result<Option<Bytes>> {
-        let (tokens, _) = tokens::lengths(self, shape, site.axes)?;
+        let (tokens, _) = self.lengths(shape, site.axes)?;
         Ok(Some(Bytes { payload: tokens * self.rank * dtype.size_in_bytes(), metadata: 0 }))
     }
 
     fn pack(&self, input: &Tensor, site: &mut Site<'_>) -> Result<Box<dyn Packed>> {
-        let (_, features) = tokens::lengths(self, input.dims(), site.axes)?;
+        let (_, features) = self.lengths(input.dims(), site.axes)?;
         let (key, shape) = (site.key, input.dims().to_vec());
         let projection = projection(key, self.rank, features, input)?;
         let projected = linear::forward(&tokens::as_matrix(input)?, &projection, None)?;
@@ -82,8 +94,11 @@ impl Projected {
 
 impl Packed for Projected {
     fn bytes(&self) -> Bytes {
-        let size = self.projected.dtype().size_in_bytes();
-        Bytes { payload: self.projected.elem_count() * size, metadata: 0 }
+        Bytes::of_tensors([&self.projected], [])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

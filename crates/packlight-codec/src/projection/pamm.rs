@@ -83,8 +83,11 @@ struct Multiples {
 
 impl Packed for Multiples {
     fn bytes(&self) -> Bytes {
-        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        Bytes { payload: size(&self.lines) + size(&self.factors), metadata: size(&self.indices) }
+        Bytes::of_tensors([&self.lines, &self.factors], [&self.indices])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

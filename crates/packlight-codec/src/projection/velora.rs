@@ -108,8 +108,11 @@ impl Products {
 
 impl Packed for Products {
     fn bytes(&self) -> Bytes {
-        let size = self.products.dtype().size_in_bytes();
-        Bytes { payload: self.products.elem_count() * size, metadata: 0 }
+        Bytes::of_tensors([&self.products], [])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

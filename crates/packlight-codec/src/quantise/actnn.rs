@@ -44,7 +44,8 @@ use crate::{
 pub const ENTRY: Entry = Entry {
     name: "actnn",
     parameters: &[Parameter::new("level", Kind::Whole(1, 3), "level of the paper")],
-    summary: "4 bits: 1 for conv and linear, 2 for all; 3: these at 2 on average, by sensitivity",
+    summary: "level 1: 4 bits for conv and linear inputs; 2: 4 bits for all; 3: 2 bits on average \
+              over conv and linear, by sensitivity",
     examples: &["actnn:3", "actnn:1", "actnn:2"],
     build: |values| Ok(Arc::new(Actnn { level: values.get("level")? })),
 };

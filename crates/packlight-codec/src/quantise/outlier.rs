@@ -92,6 +92,10 @@ impl Packed for Apart {
         with_outliers(self.others.bytes(), self.values.elem_count(), self.values.dtype())
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         Ok(top_k::put(&self.others.unpack()?, &self.values, &self.indices)?)
     }

@@ -116,6 +116,10 @@ impl Packed for PackedSigns {
         Bytes { payload: self.signs.elem_count(), metadata: 0 }
     }
 
+    fn is_apart(&self) -> bool {
+        true
+    }
+
     fn unpack(&self) -> Result<Tensor> {
         Ok(sign::unpack(&self.signs, self.epsilon, &self.shape, self.dtype)?)
     }

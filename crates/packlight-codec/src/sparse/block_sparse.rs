@@ -5,7 +5,8 @@
 //! are the tokens of a linear layer, as in the paper's ResMLP, or the channels of each sample of an
 //! image, whose columns are then its pixels: both are how the tensor lies in memory. Of its blocks of
 //! `block` x `block` elements those with the largest sums of magnitudes are kept, dense, with their
-//! column (u32) and row pointers (u32). Blocks over the edge are padded with zeros.
+//! column (u32) and row pointers (u32). Blocks over the edge are padded with zeros, so that blocks larger than
+//! the matrix take more than it does.
 //!
 //! A linear layer's weight gradient is computed from the blocks alone.
 
@@ -93,11 +94,12 @@ struct Blocks {
 
 impl Packed for Blocks {
     fn bytes(&self) -> Bytes {
-        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        Bytes {
-            payload: size(&self.matrix.blocks),
-            metadata: size(&self.matrix.columns) + size(&self.matrix.pointers),
-        }
+        let block_sparse::BlockSparse { blocks, columns, pointers, .. } = &self.matrix;
+        Bytes::of_tensors([blocks], [columns, pointers])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

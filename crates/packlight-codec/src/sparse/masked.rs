@@ -22,10 +22,11 @@ impl Masked {
 
 impl Packed for Masked {
     fn bytes(&self) -> Bytes {
-        Bytes {
-            payload: self.values.elem_count() * self.values.dtype().size_in_bytes(),
-            metadata: self.mask.elem_count(),
-        }
+        Bytes::of_tensors([&self.values], [&self.mask])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

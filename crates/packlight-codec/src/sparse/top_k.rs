@@ -17,6 +17,7 @@ use packlight_kernels::top_k;
 use packlight_record::LayerKind;
 
 use crate::grammar::{Entry, Kind, Parameter, word};
+use crate::quantise::grouped::samples;
 use crate::sparse::masked::Masked;
 use crate::sparse::share_of;
 use crate::{Bytes, Codec, Packed, Result, Scope, Site};
@@ -93,14 +94,6 @@ impl Codec for TopK {
     }
 }
 
-/// The samples of a batch, along its first axis; a single axis is the features of one.
-fn samples(shape: &[usize]) -> usize {
-    match shape {
-        [samples, _, ..] => *samples,
-        _ => 1,
-    }
-}
-
 struct Indexed {
     values: Tensor,
     indices: Tensor,
@@ -109,8 +102,11 @@ struct Indexed {
 
 impl Packed for Indexed {
     fn bytes(&self) -> Bytes {
-        let size = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        Bytes { payload: size(&self.values), metadata: size(&self.indices) }
+        Bytes::of_tensors([&self.values], [&self.indices])
+    }
+
+    fn is_apart(&self) -> bool {
+        true
     }
 
     fn unpack(&self) -> Result<Tensor> {

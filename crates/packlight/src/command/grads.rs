@@ -31,8 +31,8 @@ use crate::output::Output;
 /// 0.1, averaged over the labels that count. There is no dropout, because no other program would
 /// draw the same random numbers.
 ///
-/// Codecs that allocate bits or ranks to all layers (`actnn:2`, `gact:4`, `alam:2`, `asi:2MiB`)
-/// first measure on the batch in a separate step, as at the beginning of training.
+/// Codecs that allocate bits, ranks or values to all layers (`actnn:3`, `gact:4`, `alam:2`, `asi:2MiB`,
+/// `surgeon`) first measure on the batch in a separate step, as at the beginning of training.
 ///
 /// It is an error if the loss or a gradient is not finite.
 #[derive(Args)]
