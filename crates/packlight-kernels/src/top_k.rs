@@ -11,7 +11,8 @@ use rayon::prelude::*;
 
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
-use crate::tensor_io::{by_dtype, read};
+use crate::par_vec::write;
+use crate::tensor_io::{by_dtype, read, write_over};
 use crate::{Error, Result};
 
 const KERNEL: &str = "top_k";
@@ -148,10 +149,27 @@ pub fn put(input: &Tensor, values: &Tensor, indices: &Tensor) -> Result<Tensor> 
     let (device, shape) = (input.device(), input.shape());
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, values: T, indices: u32);
-        let mut output = input.to_vec();
+        let mut output = write(input.len(), PIECE, |range, output| {
+            output.write([&input[range]], |[value]| value);
+        });
         put_into(&mut output, values, indices)?;
         Ok(Tensor::from_vec(output, shape, device)?)
     })
+}
+
+/// [`put`] in the storage of `input`, which nothing else may hold, where the device allows it.
+///
+/// # Errors
+/// Returns an error if an index lies outside, the counts differ, `input` is not contiguous, or the type or
+/// device is not supported.
+pub fn put_over(input: Tensor, values: &Tensor, indices: &Tensor) -> Result<Tensor> {
+    check_counts(values, indices)?;
+    on_cuda!(&input => top_k::put(&input, values, indices));
+    by_dtype!(KERNEL, input, T => {
+        read!(KERNEL; values: T, indices: u32);
+        write_over(&input, KERNEL, |output: &mut [T]| put_into(output, values, indices))?
+    })?;
+    Ok(input)
 }
 
 fn check_counts(values: &Tensor, indices: &Tensor) -> Result<()> {

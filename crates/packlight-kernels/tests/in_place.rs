@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_kernels::{batch_norm, relu, relu6};
+use packlight_kernels::{batch_norm, relu, relu6, top_k};
 
 fn sample(shape: &[usize], step: u64) -> Tensor {
     let mut stream = Key::new(2, Purpose::Sample).step(step).stream();
@@ -78,4 +78,22 @@ fn what_is_not_contiguous_is_refused() {
     let x = sample(&[4, 6], 0).t().unwrap();
     let error = relu::forward_in_place(&x).unwrap_err().to_string();
     assert!(error.contains("not contiguous"), "{error}");
+}
+
+#[test]
+fn top_k_put() {
+    for dtype in [DType::F32, DType::F64] {
+        // Of several pieces.
+        let tensor = |shape: &[usize], step| sample(shape, step).to_dtype(dtype).unwrap();
+        let (input, new) = (tensor(&[300, 301], 0), tensor(&[100], 1));
+        let indices = Tensor::arange_step(5u32, 90_005, 900, &Device::Cpu).unwrap();
+        let beside = top_k::put(&input, &new, &indices).unwrap();
+        let over = top_k::put_over(input.copy().unwrap(), &new, &indices).unwrap();
+        assert_eq!(values(&over), values(&beside));
+        assert_eq!(values(&over)[905], values(&new)[1]);
+        assert_eq!(values(&over)[906], values(&input)[906]);
+        let outside = Tensor::full(300 * 301u32, 100, &Device::Cpu).unwrap();
+        let error = top_k::put_over(input, &new, &outside).unwrap_err().to_string();
+        assert!(error.contains("index 90300 lies outside"), "{error}");
+    }
 }

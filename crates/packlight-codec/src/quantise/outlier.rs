@@ -97,6 +97,6 @@ impl Packed for Apart {
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        Ok(top_k::put(&self.others.unpack()?, &self.values, &self.indices)?)
+        Ok(top_k::put_over(self.others.unpack()?, &self.values, &self.indices)?)
     }
 }
