@@ -60,7 +60,8 @@ impl Vectors {
 
 /// Defines a function that runs on the widest vectors of the processor, which plain builds for its
 /// architecture may not use. The result has the same bits on all of them: nothing is fused or
-/// reordered. What the body calls must be `#[inline(always)]` to be compiled for them.
+/// reordered. What the body calls must be `#[inline(always)]` to be compiled for them; the closure of a
+/// `map` that is collected is not, so its loops are plain ones.
 macro_rules! on_widest_vectors {
     (
         $(#[$attribute:meta])*

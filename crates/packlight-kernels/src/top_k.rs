@@ -164,6 +164,9 @@ pub fn put(input: &Tensor, values: &Tensor, indices: &Tensor) -> Result<Tensor> 
 /// device is not supported.
 pub fn put_over(input: Tensor, values: &Tensor, indices: &Tensor) -> Result<Tensor> {
     check_counts(values, indices)?;
+    if indices.elem_count() == 0 {
+        return Ok(input);
+    }
     on_cuda!(&input => top_k::put(&input, values, indices));
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; values: T, indices: u32);
