@@ -47,8 +47,9 @@ pub struct Choice {
     pub least_bytes: u64,
     /// What identifies the copy: layers of the same source share it if these are equal.
     pub copy: String,
-    /// The lasting relative squared error of the whole gradient; see [`WholeError::lasting`]. A bias counts as far
-    /// as it is more than chance.
+    /// The lasting relative squared error of the whole gradient; see
+    /// [`WholeError::lasting`](packlight_record::WholeError::lasting). A bias counts as far as it is more than
+    /// chance.
     pub error: Estimate,
     /// Seconds of packing and restoring, where they were measured.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,7 @@
 //! How fast values are quantised and restored.
 
+#![allow(missing_docs, clippy::unwrap_used)]
+
 use std::hint::black_box;
 
 use candle_core::{DType, Device, Tensor};

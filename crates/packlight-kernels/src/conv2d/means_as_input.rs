@@ -32,7 +32,7 @@ impl ReadBlocks {
         (stride, padding, dilation): (usize, usize, usize),
     ) -> Option<Self> {
         // A block that ends beyond the input would be read where the input is zero.
-        if stride % block != 0 || size % block != 0 || dilation > block {
+        if !stride.is_multiple_of(block) || !size.is_multiple_of(block) || dilation > block {
             return None;
         }
         let before = padding.div_ceil(block);
