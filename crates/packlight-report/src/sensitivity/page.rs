@@ -11,6 +11,16 @@ use crate::page::drawing_in;
 /// Tables can be sorted where scripts run.
 const SORT: &str = include_str!("sort.js");
 
+/// A sentence, in which what stands between backticks is code.
+fn with_code(text: &str) -> Markup {
+    let parts = text.split('`').enumerate();
+    html! {
+        @for (number, part) in parts {
+            @if number % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// The page. `with_runs` says that the study's own page is beside it.
 pub(crate) fn page(
     study: &Sensitivity,
@@ -39,7 +49,7 @@ pub(crate) fn page(
             section #findings {
                 h2 { "Findings" }
                 @if findings.is_empty() { p { "The scores bear no finding." } }
-                ul { @for finding in findings { li { (finding) } } }
+                ul { @for finding in findings { li { (with_code(finding)) } } }
             }
             section #codecs {
                 h2 { "Codecs" }

@@ -78,6 +78,7 @@ fn the_best_plan_of_one_codec_is_beaten_by_what_was_computed_by_hand() {
     let summary = write(study.path()).unwrap().sensitivity.unwrap();
     assert!(summary.findings.contains(&said), "{:?}", summary.findings);
     let page = std::fs::read_to_string(study.path().join("sensitivity.html")).unwrap();
+    assert!(page.contains("<li><code>own</code> (2.00 MiB) beats the best plan"), "{page}");
     let table = &page[page.find("id=\"rivals\"").unwrap()..page.find("id=\"figures\"").unwrap()];
     for cell in
         ["all-q4 <b>best of one codec</b>", ">0.354×<", "0.149 to 0.836", "+2.0 ± 2.5 (n = 3)"]
