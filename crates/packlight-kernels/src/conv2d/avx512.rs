@@ -1,8 +1,8 @@
 //! The inner loops of [`super::simd`] for f32 on 512-bit vectors, which the compiler does not
 //! vectorise by itself.
 //!
-//! Both sums hold 16 vectors in registers, enough to hide the latency of two fused multiply-adds
-//! per cycle, and load 10 operands for every 16 of them.
+//! [`correlate`] and [`accumulate`] hold 16 vectors of sums in registers, enough to hide the latency of two
+//! fused multiply-adds per cycle, and load 10 operands for every 16 of them.
 
 #![allow(unsafe_code)]
 // Zipped iterators make the compiler load all operands first, for which there are no registers.
