@@ -6,6 +6,7 @@ use std::hint::black_box;
 
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group};
+use packlight_kernels::division::{self, Maps};
 use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
 
@@ -37,7 +38,32 @@ fn codes(criterion: &mut Criterion) {
     group.bench_function("pack_within/64", |b| {
         b.iter(|| quantise::pack_within(black_box(&x), &ranges, &grouping, stochastic).unwrap());
     });
+    let codes = quantise::pack_within(&x, &ranges, &grouping, stochastic).unwrap();
+    group.bench_function("unpack_within/64", |b| {
+        b.iter(|| {
+            quantise::unpack(black_box(&codes), &ranges, &grouping, x.dims(), DType::F32).unwrap()
+        });
+    });
     group.finish();
+    maps(criterion, stochastic);
+}
+
+/// Maps of the sizes that a ResNet-18 has, as `division` packs them.
+fn maps(criterion: &mut Criterion, rounding: Rounding) {
+    for (channels, side) in [(64, 32), (128, 16), (256, 8), (512, 4)] {
+        let x = Tensor::randn(0f32, 1.0, (16, channels, side, side), &Device::Cpu).unwrap();
+        let mut group = criterion.benchmark_group(format!("16x{channels}x{side}x{side}"));
+        group.throughput(Throughput::Elements(x.elem_count() as u64));
+        let maps = Maps { size: (side, side), block: (8, 8), bits: 2 };
+        group.bench_function("division/pack", |b| {
+            b.iter(|| division::pack(black_box(&x), &maps, rounding).unwrap());
+        });
+        let packed = division::pack(&x, &maps, rounding).unwrap();
+        group.bench_function("division/unpack", |b| {
+            b.iter(|| division::unpack(black_box(&packed), &maps, x.dims(), DType::F32).unwrap());
+        });
+        group.finish();
+    }
 }
 
 criterion_group!(benches, codes);

@@ -2,6 +2,10 @@
 
 use crate::bit_pack::RUN;
 use crate::rng::Key;
+use crate::simd_dispatch::Vectors;
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 
 /// Offsets drawn at a time.
 const SIZE: usize = 4 * RUN;
@@ -47,7 +51,8 @@ impl Noise {
     pub(crate) fn take(&mut self, count: usize) -> &[f32] {
         if let Some(key) = self.key {
             if self.used + count > SIZE {
-                self.draw(key);
+                draw(key, self.block, &mut self.offsets);
+                self.block += (SIZE / PER_BLOCK) as u64;
                 self.used = 0;
             }
             self.used += count;
@@ -55,20 +60,27 @@ impl Noise {
         }
         &self.offsets[..count]
     }
+}
 
-    #[inline(always)]
-    fn draw(&mut self, key: Key) {
-        for offsets in self.offsets.as_chunks_mut::<{ LANES * PER_BLOCK }>().0 {
-            let numbers = key.blocks::<LANES>(self.block);
-            self.block += LANES as u64;
-            let (low, high) = offsets.split_at_mut(LANES * PER_BLOCK / 2);
-            // One half after the other: both in one loop would be written element by element.
-            for (low, &number) in low.iter_mut().zip(numbers.as_flattened()) {
-                *low = offset(number & 0xffff);
-            }
-            for (high, &number) in high.iter_mut().zip(numbers.as_flattened()) {
-                *high = offset(number >> 16);
-            }
+/// Draws the offsets of the blocks from `first` on.
+#[inline(always)]
+#[allow(unsafe_code)]
+fn draw(key: Key, first: u64, offsets: &mut [f32; SIZE]) {
+    #[cfg(target_arch = "x86_64")]
+    if Vectors::of_this_machine() == Vectors::Avx512 {
+        // SAFETY: `of_this_machine` detected these instructions.
+        return unsafe { avx512::draw(key, first, offsets) };
+    }
+    let groups = offsets.as_chunks_mut::<{ LANES * PER_BLOCK }>().0;
+    for (offsets, first) in groups.iter_mut().zip((first..).step_by(LANES)) {
+        let numbers = key.blocks::<LANES>(first);
+        let (low, high) = offsets.split_at_mut(LANES * PER_BLOCK / 2);
+        // One half after the other: both in one loop would be written element by element.
+        for (low, &number) in low.iter_mut().zip(numbers.as_flattened()) {
+            *low = offset(number & 0xffff);
+        }
+        for (high, &number) in high.iter_mut().zip(numbers.as_flattened()) {
+            *high = offset(number >> 16);
         }
     }
 }

@@ -161,9 +161,9 @@ impl Stream {
     }
 }
 
-const ROUNDS: usize = 10;
-const MULTIPLIERS: [u64; 2] = [0xd251_1f53, 0xcd9e_8d57];
-const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
+pub(crate) const ROUNDS: usize = 10;
+pub(crate) const MULTIPLIERS: [u64; 2] = [0xd251_1f53, 0xcd9e_8d57];
+pub(crate) const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
 /// The lower half of a 64-bit lane.
 const LOW: u64 = 0xffff_ffff;
 

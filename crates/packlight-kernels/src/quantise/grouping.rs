@@ -144,30 +144,24 @@ impl<'a> Layout<'a> {
     }
 
     /// Where the elements of a group begin.
-    #[inline(always)]
     pub(crate) fn element(&self, group: usize) -> usize {
         let (row, within) = (group / self.groups_per_row, group % self.groups_per_row);
         row * self.row + within * self.group
     }
 
-    /// The elements of a group.
+    /// Some groups in order.
     #[inline(always)]
-    pub(crate) fn elements(&self, group: usize) -> Range<usize> {
-        let start = self.element(group);
-        start..start + self.len(group)
-    }
-
-    /// How many elements a group has.
-    #[inline(always)]
-    pub(crate) fn len(&self, group: usize) -> usize {
-        self.group.min(self.row - group % self.groups_per_row * self.group)
+    pub(crate) fn walk(&self, groups: Range<usize>) -> Walk<'_> {
+        let row = groups.start.checked_div(self.groups_per_row).unwrap_or(0);
+        let within = groups.start - row * self.groups_per_row;
+        Walk { layout: self, row, within, left: groups.len() }
     }
 
     #[inline(always)]
-    pub(crate) fn bits_of(&self, group: usize) -> u8 {
+    fn bits_of_row(&self, row: usize) -> u8 {
         match self.bits {
             Bits::All(bits) => bits,
-            Bits::PerRow(bits) => bits[group / self.groups_per_row],
+            Bits::PerRow(bits) => bits[row],
         }
     }
 
@@ -179,6 +173,42 @@ impl<'a> Layout<'a> {
         let row = group / self.groups_per_row;
         let start = self.starts.get(row).copied().unwrap_or(row * self.row_bytes);
         let within = group % self.groups_per_row;
-        start + within * bit_pack::bytes(self.group, self.bits_of(group))
+        start + within * bit_pack::bytes(self.group, self.bits_of_row(row))
+    }
+}
+
+/// A group of a layout.
+pub(crate) struct Group {
+    pub(crate) elements: Range<usize>,
+    pub(crate) bits: u8,
+    /// Its number within its row.
+    pub(crate) within: usize,
+}
+
+/// Groups of a layout in order. To find each by its number would take several divisions, as long as 50 of its
+/// values do.
+pub(crate) struct Walk<'a> {
+    layout: &'a Layout<'a>,
+    row: usize,
+    within: usize,
+    left: usize,
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Group;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Group> {
+        let Self { layout, row, within, left } = self;
+        *left = left.checked_sub(1)?;
+        let before = *within * layout.group;
+        let start = *row * layout.row + before;
+        let elements = start..start + layout.group.min(layout.row - before);
+        let group = Group { elements, bits: layout.bits_of_row(*row), within: *within };
+        *within += 1;
+        if *within == layout.groups_per_row {
+            (*row, *within) = (*row + 1, 0);
+        }
+        Some(group)
     }
 }

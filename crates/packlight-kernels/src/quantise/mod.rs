@@ -22,6 +22,7 @@ pub use extremes::{extremes, extremes_over_rows};
 
 pub(crate) use affine::Affine;
 pub(crate) use extremes::extremes_in;
+use grouping::Group;
 pub(crate) use grouping::Layout;
 
 use crate::bit_pack;
@@ -171,21 +172,20 @@ on_widest_vectors! {
         noise: &mut Noise,
         codes: &mut Blank<'_, u8>,
     ) {
-        for (first, found) in groups.clone().step_by(TOGETHER).zip(found.chunks_mut(TOGETHER)) {
-            let together = first..first + found.len();
+        let (mut ahead, mut behind) = (layout.walk(groups.clone()), layout.walk(groups));
+        for found in found.chunks_mut(TOGETHER) {
             // Apart from the codes: a range waits for its last value, and the codes for the range.
             let mut ranges = [Affine { min: 0.0, scale: 0.0 }; TOGETHER];
-            for (group, range) in together.clone().zip(&mut ranges) {
-                let (low, high) = extremes_in(&input[layout.elements(group)]);
-                *range = Affine::covering(low, high, layout.bits_of(group));
+            for (range, group) in ranges[..found.len()].iter_mut().zip(&mut ahead) {
+                let (low, high) = extremes_in(&input[group.elements]);
+                *range = Affine::covering(low, high, group.bits);
             }
             for (found, range) in found.iter_mut().zip(&ranges) {
                 *found = range.narrow();
             }
-            for (group, range) in together.zip(&ranges) {
-                let (values, bits) = (&input[layout.elements(group)], layout.bits_of(group));
-                let codes = codes.zeros(bit_pack::bytes(values.len(), bits));
-                range.encode(values, bits, noise, codes);
+            for (range, group) in ranges[..found.len()].iter().zip(&mut behind) {
+                let codes = codes.zeros(bit_pack::bytes(group.elements.len(), group.bits));
+                range.encode(&input[group.elements], group.bits, noise, codes);
             }
         }
     }
@@ -202,11 +202,10 @@ on_widest_vectors! {
         codes: &mut [u8],
     ) {
         let mut codes = codes;
-        for group in groups {
-            let (values, bits) = (&input[layout.elements(group)], layout.bits_of(group));
-            let [min, scale] = ranges[group % layout.groups_per_row];
-            let (own, rest) = codes.split_at_mut(bit_pack::bytes(values.len(), bits));
-            Affine { min, scale }.encode(values, bits, noise, own);
+        for Group { elements, bits, within } in layout.walk(groups) {
+            let [min, scale] = ranges[within];
+            let (own, rest) = codes.split_at_mut(bit_pack::bytes(elements.len(), bits));
+            Affine { min, scale }.encode(&input[elements], bits, noise, own);
             codes = rest;
         }
     }
@@ -223,13 +222,12 @@ on_widest_vectors! {
         output: &mut Blank<'_, T>,
     ) {
         let mut codes = &codes[layout.byte(groups.start)..];
-        for group in groups {
-            let bits = layout.bits_of(group);
-            let values = output.zeros(layout.len(group));
+        for (number, group) in (groups.start..).zip(layout.walk(groups)) {
+            let Group { elements, bits, within } = group;
+            let values = output.zeros(elements.len());
             let (own, rest) = codes.split_at(bit_pack::bytes(values.len(), bits));
             codes = rest;
-            let range = if shared { group % layout.groups_per_row } else { group };
-            let [min, scale] = ranges[range];
+            let [min, scale] = ranges[if shared { within } else { number }];
             Affine { min, scale }.decode(own, bits, values);
         }
     }
