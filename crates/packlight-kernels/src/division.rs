@@ -12,13 +12,16 @@ use crate::bit_pack;
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::noise::{Noise, Rounding};
-use crate::par_vec::{build_parts, split};
-use crate::quantise::{Affine, Bits, Grouping, Layout, extremes_in};
+use crate::par_vec::{Blank, build_parts, split, write_parts};
+use crate::quantise::{Affine, Bits, Grouping, Layout, TOGETHER, encode_together};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 const KERNEL: &str = "division";
+
+/// What is left of so many values is still in the nearest cache when it is coded.
+const NEAR: usize = 4096;
 
 /// How a tensor is divided into maps and maps into blocks.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,14 @@ impl Maps {
     /// Blocks of a map.
     pub fn blocks(&self) -> usize {
         self.size.0.div_ceil(self.block.0.max(1)) * self.size.1.div_ceil(self.block.1.max(1))
+    }
+
+    /// The size of the blocks, if a map has only whole ones of the same size.
+    fn whole_blocks(&self) -> Option<(usize, usize)> {
+        let ((rows, columns), (height, width)) = (self.size, self.block);
+        let (height, width) = (height.min(rows), width.min(columns));
+        let whole = rows.is_multiple_of(height) && columns.is_multiple_of(width);
+        whole.then_some((height, width))
     }
 
     /// Bytes of a map's codes.
@@ -90,7 +101,7 @@ pub fn pack(input: &Tensor, maps: &Maps, rounding: Rounding) -> Result<Divided> 
         let ranges_of = split(&mut ranges, pieces.iter().map(|piece| piece.end));
         let beside = pieces.par_iter().zip(means_of.into_par_iter().zip(ranges_of)).enumerate();
         let ends = pieces.iter().map(|piece| layout.byte(piece.end));
-        let codes = build_parts(ends, beside, |(number, (piece, (means, ranges))), codes| {
+        let codes = write_parts(ends, beside, |(number, (piece, (means, ranges))), codes| {
             let size = maps.elements();
             let input = &input[piece.start * size..piece.end * size];
             let mut noise = Noise::new(rounding, number);
@@ -152,45 +163,104 @@ on_widest_vectors! {
         input: &[T],
         maps: &Maps,
         noise: &mut Noise,
-        codes: &mut [u8],
+        codes: &mut Blank<'_, u8>,
         means: &mut [bf16],
         ranges: &mut [[bf16; 2]],
     ) {
-        let ((_, columns), (height, width)) = (maps.size, maps.block);
-        let mut left = vec![0f32; maps.elements()];
+        let (size, columns) = (maps.elements(), maps.size.1);
+        let together = (NEAR / size).clamp(1, TOGETHER);
+        let mut left = vec![0f32; together * size];
         let mut line = vec![0f32; columns];
-        let parts = input.chunks_exact(maps.elements()).zip(codes.chunks_exact_mut(maps.code_bytes()));
-        let means = means.chunks_exact_mut(maps.blocks());
-        for ((values, codes), (means, range)) in parts.zip(means.zip(ranges)) {
-            // The rows that a row of blocks covers.
-            let bands = values.chunks(height * columns).zip(left.chunks_mut(height * columns));
-            for ((band, left), means) in bands.zip(means.chunks_exact_mut(columns.div_ceil(width))) {
-                // Down the columns first, so that whole rows are added at once.
-                line.fill(0.0);
-                for row in band.chunks_exact(columns) {
-                    for (sum, value) in line.iter_mut().zip(row) {
-                        *sum += value.wide() as f32;
-                    }
-                }
-                let rows = band.len() / columns;
-                for (mean, sums) in means.iter_mut().zip(line.chunks_mut(width)) {
-                    let mut sum = 0.0;
-                    for column in sums.iter() {
-                        sum += column;
-                    }
-                    *mean = bf16::from_f32(sum / (rows * sums.len()) as f32);
-                    sums.fill(f32::from(*mean));
-                }
-                for (left, row) in left.chunks_exact_mut(columns).zip(band.chunks_exact(columns)) {
-                    for ((left, value), mean) in left.iter_mut().zip(row).zip(&line) {
-                        *left = value.wide() as f32 - mean;
-                    }
+        let parts = input.chunks(together * size).zip(means.chunks_mut(together * maps.blocks()));
+        for ((input, means), ranges) in parts.zip(ranges.chunks_mut(together)) {
+            let targets = left.chunks_exact_mut(size).zip(means.chunks_exact_mut(maps.blocks()));
+            for (values, (left, means)) in input.chunks_exact(size).zip(targets) {
+                match maps.whole_blocks() {
+                    Some((8, 8)) => divide_squares::<T, 8>(values, columns, means, left),
+                    Some((4, 4)) => divide_squares::<T, 4>(values, columns, means, left),
+                    _ => divide(values, maps, means, &mut line, left),
                 }
             }
-            let (low, high) = extremes_in(&left);
-            let affine = Affine::covering(low, high, maps.bits);
-            *range = affine.narrow();
-            affine.encode(&left, maps.bits, noise, codes);
+            let mut groups = [(&left[..0], maps.bits); TOGETHER];
+            let groups = &mut groups[..ranges.len()];
+            for (values, left) in groups.iter_mut().zip(left.chunks_exact(size)) {
+                values.0 = left;
+            }
+            encode_together(groups, ranges, noise, codes);
+        }
+    }
+}
+
+/// The means of a map's blocks, and what is left of its values, with the sums of a block's columns in `line`.
+#[inline(always)]
+fn divide<T: Element>(
+    values: &[T],
+    maps: &Maps,
+    means: &mut [bf16],
+    line: &mut [f32],
+    left: &mut [f32],
+) {
+    let ((_, columns), (height, width)) = (maps.size, maps.block);
+    // The rows that a row of blocks covers.
+    let bands = values.chunks(height * columns).zip(left.chunks_mut(height * columns));
+    for ((band, left), means) in bands.zip(means.chunks_exact_mut(columns.div_ceil(width))) {
+        // Down the columns first, so that whole rows are added at once.
+        line.fill(0.0);
+        for row in band.chunks_exact(columns) {
+            for (sum, value) in line.iter_mut().zip(row) {
+                *sum += value.wide() as f32;
+            }
+        }
+        let rows = band.len() / columns;
+        for (mean, sums) in means.iter_mut().zip(line.chunks_mut(width)) {
+            let mut sum = 0.0;
+            for column in sums.iter() {
+                sum += column;
+            }
+            *mean = bf16::from_f32(sum / (rows * sums.len()) as f32);
+            sums.fill(f32::from(*mean));
+        }
+        for (left, row) in left.chunks_exact_mut(columns).zip(band.chunks_exact(columns)) {
+            for ((left, value), mean) in left.iter_mut().zip(row).zip(line.iter()) {
+                *left = value.wide() as f32 - mean;
+            }
+        }
+    }
+}
+
+/// [`divide`] where all blocks are squares of `SIDE` pixels: the same sums, each in registers. Short loops of unknown
+/// length take several times as long.
+#[inline(always)]
+fn divide_squares<T: Element, const SIDE: usize>(
+    values: &[T],
+    columns: usize,
+    means: &mut [bf16],
+    left: &mut [f32],
+) {
+    let bands = values.chunks_exact(SIDE * columns).zip(left.chunks_exact_mut(SIDE * columns));
+    for ((band, left), means) in bands.zip(means.chunks_exact_mut(columns / SIDE)) {
+        for (block, mean) in means.iter_mut().enumerate() {
+            let mut square = [[0f32; SIDE]; SIDE];
+            let mut sums = [0f32; SIDE];
+            for (line, row) in square.iter_mut().zip(band.chunks_exact(columns)) {
+                let row = &row[block * SIDE..][..SIDE];
+                for column in 0..SIDE {
+                    line[column] = row[column].wide() as f32;
+                    sums[column] += line[column];
+                }
+            }
+            let mut sum = 0.0;
+            for column in sums {
+                sum += column;
+            }
+            *mean = bf16::from_f32(sum / (SIDE * SIDE) as f32);
+            let mean = f32::from(*mean);
+            for (line, left) in square.iter().zip(left.chunks_exact_mut(columns)) {
+                let left = &mut left[block * SIDE..][..SIDE];
+                for column in 0..SIDE {
+                    left[column] = line[column] - mean;
+                }
+            }
         }
     }
 }
@@ -229,7 +299,7 @@ on_widest_vectors! {
 mod tests {
     use super::*;
     use crate::block_pool;
-    use crate::rng::{Key, Purpose};
+    use crate::rng::{Key, Purpose, Stream};
 
     #[test]
     fn the_means_are_those_of_pooling() {
@@ -246,6 +316,33 @@ mod tests {
                 assert!((ratio - 1.0).abs() < 1.0 / 256.0 + 1e-5, "{ratio}");
             }
         }
+    }
+
+    #[test]
+    fn squares_have_the_sums_of_any_blocks() {
+        fn compare<const SIDE: usize>(size: (usize, usize), stream: &mut Stream) {
+            let maps = Maps { size, block: (SIDE, SIDE), bits: 2 };
+            assert_eq!(maps.whole_blocks(), Some((SIDE, SIDE)));
+            let values: Vec<f32> = (0..maps.elements()).map(|_| stream.normal() as f32).collect();
+            let found = |squares: bool| {
+                let mut means = vec![bf16::ZERO; maps.blocks()];
+                let (mut left, mut line) = (vec![0.0; values.len()], vec![0.0; size.1]);
+                match squares {
+                    true => divide_squares::<_, SIDE>(&values, size.1, &mut means, &mut left),
+                    false => divide(&values, &maps, &mut means, &mut line, &mut left),
+                }
+                (means, left)
+            };
+            assert_eq!(found(true), found(false));
+        }
+        let mut stream = Key::new(1, Purpose::Sample).stream();
+        for (rows, columns) in [(1, 1), (1, 4), (4, 4), (3, 2)] {
+            compare::<8>((8 * rows, 8 * columns), &mut stream);
+            compare::<4>((4 * rows, 4 * columns), &mut stream);
+        }
+        let maps = |size, block| Maps { size, block, bits: 2 }.whole_blocks();
+        assert_eq!(maps((4, 4), (8, 8)), Some((4, 4)));
+        assert_eq!(maps((14, 14), (8, 8)), None);
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl Extremes {
 
 /// The minimum and the maximum; both NaN if a value is not finite in f32.
 #[inline(always)]
-pub(crate) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
+pub(super) fn extremes_in<T: Element>(values: &[T]) -> (f32, f32) {
     let mut extremes = Extremes::none();
     extremes.take(values);
     extremes.both()

@@ -21,7 +21,7 @@ pub use grouping::{Bits, Grouping};
 pub use extremes::{extremes, extremes_over_rows};
 
 pub(crate) use affine::Affine;
-pub(crate) use extremes::extremes_in;
+use extremes::extremes_in;
 use grouping::Group;
 pub(crate) use grouping::Layout;
 
@@ -160,7 +160,7 @@ fn restore<T: Element>(
 }
 
 /// Groups whose ranges are found before their values are looked at again, in the nearest cache.
-const TOGETHER: usize = 16;
+pub(crate) const TOGETHER: usize = 16;
 
 on_widest_vectors! {
     /// The codes and the ranges of some groups of `input`.
@@ -172,22 +172,38 @@ on_widest_vectors! {
         noise: &mut Noise,
         codes: &mut Blank<'_, u8>,
     ) {
-        let (mut ahead, mut behind) = (layout.walk(groups.clone()), layout.walk(groups));
+        let mut walk = layout.walk(groups);
         for found in found.chunks_mut(TOGETHER) {
-            // Apart from the codes: a range waits for its last value, and the codes for the range.
-            let mut ranges = [Affine { min: 0.0, scale: 0.0 }; TOGETHER];
-            for (range, group) in ranges[..found.len()].iter_mut().zip(&mut ahead) {
-                let (low, high) = extremes_in(&input[group.elements]);
-                *range = Affine::covering(low, high, group.bits);
+            let mut together = [(&input[..0], 0); TOGETHER];
+            let together = &mut together[..found.len()];
+            for (values, group) in together.iter_mut().zip(&mut walk) {
+                *values = (&input[group.elements], group.bits);
             }
-            for (found, range) in found.iter_mut().zip(&ranges) {
-                *found = range.narrow();
-            }
-            for (range, group) in ranges[..found.len()].iter().zip(&mut behind) {
-                let codes = codes.zeros(bit_pack::bytes(group.elements.len(), group.bits));
-                range.encode(&input[group.elements], group.bits, noise, codes);
-            }
+            encode_together(together, found, noise, codes);
         }
+    }
+}
+
+/// The codes and the ranges of at most [`TOGETHER`] groups, each given with its bits.
+#[inline(always)]
+pub(crate) fn encode_together<T: Element>(
+    groups: &[(&[T], u8)],
+    found: &mut [[bf16; 2]],
+    noise: &mut Noise,
+    codes: &mut Blank<'_, u8>,
+) {
+    // Apart from the codes: a range waits for its last value, and the codes for the range.
+    let mut ranges = [Affine { min: 0.0, scale: 0.0 }; TOGETHER];
+    for (range, (values, bits)) in ranges.iter_mut().zip(groups) {
+        let (low, high) = extremes_in(values);
+        *range = Affine::covering(low, high, *bits);
+    }
+    for (found, range) in found.iter_mut().zip(&ranges) {
+        *found = range.narrow();
+    }
+    for (range, (values, bits)) in ranges.iter().zip(groups) {
+        let codes = codes.zeros(bit_pack::bytes(values.len(), *bits));
+        range.encode(values, *bits, noise, codes);
     }
 }
 
