@@ -140,9 +140,9 @@ impl Codec for Noting {
 fn every_layer_that_keeps_its_input_is_told_what_the_axes_mean() {
     type Keeping = fn(&Activation, &Arc<SavePoint>) -> Result<Activation>;
     let keeping: [(&str, Keeping); 6] = [
-        ("gelu", op::gelu),
-        ("gelu_tanh", op::gelu_tanh),
-        ("silu", op::silu),
+        ("gelu", |x, point| op::gelu(x, point)),
+        ("gelu_tanh", |x, point| op::gelu_tanh(x, point)),
+        ("silu", |x, point| op::silu(x, point)),
         ("softmax", |x, layer| op::softmax(x, &Visible::default(), layer)),
         ("matmul", |x, layer| op::matmul_transposed(x, x, layer, layer)),
         ("batch_norm", |x, layer| {

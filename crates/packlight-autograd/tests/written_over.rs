@@ -52,9 +52,13 @@ fn made(pass: &Pass) -> Activation {
 /// The operations that may write over their input.
 type Operation = fn(Activation) -> Result<Activation>;
 
-const OPERATIONS: [(&str, Operation); 5] = [
+const OPERATIONS: [(&str, Operation); 9] = [
     ("relu", |x| relu(x)),
     ("relu6", |x| relu6(x)),
+    ("gelu", |x| op::gelu(x, &layer(LayerKind::Activation, "q4"))),
+    ("gelu_tanh", |x| op::gelu_tanh(x, &layer(LayerKind::Activation, "mesa"))),
+    ("silu", |x| op::silu(x, &layer(LayerKind::Activation, "resilu2"))),
+    ("exact silu", |x| op::silu(x, &layer(LayerKind::Activation, "none"))),
     ("batch_norm", |x| norm(x, "q4")),
     ("add", |x| op::add(x, Activation::from_tensor(&sample(&IMAGES, "y"), &Pass::training())?)),
     ("add to", |x| op::add(Activation::from_tensor(&sample(&IMAGES, "y"), &Pass::training())?, x)),
@@ -139,7 +143,7 @@ fn outputs_are_those_of_inputs_that_stay() {
     }
 }
 
-/// A convolution, a norm, a ReLU and a sum, by value or not; with every codec of the norm.
+/// A convolution, a norm, a ReLU, a sum and a GELU, by value or not; with every codec of the norm.
 #[test]
 fn gradients_are_those_of_inputs_that_stay() {
     for codec in [
@@ -169,13 +173,15 @@ fn gradients_are_those_of_inputs_that_stay() {
             let y = match by_value {
                 true => {
                     let y = relu(norm(y, codec).unwrap()).unwrap();
-                    relu6(op::add(y, &x).unwrap()).unwrap()
+                    let y = relu6(op::add(y, &x).unwrap()).unwrap();
+                    op::gelu(y, &layer(LayerKind::Activation, codec)).unwrap()
                 }
                 false => {
                     let normalised = norm(&y, codec).unwrap();
                     let y = relu(&normalised).unwrap();
                     let sum = op::add(&y, &x).unwrap();
-                    relu6(&sum).unwrap()
+                    let y = relu6(&sum).unwrap();
+                    op::gelu(&y, &layer(LayerKind::Activation, codec)).unwrap()
                 }
             };
             let loss = (y.into_tensor().unwrap() * sample(&IMAGES, "grad")).unwrap();

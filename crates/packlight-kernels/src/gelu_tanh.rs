@@ -3,13 +3,14 @@
 //! function `σ`.
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
-use crate::tensor_io::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read, write_over};
 use crate::{Error, Result};
 
 const KERNEL: &str = "gelu_tanh";
@@ -38,6 +39,16 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// [`forward`] written over `input`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if `input` is not contiguous, or the type or device is not supported.
+pub fn forward_in_place(input: &Tensor) -> Result<()> {
+    by_dtype!(KERNEL, input, T => write_over(input, KERNEL, |input: &mut [T]| {
+        input.par_chunks_mut(PIECE).for_each(gelu_in_place);
+    }))
+}
+
 /// `grad * σ(2u) (1 + 2 x u' (1 - σ(2u)))` for the exact or restored input `x`.
 ///
 /// # Errors
@@ -63,6 +74,14 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
 on_widest_vectors! {
     fn gelu<T: Element>(input: &[T], output: &mut Blank<'_, T>) {
         output.write([input], #[inline(always)] |[x]| gelu_of(x));
+    }
+}
+
+on_widest_vectors! {
+    fn gelu_in_place<T: Element>(values: &mut [T]) {
+        for x in values {
+            *x = gelu_of(*x);
+        }
     }
 }
 

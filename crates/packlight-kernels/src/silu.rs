@@ -1,13 +1,14 @@
 //! SiLU, `x σ(x)` with the logistic function `σ`.
 
 use candle_core::Tensor;
+use rayon::prelude::*;
 
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
-use crate::tensor_io::{by_dtype, read};
+use crate::tensor_io::{by_dtype, read, write_over};
 use crate::{Error, Result};
 
 const KERNEL: &str = "silu";
@@ -30,6 +31,16 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
         let output = write(input.len(), PIECE, |elements, output| silu(&input[elements], output));
         Ok(Tensor::from_vec(output, shape, device)?)
     })
+}
+
+/// [`forward`] written over `input`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if `input` is not contiguous, or the type or device is not supported.
+pub fn forward_in_place(input: &Tensor) -> Result<()> {
+    by_dtype!(KERNEL, input, T => write_over(input, KERNEL, |input: &mut [T]| {
+        input.par_chunks_mut(PIECE).for_each(silu_in_place);
+    }))
 }
 
 /// `grad * σ(x) (1 + x (1 - σ(x)))` for the exact or restored input `x`.
@@ -57,6 +68,14 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
 on_widest_vectors! {
     fn silu<T: Element>(input: &[T], output: &mut Blank<'_, T>) {
         output.write([input], #[inline(always)] |[x]| silu_of(x));
+    }
+}
+
+on_widest_vectors! {
+    fn silu_in_place<T: Element>(values: &mut [T]) {
+        for x in values {
+            *x = silu_of(*x);
+        }
     }
 }
 

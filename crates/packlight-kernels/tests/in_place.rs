@@ -4,7 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_kernels::{batch_norm, relu, relu6, top_k};
+use packlight_kernels::{Result, batch_norm, gelu, gelu_tanh, relu, relu6, silu, top_k};
 
 fn sample(shape: &[usize], step: u64) -> Tensor {
     let mut stream = Key::new(2, Purpose::Sample).step(step).stream();
@@ -73,11 +73,39 @@ fn relus() {
     }
 }
 
+type Beside = fn(&Tensor) -> Result<Tensor>;
+type Over = fn(&Tensor) -> Result<()>;
+
+const FUNCTIONS: [(Beside, Over); 3] = [
+    (gelu::forward, gelu::forward_in_place),
+    (gelu_tanh::forward, gelu_tanh::forward_in_place),
+    (silu::forward, silu::forward_in_place),
+];
+
+#[test]
+fn pointwise_functions() {
+    // None, less than a vector, and several pieces.
+    for count in [0, 13, 70_001] {
+        for dtype in [DType::F32, DType::F64] {
+            for (beside, over) in FUNCTIONS {
+                let x = (sample(&[count], 0).to_dtype(dtype).unwrap() * 5.0).unwrap();
+                let output = beside(&x).unwrap();
+                over(&x).unwrap();
+                assert_eq!(values(&x), values(&output), "{count} {dtype:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_not_contiguous_is_refused() {
     let x = sample(&[4, 6], 0).t().unwrap();
     let error = relu::forward_in_place(&x).unwrap_err().to_string();
     assert!(error.contains("not contiguous"), "{error}");
+    for (_, over) in FUNCTIONS {
+        let error = over(&x).unwrap_err().to_string();
+        assert!(error.contains("not contiguous"), "{error}");
+    }
 }
 
 #[test]

@@ -4,51 +4,77 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::Op;
-use packlight_kernels::{gelu, gelu_tanh, silu};
+use packlight_kernels::{Result as KernelResult, gelu, gelu_tanh, silu};
 
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
-/// `x Φ(x)` for each element; with a codec, the gradient is that at the restored input.
+/// `x Φ(x)` for each element; with a codec, the gradient is that at the restored input. Written over `x` where that is
+/// given by value and of no more use.
 ///
 /// # Errors
 /// Returns an error if the codec cannot pack the input, or a kernel is missing.
-pub fn gelu(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
-    pointwise("gelu", Op::Gelu, x, save_point, gelu::forward, gelu::backward)
+pub fn gelu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Activation> {
+    let kernels = Kernels {
+        forward: gelu::forward,
+        forward_in_place: gelu::forward_in_place,
+        backward: gelu::backward,
+    };
+    pointwise("gelu", Op::Gelu, x.into(), save_point, kernels)
 }
 
 /// `x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) / 2` for each element, which is within 0.0005 of [`gelu()`];
-/// codecs treat it as a GELU.
+/// codecs treat it as a GELU. Written over `x` like that.
 ///
 /// # Errors
 /// Returns an error if the codec cannot pack the input, or a kernel is missing.
-pub fn gelu_tanh(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
-    pointwise("gelu_tanh", Op::Gelu, x, save_point, gelu_tanh::forward, gelu_tanh::backward)
+pub fn gelu_tanh(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Activation> {
+    let kernels = Kernels {
+        forward: gelu_tanh::forward,
+        forward_in_place: gelu_tanh::forward_in_place,
+        backward: gelu_tanh::backward,
+    };
+    pointwise("gelu_tanh", Op::Gelu, x.into(), save_point, kernels)
 }
 
 /// `x σ(x)` for each element, with the logistic function `σ`; with a codec, the gradient is the one
-/// at the restored input.
+/// at the restored input. Written over `x` where that is given by value and of no more use.
 ///
 /// # Errors
 /// Returns an error if the codec cannot pack the input, or a kernel is missing.
-pub fn silu(x: &Activation, save_point: &Arc<SavePoint>) -> Result<Activation> {
-    pointwise("silu", Op::Silu, x, save_point, silu::forward, silu::backward)
+pub fn silu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Activation> {
+    let kernels = Kernels {
+        forward: silu::forward,
+        forward_in_place: silu::forward_in_place,
+        backward: silu::backward,
+    };
+    pointwise("silu", Op::Silu, x.into(), save_point, kernels)
+}
+
+/// The kernels of one function.
+struct Kernels {
+    forward: fn(&Tensor) -> KernelResult<Tensor>,
+    forward_in_place: fn(&Tensor) -> KernelResult<()>,
+    backward: fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
 }
 
 fn pointwise(
     name: &'static str,
     op: Op<'static>,
-    x: &Activation,
+    x: Activation,
     save_point: &Arc<SavePoint>,
-    forward: fn(&Tensor) -> packlight_kernels::Result<Tensor>,
-    backward: fn(&Tensor, &Tensor) -> packlight_kernels::Result<Tensor>,
+    kernels: Kernels,
 ) -> Result<Activation> {
-    let data = forward(x.data()).map_err(|e| save_point.failed(e))?;
-    if !Needs::of(&[x], &[]).any() {
-        return Ok(constant(data, x));
-    }
-    let input = x.save(save_point, op)?;
-    output(name, data, &[x], &[], move |grad| {
-        Ok(Gradients::input(input.gradient(op, &grad, |x| backward(x, &grad))?))
-    })
+    let needs = Needs::of(&[&x], &[]).any();
+    let saved = needs.then(|| x.save(save_point, op)).transpose()?;
+    let data = match x.writable() {
+        Some(data) => (kernels.forward_in_place)(data).map(|()| data.clone()),
+        None => (kernels.forward)(x.values()),
+    };
+    let data = data.map_err(|e| save_point.failed(e))?;
+    let Some(saved) = saved else { return Ok(constant(data, &x).of_its_own()) };
+    let y = output(name, data, &[&x], &[], move |grad| {
+        Ok(Gradients::input(saved.gradient(op, &grad, |x| (kernels.backward)(x, &grad))?))
+    })?;
+    Ok(y.of_its_own())
 }

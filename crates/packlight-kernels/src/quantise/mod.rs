@@ -29,7 +29,7 @@ use crate::bit_pack;
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::noise::Noise;
-use crate::par_vec::{Blank, build_parts, split, write_parts};
+use crate::par_vec::{Blank, split, write_parts};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
@@ -94,7 +94,7 @@ pub fn pack_within(
         let pieces = layout.pieces();
         let ends = pieces.iter().map(|groups| layout.byte(groups.end));
         let beside = pieces.par_iter().cloned().enumerate();
-        let codes = build_parts(ends, beside, |(piece, groups), codes| {
+        let codes = write_parts(ends, beside, |(piece, groups), codes| {
             let mut noise = Noise::new(rounding, piece);
             encode_within(input, &layout, groups, ranges, &mut noise, codes);
         });
@@ -215,14 +215,12 @@ on_widest_vectors! {
         groups: Range<usize>,
         ranges: &[[f32; 2]],
         noise: &mut Noise,
-        codes: &mut [u8],
+        codes: &mut Blank<'_, u8>,
     ) {
-        let mut codes = codes;
         for Group { elements, bits, within } in layout.walk(groups) {
             let [min, scale] = ranges[within];
-            let (own, rest) = codes.split_at_mut(bit_pack::bytes(elements.len(), bits));
-            Affine { min, scale }.encode(&input[elements], bits, noise, own);
-            codes = rest;
+            let codes = codes.zeros(bit_pack::bytes(elements.len(), bits));
+            Affine { min, scale }.encode(&input[elements], bits, noise, codes);
         }
     }
 }

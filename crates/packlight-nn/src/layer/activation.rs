@@ -79,6 +79,10 @@ impl Module for Gelu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         Ok(op::gelu(x, &self.save_point)?)
     }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        Ok(op::gelu(x, &self.save_point)?)
+    }
 }
 
 /// The approximation of [`Gelu`] by a hyperbolic tangent that GPT-2 computes with, "gelu_new" there.
@@ -100,6 +104,10 @@ impl Module for GeluTanh {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         Ok(op::gelu_tanh(x, &self.save_point)?)
     }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        Ok(op::gelu_tanh(x, &self.save_point)?)
+    }
 }
 
 /// `x` times the logistic function of `x`, also called swish (Elfwing, Uchibe and Doya, 2018).
@@ -119,6 +127,10 @@ impl Silu {
 
 impl Module for Silu {
     fn forward(&self, x: &Activation) -> Result<Activation> {
+        Ok(op::silu(x, &self.save_point)?)
+    }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
         Ok(op::silu(x, &self.save_point)?)
     }
 }

@@ -75,7 +75,7 @@ impl FeedForward {
 impl Module for FeedForward {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let mut hidden = self.fc1.forward(x)?;
-        hidden = self.activation.forward(&hidden)?;
+        hidden = self.activation.forward_owned(hidden)?;
         if let Some(dropout) = &self.dropout {
             hidden = dropout.forward(&hidden)?;
         }
