@@ -167,7 +167,7 @@ fn heads_are_packed_as_heads_and_images_as_images() {
         let ledger = Ledger::new();
         let pass = Pass::training().with_ledger(&ledger);
         let x = Activation::from_tensor(var(&AXES, "x").as_tensor(), &pass).unwrap();
-        op::gelu(&x.with_axes(axes), &layer(LayerKind::Activation, "pool2")).unwrap();
+        op::gelu(x.with_axes(axes), &layer(LayerKind::Activation, "pool2")).unwrap();
         ledger.entries()[0].bytes.total()
     };
     let whole = AXES.iter().product::<usize>() * 8;
@@ -176,7 +176,7 @@ fn heads_are_packed_as_heads_and_images_as_images() {
     // A range for each of three heads, or for up to 64 channels together.
     let ranges = |axes| {
         let layer = layer(LayerKind::Activation, "mesa");
-        op::gelu(&enter(axes), &layer).unwrap();
+        op::gelu(enter(axes), &layer).unwrap();
         layer.codec_state().get("ranges").unwrap().dims().to_vec()
     };
     assert_eq!(ranges(AxisLayout::Images), [1, 2]);

@@ -38,6 +38,16 @@ impl<T: Copy + Default> Blank<'_, T> {
         self.written += len;
     }
 
+    /// Writes the next elements: `f` of each of `from`.
+    #[inline(always)]
+    pub(crate) fn write_from<U: Copy>(&mut self, from: &[U], f: impl Fn(U) -> T) {
+        let elements = &mut self.elements[self.written..][..from.len()];
+        for (element, &value) in elements.iter_mut().zip(from) {
+            element.write(f(value));
+        }
+        self.written += from.len();
+    }
+
     /// The next `len` elements, as zeros. Those of few elements are still in the nearest cache when they are
     /// overwritten.
     #[inline(always)]

@@ -87,8 +87,13 @@ impl Affine {
     #[inline(always)]
     fn values<T: Element>(self, codes: &[u8], values: &mut [T]) {
         for (value, &code) in values.iter_mut().zip(codes) {
-            *value = T::narrow(f64::from(f32::from(code) * self.scale + self.min));
+            *value = self.value(code);
         }
+    }
+
+    #[inline(always)]
+    pub(crate) fn value<T: Element>(self, code: u8) -> T {
+        T::narrow(f64::from(f32::from(code) * self.scale + self.min))
     }
 }
 

@@ -238,10 +238,15 @@ on_widest_vectors! {
         let mut codes = &codes[layout.byte(groups.start)..];
         for (number, group) in (groups.start..).zip(layout.walk(groups)) {
             let Group { elements, bits, within } = group;
-            let values = output.zeros(elements.len());
-            let (own, rest) = codes.split_at(bit_pack::bytes(values.len(), bits));
+            let (own, rest) = codes.split_at(bit_pack::bytes(elements.len(), bits));
             codes = rest;
             let [min, scale] = ranges[if shared { within } else { number }];
+            if bits == 8 {
+                // They are the bytes themselves, so that nothing need be zeroed to be written over.
+                output.write_from(own, #[inline(always)] |code| Affine { min, scale }.value(code));
+                continue;
+            }
+            let values = output.zeros(elements.len());
             Affine { min, scale }.decode(own, bits, values);
         }
     }
