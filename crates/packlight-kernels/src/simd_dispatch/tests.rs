@@ -145,11 +145,15 @@ const SAME: &[(&str, Kernel)] = &[
         Ok(both.collect::<Result<Vec<_>>>()?.concat())
     }),
     ("division", |dtype| {
-        let maps = Maps { size: (13, 14), block: (8, 8), bits: 2 };
         let key = Rounding::Stochastic(Key::new(1, Purpose::Codec));
-        let packed = division::pack(&sample(&[6, 13, 14], "x", dtype), &maps, key)?;
-        let restored = division::unpack(&packed, &maps, &[6, 13, 14], dtype)?;
-        Ok(vec![packed.codes, packed.means, packed.ranges, restored])
+        // Blocks that end within the map, and squares of both sizes.
+        let all = [(13, 14), (16, 8), (4, 4)].into_iter().map(|size| {
+            let (maps, shape) = (Maps { size, block: (8, 8), bits: 2 }, [20, size.0, size.1]);
+            let packed = division::pack(&sample(&shape, "x", dtype), &maps, key)?;
+            let restored = division::unpack(&packed, &maps, &shape, dtype)?;
+            Ok([packed.codes, packed.means, packed.ranges, restored])
+        });
+        Ok(all.collect::<Result<Vec<_>>>()?.concat())
     }),
     ("quantise", |dtype| {
         let x = sample(&[7, 300], "x", dtype);
@@ -161,6 +165,14 @@ const SAME: &[(&str, Kernel)] = &[
             all.push(quantise::unpack(&codes, &ranges, &grouping, x.dims(), dtype)?);
             all.extend([codes, ranges]);
         }
+        let (grouping, rounding) = (
+            Grouping { row: 300, group: 64, bits: Bits::All(8) },
+            Rounding::Stochastic(Key::new(2, Purpose::Codec)),
+        );
+        let ranges = Tensor::new(&[[-1f32, 0.01]; 5], &Device::Cpu)?;
+        let codes = quantise::pack_within(&x, &ranges, &grouping, rounding)?;
+        all.push(quantise::unpack(&codes, &ranges, &grouping, x.dims(), dtype)?);
+        all.extend([codes, quantise::extremes_over_rows(&x, 300, 64)?]);
         Ok(all)
     }),
     ("fixed_range", |dtype| {
