@@ -228,8 +228,8 @@ fn divide<T: Element>(
     }
 }
 
-/// [`divide`] where all blocks are squares of `SIDE` pixels: the same sums, each in registers. Short loops of unknown
-/// length take several times as long.
+/// [`divide`] where all blocks are squares of `SIDE` pixels: the same sums, each in registers. Short loops whose length
+/// the compiler does not know cost more than the sums themselves.
 #[inline(always)]
 fn divide_squares<T: Element, const SIDE: usize>(
     values: &[T],

@@ -9,8 +9,8 @@ use packlight_kernels::{Result as KernelResult, gelu, gelu_tanh, silu};
 use crate::operation::{Gradients, Needs, constant, output};
 use crate::{Activation, Result, SavePoint};
 
-/// `x Φ(x)` for each element; with a codec, the gradient is that at the restored input. Written over `x` where that is
-/// given by value and of no more use.
+/// `x Φ(x)` for each element; written over `x` where that is given by value and of no more use. With a codec, the
+/// gradient is that at the restored input.
 ///
 /// # Errors
 /// Returns an error if the codec cannot pack the input, or a kernel is missing.
@@ -23,8 +23,8 @@ pub fn gelu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Act
     pointwise("gelu", Op::Gelu, x.into(), save_point, kernels)
 }
 
-/// `x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) / 2` for each element, which is within 0.0005 of [`gelu()`];
-/// codecs treat it as a GELU. Written over `x` like that.
+/// `x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) / 2` for each element, which is within 0.0005 of [`gelu()`]; written
+/// over `x` as that is. Codecs treat it as a GELU.
 ///
 /// # Errors
 /// Returns an error if the codec cannot pack the input, or a kernel is missing.
@@ -37,8 +37,8 @@ pub fn gelu_tanh(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Resul
     pointwise("gelu_tanh", Op::Gelu, x.into(), save_point, kernels)
 }
 
-/// `x σ(x)` for each element, with the logistic function `σ`; with a codec, the gradient is the one
-/// at the restored input. Written over `x` where that is given by value and of no more use.
+/// `x σ(x)` for each element, with the logistic function `σ`; written over `x` where that is given by value and of no
+/// more use. With a codec, the gradient is the one at the restored input.
 ///
 /// # Errors
 /// Returns an error if the codec cannot pack the input, or a kernel is missing.

@@ -103,7 +103,7 @@ on_widest_vectors! {
 
 /// The minimum and the maximum of some values.
 #[derive(Clone, Copy)]
-pub(crate) struct Extremes {
+struct Extremes {
     low: [f32; LANES],
     high: [f32; LANES],
     /// Stays 0 for finite values, and is NaN for others.
@@ -116,13 +116,13 @@ const LANES: usize = 32;
 impl Extremes {
     /// Those of no value.
     #[inline(always)]
-    pub(crate) fn none() -> Self {
+    fn none() -> Self {
         Self { low: [f32::INFINITY; LANES], high: [f32::NEG_INFINITY; LANES], finite: [0.0; LANES] }
     }
 
     /// Adds values.
     #[inline(always)]
-    pub(crate) fn take<T: Element>(&mut self, values: &[T]) {
+    fn take<T: Element>(&mut self, values: &[T]) {
         let mut all = *self;
         let (chunks, rest) = values.as_chunks::<LANES>();
         for chunk in chunks {
@@ -137,8 +137,8 @@ impl Extremes {
         *self = all;
     }
 
-    /// With one more value in each lane. By value: changed where they are, the lanes would be written one by one,
-    /// each only where it changes, which takes five times as long.
+    /// With one more value in each lane. By value: lanes that are changed in place become masked writes, which take
+    /// about three times as long.
     #[inline(always)]
     fn with<T: Element>(self, chunk: &[T; LANES]) -> Self {
         let mut values = [0.0; LANES];
@@ -162,7 +162,7 @@ impl Extremes {
 
     /// Both; NaN if a value is not finite in f32.
     #[inline(always)]
-    pub(crate) fn both(self) -> (f32, f32) {
+    fn both(self) -> (f32, f32) {
         let Self { mut low, mut high, mut finite } = self;
         // Lanes are halved repeatedly; one by one, this would take as long as the values themselves.
         let mut width = LANES / 2;

@@ -185,8 +185,7 @@ pub(crate) struct Group {
     pub(crate) within: usize,
 }
 
-/// Groups of a layout in order. To find each by its number would take several divisions, as long as 50 of its
-/// values do.
+/// Groups of a layout in order, found without the divisions that finding each by its number takes.
 pub(crate) struct Walk<'a> {
     layout: &'a Layout<'a>,
     row: usize,
