@@ -45,7 +45,7 @@ impl Module for SqueezeExcitation {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let means = op::global_avg_pool2d(x)?;
         let means = op::reshape(&means, &[means.dims(), &[1, 1]].concat())?;
-        let y = self.fc2.forward(&self.activation.forward(&self.fc1.forward(&means)?)?)?;
+        let y = self.fc2.forward(&self.activation.forward_owned(self.fc1.forward(&means)?)?)?;
         let gate = op::sigmoid(&y, &self.scale_activation)?;
         Ok(op::gate(x, &gate, &self.input, &self.gate)?)
     }

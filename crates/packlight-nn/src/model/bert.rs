@@ -239,7 +239,7 @@ impl Block {
 
     fn forward(&self, x: &Activation, visible: &op::Visible) -> Result<Activation> {
         let x = self.attention_norm.forward(&op::add(x, self.attend(x, visible)?)?)?;
-        let hidden = self.activation.forward(&self.intermediate.forward(&x)?)?;
+        let hidden = self.activation.forward_owned(self.intermediate.forward(&x)?)?;
         let y = self.dropout.forward(&self.output.forward(&hidden)?)?;
         self.norm.forward(&op::add(x, y)?)
     }

@@ -226,7 +226,7 @@ impl Block {
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
         let x = op::add(x, self.attend(&self.norm1.forward(x)?)?)?;
-        let hidden = self.activation.forward(&self.fc.forward(&self.norm2.forward(&x)?)?)?;
+        let hidden = self.activation.forward_owned(self.fc.forward(&self.norm2.forward(&x)?)?)?;
         Ok(op::add(&x, self.dropout.forward(&self.fc_proj.forward(&hidden)?)?)?)
     }
 }
