@@ -8,6 +8,7 @@ use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::blank::is_blank;
 use packlight_record::KeptKind;
 
+use crate::alive::Alive;
 use crate::blank;
 use crate::link::{self, Link};
 use crate::observer::{Place, SavedTensor};
@@ -42,6 +43,20 @@ struct Inner {
     copies: Mutex<Vec<Weak<PackedCopy>>>,
     /// What save points save in place of this activation.
     saved_as: Option<Activation>,
+    _alive: Option<Alive>,
+}
+
+impl Inner {
+    fn new(
+        data: Tensor,
+        pass: Arc<Pass>,
+        link: Option<Link>,
+        saved_as: Option<Activation>,
+    ) -> Arc<Self> {
+        let (lent, copies) = (AtomicBool::new(true), Mutex::default());
+        let alive = Alive::of(&data, &pass);
+        Arc::new(Self { data, lent, pass, link, copies, saved_as, _alive: alive })
+    }
 }
 
 impl From<&Activation> for Activation {
@@ -64,7 +79,11 @@ impl Activation {
         let tracked = pass.differentiates() && link::is_tracked(tensor);
         let link = tracked.then(|| link::enter(tensor, pass)).transpose()?;
         let axes = if tensor.rank() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };
-        Ok(Self::new(tensor.detach(), Arc::new(pass.clone()), link, axes))
+        let entered = Self::new(tensor.detach(), Arc::new(pass.clone()), link, axes);
+        if let (Some(ledger), true) = (pass.ledger(), is_blank(entered.values())) {
+            ledger.is_held_outside(entered.values());
+        }
+        Ok(entered)
     }
 
     /// Leaves to an ordinary tensor, through which gradients pass back.
@@ -79,9 +98,7 @@ impl Activation {
     }
 
     pub(crate) fn new(data: Tensor, pass: Arc<Pass>, link: Option<Link>, axes: AxisLayout) -> Self {
-        let lent = AtomicBool::new(true);
-        let inner = Inner { data, lent, pass, link, copies: Mutex::default(), saved_as: None };
-        Self { inner: Arc::new(inner), axes }
+        Self { inner: Inner::new(data, pass, link, None), axes }
     }
 
     /// The same activation with another meaning of its axes, for where plain candle code or
@@ -116,7 +133,7 @@ impl Activation {
     pub(crate) fn writable(&self) -> Option<&Tensor> {
         let data = &self.inner.data;
         let alone = Arc::strong_count(&self.inner) == 1 && !self.inner.lent.load(Ordering::Relaxed);
-        (alone && data.device().is_cpu() && !is_blank(data)).then_some(data)
+        (alone && data.device().is_cpu()).then_some(data)
     }
 
     /// The pass that it belongs to.
@@ -140,15 +157,9 @@ impl Activation {
     /// The same value and gradient, of which save points save `other`: the auxiliary residual
     /// activation of Woo and Jeon (ICLR 2023).
     pub fn save_as(&self, other: &Activation) -> Self {
-        let inner = Inner {
-            data: self.data().clone(),
-            lent: AtomicBool::new(true),
-            pass: self.shared_pass(),
-            link: self.link().cloned(),
-            copies: Mutex::default(),
-            saved_as: (!self.pass().saves_own_inputs()).then(|| other.clone()),
-        };
-        Self { inner: Arc::new(inner), axes: self.axes }
+        let saved_as = (!self.pass().saves_own_inputs()).then(|| other.clone());
+        let (data, link) = (self.data().clone(), self.link().cloned());
+        Self { inner: Inner::new(data, self.shared_pass(), link, saved_as), axes: self.axes }
     }
 
     /// Saves this activation for the backward pass of `op`, packed by the save point's codec; or

@@ -1,6 +1,6 @@
 //! What a pass over blanks ([`packlight_kernels::blank`]) saves: nothing, and its bytes.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use packlight_codec::{
     AxisLayout, Bytes, Codec, CodecState, PackNormOutput, Packed, PackedNorm, Result, Site,
 };
@@ -92,24 +92,32 @@ pub(crate) fn pack_norm_output(
 /// The packed copy of a blank.
 struct Blank {
     bytes: Bytes,
-    shape: Vec<usize>,
-    dtype: DType,
+    packed: Tensor,
+    /// Whether it is no packed copy, but the tensor itself.
+    is_whole: bool,
 }
 
 impl Blank {
     fn of(tensor: &Tensor, bytes: Option<Bytes>) -> Self {
-        let bytes = bytes.unwrap_or_default();
-        Self { bytes, shape: tensor.dims().to_vec(), dtype: tensor.dtype() }
+        let is_whole = bytes.is_some_and(|bytes| bytes.total() == size_of(tensor));
+        Self { bytes: bytes.unwrap_or_default(), packed: tensor.clone(), is_whole }
     }
 
     fn tensor(&self) -> Result<Tensor> {
-        Ok(blank(&self.shape[..], self.dtype)?)
+        match self.is_whole {
+            true => Ok(self.packed.clone()),
+            false => Ok(blank(self.packed.shape(), self.packed.dtype())?),
+        }
     }
 }
 
 impl Packed for Blank {
     fn bytes(&self) -> Bytes {
         self.bytes
+    }
+
+    fn is_apart(&self) -> bool {
+        !self.is_whole
     }
 
     fn unpack(&self) -> Result<Tensor> {

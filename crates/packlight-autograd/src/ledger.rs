@@ -36,10 +36,21 @@ struct Account {
     /// The gradients that wait for the operations that will take them: how often each is held, and its
     /// bytes; for blanks alone.
     waiting: HashMap<TensorId, (usize, usize)>,
+    /// The memory of activations that are alive: how many of them, and its bytes; for blanks alone.
+    alive: HashMap<TensorId, (usize, usize)>,
+    /// The tensors of which a tensor is a view.
+    views: HashMap<TensorId, TensorId>,
+    /// Tensors that the caller of the pass holds, too, as a trainer does its batch, until the backward pass begins.
+    outside: Vec<TensorId>,
+    /// The layers that keep a tensor as it is.
+    whole: HashMap<TensorId, Arc<str>>,
     /// The bytes of tensors that were restored from what an operation has freed last.
     restored: usize,
     /// Those of all inputs that it has freed.
     read: usize,
+    /// Those of other layers than the first of which it has freed anything.
+    read_of_others: usize,
+    freed_first: Option<Arc<str>>,
     /// Whether it computes straight from a packed copy of one, so that its kernel is the codec's.
     direct: bool,
     /// What a pass over blanks has held while operations run, each with the number of an event.
@@ -53,6 +64,44 @@ impl Account {
     fn reach(&mut self, event: usize, now: StepPeak) {
         let parameter_gradients = self.gradients;
         self.moments.push((StepPeak { parameter_gradients, ..now }, event));
+    }
+
+    /// What a forward pass over blanks holds once it has saved what the last event says, in the backward pass if
+    /// `again`.
+    fn forward(&self, again: bool) -> StepPeak {
+        let at = self.timeline.last().map(|event| &event.layer);
+        let (mut flowing, mut restorable, mut of_others) = (self.waiting(), 0, 0);
+        for (memory, (_, bytes)) in &self.alive {
+            match self.whole.get(memory) {
+                None => flowing += bytes,
+                Some(layer) => {
+                    restorable += bytes;
+                    of_others += if Some(layer) == at { 0 } else { *bytes };
+                }
+            }
+        }
+        StepPeak {
+            kept: self.kept,
+            flowing,
+            backward: again,
+            restorable,
+            restorable_of_others: of_others,
+            ..Default::default()
+        }
+    }
+
+    fn lose(&mut self, memory: TensorId) {
+        if let Some((activations, _)) = self.alive.get_mut(&memory) {
+            *activations -= 1;
+            if *activations == 0 {
+                self.alive.remove(&memory);
+            }
+        }
+    }
+
+    /// The tensor whose memory `tensor` is.
+    fn memory(&self, tensor: &Tensor) -> TensorId {
+        self.views.get(&tensor.id()).copied().unwrap_or(tensor.id())
     }
 
     /// The bytes of the gradients that wait.
@@ -84,6 +133,8 @@ pub struct Entry {
     pub again: bool,
     /// Whether the operation restores the tensor, as far as a pass over blanks can tell.
     pub(crate) restores: bool,
+    /// The tensor, if this is the tensor as it is.
+    whole: Option<TensorId>,
 }
 
 /// One event of the timeline: something was saved or freed.
@@ -139,8 +190,8 @@ impl Ledger {
         self.lock().peak
     }
 
-    /// What a pass over blanks holds, in order: in the forward pass once something was saved and while a
-    /// convolution works, in the backward pass when operations begin and when they end.
+    /// What a pass over blanks holds, in order: in the forward pass once something was saved, an activation was made
+    /// and while a convolution works, in the backward pass when operations begin and when they end.
     pub fn moments(&self) -> Vec<StepPeak> {
         let account = self.lock();
         let of = |(moment, event): &(StepPeak, usize)| {
@@ -153,7 +204,11 @@ impl Ledger {
     /// Says that an operation of a backward pass over blanks begins, with this gradient of its output.
     pub(crate) fn begin_back(&self, arriving: &Tensor) -> Begun {
         let mut account = self.lock();
-        (account.restored, account.read, account.direct) = (0, 0, false);
+        for memory in std::mem::take(&mut account.outside) {
+            account.lose(memory);
+        }
+        (account.restored, account.read, account.read_of_others) = (0, 0, 0);
+        (account.direct, account.freed_first) = (false, None);
         let elsewhere = account.waiting.contains_key(&arriving.id());
         let begun = Begun {
             kept: account.kept,
@@ -168,14 +223,9 @@ impl Ledger {
     /// so many bytes of workspace; in the backward pass, if `again`.
     pub(crate) fn work(&self, layer: Arc<str>, output: &Tensor, workspace: usize, again: bool) {
         let mut account = self.lock();
-        let now = StepPeak {
-            kept: account.kept,
-            flowing_gradients: account.waiting() + size_of(output),
-            workspace,
-            backward: again,
-            layer: Some(layer),
-            ..Default::default()
-        };
+        let mut now = account.forward(again);
+        (now.flowing, now.workspace, now.layer) =
+            (now.flowing + size_of(output), workspace, Some(layer));
         account.reach(0, now);
     }
 
@@ -193,14 +243,15 @@ impl Ledger {
         account.gradients += of_parameters;
         let restored = account.restored;
         let before = StepPeak {
-            flowing_gradients: begun.flowing + restored + with_saved,
+            flowing: begun.flowing + restored + with_saved,
             restorable: account.read - restored,
+            restorable_of_others: account.read_of_others.min(account.read - restored),
             workspace: if account.direct { 0 } else { workspace.weight_grad },
             ..begun.moment()
         };
         let after = StepPeak {
             kept: account.kept,
-            flowing_gradients: begun.flowing + of_inputs,
+            flowing: begun.flowing + of_inputs,
             workspace: workspace.input_grad,
             ..begun.moment()
         };
@@ -257,36 +308,68 @@ impl Ledger {
         self.lock().products.push(product);
     }
 
+    /// Counts the memory of an activation over blanks, in the backward pass if `again`, until it
+    /// [dies](Self::dies) as often as it came to live. Returns what to call it.
+    pub(crate) fn lives(&self, data: &Tensor, again: bool) -> TensorId {
+        let mut account = self.lock();
+        let memory = account.memory(data);
+        account.alive.entry(memory).or_insert((0, size_of(data))).0 += 1;
+        let (now, event) = (account.forward(again), account.timeline.len().saturating_sub(1));
+        let is_less = |(last, at): &(StepPeak, usize)| {
+            *at == event && last.backward == again && last.reaches(&now)
+        };
+        if !account.moments.last().is_some_and(is_less) {
+            account.reach(event, now);
+        }
+        memory
+    }
+
+    /// An activation of this memory is gone.
+    pub(crate) fn dies(&self, memory: TensorId) {
+        self.lock().lose(memory);
+    }
+
+    /// Says that an activation's data is a view of another's.
+    pub(crate) fn is_view(&self, view: &Tensor, of: &Tensor) {
+        let mut account = self.lock();
+        let memory = account.memory(of);
+        account.views.insert(view.id(), memory);
+    }
+
+    /// Says that the caller of the pass, too, holds an activation's data until the backward pass begins.
+    pub(crate) fn is_held_outside(&self, data: &Tensor) {
+        let memory = self.lives(data, false);
+        self.lock().outside.push(memory);
+    }
+
     /// The allocator's live bytes; `None` without a counter.
     pub(crate) fn live(&self) -> Option<usize> {
         self.counter.as_ref().map(|counter| counter())
     }
 
-    /// Adds an entry for something saved, in the backward pass if `again`, and returns its number.
+    /// Adds an entry for what was saved of a tensor, in the backward pass if `again`, and returns its number.
     pub(crate) fn keep(
         &self,
         layer: Arc<str>,
         kind: KeptKind,
         size: Size,
-        raw: usize,
+        of: &Tensor,
         again: bool,
     ) -> usize {
         let live = self.live();
         let Size { bytes, bounds, restores } = size;
         let (bytes, known) = (bytes.unwrap_or_default(), bytes.is_some());
-        let mut account = self.lock();
+        let (raw, mut account) = (size_of(of), self.lock());
         account.kept += bytes.total();
         account.peak = account.peak.max(account.kept);
-        let event = Event { layer: layer.clone(), backward: again, kept: account.kept, live };
-        let now = StepPeak {
-            kept: account.kept,
-            flowing_gradients: account.waiting(),
-            backward: again,
-            ..Default::default()
-        };
-        let number = account.timeline.len();
-        account.reach(number, now);
-        account.timeline.push(event);
+        let whole = (known && bytes.total() == raw).then(|| account.memory(of));
+        if let Some(memory) = whole {
+            account.whole.insert(memory, layer.clone());
+        }
+        let kept = account.kept;
+        account.timeline.push(Event { layer: layer.clone(), backward: again, kept, live });
+        let (event, now) = (account.timeline.len() - 1, account.forward(again));
+        account.reach(event, now);
         account.entries.push(Entry {
             layer,
             kind,
@@ -297,6 +380,7 @@ impl Ledger {
             counted: None,
             again,
             restores,
+            whole,
         });
         account.entries.len() - 1
     }
@@ -310,10 +394,15 @@ impl Ledger {
         let read = if entry.kind == KeptKind::Input { entry.raw } else { 0 };
         let restored = if entry.restores && !whole { read } else { 0 };
         entry.counted = live.map(|live| live_before as i64 - live as i64);
-        let (layer, bytes) = (entry.layer.clone(), entry.bytes.total());
+        let (layer, bytes, memory) = (entry.layer.clone(), entry.bytes.total(), entry.whole.take());
+        if let Some(memory) = memory {
+            account.whole.remove(&memory);
+        }
         account.kept -= bytes;
         account.restored += restored;
         account.read += read;
+        let first = account.freed_first.get_or_insert_with(|| layer.clone());
+        account.read_of_others += if *first == layer { 0 } else { read };
         account.direct |= read > 0 && restored == 0 && !whole;
         let event = Event { layer, backward: true, kept: account.kept, live };
         account.timeline.push(event);

@@ -32,6 +32,7 @@ pub mod op;
 pub mod operation;
 
 mod activation;
+mod alive;
 mod blank;
 mod counted;
 mod counter;

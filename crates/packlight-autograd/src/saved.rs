@@ -27,11 +27,11 @@ impl<T> Saved<T> {
         save_point: &SavePoint,
         kind: KeptKind,
         bytes: impl Into<Size>,
-        raw: usize,
+        of: &Tensor,
     ) -> Self {
         let bytes = bytes.into();
         let account = pass.ledger().map(|ledger| {
-            let entry = ledger.keep(save_point.shared_name(), kind, bytes, raw, pass.is_again());
+            let entry = ledger.keep(save_point.shared_name(), kind, bytes, of, pass.is_again());
             Arc::new(Account { ledger: ledger.clone(), entry, live_before: AtomicUsize::new(0) })
         });
         Self { _before: Before(account.clone()), value, _after: After(account) }
@@ -51,7 +51,7 @@ impl Saved<Tensor> {
         kind: KeptKind,
     ) -> Self {
         let bytes = Bytes::of_tensors([&tensor], []);
-        Self::new(tensor, pass, save_point, kind, bytes, bytes.total())
+        Self::new(tensor.clone(), pass, save_point, kind, bytes, &tensor)
     }
 }
 

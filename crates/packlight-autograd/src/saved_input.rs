@@ -7,7 +7,7 @@ use packlight_codec::{Bytes, Op, Packed, ShareKey};
 use packlight_record::KeptKind;
 
 use crate::blank::Size;
-use crate::saved::{Saved, size_of};
+use crate::saved::Saved;
 use crate::{Error, Pass, Result, SavePoint};
 
 /// What an operation has saved of an activation. The packed copy lives until the last operation
@@ -52,7 +52,7 @@ impl SavedInput {
         pass: &Pass,
         save_point: &Arc<SavePoint>,
     ) -> Self {
-        let saved = Saved::new(packed, pass, save_point, KeptKind::Input, bytes, size_of(data));
+        let saved = Saved::new(packed, pass, save_point, KeptKind::Input, bytes, data);
         Self::view(Box::new(saved), key, save_point)
     }
 

@@ -103,6 +103,9 @@ pub fn normalise_in_place(
 ) -> Result<()> {
     let sizes = Sizes::of(input)?;
     sizes.check_channels(&[mean, inverse, weight, bias])?;
+    if is_blank(input) {
+        return Ok(());
+    }
     by_dtype!(KERNEL, input, T => {
         let factors = sizes.beside_each_other::<T>([mean, inverse, weight, bias])?;
         let (planes, pixels) = (sizes.planes_together(), sizes.pixels);

@@ -45,6 +45,9 @@ pub fn forward(input: &Tensor) -> Result<(Tensor, Tensor)> {
 /// # Errors
 /// Returns an error if `input` is not contiguous, or the type or device is not supported.
 pub fn forward_in_place(input: &Tensor) -> Result<Tensor> {
+    if is_blank(input) {
+        return blank(input.elem_count().div_ceil(8), DType::U8);
+    }
     let mut mask = vec![0u8; input.elem_count().div_ceil(8)];
     by_dtype!(KERNEL, input, T => write_over(input, KERNEL, |input: &mut [T]| {
         let pieces = mask.par_chunks_mut(PIECE).zip(input.par_chunks_mut(8 * PIECE));

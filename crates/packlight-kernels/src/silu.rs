@@ -38,6 +38,9 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if `input` is not contiguous, or the type or device is not supported.
 pub fn forward_in_place(input: &Tensor) -> Result<()> {
+    if is_blank(input) {
+        return Ok(());
+    }
     by_dtype!(KERNEL, input, T => write_over(input, KERNEL, |input: &mut [T]| {
         input.par_chunks_mut(PIECE).for_each(silu_in_place);
     }))

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_autograd::{Entry, StepPeak};
-use packlight_record::KeptKind;
 use packlight_spec::LayerKind;
 
 use crate::footprint::go_through;
@@ -24,14 +23,14 @@ pub struct Course {
     pub blocks: Vec<Recomputed>,
 }
 
-/// A step while its backward pass is at a layer: that layer and all before it keep what they saved.
+/// A step while one of its passes is at a layer: that layer and all before it keep what they saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct At {
     /// The layer.
     pub layer: Arc<str>,
     /// The most bytes that it then holds beside what is kept: parameters, buffers, the optimizer's state,
-    /// the gradients of parameters so far, those of activations, and the inputs that an operation would
-    /// restore if they were packed.
+    /// the gradients of parameters so far, activations and their gradients on their way, and the inputs that an
+    /// operation would restore if they were packed.
     pub beside: usize,
     /// The same where the layer's own input is exact. Where an operation reads what several layers saved, the
     /// inputs of all but the one that saved last may have to be restored all the same.
@@ -109,17 +108,13 @@ fn layers(entries: &[Entry], moments: &[StepPeak], resident: usize) -> Vec<At> {
             }
         }
     }
-    for moment in moments.iter().filter(|moment| moment.backward) {
+    for moment in moments {
         let at = kept.partition_point(|&kept| kept < moment.kept);
         if let (Some(layer), Some(kept)) = (layers.get_mut(at), kept.get(at)) {
             let beside =
                 |restored: usize| (resident + moment.held() + restored).saturating_sub(*kept);
-            let own = entries.iter().filter(|entry| {
-                entry.kind == KeptKind::Input && moment.layer.as_ref() == Some(&entry.layer)
-            });
-            let own = own.map(|entry| entry.raw).sum::<usize>();
             let others = match moment.layer.as_ref() == Some(&layer.layer) {
-                true => moment.restorable.saturating_sub(own),
+                true => moment.restorable_of_others,
                 false => moment.restorable,
             };
             layer.beside = layer.beside.max(beside(moment.restorable));

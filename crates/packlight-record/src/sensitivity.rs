@@ -22,13 +22,14 @@ pub enum SensitivityRecord {
         /// Its bytes.
         bytes: u64,
     },
-    /// A step of exact training while its backward pass is at a layer, which keeps then what it has
+    /// A step of exact training while one of its passes is at a layer, which keeps then what it has
     /// saved, as do all layers before it. These follow each other in forward order.
     At {
         /// The layer.
         layer: String,
         /// The most bytes that the step then holds beside what is kept: parameters, buffers, the
-        /// optimizer's state, gradients, and the inputs that codecs may have to restore.
+        /// optimizer's state, gradients, activations on their way, and the inputs that codecs may have to
+        /// restore.
         beside: u64,
         /// The same where the layer's own input is exact, so that it is not restored.
         #[serde(default, skip_serializing_if = "Option::is_none")]

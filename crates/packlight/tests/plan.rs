@@ -37,7 +37,7 @@ fn layers_add_up_to_what_is_published() {
         );
         assert_eq!(sum("parameters"), 25_557_032, "{key}");
     }
-    let parts = ["resident", "kept", "parameter_gradients", "flowing_gradients", "workspace"];
+    let parts = ["resident", "kept", "parameter_gradients", "flowing", "workspace"];
     let peak: u64 = parts.iter().map(|part| number(&whole["peak"], part)).sum();
     assert_eq!(peak, number(&whole, "peak_bytes"));
     assert!(peak > number(&whole, "kept_bytes"));

@@ -10,7 +10,7 @@ use packlight_record::KeptKind;
 
 use crate::blank::pack_norm_output;
 use crate::operation::{Gradients, output};
-use crate::saved::{Saved, size_of};
+use crate::saved::Saved;
 use crate::saved_input::SavedInput;
 use crate::{Activation, Result, SavePoint};
 
@@ -55,7 +55,7 @@ pub(super) fn save_normalised(
         Ok((packed, codec.share_key(site, x.dims())))
     })?;
     let shape = x.dims().to_vec();
-    let packed = Saved::new(packed, x.pass(), save_point, KeptKind::Input, bytes, size_of(&data));
+    let packed = Saved::new(packed, x.pass(), save_point, KeptKind::Input, bytes, &values);
     let packed = Arc::new(packed);
     let out = Output { packed: packed.clone(), shape: shape.clone() };
     let shared = SavedInput::view(Box::new(out), key, save_point);

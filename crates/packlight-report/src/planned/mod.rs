@@ -105,7 +105,7 @@ const PARTS: [&str; 6] = [
     "optimizer state",
     "gradients of parameters",
     "kept activations",
-    "gradients on their way",
+    "activations and gradients on their way",
     "workspace",
 ];
 

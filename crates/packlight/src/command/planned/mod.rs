@@ -69,7 +69,7 @@ struct Peak {
     resident: usize,
     kept: usize,
     parameter_gradients: usize,
-    flowing_gradients: usize,
+    flowing: usize,
     /// What convolutions allocate while they run, with the threads of this machine.
     workspace: usize,
     /// The layer whose backward pass it is, or the next one that has saved anything.
@@ -136,7 +136,7 @@ impl Planned {
         let sum = |of: fn(&Row) -> usize| layers.iter().map(of).sum();
         let count = |of: fn(&Row) -> u64| layers.iter().map(of).sum();
         let depends = layers.iter().filter(|row| row.depends_on_data);
-        let StepPeak { kept, parameter_gradients, flowing_gradients, workspace, layer, .. } =
+        let StepPeak { kept, parameter_gradients, flowing, workspace, layer, .. } =
             footprint.peak.clone();
         let peak_bytes = footprint.peak_bytes();
         Self {
@@ -162,7 +162,7 @@ impl Planned {
                 resident: footprint.resident(),
                 kept,
                 parameter_gradients,
-                flowing_gradients,
+                flowing,
                 workspace,
                 layer: layer.map(|layer| layer.to_string()),
             },

@@ -63,14 +63,7 @@ fn layer(row: &Row) -> PlannedLayer {
 
 /// What a step holds at a moment, in the order of the report's parts.
 fn moment(at: &StepPeak, [parameters, optimizer]: [usize; 2]) -> PlannedMoment {
-    let bytes = [
-        parameters,
-        optimizer,
-        at.parameter_gradients,
-        at.kept,
-        at.flowing_gradients,
-        at.workspace,
-    ];
+    let bytes = [parameters, optimizer, at.parameter_gradients, at.kept, at.flowing, at.workspace];
     PlannedMoment {
         layer: at.layer.as_deref().unwrap_or("between layers").to_owned(),
         is_backward: at.backward,

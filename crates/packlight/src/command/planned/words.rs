@@ -94,13 +94,13 @@ impl Planned {
         writeln!(
             out,
             "peak             {}{}: {} of parameters, buffers and optimizer state, {} kept, {} of \
-             parameters' gradients, {} of activations', {} of workspace",
+             parameters' gradients, {} of activations and their gradients on their way, {} of workspace",
             amount(self.peak_bytes),
             at.unwrap_or_default(),
             amount(peak.resident),
             amount(peak.kept),
             amount(peak.parameter_gradients),
-            amount(peak.flowing_gradients),
+            amount(peak.flowing),
             amount(peak.workspace)
         )?;
         if let Some(Fits { bytes, fits }) = self.budget {
