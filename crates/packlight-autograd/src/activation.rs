@@ -43,7 +43,7 @@ struct Inner {
     copies: Mutex<Vec<Weak<PackedCopy>>>,
     /// What save points save in place of this activation.
     saved_as: Option<Activation>,
-    _alive: Option<Alive>,
+    alive: Option<Alive>,
 }
 
 impl Inner {
@@ -55,7 +55,7 @@ impl Inner {
     ) -> Arc<Self> {
         let (lent, copies) = (AtomicBool::new(true), Mutex::default());
         let alive = Alive::of(&data, &pass);
-        Arc::new(Self { data, lent, pass, link, copies, saved_as, _alive: alive })
+        Arc::new(Self { data, lent, pass, link, copies, saved_as, alive })
     }
 }
 
@@ -134,6 +134,18 @@ impl Activation {
         let data = &self.inner.data;
         let alone = Arc::strong_count(&self.inner) == 1 && !self.inner.lent.load(Ordering::Relaxed);
         (alone && data.device().is_cpu()).then_some(data)
+    }
+
+    /// [`save`](Self::save), for an operation that then writes its output over the activation, if it may.
+    pub(crate) fn save_and_yield(
+        &self,
+        save_point: &Arc<SavePoint>,
+        op: Op<'_>,
+    ) -> Result<SavedInput> {
+        let yields = self.writable().is_some();
+        let saved = self.save(save_point, op)?;
+        self.inner.alive.iter().filter(|_| yields).for_each(Alive::yields);
+        Ok(saved)
     }
 
     /// The pass that it belongs to.

@@ -17,6 +17,11 @@ impl Alive {
         let ledger = pass.ledger().filter(|_| is_blank(data))?;
         Some(Self { ledger: ledger.clone(), memory: ledger.lives(data, pass.is_again()) })
     }
+
+    /// Says that an operation writes its output over this memory, unless it was kept as it is.
+    pub(crate) fn yields(&self) {
+        self.ledger.yields(self.memory);
+    }
 }
 
 impl Drop for Alive {

@@ -6,11 +6,12 @@ use packlight_kernels::blank::blank;
 use packlight_kernels::conv2d::Workspace;
 
 use crate::gradient::Gradient;
+use crate::ledger::InputGradients;
 use crate::operation::{Backward, Gradients, Needs};
 use crate::{Activation, Result};
 
 /// The operations that pass their output's gradient on as it is, or a view of it.
-const PASS_ON: [&str; 3] = ["add", "add_parameter", "reshape"];
+const PASS_ON: [&str; 4] = ["add", "add_parameter", "relative_bias", "reshape"];
 
 /// The operations whose multiplications are counted, with what they move; see `Ledger::multiply`.
 const PRODUCTS: [&str; 4] = ["conv2d", "linear", "matmul", "attention"];
@@ -19,7 +20,8 @@ const PRODUCTS: [&str; 4] = ["conv2d", "linear", "matmul", "attention"];
 const FREE_FIRST: [&str; 3] = ["conv2d", "linear", "matmul"];
 
 /// The operations that write their input's gradient over their output's, where nothing else holds that.
-const WRITE_OVER: [&str; 3] = ["batch_norm", "relu", "relu6"];
+const WRITE_OVER: [&str; 7] =
+    ["batch_norm", "relu", "relu6", "gelu", "gelu_tanh", "silu", "softmax"];
 
 /// The operation that adds its input's gradient to what is there of it.
 const ADDS_TO: &str = "slice";
@@ -65,23 +67,17 @@ pub(crate) fn counted(
     let owning = matches!(saved, Backward::Owning(_));
     let count = move |arriving: &Tensor, owned: bool| -> Result<Gradients> {
         let adds = name == ADDS_TO && first.as_ref().is_some_and(|slot| slot.held().is_some());
-        let reuses = adds || owned && WRITE_OVER.contains(&name);
-        let of_inputs_bytes = if reuses { 0 } else { of_inputs_bytes };
-        let free_first = FREE_FIRST.contains(&name);
-        // What is saved is there until all is computed, or until the weight's gradient is.
-        let with_saved = if free_first { 0 } else { of_inputs_bytes };
+        let by_inputs = InputGradients {
+            bytes: if adds { 0 } else { of_inputs_bytes },
+            written_over: owned && WRITE_OVER.contains(&name),
+            after_saved: FREE_FIRST.contains(&name),
+        };
         match ledger {
             None => drop(saved),
             Some(ledger) => {
                 let begun = ledger.begin_back(arriving);
                 drop(saved);
-                ledger.end_back(
-                    &begun,
-                    of_parameters_bytes,
-                    with_saved,
-                    of_inputs_bytes,
-                    workspace,
-                );
+                ledger.end_back(&begun, of_parameters_bytes, &by_inputs, workspace);
                 if !again {
                     ledger.hand_over();
                 }

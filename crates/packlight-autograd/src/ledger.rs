@@ -13,6 +13,21 @@ use crate::product::{Product, Stream};
 use crate::saved::size_of;
 use crate::step_peak::{Begun, StepPeak};
 
+/// The gradients of an operation's inputs, in a pass over blanks.
+pub(crate) struct InputGradients {
+    pub(crate) bytes: usize,
+    /// Whether they are written over the output's gradient, unless a codec computes them.
+    pub(crate) written_over: bool,
+    /// Whether they are made once all that was saved is freed.
+    pub(crate) after_saved: bool,
+}
+
+impl InputGradients {
+    fn allocated(&self, by_codec: bool) -> usize {
+        if self.written_over && !by_codec { 0 } else { self.bytes }
+    }
+}
+
 /// Returns live bytes.
 type Counter = Arc<dyn Fn() -> usize + Send + Sync>;
 
@@ -36,8 +51,8 @@ struct Account {
     /// The gradients that wait for the operations that will take them: how often each is held, and its
     /// bytes; for blanks alone.
     waiting: HashMap<TensorId, (usize, usize)>,
-    /// The memory of activations that are alive: how many of them, and its bytes; for blanks alone.
-    alive: HashMap<TensorId, (usize, usize)>,
+    /// The memory of activations that are alive; for blanks alone.
+    alive: HashMap<TensorId, Living>,
     /// The tensors of which a tensor is a view.
     views: HashMap<TensorId, TensorId>,
     /// Tensors that the caller of the pass holds, too, as a trainer does its batch, until the backward pass begins.
@@ -71,17 +86,19 @@ impl Account {
     fn forward(&self, again: bool) -> StepPeak {
         let at = self.timeline.last().map(|event| &event.layer);
         let (mut flowing, mut restorable, mut of_others) = (self.waiting(), 0, 0);
-        for (memory, (_, bytes)) in &self.alive {
+        for (memory, &Living { bytes, yields, .. }) in &self.alive {
             match self.whole.get(memory) {
                 None => flowing += bytes,
+                Some(_) if yields => {}
                 Some(layer) => {
                     restorable += bytes;
-                    of_others += if Some(layer) == at { 0 } else { *bytes };
+                    of_others += if Some(layer) == at { 0 } else { bytes };
                 }
             }
         }
         StepPeak {
             kept: self.kept,
+            parameter_gradients: self.gradients,
             flowing,
             backward: again,
             restorable,
@@ -91,9 +108,9 @@ impl Account {
     }
 
     fn lose(&mut self, memory: TensorId) {
-        if let Some((activations, _)) = self.alive.get_mut(&memory) {
-            *activations -= 1;
-            if *activations == 0 {
+        if let Some(living) = self.alive.get_mut(&memory) {
+            living.activations -= 1;
+            if living.activations == 0 {
                 self.alive.remove(&memory);
             }
         }
@@ -108,6 +125,15 @@ impl Account {
     fn waiting(&self) -> usize {
         self.waiting.values().map(|(_, bytes)| bytes).sum()
     }
+}
+
+/// Memory of activations that are alive.
+struct Living {
+    /// How many of them.
+    activations: usize,
+    bytes: usize,
+    /// Whether an operation would write its output over it, had it not been kept as it is.
+    yields: bool,
 }
 
 /// One saved tensor.
@@ -229,18 +255,20 @@ impl Ledger {
         account.reach(0, now);
     }
 
-    /// Says that the operation ends and has freed what it saved: the bytes of the new gradients of its
-    /// parameters, of those of its inputs that were there while it still held all, and of all of these.
+    /// Says that the operation ends and has freed what it saved: the bytes of the new gradients of its parameters,
+    /// and those of its inputs.
     pub(crate) fn end_back(
         &self,
         begun: &Begun,
         of_parameters: usize,
-        with_saved: usize,
-        of_inputs: usize,
+        of_inputs: &InputGradients,
         workspace: Workspace,
     ) {
         let mut account = self.lock();
         account.gradients += of_parameters;
+        let by_codec = account.direct;
+        let with_saved = if of_inputs.after_saved { 0 } else { of_inputs.allocated(by_codec) };
+        let of_inputs = of_inputs.allocated(by_codec);
         let restored = account.restored;
         let before = StepPeak {
             flowing: begun.flowing + restored + with_saved,
@@ -313,7 +341,8 @@ impl Ledger {
     pub(crate) fn lives(&self, data: &Tensor, again: bool) -> TensorId {
         let mut account = self.lock();
         let memory = account.memory(data);
-        account.alive.entry(memory).or_insert((0, size_of(data))).0 += 1;
+        let new = || Living { activations: 0, bytes: size_of(data), yields: false };
+        account.alive.entry(memory).or_insert_with(new).activations += 1;
         let (now, event) = (account.forward(again), account.timeline.len().saturating_sub(1));
         let is_less = |(last, at): &(StepPeak, usize)| {
             *at == event && last.backward == again && last.reaches(&now)
@@ -327,6 +356,15 @@ impl Ledger {
     /// An activation of this memory is gone.
     pub(crate) fn dies(&self, memory: TensorId) {
         self.lock().lose(memory);
+    }
+
+    /// Says that an operation writes its output over this memory, unless it was kept as it is.
+    pub(crate) fn yields(&self, memory: TensorId) {
+        let mut account = self.lock();
+        let is_whole = account.whole.contains_key(&memory);
+        if let Some(living) = account.alive.get_mut(&memory) {
+            living.yields = is_whole;
+        }
     }
 
     /// Says that an activation's data is a view of another's.

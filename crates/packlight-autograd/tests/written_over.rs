@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use candle_core::{Device, Tensor, Var};
 use common::{sample, values, var};
-use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics};
+use packlight_autograd::op::{self, Conv2dGeometry, RunningStatistics, Visible};
 use packlight_autograd::{
     Activation, Observer, Op, Pass, Result, SavePoint, SavedTensor, WeightGradient,
 };
@@ -52,13 +52,14 @@ fn made(pass: &Pass) -> Activation {
 /// The operations that may write over their input.
 type Operation = fn(Activation) -> Result<Activation>;
 
-const OPERATIONS: [(&str, Operation); 9] = [
+const OPERATIONS: [(&str, Operation); 10] = [
     ("relu", |x| relu(x)),
     ("relu6", |x| relu6(x)),
     ("gelu", |x| op::gelu(x, &layer(LayerKind::Activation, "q4"))),
     ("gelu_tanh", |x| op::gelu_tanh(x, &layer(LayerKind::Activation, "mesa"))),
     ("silu", |x| op::silu(x, &layer(LayerKind::Activation, "resilu2"))),
     ("exact silu", |x| op::silu(x, &layer(LayerKind::Activation, "none"))),
+    ("softmax", |x| op::softmax(x, &Visible::default(), &layer(LayerKind::Attention, "q4"))),
     ("batch_norm", |x| norm(x, "q4")),
     ("add", |x| op::add(x, Activation::from_tensor(&sample(&IMAGES, "y"), &Pass::training())?)),
     ("add to", |x| op::add(Activation::from_tensor(&sample(&IMAGES, "y"), &Pass::training())?, x)),
@@ -143,7 +144,7 @@ fn outputs_are_those_of_inputs_that_stay() {
     }
 }
 
-/// A convolution, a norm, a ReLU, a sum and a GELU, by value or not; with every codec of the norm.
+/// A convolution, a norm, a ReLU, a sum, a GELU and a SiLU, by value or not; with every codec of the norm.
 #[test]
 fn gradients_are_those_of_inputs_that_stay() {
     for codec in [
@@ -174,14 +175,16 @@ fn gradients_are_those_of_inputs_that_stay() {
                 true => {
                     let y = relu(norm(y, codec).unwrap()).unwrap();
                     let y = relu6(op::add(y, &x).unwrap()).unwrap();
-                    op::gelu(y, &layer(LayerKind::Activation, codec)).unwrap()
+                    let y = op::gelu(y, &layer(LayerKind::Activation, codec)).unwrap();
+                    op::silu(y, &layer(LayerKind::Activation, codec)).unwrap()
                 }
                 false => {
                     let normalised = norm(&y, codec).unwrap();
                     let y = relu(&normalised).unwrap();
                     let sum = op::add(&y, &x).unwrap();
                     let y = relu6(&sum).unwrap();
-                    op::gelu(&y, &layer(LayerKind::Activation, codec)).unwrap()
+                    let y = op::gelu(&y, &layer(LayerKind::Activation, codec)).unwrap();
+                    op::silu(&y, &layer(LayerKind::Activation, codec)).unwrap()
                 }
             };
             let loss = (y.into_tensor().unwrap() * sample(&IMAGES, "grad")).unwrap();

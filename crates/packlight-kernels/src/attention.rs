@@ -164,10 +164,10 @@ struct Heads<'a, T> {
 impl<T: Element> Heads<'_, T> {
     /// The output of one head.
     fn forward(&self, head: usize, result: &mut [T]) {
-        let (mut scores, mut shares) = (self.tile(), self.tile());
+        let mut shares = self.tile();
         let features = self.sizes.features;
         for rows in self.blocks() {
-            let seen = self.probabilities(head, &rows, &mut scores, &mut shares);
+            let seen = self.probabilities(head, &rows, &mut shares);
             self.drop_out(head, &rows, seen, &mut shares);
             multiply(
                 &mut result[rows.start * features..rows.end * features],
@@ -182,9 +182,9 @@ impl<T: Element> Heads<'_, T> {
     /// The gradients of one head's queries, keys and values.
     fn backward(&self, head: usize, grad: &[T], [of_query, of_key, of_value]: [&mut [T]; 3]) {
         let (width, features) = (self.sizes.width, self.sizes.features);
-        let [mut of_scores, mut shares, mut left] = [self.tile(), self.tile(), self.tile()];
+        let [mut shares, mut left] = [self.tile(), self.tile()];
         for rows in self.blocks() {
-            let seen = self.probabilities(head, &rows, &mut of_scores, &mut shares);
+            let seen = self.probabilities(head, &rows, &mut shares);
             let first = (head * self.sizes.queries() + rows.start) * features;
             let grad = Matrix::row_major(&grad[first..], rows.len(), features);
             left.clone_from(&shares);
@@ -194,10 +194,9 @@ impl<T: Element> Heads<'_, T> {
             // The gradient of the probabilities, then that of the scores.
             multiply(&mut left, seen, false, grad, self.values(head, seen).transposed());
             self.drop_out(head, &rows, seen, &mut left);
-            let lines = shares.chunks_exact(seen.max(1)).zip(left.chunks_exact(seen.max(1)));
-            let lines = lines.zip(of_scores.chunks_exact_mut(seen.max(1))).take(rows.len());
-            lines.for_each(|((shares, left), result)| softmax::differentiate(shares, left, result));
-            let of_scores = Matrix::row_major(&of_scores, rows.len(), seen);
+            let lines = shares.chunks_exact(seen.max(1)).zip(left.chunks_exact_mut(seen.max(1)));
+            lines.take(rows.len()).for_each(|(shares, left)| softmax::differentiate(shares, left));
+            let of_scores = Matrix::row_major(&left, rows.len(), seen);
             let of_rows = &mut of_query[rows.start * width..rows.end * width];
             multiply(of_rows, width, false, of_scores, self.keys(head, seen));
             let queries = self.queries(head, &rows);
@@ -207,23 +206,16 @@ impl<T: Element> Heads<'_, T> {
 
     /// The probabilities of a block's queries, row after row, each of as many keys as causality lets the last of
     /// them see; returns that number.
-    fn probabilities(
-        &self,
-        head: usize,
-        rows: &Range<usize>,
-        scores: &mut [T],
-        result: &mut [T],
-    ) -> usize {
+    fn probabilities(&self, head: usize, rows: &Range<usize>, result: &mut [T]) -> usize {
         let all = self.sizes.keys();
         let seen = if self.visible.causal { all.min(rows.end) } else { all };
         let first = head * self.sizes.queries();
         let visible = |row: usize| self.visible.of_row(first + row, &self.sizes.scores);
         let keys = self.keys(head, seen);
-        multiply(scores, seen, false, self.queries(head, rows), keys.transposed());
-        let lines = scores.chunks_exact(seen.max(1)).zip(result.chunks_exact_mut(seen.max(1)));
-        for (row, (scores, result)) in rows.clone().zip(lines) {
+        multiply(result, seen, false, self.queries(head, rows), keys.transposed());
+        for (row, result) in rows.clone().zip(result.chunks_exact_mut(seen.max(1))) {
             let (shares, rest) = result.split_at_mut(visible(row));
-            softmax::probabilities(&scores[..shares.len()], shares);
+            softmax::probabilities(shares);
             rest.fill(T::zero());
         }
         seen

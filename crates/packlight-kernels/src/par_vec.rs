@@ -59,6 +59,18 @@ impl<T: Copy + Default> Blank<'_, T> {
         unsafe { elements.assume_init_mut() }
     }
 
+    /// The next elements, as a copy of `from`.
+    #[inline(always)]
+    pub(crate) fn copy_of(&mut self, from: &[T]) -> &mut [T] {
+        let elements = &mut self.elements[self.written..][..from.len()];
+        for (element, &value) in elements.iter_mut().zip(from) {
+            element.write(value);
+        }
+        self.written += from.len();
+        // SAFETY: the loop has initialised every element.
+        unsafe { elements.assume_init_mut() }
+    }
+
     /// All elements, as zeros.
     fn all_zeros(&mut self) -> &mut [T] {
         self.zeros(self.elements.len() - self.written)

@@ -51,12 +51,7 @@ pub fn forward_in_place(input: &Tensor) -> Result<()> {
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    if input.dims() != grad.dims() {
-        return Err(Error::shape(
-            KERNEL,
-            format!("input {:?} and gradient {:?} differ", input.dims(), grad.dims()),
-        ));
-    }
+    check(input, grad)?;
     on_cuda!(grad => silu::backward(input, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
@@ -66,6 +61,31 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
         });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
+}
+
+/// [`backward`] written over `grad`, which nothing else may hold.
+///
+/// # Errors
+/// Returns an error if the shapes differ, `grad` is not contiguous, or the type or device is not supported.
+pub fn backward_in_place(input: &Tensor, grad: &Tensor) -> Result<()> {
+    check(input, grad)?;
+    by_dtype!(KERNEL, grad, T => {
+        read!(KERNEL; input: T);
+        write_over(grad, KERNEL, |grad: &mut [T]| {
+            let pieces = grad.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE));
+            pieces.for_each(|(grad, input)| differentiate_in_place(input, grad));
+        })
+    })
+}
+
+fn check(input: &Tensor, grad: &Tensor) -> Result<()> {
+    if input.dims() != grad.dims() {
+        return Err(Error::shape(
+            KERNEL,
+            format!("input {:?} and gradient {:?} differ", input.dims(), grad.dims()),
+        ));
+    }
+    Ok(())
 }
 
 on_widest_vectors! {
@@ -85,6 +105,14 @@ on_widest_vectors! {
 on_widest_vectors! {
     fn differentiate<T: Element>(input: &[T], grad: &[T], result: &mut Blank<'_, T>) {
         result.write([input, grad], #[inline(always)] |[x, g]| g * slope(x));
+    }
+}
+
+on_widest_vectors! {
+    fn differentiate_in_place<T: Element>(input: &[T], grad: &mut [T]) {
+        for (grad, &x) in grad.iter_mut().zip(input) {
+            *grad *= slope(x);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::rng::{Key, Purpose};
+use packlight_kernels::softmax::{self, Visible};
 use packlight_kernels::{Result, batch_norm, gelu, gelu_tanh, relu, relu6, silu, top_k};
 
 fn sample(shape: &[usize], step: u64) -> Tensor {
@@ -75,11 +76,18 @@ fn relus() {
 
 type Beside = fn(&Tensor) -> Result<Tensor>;
 type Over = fn(&Tensor) -> Result<()>;
+type BackwardBeside = fn(&Tensor, &Tensor) -> Result<Tensor>;
+type BackwardOver = fn(&Tensor, &Tensor) -> Result<()>;
 
-const FUNCTIONS: [(Beside, Over); 3] = [
-    (gelu::forward, gelu::forward_in_place),
-    (gelu_tanh::forward, gelu_tanh::forward_in_place),
-    (silu::forward, silu::forward_in_place),
+const FUNCTIONS: [(Beside, Over, BackwardBeside, BackwardOver); 3] = [
+    (gelu::forward, gelu::forward_in_place, gelu::backward, gelu::backward_in_place),
+    (
+        gelu_tanh::forward,
+        gelu_tanh::forward_in_place,
+        gelu_tanh::backward,
+        gelu_tanh::backward_in_place,
+    ),
+    (silu::forward, silu::forward_in_place, silu::backward, silu::backward_in_place),
 ];
 
 #[test]
@@ -87,14 +95,42 @@ fn pointwise_functions() {
     // None, less than a vector, and several pieces.
     for count in [0, 13, 70_001] {
         for dtype in [DType::F32, DType::F64] {
-            for (beside, over) in FUNCTIONS {
-                let x = (sample(&[count], 0).to_dtype(dtype).unwrap() * 5.0).unwrap();
-                let output = beside(&x).unwrap();
+            let tensor = |step| (sample(&[count], step).to_dtype(dtype).unwrap() * 5.0).unwrap();
+            for (beside, over, backward, backward_over) in FUNCTIONS {
+                let (x, grad) = (tensor(0), tensor(1));
+                let (output, by_input) = (beside(&x).unwrap(), backward(&x, &grad).unwrap());
+                backward_over(&x, &grad).unwrap();
+                assert_eq!(values(&grad), values(&by_input), "{count} {dtype:?}");
                 over(&x).unwrap();
                 assert_eq!(values(&x), values(&output), "{count} {dtype:?}");
             }
         }
     }
+    let (x, grad) = (sample(&[3], 0), sample(&[4], 1));
+    let error = gelu::backward_in_place(&x, &grad).unwrap_err().to_string();
+    assert!(error.contains("[3] and gradient [4] differ"), "{error}");
+}
+
+#[test]
+fn softmaxes() {
+    // The second has several pieces, the last no elements.
+    for shape in [&[3, 4, 5][..], &[3, 50, 67], &[3, 2, 0]] {
+        for dtype in [DType::F32, DType::F64] {
+            let tensor = |step| (sample(shape, step).to_dtype(dtype).unwrap() * 5.0).unwrap();
+            for causal in [false, true] {
+                let visible = Visible { lengths: Some(vec![2, 5, 3]), causal };
+                let (scores, grad) = (tensor(0), tensor(1));
+                let output = softmax::forward(&scores, &visible).unwrap();
+                let by_scores = softmax::backward(&output, &grad).unwrap();
+                softmax::forward_in_place(&scores, &visible).unwrap();
+                softmax::backward_in_place(&output, &grad).unwrap();
+                assert_eq!(values(&scores), values(&output), "{shape:?} {dtype:?}");
+                assert_eq!(values(&grad), values(&by_scores), "{shape:?} {dtype:?}");
+            }
+        }
+    }
+    let error = softmax::backward_in_place(&sample(&[2, 3], 0), &sample(&[3, 2], 1)).unwrap_err();
+    assert!(error.to_string().contains("[2, 3] and gradient [3, 2] differ"), "{error}");
 }
 
 #[test]
@@ -102,8 +138,10 @@ fn what_is_not_contiguous_is_refused() {
     let x = sample(&[4, 6], 0).t().unwrap();
     let error = relu::forward_in_place(&x).unwrap_err().to_string();
     assert!(error.contains("not contiguous"), "{error}");
-    for (_, over) in FUNCTIONS {
+    for (_, over, _, backward_over) in FUNCTIONS {
         let error = over(&x).unwrap_err().to_string();
+        assert!(error.contains("not contiguous"), "{error}");
+        let error = backward_over(&x.contiguous().unwrap(), &x).unwrap_err().to_string();
         assert!(error.contains("not contiguous"), "{error}");
     }
 }

@@ -117,24 +117,24 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
         Ok(Self { parts: parts.into_iter().map(part).collect::<Result<_>>()? })
     }
 
-    /// Applies all blocks to `x` in order, each with `forward`, which also gets the further inputs.
+    /// Applies all blocks to `x` in order, each with `forward`, which also gets the further inputs. It is given what the
+    /// block before has made by value, so that this can be freed within the block.
     pub(crate) fn forward_with(
         &self,
         x: Activation,
         beside: [&Activation; N],
-        forward: impl Fn(&B, &Activation, [&Activation; N]) -> Result<Activation>
+        forward: impl Fn(&B, Activation, [&Activation; N]) -> Result<Activation>
         + Clone
         + Send
         + 'static,
     ) -> Result<Activation> {
         self.parts.iter().try_fold(x, |x, part| {
             if part.checkpoint.is_none() {
-                // Each output is freed as soon as the next one is there.
-                return part.inside.iter().try_fold(x, |x, block| forward(block, &x, beside));
+                return part.inside.iter().try_fold(x, |x, block| forward(block, x, beside));
             }
             let forward = forward.clone();
             part.forward_with(&x, beside, move |blocks, x, beside| {
-                blocks.iter().try_fold(x.clone(), |x, block| forward(block, &x, beside))
+                blocks.iter().try_fold(x.clone(), |x, block| forward(block, x, beside))
             })
         })
     }
@@ -146,9 +146,9 @@ impl<B: Send + Sync + 'static, const N: usize> CheckpointedBlocks<B, N> {
 }
 
 impl<B: Module + 'static> CheckpointedBlocks<B> {
-    /// Applies all blocks in order to `x`, which is freed when the first one has been.
+    /// Applies all blocks in order to `x`.
     pub(crate) fn forward_owned(&self, x: Activation) -> Result<Activation> {
-        self.forward_with(x, [], |block, x, []| block.forward(x))
+        self.forward_with(x, [], |block, x, []| block.forward_owned(x))
     }
 }
 

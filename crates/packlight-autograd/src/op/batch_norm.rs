@@ -129,7 +129,7 @@ pub fn batch_norm(
             },
         );
     }
-    let input = x.save(save_point, Op::Norm)?;
+    let input = x.save_and_yield(save_point, Op::Norm)?;
     let data = normalise(&mean, &inverse)?; // afterwards, since it may write over what was saved
     let mean = x.save_tensor(save_point, KeptKind::Statistics, mean);
     let inverse = x.save_tensor(save_point, KeptKind::Statistics, inverse);

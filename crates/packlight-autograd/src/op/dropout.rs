@@ -7,7 +7,7 @@ use packlight_codec::{Bytes, Op, Packed};
 use packlight_kernels::dropout;
 use packlight_kernels::rng::{Key, Purpose};
 
-use crate::operation::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output_owning};
 use crate::{Activation, Result, SavePoint, SavedInput};
 
 /// Zeroes each element with `probability` and scales the others up, in training only.
@@ -58,8 +58,8 @@ fn drop_out(
         SavedInput::new(left, key_of_copy, &data, x.pass(), saver)
     });
     let (held, by) = (left.clone(), save_point.clone());
-    let y = output("dropout", data, &[x], &[], move |grad| {
-        let grad = dropout::apply(&grad, probability, key).map_err(|e| by.failed(e))?;
+    let y = output_owning("dropout", data, &[x], &[], move |grad| {
+        let grad = dropout::apply(grad.tensor(), probability, key).map_err(|e| by.failed(e))?;
         drop(held);
         Ok(Gradients::input(grad))
     })?;

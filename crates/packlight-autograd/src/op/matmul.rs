@@ -6,7 +6,7 @@ use packlight_codec::Op;
 use packlight_kernels::batched_matmul::{Matrices, products};
 use packlight_kernels::blank::is_blank;
 
-use crate::operation::{Gradients, Needs, constant, output};
+use crate::operation::{Gradients, Needs, constant, output_owning};
 use crate::{Activation, Product, Result, SavePoint};
 
 /// `a b` for matrices `a` (..., m, k) and `b` (..., k, n), each saved at its own save point.
@@ -59,15 +59,15 @@ fn multiply(
         });
     }
     if !needs.any() {
-        return Ok(constant(data, a));
+        return Ok(constant(data, a).of_its_own());
     }
     let save = |needed: bool, x: &Activation, save_point: &Arc<SavePoint>| {
         needed.then(|| x.save(save_point, Op::Matmul)).transpose()
     };
     let saved_a = save(needs.inputs[1], a, save_point_a)?;
     let saved_b = save(needs.inputs[0], b, save_point_b)?;
-    output("matmul", data, &[a, b], &[], move |grad| {
-        let grad = &grad;
+    let y = output_owning("matmul", data, &[a, b], &[], move |grad| {
+        let grad = grad.tensor();
         let by_b = saved_a.map(|a| {
             a.compute(|a| match transposed {
                 true => products(Matrices::transposed(grad), Matrices::plain(a)),
@@ -83,5 +83,6 @@ fn multiply(
         });
         let inputs = vec![by_a.transpose()?, by_b];
         Ok(Gradients { inputs, parameters: Vec::new() })
-    })
+    })?;
+    Ok(y.of_its_own())
 }

@@ -1,4 +1,5 @@
-//! GELU in its exact and its approximate form, and SiLU. All save their input.
+//! GELU in its exact and its approximate form, and SiLU. All save their input, over which they write their output
+//! where it is given by value and of no more use.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use candle_core::Tensor;
 use packlight_codec::Op;
 use packlight_kernels::{Result as KernelResult, gelu, gelu_tanh, silu};
 
-use crate::operation::{Gradients, Needs, constant, output};
+use crate::gradient::Gradient;
+use crate::operation::{Gradients, Needs, constant, output_owning};
 use crate::{Activation, Result, SavePoint};
 
 /// `x Φ(x)` for each element; written over `x` where that is given by value and of no more use. With a codec, the
@@ -19,6 +21,7 @@ pub fn gelu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Act
         forward: gelu::forward,
         forward_in_place: gelu::forward_in_place,
         backward: gelu::backward,
+        backward_in_place: gelu::backward_in_place,
     };
     pointwise("gelu", Op::Gelu, x.into(), save_point, kernels)
 }
@@ -33,6 +36,7 @@ pub fn gelu_tanh(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Resul
         forward: gelu_tanh::forward,
         forward_in_place: gelu_tanh::forward_in_place,
         backward: gelu_tanh::backward,
+        backward_in_place: gelu_tanh::backward_in_place,
     };
     pointwise("gelu_tanh", Op::Gelu, x.into(), save_point, kernels)
 }
@@ -47,6 +51,7 @@ pub fn silu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Act
         forward: silu::forward,
         forward_in_place: silu::forward_in_place,
         backward: silu::backward,
+        backward_in_place: silu::backward_in_place,
     };
     pointwise("silu", Op::Silu, x.into(), save_point, kernels)
 }
@@ -56,8 +61,11 @@ struct Kernels {
     forward: fn(&Tensor) -> KernelResult<Tensor>,
     forward_in_place: fn(&Tensor) -> KernelResult<()>,
     backward: fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
+    backward_in_place: fn(&Tensor, &Tensor) -> KernelResult<()>,
 }
 
+/// The output is written over the input where that is of no more use, the input's gradient over the output's where that
+/// is owned.
 fn pointwise(
     name: &'static str,
     op: Op<'static>,
@@ -66,15 +74,21 @@ fn pointwise(
     kernels: Kernels,
 ) -> Result<Activation> {
     let needs = Needs::of(&[&x], &[]).any();
-    let saved = needs.then(|| x.save(save_point, op)).transpose()?;
+    let saved = needs.then(|| x.save_and_yield(save_point, op)).transpose()?;
     let data = match x.writable() {
         Some(data) => (kernels.forward_in_place)(data).map(|()| data.clone()),
         None => (kernels.forward)(x.values()),
     };
     let data = data.map_err(|e| save_point.failed(e))?;
     let Some(saved) = saved else { return Ok(constant(data, &x).of_its_own()) };
-    let y = output(name, data, &[&x], &[], move |grad| {
-        Ok(Gradients::input(saved.gradient(op, &grad, |x| (kernels.backward)(x, &grad))?))
+    let y = output_owning(name, data, &[&x], &[], move |grad| {
+        let by_input = saved.gradient(op, grad.tensor(), |x| match &grad {
+            Gradient::Owned(grad) if grad.device().is_cpu() => {
+                (kernels.backward_in_place)(x, grad).map(|()| grad.clone())
+            }
+            grad => (kernels.backward)(x, grad.tensor()),
+        });
+        Ok(Gradients::input(by_input?))
     })?;
     Ok(y.of_its_own())
 }

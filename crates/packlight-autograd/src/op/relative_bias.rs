@@ -1,7 +1,7 @@
 //! A learned bias of attention's scores for each distance of query and key. Saves nothing.
 
 use candle_core::Tensor;
-use packlight_kernels::blank::is_blank;
+use packlight_kernels::blank::{blank, is_blank};
 use packlight_kernels::{accumulate, linear};
 
 use crate::operation::{Gradients, Needs, constant, output};
@@ -34,7 +34,7 @@ pub fn relative_bias(
     }
     let index = index.flatten_all()?;
     let data = match is_blank(x.data()) {
-        true => x.data().clone(),
+        true => blank(x.dims(), x.data().dtype())?,
         false => {
             let bias = table.detach().index_select(&index, 0)?.t()?;
             let bias = bias.reshape((1, heads, queries, keys))?;
@@ -45,7 +45,7 @@ pub fn relative_bias(
     };
     let needs = Needs::of(&[x], &[table]);
     if !needs.any() {
-        return Ok(constant(data, x));
+        return Ok(constant(data, x).of_its_own());
     }
     let by_table = move |grad: &Tensor| -> Result<Tensor> {
         let sum = linear::bias_grad(&grad.flatten_from(1)?)?;
@@ -53,10 +53,11 @@ pub fn relative_bias(
         let zeros = Tensor::zeros((entries, heads), grad.dtype(), grad.device())?;
         Ok(zeros.index_add(&index, &by_place, 0)?)
     };
-    output("relative_bias", data, &[x], &[table], move |grad| {
+    let y = output("relative_bias", data, &[x], &[table], move |grad| {
         let parameters = vec![needs.parameters[0].then(|| by_table(&grad)).transpose()?];
         Ok(Gradients { inputs: vec![Some(grad)], parameters })
-    })
+    })?;
+    Ok(y.of_its_own())
 }
 
 fn misfit(x: &Activation, table: &Tensor, index: &Tensor, mask: &Tensor) -> Error {

@@ -58,20 +58,22 @@ impl Attention {
     }
 
     /// For each of `queries` (N, queries, features), the mean of `values` (N, keys, features),
-    /// weighted by how well their visible `keys` (N, keys, features) fit the query.
+    /// weighted by how well their visible `keys` (N, keys, features) fit the query. Those that are given by value are
+    /// freed as soon as they are of no more use.
     ///
     /// # Errors
     /// Returns an error if the shapes do not fit.
     pub fn forward(
         &self,
-        queries: &Activation,
-        keys: &Activation,
-        values: &Activation,
+        queries: impl Into<Activation>,
+        keys: impl Into<Activation>,
+        values: impl Into<Activation>,
         visible: &op::Visible,
     ) -> Result<Activation> {
+        let [queries, keys, values] = [queries.into(), keys.into(), values.into()];
         let Some(softmax) = &self.softmax else {
-            let inputs =
-                [&self.scaled(queries)?, &self.split_heads(keys)?, &self.split_heads(values)?];
+            let (queries, keys) = (self.scaled(queries)?, self.split_heads(keys)?);
+            let inputs = [&queries, &keys, &self.split_heads(values)?];
             let points = [&self.query, &self.key, &self.value];
             let dropout = self.dropout.as_ref().map(|(share, point)| (*share, point));
             return self.join_heads(op::attention(inputs, points, visible, dropout)?);
@@ -86,7 +88,7 @@ impl Attention {
     /// Returns an error if the shapes do not fit, or the scores are recomputed, for which they cannot change.
     pub(crate) fn forward_with(
         &self,
-        inputs: [&Activation; 3],
+        inputs: [Activation; 3],
         visible: &op::Visible,
         scored: impl FnOnce(Activation) -> Result<Activation>,
     ) -> Result<Activation> {
@@ -101,7 +103,7 @@ impl Attention {
 
     fn attend(
         &self,
-        [queries, keys, values]: [&Activation; 3],
+        [queries, keys, values]: [Activation; 3],
         visible: &op::Visible,
         softmax: &Arc<SavePoint>,
         scored: impl FnOnce(Activation) -> Result<Activation>,
@@ -110,8 +112,7 @@ impl Attention {
         let scores = op::matmul_transposed(&queries, &keys, &self.query, &self.key)?;
         drop((queries, keys));
         let scores = scored(scores)?;
-        let mut probabilities = op::softmax(&scores, visible, softmax)?;
-        drop(scores);
+        let mut probabilities = op::softmax(scores, visible, softmax)?;
         if let Some((share, point)) = &self.dropout {
             probabilities = op::dropout_of_saved(&probabilities, *share, point, softmax)?;
         }
@@ -120,7 +121,7 @@ impl Attention {
     }
 
     /// The heads of `queries`, over the square root of their features.
-    fn scaled(&self, queries: &Activation) -> Result<Activation> {
+    fn scaled(&self, queries: Activation) -> Result<Activation> {
         let features = queries.dims().last().copied().unwrap_or(1);
         let scale = 1.0 / (features as f64 / self.heads as f64).sqrt();
         Ok(op::scale(&self.split_heads(queries)?, scale)?)
@@ -136,14 +137,14 @@ impl Attention {
     }
 
     /// `x` (N, tokens, features) as (N, heads, tokens, features / heads).
-    fn split_heads(&self, x: &Activation) -> Result<Activation> {
+    fn split_heads(&self, x: Activation) -> Result<Activation> {
         match *x.dims() {
             [samples, tokens, features] if features.is_multiple_of(self.heads) => {
                 let split = [samples, tokens, self.heads, features / self.heads];
-                let heads = op::permute(&op::reshape(x, &split)?, &[0, 2, 1, 3])?;
+                let heads = op::permute(&op::reshape(&x, &split)?, &[0, 2, 1, 3])?;
                 Ok(heads.with_axes(AxisLayout::Heads))
             }
-            _ => Err(self.misfit(x)),
+            _ => Err(self.misfit(&x)),
         }
     }
 

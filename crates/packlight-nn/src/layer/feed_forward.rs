@@ -74,7 +74,11 @@ impl FeedForward {
 
 impl Module for FeedForward {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let mut hidden = self.fc1.forward(x)?;
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        let mut hidden = self.fc1.forward_owned(x)?;
         hidden = self.activation.forward_owned(hidden)?;
         if let Some(dropout) = &self.dropout {
             hidden = dropout.forward(&hidden)?;

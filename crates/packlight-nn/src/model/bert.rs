@@ -233,14 +233,15 @@ impl Block {
 
     fn attend(&self, x: &Activation, visible: &op::Visible) -> Result<Activation> {
         let (queries, keys) = (self.query.forward(x)?, self.key.forward(x)?);
-        let mixed = self.attention.forward(&queries, &keys, &self.value.forward(x)?, visible)?;
+        let mixed = self.attention.forward(queries, keys, self.value.forward(x)?, visible)?;
         self.attention_dropout.forward(&self.proj.forward(&mixed)?)
     }
 
-    fn forward(&self, x: &Activation, visible: &op::Visible) -> Result<Activation> {
-        let x = self.attention_norm.forward(&op::add(x, self.attend(x, visible)?)?)?;
-        let hidden = self.activation.forward_owned(self.intermediate.forward(&x)?)?;
-        let y = self.dropout.forward(&self.output.forward(&hidden)?)?;
-        self.norm.forward(&op::add(x, y)?)
+    fn forward(&self, mut x: Activation, visible: &op::Visible) -> Result<Activation> {
+        let mut y = self.attend(&x, visible)?;
+        x = self.attention_norm.forward_owned(op::add(x, y)?)?;
+        y = self.activation.forward_owned(self.intermediate.forward(&x)?)?;
+        y = self.dropout.forward_owned(self.output.forward_owned(y)?)?;
+        self.norm.forward_owned(op::add(x, y)?)
     }
 }

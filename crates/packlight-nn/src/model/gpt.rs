@@ -214,20 +214,27 @@ impl Block {
         })
     }
 
-    fn attend(&self, x: &Activation) -> Result<Activation> {
-        let qkv = self.qkv.forward(x)?;
+    fn attend(&self, x: Activation) -> Result<Activation> {
+        let qkv = self.qkv.forward_owned(x)?;
         let [queries, keys, values] = queries_keys_values(qkv)?;
         let before = op::Visible { lengths: None, causal: true };
-        let mixed = self.attention.forward(&queries, &keys, &values, &before)?;
+        let mixed = self.attention.forward(queries, keys, values, &before)?;
         self.attention_dropout.forward(&self.proj.forward(&mixed)?)
     }
 }
 
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let x = op::add(x, self.attend(&self.norm1.forward(x)?)?)?;
-        let hidden = self.activation.forward_owned(self.fc.forward(&self.norm2.forward(&x)?)?)?;
-        Ok(op::add(&x, self.dropout.forward(&self.fc_proj.forward(&hidden)?)?)?)
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, mut x: Activation) -> Result<Activation> {
+        let mut y = self.attend(self.norm1.forward(&x)?)?;
+        x = op::add(x, y)?;
+        y = self.fc.forward_owned(self.norm2.forward(&x)?)?;
+        y = self.activation.forward_owned(y)?;
+        y = self.dropout.forward_owned(self.fc_proj.forward_owned(y)?)?;
+        Ok(op::add(x, y)?)
     }
 }
 

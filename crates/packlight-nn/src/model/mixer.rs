@@ -140,9 +140,14 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let swap = |x: &Activation| op::permute(x, &[0, 2, 1]);
-        let mixed = self.tokens.forward(&swap(&self.norm1.forward(x)?)?)?;
-        let x = op::add(x, swap(&mixed)?)?;
-        Ok(op::add(&x, self.channels.forward(&self.norm2.forward(&x)?)?)?)
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, mut x: Activation) -> Result<Activation> {
+        let swap = |x: Activation| op::permute(&x, &[0, 2, 1]);
+        let mut y = self.tokens.forward_owned(swap(self.norm1.forward(&x)?)?)?;
+        x = op::add(x, swap(y)?)?;
+        y = self.channels.forward_owned(self.norm2.forward(&x)?)?;
+        Ok(op::add(x, y)?)
     }
 }

@@ -196,6 +196,13 @@ impl Module for Part {
             Part::Block(block) => block.forward(x),
         }
     }
+
+    fn forward_owned(&self, x: Activation) -> Result<Activation> {
+        match self {
+            Part::Merging(merging) => merging.forward_owned(x),
+            Part::Block(block) => block.forward_owned(x),
+        }
+    }
 }
 
 /// Each square of four tokens as one, of twice the features.
@@ -216,17 +223,21 @@ impl Merging {
 }
 
 impl Module for Merging {
-    /// A map with an odd side is filled up with zeros.
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let (_, height, width, _) = map_of(x)?;
-        let x = op::pad(&op::pad(x, 1, height % 2)?, 2, width % 2)?;
+        self.forward_owned(x.clone())
+    }
+
+    /// A map with an odd side is filled up with zeros.
+    fn forward_owned(&self, mut x: Activation) -> Result<Activation> {
+        let (_, height, width, _) = map_of(&x)?;
+        x = op::pad(&op::pad(&x, 1, height % 2)?, 2, width % 2)?;
         let (samples, height, width, features) = map_of(&x)?;
         let (rows, columns) = (height / 2, width / 2);
-        let squares = op::reshape(&x, &[samples, rows, 2, columns, 2, features])?;
+        x = op::reshape(&x, &[samples, rows, 2, columns, 2, features])?;
         // The first column of a square comes before the second.
-        let squares = op::permute(&squares, &[0, 1, 3, 4, 2, 5])?;
-        let squares = op::reshape(&squares, &[samples, rows, columns, 4 * features])?;
-        self.reduction.forward(&self.norm.forward(&squares)?)
+        x = op::permute(&x, &[0, 1, 3, 4, 2, 5])?;
+        x = op::reshape(&x, &[samples, rows, columns, 4 * features])?;
+        self.reduction.forward_owned(self.norm.forward_owned(x)?)
     }
 }
 
@@ -271,10 +282,14 @@ impl Block {
 
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let y = self.attention.forward(&self.norm1.forward(x)?)?;
-        let x = op::add(x, self.attention_depth.forward(&y)?)?;
-        let y = self.mlp.forward(&self.norm2.forward(&x)?)?;
-        Ok(op::add(&x, self.mlp_depth.forward(&y)?)?)
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, mut x: Activation) -> Result<Activation> {
+        let mut y = self.attention.forward_owned(self.norm1.forward(&x)?)?;
+        x = op::add(x, self.attention_depth.forward_owned(y)?)?;
+        y = self.mlp.forward_owned(self.norm2.forward(&x)?)?;
+        Ok(op::add(x, self.mlp_depth.forward_owned(y)?)?)
     }
 }
 
@@ -305,12 +320,11 @@ impl WindowAttention {
     }
 
     /// The attention of each window of maps that are whole windows.
-    fn attend(&self, windows: &Activation, mask: &Tensor) -> Result<Activation> {
-        let qkv = self.qkv.forward(windows)?;
-        let [queries, keys, values] = queries_keys_values(qkv)?;
+    fn attend(&self, windows: Activation, mask: &Tensor) -> Result<Activation> {
+        let inputs = queries_keys_values(self.qkv.forward_owned(windows)?)?;
         let index = distances(self.window, mask.device())?;
         let (table, all) = (self.table.value(), op::Visible::default());
-        let mixed = self.attention.forward_with([&queries, &keys, &values], &all, |scores| {
+        let mixed = self.attention.forward_with(inputs, &all, |scores| {
             Ok(op::relative_bias(&scores, &table, &index, mask)?)
         })?;
         self.proj.forward(&mixed)
@@ -318,31 +332,34 @@ impl WindowAttention {
 }
 
 impl Module for WindowAttention {
-    /// Maps that are not whole windows are filled up with zeros, to which attention attends.
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let (samples, own_height, own_width, features) = map_of(x)?;
+        self.forward_owned(x.clone())
+    }
+
+    /// Maps that are not whole windows are filled up with zeros, to which attention attends.
+    fn forward_owned(&self, mut x: Activation) -> Result<Activation> {
+        let (samples, own_height, own_width, features) = map_of(&x)?;
         let side = self.window;
         let lacking = |size: usize| size.next_multiple_of(side) - size;
-        let x = op::pad(&op::pad(x, 1, lacking(own_height))?, 2, lacking(own_width))?;
+        x = op::pad(&op::pad(&x, 1, lacking(own_height))?, 2, lacking(own_width))?;
         let (_, height, width, _) = map_of(&x)?;
         // A map of one window is not shifted.
         let shifted = |size: usize| if size > side { self.shift } else { 0 };
         let (down, right) = (shifted(height), shifted(width));
-        let x = op::roll(&op::roll(&x, 1, height - down)?, 2, width - right)?;
+        x = op::roll(&op::roll(&x, 1, height - down)?, 2, width - right)?;
 
         let (rows, columns) = (height / side, width / side);
-        let cut = op::reshape(&x, &[samples, rows, side, columns, side, features])?;
-        let cut = op::permute(&cut, &[0, 1, 3, 2, 4, 5])?;
-        let windows = op::reshape(&cut, &[samples * rows * columns, side * side, features])?;
-        drop((x, cut));
-        let mask = mask((height, down), (width, right), side, windows.data())?;
-        let mixed = self.attend(&windows, &mask)?;
+        x = op::reshape(&x, &[samples, rows, side, columns, side, features])?;
+        x = op::permute(&x, &[0, 1, 3, 2, 4, 5])?;
+        x = op::reshape(&x, &[samples * rows * columns, side * side, features])?;
+        let mask = mask((height, down), (width, right), side, x.data())?;
+        x = self.attend(x, &mask)?;
 
-        let cut = op::reshape(&mixed, &[samples, rows, columns, side, side, features])?;
-        let cut = op::permute(&cut, &[0, 1, 3, 2, 4, 5])?;
-        let x = op::reshape(&cut, &[samples, height, width, features])?;
-        let x = op::roll(&op::roll(&x, 1, down)?, 2, right)?;
-        let x = if height > own_height { op::slice(&x, 1, 0..own_height)? } else { x };
+        x = op::reshape(&x, &[samples, rows, columns, side, side, features])?;
+        x = op::permute(&x, &[0, 1, 3, 2, 4, 5])?;
+        x = op::reshape(&x, &[samples, height, width, features])?;
+        x = op::roll(&op::roll(&x, 1, down)?, 2, right)?;
+        x = if height > own_height { op::slice(&x, 1, 0..own_height)? } else { x };
         if width > own_width { Ok(op::slice(&x, 2, 0..own_width)?) } else { Ok(x) }
     }
 }

@@ -216,10 +216,10 @@ impl Sublayer {
 
     fn forward(
         &self,
-        x: &Activation,
-        f: impl FnOnce(&Activation) -> Result<Activation>,
+        x: Activation,
+        f: impl FnOnce(Activation) -> Result<Activation>,
     ) -> Result<Activation> {
-        let y = self.dropout.forward(&f(&self.norm.forward(x)?)?)?;
+        let y = self.dropout.forward_owned(f(self.norm.forward(&x)?)?)?;
         Ok(op::add(x, y)?)
     }
 }
@@ -240,11 +240,11 @@ impl EncoderLayer {
         })
     }
 
-    fn forward(&self, x: &Activation, visible: &op::Visible) -> Result<Activation> {
+    fn forward(&self, mut x: Activation, visible: &op::Visible) -> Result<Activation> {
         let (around, attention) = &self.attention;
-        let x = around.forward(x, |x| attention.forward(x, x, visible))?;
+        x = around.forward(x, |x| attention.forward(x.clone(), x, visible))?;
         let (around, feed_forward) = &self.feed_forward;
-        around.forward(&x, |x| feed_forward.forward(x))
+        around.forward(x, |x| feed_forward.forward_owned(x))
     }
 }
 
@@ -269,17 +269,17 @@ impl DecoderLayer {
     /// Padding is at the end, and no token attends to later ones, so the target needs no lengths.
     fn forward(
         &self,
-        x: &Activation,
+        mut x: Activation,
         memory: &Activation,
         visible: &op::Visible,
     ) -> Result<Activation> {
         let before = op::Visible { lengths: None, causal: true };
         let (around, attention) = &self.own;
-        let x = around.forward(x, |x| attention.forward(x, x, &before))?;
+        x = around.forward(x, |x| attention.forward(x.clone(), x, &before))?;
         let (around, attention) = &self.source;
-        let x = around.forward(&x, |x| attention.forward(x, memory, visible))?;
+        x = around.forward(x, |x| attention.forward(x, memory.clone(), visible))?;
         let (around, feed_forward) = &self.feed_forward;
-        around.forward(&x, |x| feed_forward.forward(x))
+        around.forward(x, |x| feed_forward.forward_owned(x))
     }
 }
 
@@ -304,14 +304,14 @@ impl Projected {
 
     fn forward(
         &self,
-        x: &Activation,
-        memory: &Activation,
+        x: Activation,
+        memory: Activation,
         visible: &op::Visible,
     ) -> Result<Activation> {
         let [query, key, value] = &self.qkv;
-        let (queries, keys) = (query.forward(x)?, key.forward(memory)?);
-        let mixed = self.attention.forward(&queries, &keys, &value.forward(memory)?, visible)?;
-        self.out.forward(&mixed)
+        let (queries, keys) = (query.forward_owned(x)?, key.forward(&memory)?);
+        let values = value.forward_owned(memory)?;
+        self.out.forward_owned(self.attention.forward(queries, keys, values, visible)?)
     }
 }
 

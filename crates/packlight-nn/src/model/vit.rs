@@ -140,14 +140,20 @@ impl Block {
     fn attend(&self, x: &Activation) -> Result<Activation> {
         let qkv = self.qkv.forward(&self.norm1.forward(x)?)?;
         let [queries, keys, values] = queries_keys_values(qkv)?;
-        let mixed = self.attention.forward(&queries, &keys, &values, &op::Visible::default())?;
+        let mixed = self.attention.forward(queries, keys, values, &op::Visible::default())?;
         self.proj.forward(&mixed)
     }
 }
 
 impl Module for Block {
     fn forward(&self, x: &Activation) -> Result<Activation> {
-        let x = op::add(x, self.attend(x)?)?;
-        Ok(op::add(&x, self.mlp.forward(&self.norm2.forward(&x)?)?)?)
+        self.forward_owned(x.clone())
+    }
+
+    fn forward_owned(&self, mut x: Activation) -> Result<Activation> {
+        let mut y = self.attend(&x)?;
+        x = op::add(x, y)?;
+        y = self.mlp.forward_owned(self.norm2.forward(&x)?)?;
+        Ok(op::add(x, y)?)
     }
 }
