@@ -63,9 +63,9 @@ struct Account {
     restored: usize,
     /// Those of all inputs that it has freed.
     read: usize,
-    /// Those of other layers than the first of which it has freed anything.
-    read_of_others: usize,
+    /// The first layer of which it has freed anything, and the bytes of the inputs of all others.
     freed_first: Option<Arc<str>>,
+    read_of_others: usize,
     /// Whether it computes straight from a packed copy of one, so that its kernel is the codec's.
     direct: bool,
     /// What a pass over blanks has held while operations run, each with the number of an event.
@@ -107,6 +107,7 @@ impl Account {
         }
     }
 
+    /// Takes one activation of this memory off.
     fn lose(&mut self, memory: TensorId) {
         if let Some(living) = self.alive.get_mut(&memory) {
             living.activations -= 1;

@@ -4,9 +4,9 @@
 
 use candle_core::{DType, Device, Tensor};
 use mimalloc::MiMalloc;
-use packlight::autograd::Pass;
 use packlight::autograd::allocator::{self, Counting};
-use packlight::nn::model::{Inputs, Resnet18, Stem};
+use packlight::autograd::{EagerUpdates, Ledger, Pass};
+use packlight::nn::model::{Inputs, Resnet18, Stem, Vit};
 use packlight::nn::optimizer::{Sgd, SgdConfig};
 use packlight::nn::{Model, ModelSpec, Plan, Trainer};
 
@@ -31,8 +31,13 @@ fn peak(mut f: impl FnMut()) -> usize {
 
 /// One test, since all threads of a process share the counter.
 #[test]
-fn a_step_holds_one_of_the_largest_activations_forward_and_two_back_and_no_gradients_of_parameters()
-{
+fn a_step_holds_no_more_of_the_largest_activations_than_will_be_read_again() {
+    residual_networks();
+    transformers();
+}
+
+/// One of the largest forward, and two back; with eager updates, no gradients of parameters.
+fn residual_networks() {
     let stem = Stem::Imagenet;
     let spec = ModelSpec::new(Resnet18 { width: WIDTH, stem });
     let spec = spec.for_images(3, SIZE, 10).unwrap();
@@ -61,4 +66,29 @@ fn a_step_holds_one_of_the_largest_activations_forward_and_two_back_and_no_gradi
     assert!(stems(forward) < 1.5, "{all}");
     assert!(stems(eager) < 2.3, "{all}");
     assert!(step - eager > weights / 2, "{all}");
+}
+
+/// Forward, the hidden features of a feed-forward part beside the tokens before and behind it, a quarter as large each;
+/// back, their gradient beside the restored ones and the gradient of the tokens.
+fn transformers() {
+    let spec = ModelSpec::new(Vit { width: 64, depth: 2, heads: 1, patch: 4, ..Vit::default() });
+    let spec = spec.for_images(3, 32, 10).unwrap();
+    let plan = Plan::parse("default=q2,norm=q2,attention=q2,activation=q2").unwrap();
+    let model = Model::planned(&spec, &plan, 0, DType::F32, &Device::Cpu).unwrap();
+    let images = Tensor::rand(0f32, 1.0, (BATCH, 3, 32, 32), &Device::Cpu).unwrap();
+    let images = Inputs::Images(images);
+    let labels = Tensor::zeros(BATCH, DType::U32, &Device::Cpu).unwrap();
+    let loss = |pass: &Pass| model.loss(&model.logits(&images, pass)?, &labels);
+    let kept = Ledger::new();
+    drop(loss(&Pass::training().with_ledger(&kept)).unwrap());
+    let forward = peak(|| drop(loss(&Pass::training()).unwrap())) - kept.peak();
+    let step = peak(|| {
+        let updates = EagerUpdates::default();
+        let loss = loss(&Pass::training().with_eager_updates(&updates)).unwrap();
+        drop(updates.backward(&loss, |_, _| Ok(())).unwrap());
+    });
+    let hidden = (BATCH * 65 * 256 * size_of::<f32>()) as f64;
+    let [forward, step] = [forward, step - kept.peak()].map(|bytes| bytes as f64 / hidden);
+    println!("in hidden features: forward {forward:.2}, step {step:.2}");
+    assert!(forward < 1.6 && step < 2.4, "forward {forward:.2}, step {step:.2}");
 }
