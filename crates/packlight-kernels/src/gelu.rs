@@ -3,13 +3,13 @@
 use candle_core::Tensor;
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
-use crate::tensor_io::{by_dtype, read, write_over};
-use crate::{Error, Result};
+use crate::tensor_io::{by_dtype, read, same_shape, write_over};
 
 const KERNEL: &str = "gelu";
 
@@ -51,7 +51,7 @@ pub fn forward_in_place(input: &Tensor) -> Result<()> {
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    check(input, grad)?;
+    same_shape(KERNEL, ("input", input), grad)?;
     on_cuda!(grad => gelu::backward(input, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {
@@ -68,7 +68,7 @@ pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if the shapes differ, `grad` is not contiguous, or the type or device is not supported.
 pub fn backward_in_place(input: &Tensor, grad: &Tensor) -> Result<()> {
-    check(input, grad)?;
+    same_shape(KERNEL, ("input", input), grad)?;
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; input: T);
         write_over(grad, KERNEL, |grad: &mut [T]| {
@@ -76,16 +76,6 @@ pub fn backward_in_place(input: &Tensor, grad: &Tensor) -> Result<()> {
             pieces.for_each(|(grad, input)| differentiate_in_place(input, grad));
         })
     })
-}
-
-fn check(input: &Tensor, grad: &Tensor) -> Result<()> {
-    if input.dims() != grad.dims() {
-        return Err(Error::shape(
-            KERNEL,
-            format!("input {:?} and gradient {:?} differ", input.dims(), grad.dims()),
-        ));
-    }
-    Ok(())
 }
 
 on_widest_vectors! {

@@ -2,13 +2,13 @@
 
 use candle_core::Tensor;
 
+use crate::Result;
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, LARGEST_PIECE as PIECE, write};
 use crate::simd_dispatch::on_widest_vectors;
-use crate::tensor_io::{by_dtype, read};
-use crate::{Error, Result};
+use crate::tensor_io::{by_dtype, read, same_shape};
 
 const KERNEL: &str = "sigmoid";
 
@@ -34,12 +34,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    if output.dims() != grad.dims() {
-        return Err(Error::shape(
-            KERNEL,
-            format!("output {:?} and gradient {:?} differ", output.dims(), grad.dims()),
-        ));
-    }
+    same_shape(KERNEL, ("output", output), grad)?;
     on_cuda!(grad => sigmoid::backward(output, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {

@@ -10,7 +10,7 @@ use crate::dtype::Element;
 use crate::par_vec::write;
 use crate::simd_dispatch::on_widest_vectors;
 use crate::sum::{sum, sum_of};
-use crate::tensor_io::{by_dtype, read, write_over};
+use crate::tensor_io::{by_dtype, read, same_shape, write_over};
 use crate::{Error, Result};
 
 const KERNEL: &str = "softmax";
@@ -128,13 +128,8 @@ pub fn backward_in_place(probabilities: &Tensor, grad: &Tensor) -> Result<()> {
 }
 
 fn check(probabilities: &Tensor, grad: &Tensor) -> Result<()> {
-    if probabilities.dims() != grad.dims() || grad.dims().is_empty() {
-        return Err(Error::shape(
-            KERNEL,
-            format!("output {:?} and gradient {:?} differ", probabilities.dims(), grad.dims()),
-        ));
-    }
-    Ok(())
+    same_shape(KERNEL, ("output", probabilities), grad)?;
+    Visible::default().check(grad.dims())
 }
 
 /// The elements of a row; 1 where there are none, for divisions.

@@ -3,11 +3,11 @@
 use candle_core::Tensor;
 use num_traits::One;
 
+use crate::Result;
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::par_vec::{LARGEST_PIECE as PIECE, write};
-use crate::tensor_io::{by_dtype, read};
-use crate::{Error, Result};
+use crate::tensor_io::{by_dtype, read, same_shape};
 
 const KERNEL: &str = "tanh";
 
@@ -35,12 +35,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    if output.dims() != grad.dims() {
-        return Err(Error::shape(
-            KERNEL,
-            format!("output {:?} and gradient {:?} differ", output.dims(), grad.dims()),
-        ));
-    }
+    same_shape(KERNEL, ("output", output), grad)?;
     on_cuda!(grad => tanh::backward(output, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {

@@ -89,6 +89,21 @@ pub(crate) fn on_cpu(tensor: &Tensor, kernel: &'static str) -> Result<()> {
     Err(Error::NoDeviceKernel { kernel, device })
 }
 
+/// Returns an error if a gradient has another shape than an operation's input or output, given with that word.
+pub(crate) fn same_shape(
+    kernel: &'static str,
+    (what, tensor): (&str, &Tensor),
+    grad: &Tensor,
+) -> Result<()> {
+    match tensor.dims() == grad.dims() {
+        true => Ok(()),
+        false => {
+            let (found, of_grad) = (tensor.dims(), grad.dims());
+            Err(Error::shape(kernel, format!("{what} {found:?} and gradient {of_grad:?} differ")))
+        }
+    }
+}
+
 /// More elements than any machine can hold, but few enough for sizes not to overflow.
 const MOST: usize = 1 << 48;
 
