@@ -8,6 +8,7 @@ use packlight_codec::Bytes;
 use packlight_kernels::conv2d::Workspace;
 use packlight_record::KeptKind;
 
+use crate::alive::{Flowing, Memories};
 use crate::blank::Size;
 use crate::product::{Product, Stream};
 use crate::saved::size_of;
@@ -51,14 +52,8 @@ struct Account {
     /// The gradients that wait for the operations that will take them: how often each is held, and its
     /// bytes; for blanks alone.
     waiting: HashMap<TensorId, (usize, usize)>,
-    /// The memory of activations that are alive; for blanks alone.
-    alive: HashMap<TensorId, Living>,
-    /// The tensors of which a tensor is a view.
-    views: HashMap<TensorId, TensorId>,
-    /// Tensors that the caller of the pass holds, too, as a trainer does its batch, until the backward pass begins.
-    outside: Vec<TensorId>,
-    /// The layers that keep a tensor as it is.
-    whole: HashMap<TensorId, Arc<str>>,
+    /// The memory of activations; for blanks alone.
+    memories: Memories,
     /// The bytes of tensors that were restored from what an operation has freed last.
     restored: usize,
     /// Those of all inputs that it has freed.
@@ -85,56 +80,22 @@ impl Account {
     /// `again`.
     fn forward(&self, again: bool) -> StepPeak {
         let at = self.timeline.last().map(|event| &event.layer);
-        let (mut flowing, mut restorable, mut of_others) = (self.waiting(), 0, 0);
-        for (memory, &Living { bytes, yields, .. }) in &self.alive {
-            match self.whole.get(memory) {
-                None => flowing += bytes,
-                Some(_) if yields => {}
-                Some(layer) => {
-                    restorable += bytes;
-                    of_others += if Some(layer) == at { 0 } else { bytes };
-                }
-            }
-        }
+        let Flowing { bytes, restorable, restorable_of_others } = self.memories.flowing(at);
         StepPeak {
             kept: self.kept,
             parameter_gradients: self.gradients,
-            flowing,
+            flowing: self.waiting() + bytes,
             backward: again,
             restorable,
-            restorable_of_others: of_others,
+            restorable_of_others,
             ..Default::default()
         }
-    }
-
-    /// Takes one activation of this memory off.
-    fn lose(&mut self, memory: TensorId) {
-        if let Some(living) = self.alive.get_mut(&memory) {
-            living.activations -= 1;
-            if living.activations == 0 {
-                self.alive.remove(&memory);
-            }
-        }
-    }
-
-    /// The tensor whose memory `tensor` is.
-    fn memory(&self, tensor: &Tensor) -> TensorId {
-        self.views.get(&tensor.id()).copied().unwrap_or(tensor.id())
     }
 
     /// The bytes of the gradients that wait.
     fn waiting(&self) -> usize {
         self.waiting.values().map(|(_, bytes)| bytes).sum()
     }
-}
-
-/// Memory of activations that are alive.
-struct Living {
-    /// How many of them.
-    activations: usize,
-    bytes: usize,
-    /// Whether an operation would write its output over it, had it not been kept as it is.
-    yields: bool,
 }
 
 /// One saved tensor.
@@ -231,9 +192,7 @@ impl Ledger {
     /// Says that an operation of a backward pass over blanks begins, with this gradient of its output.
     pub(crate) fn begin_back(&self, arriving: &Tensor) -> Begun {
         let mut account = self.lock();
-        for memory in std::mem::take(&mut account.outside) {
-            account.lose(memory);
-        }
+        account.memories.leave();
         (account.restored, account.read, account.read_of_others) = (0, 0, 0);
         (account.direct, account.freed_first) = (false, None);
         let elsewhere = account.waiting.contains_key(&arriving.id());
@@ -341,9 +300,7 @@ impl Ledger {
     /// [dies](Self::dies) as often as it came to live. Returns what to call it.
     pub(crate) fn lives(&self, data: &Tensor, again: bool) -> TensorId {
         let mut account = self.lock();
-        let memory = account.memory(data);
-        let new = || Living { activations: 0, bytes: size_of(data), yields: false };
-        account.alive.entry(memory).or_insert_with(new).activations += 1;
+        let memory = account.memories.lives(data);
         let (now, event) = (account.forward(again), account.timeline.len().saturating_sub(1));
         let is_less = |(last, at): &(StepPeak, usize)| {
             *at == event && last.backward == again && last.reaches(&now)
@@ -356,29 +313,23 @@ impl Ledger {
 
     /// An activation of this memory is gone.
     pub(crate) fn dies(&self, memory: TensorId) {
-        self.lock().lose(memory);
+        self.lock().memories.dies(memory);
     }
 
     /// Says that an operation writes its output over this memory, unless it was kept as it is.
     pub(crate) fn yields(&self, memory: TensorId) {
-        let mut account = self.lock();
-        let is_whole = account.whole.contains_key(&memory);
-        if let Some(living) = account.alive.get_mut(&memory) {
-            living.yields = is_whole;
-        }
+        self.lock().memories.yields(memory);
     }
 
     /// Says that an activation's data is a view of another's.
     pub(crate) fn is_view(&self, view: &Tensor, of: &Tensor) {
-        let mut account = self.lock();
-        let memory = account.memory(of);
-        account.views.insert(view.id(), memory);
+        self.lock().memories.is_view(view, of);
     }
 
     /// Says that the caller of the pass, too, holds an activation's data until the backward pass begins.
     pub(crate) fn is_held_outside(&self, data: &Tensor) {
         let memory = self.lives(data, false);
-        self.lock().outside.push(memory);
+        self.lock().memories.is_held_outside(memory);
     }
 
     /// The allocator's live bytes; `None` without a counter.
@@ -401,10 +352,8 @@ impl Ledger {
         let (raw, mut account) = (size_of(of), self.lock());
         account.kept += bytes.total();
         account.peak = account.peak.max(account.kept);
-        let whole = (known && bytes.total() == raw).then(|| account.memory(of));
-        if let Some(memory) = whole {
-            account.whole.insert(memory, layer.clone());
-        }
+        let is_whole = known && bytes.total() == raw;
+        let whole = is_whole.then(|| account.memories.is_kept(of, &layer));
         let kept = account.kept;
         account.timeline.push(Event { layer: layer.clone(), backward: again, kept, live });
         let (event, now) = (account.timeline.len() - 1, account.forward(again));
@@ -435,7 +384,7 @@ impl Ledger {
         entry.counted = live.map(|live| live_before as i64 - live as i64);
         let (layer, bytes, memory) = (entry.layer.clone(), entry.bytes.total(), entry.whole.take());
         if let Some(memory) = memory {
-            account.whole.remove(&memory);
+            account.memories.is_freed(memory);
         }
         account.kept -= bytes;
         account.restored += restored;
