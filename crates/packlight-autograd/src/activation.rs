@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
-use packlight_kernels::blank::is_blank;
 use packlight_record::KeptKind;
 
 use crate::alive::Alive;
@@ -43,6 +42,7 @@ struct Inner {
     copies: Mutex<Vec<Weak<PackedCopy>>>,
     /// What save points save in place of this activation.
     saved_as: Option<Activation>,
+    /// Counts the memory of the data in a pass over blanks.
     alive: Option<Alive>,
 }
 
@@ -80,9 +80,7 @@ impl Activation {
         let link = tracked.then(|| link::enter(tensor, pass)).transpose()?;
         let axes = if tensor.rank() == 4 { AxisLayout::Images } else { AxisLayout::Tokens };
         let entered = Self::new(tensor.detach(), Arc::new(pass.clone()), link, axes);
-        if let (Some(ledger), true) = (pass.ledger(), is_blank(entered.values())) {
-            ledger.is_held_outside(entered.values());
-        }
+        entered.inner.alive.iter().for_each(Alive::is_held_outside);
         Ok(entered)
     }
 
@@ -146,6 +144,11 @@ impl Activation {
         let saved = self.save(save_point, op)?;
         self.inner.alive.iter().filter(|_| yields).for_each(Alive::yields);
         Ok(saved)
+    }
+
+    /// Says that `view` is a view of its data.
+    pub(crate) fn is_viewed_as(&self, view: &Tensor) {
+        self.inner.alive.iter().for_each(|alive| alive.is_viewed_as(view));
     }
 
     /// The pass that it belongs to.

@@ -9,7 +9,7 @@ use packlight_kernels::blank::is_blank;
 use crate::saved::size_of;
 use crate::{Ledger, Pass};
 
-/// The memory of an activation's data, which the ledger counts as long as any such is there for it.
+/// Has the ledger count the memory of an activation's data until it is dropped.
 pub(crate) struct Alive {
     ledger: Ledger,
     memory: TensorId,
@@ -25,6 +25,16 @@ impl Alive {
     /// Says that an operation writes its output over this memory, unless it was kept as it is.
     pub(crate) fn yields(&self) {
         self.ledger.yields(self.memory);
+    }
+
+    /// Says that the caller of the pass, too, holds this memory until the backward pass begins.
+    pub(crate) fn is_held_outside(&self) {
+        self.ledger.is_held_outside(self.memory);
+    }
+
+    /// Says that `view` is a view of this memory.
+    pub(crate) fn is_viewed_as(&self, view: &Tensor) {
+        self.ledger.is_viewed_as(self.memory, view);
     }
 }
 
@@ -106,15 +116,17 @@ impl Memories {
         }
     }
 
-    /// The data of an activation is a view of another's.
-    pub(crate) fn is_view(&mut self, view: &Tensor, of: &Tensor) {
-        let id = self.id(of);
+    /// `view` is a view of this memory.
+    pub(crate) fn is_viewed_as(&mut self, id: TensorId, view: &Tensor) {
         self.views.insert(view.id(), id);
     }
 
     /// The caller of the pass holds this memory, too, which counts as one more activation.
     pub(crate) fn is_held_outside(&mut self, id: TensorId) {
-        self.outside.push(id);
+        if let Some(memory) = self.alive.get_mut(&id) {
+            memory.activations += 1;
+            self.outside.push(id);
+        }
     }
 
     /// The caller lets go of what it holds.

@@ -296,8 +296,8 @@ impl Ledger {
         self.lock().products.push(product);
     }
 
-    /// Counts the memory of an activation over blanks, in the backward pass if `again`, until it
-    /// [dies](Self::dies) as often as it came to live. Returns what to call it.
+    /// Counts an activation over blanks, in the backward pass if `again`, until [`dies`](Self::dies) is called.
+    /// Returns what its memory is called.
     pub(crate) fn lives(&self, data: &Tensor, again: bool) -> TensorId {
         let mut account = self.lock();
         let memory = account.memories.lives(data);
@@ -321,14 +321,13 @@ impl Ledger {
         self.lock().memories.yields(memory);
     }
 
-    /// Says that an activation's data is a view of another's.
-    pub(crate) fn is_view(&self, view: &Tensor, of: &Tensor) {
-        self.lock().memories.is_view(view, of);
+    /// Says that `view` is a view of this memory.
+    pub(crate) fn is_viewed_as(&self, memory: TensorId, view: &Tensor) {
+        self.lock().memories.is_viewed_as(memory, view);
     }
 
-    /// Says that the caller of the pass, too, holds an activation's data until the backward pass begins.
-    pub(crate) fn is_held_outside(&self, data: &Tensor) {
-        let memory = self.lives(data, false);
+    /// Says that the caller of the pass, too, holds this memory until the backward pass begins.
+    pub(crate) fn is_held_outside(&self, memory: TensorId) {
         self.lock().memories.is_held_outside(memory);
     }
 

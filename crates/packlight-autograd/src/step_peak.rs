@@ -33,7 +33,7 @@ impl StepPeak {
         self.held() + self.workspace
     }
 
-    /// Whether no part of `other` that counts, and nothing that might, is more.
+    /// Whether it holds at least as much as `other`, as it is and were all inputs packed.
     pub(crate) fn reaches(&self, other: &Self) -> bool {
         self.total() >= other.total()
             && self.held() + self.restorable >= other.held() + other.restorable

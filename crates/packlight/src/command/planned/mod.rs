@@ -69,10 +69,11 @@ struct Peak {
     resident: usize,
     kept: usize,
     parameter_gradients: usize,
+    /// Activations and their gradients on their way, and what is restored of inputs.
     flowing: usize,
     /// What convolutions allocate while they run, with the threads of this machine.
     workspace: usize,
-    /// The layer whose backward pass it is, or the next one that has saved anything.
+    /// The layer at work, or the next one behind it that has saved anything.
     layer: Option<String>,
 }
 
