@@ -45,6 +45,9 @@ pub struct Choice {
     pub bytes: u64,
     /// The least; less than `bytes` only where they depend on the data.
     pub least_bytes: u64,
+    /// The most bytes of the layer's input that are restored at a time.
+    #[serde(skip)]
+    pub(crate) restored_bytes: u64,
     /// What identifies the copy: layers of the same source share it if these are equal.
     pub copy: String,
     /// The lasting relative squared error of the whole gradient; see
@@ -123,6 +126,8 @@ pub(crate) fn layer_choices(
     for (codec, by_cluster) in codecs {
         match choice(codec, &by_cluster, &sampling, log) {
             Ok((mut choice, errors)) => {
+                let restored = facts.restored_bytes.get(codec);
+                choice.restored_bytes = restored.copied().unwrap_or(facts.raw_bytes);
                 choice.moves = sampling.moves(units, &errors);
                 choice.error = units.error(sampling.mean(&errors), &choice.moves, errors.len());
                 choice.changes = losses.of(codec, &by_cluster, &trained, clusters);
@@ -145,6 +150,7 @@ fn exact(facts: &LayerFacts) -> Choice {
         codec: EXACT.to_owned(),
         bytes: facts.raw_bytes,
         least_bytes: facts.raw_bytes,
+        restored_bytes: 0,
         copy: facts.copy.clone(),
         error: Estimate::EXACT,
         cosine: None,
@@ -187,6 +193,7 @@ fn choice(
         codec: codec.to_owned(),
         bytes: bytes().max().unwrap_or_default(),
         least_bytes: bytes().min().unwrap_or_default(),
+        restored_bytes: 0,
         copy: copy.map(|copy| log.log.name(copy).to_owned()).unwrap_or_default(),
         error: Estimate::EXACT,
         seconds: None,

@@ -1,5 +1,7 @@
 //! Layers that save one tensor, and so may share copies of it.
 
+use std::collections::BTreeMap;
+
 use crate::choices::LayerChoices;
 use crate::front::front;
 use crate::{Measured, Objective};
@@ -12,8 +14,7 @@ const MOST_PARTS: usize = 20_000;
 pub(crate) struct Group {
     /// Their numbers, in forward order.
     pub(crate) layers: Vec<usize>,
-    /// By rising bytes. Of those whose first layer is exact no other such one beats any in both bytes and error,
-    /// nor of the others.
+    /// By rising bytes. Among those whose first layers restore as much, none beats any other in both bytes and error.
     pub(crate) items: Vec<Item>,
     /// Bytes and errors that combinations which were not followed would have had at least.
     pub(crate) not_followed: Vec<(u64, f64)>,
@@ -26,6 +27,8 @@ pub(crate) struct Item {
     pub(crate) error: f64,
     /// The number of each layer's choice.
     pub(crate) choices: Vec<usize>,
+    /// The bytes that the first layer restores at a time; none if it is exact.
+    pub(crate) restored: u64,
     /// The most that the step holds beside what is kept up to the stage's end, while the backward pass is in the
     /// stage. A group knows nothing of that.
     pub(crate) above: u64,
@@ -34,11 +37,6 @@ pub(crate) struct Item {
 impl Item {
     pub(crate) fn weight(&self) -> (u64, f64) {
         (self.bytes, self.error)
-    }
-
-    /// Whether the first layer is exact, so that its input need not be restored.
-    pub(crate) fn begins_exact(&self) -> bool {
-        self.choices.first() == Some(&0)
     }
 }
 
@@ -82,7 +80,7 @@ fn combinations(
 ) -> (Vec<Item>, Vec<(u64, f64)>) {
     let copies = Copies::of(layers);
     let mut not_followed = Vec::new();
-    let start = Item { bytes: 0, error: 0.0, choices: Vec::new(), above: 0 };
+    let start = Item { bytes: 0, error: 0.0, choices: Vec::new(), restored: 0, above: 0 };
     let mut parts = vec![Part { item: start, held: Vec::new() }];
     for (number, layer) in layers.iter().enumerate() {
         let mut longer: Vec<Part> = Vec::new();
@@ -99,7 +97,9 @@ fn combinations(
                 choices.push(choice);
                 let bytes = part.item.bytes + if place.is_err() { of.bytes } else { 0 };
                 let error = objective.add(part.item.error, of.error.mean + of.price);
-                longer.push(Part { item: Item { bytes, error, choices, above: 0 }, held });
+                let restored = if number == 0 { of.restored_bytes } else { part.item.restored };
+                let item = Item { bytes, error, choices, restored, above: 0 };
+                longer.push(Part { item, held });
             }
         }
         parts = undominated(longer);
@@ -107,9 +107,12 @@ fn combinations(
             parts.drain(parts.len().min(most)..).map(|part| (part.item.bytes, part.item.error)),
         );
     }
-    let (exact, others): (Vec<Item>, Vec<Item>) =
-        parts.into_iter().map(|part| part.item).partition(Item::begins_exact);
-    let mut items = [front(exact, Item::weight), front(others, Item::weight)].concat();
+    let mut by_restored: BTreeMap<u64, Vec<Item>> = BTreeMap::new();
+    for Part { item, .. } in parts {
+        by_restored.entry(item.restored).or_default().push(item);
+    }
+    let fronts = by_restored.into_values().flat_map(|items| front(items, Item::weight));
+    let mut items: Vec<Item> = fronts.collect();
     items.sort_by(|a, b| a.bytes.cmp(&b.bytes).then(a.error.total_cmp(&b.error)));
     (items, not_followed)
 }
@@ -118,7 +121,7 @@ fn combinations(
 fn undominated(mut parts: Vec<Part>) -> Vec<Part> {
     parts.sort_by(|a, b| {
         let by_copies = a.held.len().cmp(&b.held.len()).then_with(|| a.held.cmp(&b.held));
-        let by_first = a.item.begins_exact().cmp(&b.item.begins_exact());
+        let by_first = a.item.restored.cmp(&b.item.restored);
         by_copies
             .then(by_first)
             .then(a.item.bytes.cmp(&b.item.bytes))
@@ -128,7 +131,7 @@ fn undominated(mut parts: Vec<Part>) -> Vec<Part> {
     for part in parts {
         let beaten = |last: &Part| {
             last.held == part.held
-                && last.item.begins_exact() == part.item.begins_exact()
+                && last.item.restored == part.item.restored
                 && last.item.error <= part.item.error
         };
         if !kept.last().is_some_and(beaten) {

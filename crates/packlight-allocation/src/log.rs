@@ -277,7 +277,9 @@ impl Log {
             return;
         };
         before.measured |= facts.measured;
-        if *before != (LayerFacts { measured: before.measured, ..facts.clone() }) {
+        before.restored_bytes.extend(facts.restored_bytes.clone());
+        let (measured, restored_bytes) = (before.measured, before.restored_bytes.clone());
+        if *before != (LayerFacts { measured, restored_bytes, ..facts.clone() }) {
             self.refuse(&facts.layer, "stands there twice, with other facts".to_owned());
         }
     }

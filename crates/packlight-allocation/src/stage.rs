@@ -60,16 +60,17 @@ impl Stage {
             let fixed: u64 = places.iter().map(|place| place.fixed).sum();
             // What is fixed up to each place, and what the step holds there beside it. The stage's own layer is
             // at the first place.
-            let above = |begins_exact: bool| {
+            let above = |restored: u64| {
                 let mut so_far = 0;
                 let most = places.iter().enumerate().map(|(number, place)| {
                     so_far += place.fixed;
-                    let is_exact = place.layer.is_none() || (number == 0 && begins_exact);
-                    so_far + timeline.beside(place, is_exact)
+                    let restored = if number == 0 { restored } else { place.raw };
+                    so_far + timeline.beside(place, restored)
                 });
                 most.max().unwrap_or_default() - fixed
             };
-            let nothing = Item { bytes: 0, error: 0.0, choices: Vec::new(), above: 0 };
+            let restored = places.first().map_or(0, |place| place.raw);
+            let nothing = Item { bytes: 0, error: 0.0, choices: Vec::new(), restored, above: 0 };
             let (layers, mut items, mut not_followed) = match group_at(start) {
                 Some(group) => {
                     (group.layers.clone(), group.items.clone(), group.not_followed.clone())
@@ -78,7 +79,7 @@ impl Stage {
             };
             for item in &mut items {
                 item.bytes += fixed;
-                item.above = above(item.begins_exact());
+                item.above = above(item.restored);
             }
             let items = unbeaten(items);
             not_followed.iter_mut().for_each(|(bytes, _)| *bytes += fixed);
@@ -101,8 +102,13 @@ impl Stage {
 
     /// With bounds of the combinations that were not followed in place of items.
     pub(crate) fn optimistic(&self) -> Self {
-        let bound =
-            |&(bytes, error): &(u64, f64)| Item { bytes, error, choices: Vec::new(), above: 0 };
+        let bound = |&(bytes, error): &(u64, f64)| Item {
+            bytes,
+            error,
+            choices: Vec::new(),
+            restored: 0,
+            above: 0,
+        };
         let all = self.items.iter().cloned().chain(self.not_followed.iter().map(bound)).collect();
         Self { items: front(all, Item::weight), ..self.clone() }
     }

@@ -34,10 +34,12 @@ pub(crate) struct Place {
     pub(crate) savers: Vec<usize>,
     /// Bytes of masks and statistics.
     pub(crate) fixed: u64,
-    /// Bytes that the step holds beside what is kept, while the backward pass is here, if a codec packs the
-    /// layer's input.
+    /// Bytes of the layer's input; none if it is no layer of those that can be packed.
+    pub(crate) raw: u64,
+    /// Bytes that the step holds beside what is kept, while the backward pass is here, if all of the layer's input is
+    /// restored at a time.
     pub(crate) beside: u64,
-    /// The same if the input is exact, so that nothing is restored.
+    /// The same if nothing is restored of it.
     pub(crate) exact: u64,
 }
 
@@ -71,11 +73,10 @@ impl Timeline {
         Self { places, blocks, apart, whole_step: false, known: !log.course.is_empty() }
     }
 
-    /// What is held beside what is kept, if it counts.
-    pub(crate) fn beside(&self, place: &Place, is_exact: bool) -> u64 {
+    /// What is held beside what is kept, if it counts, where so many bytes of the layer's input are restored at a time.
+    pub(crate) fn beside(&self, place: &Place, restored: u64) -> u64 {
         match self.whole_step {
-            true if is_exact => place.exact,
-            true => place.beside,
+            true => place.exact.max((place.beside + restored).saturating_sub(place.raw)),
             false => 0,
         }
     }
@@ -115,9 +116,11 @@ impl Timeline {
                 continue;
             }
             kept += place.fixed;
-            let mut is_exact = place.layer.is_none();
+            let mut restored = place.raw;
             if !place.savers.is_empty() {
-                is_exact = place.layer.is_some_and(|layer| chosen[layer] == 0);
+                if let Some(layer) = place.layer {
+                    restored = layers[layer].choices[chosen[layer]].restored_bytes;
+                }
                 let mut copies: Vec<&str> = Vec::new();
                 for &layer in &place.savers {
                     let choice = &layers[layer].choices[chosen[layer]];
@@ -127,7 +130,7 @@ impl Timeline {
                     }
                 }
             }
-            peak = peak.max(kept + self.beside(place, is_exact));
+            peak = peak.max(kept + self.beside(place, restored));
         }
         (peak, kept)
     }
@@ -149,13 +152,17 @@ fn places(layers: &[LayerChoices], log: &Log) -> Vec<Place> {
         let own = log.fixed.iter().filter(|((layer, _), _)| layer == name);
         own.map(|(_, bytes)| bytes).sum::<u64>()
     };
-    let place = |at: &At| Place {
-        name: at.layer.clone(),
-        layer: number(&at.layer),
-        savers: Vec::new(),
-        fixed: fixed(&at.layer),
-        beside: at.beside,
-        exact: at.exact,
+    let place = |at: &At| {
+        let layer = number(&at.layer);
+        Place {
+            name: at.layer.clone(),
+            layer,
+            savers: Vec::new(),
+            fixed: fixed(&at.layer),
+            raw: layer.map_or(0, |layer| layers[layer].facts.raw_bytes),
+            beside: if layer.is_some() { at.beside } else { at.exact },
+            exact: at.exact,
+        }
     };
     let mut places: Vec<Place> = log.course.iter().map(place).collect();
     // Layers that only share what others have saved, behind the layer before them.

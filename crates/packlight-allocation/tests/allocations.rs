@@ -4,6 +4,8 @@
 
 mod made;
 
+use std::collections::BTreeMap;
+
 use made::{Choice, Layer, network, records, score};
 use packlight_allocation::{Allocation, Measured, Objective, knee};
 use packlight_record::{LayerFacts, LayerKind, SensitivityRecord};
@@ -26,6 +28,7 @@ fn the_plan_gives_each_layer_its_codec() {
         raw_bytes: 100,
         copy: "exact".into(),
         measured: true,
+        restored_bytes: BTreeMap::new(),
     };
     let mut records: Vec<SensitivityRecord> =
         layers.iter().enumerate().map(facts).map(SensitivityRecord::Layer).collect();

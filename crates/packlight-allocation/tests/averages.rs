@@ -4,6 +4,8 @@
 
 mod made;
 
+use std::collections::BTreeMap;
+
 use made::score;
 use packlight_allocation::{Allocation, Error, Estimate, Measured, Objective};
 use packlight_record::{
@@ -19,6 +21,7 @@ fn layer(name: &str, source: u64) -> SensitivityRecord {
         raw_bytes: 100,
         copy: "exact".into(),
         measured: true,
+        restored_bytes: BTreeMap::new(),
     })
 }
 

@@ -4,6 +4,8 @@
 
 mod made;
 
+use std::collections::BTreeMap;
+
 use made::score;
 use packlight_allocation::{Allocation, Error, Measured, Objective};
 use packlight_record::{
@@ -20,6 +22,7 @@ fn layer(name: &str, source: u64) -> SensitivityRecord {
         raw_bytes: 100,
         copy: "exact".into(),
         measured: true,
+        restored_bytes: BTreeMap::new(),
     })
 }
 

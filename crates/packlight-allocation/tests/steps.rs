@@ -94,9 +94,16 @@ fn every(measured: &Measured, step: &Step, whole: bool, objective: Objective) ->
                 };
                 let source = layer.facts.source;
                 let (fixed, exact, restored) = step.places[number];
-                // The first layer that saves a tensor has to restore it if it packs it; others may have to.
+                // The first layer that saves a tensor has to restore it if it packs it, as much at a time as the codec
+                // says; others may have to restore all.
                 let is_first = before.insert(source);
-                let beside = if is_first && choices[number] == 0 { 0 } else { restored } + exact;
+                let raw = layer.facts.raw_bytes;
+                let at_a_time = match layer.choices[choices[number]].codec.as_str() {
+                    "none" | "c0" if is_first => 0,
+                    "c1" if is_first => raw / 2,
+                    _ => raw,
+                };
+                let beside = exact.max((exact + restored + at_a_time).saturating_sub(raw));
                 if is_first {
                     let users =
                         layers.iter().zip(choices).filter(|(l, _)| l.facts.source == source);

@@ -2,9 +2,10 @@
 
 use candle_core::Tensor;
 use packlight_codec::{
-    AxisLayout, Bytes, Codec, CodecState, PackNormOutput, Packed, PackedNorm, Result, Site,
+    AxisLayout, Bytes, Codec, CodecState, Op, PackNormOutput, Packed, PackedNorm, Result, Site,
 };
 use packlight_kernels::blank::{blank, is_blank};
+use packlight_kernels::linear;
 
 use crate::saved::size_of;
 
@@ -15,13 +16,13 @@ pub(crate) struct Size {
     pub(crate) bytes: Option<Bytes>,
     /// The fewest and the most.
     pub(crate) bounds: [usize; 2],
-    /// Whether the operation restores the tensor to use it.
-    pub(crate) restores: bool,
+    /// The bytes of the tensor that the operation restores at a time; `None` where the codec computes in its place.
+    pub(crate) restored: Option<usize>,
 }
 
 impl From<Bytes> for Size {
     fn from(bytes: Bytes) -> Self {
-        Size { bytes: Some(bytes), bounds: [bytes.total(); 2], restores: false }
+        Size { bytes: Some(bytes), bounds: [bytes.total(); 2], restored: None }
     }
 }
 
@@ -33,24 +34,29 @@ pub(crate) fn pack(
 ) -> Result<(Box<dyn Packed>, Size)> {
     if is_blank(tensor) {
         let bytes = codec.bytes(site, tensor.dims(), tensor.dtype())?;
-        let restores = check_use(codec, tensor, site)?;
+        let restored = restored(codec, tensor, site)?;
         let bounds = match bytes {
             Some(bytes) => [bytes.total(); 2],
             None => codec.bounds(tensor.dims(), tensor.dtype()),
         };
-        return Ok((Box::new(Blank::of(tensor, bytes)), Size { bytes, bounds, restores }));
+        return Ok((Box::new(Blank::of(tensor, bytes)), Size { bytes, bounds, restored }));
     }
     let packed = codec.pack(tensor, site)?;
     let bytes = packed.bytes();
     Ok((packed, bytes.into()))
 }
 
-/// Whether the operation restores the tensor to use it, as one token or pixel shows.
+/// The bytes of a tensor that an operation restores at a time, as one token or pixel shows; `None` where the codec
+/// computes in its place.
 ///
 /// # Errors
 /// Returns an error if it cannot use what the codec packs: some codecs keep the derivative of one
 /// function, from which no value can be restored.
-fn check_use(codec: &dyn Codec, tensor: &Tensor, site: &Site<'_>) -> Result<bool> {
+pub(crate) fn restored(
+    codec: &dyn Codec,
+    tensor: &Tensor,
+    site: &Site<'_>,
+) -> Result<Option<usize>> {
     let mut shape = vec![1; tensor.rank()];
     // A token has all its features: some codecs divide them, or keep several numbers of them.
     if site.axes != AxisLayout::Images
@@ -62,12 +68,22 @@ fn check_use(codec: &dyn Codec, tensor: &Tensor, site: &Site<'_>) -> Result<bool
     let mut state = CodecState::default();
     let mut small = Site::new(site.op, site.axes, site.key, &mut state);
     // What refuses so little may well take the whole tensor.
-    let Ok(packed) = codec.pack(&element, &mut small) else { return Ok(false) };
+    let Ok(packed) = codec.pack(&element, &mut small) else { return Ok(None) };
     let directly = packed.gradient(site.op, &element);
     match (packed.unpack(), directly) {
-        (Ok(_), directly) => Ok(matches!(directly, Ok(None))),
-        (Err(_), Ok(Some(_))) => Ok(false),
+        (Ok(_), Ok(None)) => Ok(Some(at_a_time(&*packed, site, size_of(tensor)))),
+        (Ok(_), _) | (Err(_), Ok(Some(_))) => Ok(None),
         (Err(error), _) => Err(error),
+    }
+}
+
+/// How many bytes of a tensor of so many an operation restores at a time.
+fn at_a_time(packed: &dyn Packed, site: &Site<'_>, bytes: usize) -> usize {
+    match (packed.coded(), site.op, site.axes) {
+        (Some(_), Op::Linear { .. }, _) => bytes.min(linear::RESTORED),
+        // Not even a piece in the nearest cache is much.
+        (Some(_), Op::Gelu | Op::Silu, _) | (Some(_), Op::Norm, AxisLayout::Tokens) => 0,
+        _ => bytes,
     }
 }
 
@@ -81,7 +97,7 @@ pub(crate) fn pack_norm_output(
     if is_blank(normalised) {
         let bytes = packer.norm_bytes(normalised.dims(), normalised.dtype());
         let bounds = bytes.map_or([0, size_of(normalised)], |bytes| [bytes.total(); 2]);
-        let size = Size { bytes, bounds, restores: false };
+        let size = Size { bytes, bounds, restored: None };
         return Ok((Box::new(Blank::of(normalised, bytes)), size));
     }
     let packed = packer.pack_norm_output(normalised, weight, bias, site)?;

@@ -23,6 +23,9 @@ const FREE_FIRST: [&str; 3] = ["conv2d", "linear", "matmul"];
 const WRITE_OVER: [&str; 7] =
     ["batch_norm", "relu", "relu6", "gelu", "gelu_tanh", "silu", "softmax"];
 
+/// The one of them that computes the gradient of each input from the other one.
+const MULTIPLIES: &str = "matmul";
+
 /// The operation that adds its input's gradient to what is there of it.
 const ADDS_TO: &str = "slice";
 
@@ -71,6 +74,7 @@ pub(crate) fn counted(
             bytes: if adds { 0 } else { of_inputs_bytes },
             written_over: owned && WRITE_OVER.contains(&name),
             after_saved: FREE_FIRST.contains(&name),
+            with_last: name == MULTIPLIES,
         };
         match ledger {
             None => drop(saved),

@@ -21,6 +21,8 @@ pub(crate) struct InputGradients {
     pub(crate) written_over: bool,
     /// Whether they are made once all that was saved is freed.
     pub(crate) after_saved: bool,
+    /// Whether the last of what was saved is nevertheless there, and restored, when the last of them is made.
+    pub(crate) with_last: bool,
 }
 
 impl InputGradients {
@@ -56,9 +58,11 @@ struct Account {
     memories: Memories,
     /// The bytes of tensors that were restored from what an operation has freed last.
     restored: usize,
-    /// Those of all inputs that it has freed.
+    /// The bytes of what it has freed last, those that were restored of it, and those that would be if it were packed.
+    last: [usize; 3],
+    /// Those of the inputs that it has freed, if they were kept as they are.
     read: usize,
-    /// The first layer of which it has freed anything, and the bytes of the inputs of all others.
+    /// The first layer of which it has freed anything, and the bytes of such inputs of all others.
     freed_first: Option<Arc<str>>,
     read_of_others: usize,
     /// Whether it computes straight from a packed copy of one, so that its kernel is the codec's.
@@ -119,8 +123,9 @@ pub struct Entry {
     pub counted: Option<i64>,
     /// Whether it was saved in the backward pass, by a recomputed part.
     pub again: bool,
-    /// Whether the operation restores the tensor, as far as a pass over blanks can tell.
-    pub(crate) restores: bool,
+    /// The bytes that the operation restores of it at a time, as far as a pass over blanks can tell; `None` where the codec
+    /// computes in its place.
+    restored: Option<usize>,
     /// The tensor, if this is the tensor as it is.
     whole: Option<TensorId>,
 }
@@ -194,7 +199,7 @@ impl Ledger {
         let mut account = self.lock();
         account.memories.leave();
         (account.restored, account.read, account.read_of_others) = (0, 0, 0);
-        (account.direct, account.freed_first) = (false, None);
+        (account.direct, account.freed_first, account.last) = (false, None, [0; 3]);
         let elsewhere = account.waiting.contains_key(&arriving.id());
         let begun = Begun {
             kept: account.kept,
@@ -227,19 +232,23 @@ impl Ledger {
         let mut account = self.lock();
         account.gradients += of_parameters;
         let by_codec = account.direct;
+        let with_last = of_inputs.with_last;
         let with_saved = if of_inputs.after_saved { 0 } else { of_inputs.allocated(by_codec) };
         let of_inputs = of_inputs.allocated(by_codec);
         let restored = account.restored;
         let before = StepPeak {
             flowing: begun.flowing + restored + with_saved,
-            restorable: account.read - restored,
-            restorable_of_others: account.read_of_others.min(account.read - restored),
+            restorable: account.read,
+            restorable_of_others: account.read_of_others,
             workspace: if account.direct { 0 } else { workspace.weight_grad },
             ..begun.moment()
         };
+        let [last, restored_last, restorable] = if with_last { account.last } else { [0; 3] };
         let after = StepPeak {
-            kept: account.kept,
-            flowing: begun.flowing + of_inputs,
+            kept: account.kept + last,
+            flowing: begun.flowing + of_inputs + restored_last,
+            restorable,
+            restorable_of_others: restorable,
             workspace: workspace.input_grad,
             ..begun.moment()
         };
@@ -346,7 +355,7 @@ impl Ledger {
         again: bool,
     ) -> usize {
         let live = self.live();
-        let Size { bytes, bounds, restores } = size;
+        let Size { bytes, bounds, restored } = size;
         let (bytes, known) = (bytes.unwrap_or_default(), bytes.is_some());
         let (raw, mut account) = (size_of(of), self.lock());
         account.kept += bytes.total();
@@ -366,7 +375,7 @@ impl Ledger {
             raw,
             counted: None,
             again,
-            restores,
+            restored,
             whole,
         });
         account.entries.len() - 1
@@ -378,19 +387,22 @@ impl Ledger {
         let mut account = self.lock();
         let Some(entry) = account.entries.get_mut(number) else { return };
         let whole = entry.known && entry.bytes.total() == entry.raw;
-        let read = if entry.kind == KeptKind::Input { entry.raw } else { 0 };
-        let restored = if entry.restores && !whole { read } else { 0 };
+        let is_input = entry.kind == KeptKind::Input;
+        let read = if is_input && whole { entry.raw } else { 0 };
+        let restored = entry.restored.filter(|_| is_input && !whole);
+        let direct = is_input && !whole && restored.is_none();
         entry.counted = live.map(|live| live_before as i64 - live as i64);
         let (layer, bytes, memory) = (entry.layer.clone(), entry.bytes.total(), entry.whole.take());
         if let Some(memory) = memory {
             account.memories.is_freed(memory);
         }
         account.kept -= bytes;
-        account.restored += restored;
+        account.restored += restored.unwrap_or_default();
+        account.last = [bytes, restored.unwrap_or_default(), read];
         account.read += read;
         let first = account.freed_first.get_or_insert_with(|| layer.clone());
         account.read_of_others += if *first == layer { 0 } else { read };
-        account.direct |= read > 0 && restored == 0 && !whole;
+        account.direct |= direct;
         let event = Event { layer, backward: true, kept: account.kept, live };
         account.timeline.push(event);
     }

@@ -4,6 +4,7 @@ use candle_core::{Tensor, TensorId};
 use packlight_codec::{AxisLayout, Bytes, Codec, CodecState, Op, Packed, ShareKey, Site};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::rng::Purpose;
+use packlight_kernels::values::Values;
 
 use crate::{Pass, Result, SavePoint, blank};
 
@@ -41,7 +42,7 @@ pub struct WeightGradient<'a> {
     pub kept: Bytes,
     pub(crate) place: Place<'a>,
     pub(crate) output_grad: &'a Tensor,
-    pub(crate) compute: &'a dyn Fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
+    pub(crate) compute: &'a dyn Fn(Values<'_>, &Tensor) -> KernelResult<Tensor>,
 }
 
 /// What a save point has saved of an activation.
@@ -115,9 +116,10 @@ impl WeightGradient<'_> {
         let (packed, copy) = self.place.pack(layer, self.input, codec, draw, state)?;
         let restored = packed.unpack().map_err(|e| layer.codec_failed(e))?;
         let direct = packed.gradient(self.place.op, self.output_grad);
+        let values = packed.coded().map_or(Values::Tensor(&restored), Values::Coded);
         let gradient = match direct.map_err(|e| layer.codec_failed(e))? {
             Some(gradient) => gradient,
-            None => (self.compute)(&restored, self.output_grad).map_err(|e| layer.failed(e))?,
+            None => (self.compute)(values, self.output_grad).map_err(|e| layer.failed(e))?,
         };
         Ok(Attempt { gradient, restored, bytes: packed.bytes(), copy })
     }
@@ -152,6 +154,19 @@ impl SavedTensor<'_> {
         let bytes = codec.bytes(&site, shape, dtype).map_err(|e| self.layer.codec_failed(e))?;
         let most = bytes.map_or_else(|| codec.bounds(shape, dtype)[1], Bytes::total);
         Ok((most, codec.share_key(&site, shape)))
+    }
+
+    /// The most bytes of the tensor that the layer's operation restores at a time where another codec packs it: none
+    /// where the codec computes in its place, some where the operation restores codes as it reads them, else all.
+    ///
+    /// # Errors
+    /// Returns an error, which names the layer, if the operation can use nothing that the codec packs.
+    pub fn restored_bytes(&self, codec: &dyn Codec) -> Result<usize> {
+        let key = self.place.pass.key(Purpose::Codec, self.layer.name());
+        let mut state = CodecState::default();
+        let site = Site::new(self.place.op, self.place.axes, key, &mut state);
+        let restored = blank::restored(codec, self.tensor, &site);
+        Ok(restored.map_err(|e| self.layer.codec_failed(e))?.unwrap_or_default())
     }
 
     /// Checks that a gradient can be computed from such a packed copy: from the unpacked tensor, or, in a

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use candle_core::Tensor;
 use packlight_codec::{Bytes, Packed};
+use packlight_kernels::quantise::Coded;
 use packlight_record::KeptKind;
 
 use crate::blank::Size;
@@ -66,6 +67,10 @@ impl Packed for Saved<Box<dyn Packed>> {
 
     fn unpack(&self) -> packlight_codec::Result<Tensor> {
         self.value.unpack()
+    }
+
+    fn coded(&self) -> Option<Coded<'_>> {
+        self.value.coded()
     }
 
     fn gradient(

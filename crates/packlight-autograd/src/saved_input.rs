@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::{Bytes, Op, Packed, ShareKey};
+use packlight_kernels::values::Values;
 use packlight_record::KeptKind;
 
 use crate::blank::Size;
@@ -113,11 +114,34 @@ impl SavedInput {
         output_grad: &Tensor,
         compute: impl FnOnce(&Tensor) -> std::result::Result<Tensor, E>,
     ) -> Result<Tensor> {
+        self.direct(op, output_grad)?.map_or_else(|| self.compute(compute), Ok)
+    }
+
+    /// Like [`gradient`](Self::gradient), for a `compute` that restores codes as it reads them.
+    pub(crate) fn gradient_reading<E: Into<Error>>(
+        &self,
+        op: Op<'_>,
+        output_grad: &Tensor,
+        compute: impl FnOnce(Values<'_>) -> std::result::Result<Tensor, E>,
+    ) -> Result<Tensor> {
+        self.direct(op, output_grad)?.map_or_else(|| self.read(compute), Ok)
+    }
+
+    /// What `compute` makes of the codes, if these are what is packed, or else of the unpacked tensor.
+    pub(crate) fn read<R, E: Into<Error>>(
+        &self,
+        compute: impl FnOnce(Values<'_>) -> std::result::Result<R, E>,
+    ) -> Result<R> {
+        let computed = match self.copy.packed.coded() {
+            Some(coded) => compute(Values::Coded(coded)),
+            None => compute(Values::Tensor(&self.unpack()?)),
+        };
+        computed.map_err(|e| self.save_point.named(e.into()))
+    }
+
+    fn direct(&self, op: Op<'_>, output_grad: &Tensor) -> Result<Option<Tensor>> {
         let direct = self.copy.packed.gradient(op, output_grad);
-        match direct.map_err(|e| self.save_point.codec_failed(e))? {
-            Some(gradient) => Ok(gradient),
-            None => self.compute(compute),
-        }
+        direct.map_err(|e| self.save_point.codec_failed(e))
     }
 
     /// For a view of the copy, which has a layer of its own.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use candle_core::{DType, Tensor};
+use packlight_kernels::quantise::Coded;
 use packlight_record::LayerKind;
 
 use crate::adaptive::Adaptive;
@@ -86,6 +87,12 @@ pub trait Packed: Send + Sync {
     /// # Errors
     /// Returns an error if a kernel fails.
     fn unpack(&self) -> Result<Tensor>;
+
+    /// The codes, where it is these and no more: kernels that read one value at a time restore them as they read, where
+    /// others [`unpack`](Self::unpack) the tensor.
+    fn coded(&self) -> Option<Coded<'_>> {
+        None
+    }
 
     /// The gradient for which `op` has saved this tensor (see [`Op`]), straight from the packed
     /// form; `None` has the operation unpack the tensor and compute the gradient itself.

@@ -16,7 +16,7 @@ fn codes(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(x.elem_count() as u64));
     let stochastic = Rounding::Stochastic(Key::new(1, Purpose::Codec));
     for bits in [2, 8] {
-        let grouping = Grouping { row: 192, group: 192, bits: Bits::All(bits) };
+        let grouping = Grouping { row: 65 * 192, group: 256, bits: Bits::All(bits) };
         for (name, rounding) in [("nearest", Rounding::Nearest), ("stochastic", stochastic)] {
             group.bench_function(format!("pack/{bits}/{name}"), |b| {
                 b.iter(|| quantise::pack(black_box(&x), &grouping, rounding).unwrap());

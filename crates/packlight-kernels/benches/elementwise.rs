@@ -16,15 +16,17 @@ fn pointwise(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("32x65x256");
     let (x, g) = (normal(&[32, 65, 256]), normal(&[32, 65, 256]));
     group.bench_function("gelu/forward", |b| b.iter(|| gelu::forward(&x).unwrap()));
-    group.bench_function("gelu/backward", |b| b.iter(|| gelu::backward(&x, &g).unwrap()));
+    group.bench_function("gelu/backward", |b| b.iter(|| gelu::backward((&x).into(), &g).unwrap()));
     group.bench_function("silu/forward", |b| b.iter(|| silu::forward(&x).unwrap()));
-    group.bench_function("silu/backward", |b| b.iter(|| silu::backward(&x, &g).unwrap()));
+    group.bench_function("silu/backward", |b| b.iter(|| silu::backward((&x).into(), &g).unwrap()));
     let (weight, bias) = (normal(&[256]), normal(&[256]));
     let forward = || layer_norm::forward(&x, &weight, &bias, 1e-5).unwrap();
     group.bench_function("layer_norm/forward", |b| b.iter(forward));
     let kept = forward();
     group.bench_function("layer_norm/backward", |b| {
-        b.iter(|| layer_norm::backward(&x, &g, &kept.mean, &kept.inverse, &weight).unwrap());
+        b.iter(|| {
+            layer_norm::backward((&x).into(), &g, &kept.mean, &kept.inverse, &weight).unwrap()
+        });
     });
     let labels = Tensor::zeros((32, 65), candle_core::DType::U32, &Device::Cpu).unwrap();
     for smoothing in [0.0, 0.1] {

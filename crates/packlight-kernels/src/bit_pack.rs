@@ -5,6 +5,8 @@
 //! holds the codes `i`, `i + m`, `i + 2m`, and so on, so that whole vectors of codes can be shifted
 //! at once.
 
+use std::ops::Range;
+
 /// Codes packed at a time.
 pub(crate) const RUN: usize = 256;
 
@@ -41,7 +43,7 @@ pub(crate) fn pack(codes: &[u8; RUN], count: usize, bits: u8, mut target: &mut [
 
 /// The codes of a run of `count`, followed by any codes.
 #[inline(always)]
-pub(crate) fn unpack(mut packed: &[u8], count: usize, bits: u8, codes: &mut [u8; RUN]) {
+fn unpack(mut packed: &[u8], count: usize, bits: u8, codes: &mut [u8; RUN]) {
     codes.fill(0);
     for (plane, shift) in planes(bits) {
         let (bytes, rest) = packed.split_at((count * usize::from(plane)).div_ceil(8));
@@ -52,6 +54,26 @@ pub(crate) fn unpack(mut packed: &[u8], count: usize, bits: u8, codes: &mut [u8;
             _ => unpack_plane::<1>(bytes, shift, codes),
         }
         packed = rest;
+    }
+}
+
+/// Gives `take` some of `count` codes, in order, a run or less at a time.
+#[inline(always)]
+pub(crate) fn read(
+    packed: &[u8],
+    (count, bits): (usize, u8),
+    wanted: Range<usize>,
+    mut take: impl FnMut(&[u8]),
+) {
+    if bits == 8 {
+        return take(&packed[wanted]); // they are the bytes themselves
+    }
+    let mut codes = [0; RUN];
+    for start in (wanted.start / RUN * RUN..wanted.end).step_by(RUN) {
+        let of_run = RUN.min(count - start);
+        let packed = &packed[bytes(start, bits)..][..bytes(of_run, bits)];
+        unpack(packed, of_run, bits, &mut codes);
+        take(&codes[wanted.start.max(start) - start..wanted.end.min(start + of_run) - start]);
     }
 }
 

@@ -279,7 +279,14 @@ on_widest_vectors! {
         let kept = means.chunks_exact(maps.blocks()).zip(ranges.as_chunks::<2>().0);
         for ((values, codes), (means, range)) in parts.zip(kept) {
             let (min, scale) = (f32::from(range[0]), f32::from(range[1]));
-            Affine { min, scale }.decode(codes, maps.bits, values);
+            let mut left = &mut *values;
+            bit_pack::read(codes, (left.len(), maps.bits), 0..left.len(), #[inline(always)] |codes| {
+                let (now, rest) = std::mem::take(&mut left).split_at_mut(codes.len());
+                for (value, &code) in now.iter_mut().zip(codes) {
+                    *value = Affine { min, scale }.value(code);
+                }
+                left = rest;
+            });
             let bands = values.chunks_mut(height * columns);
             for (band, means) in bands.zip(means.chunks_exact(columns.div_ceil(width))) {
                 for (mean, line) in means.iter().zip(line.chunks_mut(width)) {

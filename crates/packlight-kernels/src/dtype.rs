@@ -37,9 +37,11 @@ pub(crate) trait Element:
 }
 
 impl Element for f32 {
+    #[inline(always)]
     fn wide(self) -> f64 {
         self.into()
     }
+    #[inline(always)]
     fn narrow(value: f64) -> Self {
         value as f32
     }

@@ -276,15 +276,10 @@ on_widest_vectors! {
         bits: u8,
         sample: &mut [T],
     ) {
-        let mut codes = vec![0u8; sample.len()];
-        let mut packed = packed;
-        for codes in codes.chunks_mut(RUN) {
-            let mut run = [0; RUN];
-            let (own, rest) = packed.split_at(bit_pack::bytes(codes.len(), bits));
-            bit_pack::unpack(own, codes.len(), bits, &mut run);
-            codes.copy_from_slice(&run[..codes.len()]);
-            packed = rest;
-        }
+        let mut codes = Vec::with_capacity(sample.len());
+        bit_pack::read(packed, (sample.len(), bits), 0..sample.len(), #[inline(always)] |run| {
+            codes.extend_from_slice(run);
+        });
         if plane == 1 {
             for ((value, &code), channel) in sample.iter_mut().zip(&codes).zip(channels) {
                 *value = channel.value_of(code);

@@ -10,6 +10,7 @@ use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read, same_shape, write_over};
+use crate::values::Values;
 
 const KERNEL: &str = "gelu";
 
@@ -50,32 +51,23 @@ pub fn forward_in_place(input: &Tensor) -> Result<()> {
 ///
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
-pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    same_shape(KERNEL, ("input", input), grad)?;
-    on_cuda!(grad => gelu::backward(input, grad));
-    let (device, shape) = (grad.device(), grad.shape());
-    by_dtype!(KERNEL, grad, T => {
-        read!(KERNEL; input: T, grad: T);
-        let result = write(grad.len(), PIECE, |elements, result| {
-            differentiate(&input[elements.clone()], &grad[elements], result);
-        });
-        Ok(Tensor::from_vec(result, shape, device)?)
-    })
+pub fn backward(input: Values<'_>, grad: &Tensor) -> Result<Tensor> {
+    same_shape(KERNEL, ("input", input.dims()), grad)?;
+    on_cuda!(grad => gelu::backward(&input.restored()?, grad));
+    let result = grad.force_contiguous()?;
+    backward_in_place(input, &result)?;
+    Ok(result)
 }
 
 /// [`backward`] written over `grad`, which nothing else may hold.
 ///
 /// # Errors
 /// Returns an error if the shapes differ, `grad` is not contiguous, or the type or device is not supported.
-pub fn backward_in_place(input: &Tensor, grad: &Tensor) -> Result<()> {
-    same_shape(KERNEL, ("input", input), grad)?;
-    by_dtype!(KERNEL, grad, T => {
-        read!(KERNEL; input: T);
-        write_over(grad, KERNEL, |grad: &mut [T]| {
-            let pieces = grad.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE));
-            pieces.for_each(|(grad, input)| differentiate_in_place(input, grad));
-        })
-    })
+pub fn backward_in_place(input: Values<'_>, grad: &Tensor) -> Result<()> {
+    same_shape(KERNEL, ("input", input.dims()), grad)?;
+    by_dtype!(KERNEL, grad, T => input.read(KERNEL, |input| {
+        write_over(grad, KERNEL, |grad: &mut [T]| input.change(grad, differentiate))
+    }))
 }
 
 on_widest_vectors! {
@@ -93,13 +85,7 @@ on_widest_vectors! {
 }
 
 on_widest_vectors! {
-    fn differentiate<T: Element>(input: &[T], grad: &[T], result: &mut Blank<'_, T>) {
-        result.write([input, grad], #[inline(always)] |[x, g]| g * slope(x));
-    }
-}
-
-on_widest_vectors! {
-    fn differentiate_in_place<T: Element>(input: &[T], grad: &mut [T]) {
+    fn differentiate<T: Element>(input: &[T], grad: &mut [T]) {
         for (grad, &x) in grad.iter_mut().zip(input) {
             *grad *= slope(x);
         }

@@ -12,6 +12,7 @@ use crate::dtype::Element;
 use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read, same_shape, write_over};
+use crate::values::Values;
 
 const KERNEL: &str = "gelu_tanh";
 
@@ -56,32 +57,23 @@ pub fn forward_in_place(input: &Tensor) -> Result<()> {
 ///
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
-pub fn backward(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    same_shape(KERNEL, ("input", input), grad)?;
-    on_cuda!(grad => gelu_tanh::backward(input, grad));
-    let (device, shape) = (grad.device(), grad.shape());
-    by_dtype!(KERNEL, grad, T => {
-        read!(KERNEL; input: T, grad: T);
-        let result = write(grad.len(), PIECE, |elements, result| {
-            differentiate(&input[elements.clone()], &grad[elements], result);
-        });
-        Ok(Tensor::from_vec(result, shape, device)?)
-    })
+pub fn backward(input: Values<'_>, grad: &Tensor) -> Result<Tensor> {
+    same_shape(KERNEL, ("input", input.dims()), grad)?;
+    on_cuda!(grad => gelu_tanh::backward(&input.restored()?, grad));
+    let result = grad.force_contiguous()?;
+    backward_in_place(input, &result)?;
+    Ok(result)
 }
 
 /// [`backward`] written over `grad`, which nothing else may hold.
 ///
 /// # Errors
 /// Returns an error if the shapes differ, `grad` is not contiguous, or the type or device is not supported.
-pub fn backward_in_place(input: &Tensor, grad: &Tensor) -> Result<()> {
-    same_shape(KERNEL, ("input", input), grad)?;
-    by_dtype!(KERNEL, grad, T => {
-        read!(KERNEL; input: T);
-        write_over(grad, KERNEL, |grad: &mut [T]| {
-            let pieces = grad.par_chunks_mut(PIECE).zip(input.par_chunks(PIECE));
-            pieces.for_each(|(grad, input)| differentiate_in_place(input, grad));
-        })
-    })
+pub fn backward_in_place(input: Values<'_>, grad: &Tensor) -> Result<()> {
+    same_shape(KERNEL, ("input", input.dims()), grad)?;
+    by_dtype!(KERNEL, grad, T => input.read(KERNEL, |input| {
+        write_over(grad, KERNEL, |grad: &mut [T]| input.change(grad, differentiate))
+    }))
 }
 
 on_widest_vectors! {
@@ -99,13 +91,7 @@ on_widest_vectors! {
 }
 
 on_widest_vectors! {
-    fn differentiate<T: Element>(input: &[T], grad: &[T], result: &mut Blank<'_, T>) {
-        result.write([input, grad], #[inline(always)] |[x, g]| g * slope(x));
-    }
-}
-
-on_widest_vectors! {
-    fn differentiate_in_place<T: Element>(input: &[T], grad: &mut [T]) {
+    fn differentiate<T: Element>(input: &[T], grad: &mut [T]) {
         for (grad, &x) in grad.iter_mut().zip(input) {
             *grad *= slope(x);
         }
@@ -160,7 +146,7 @@ mod tests {
             let input = Tensor::new(&x[..], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             let values = |t: Tensor| t.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
             let found = values(forward(&input).unwrap());
-            let slopes = values(backward(&input, &input.ones_like().unwrap()).unwrap());
+            let slopes = values(backward((&input).into(), &input.ones_like().unwrap()).unwrap());
             for ((x, found), slope) in values(input).into_iter().zip(found).zip(slopes) {
                 let u = 0.5 * SCALE * (x + CUBIC * x.powi(3));
                 let value = 0.5 * x * (1.0 + u.tanh());
@@ -174,7 +160,9 @@ mod tests {
             }
             let nan = Tensor::new(&[f64::NAN], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             assert!(values(forward(&nan).unwrap())[0].is_nan());
-            assert!(values(backward(&nan, &nan.ones_like().unwrap()).unwrap())[0].is_nan());
+            assert!(
+                values(backward((&nan).into(), &nan.ones_like().unwrap()).unwrap())[0].is_nan()
+            );
         }
     }
 }

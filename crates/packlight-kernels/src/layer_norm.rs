@@ -11,6 +11,7 @@ use crate::par_vec::{Blank, write_beside};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::sum::{sum, sum_of};
 use crate::tensor_io::{by_dtype, read};
+use crate::values::Values;
 use crate::{Error, Result};
 
 const KERNEL: &str = "layer_norm";
@@ -34,7 +35,7 @@ pub struct Output {
 /// # Errors
 /// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> Result<Output> {
-    let (tokens, n) = sizes(input, &[weight, bias])?;
+    let (tokens, n) = sizes(input.dims(), &[weight, bias])?;
     if is_blank(input) {
         let of_tokens = || blank(tokens, input.dtype());
         let output = blank(input.shape(), input.dtype())?;
@@ -63,32 +64,33 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: &Tensor, epsilon: f64) -> 
 /// # Errors
 /// Returns an error if the shapes do not fit, or the type or device is not supported.
 pub fn backward(
-    input: &Tensor,
+    input: Values<'_>,
     grad: &Tensor,
     mean: &Tensor,
     inverse: &Tensor,
     weight: &Tensor,
 ) -> Result<(Tensor, Tensor, Tensor)> {
-    let (tokens, n) = sizes(input, &[weight])?;
+    let (tokens, n) = sizes(input.dims(), &[weight])?;
     if input.dims() != grad.dims() || mean.dims() != [tokens] || inverse.dims() != [tokens] {
         return Err(Error::shape(
             KERNEL,
             format!("output gradient {:?} does not fit the input {:?}", grad.dims(), input.dims()),
         ));
     }
-    on_cuda!(input => layer_norm::backward(input, grad, mean, inverse, weight));
-    let (device, shape) = (input.device(), input.shape());
-    by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, grad: T, mean: T, inverse: T, weight: T);
+    on_cuda!(grad => layer_norm::backward(&input.restored()?, grad, mean, inverse, weight));
+    let (device, shape) = (grad.device(), grad.shape());
+    by_dtype!(KERNEL, grad, T => input.read(KERNEL, |input| {
+        read!(KERNEL; grad: T, mean: T, inverse: T, weight: T);
         let mut partial = vec![Vec::new(); tokens.div_ceil(TOKENS)];
         let beside = partial.par_iter_mut().enumerate();
-        let result = write_beside(input.len(), TOKENS * n, beside, |(piece, sums), result| {
+        let result = write_beside(grad.len(), TOKENS * n, beside, |(piece, sums), result| {
             let first = piece * TOKENS;
             let tokens = first..tokens.min(first + TOKENS);
             let elements = tokens.start * n..tokens.end * n;
             *sums = vec![(0.0, 0.0); n];
+            let mut buffer = Vec::new();
             differentiate(
-                (&input[elements.clone()], &grad[elements]),
+                (input.read(elements.clone(), &mut buffer), &grad[elements]),
                 (&mean[tokens.clone()], &inverse[tokens]),
                 weight,
                 sums,
@@ -107,7 +109,7 @@ pub fn backward(
             Tensor::from_vec(by_weight, n, device)?,
             Tensor::from_vec(by_bias, n, device)?,
         ))
-    })
+    }))
 }
 
 on_widest_vectors! {
@@ -176,8 +178,8 @@ on_widest_vectors! {
 }
 
 /// Tokens and features of the input, which the parameters must fit.
-fn sizes(input: &Tensor, parameters: &[&Tensor]) -> Result<(usize, usize)> {
-    match input.dims().split_last() {
+fn sizes(input: &[usize], parameters: &[&Tensor]) -> Result<(usize, usize)> {
+    match input.split_last() {
         Some((&n, leading)) if n > 0 && parameters.iter().all(|p| p.dims() == [n]) => {
             Ok((leading.iter().product(), n))
         }
@@ -185,7 +187,7 @@ fn sizes(input: &Tensor, parameters: &[&Tensor]) -> Result<(usize, usize)> {
             KERNEL,
             format!(
                 "expected input (..., n) and parameters (n), found {:?} and {:?}",
-                input.dims(),
+                input,
                 parameters.iter().map(|p| p.dims()).collect::<Vec<_>>()
             ),
         )),

@@ -59,6 +59,7 @@ pub mod subsample;
 pub mod symmetric_eigen;
 pub mod tanh;
 pub mod top_k;
+pub mod values;
 
 mod bit_pack;
 mod dtype;

@@ -11,6 +11,7 @@ use crate::matmul::{Matrix, multiply, transpose};
 use crate::par_vec::build;
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
+use crate::values::{Elements, Values};
 use crate::{Error, Result};
 
 const KERNEL: &str = "linear";
@@ -87,30 +88,66 @@ pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
 ///
 /// # Errors
 /// Returns an error if the shapes do not fit, or the type or device is not supported.
-pub fn weight_grad(input: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    let ((tokens, n), (grads, m)) = (as_matrix(input)?, as_matrix(grad)?);
-    if tokens != grads {
-        return Err(Error::shape(
-            KERNEL,
-            format!(
-                "input {:?} and output gradient {:?} differ in tokens",
-                input.dims(),
-                grad.dims()
-            ),
-        ));
+pub fn weight_grad<'a>(input: impl Into<Values<'a>>, grad: &Tensor) -> Result<Tensor> {
+    sum_of_products(grad.into(), input.into())
+}
+
+/// The gradient of a weight that is kept transposed (n, m): `X^T G`, for output gradient (..., m) and input (..., n).
+///
+/// # Errors
+/// Returns an error if the shapes do not fit, or the type or device is not supported.
+pub fn transposed_weight_grad(input: Values<'_>, grad: &Tensor) -> Result<Tensor> {
+    sum_of_products(input, grad.into())
+}
+
+/// The bytes that [`weight_grad`] restores at a time of an input that is given as codes. Fewer would make for short
+/// products.
+pub const RESTORED: usize = 4 << 20;
+
+/// The sum over all tokens of the products (m, n) of what they have on the left (..., m) and on the right (..., n).
+fn sum_of_products(left: Values<'_>, right: Values<'_>) -> Result<Tensor> {
+    let ((tokens, m), (others, n)) = (as_matrix(left.dims())?, as_matrix(right.dims())?);
+    if tokens != others {
+        let (left, right) = (left.dims(), right.dims());
+        return Err(Error::shape(KERNEL, format!("{left:?} and {right:?} differ in tokens")));
     }
-    on_cuda!(input => linear::weight_grad(input, grad, (n, m)));
-    let device = input.device();
-    by_dtype!(KERNEL, input, T => {
-        read!(KERNEL; input: T, grad: T);
-        let input = Matrix::row_major(input, tokens, n);
-        let result = by_rows(m * n, n, |result, start| {
-            let outputs = result.len() / n;
-            let grad = Matrix::strided(&grad[start.min(grad.len())..], tokens, outputs, m);
-            multiply(result, n, false, grad.transposed(), input);
-        });
+    let device = left.device();
+    on_cuda!(left => linear::weight_grad(&right.restored()?, &left.restored()?, (n, m)));
+    by_dtype!(KERNEL, left, T => left.read(KERNEL, |left| right.read(KERNEL, |right| {
+        let result = products::<T>((&left, m), (&right, n), tokens);
         Ok(Tensor::from_vec(result, (m, n), device)?)
-    })
+    })))
+}
+
+/// [`sum_of_products`] of so many tokens, each operand given with the features of a token.
+fn products<T: Element>(
+    (left, m): (&Elements<'_, T>, usize),
+    (right, n): (&Elements<'_, T>, usize),
+    tokens: usize,
+) -> Vec<T> {
+    let at_a_time = |width: usize| RESTORED / (width * size_of::<T>()).max(1);
+    let together = match (left, right) {
+        (Elements::AsTheyAre(_), Elements::AsTheyAre(_)) => tokens,
+        (Elements::Coded(_), _) => at_a_time(m),
+        (_, Elements::Coded(_)) => at_a_time(n),
+    };
+    let (mut of_left, mut of_right, mut result) = (Vec::new(), Vec::new(), Vec::new());
+    for start in (0..tokens.max(1)).step_by(together.max(1)) {
+        let end = tokens.min(start + together.max(1));
+        let left = left.read_many(start * m..end * m, &mut of_left);
+        let right = right.read_many(start * n..end * n, &mut of_right);
+        let right = Matrix::row_major(right, end - start, n);
+        let product = |result: &mut [T], first: usize| {
+            let rows = result.len() / n;
+            let left = Matrix::strided(&left[first.min(left.len())..], end - start, rows, m);
+            multiply(result, n, start > 0, left.transposed(), right);
+        };
+        match start {
+            0 => result = by_rows(m * n, n, product),
+            _ => over_rows(&mut result, n, product),
+        }
+    }
+    result
 }
 
 /// The gradient of the weight (m, `width`) for an input that is given as the means over `block`
@@ -133,7 +170,7 @@ pub fn weight_grad_from_pooled(
 /// # Errors
 /// Returns an error if `grad` is a scalar, or the type or device is not supported.
 pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
-    let (_, m) = as_matrix(grad)?;
+    let (_, m) = as_matrix(grad.dims())?;
     on_cuda!(grad => linear::bias_grad(grad, m));
     let device = grad.device();
     by_dtype!(KERNEL, grad, T => {
@@ -198,9 +235,9 @@ fn replace_last(tensor: &Tensor, from: usize, to: usize, what: &str) -> Result<V
     }
 }
 
-/// Tokens and features of a tensor (..., features).
-fn as_matrix(tensor: &Tensor) -> Result<(usize, usize)> {
-    match tensor.dims().split_last() {
+/// Tokens and features of a shape (..., features).
+fn as_matrix(shape: &[usize]) -> Result<(usize, usize)> {
+    match shape.split_last() {
         Some((&last, leading)) => Ok((leading.iter().product(), last)),
         None => Err(Error::shape(KERNEL, "a scalar has no features")),
     }
@@ -213,7 +250,23 @@ fn by_rows<T: Element>(
     width: usize,
     f: impl Fn(&mut [T], usize) + Sync + Send,
 ) -> Vec<T> {
-    let rows = len / width.max(1);
-    let share = rows.div_ceil(rows.div_ceil(ROWS).max(1));
+    let share = share(len, width);
     build(len, share * width, |piece, rows| f(rows, piece * share))
+}
+
+/// Like [`by_rows`], for a vector that is there.
+fn over_rows<T: Element>(
+    vector: &mut [T],
+    width: usize,
+    f: impl Fn(&mut [T], usize) + Sync + Send,
+) {
+    let share = share(vector.len(), width);
+    let chunks = vector.par_chunks_mut((share * width).max(1)).enumerate();
+    chunks.for_each(|(piece, rows)| f(rows, piece * share));
+}
+
+/// The rows of a task.
+fn share(len: usize, width: usize) -> usize {
+    let rows = len / width.max(1);
+    rows.div_ceil(rows.div_ceil(ROWS).max(1))
 }

@@ -14,6 +14,9 @@ use crate::sum::shortest;
 /// The most elements per task of an elementwise kernel; a larger tensor is divided into several.
 pub const LARGEST_PIECE: usize = 64 * 1024;
 
+/// Elements that [`Blank::write_from`] writes at a time.
+const LINE: usize = 64;
+
 /// An uninitialised chunk of a new vector, to be written from the first element to the last.
 pub(crate) struct Blank<'a, T> {
     elements: &'a mut [MaybeUninit<T>],
@@ -42,10 +45,46 @@ impl<T: Copy + Default> Blank<'_, T> {
     #[inline(always)]
     pub(crate) fn write_from<U: Copy>(&mut self, from: &[U], f: impl Fn(U) -> T) {
         let elements = &mut self.elements[self.written..][..from.len()];
-        for (element, &value) in elements.iter_mut().zip(from) {
-            element.write(f(value));
+        let (lines, last) = elements.as_chunks_mut::<LINE>();
+        let (lines_from, last_from) = from.as_chunks::<LINE>();
+        for (line, from) in lines.iter_mut().zip(lines_from) {
+            // By value: changed in place, lines that may overlap would be checked for that each time.
+            let mut values = [T::default(); LINE];
+            for (value, &from) in values.iter_mut().zip(from) {
+                *value = f(from);
+            }
+            *line = values.map(MaybeUninit::new);
+        }
+        for (element, &from) in last.iter_mut().zip(last_from) {
+            element.write(f(from));
         }
         self.written += from.len();
+    }
+
+    /// Writes the next elements: `f` of those of two slices with the same index.
+    #[inline(always)]
+    pub(crate) fn write_of<U: Copy, V: Copy>(
+        &mut self,
+        first: &[U],
+        second: &[V],
+        f: impl Fn(U, V) -> T,
+    ) {
+        let (elements, second) =
+            (&mut self.elements[self.written..][..first.len()], &second[..first.len()]);
+        let (lines, last) = elements.as_chunks_mut::<LINE>();
+        let (first_lines, last_first) = first.as_chunks::<LINE>();
+        let (second_lines, last_second) = second.as_chunks::<LINE>();
+        for ((line, first), second) in lines.iter_mut().zip(first_lines).zip(second_lines) {
+            let mut values = [T::default(); LINE];
+            for ((value, &first), &second) in values.iter_mut().zip(first).zip(second) {
+                *value = f(first, second);
+            }
+            *line = values.map(MaybeUninit::new);
+        }
+        for ((element, &first), &second) in last.iter_mut().zip(last_first).zip(last_second) {
+            element.write(f(first, second));
+        }
+        self.written += first.len();
     }
 
     /// The next `len` elements, as zeros. Those of few elements are still in the nearest cache when they are
@@ -69,6 +108,33 @@ impl<T: Copy + Default> Blank<'_, T> {
         self.written += from.len();
         // SAFETY: the loop has initialised every element.
         unsafe { elements.assume_init_mut() }
+    }
+
+    /// All elements, from several threads: `f` writes the part up to each of `ends`, of which the last is the end of
+    /// all, given the item of `beside` for that part.
+    pub(crate) fn parts<I: Send>(
+        &mut self,
+        ends: Vec<usize>,
+        beside: impl IndexedParallelIterator<Item = I>,
+        f: impl Fn(I, &mut Blank<'_, T>) + Sync + Send,
+    ) where
+        T: Send,
+    {
+        assert!(beside.len() >= ends.len(), "an item for each part");
+        let written = ends.last().copied().unwrap_or(0);
+        let parts = split(self.elements, ends.into_iter());
+        parts.into_par_iter().zip(beside).for_each(|(elements, item)| {
+            let mut blank = Blank { elements, written: 0 };
+            f(item, &mut blank);
+            blank.check();
+        });
+        // `for_each` returns when every part has been through the closure, as none lacks an item, and each is whole.
+        self.written = written;
+    }
+
+    /// Panics if elements are unwritten.
+    fn check(&self) {
+        assert_eq!(self.written, self.elements.len(), "elements written of a part");
     }
 
     /// All elements, as zeros.
@@ -119,21 +185,29 @@ pub(crate) fn write_parts<T: Copy + Default + Send, I: Send>(
     f: impl Fn(I, &mut Blank<'_, T>) + Sync + Send,
 ) -> Vec<T> {
     let ends: Vec<usize> = ends.collect();
-    let len = ends.last().copied().unwrap_or(0);
-    assert!(beside.len() >= ends.len(), "an item for each part");
-    let mut result = Vec::with_capacity(len);
-    let parts = split(&mut result.spare_capacity_mut()[..len], ends.into_iter());
-    parts.into_par_iter().zip(beside).for_each(|(elements, item)| {
-        let mut blank = Blank { elements, written: 0 };
-        f(item, &mut blank);
-        assert_eq!(blank.written, blank.elements.len(), "elements written of a part");
-    });
-    // SAFETY: the capacity is at least `len`, and the parts are these `len` elements, as the last
-    // ends there. `for_each` returns when every part has been through the closure, as none lacks an
-    // item; a `Blank` counts an element when it has been initialised, from the first on, and all are
-    // counted.
-    unsafe { result.set_len(len) };
+    let mut result = Vec::new();
+    refill(&mut result, ends.last().copied().unwrap_or(0), |blank| blank.parts(ends, beside, f));
     result
+}
+
+/// Fills a vector anew with `len` elements, which `f` writes.
+///
+/// # Panics
+/// Panics if `f` leaves elements unwritten.
+#[inline]
+pub(crate) fn refill<T: Copy + Default>(
+    vector: &mut Vec<T>,
+    len: usize,
+    f: impl FnOnce(&mut Blank<'_, T>),
+) {
+    vector.clear();
+    vector.reserve_exact(len);
+    let mut blank = Blank { elements: &mut vector.spare_capacity_mut()[..len], written: 0 };
+    f(&mut blank);
+    blank.check();
+    // SAFETY: the capacity is at least `len`. A `Blank` counts an element when it has been initialised, from the first
+    // on, and all are counted.
+    unsafe { vector.set_len(len) };
 }
 
 /// Splits a slice into parts with these `ends`.

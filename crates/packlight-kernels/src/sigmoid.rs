@@ -34,7 +34,7 @@ pub fn forward(input: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Returns an error if the shapes differ, or the type or device is not supported.
 pub fn backward(output: &Tensor, grad: &Tensor) -> Result<Tensor> {
-    same_shape(KERNEL, ("output", output), grad)?;
+    same_shape(KERNEL, ("output", output.dims()), grad)?;
     on_cuda!(grad => sigmoid::backward(output, grad));
     let (device, shape) = (grad.device(), grad.shape());
     by_dtype!(KERNEL, grad, T => {

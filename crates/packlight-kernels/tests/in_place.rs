@@ -5,6 +5,7 @@
 use candle_core::{DType, Device, Tensor};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::softmax::{self, Visible};
+use packlight_kernels::values::Values;
 use packlight_kernels::{Result, batch_norm, gelu, gelu_tanh, relu, relu6, silu, top_k};
 
 fn sample(shape: &[usize], step: u64) -> Tensor {
@@ -76,8 +77,8 @@ fn relus() {
 
 type Beside = fn(&Tensor) -> Result<Tensor>;
 type Over = fn(&Tensor) -> Result<()>;
-type BackwardBeside = fn(&Tensor, &Tensor) -> Result<Tensor>;
-type BackwardOver = fn(&Tensor, &Tensor) -> Result<()>;
+type BackwardBeside = fn(Values<'_>, &Tensor) -> Result<Tensor>;
+type BackwardOver = fn(Values<'_>, &Tensor) -> Result<()>;
 
 const FUNCTIONS: [(Beside, Over, BackwardBeside, BackwardOver); 3] = [
     (gelu::forward, gelu::forward_in_place, gelu::backward, gelu::backward_in_place),
@@ -98,8 +99,9 @@ fn pointwise_functions() {
             let tensor = |step| (sample(&[count], step).to_dtype(dtype).unwrap() * 5.0).unwrap();
             for (beside, over, backward, backward_over) in FUNCTIONS {
                 let (x, grad) = (tensor(0), tensor(1));
-                let (output, by_input) = (beside(&x).unwrap(), backward(&x, &grad).unwrap());
-                backward_over(&x, &grad).unwrap();
+                let (output, by_input) =
+                    (beside(&x).unwrap(), backward((&x).into(), &grad).unwrap());
+                backward_over((&x).into(), &grad).unwrap();
                 assert_eq!(values(&grad), values(&by_input), "{count} {dtype:?}");
                 over(&x).unwrap();
                 assert_eq!(values(&x), values(&output), "{count} {dtype:?}");
@@ -107,7 +109,7 @@ fn pointwise_functions() {
         }
     }
     let (x, grad) = (sample(&[3], 0), sample(&[4], 1));
-    let error = gelu::backward_in_place(&x, &grad).unwrap_err().to_string();
+    let error = gelu::backward_in_place((&x).into(), &grad).unwrap_err().to_string();
     assert!(error.contains("[3] and gradient [4] differ"), "{error}");
 }
 
@@ -141,7 +143,7 @@ fn what_is_not_contiguous_is_refused() {
     for (_, over, _, backward_over) in FUNCTIONS {
         let error = over(&x).unwrap_err().to_string();
         assert!(error.contains("not contiguous"), "{error}");
-        let error = backward_over(&x.contiguous().unwrap(), &x).unwrap_err().to_string();
+        let error = backward_over((&x.contiguous().unwrap()).into(), &x).unwrap_err().to_string();
         assert!(error.contains("not contiguous"), "{error}");
     }
 }

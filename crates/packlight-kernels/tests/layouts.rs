@@ -248,7 +248,7 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         Ok(vec![fp8::unpack(&x[0], &x[1], fp8::Format::E5M2, DType::F32)?])
     }),
     ("gelu", &[Normal(TOKENS), Normal(TOKENS)], |x| {
-        Ok(vec![gelu::forward(&x[0])?, gelu::backward(&x[0], &x[1])?])
+        Ok(vec![gelu::forward(&x[0])?, gelu::backward((&x[0]).into(), &x[1])?])
     }),
     ("gram", &[Normal(&[3, 40, 12, 4])], |x| (0..4).map(|axis| gram::gram(&x[0], axis)).collect()),
     ("largest", &[Normal(TOKENS)], |x| Ok(vec![number(largest(&x[0])?)?])),
@@ -259,7 +259,7 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     (
         "layer_norm::backward",
         &[Normal(TOKENS), Normal(TOKENS), Normal(&[15]), Normal(&[15]), Normal(&[8])],
-        |x| Ok(three(layer_norm::backward(&x[0], &x[1], &x[2], &x[3], &x[4])?)),
+        |x| Ok(three(layer_norm::backward((&x[0]).into(), &x[1], &x[2], &x[3], &x[4])?)),
     ),
     ("accumulate::add_to_each", &[Normal(TOKENS), Normal(&[5, 8])], |x| {
         Ok(vec![accumulate::add_to_each(&x[0], &x[1])?])
@@ -369,10 +369,10 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         Ok(vec![sign::unpack(&x[0], 0.1, &TOKENS.into(), DType::F32)?])
     }),
     ("gelu_tanh", &[Normal(TOKENS), Normal(TOKENS)], |x| {
-        Ok(vec![gelu_tanh::forward(&x[0])?, gelu_tanh::backward(&x[0], &x[1])?])
+        Ok(vec![gelu_tanh::forward(&x[0])?, gelu_tanh::backward((&x[0]).into(), &x[1])?])
     }),
     ("silu", &[Normal(TOKENS), Normal(TOKENS)], |x| {
-        Ok(vec![silu::forward(&x[0])?, silu::backward(&x[0], &x[1])?])
+        Ok(vec![silu::forward(&x[0])?, silu::backward((&x[0]).into(), &x[1])?])
     }),
     ("softmax", &[Normal(&[3, 4, 5]), Normal(&[3, 4, 5])], |x| {
         let visible = Visible { lengths: Some(vec![2, 5, 3]), causal: true };

@@ -7,6 +7,7 @@ use candle_core::{DType, Device, Tensor};
 use packlight_kernels::cross_entropy::{self, Targets};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::softmax::{self, Visible};
+use packlight_kernels::values::Values;
 use packlight_kernels::{batch_norm, dither, gelu, layer_norm, silu};
 
 /// The smallest normal f32, and the smallest of all.
@@ -53,7 +54,7 @@ fn activation_functions_are_right_everywhere_and_never_of_the_wrong_sign() {
     };
     let x = numbers();
     type Kernel = fn(&Tensor) -> packlight_kernels::Result<Tensor>;
-    type Backward = fn(&Tensor, &Tensor) -> packlight_kernels::Result<Tensor>;
+    type Backward = fn(Values<'_>, &Tensor) -> packlight_kernels::Result<Tensor>;
     let kernels = [
         ("gelu", gelu::forward as Kernel, gelu::backward as Backward, of_gelu),
         ("silu", silu::forward, silu::backward, of_silu),
@@ -62,7 +63,7 @@ fn activation_functions_are_right_everywhere_and_never_of_the_wrong_sign() {
         for dtype in [DType::F32, DType::F64] {
             let input = tensor(&x, &[x.len()]).to_dtype(dtype).unwrap();
             let output = values(&forward(&input).unwrap());
-            let slopes = values(&backward(&input, &input.ones_like().unwrap()).unwrap());
+            let slopes = values(&backward((&input).into(), &input.ones_like().unwrap()).unwrap());
             let (tolerance, least) = match dtype {
                 DType::F32 => (1e-6, LEAST),
                 _ => (1e-12, 1e-300),
@@ -82,7 +83,9 @@ fn activation_functions_are_right_everywhere_and_never_of_the_wrong_sign() {
             }
             let nan = Tensor::new(&[f32::NAN], &Device::Cpu).unwrap().to_dtype(dtype).unwrap();
             assert!(values(&forward(&nan).unwrap())[0].is_nan());
-            assert!(values(&backward(&nan, &nan.ones_like().unwrap()).unwrap())[0].is_nan());
+            assert!(
+                values(&backward((&nan).into(), &nan.ones_like().unwrap()).unwrap())[0].is_nan()
+            );
         }
     }
 }
@@ -143,7 +146,7 @@ fn layer_norm_is_right_for_inputs_of_every_size() {
     let found = layer_norm::forward(&x, &w, &tensor(&bias, &[width]), epsilon).unwrap();
     let g = tensor(&grad, &[rows.len(), width]);
     let (by_input, by_weight, by_bias) =
-        layer_norm::backward(&x, &g, &found.mean, &found.inverse, &w).unwrap();
+        layer_norm::backward((&x).into(), &g, &found.mean, &found.inverse, &w).unwrap();
     let (output, by_input) = (values(&found.output), values(&by_input));
     let (mut sums, mut sizes) = (vec![[0.0; 2]; width], vec![0.0; width]);
     for (row, x) in flat.chunks(width).enumerate() {

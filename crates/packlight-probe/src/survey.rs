@@ -46,6 +46,8 @@ pub struct Packing {
     pub remembers: bool,
     /// The most bytes that it takes for a tensor of this shape.
     pub most_bytes: u64,
+    /// The most bytes of the tensor that the layer restores at a time.
+    pub restored_bytes: u64,
     /// What identifies the packed copy.
     pub copy: String,
 }
@@ -126,12 +128,13 @@ impl Surveyor {
             let packed = seen.packed_by(&**codec, 0, &mut state);
             let packed = packed.and_then(|packed| {
                 seen.check_use(&*packed)?;
-                seen.most_bytes(&**codec)
+                Ok((seen.most_bytes(&**codec)?, seen.restored_bytes(&**codec)?))
             });
             match packed {
-                Ok((most, copy)) => Ok(Ok(Packing {
+                Ok(((most, copy), restored)) => Ok(Ok(Packing {
                     remembers: state.bytes() > 0,
                     most_bytes: most as u64,
+                    restored_bytes: restored as u64,
                     copy: copy.to_string(),
                 })),
                 Err(error) => refusal(&error).map(Err).ok_or_else(|| error.to_string()),

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{DType, Device, Tensor};
 use packlight_autograd::{Activation, Entry, Ledger, Pass};
 use packlight_codec::{Codec, CodecState};
+use packlight_kernels::linear;
 use packlight_kernels::rng::{Key, Purpose};
-use packlight_nn::model::{Inputs, Resnet18, Transformer, Vit};
+use packlight_nn::model::{Inputs, Mlp, Resnet18, Transformer, Vit};
 use packlight_nn::{Model, ModelSpec, Module, Plan};
 use packlight_probe::one_on::{OneOn, Outcome, Trial, settle};
 use packlight_probe::{Effect, Survey, survey};
@@ -343,6 +344,33 @@ fn codecs_that_remember_settle_first() {
         let expected: f64 = exact.iter().map(|(name, g)| squared_error(g, &real[name])).sum();
         assert!((found - expected).abs() <= 1e-12 * expected, "{spec}: {found} for {expected}");
     }
+}
+
+#[test]
+fn layers_restore_as_much_at_a_time_as_codec_and_operation_need() {
+    let specs = ["q2", "topk:0.1", "pool2"];
+    let of_vit = surveyed(&vit(), &codecs(&specs));
+    let restored = |name: &str| {
+        let layer = of_vit.layers.iter().find(|layer| layer.layer.name() == name).unwrap();
+        let bytes = layer.codecs.iter().map(|packing| packing.as_ref().unwrap().restored_bytes);
+        let shares: Vec<f64> = bytes.map(|bytes| bytes as f64 / layer.bytes as f64).collect();
+        shares
+    };
+    // GELU and layer norm restore codes as they read them. A linear layer has fewer bytes here than it restores of codes
+    // at a time, and needs no values of block means. A product of activations needs whole tensors.
+    assert_eq!(restored("blocks.0.mlp.act"), [0.0, 1.0, 1.0]);
+    assert_eq!(restored("blocks.0.norm1"), [0.0, 1.0, 1.0]);
+    assert_eq!(restored("blocks.0.mlp.fc2"), [1.0, 1.0, 0.0]);
+    assert_eq!(restored("blocks.0.attn.query"), [1.0, 1.0, 1.0]);
+    let mlp = made(ModelSpec::new(Mlp { hidden: vec![8] }));
+    let images = Tensor::zeros((2000, 3, 16, 16), DType::F32, &Device::Cpu).unwrap();
+    let labels = Tensor::zeros(2000, DType::U32, &Device::Cpu).unwrap();
+    let loss =
+        |pass: &Pass| mlp.loss(&mlp.forward(&Activation::from_tensor(&images, pass)?)?, &labels);
+    let of_mlp = survey(mlp.parameters(), &pass(), loss, &codecs(&["q2"])).unwrap();
+    let first = of_mlp.layers[0].codecs[0].as_ref().unwrap();
+    assert!(of_mlp.layers[0].bytes > linear::RESTORED as u64);
+    assert_eq!(first.restored_bytes, linear::RESTORED as u64);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What single layers' codecs do to the gradients.
 
+use std::collections::BTreeMap;
+
 use packlight_spec::{LayerKind, Point};
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +78,10 @@ pub struct LayerFacts {
     pub copy: String,
     /// Whether it was measured, or is left exact.
     pub measured: bool,
+    /// By codec, the most bytes of the tensor that the layer restores at a time, where these are not all: none where the
+    /// codec computes the gradient from what it has packed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub restored_bytes: BTreeMap<String, u64>,
 }
 
 /// What one codec at one layer does to the gradients of one batch, all other layers exact.

@@ -4,6 +4,8 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
 use std::path::Path;
 use std::process::Output;
 
@@ -24,6 +26,7 @@ fn layer(layer: &str, source: u64) -> SensitivityRecord {
         raw_bytes: 100 * MIB,
         copy: "exact".into(),
         measured: true,
+        restored_bytes: BTreeMap::new(),
     })
 }
 

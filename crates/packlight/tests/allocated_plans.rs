@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use candle_core::DType;
 use packlight::allocation::{Allocation, Measured};
 use packlight::nn::{Model, ModelSpec, Plan};
@@ -44,7 +46,9 @@ fn measured(model: &Model) -> Measured {
         if packable(kind) {
             let (source, raw_bytes, copy) = (number as u64, 100, "exact".into());
             let layer = name.clone();
-            let facts = LayerFacts { layer, kind, source, raw_bytes, copy, measured: true };
+            let restored_bytes = BTreeMap::new();
+            let facts =
+                LayerFacts { layer, kind, source, raw_bytes, copy, measured: true, restored_bytes };
             records.push(SensitivityRecord::Layer(facts));
             records.extend(CODECS[1..].iter().map(|c| SensitivityRecord::Score(score(&name, c))));
         }

@@ -69,7 +69,7 @@ fn residual_networks() {
 }
 
 /// Forward, the hidden features of a feed-forward part beside the tokens before and behind it, a quarter as large each;
-/// back, their gradient beside the restored ones and the gradient of the tokens.
+/// back, their gradient beside that of the tokens, or some of the restored ones.
 fn transformers() {
     let spec = ModelSpec::new(Vit { width: 64, depth: 2, heads: 1, patch: 4, ..Vit::default() });
     let spec = spec.for_images(3, 32, 10).unwrap();
@@ -90,5 +90,5 @@ fn transformers() {
     let hidden = (BATCH * 65 * 256 * size_of::<f32>()) as f64;
     let [forward, step] = [forward, step - kept.peak()].map(|bytes| bytes as f64 / hidden);
     println!("in hidden features: forward {forward:.2}, step {step:.2}");
-    assert!(forward < 1.6 && step < 2.4, "forward {forward:.2}, step {step:.2}");
+    assert!(forward < 1.6 && step < 1.9, "forward {forward:.2}, step {step:.2}");
 }

@@ -35,6 +35,8 @@ pub(crate) fn facts(number: usize, layer: &Layer) -> LayerFacts {
         raw_bytes: layer.raw_bytes,
         copy: "exact".into(),
         measured: true,
+        // The others restore all of it at a time.
+        restored_bytes: [("c0".into(), 0), ("c1".into(), layer.raw_bytes / 2)].into(),
     }
 }
 

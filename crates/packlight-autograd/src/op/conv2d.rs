@@ -6,6 +6,7 @@ use candle_core::Tensor;
 use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::conv2d::{self, Conv2dGeometry, Workspace};
+use packlight_kernels::values::Values;
 
 use super::weighted::{Weighted, weighted};
 use crate::{Activation, Result, SavePoint};
@@ -45,8 +46,13 @@ impl Weighted for Conv2dGeometry {
         conv2d::forward(input, weight, bias, self)
     }
 
-    fn weight_grad(&self, input: &Tensor, grad: &Tensor, weight: &[usize]) -> KernelResult<Tensor> {
-        conv2d::weight_grad(input, grad, weight, self)
+    fn weight_grad(
+        &self,
+        input: Values<'_>,
+        grad: &Tensor,
+        weight: &[usize],
+    ) -> KernelResult<Tensor> {
+        conv2d::weight_grad(&input.restored()?, grad, weight, self)
     }
 
     fn bias_grad(&self, grad: &Tensor) -> KernelResult<Tensor> {

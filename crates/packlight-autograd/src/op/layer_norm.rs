@@ -53,13 +53,10 @@ pub fn layer_norm(
     let input = x.clone().with_axes(AxisLayout::Tokens).save(save_point, Op::Norm)?;
     let mean = x.save_tensor(save_point, KeptKind::Statistics, normalised.mean);
     let inverse = x.save_tensor(save_point, KeptKind::Statistics, normalised.inverse);
-    let by = save_point.clone();
     output("layer_norm", normalised.output, &[x], &[weight, bias], move |grad| {
-        let restored = input.unpack()?;
         let (mean, inverse) = (mean.value(), inverse.value());
         let (by_input, by_weight, by_bias) =
-            layer_norm::backward(&restored, &grad, mean, inverse, &weight_now)
-                .map_err(|e| by.failed(e))?;
+            input.read(|x| layer_norm::backward(x, &grad, mean, inverse, &weight_now))?;
         Ok(Gradients {
             inputs: vec![Some(by_input)],
             parameters: vec![Some(by_weight), Some(by_bias)],
@@ -90,7 +87,7 @@ fn normalised(
         move |normalised, grad, inverse, weight| {
             let (zeros, ones) = (inverse.zeros_like()?, inverse.ones_like()?);
             let (by_normalised, by_weight, by_bias) =
-                layer_norm::backward(normalised, grad, &zeros, &ones, weight)
+                layer_norm::backward(normalised.into(), grad, &zeros, &ones, weight)
                     .map_err(|e| by.failed(e))?;
             let tokens = by_normalised.dims().len() - 1;
             let inverse = inverse.to_dtype(by_normalised.dtype())?;

@@ -7,6 +7,7 @@ use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::conv2d::Workspace;
 use packlight_kernels::linear;
+use packlight_kernels::values::Values;
 
 use super::weighted::{Weighted, weighted};
 use crate::{Activation, Result, SavePoint};
@@ -67,9 +68,9 @@ impl Weighted for Linear {
         Ok(if self.transposed { weight.t()? } else { weight })
     }
 
-    fn weight_grad(&self, input: &Tensor, grad: &Tensor, _: &[usize]) -> KernelResult<Tensor> {
+    fn weight_grad(&self, input: Values<'_>, grad: &Tensor, _: &[usize]) -> KernelResult<Tensor> {
         match self.transposed {
-            true => Ok(linear::weight_grad(grad, input)?.t()?), // laid out as the weight is
+            true => Ok(linear::transposed_weight_grad(input, grad)?.t()?),
             false => linear::weight_grad(input, grad),
         }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 use packlight_codec::Op;
+use packlight_kernels::values::Values;
 use packlight_kernels::{Result as KernelResult, gelu, gelu_tanh, silu};
 
 use crate::gradient::Gradient;
@@ -60,8 +61,8 @@ pub fn silu(x: impl Into<Activation>, save_point: &Arc<SavePoint>) -> Result<Act
 struct Kernels {
     forward: fn(&Tensor) -> KernelResult<Tensor>,
     forward_in_place: fn(&Tensor) -> KernelResult<()>,
-    backward: fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
-    backward_in_place: fn(&Tensor, &Tensor) -> KernelResult<()>,
+    backward: fn(Values<'_>, &Tensor) -> KernelResult<Tensor>,
+    backward_in_place: fn(Values<'_>, &Tensor) -> KernelResult<()>,
 }
 
 /// The output is written over the input where that is of no more use, the input's gradient over the output's where that
@@ -82,7 +83,7 @@ fn pointwise(
     let data = data.map_err(|e| save_point.failed(e))?;
     let Some(saved) = saved else { return Ok(constant(data, &x).of_its_own()) };
     let y = output_owning(name, data, &[&x], &[], move |grad| {
-        let by_input = saved.gradient(op, grad.tensor(), |x| match &grad {
+        let by_input = saved.gradient_reading(op, grad.tensor(), |x| match &grad {
             Gradient::Owned(grad) if grad.device().is_cpu() => {
                 (kernels.backward_in_place)(x, grad).map(|()| grad.clone())
             }

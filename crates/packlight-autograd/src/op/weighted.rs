@@ -8,6 +8,7 @@ use packlight_codec::{AxisLayout, Op};
 use packlight_kernels::Result as KernelResult;
 use packlight_kernels::blank::is_blank;
 use packlight_kernels::conv2d::Workspace;
+use packlight_kernels::values::Values;
 
 use crate::observer::Place;
 use crate::operation::{Gradients, Needs, constant, output_working};
@@ -34,7 +35,12 @@ pub(super) trait Weighted: Send + 'static {
         bias: Option<&Tensor>,
     ) -> KernelResult<Tensor>;
 
-    fn weight_grad(&self, input: &Tensor, grad: &Tensor, weight: &[usize]) -> KernelResult<Tensor>;
+    fn weight_grad(
+        &self,
+        input: Values<'_>,
+        grad: &Tensor,
+        weight: &[usize],
+    ) -> KernelResult<Tensor>;
 
     fn bias_grad(&self, grad: &Tensor) -> KernelResult<Tensor>;
 
@@ -108,7 +114,7 @@ pub(super) fn weighted<L: Weighted>(
         let grad = used_output_grad(&exact, op, L::AXES, &by, &pass)?;
         let by_weight = saved.map(|saved| {
             let compute =
-                |input: &Tensor, grad: &Tensor| layer.weight_grad(input, grad, oriented.dims());
+                |input: Values<'_>, grad: &Tensor| layer.weight_grad(input, grad, oriented.dims());
             let place = Place { op, axes: L::AXES, pass: &pass };
             let gradient = saved.weight_grad(place, &grad, &exact, compute)?;
             layer.oriented(gradient).map_err(|e| by.failed(e))
@@ -206,9 +212,9 @@ impl ProbedInput {
         place: Place<'_>,
         grad: &Tensor,
         exact_grad: &Tensor,
-        compute: impl Fn(&Tensor, &Tensor) -> KernelResult<Tensor>,
+        compute: impl Fn(Values<'_>, &Tensor) -> KernelResult<Tensor>,
     ) -> Result<Tensor> {
-        let gradient = self.saved.gradient(place.op, grad, |input| compute(input, grad))?;
+        let gradient = self.saved.gradient_reading(place.op, grad, |input| compute(input, grad))?;
         if let Some((input, observer)) = &self.probe {
             let layer = &self.save_point;
             let restored = self.saved.unpack()?;
@@ -216,7 +222,7 @@ impl ProbedInput {
             let is_exact = restored.id() == input.id() && grad.id() == exact_grad.id();
             let exact = match is_exact {
                 true => gradient.clone(),
-                false => compute(input, exact_grad).map_err(|e| layer.failed(e))?,
+                false => compute(input.into(), exact_grad).map_err(|e| layer.failed(e))?,
             };
             let seen = WeightGradient {
                 layer,

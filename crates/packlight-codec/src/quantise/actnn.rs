@@ -27,7 +27,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::quantise::{self, Bits, Coded, Grouping, Rounding};
 use packlight_kernels::square;
 use packlight_record::LayerKind;
 
@@ -215,6 +215,15 @@ struct Adapted {
     dtype: DType,
 }
 
+impl Adapted {
+    fn as_coded(&self) -> Coded<'_> {
+        let Self { codes, ranges, shape, dtype, .. } = self;
+        let bits = Bits::PerRow(&self.bits);
+        let grouping = Grouping { row: features(&self.shape), group: GROUP, bits };
+        Coded { codes, ranges, grouping, shape, dtype: *dtype }
+    }
+}
+
 impl Packed for Adapted {
     fn bytes(&self) -> Bytes {
         let metadata = self.ranges.elem_count() / 2 * RANGE_BYTES + self.bits.len();
@@ -226,8 +235,10 @@ impl Packed for Adapted {
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        let bits = Bits::PerRow(&self.bits);
-        let grouping = Grouping { row: features(&self.shape), group: GROUP, bits };
-        Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)
+        Ok(self.as_coded().restored()?)
+    }
+
+    fn coded(&self) -> Option<Coded<'_>> {
+        Some(self.as_coded())
     }
 }

@@ -1,7 +1,7 @@
 //! Groups of values within each sample as affine codes of a few bits, which several codecs save.
 
 use candle_core::{DType, Tensor};
-use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::quantise::{self, Bits, Coded, Grouping, Rounding};
 
 use crate::{Bytes, Packed, Result};
 
@@ -62,6 +62,14 @@ pub(crate) struct Grouped {
     dtype: DType,
 }
 
+impl Grouped {
+    fn as_coded(&self) -> Coded<'_> {
+        let Self { codes, ranges, shape, dtype, .. } = self;
+        let grouping = self.code.grouping(features(&self.shape));
+        Coded { codes, ranges, grouping, shape, dtype: *dtype }
+    }
+}
+
 impl Packed for Grouped {
     fn bytes(&self) -> Bytes {
         self.code.bytes(&self.shape)
@@ -72,7 +80,10 @@ impl Packed for Grouped {
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        let grouping = self.code.grouping(features(&self.shape));
-        Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)
+        Ok(self.as_coded().restored()?)
+    }
+
+    fn coded(&self) -> Option<Coded<'_>> {
+        Some(self.as_coded())
     }
 }

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
-use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::quantise::{self, Bits, Coded, Grouping, Rounding};
 use packlight_record::LayerKind;
 
 use crate::grammar::Entry;
@@ -126,6 +126,14 @@ struct Codes {
     axes: AxisLayout,
 }
 
+impl Codes {
+    fn as_coded(&self) -> Coded<'_> {
+        let Self { codes, ranges, shape, dtype, .. } = self;
+        let grouping = grouping(&self.shape, self.axes);
+        Coded { codes, ranges, grouping, shape, dtype: *dtype }
+    }
+}
+
 impl Packed for Codes {
     fn bytes(&self) -> Bytes {
         bytes(&self.shape, self.axes)
@@ -136,7 +144,10 @@ impl Packed for Codes {
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        let grouping = grouping(&self.shape, self.axes);
-        Ok(quantise::unpack(&self.codes, &self.ranges, &grouping, &self.shape, self.dtype)?)
+        Ok(self.as_coded().restored()?)
+    }
+
+    fn coded(&self) -> Option<Coded<'_>> {
+        Some(self.as_coded())
     }
 }

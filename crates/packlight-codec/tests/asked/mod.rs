@@ -27,8 +27,8 @@ pub fn gradient(packed: &dyn Packed, op: Op<'_>, output_grad: &Tensor) -> Result
             conv2d::weight_grad(&x, output_grad, weight_shape, &geometry)?
         }
         Op::Linear { .. } => linear::weight_grad(&x, output_grad)?,
-        Op::Gelu => gelu::backward(&x, output_grad)?,
-        Op::Silu => silu::backward(&x, output_grad)?,
+        Op::Gelu => gelu::backward((&x).into(), output_grad)?,
+        Op::Silu => silu::backward((&x).into(), output_grad)?,
         _ => panic!("{op:?} asks for no gradient"),
     })
 }

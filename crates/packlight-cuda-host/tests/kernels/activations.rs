@@ -12,12 +12,18 @@ type Backward =
     (fn(&Tensor, &Tensor) -> Result<Tensor>, fn(&dyn Gpu, &Tensor, &Tensor) -> Result<Tensor>);
 
 const KERNELS: [(Forward, Backward); 4] = [
-    ((gelu::forward, cuda::gelu::forward), (gelu::backward, cuda::gelu::backward)),
+    (
+        (gelu::forward, cuda::gelu::forward),
+        (|x, g| gelu::backward(x.into(), g), cuda::gelu::backward),
+    ),
     (
         (gelu_tanh::forward, cuda::gelu_tanh::forward),
-        (gelu_tanh::backward, cuda::gelu_tanh::backward),
+        (|x, g| gelu_tanh::backward(x.into(), g), cuda::gelu_tanh::backward),
     ),
-    ((silu::forward, cuda::silu::forward), (silu::backward, cuda::silu::backward)),
+    (
+        (silu::forward, cuda::silu::forward),
+        (|x, g| silu::backward(x.into(), g), cuda::silu::backward),
+    ),
     ((sigmoid::forward, cuda::sigmoid::forward), (sigmoid::backward, cuda::sigmoid::backward)),
 ];
 

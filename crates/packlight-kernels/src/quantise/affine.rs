@@ -5,6 +5,7 @@ use half::bf16;
 use crate::bit_pack::{self, RUN};
 use crate::dtype::Element;
 use crate::noise::Noise;
+use crate::par_vec::Blank;
 
 /// The range of a group, whose codes have the values `min + code * scale`.
 #[derive(Clone, Copy)]
@@ -30,67 +31,50 @@ impl Affine {
         [self.min, self.scale].map(|value| bf16::from_bits((value.to_bits() >> 16) as u16))
     }
 
+    /// Writes the codes of a group.
     #[inline(always)]
     pub(crate) fn encode<T: Element>(
         self,
         values: &[T],
         bits: u8,
         noise: &mut Noise,
-        target: &mut [u8],
+        target: &mut Blank<'_, u8>,
     ) {
-        let mut target = target;
+        let levels = levels(bits);
         for values in values.chunks(RUN) {
             let offsets = noise.take(values.len());
-            let (bytes, rest) = target.split_at_mut(bit_pack::bytes(values.len(), bits));
-            target = rest;
             if bits == 8 {
-                self.codes(values, bits, offsets, bytes); // they are the bytes themselves
+                // They are the bytes themselves.
+                target.write_of(
+                    values,
+                    offsets,
+                    #[inline(always)]
+                    |value, offset| self.code(value, offset, levels),
+                );
                 continue;
             }
             let mut codes = [0; RUN];
-            self.codes(values, bits, offsets, &mut codes);
+            for ((code, &value), &offset) in codes.iter_mut().zip(values).zip(offsets) {
+                *code = self.code(value, offset, levels);
+            }
+            let bytes = target.zeros(bit_pack::bytes(values.len(), bits));
             bit_pack::pack(&codes, values.len(), bits, bytes);
         }
     }
 
-    /// The code of each value.
     #[inline(always)]
-    fn codes<T: Element>(self, values: &[T], bits: u8, offsets: &[f32], codes: &mut [u8]) {
+    fn code<T: Element>(self, value: T, offset: f32, levels: f32) -> u8 {
         // Added to a small number, it leaves the nearest integer in the lowest bits.
         const INTEGER: f32 = 1.5 * (1 << 23) as f32;
-        let levels = levels(bits);
-        for ((code, &value), offset) in codes.iter_mut().zip(values).zip(offsets) {
-            // By division: it is exact for what the range's own numbers make, and knows no
-            // overflow where a scale is tiny. 0 / 0 is taken for 0.
-            let place = (single(value) - self.min) / self.scale;
-            let place = if place > 0.0 { place } else { 0.0 };
-            let place = if place < levels { place } else { levels };
-            *code = (place + offset + INTEGER).to_bits() as u8;
-        }
+        // By division: it is exact for what the range's own numbers make, and knows no overflow where a scale is tiny.
+        // 0 / 0 is taken for 0.
+        let place = (single(value) - self.min) / self.scale;
+        let place = if place > 0.0 { place } else { 0.0 };
+        let place = if place < levels { place } else { levels };
+        (place + offset + INTEGER).to_bits() as u8
     }
 
-    #[inline(always)]
-    pub(crate) fn decode<T: Element>(self, packed: &[u8], bits: u8, values: &mut [T]) {
-        if bits == 8 {
-            return self.values(packed, values);
-        }
-        let (mut packed, mut codes) = (packed, [0; RUN]);
-        for values in values.chunks_mut(RUN) {
-            let (bytes, rest) = packed.split_at(bit_pack::bytes(values.len(), bits));
-            bit_pack::unpack(bytes, values.len(), bits, &mut codes);
-            packed = rest;
-            self.values(&codes, values);
-        }
-    }
-
-    /// The value of each code.
-    #[inline(always)]
-    fn values<T: Element>(self, codes: &[u8], values: &mut [T]) {
-        for (value, &code) in values.iter_mut().zip(codes) {
-            *value = self.value(code);
-        }
-    }
-
+    /// The value of a code.
     #[inline(always)]
     pub(crate) fn value<T: Element>(self, code: u8) -> T {
         T::narrow(f64::from(f32::from(code) * self.scale + self.min))

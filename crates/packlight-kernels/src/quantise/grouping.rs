@@ -143,10 +143,10 @@ impl<'a> Layout<'a> {
         starts.map(|start| start..(start + size).min(self.groups())).collect()
     }
 
-    /// Where the elements of a group begin.
-    pub(crate) fn element(&self, group: usize) -> usize {
-        let (row, within) = (group / self.groups_per_row, group % self.groups_per_row);
-        row * self.row + within * self.group
+    /// The group of an element.
+    pub(crate) fn group_of(&self, element: usize) -> usize {
+        let (row, within) = (element / self.row, element % self.row);
+        row * self.groups_per_row + within / self.group
     }
 
     /// Some groups in order.
@@ -154,7 +154,8 @@ impl<'a> Layout<'a> {
     pub(crate) fn walk(&self, groups: Range<usize>) -> Walk<'_> {
         let row = groups.start.checked_div(self.groups_per_row).unwrap_or(0);
         let within = groups.start - row * self.groups_per_row;
-        Walk { layout: self, row, within, left: groups.len() }
+        let start = row * self.row + within * self.group;
+        Walk { layout: self, row, within, start, row_end: (row + 1) * self.row, left: groups.len() }
     }
 
     #[inline(always)]
@@ -190,6 +191,10 @@ pub(crate) struct Walk<'a> {
     layout: &'a Layout<'a>,
     row: usize,
     within: usize,
+    /// The group's first element.
+    start: usize,
+    /// The end of its row.
+    row_end: usize,
     left: usize,
 }
 
@@ -198,15 +203,14 @@ impl Iterator for Walk<'_> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Group> {
-        let Self { layout, row, within, left } = self;
-        *left = left.checked_sub(1)?;
-        let before = *within * layout.group;
-        let start = *row * layout.row + before;
-        let elements = start..start + layout.group.min(layout.row - before);
-        let group = Group { elements, bits: layout.bits_of_row(*row), within: *within };
-        *within += 1;
-        if *within == layout.groups_per_row {
-            (*row, *within) = (*row + 1, 0);
+        self.left = self.left.checked_sub(1)?;
+        let end = (self.start + self.layout.group).min(self.row_end);
+        let bits = self.layout.bits_of_row(self.row);
+        let group = Group { elements: self.start..end, bits, within: self.within };
+        self.start = end;
+        self.within += 1;
+        if end == self.row_end {
+            (self.row, self.within, self.row_end) = (self.row + 1, 0, end + self.layout.row);
         }
         Some(group)
     }

@@ -18,23 +18,25 @@ use rayon::prelude::*;
 pub use crate::noise::Rounding;
 pub use grouping::{Bits, Grouping};
 
+pub use coded::Coded;
 pub use extremes::{extremes, extremes_over_rows};
 
 pub(crate) use affine::Affine;
+pub(crate) use coded::{Codes, decode};
 use extremes::extremes_in;
 use grouping::Group;
 pub(crate) use grouping::Layout;
 
-use crate::bit_pack;
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::noise::Noise;
-use crate::par_vec::{Blank, split, write_parts};
+use crate::par_vec::{Blank, refill, split, write_parts};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
 mod affine;
+mod coded;
 mod extremes;
 mod grouping;
 
@@ -114,10 +116,10 @@ pub fn unpack(
     dtype: DType,
 ) -> Result<Tensor> {
     on_cuda!(codes => quantise::unpack(codes, ranges, grouping, shape, dtype));
-    let (layout, wide, shared) = packed(codes, ranges, grouping, shape)?;
+    let coded = Coded { codes, ranges, grouping: *grouping, shape, dtype };
     match dtype {
-        DType::F32 => restore::<f32>(codes, &wide, &layout, shape, shared),
-        DType::F64 => restore::<f64>(codes, &wide, &layout, shape, shared),
+        DType::F32 => restore::<f32>(&coded),
+        DType::F64 => restore::<f64>(&coded),
         found => Err(Error::DType { kernel: KERNEL, found }),
     }
 }
@@ -141,22 +143,14 @@ pub(crate) fn packed<'a>(
     Ok((layout, ranges.to_dtype(DType::F32)?, shared))
 }
 
-fn restore<T: Element>(
-    codes: &Tensor,
-    ranges: &Tensor,
-    layout: &Layout<'_>,
-    shape: &[usize],
-    shared: bool,
-) -> Result<Tensor> {
-    read!(KERNEL; codes: u8, ranges: f32);
-    let ranges = ranges.as_chunks::<2>().0;
-    let pieces = layout.pieces();
-    let ends = pieces.iter().map(|groups| layout.element(groups.end));
-    let output =
-        write_parts(ends, pieces.par_iter().cloned(), |groups, output: &mut Blank<'_, T>| {
-            decode(codes, layout, groups, ranges, shared, output);
-        });
-    Ok(Tensor::from_vec(output, shape, &Device::Cpu)?)
+fn restore<T: Element>(coded: &Coded<'_>) -> Result<Tensor> {
+    let len = coded.shape.iter().product();
+    let values = coded.read(|codes| {
+        let mut values = Vec::<T>::new();
+        refill(&mut values, len, |blank| codes.restore(0..len, blank));
+        Ok(values)
+    })?;
+    Ok(Tensor::from_vec(values, coded.shape, &Device::Cpu)?)
 }
 
 /// Groups whose ranges are found before their values are looked at again, in the nearest cache.
@@ -202,7 +196,6 @@ pub(crate) fn encode_together<T: Element>(
         *found = range.narrow();
     }
     for (range, (values, bits)) in ranges.iter().zip(groups) {
-        let codes = codes.zeros(bit_pack::bytes(values.len(), *bits));
         range.encode(values, *bits, noise, codes);
     }
 }
@@ -219,35 +212,7 @@ on_widest_vectors! {
     ) {
         for Group { elements, bits, within } in layout.walk(groups) {
             let [min, scale] = ranges[within];
-            let codes = codes.zeros(bit_pack::bytes(elements.len(), bits));
             Affine { min, scale }.encode(&input[elements], bits, noise, codes);
-        }
-    }
-}
-
-on_widest_vectors! {
-    /// The values of some groups.
-    fn decode<T: Element>(
-        codes: &[u8],
-        layout: &Layout<'_>,
-        groups: Range<usize>,
-        ranges: &[[f32; 2]],
-        shared: bool,
-        output: &mut Blank<'_, T>,
-    ) {
-        let mut codes = &codes[layout.byte(groups.start)..];
-        for (number, group) in (groups.start..).zip(layout.walk(groups)) {
-            let Group { elements, bits, within } = group;
-            let (own, rest) = codes.split_at(bit_pack::bytes(elements.len(), bits));
-            codes = rest;
-            let [min, scale] = ranges[if shared { within } else { number }];
-            if bits == 8 {
-                // They are the bytes themselves, so that nothing need be zeroed to be written over.
-                output.write_from(own, #[inline(always)] |code| Affine { min, scale }.value(code));
-                continue;
-            }
-            let values = output.zeros(elements.len());
-            Affine { min, scale }.decode(own, bits, values);
         }
     }
 }

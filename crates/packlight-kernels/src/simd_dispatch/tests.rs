@@ -76,7 +76,7 @@ const SAME: &[(&str, Kernel)] = &[
         let [weight, bias] = ["w", "b"].map(|name| sample(&[77], name, dtype));
         let found = layer_norm::forward(&x, &weight, &bias, 1e-5)?;
         let (by_input, by_weight, by_bias) =
-            layer_norm::backward(&x, &g, &found.mean, &found.inverse, &weight)?;
+            layer_norm::backward((&x).into(), &g, &found.mean, &found.inverse, &weight)?;
         Ok(vec![found.output, found.mean, found.inverse, by_input, by_weight, by_bias])
     }),
     ("relu", |dtype| {
@@ -99,16 +99,16 @@ const SAME: &[(&str, Kernel)] = &[
     }),
     ("gelu", |dtype| {
         let x = (sample(&[1003], "x", dtype) * 5.0)?;
-        Ok(vec![gelu::forward(&x)?, gelu::backward(&x, &sample(&[1003], "g", dtype))?])
+        Ok(vec![gelu::forward(&x)?, gelu::backward((&x).into(), &sample(&[1003], "g", dtype))?])
     }),
     ("gelu_tanh", |dtype| {
         let x = (sample(&[1003], "x", dtype) * 5.0)?;
         let grad = sample(&[1003], "g", dtype);
-        Ok(vec![gelu_tanh::forward(&x)?, gelu_tanh::backward(&x, &grad)?])
+        Ok(vec![gelu_tanh::forward(&x)?, gelu_tanh::backward((&x).into(), &grad)?])
     }),
     ("silu", |dtype| {
         let x = (sample(&[1003], "x", dtype) * 30.0)?;
-        Ok(vec![silu::forward(&x)?, silu::backward(&x, &sample(&[1003], "g", dtype))?])
+        Ok(vec![silu::forward(&x)?, silu::backward((&x).into(), &sample(&[1003], "g", dtype))?])
     }),
     ("cross_entropy", |dtype| {
         let logits = (sample(&[37, 77], "x", dtype) * 9.0)?;

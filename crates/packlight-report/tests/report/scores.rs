@@ -1,5 +1,7 @@
 //! Made-up scores of single layers, for tests of the report only.
 
+use std::collections::BTreeMap;
+
 use std::path::{Path, PathBuf};
 
 use packlight_record::{
@@ -35,6 +37,7 @@ pub(crate) fn facts(
         raw_bytes,
         copy: "none".into(),
         measured: true,
+        restored_bytes: BTreeMap::new(),
     })
 }
 

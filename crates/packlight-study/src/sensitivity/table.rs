@@ -24,6 +24,8 @@ pub(crate) struct Pair {
     pub(crate) compared: Compared,
     /// Whether it settles on a batch first, because it remembers.
     pub(crate) settles: bool,
+    /// The most bytes of the layer's input that are restored at a time.
+    pub(crate) restored_bytes: u64,
 }
 
 /// All that a table asks for.
@@ -158,7 +160,7 @@ pub(crate) fn is_included(spec: &SensitivitySpec, layer: &SavePoint) -> bool {
 /// whatever kinds it was published for.
 pub(crate) fn pairs_at(surveyed: &Surveyed, codecs: &[Arc<dyn Codec>]) -> Vec<Pair> {
     let pair = |(codec, packs): (&Arc<dyn Codec>, &std::result::Result<Packing, String>)| {
-        let remembers = packs.as_ref().ok()?.remembers;
+        let &Packing { remembers, restored_bytes, .. } = packs.as_ref().ok()?;
         let only_packs = codec.operands().is_none() && codec.gradients().is_none();
         let does_more_here = surveyed.changes_own_alone; // only a layer with a weight asks for it
         (only_packs || does_more_here).then(|| Pair {
@@ -169,6 +171,7 @@ pub(crate) fn pairs_at(surveyed: &Surveyed, codecs: &[Arc<dyn Codec>]) -> Vec<Pa
                 false => Compared::All,
             },
             settles: remembers || codec.gradients().is_some(),
+            restored_bytes,
         })
     };
     codecs.iter().zip(&surveyed.codecs).filter_map(pair).collect()
@@ -185,6 +188,11 @@ pub(crate) fn saved(survey: &Survey, pairs: &[Pair]) -> impl Iterator<Item = Sen
             raw_bytes: surveyed.bytes,
             copy: surveyed.copy.clone(),
             measured: pairs.iter().any(|pair| *pair.layer == *name),
+            restored_bytes: pairs
+                .iter()
+                .filter(|pair| *pair.layer == *name && pair.restored_bytes < surveyed.bytes)
+                .map(|pair| (pair.codec.spec(), pair.restored_bytes))
+                .collect(),
         })
     });
     let fixed = survey.fixed.iter().map(|fixed| SensitivityRecord::Fixed {
