@@ -44,6 +44,10 @@ fn codes(criterion: &mut Criterion) {
             quantise::unpack(black_box(&codes), &ranges, &grouping, x.dims(), DType::F32).unwrap()
         });
     });
+    let tokens = Maps { size: (1, 192), block: (1, 64), bits: 2 };
+    group.bench_function("division/pack", |b| {
+        b.iter(|| division::pack(black_box(&x), &tokens, stochastic).unwrap());
+    });
     group.finish();
     maps(criterion, stochastic);
 }

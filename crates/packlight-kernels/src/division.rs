@@ -173,12 +173,18 @@ on_widest_vectors! {
         let mut line = vec![0f32; columns];
         let parts = input.chunks(together * size).zip(means.chunks_mut(together * maps.blocks()));
         for ((input, means), ranges) in parts.zip(ranges.chunks_mut(together)) {
-            let targets = left.chunks_exact_mut(size).zip(means.chunks_exact_mut(maps.blocks()));
-            for (values, (left, means)) in input.chunks_exact(size).zip(targets) {
-                match maps.whole_blocks() {
-                    Some((8, 8)) => divide_squares::<T, 8>(values, columns, means, left),
-                    Some((4, 4)) => divide_squares::<T, 4>(values, columns, means, left),
-                    _ => divide(values, maps, means, &mut line, left),
+            let whole = maps.whole_blocks();
+            if let Some((1, width)) = whole && maps.size.0 == 1 {
+                divide_lines(input, width, means, &mut left);
+            } else {
+                let targets =
+                    left.chunks_exact_mut(size).zip(means.chunks_exact_mut(maps.blocks()));
+                for (values, (left, means)) in input.chunks_exact(size).zip(targets) {
+                    match whole {
+                        Some((8, 8)) => divide_squares::<T, 8>(values, columns, means, left),
+                        Some((4, 4)) => divide_squares::<T, 4>(values, columns, means, left),
+                        _ => divide(values, maps, means, &mut line, left),
+                    }
                 }
             }
             let mut groups = [(&left[..0], maps.bits); TOGETHER];
@@ -260,6 +266,43 @@ fn divide_squares<T: Element, const SIDE: usize>(
                 for column in 0..SIDE {
                     left[column] = line[column] - mean;
                 }
+            }
+        }
+    }
+}
+
+/// Blocks of tokens whose sums are taken at a time.
+const LINES: usize = 8;
+
+/// [`divide`] of maps of a single row, as tokens are, whose blocks are all `width` long: the same sums, those of several
+/// blocks at a time. Each addition waits for the one before it.
+#[inline(always)]
+fn divide_lines<T: Element>(values: &[T], width: usize, means: &mut [bf16], left: &mut [f32]) {
+    let parts = values.chunks(LINES * width).zip(left.chunks_mut(LINES * width));
+    for ((values, left), means) in parts.zip(means.chunks_mut(LINES)) {
+        let mut sums = [0f32; LINES];
+        if values.len() == LINES * width {
+            let line = |number: usize| &values[number * width..][..width];
+            let [a, b, c, d, e, f, g, h] = std::array::from_fn(line);
+            for column in 0..width {
+                let values = [a, b, c, d, e, f, g, h].map(|line| line[column].wide() as f32);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += value;
+                }
+            }
+        } else {
+            for (sum, line) in sums.iter_mut().zip(values.chunks_exact(width)) {
+                for value in line {
+                    *sum += value.wide() as f32;
+                }
+            }
+        }
+        let lines = values.chunks_exact(width).zip(left.chunks_exact_mut(width));
+        for ((values, left), (mean, sum)) in lines.zip(means.iter_mut().zip(sums)) {
+            *mean = bf16::from_f32(sum / width as f32);
+            let mean = f32::from(*mean);
+            for (left, value) in left.iter_mut().zip(values) {
+                *left = value.wide() as f32 - mean;
             }
         }
     }
@@ -350,6 +393,25 @@ mod tests {
         let maps = |size, block| Maps { size, block, bits: 2 }.whole_blocks();
         assert_eq!(maps((4, 4), (8, 8)), Some((4, 4)));
         assert_eq!(maps((14, 14), (8, 8)), None);
+    }
+
+    #[test]
+    fn lines_have_the_sums_of_any_blocks() {
+        let mut stream = Key::new(2, Purpose::Sample).stream();
+        for (count, columns, width) in [(1, 3, 3), (5, 192, 64), (16, 64, 64), (3, 60, 12)] {
+            let maps = Maps { size: (1, columns), block: (1, width), bits: 2 };
+            let values: Vec<f32> = (0..count * columns).map(|_| stream.normal() as f32).collect();
+            let (mut means, mut left) =
+                (vec![bf16::ZERO; count * maps.blocks()], vec![0.0; values.len()]);
+            let (mut expected, mut expected_left, mut line) =
+                (means.clone(), left.clone(), vec![0.0; columns]);
+            divide_lines(&values, width, &mut means, &mut left);
+            let targets = expected.chunks_mut(maps.blocks()).zip(expected_left.chunks_mut(columns));
+            for (values, (means, left)) in values.chunks(columns).zip(targets) {
+                divide(values, &maps, means, &mut line, left);
+            }
+            assert_eq!((means, left), (expected, expected_left), "{count} {columns} {width}");
+        }
     }
 
     #[test]
