@@ -63,7 +63,7 @@ impl<T: Copy + Default> Blank<'_, T> {
 
     /// Writes the next elements: `f` of those of two slices with the same index.
     #[inline(always)]
-    pub(crate) fn write_of<U: Copy, V: Copy>(
+    pub(crate) fn write_from_both<U: Copy, V: Copy>(
         &mut self,
         first: &[U],
         second: &[V],

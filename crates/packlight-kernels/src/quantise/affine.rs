@@ -45,7 +45,7 @@ impl Affine {
             let offsets = noise.take(values.len());
             if bits == 8 {
                 // They are the bytes themselves.
-                target.write_of(
+                target.write_from_both(
                     values,
                     offsets,
                     #[inline(always)]
