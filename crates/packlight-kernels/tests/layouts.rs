@@ -271,6 +271,7 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
         Ok(vec![
             linear::input_grad(&x[2], &x[1])?,
             linear::weight_grad(&x[0], &x[2])?,
+            linear::transposed_weight_grad((&x[0]).into(), &x[2])?,
             linear::bias_grad(&x[2])?,
             linear::weight_grad_from_pooled(&x[0], 4, 30, &x[2])?,
         ])
