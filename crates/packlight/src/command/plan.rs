@@ -28,8 +28,8 @@ use crate::output::Output;
 /// activations, as payload and metadata, the workspace that it allocates while it runs, the
 /// multiplications of its forward and its backward pass, as formulas have them, and the bytes that it reads
 /// and writes. The peak is the most that a step holds at once: parameters, buffers and the optimizer's
-/// state, what is still kept, the gradients of parameters so far, those of activations, the input that a
-/// layer restores, and workspace.
+/// state, what is still kept, the gradients of parameters so far, those of activations, as much of its input
+/// as a layer restores at a time, and workspace.
 ///
 /// With --on, it also estimates how long a step takes there: as if every operation did the multiplications
 /// of its formula at the machine's rate, or moved its bytes at the memory's. Most steps take longer; fast
