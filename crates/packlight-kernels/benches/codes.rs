@@ -7,7 +7,7 @@ use std::hint::black_box;
 use candle_core::{DType, Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_group};
 use packlight_kernels::division::{self, Maps};
-use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::quantise::{self, Bits, Coded, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
 
 fn codes(criterion: &mut Criterion) {
@@ -23,11 +23,10 @@ fn codes(criterion: &mut Criterion) {
             });
         }
         let (codes, ranges) = quantise::pack(&x, &grouping, stochastic).unwrap();
+        let (shape, dtype) = (x.dims(), DType::F32);
+        let coded = Coded { codes: &codes, ranges: &ranges, grouping, shape, dtype };
         group.bench_function(format!("unpack/{bits}"), |b| {
-            b.iter(|| {
-                quantise::unpack(black_box(&codes), &ranges, &grouping, x.dims(), DType::F32)
-                    .unwrap()
-            });
+            b.iter(|| quantise::unpack(black_box(&coded)).unwrap());
         });
     }
     let grouping = Grouping { row: 192, group: 64, bits: Bits::All(8) };
@@ -39,10 +38,10 @@ fn codes(criterion: &mut Criterion) {
         b.iter(|| quantise::pack_within(black_box(&x), &ranges, &grouping, stochastic).unwrap());
     });
     let codes = quantise::pack_within(&x, &ranges, &grouping, stochastic).unwrap();
+    let (shape, dtype) = (x.dims(), DType::F32);
+    let coded = Coded { codes: &codes, ranges: &ranges, grouping, shape, dtype };
     group.bench_function("unpack_within/64", |b| {
-        b.iter(|| {
-            quantise::unpack(black_box(&codes), &ranges, &grouping, x.dims(), DType::F32).unwrap()
-        });
+        b.iter(|| quantise::unpack(black_box(&coded)).unwrap());
     });
     let tokens = Maps { size: (1, 192), block: (1, 64), bits: 2 };
     group.bench_function("division/pack", |b| {

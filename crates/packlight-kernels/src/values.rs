@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::Result;
 use crate::dtype::Element;
 use crate::par_vec::refill;
-use crate::quantise::{Coded, Codes, decode};
+use crate::quantise::{Coded, Codes, decode, unpack};
 use crate::tensor_io::Reader;
 
 /// The values of a tensor, as they are or as codes.
@@ -60,7 +60,7 @@ impl Values<'_> {
     pub fn restored(&self) -> Result<Tensor> {
         match self {
             Values::Tensor(tensor) => Ok((*tensor).clone()),
-            Values::Coded(coded) => coded.restored(),
+            Values::Coded(coded) => unpack(coded),
         }
     }
 

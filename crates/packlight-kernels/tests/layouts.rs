@@ -16,7 +16,7 @@ use packlight_kernels::largest::largest;
 use packlight_kernels::max_pool2d::{self, Windows};
 use packlight_kernels::optimizer::{AdamW, Sgd};
 use packlight_kernels::patches::{self, Patches};
-use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::quantise::{self, Bits, Coded, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::softmax::{self, Visible};
 use packlight_kernels::{
@@ -341,7 +341,9 @@ const KERNELS: &[(&str, &[Input], Kernel)] = &[
     }),
     ("quantise::unpack", &[Bytes(&[216], 256), Normal(&[36, 2])], |x| {
         let ranges = x[1].to_dtype(DType::BF16)?;
-        Ok(vec![quantise::unpack(&x[0], &ranges, &GROUPING, IMAGES, DType::F32)?])
+        let (codes, shape, dtype) = (&x[0], IMAGES, DType::F32);
+        let coded = Coded { codes, ranges: &ranges, grouping: GROUPING, shape, dtype };
+        Ok(vec![quantise::unpack(&coded)?])
     }),
     ("relu", &[Normal(TOKENS)], |x| {
         let (output, mask) = relu::forward(&x[0])?;

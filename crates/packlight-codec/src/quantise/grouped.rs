@@ -80,7 +80,7 @@ impl Packed for Grouped {
     }
 
     fn unpack(&self) -> Result<Tensor> {
-        Ok(self.as_coded().restored()?)
+        Ok(quantise::unpack(&self.as_coded())?)
     }
 
     fn coded(&self) -> Option<Coded<'_>> {

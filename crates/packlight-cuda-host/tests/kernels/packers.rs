@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Tensor};
 use packlight_cuda_host::{Host, Tolerance, here, prove};
 use packlight_kernels::fixed_range::FixedRange;
 use packlight_kernels::fp8::Format;
-use packlight_kernels::quantise::{self, Bits, Grouping, Rounding};
+use packlight_kernels::quantise::{self, Bits, Coded, Grouping, Rounding};
 use packlight_kernels::rng::{Key, Purpose};
 use packlight_kernels::{cuda, finite, fp8, sign};
 
@@ -94,11 +94,19 @@ fn fp8_has_the_bytes_of_the_cpu() {
 fn quantised(x: &Tensor, grouping: &Grouping<'_>, rounding: Rounding) {
     let dtype = x.dtype();
     let (codes, ranges) = quantise::pack(&wide(x), grouping, rounding).unwrap();
-    let back = quantise::unpack(&codes, &ranges, grouping, x.dims(), DType::F32).unwrap();
-    let expected = [codes, ranges, back.to_dtype(dtype).unwrap()];
+    let coded = Coded {
+        codes: &codes,
+        ranges: &ranges,
+        grouping: *grouping,
+        shape: x.dims(),
+        dtype: DType::F32,
+    };
+    let back = quantise::unpack(&coded).unwrap();
+    let expected = [codes.clone(), ranges.clone(), back.to_dtype(dtype).unwrap()];
     prove(&expected, Tolerance::Bytes, |gpu| {
         let (codes, ranges) = cuda::quantise::pack(gpu, x, grouping, rounding)?;
-        let back = cuda::quantise::unpack(gpu, &codes, &ranges, grouping, x.dims(), dtype)?;
+        let coded = Coded { codes: &codes, ranges: &ranges, dtype, ..coded };
+        let back = cuda::quantise::unpack(gpu, &coded)?;
         Ok(vec![codes, ranges, back])
     })
     .unwrap_or_else(|error| panic!("{grouping:?} {dtype:?}: {error}"));
@@ -174,12 +182,15 @@ fn codes_within_given_ranges_have_the_bytes_of_the_cpu() {
         let rounding = Rounding::Stochastic(Key::new(4, Purpose::Codec));
         let ranges = Tensor::new(&[[-1f32, 0.2], [-0.5, 0.01]], &Device::Cpu).unwrap();
         let codes = quantise::pack_within(&wide(&x), &ranges, &grouping, rounding).unwrap();
-        let back = quantise::unpack(&codes, &ranges, &grouping, x.dims(), DType::F32).unwrap();
+        let shape = x.dims();
+        let coded = Coded { codes: &codes, ranges: &ranges, grouping, shape, dtype: DType::F32 };
+        let back = quantise::unpack(&coded).unwrap();
         let extremes = quantise::extremes(&wide(&x), 500, 300).unwrap();
-        let expected = [codes, back.to_dtype(dtype).unwrap(), extremes];
+        let expected = [codes.clone(), back.to_dtype(dtype).unwrap(), extremes];
         prove(&expected, Tolerance::Bytes, |gpu| {
             let codes = cuda::quantise::pack_within(gpu, &x, &ranges, &grouping, rounding)?;
-            let back = cuda::quantise::unpack(gpu, &codes, &ranges, &grouping, x.dims(), dtype)?;
+            let coded = Coded { codes: &codes, dtype, ..coded };
+            let back = cuda::quantise::unpack(gpu, &coded)?;
             Ok(vec![codes, back, cuda::quantise::extremes(gpu, &x, 500, 300)?])
         })
         .unwrap();

@@ -6,6 +6,7 @@ use super::{Call, Gpu, Launch, quantise};
 use crate::Result;
 use crate::division::{Divided, Maps};
 use crate::noise::Rounding;
+use crate::quantise::Coded;
 
 /// `division::pack`.
 ///
@@ -43,7 +44,8 @@ pub fn unpack(
 ) -> Result<Tensor> {
     let Divided { means, codes, ranges } = divided;
     let elements = shape.iter().product();
-    let left = quantise::unpack(gpu, codes, ranges, &maps.grouping(), shape, DType::F32)?;
+    let left = Coded { codes, ranges, grouping: maps.grouping(), shape, dtype: DType::F32 };
+    let left = quantise::unpack(gpu, &left)?;
     let call = Call::typed("division_restore", dtype, Launch::elements(elements))?
         .input_of(DType::F32, &left)
         .input_of(DType::BF16, means)

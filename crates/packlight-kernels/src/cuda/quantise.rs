@@ -4,7 +4,7 @@ use candle_core::{DType, Tensor};
 
 use super::{Call, Gpu, Launch};
 use crate::Result;
-use crate::quantise::{Bits, Grouping, Layout, Rounding, packed};
+use crate::quantise::{Bits, Coded, Grouping, Layout, Rounding, packed};
 
 /// `quantise::pack`.
 ///
@@ -54,21 +54,14 @@ pub fn pack_within(
 ///
 /// # Errors
 /// Returns an error if the sizes do not fit, the type is not supported, or the device fails.
-pub fn unpack(
-    gpu: &dyn Gpu,
-    codes: &Tensor,
-    ranges: &Tensor,
-    grouping: &Grouping<'_>,
-    shape: &[usize],
-    dtype: DType,
-) -> Result<Tensor> {
-    let (layout, ranges, shared) = packed(codes, ranges, grouping, shape)?;
-    let call = Call::typed("quantise_unpack", dtype, Launch::warps(layout.groups()))?
-        .input_of(DType::U8, codes)
+pub fn unpack(gpu: &dyn Gpu, coded: &Coded<'_>) -> Result<Tensor> {
+    let (layout, ranges, shared) = packed(coded)?;
+    let call = Call::typed("quantise_unpack", coded.dtype, Launch::warps(layout.groups()))?
+        .input_of(DType::U8, coded.codes)
         .input_of(DType::F32, &ranges)
-        .output(shape)
+        .output(coded.shape)
         .u32(shared.into());
-    let [output] = with_layout(call, &layout, codes)?.run(gpu)?;
+    let [output] = with_layout(call, &layout, coded.codes)?.run(gpu)?;
     Ok(output)
 }
 

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::affine::Affine;
 use super::grouping::{Bits, Grouping, Layout};
-use super::{KERNEL, packed, unpack};
+use super::{KERNEL, packed};
 use crate::Result;
 use crate::bit_pack;
 use crate::dtype::Element;
@@ -15,7 +15,7 @@ use crate::par_vec::{Blank, LARGEST_PIECE};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::read;
 
-/// What [`unpack`] restores a tensor from.
+/// What [`unpack`](super::unpack) restores a tensor from.
 #[derive(Debug, Clone, Copy)]
 pub struct Coded<'a> {
     /// The codes (bytes, u8).
@@ -31,17 +31,9 @@ pub struct Coded<'a> {
 }
 
 impl Coded<'_> {
-    /// The tensor.
-    ///
-    /// # Errors
-    /// Returns an error if the sizes do not fit, or the type or device is not supported.
-    pub fn restored(&self) -> Result<Tensor> {
-        unpack(self.codes, self.ranges, &self.grouping, self.shape, self.dtype)
-    }
-
     /// What `compute` makes of the codes, which must be on the CPU.
     pub(crate) fn read<R>(&self, compute: impl FnOnce(Codes<'_>) -> Result<R>) -> Result<R> {
-        let (layout, ranges, shared) = packed(self.codes, self.ranges, &self.grouping, self.shape)?;
+        let (layout, ranges, shared) = packed(self)?;
         let codes = self.codes;
         read!(KERNEL; codes: u8, ranges: f32);
         let ranges = ranges.as_chunks::<2>().0;

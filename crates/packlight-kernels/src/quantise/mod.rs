@@ -108,29 +108,18 @@ pub fn pack_within(
 ///
 /// # Errors
 /// Returns an error if the sizes do not fit, or the type or device is not supported.
-pub fn unpack(
-    codes: &Tensor,
-    ranges: &Tensor,
-    grouping: &Grouping<'_>,
-    shape: &[usize],
-    dtype: DType,
-) -> Result<Tensor> {
-    on_cuda!(codes => quantise::unpack(codes, ranges, grouping, shape, dtype));
-    let coded = Coded { codes, ranges, grouping: *grouping, shape, dtype };
-    match dtype {
-        DType::F32 => restore::<f32>(&coded),
-        DType::F64 => restore::<f64>(&coded),
+pub fn unpack(coded: &Coded<'_>) -> Result<Tensor> {
+    on_cuda!(coded.codes => quantise::unpack(coded));
+    match coded.dtype {
+        DType::F32 => restore::<f32>(coded),
+        DType::F64 => restore::<f64>(coded),
         found => Err(Error::DType { kernel: KERNEL, found }),
     }
 }
 
 /// The layout of packed values, their ranges in f32, and whether these are those of the groups of a row.
-pub(crate) fn packed<'a>(
-    codes: &Tensor,
-    ranges: &Tensor,
-    grouping: &Grouping<'a>,
-    shape: &[usize],
-) -> Result<(Layout<'a>, Tensor, bool)> {
+pub(crate) fn packed<'a>(coded: &Coded<'a>) -> Result<(Layout<'a>, Tensor, bool)> {
+    let Coded { codes, ranges, grouping, shape, .. } = coded;
     let layout = Layout::new(shape.iter().product(), grouping)?;
     if codes.elem_count() != layout.bytes {
         return Err(Error::shape(
@@ -230,7 +219,9 @@ mod tests {
 
     fn through(x: &Tensor, grouping: &Grouping<'_>, rounding: Rounding) -> Vec<f64> {
         let (codes, ranges) = pack(x, grouping, rounding).unwrap();
-        let restored = unpack(&codes, &ranges, grouping, x.dims(), x.dtype()).unwrap();
+        let (shape, dtype) = (x.dims(), x.dtype());
+        let coded = Coded { codes: &codes, ranges: &ranges, grouping: *grouping, shape, dtype };
+        let restored = unpack(&coded).unwrap();
         restored.to_dtype(DType::F64).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 
@@ -285,7 +276,9 @@ mod tests {
         let ranges = Tensor::new(&[[0f32, 1.0 / 255.0], [1.0, 2.0 / 255.0]], &Device::Cpu).unwrap();
         let codes = pack_within(&x, &ranges, &grouping, Rounding::Nearest).unwrap();
         assert_eq!(codes.to_vec1::<u8>().unwrap(), [0, 0, 0, 255, 0, 153, 255, 255]);
-        let restored = unpack(&codes, &ranges, &grouping, &[8], DType::F64).unwrap();
+        let (shape, dtype) = (&[8][..], DType::F64);
+        let coded = Coded { codes: &codes, ranges: &ranges, grouping, shape, dtype };
+        let restored = unpack(&coded).unwrap();
         let gap = (restored - tensor(&[0.0, 0.0, 1.0, 3.0, 0.0, 0.6, 3.0, 3.0])).unwrap();
         assert!(gap.abs().unwrap().max(0).unwrap().to_scalar::<f64>().unwrap() < 1e-3);
     }

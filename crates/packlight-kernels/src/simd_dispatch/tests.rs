@@ -11,7 +11,7 @@ use crate::cross_entropy::Targets;
 use crate::division::Maps;
 use crate::fixed_range::FixedRange;
 use crate::noise::Rounding;
-use crate::quantise::{Bits, Grouping};
+use crate::quantise::{Bits, Coded, Grouping};
 use crate::rng::{Key, Purpose};
 use crate::{
     Result, argmax, batch_norm, channel_affine, cross_entropy, division, fp8, gelu, gelu_tanh,
@@ -162,7 +162,9 @@ const SAME: &[(&str, Kernel)] = &[
             let grouping = Grouping { row: 300, group: 77, bits: Bits::All(bits) };
             let rounding = Rounding::Stochastic(Key::new(1, Purpose::Codec));
             let (codes, ranges) = quantise::pack(&x, &grouping, rounding)?;
-            all.push(quantise::unpack(&codes, &ranges, &grouping, x.dims(), dtype)?);
+            let shape = x.dims();
+            let coded = Coded { codes: &codes, ranges: &ranges, grouping, shape, dtype };
+            all.push(quantise::unpack(&coded)?);
             all.extend([codes, ranges]);
         }
         let (grouping, rounding) = (
@@ -171,7 +173,9 @@ const SAME: &[(&str, Kernel)] = &[
         );
         let ranges = Tensor::new(&[[-1f32, 0.01]; 5], &Device::Cpu)?;
         let codes = quantise::pack_within(&x, &ranges, &grouping, rounding)?;
-        all.push(quantise::unpack(&codes, &ranges, &grouping, x.dims(), dtype)?);
+        let shape = x.dims();
+        let coded = Coded { codes: &codes, ranges: &ranges, grouping, shape, dtype };
+        all.push(quantise::unpack(&coded)?);
         all.extend([codes, quantise::extremes_over_rows(&x, 300, 64)?]);
         Ok(all)
     }),
