@@ -81,7 +81,7 @@ pub(crate) fn restored(
 fn at_a_time(packed: &dyn Packed, site: &Site<'_>, bytes: usize) -> usize {
     match (packed.coded(), site.op, site.axes) {
         (Some(_), Op::Linear { .. }, _) => bytes.min(linear::RESTORED),
-        // Not even a piece in the nearest cache is much.
+        // A piece that fits into the nearest cache is not counted.
         (Some(_), Op::Gelu | Op::Silu, _) | (Some(_), Op::Norm, AxisLayout::Tokens) => 0,
         _ => bytes,
     }

@@ -58,8 +58,8 @@ struct Account {
     memories: Memories,
     /// The bytes of tensors that were restored from what an operation has freed last.
     restored: usize,
-    /// The bytes of what it has freed last, those that were restored of it, and those that would be if it were packed.
-    last: [usize; 3],
+    /// What it has freed last.
+    last: Freed,
     /// Those of the inputs that it has freed, if they were kept as they are.
     read: usize,
     /// The first layer of which it has freed anything, and the bytes of such inputs of all others.
@@ -100,6 +100,17 @@ impl Account {
     fn waiting(&self) -> usize {
         self.waiting.values().map(|(_, bytes)| bytes).sum()
     }
+}
+
+/// What an operation of a pass over blanks has freed.
+#[derive(Clone, Copy, Default)]
+struct Freed {
+    /// Its bytes.
+    bytes: usize,
+    /// Those that were restored of it.
+    restored: usize,
+    /// Those that would be if it were packed.
+    restorable: usize,
 }
 
 /// One saved tensor.
@@ -199,7 +210,7 @@ impl Ledger {
         let mut account = self.lock();
         account.memories.leave();
         (account.restored, account.read, account.read_of_others) = (0, 0, 0);
-        (account.direct, account.freed_first, account.last) = (false, None, [0; 3]);
+        (account.direct, account.freed_first, account.last) = (false, None, Freed::default());
         let elsewhere = account.waiting.contains_key(&arriving.id());
         let begun = Begun {
             kept: account.kept,
@@ -243,12 +254,12 @@ impl Ledger {
             workspace: if account.direct { 0 } else { workspace.weight_grad },
             ..begun.moment()
         };
-        let [last, restored_last, restorable] = if with_last { account.last } else { [0; 3] };
+        let last = if with_last { account.last } else { Freed::default() };
         let after = StepPeak {
-            kept: account.kept + last,
-            flowing: begun.flowing + of_inputs + restored_last,
-            restorable,
-            restorable_of_others: restorable,
+            kept: account.kept + last.bytes,
+            flowing: begun.flowing + of_inputs + last.restored,
+            restorable: last.restorable,
+            restorable_of_others: last.restorable,
             workspace: workspace.input_grad,
             ..begun.moment()
         };
@@ -397,8 +408,9 @@ impl Ledger {
             account.memories.is_freed(memory);
         }
         account.kept -= bytes;
-        account.restored += restored.unwrap_or_default();
-        account.last = [bytes, restored.unwrap_or_default(), read];
+        let restored = restored.unwrap_or_default();
+        account.restored += restored;
+        account.last = Freed { bytes, restored, restorable: read };
         account.read += read;
         let first = account.freed_first.get_or_insert_with(|| layer.clone());
         account.read_of_others += if *first == layer { 0 } else { read };

@@ -88,8 +88,8 @@ pub trait Packed: Send + Sync {
     /// Returns an error if a kernel fails.
     fn unpack(&self) -> Result<Tensor>;
 
-    /// The codes, where it is these and no more: kernels that read one value at a time restore them as they read, where
-    /// others [`unpack`](Self::unpack) the tensor.
+    /// The codes, if these and their ranges are all that it holds. Kernels that read each value once restore them as
+    /// they read; for all others the tensor is [unpacked](Self::unpack).
     fn coded(&self) -> Option<Coded<'_>> {
         None
     }

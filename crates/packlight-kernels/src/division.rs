@@ -282,6 +282,7 @@ fn divide_lines<T: Element>(values: &[T], width: usize, means: &mut [bf16], left
     for ((values, left), means) in parts.zip(means.chunks_mut(LINES)) {
         let mut sums = [0f32; LINES];
         if values.len() == LINES * width {
+            // As slices whose length the loop knows.
             let line = |number: usize| &values[number * width..][..width];
             let [a, b, c, d, e, f, g, h] = std::array::from_fn(line);
             for column in 0..width {

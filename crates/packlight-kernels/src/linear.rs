@@ -100,8 +100,8 @@ pub fn transposed_weight_grad(input: Values<'_>, grad: &Tensor) -> Result<Tensor
     sum_of_products(input, grad.into())
 }
 
-/// The bytes that [`weight_grad`] restores at a time of an input that is given as codes. Fewer would make for short
-/// products.
+/// The bytes that [`weight_grad`] restores at a time of an input that is given as codes. With fewer, a step is slower:
+/// products over few tokens are.
 pub const RESTORED: usize = 4 << 20;
 
 /// The sum over all tokens of the products (m, n) of what they have on the left (..., m) and on the right (..., n).

@@ -14,7 +14,7 @@ use crate::sum::shortest;
 /// The most elements per task of an elementwise kernel; a larger tensor is divided into several.
 pub const LARGEST_PIECE: usize = 64 * 1024;
 
-/// Elements that [`Blank::write_from`] writes at a time.
+/// Elements that [`Blank::write_from`] and [`Blank::write_from_both`] write at a time.
 const LINE: usize = 64;
 
 /// An uninitialised chunk of a new vector, to be written from the first element to the last.

@@ -70,7 +70,7 @@ impl Weighted for Linear {
 
     fn weight_grad(&self, input: Values<'_>, grad: &Tensor, _: &[usize]) -> KernelResult<Tensor> {
         match self.transposed {
-            true => Ok(linear::transposed_weight_grad(input, grad)?.t()?),
+            true => Ok(linear::transposed_weight_grad(input, grad)?.t()?), // laid out as the weight is
             false => linear::weight_grad(input, grad),
         }
     }
