@@ -126,7 +126,13 @@ impl Sums {
     }
 }
 
-fn check(case: &Case) {
+/// What an f32 sum may differ by, of the largest sum of magnitudes.
+const DIRECT: f64 = 1e-6;
+/// The same by Winograd's method, which takes differences of what lies around a target as well. Of
+/// 4,500 random passes the largest difference was 1.4e-6, in planes of few tiles.
+const WINOGRAD: f64 = 5e-6;
+
+fn check(case: &Case, single_tolerance: f64) {
     let Case { input: x_shape, weight: w_shape, geometry } = case;
     let (x, w) = (sample(x_shape, "x"), sample(w_shape, "w"));
     let bias = sample(&[w_shape[0]], "b");
@@ -158,9 +164,12 @@ fn check(case: &Case) {
     // The loops for f32 are others than those for f64.
     let single = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
     let (x32, w32, g32) = (single(&x), single(&w), single(&grad));
-    outputs.are(&conv2d::forward(&x32, &w32, Some(&single(&bias)), geometry).unwrap(), 1e-6);
-    dx.are(&conv2d::input_grad(&g32, &w32, x_shape, geometry).unwrap(), 1e-6);
-    dw.are(&conv2d::weight_grad(&x32, &g32, w_shape, geometry).unwrap(), 1e-6);
+    outputs.are(
+        &conv2d::forward(&x32, &w32, Some(&single(&bias)), geometry).unwrap(),
+        single_tolerance,
+    );
+    dx.are(&conv2d::input_grad(&g32, &w32, x_shape, geometry).unwrap(), single_tolerance);
+    dw.are(&conv2d::weight_grad(&x32, &g32, w_shape, geometry).unwrap(), single_tolerance);
 
     for block in [1, 2, 3, 4] {
         let pooled = block_pool::pool(&x, block).unwrap();
@@ -180,7 +189,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn every_pass_is_the_sum_that_defines_it(case in cases()) {
-        check(&case);
+        check(&case, DIRECT);
     }
 }
 
@@ -200,7 +209,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
     #[test]
     fn every_pass_of_a_depthwise_convolution_is_the_sum_that_defines_it(case in depthwise_cases()) {
-        check(&case);
+        check(&case, DIRECT);
     }
 }
 
@@ -214,7 +223,10 @@ fn sizes_that_need_several_bands_pieces_and_samples_at_once() {
     ] {
         let groups = input[1] / weight[1];
         for stride in [(1, 1), (2, 2)] {
-            check(&Case { input, weight, geometry: Conv2dGeometry { stride, groups, ..geometry } });
+            check(
+                &Case { input, weight, geometry: Conv2dGeometry { stride, groups, ..geometry } },
+                DIRECT,
+            );
         }
     }
 }
@@ -242,8 +254,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn every_pass_over_many_channels_is_the_sum_that_defines_it(case in wide_cases()) {
-        check(&case);
+        check(&case, WINOGRAD);
     }
+}
+
+/// Where a tile's sums are mostly beyond the plane, what they lose by rounding is the most.
+#[test]
+fn sums_of_a_single_tile_are_within_rounding() {
+    let geometry = Conv2dGeometry::default();
+    check(&Case { input: [2, 50, 3, 3], weight: [64, 50, 3, 3], geometry }, WINOGRAD);
 }
 
 /// Cases of planes so small that samples are side by side: with more samples than are, and channels
@@ -267,7 +286,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
     #[test]
     fn every_pass_over_small_planes_is_the_sum_that_defines_it(case in small_plane_cases()) {
-        check(&case);
+        check(&case, DIRECT);
     }
 }
 
