@@ -6,16 +6,14 @@ mod made;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use made::{Choice, Layer, network, records};
+use made::{Choice, Layer, errors, network, records};
 use packlight_allocation::{Allocation, Error, Measured, Objective};
 use proptest::prelude::*;
 
 const OBJECTIVES: [Objective; 2] = [Objective::Sum, Objective::Worst];
 
 fn layers() -> impl Strategy<Value = Vec<Layer>> {
-    // Few different errors and bytes, so that there are ties.
-    let error = prop_oneof![(0u32..4).prop_map(|e| f64::from(e) / 4.0), 0.0..1.0];
-    let choice = (0u64..4, any::<bool>(), 0u64..12, error)
+    let choice = (0u64..4, any::<bool>(), 0u64..12, errors())
         .prop_map(|(codec, shared, bytes, error)| Choice { codec, shared, bytes, error });
     let layer = (0u64..3, prop::collection::vec(choice, 0..4));
     prop::collection::vec(layer, 1..6).prop_map(|layers| {

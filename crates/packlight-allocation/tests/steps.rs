@@ -8,7 +8,7 @@ mod made;
 use std::collections::{BTreeMap, BTreeSet};
 
 use made::step::{Block, Step, large};
-use made::{Choice, Layer, network, records};
+use made::{Choice, Layer, errors, network, records};
 use packlight_allocation::{Error, Measured, Objective};
 use proptest::prelude::*;
 
@@ -24,8 +24,7 @@ fn apart(step: &Step) -> Vec<&Block> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let error = prop_oneof![(0u32..4).prop_map(|e| f64::from(e) / 4.0), 0.0..1.0];
-    let choice = (0u64..3, any::<bool>(), 0u64..12, error)
+    let choice = (0u64..3, any::<bool>(), 0u64..12, errors())
         .prop_map(|(codec, shared, bytes, error)| Choice { codec, shared, bytes, error });
     let layer = (0u64..12, prop::collection::vec(choice, 0..3));
     let layer = (layer, (0u64..4, 0u64..30, 0u64..15)).prop_map(|((source, choices), place)| {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use packlight_record::{Compared, Fidelity, LayerFacts, LayerKind, Score, SensitivityRecord};
 use packlight_spec::Point;
+use proptest::prelude::*;
 
 /// A layer of a made-up network.
 #[derive(Debug, Clone)]
@@ -65,6 +66,13 @@ pub(crate) fn score(layer: &str, codec: &str, bytes: u64, error: f64) -> Score {
         kept_bytes: bytes,
         copy: codec.into(),
     }
+}
+
+/// Errors of which some are often the same, so that there are ties. Their sums are exact: in any order
+/// they are the same, and none is a tie but for rounding.
+pub(crate) fn errors() -> impl Strategy<Value = f64> {
+    let of = |parts: u32| (0..parts).prop_map(move |part| f64::from(part) / f64::from(parts));
+    prop_oneof![of(4), of(1 << 20)]
 }
 
 /// A log of scores on one batch.
