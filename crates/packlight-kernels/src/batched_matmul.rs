@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
-use crate::matmul::{Matrix, multiply};
-use crate::par_vec::build;
+use crate::matmul::{Matrix, write_product};
+use crate::par_vec::write;
 use crate::tensor_io::{by_dtype, read};
 use crate::{Error, Result};
 
@@ -76,7 +76,8 @@ pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
     let (of_left, of_right) = (left.tensor, right.tensor);
     by_dtype!(KERNEL, of_left, T => {
         read!(KERNEL; of_left: T, of_right: T);
-        let result = build(shape.iter().product(), m * n, |number, result| {
+        let result = write(shape.iter().product(), m * n, |elements, result| {
+            let number = elements.start / (m * n);
             let a = &of_left[number * m * k..(number + 1) * m * k];
             let b = &of_right[number * k * n..(number + 1) * k * n];
             let oriented = |data, rows, columns, transposed| match transposed {
@@ -84,7 +85,7 @@ pub fn products(left: Matrices<'_>, right: Matrices<'_>) -> Result<Tensor> {
                 false => Matrix::row_major(data, rows, columns),
             };
             let a = oriented(a, m, k, left.transposed);
-            multiply(result, n, false, a, oriented(b, k, n, right.transposed));
+            write_product(result, a, oriented(b, k, n, right.transposed));
         });
         Ok(Tensor::from_vec(result, shape, device)?)
     })

@@ -1,5 +1,7 @@
 //! Fully connected layers: `Y = X W^T + b` over the last axis, for any leading axes.
 
+use std::ops::Range;
+
 use candle_core::{DType, Tensor};
 use rayon::prelude::*;
 
@@ -7,8 +9,8 @@ use crate::blank::{blank, is_blank};
 use crate::conv2d::Workspace;
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
-use crate::matmul::{Matrix, multiply, transpose};
-use crate::par_vec::build;
+use crate::matmul::{Matrix, multiply, transpose, write_product};
+use crate::par_vec::{Blank, write};
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read};
 use crate::values::{Elements, Values};
@@ -18,7 +20,13 @@ const KERNEL: &str = "linear";
 
 /// The most rows of a result per parallel task. A product lays out the other operand anew for each task,
 /// which took an eighth of a ViT's step with tasks of 64 rows.
-const ROWS: usize = 128;
+const ROWS: usize = 512;
+/// The least rows of a task. With fewer, laying out takes longer than the products.
+const LEAST_ROWS: usize = 32;
+/// The rows of a task where the order of sums depends on them, and those that are summed to a bias at a time.
+const FIXED_ROWS: usize = 128;
+/// The columns beside which the order of sums depends on the number of rows, at most.
+const FEW_COLUMNS: usize = 64;
 
 /// The output (..., m) for input (..., n), weight (m, n), which may be the view of a transposed tensor,
 /// and bias (m).
@@ -41,21 +49,19 @@ pub fn forward(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result
     by_dtype!(KERNEL, input, T => {
         read!(KERNEL; input: T, weight: T);
         let weight = Matrix::row_major(weight, n, m);
-        let product = |output: &mut [T], start: usize, accumulate: bool| {
-            let rows = output.len() / m;
-            let input = Matrix::row_major(&input[start * n..(start + rows) * n], rows, n);
-            multiply(output, m, accumulate, input, weight);
+        let rows_of = |rows: Range<usize>| {
+            Matrix::row_major(&input[rows.start * n..rows.end * n], rows.len(), n)
         };
         let len = shape.iter().product();
         let output = match bias {
             Some(bias) => {
                 read!(KERNEL; bias: T);
-                by_rows(len, m, |output, start| {
-                    output.chunks_exact_mut(m).for_each(|row| row.copy_from_slice(bias));
-                    product(output, start, true);
+                by_rows(len, m, |rows, output| {
+                    let output = output.copies_of(bias, rows.len());
+                    multiply(output, m, true, rows_of(rows), weight);
                 })
             }
-            None => by_rows(len, m, |output, start| product(output, start, false)),
+            None => by_rows(len, m, |rows, output| write_product(output, rows_of(rows), weight)),
         };
         Ok(Tensor::from_vec(output, shape, device)?)
     })
@@ -75,10 +81,9 @@ pub fn input_grad(grad: &Tensor, weight: &Tensor) -> Result<Tensor> {
     by_dtype!(KERNEL, grad, T => {
         read!(KERNEL; grad: T, weight: T);
         let weight = Matrix::row_major(weight, m, n);
-        let result = by_rows(shape.iter().product(), n, |result, start| {
-            let rows = result.len() / n;
-            let grad = Matrix::row_major(&grad[start * m..(start + rows) * m], rows, m);
-            multiply(result, n, false, grad, weight);
+        let result = by_rows(shape.iter().product(), n, |rows, result| {
+            let grad = Matrix::row_major(&grad[rows.start * m..rows.end * m], rows.len(), m);
+            write_product(result, grad, weight);
         });
         Ok(Tensor::from_vec(result, shape, device)?)
     })
@@ -137,14 +142,16 @@ fn products<T: Element>(
         let left = left.read_many(start * m..end * m, &mut of_left);
         let right = right.read_many(start * n..end * n, &mut of_right);
         let right = Matrix::row_major(right, end - start, n);
-        let product = |result: &mut [T], first: usize| {
-            let rows = result.len() / n;
-            let left = Matrix::strided(&left[first.min(left.len())..], end - start, rows, m);
-            multiply(result, n, start > 0, left.transposed(), right);
+        let features = |rows: Range<usize>| {
+            let left = &left[rows.start.min(left.len())..];
+            Matrix::strided(left, end - start, rows.len(), m).transposed()
         };
-        match start {
-            0 => result = by_rows(m * n, n, product),
-            _ => over_rows(&mut result, n, product),
+        if start == 0 {
+            result = by_rows(m * n, n, |rows, result| write_product(result, features(rows), right));
+        } else {
+            over_rows(&mut result, n, |rows, result| {
+                multiply(result, n, true, features(rows), right);
+            });
         }
     }
     result
@@ -180,7 +187,7 @@ pub fn bias_grad(grad: &Tensor) -> Result<Tensor> {
             add_rows(rows, &mut sums);
             sums
         };
-        let pieces: Vec<Vec<f64>> = grad.par_chunks((ROWS * m).max(1)).map(of_rows).collect();
+        let pieces: Vec<Vec<f64>> = grad.par_chunks((FIXED_ROWS * m).max(1)).map(of_rows).collect();
         let mut sums = vec![0.0; m];
         for piece in pieces {
             sums.iter_mut().zip(piece).for_each(|(sum, piece)| *sum += piece);
@@ -243,30 +250,43 @@ fn as_matrix(shape: &[usize]) -> Result<(usize, usize)> {
     }
 }
 
-/// A vector of `len` elements. `f` computes it in chunks of whole rows, about equally many, given a
-/// zeroed chunk and the number of its first row.
+/// A vector of `len` elements. `f` writes it in chunks of whole rows, about equally many, given which rows they are.
 fn by_rows<T: Element>(
     len: usize,
     width: usize,
-    f: impl Fn(&mut [T], usize) + Sync + Send,
+    f: impl Fn(Range<usize>, &mut Blank<'_, T>) + Sync + Send,
 ) -> Vec<T> {
-    let share = share(len, width);
-    build(len, share * width, |piece, rows| f(rows, piece * share))
+    write(len, share(len, width) * width, |elements, chunk| {
+        f(elements.start / width..elements.end / width, chunk);
+    })
 }
 
 /// Like [`by_rows`], for a vector that is there.
 fn over_rows<T: Element>(
     vector: &mut [T],
     width: usize,
-    f: impl Fn(&mut [T], usize) + Sync + Send,
+    f: impl Fn(Range<usize>, &mut [T]) + Sync + Send,
 ) {
     let share = share(vector.len(), width);
     let chunks = vector.par_chunks_mut((share * width).max(1)).enumerate();
-    chunks.for_each(|(piece, rows)| f(rows, piece * share));
+    chunks.for_each(|(piece, chunk)| {
+        let start = piece * share;
+        f(start..start + chunk.len() / width, chunk);
+    });
 }
 
-/// The rows of a task.
+/// The rows of a task: about equally many for each thread, as often as it takes to have few enough.
+///
+/// The order of a row's sums is the same whichever rows are computed with it, unless it is alone or has few columns.
 fn share(len: usize, width: usize) -> usize {
-    let rows = len / width.max(1);
-    rows.div_ceil(rows.div_ceil(ROWS).max(1))
+    let (rows, threads) = (len / width.max(1), rayon::current_num_threads());
+    if width <= FEW_COLUMNS {
+        return rows.div_ceil(rows.div_ceil(FIXED_ROWS).max(1)).max(1);
+    }
+    let tasks = (rows.div_ceil(threads * ROWS) * threads).min(rows / LEAST_ROWS).max(1);
+    let mut share = rows.div_ceil(tasks).max(1);
+    while rows % share == 1 {
+        share += 1;
+    }
+    share
 }

@@ -1,11 +1,13 @@
 //! Matrix products on slices, through the `gemm` crate.
 
+use std::mem::MaybeUninit;
+
 use gemm::Parallelism;
 
 use crate::conv2d::planes::side_by_side;
 use crate::conv2d::simd::{CHANNELS, Lanes};
 use crate::dtype::Element;
-use crate::par_vec::build;
+use crate::par_vec::{Blank, build};
 
 /// A matrix within a slice.
 #[derive(Clone, Copy)]
@@ -67,6 +69,40 @@ pub(crate) fn multiply<T: Element>(
     left: Matrix<'_, T>,
     right: Matrix<'_, T>,
 ) {
+    // SAFETY: initialised elements are also elements that may lack a value, and none loses its own.
+    let target = unsafe { &mut *(std::ptr::from_mut(target) as *mut [MaybeUninit<T>]) };
+    // SAFETY: the elements of `target` are initialised.
+    unsafe { product(target, row_stride, accumulate, left, right) }
+}
+
+/// Writes `left * right`, row by row, to a chunk as large, on this thread. The sums are those of [`multiply`].
+#[allow(unsafe_code)]
+pub(crate) fn write_product<T: Element>(
+    target: &mut Blank<'_, T>,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+) {
+    // SAFETY: a product that is not added to the target initialises each of its rows, which have no gaps.
+    unsafe {
+        target.rest(|elements| {
+            assert_eq!(elements.len(), left.rows * right.columns, "elements of a product");
+            product(elements, right.columns, false, left, right);
+        });
+    }
+}
+
+/// [`multiply`], which initialises the target's rows.
+///
+/// # Safety
+/// If it is added to, the target must be initialised.
+#[allow(unsafe_code)]
+unsafe fn product<T: Element>(
+    target: &mut [MaybeUninit<T>],
+    row_stride: usize,
+    accumulate: bool,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+) {
     let (m, k, n) = (left.rows, left.columns, right.columns);
     assert_eq!(k, right.rows, "inner dimensions of a matrix product");
     assert!(row_stride >= n && target.len() >= span(m, n, row_stride, 1), "target too small");
@@ -80,13 +116,14 @@ pub(crate) fn multiply<T: Element>(
     let beta = if accumulate { T::one() } else { T::zero() };
     // SAFETY: the asserts above keep every element that the strides reach within its slice, the
     // rows of the target do not overlap, and the target is borrowed exclusively. `T` is f32 or
-    // f64, both of which `gemm` knows. Without `read_dst` the target is only written.
+    // f64, both of which `gemm` knows. Without `read_dst` the target is only written, also where there
+    // is nothing to sum.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            target.as_mut_ptr(),
+            target.as_mut_ptr().cast::<T>(),
             1,
             row_stride as isize,
             accumulate,
@@ -126,6 +163,7 @@ pub(crate) fn transpose<T: Element>(matrix: &[T], rows: usize, columns: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::par_vec::write;
 
     #[test]
     fn a_transposed_matrix_has_columns_for_rows() {
@@ -135,6 +173,26 @@ mod tests {
             let cells = (0..columns).flat_map(|c| (0..rows).map(move |r| r * columns + c));
             assert_eq!(found, cells.map(|cell| matrix[cell]).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn what_a_product_writes_has_a_value_without_anything_to_sum() {
+        for inner in [0, 3] {
+            let ones = vec![1.0f32; 4 * inner];
+            let (left, right) = (
+                Matrix::row_major(&ones, 4, inner),
+                Matrix::row_major(&ones[2 * inner..], inner, 2),
+            );
+            let found = write(8, 8, |_, blank| write_product(blank, left, right));
+            assert_eq!(found, [inner as f32; 8]);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "elements of a product")]
+    fn a_product_fills_its_chunk() {
+        let matrix = Matrix::row_major(&[1.0; 4], 2, 2);
+        write(5, 5, |_, blank| write_product(blank, matrix, matrix));
     }
 
     #[test]

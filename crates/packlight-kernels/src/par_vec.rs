@@ -101,13 +101,30 @@ impl<T: Copy + Default> Blank<'_, T> {
     /// The next elements, as a copy of `from`.
     #[inline(always)]
     pub(crate) fn copy_of(&mut self, from: &[T]) -> &mut [T] {
-        let elements = &mut self.elements[self.written..][..from.len()];
-        for (element, &value) in elements.iter_mut().zip(from) {
-            element.write(value);
+        self.copies_of(from, 1)
+    }
+
+    /// The next elements, as so many copies of `from`, one after the other.
+    #[inline(always)]
+    pub(crate) fn copies_of(&mut self, from: &[T], copies: usize) -> &mut [T] {
+        let elements = &mut self.elements[self.written..][..from.len() * copies];
+        for elements in elements.chunks_exact_mut(from.len().max(1)) {
+            for (element, &value) in elements.iter_mut().zip(from) {
+                element.write(value);
+            }
         }
-        self.written += from.len();
-        // SAFETY: the loop has initialised every element.
+        self.written += from.len() * copies;
+        // SAFETY: the loops have initialised every element.
         unsafe { elements.assume_init_mut() }
+    }
+
+    /// All elements that are left, which `f` initialises.
+    ///
+    /// # Safety
+    /// `f` must initialise every element of the slice.
+    pub(crate) unsafe fn rest(&mut self, f: impl FnOnce(&mut [MaybeUninit<T>])) {
+        f(&mut self.elements[self.written..]);
+        self.written = self.elements.len();
     }
 
     /// All elements, from several threads: `f` writes the part up to each of `ends`, of which the last is the end of
