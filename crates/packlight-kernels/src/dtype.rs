@@ -17,6 +17,8 @@ pub(crate) trait Element:
     const MAGNITUDE_BITS: u32;
     /// The bits of the magnitude, in the same order as magnitudes; NaN is above infinity.
     fn magnitude_bits(self) -> u64;
+    /// The same number where all bits of the mask are set, 0 where none is.
+    fn masked(self, mask: u32) -> Self;
     /// `e` to this power, in a form that is fast in loops.
     fn power_of_e(self) -> Self;
     /// The factor that undoes the scaling of [`Element::lifted_decay`] and
@@ -48,6 +50,10 @@ impl Element for f32 {
     const MAGNITUDE_BITS: u32 = 31;
     fn magnitude_bits(self) -> u64 {
         u64::from(self.to_bits() & !(1 << 31))
+    }
+    #[inline(always)]
+    fn masked(self, mask: u32) -> Self {
+        Self::from_bits(self.to_bits() & mask)
     }
     #[inline(always)]
     fn power_of_e(self) -> Self {
@@ -86,6 +92,10 @@ impl Element for f64 {
     const MAGNITUDE_BITS: u32 = 63;
     fn magnitude_bits(self) -> u64 {
         self.to_bits() & !(1 << 63)
+    }
+    #[inline(always)]
+    fn masked(self, mask: u32) -> Self {
+        Self::from_bits(self.to_bits() & (u64::from(mask) << 32 | u64::from(mask)))
     }
     fn power_of_e(self) -> Self {
         self.exp()

@@ -16,6 +16,8 @@ const KERNEL: &str = "relu";
 
 /// Bytes of mask per parallel task.
 const PIECE: usize = 4096;
+/// Elements whose bits are taken at a time.
+const LINE: usize = 64;
 
 /// `max(x, 0)` (NaN for NaN), and the mask of `x > 0`, eight elements per byte (u8).
 ///
@@ -126,103 +128,122 @@ fn check(grad: &Tensor, mask: &Tensor) -> Result<()> {
 on_widest_vectors! {
     /// `max(x, 0)`, and the bits of those above 0, eight in a byte.
     fn rectify<T: Element>(input: &[T], mask: &mut [u8], output: &mut Blank<'_, T>) {
-        let (eights, rest) = input.as_chunks::<8>();
-        for (input, byte) in eights.iter().zip(mask.iter_mut()) {
-            *byte = rectify_eight(input, output);
-        }
-        if let Some(byte) = mask.get_mut(eights.len()) {
-            *byte = rectify_eight(rest, output);
-        }
+        note(
+            input,
+            mask,
+            #[inline(always)]
+            |x| x > T::zero(),
+        );
+        output.write_from(
+            input,
+            #[inline(always)]
+            |x| if x <= T::zero() { T::zero() } else { x },
+        );
     }
 }
 
 on_widest_vectors! {
     /// [`rectify`] in place of the input.
     fn rectify_in_place<T: Element>(values: &mut [T], mask: &mut [u8]) {
-        let (eights, rest) = values.as_chunks_mut::<8>();
-        for (values, byte) in eights.iter_mut().zip(mask.iter_mut()) {
-            *byte = rectify_these(values);
-        }
-        if let Some(byte) = mask.get_mut(eights.len()) {
-            *byte = rectify_these(rest);
+        note(
+            values,
+            mask,
+            #[inline(always)]
+            |x| x > T::zero(),
+        );
+        for x in values {
+            *x = if *x <= T::zero() { T::zero() } else { *x };
         }
     }
 }
 
-/// Up to eight inputs, and the bits of those above 0.
+/// Writes which elements `f` is true for, eight in a byte. It must be false for 0.
 #[inline(always)]
-fn rectify_these<T: Element>(values: &mut [T]) -> u8 {
-    let mut bits = 0;
-    for (bit, x) in values.iter_mut().enumerate() {
-        bits |= u8::from(*x > T::zero()) << bit;
-        *x = if *x <= T::zero() { T::zero() } else { *x };
+pub(crate) fn note<T: Element>(elements: &[T], mask: &mut [u8], f: impl Fn(T) -> bool) {
+    let (lines, last) = elements.as_chunks::<LINE>();
+    let (masks, last_mask) = mask.as_chunks_mut();
+    for (line, mask) in lines.iter().zip(masks) {
+        *mask = bits_of(line, &f);
     }
-    bits
+    let mut line = [T::zero(); LINE];
+    line[..last.len()].copy_from_slice(last);
+    let bits = bits_of(&line, &f);
+    last_mask.copy_from_slice(&bits[..last_mask.len()]);
 }
 
-/// Up to eight outputs, and the bits of those above 0.
 #[inline(always)]
-fn rectify_eight<T: Element>(input: &[T], output: &mut Blank<'_, T>) -> u8 {
-    let mut bits = 0;
-    for (bit, &x) in input.iter().enumerate() {
-        bits |= u8::from(x > T::zero()) << bit;
+fn bits_of<T: Element>(line: &[T; LINE], f: impl Fn(T) -> bool) -> [u8; LINE / 8] {
+    let mut set = [0; LINE];
+    for (set, &x) in set.iter_mut().zip(line) {
+        *set = u8::from(f(x));
     }
-    output.write(
-        [input],
-        #[inline(always)]
-        |[x]| if x <= T::zero() { T::zero() } else { x },
-    );
-    bits
+    let mut bytes = [0; LINE / 8];
+    for (byte, eight) in bytes.iter_mut().zip(set.as_chunks().0) {
+        // The product's highest byte has the lowest bit of each byte, the first one's lowest.
+        *byte = (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8;
+    }
+    bytes
 }
 
 on_widest_vectors! {
     /// The gradients whose bit is set, 0 for the others.
     fn select<T: Element>(grad: &[T], mask: &[u8], result: &mut Blank<'_, T>) {
-        let (eights, rest) = grad.as_chunks::<8>();
-        for (grad, &byte) in eights.iter().zip(mask) {
-            select_eight(grad, byte, result);
+        let (lines, last) = grad.as_chunks::<LINE>();
+        let bits = mask.as_chunks().0;
+        for (line, bits) in lines.iter().zip(bits) {
+            result.copy_of(&selected(*line, bits));
         }
-        if let Some(&byte) = mask.get(eights.len()) {
-            select_eight(rest, byte, result);
-        }
+        result.copy_of(&last_selected(last, &mask[lines.len() * (LINE / 8)..])[..last.len()]);
     }
 }
 
 on_widest_vectors! {
     /// [`select`] in place of the gradients.
     fn select_in_place<T: Element>(grad: &mut [T], mask: &[u8]) {
-        let (eights, rest) = grad.as_chunks_mut::<8>();
-        for (grad, &byte) in eights.iter_mut().zip(mask) {
-            select_these(grad, byte);
+        let (lines, last) = grad.as_chunks_mut::<LINE>();
+        let bits = mask.as_chunks().0;
+        for (line, bits) in lines.iter_mut().zip(bits) {
+            *line = selected(*line, bits);
         }
-        if let Some(&byte) = mask.get(eights.len()) {
-            select_these(rest, byte);
-        }
+        let values = last_selected(last, &mask[lines.len() * (LINE / 8)..]);
+        last.copy_from_slice(&values[..last.len()]);
     }
 }
 
-/// Zeroes up to eight gradients where their bit is not set.
+/// Gradients where their bit is set, 0 for the others. By masks and by value: a choice would be a branch for each.
 #[inline(always)]
-fn select_these<T: Element>(grad: &mut [T], bits: u8) {
-    for (bit, g) in grad.iter_mut().enumerate() {
-        *g = if bits >> bit & 1 == 1 { *g } else { T::zero() };
+fn selected<T: Element>(line: [T; LINE], bits: &[u8; LINE / 8]) -> [T; LINE] {
+    let mut result = [T::zero(); LINE];
+    let eights = result.as_chunks_mut::<8>().0.iter_mut().zip(line.as_chunks::<8>().0);
+    for ((result, eight), &byte) in eights.zip(bits) {
+        let chosen = CHOSEN[usize::from(byte)];
+        for ((result, g), chosen) in result.iter_mut().zip(eight).zip(chosen) {
+            *result = g.masked(chosen);
+        }
     }
+    result
 }
 
-/// Up to eight gradients where their bit is set, 0 for the others.
+/// [`selected`] of fewer gradients.
 #[inline(always)]
-fn select_eight<T: Element>(grad: &[T], bits: u8, result: &mut Blank<'_, T>) {
-    let mut chosen = [false; 8];
-    for (bit, chosen) in chosen.iter_mut().enumerate() {
-        *chosen = bits >> bit & 1 == 1;
-    }
-    let mut values = [T::zero(); 8];
-    for ((value, chosen), &g) in values.iter_mut().zip(chosen).zip(grad) {
-        *value = if chosen { g } else { T::zero() };
-    }
-    result.write(
-        [&values[..grad.len()]],
-        #[inline(always)]
-        |[value]| value,
-    );
+fn last_selected<T: Element>(last: &[T], bits: &[u8]) -> [T; LINE] {
+    let (mut line, mut bytes) = ([T::zero(); LINE], [0; LINE / 8]);
+    line[..last.len()].copy_from_slice(last);
+    bytes[..last.len().div_ceil(8)].copy_from_slice(&bits[..last.len().div_ceil(8)]);
+    selected(line, &bytes)
 }
+
+/// The bits of each byte as masks: shifting them out of the byte would take longer than choosing.
+static CHOSEN: [[u32; 8]; 256] = {
+    let mut chosen = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut bit = 0;
+        while bit < 8 {
+            chosen[byte][bit] = if byte >> bit & 1 == 1 { u32::MAX } else { 0 };
+            bit += 1;
+        }
+        byte += 1;
+    }
+    chosen
+};

@@ -8,6 +8,7 @@ use crate::blank::{blank, is_blank};
 use crate::cuda::on_cuda;
 use crate::dtype::Element;
 use crate::par_vec::{Blank, write, write_beside};
+use crate::relu;
 use crate::simd_dispatch::on_widest_vectors;
 use crate::tensor_io::{by_dtype, read, write_over};
 
@@ -103,18 +104,18 @@ on_widest_vectors! {
     /// The bits of those between 0 and 6, eight in a byte.
     fn note<T: Element>(input: &[T], mask: &mut [u8]) {
         let six = T::narrow(6.0);
-        for (input, byte) in input.chunks(8).zip(mask) {
-            for (bit, &x) in input.iter().enumerate() {
-                *byte |= u8::from(x > T::zero() && x < six) << bit;
-            }
-        }
+        relu::note(
+            input,
+            mask,
+            #[inline(always)]
+            |x| x > T::zero() && x < six,
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relu;
     use candle_core::{DType, Device};
 
     #[test]
