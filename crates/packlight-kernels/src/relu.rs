@@ -161,8 +161,8 @@ on_widest_vectors! {
 #[inline(always)]
 pub(crate) fn note<T: Element>(elements: &[T], mask: &mut [u8], f: impl Fn(T) -> bool) {
     let (lines, last) = elements.as_chunks::<LINE>();
-    let (masks, last_mask) = mask.as_chunks_mut();
-    for (line, mask) in lines.iter().zip(masks) {
+    let (masks, last_mask) = mask.split_at_mut(lines.len() * (LINE / 8));
+    for (line, mask) in lines.iter().zip(masks.as_chunks_mut().0) {
         *mask = bits_of(line, &f);
     }
     let mut line = [T::zero(); LINE];
@@ -247,3 +247,58 @@ static CHOSEN: [[u32; 8]; 256] = {
     }
     chosen
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relu6;
+    use candle_core::Device;
+
+    const INPUTS: [f64; 7] = [3.0, -1.0, 0.0, f64::INFINITY, 7.0, 1e-30, f64::NEG_INFINITY];
+    const GRADS: [f64; 5] = [f64::NAN, 2.0, f64::NEG_INFINITY, -0.5, 1e30];
+
+    fn bits(tensor: &Tensor) -> Vec<u64> {
+        let values = tensor.to_dtype(DType::F64).unwrap().to_vec1::<f64>().unwrap();
+        values.into_iter().map(f64::to_bits).collect()
+    }
+
+    fn check(len: usize, dtype: DType, six: bool) {
+        let tensor = |values: &[f64]| {
+            let values: Vec<f64> = values.iter().copied().cycle().take(len).collect();
+            Tensor::from_vec(values, len, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()
+        };
+        let input = tensor(&INPUTS);
+        let (output, mask) = if six { relu6::forward(&input) } else { forward(&input) }.unwrap();
+        let largest = if six { 6.0 } else { f64::INFINITY };
+        assert_eq!(bits(&output), bits(&tensor(&INPUTS.map(|x| x.clamp(0.0, largest)))));
+        let rises: Vec<bool> =
+            INPUTS.iter().map(|&x| x > 0.0 && !(six && x >= 6.0)).cycle().take(len).collect();
+        let byte =
+            |eight: &[bool]| eight.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
+        let expected: Vec<u8> = rises.chunks(8).map(byte).collect();
+        assert_eq!(mask.to_vec1::<u8>().unwrap(), expected);
+        let over = input.copy().unwrap();
+        let mask_of_both =
+            if six { relu6::forward_in_place(&over) } else { forward_in_place(&over) };
+        assert_eq!(mask_of_both.unwrap().to_vec1::<u8>().unwrap(), expected);
+        assert_eq!(bits(&over), bits(&output));
+
+        let grad = tensor(&GRADS);
+        let chosen = bits(&grad).into_iter().zip(rises);
+        let expected: Vec<u64> = chosen.map(|(g, rises)| if rises { g } else { 0 }).collect();
+        assert_eq!(bits(&backward(&grad, &mask).unwrap()), expected);
+        let over = grad.copy().unwrap();
+        backward_in_place(&over, &mask).unwrap();
+        assert_eq!(bits(&over), expected);
+    }
+
+    #[test]
+    fn every_length_has_its_values_bits_and_gradients() {
+        for len in 0..200 {
+            for dtype in [DType::F32, DType::F64] {
+                check(len, dtype, false);
+                check(len, dtype, true);
+            }
+        }
+    }
+}
