@@ -21,7 +21,7 @@ const KERNEL: &str = "linear";
 /// The most rows of a result per parallel task. A product lays out the other operand anew for each task,
 /// which took an eighth of a ViT's step with tasks of 64 rows.
 const ROWS: usize = 512;
-/// The least rows of a task. With fewer, laying out takes longer than the products.
+/// The least rows of a task: laying out the other operand took almost half of a task of 48 rows.
 const LEAST_ROWS: usize = 32;
 /// The rows of a task where the order of sums depends on them, and those that are summed to a bias at a time.
 const FIXED_ROWS: usize = 128;

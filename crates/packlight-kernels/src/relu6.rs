@@ -18,7 +18,7 @@ const KERNEL: &str = "relu6";
 const PIECE: usize = 4096;
 
 /// `min(max(x, 0), 6)` (NaN for NaN), and the mask of `0 < x < 6`, eight elements per byte (u8).
-/// [`relu::backward`](crate::relu::backward) turns the mask into the gradient.
+/// [`relu::backward`] turns the mask into the gradient.
 ///
 /// # Errors
 /// Returns an error if the type or device is not supported.

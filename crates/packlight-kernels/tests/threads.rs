@@ -44,8 +44,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     assert_eq!(one, with(7));
 }
 
-/// Tokens and features, for which products are divided among threads in different ways: with the long sums of
-/// `inner` features or tokens, of few columns, and with rows that would be alone.
+/// Products that are divided among threads in different ways: of long sums, beside few columns, and with rows that
+/// would be alone.
 #[test]
 fn products_do_not_depend_on_the_number_of_threads() {
     let sample = |shape: (usize, usize), name: &str| {
