@@ -23,9 +23,9 @@ const KERNEL: &str = "linear";
 const ROWS: usize = 512;
 /// The least rows of a task: laying out the other operand took almost half of a task of 48 rows.
 const LEAST_ROWS: usize = 32;
-/// The rows of a task where the order of sums depends on them, and those that are summed to a bias at a time.
+/// The rows of a task where the order of sums depends on their number, and of a part of a bias's gradient.
 const FIXED_ROWS: usize = 128;
-/// The columns beside which the order of sums depends on the number of rows, at most.
+/// With at most so many columns, the order of long sums depends on the number of rows.
 const FEW_COLUMNS: usize = 64;
 
 /// The output (..., m) for input (..., n), weight (m, n), which may be the view of a transposed tensor,

@@ -258,7 +258,7 @@ proptest! {
     }
 }
 
-/// Where a tile's sums are mostly beyond the plane, what they lose by rounding is the most.
+/// Rounding loses most where most of a tile lies beyond the plane.
 #[test]
 fn sums_of_a_single_tile_are_within_rounding() {
     let geometry = Conv2dGeometry::default();

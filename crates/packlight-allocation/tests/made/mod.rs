@@ -68,8 +68,8 @@ pub(crate) fn score(layer: &str, codec: &str, bytes: u64, error: f64) -> Score {
     }
 }
 
-/// Errors of which some are often the same, so that there are ties. Their sums are exact: in any order
-/// they are the same, and none is a tie but for rounding.
+/// Errors of which some are often the same, so that there are ties. Their sums are exact, so that two sums never
+/// differ by rounding alone.
 pub(crate) fn errors() -> impl Strategy<Value = f64> {
     let of = |parts: u32| (0..parts).prop_map(move |part| f64::from(part) / f64::from(parts));
     prop_oneof![of(4), of(1 << 20)]
